@@ -1,0 +1,33 @@
+# Two commands are all there is to know: `make dev` runs Postlude, `make test` tests it.
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: dev test check lock clean help
+
+help:
+	@echo "make dev    run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
+	@echo "make test   run all tests, with real Redis, Postgres and SMTP"
+	@echo "make check  lint, types and layers"
+	@echo "make lock   refresh requirements/*.lock (needs uv)"
+
+$(BIN)/.installed: requirements/dev.lock pyproject.toml scripts/setup
+	@scripts/setup $(VENV)
+
+dev: $(BIN)/.installed
+	@$(BIN)/postlude dev
+
+test: $(BIN)/.installed
+	@$(BIN)/pytest --numprocesses auto --cov --cov-report=term $(ARGS)
+
+check: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 pyproject.toml -o requirements/production.lock
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache
