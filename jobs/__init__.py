@@ -1,0 +1,19 @@
+"""Kinds, and what is needed to write one: `from jobs import Context, Discard, Retry, Snooze, job`."""
+
+from jobs.catalogue import Catalogue, CatalogueError, Kind, job, load
+from jobs.context import Context
+from jobs.outcomes import Discard, Retry, Snooze
+from jobs.retry import RetryPolicy
+
+__all__ = [
+    "Catalogue",
+    "CatalogueError",
+    "Context",
+    "Discard",
+    "Kind",
+    "Retry",
+    "RetryPolicy",
+    "Snooze",
+    "job",
+    "load",
+]

@@ -1,0 +1,33 @@
+"""`cleanup`: deletes what is past its retention, every night and whenever somebody enqueues it."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.catalogue import job
+from jobs.context import Context
+
+
+class CleanupArgs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    older_than_days: float | None = Field(
+        None, ge=0, le=3650, description="Delete what ended longer ago. Default: POSTLUDE_RETENTION_DAYS."
+    )
+    dry_run: bool = Field(False, description="Only count what would be deleted.")
+
+
+class CleanupResult(BaseModel):
+    dry_run: bool
+    older_than_days: float
+    deleted: dict[str, int] = Field(description="Rows by table, and files; with dry_run, what would be deleted.")
+
+
+@job("cleanup", timeout=3600, max_attempts=3, cron="17 3 * * *")
+async def cleanup(ctx: Context, args: CleanupArgs) -> CleanupResult:
+    """Delete terminal jobs, attempts, ticks, idempotency keys and files past their retention, in small batches."""
+    older_than = ctx.ledger.retention if args.older_than_days is None else timedelta(days=args.older_than_days)
+    deleted = await ctx.ledger.purge(older_than, dry_run=args.dry_run)
+    deleted["files"] = await ctx.files.purge(older_than, dry_run=args.dry_run)
+    ctx.log.info("cleaned_up", dry_run=args.dry_run, **deleted)
+    return CleanupResult(dry_run=args.dry_run, older_than_days=older_than / timedelta(days=1), deleted=deleted)

@@ -1,0 +1,121 @@
+"""What an attempt is given: a frozen `Context`, and Protocols for what it carries."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import httpx
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.typing import FilteringBoundLogger
+
+from jobs.outcomes import Seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a mail server said of one message: the accepted addresses, and for each refused one its answer."""
+
+    accepted: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
+class Mailer(Protocol):
+    """Sends mail over the SMTP server of the settings."""
+
+    @property
+    def default_sender(self) -> str:
+        """The address that mail is sent from when the args name none."""
+        ...
+
+    async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
+        """Hand `message` to the server. Raises `aiosmtplib.SMTPException` and `OSError`."""
+        ...
+
+
+class Files(Protocol):
+    """Files that jobs make, kept under the data directory."""
+
+    async def write(self, name: str, data: bytes) -> None: ...
+
+    async def read(self, name: str) -> bytes: ...
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> int:
+        """Delete files last changed longer ago than `older_than`; give their number."""
+        ...
+
+
+class Housekeeping(Protocol):
+    """The few things that a housekeeping job may ask of the ledger."""
+
+    @property
+    def retention(self) -> timedelta:
+        """How long terminal jobs are kept, by the settings."""
+        ...
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
+        """Delete terminal jobs, attempts, ticks and idempotency keys past `older_than`; give counts by table."""
+        ...
+
+
+class Enqueue(Protocol):
+    """Enqueues another job; see `Context.enqueue`."""
+
+    def __call__(
+        self,
+        kind: str,
+        args: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        delay: Seconds | None = None,
+        run_at: datetime | None = None,
+        queue: str | None = None,
+        max_attempts: int | None = None,
+        timeout: Seconds | None = None,
+        expires_in: Seconds | None = None,
+        unique_key: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Awaitable[str]: ...
+
+
+class Progress(Protocol):
+    """Notes how far an attempt is; see `Context.progress`."""
+
+    def __call__(self, done: int, total: int | None = None) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One attempt's surroundings.
+
+    `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
+    `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
+    `progress(done, total)` notes how far the attempt is; await it to know that it is written.
+    `log` carries the job's id, kind and attempt. `enqueue(kind, args, ...)` enqueues another job and gives its id.
+    """
+
+    job_id: str
+    kind: str
+    attempt: int
+    created_at: datetime
+    http: httpx.AsyncClient
+    mailer: Mailer
+    files: Files
+    ledger: Housekeeping
+    session: Callable[[], AbstractAsyncContextManager[AsyncSession]]
+    progress: Progress
+    enqueue: Enqueue
+    log: FilteringBoundLogger
+
+    async def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the blocking `fn` in a thread, so that the worker's loop stays free.
+
+        A thread cannot be stopped: after a timeout the attempt is over, `fn` runs on to its end.
+        """
+        return await asyncio.to_thread(fn, *args, **kwargs)

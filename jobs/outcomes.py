@@ -1,0 +1,37 @@
+"""What a kind may raise to say how its attempt ended, other than by returning or failing."""
+
+from datetime import timedelta
+
+Seconds = float | timedelta
+
+
+def to_timedelta(value: Seconds) -> timedelta:
+    """Read a duration that an author may write as seconds."""
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+
+class Retry(Exception):
+    """Fail this attempt and try again; counts against `max_attempts`.
+
+    `after` is the wait in seconds or as a timedelta; without it the kind's retry policy decides.
+    """
+
+    def __init__(self, message: str = "the kind asked for another attempt", *, after: Seconds | None = None):
+        super().__init__(message)
+        self.after = None if after is None else to_timedelta(after)
+
+
+class Snooze(Exception):
+    """Put the job off without cost: neither `failures` nor `crashes` grow. `after` as in `Retry`."""
+
+    def __init__(self, message: str = "", *, after: Seconds):
+        super().__init__(message)
+        self.after = to_timedelta(after)
+
+
+class Discard(Exception):
+    """Fail the job for good, whatever attempts are left. `reason` is kept as the job's error."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason

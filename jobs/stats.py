@@ -1,0 +1,67 @@
+"""`update_stats`: counters by subject and event, exact although a job may run more than once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from jobs.catalogue import job
+from jobs.context import Context
+from jobs.tables import counted_jobs, counters
+
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+_MOST_READ = 1000
+
+
+class UpdateStatsArgs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Name = Field(description="What is counted for, e.g. a user or a page.")
+    event: Name = Field(description="What is counted, e.g. `signup`.")
+    count: int = Field(1, ge=-1_000_000_000, le=1_000_000_000, description="How many to add.")
+    at: AwareDatetime | None = Field(None, description="When it happened. Default: when the job was created.")
+
+
+class UpdateStatsResult(BaseModel):
+    counted: bool = Field(description="False when an earlier attempt of this job had counted already.")
+    at: datetime
+
+
+@job("update_stats", timeout=30, max_attempts=10)
+async def update_stats(ctx: Context, args: UpdateStatsArgs) -> UpdateStatsResult:
+    """Add to the counter of a subject and an event, exactly once for each job however often it runs."""
+    async with ctx.session() as session, session.begin():
+        counted = await _claim_count(session, ctx.job_id)
+        if counted:
+            await _add(session, args)
+    return UpdateStatsResult(counted=counted, at=args.at or ctx.created_at)
+
+
+async def read_counters(connection: AsyncConnection, *, subject: str | None, event: str | None) -> Sequence[Any]:
+    """Read counters in the order of their names."""
+    statement = select(counters.c.subject, counters.c.event, counters.c["count"].label("count"))
+    for column, value in ((counters.c.subject, subject), (counters.c.event, event)):
+        if value is not None:
+            statement = statement.where(column == value)
+    ordered = statement.order_by(counters.c.subject, counters.c.event).limit(_MOST_READ)
+    return (await connection.execute(ordered)).all()
+
+
+async def _claim_count(session: AsyncSession, job_id: str) -> bool:
+    statement = _insert(session)(counted_jobs).values(job_id=job_id)
+    claimed = await session.execute(statement.on_conflict_do_nothing().returning(counted_jobs.c.job_id))
+    return claimed.first() is not None
+
+
+async def _add(session: AsyncSession, args: UpdateStatsArgs) -> None:
+    statement = _insert(session)(counters).values(subject=args.subject, event=args.event, count=args.count)
+    total = counters.c["count"] + statement.excluded["count"]
+    await session.execute(statement.on_conflict_do_update(index_elements=["subject", "event"], set_={"count": total}))
+
+
+def _insert(session: AsyncSession) -> Any:
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert

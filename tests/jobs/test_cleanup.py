@@ -1,0 +1,83 @@
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from structlog.testing import capture_logs
+
+from jobs import load
+from jobs.cleanup import CleanupArgs, cleanup
+from service.files import LocalFiles
+from service.ledger import queries
+from service.ledger.ledger import Ledger
+from service.ledger.models import NewJob
+from service.ledger.states import State
+from tests.fakes import fake_context
+from tests.service.ledger.makers import enqueue, new_job
+
+DAYS = 86_400.0
+
+
+async def ended(ledger: Ledger, files: Path, *days_ago: float) -> list[NewJob]:
+    """Add jobs that ended, and files that were written, so many days ago."""
+    files.mkdir(exist_ok=True)
+    for days in days_ago:
+        path = files / f"{days:g}.txt"
+        path.touch()
+        os.utime(path, (time.time() - days * DAYS,) * 2)
+    now = datetime.now(UTC)
+    jobs = [new_job(state=State.SUCCEEDED, finished_at=now - timedelta(days=days)) for days in days_ago]
+    await enqueue(ledger, *jobs)
+    return jobs
+
+
+async def left(ledger: Ledger, jobs: list[NewJob]) -> int:
+    async with ledger.read() as connection:
+        return len(await queries.states_of(connection, [job.id for job in jobs]))
+
+
+async def test_it_deletes_jobs_and_files_past_the_retention_or_what_the_args_say(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    jobs = await ended(ledger, tmp_path / "files", 31, 8, 1)
+    ctx = fake_context(ledger=ledger, files=LocalFiles(tmp_path / "files"))
+    for rest, days in ((2, None), (1, 7), (0, 0)):
+        result = await cleanup(ctx, CleanupArgs(older_than_days=days, dry_run=False))
+        assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1)
+        assert result.older_than_days == (30 if days is None else days)
+        assert await left(ledger, jobs) == rest
+        assert len(list((tmp_path / "files").iterdir())) == rest
+
+
+async def test_a_dry_run_only_says_what_it_would_delete(ledger: Ledger, tmp_path: Path) -> None:
+    jobs = await ended(ledger, tmp_path / "files", 31, 1)
+    ctx = fake_context(ledger=ledger, files=LocalFiles(tmp_path / "files"))
+    result = await cleanup(ctx, CleanupArgs(older_than_days=None, dry_run=True))
+    assert result.dry_run
+    assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1)
+    assert await left(ledger, jobs) == 2
+    assert len(list((tmp_path / "files").iterdir())) == 2
+
+
+async def test_it_says_in_the_log_what_it_deleted(ledger: Ledger, tmp_path: Path) -> None:
+    await ended(ledger, tmp_path / "files", 31)
+    with capture_logs() as lines:
+        ctx = fake_context(ledger=ledger, files=LocalFiles(tmp_path / "files"))
+        await cleanup(ctx, CleanupArgs(older_than_days=None, dry_run=False))
+    (line,) = lines
+    assert (line["event"], line["jobs"], line["files"], line["dry_run"]) == ("cleaned_up", 1, 1, False)
+
+
+def test_it_runs_every_night_without_args() -> None:
+    kind = load()["cleanup"]
+    ticks = kind.ticks_after(datetime(2026, 1, 1, tzinfo=UTC))
+    assert [next(ticks).isoformat() for _ in range(2)] == ["2026-01-01T03:17:00+00:00", "2026-01-02T03:17:00+00:00"]
+    assert kind.load_args("{}") == CleanupArgs(older_than_days=None, dry_run=False)
+
+
+@pytest.mark.parametrize("wrong", [{"older_than_days": -1}, {"older_than_days": 10**6}, {"older_than": 3}])
+def test_args_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        CleanupArgs.model_validate(wrong)

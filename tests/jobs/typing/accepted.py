@@ -1,0 +1,43 @@
+"""Kinds as authors write them: mypy accepts every line."""
+
+from datetime import timedelta
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from jobs import Context, Discard, Kind, Retry, RetryPolicy, Snooze, job
+
+
+class GreetArgs(BaseModel):
+    name: str
+
+
+class Greeting(BaseModel):
+    text: str
+
+
+@job("greet", timeout=10, max_attempts=5, queue="slow", retry=RetryPolicy(never=(KeyError,)))
+async def greet(ctx: Context, args: GreetArgs) -> Greeting:
+    ctx.log.info("greeting", length=len(args.name))
+    await ctx.progress(1, None)
+    text = await ctx.thread(str.upper, args.name)
+    await ctx.enqueue("greet", GreetArgs(name=text), delay=5, tags=["again"])
+    if not text:
+        raise Discard("nobody to greet")
+    if text == "?":
+        raise Retry(after=timedelta(seconds=3))
+    if text == "!":
+        raise Snooze(after=60)
+    async with ctx.session() as session, session.begin():
+        await session.connection()
+    return Greeting(text=text)
+
+
+@job("nightly", cron="0 3 * * *", timeout=timedelta(hours=1))
+async def nightly(ctx: Context, args: BaseModel) -> None: ...
+
+
+async def use(ctx: Context) -> None:
+    assert_type(greet, Kind[GreetArgs, Greeting])
+    assert_type(await greet(ctx, GreetArgs(name="Ann")), Greeting)
+    assert_type(greet.load_args("{}"), GreetArgs)

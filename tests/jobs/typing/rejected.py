@@ -1,0 +1,60 @@
+"""Kinds that do not hold: mypy rejects each marked line, and says why.
+
+Where a line is marked, an unused mark is an error of `mypy --strict`: the marks hold for the project's own run too.
+"""
+
+from collections.abc import Callable
+
+from pydantic import BaseModel
+
+from jobs import Context, Retry, job
+
+
+class Args(BaseModel):
+    name: str
+
+
+class OtherArgs(BaseModel):
+    count: int
+
+
+@job("args_are_no_model")  # type: ignore[type-var]  # a dict is no Pydantic model
+async def args_are_no_model(ctx: Context, args: dict[str, str]) -> None: ...
+
+
+@job("sync")  # type: ignore[arg-type]  # nothing is awaitable
+def sync(ctx: Context, args: Args) -> None: ...
+
+
+@job("wrong_ctx")  # type: ignore[arg-type]  # arq's ctx is a dict; ours is a Context
+async def wrong_ctx(ctx: dict[str, object], args: Args) -> None: ...
+
+
+@job("no_args")  # type: ignore[arg-type]  # a parameter is missing
+async def no_args(ctx: Context) -> None: ...
+
+
+@job("one_too_many")  # type: ignore[arg-type]  # a parameter that nobody gives
+async def one_too_many(ctx: Context, args: Args, more: int) -> None: ...
+
+
+@job  # type: ignore[arg-type]  # the name is missing
+async def nameless(ctx: Context, args: Args) -> None: ...
+
+
+@job("wrong_option", retries=3)  # type: ignore[call-arg]  # it is called max_attempts
+async def wrong_option(ctx: Context, args: Args) -> None: ...
+
+
+@job("good")
+async def good(ctx: Context, args: Args) -> str:
+    ctx.job_id = "other"  # type: ignore[misc]  # a Context is frozen
+    await ctx.thread(len, 5)  # type: ignore[arg-type]  # an int has no length
+    raise Retry(60)  # type: ignore[arg-type]  # seconds go by after=
+
+
+async def use(ctx: Context) -> None:
+    await good(ctx, OtherArgs(count=1))  # type: ignore[arg-type]  # another kind's args
+    greeting: int = await good(ctx, Args(name="Ann"))  # type: ignore[assignment]  # the result is a str
+    call: Callable[[], object] = good  # type: ignore[assignment]  # a kind takes ctx and args
+    print(greeting, call)  # noqa: T201 - used, so that the lines above are about types only
