@@ -1,0 +1,100 @@
+"""What can go wrong, as a tree. Each error knows its HTTP status and title; its message says what to do.
+
+PostludeError
+├── NotFound (404)             JobNotFound
+├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, IdempotencyKeyReused, BadCursor
+├── Conflict (409)             StateForbids, UniqueKeyTaken, IdempotencyKeyInFlight
+├── Unauthorized (401)
+├── BodyTooLarge (413)
+├── BodyMalformed (400)
+├── LedgerUnavailable (503)
+└── StartRefused               ends a process at start, as one sentence
+"""
+
+from typing import Any, ClassVar
+
+
+class PostludeError(Exception):
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str, *, errors: list[dict[str, Any]] | None = None):
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+
+
+class NotFound(PostludeError):
+    status, title = 404, "Not found"
+
+
+class JobNotFound(NotFound):
+    title = "Job not found"
+
+
+class Refused(PostludeError):
+    status, title = 422, "Request refused"
+
+
+class KindUnknown(Refused):
+    title = "Kind unknown"
+
+
+class QueueUnknown(Refused):
+    title = "Queue unknown"
+
+
+class ArgsInvalid(Refused):
+    title = "Args invalid"
+
+
+class BadCursor(Refused):
+    title = "Cursor not valid"
+
+
+class IdempotencyKeyReused(Refused):
+    title = "Idempotency key reused with another body"
+
+
+class Conflict(PostludeError):
+    status, title = 409, "Conflict"
+
+
+class StateForbids(Conflict):
+    title = "The job's state forbids this"
+
+
+class UniqueKeyTaken(Conflict):
+    title = "Unique key taken"
+
+
+class IdempotencyKeyInFlight(Conflict):
+    title = "A request with this idempotency key is in flight"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class Unauthorized(PostludeError):
+    status, title = 401, "Unauthorized"
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class BodyTooLarge(PostludeError):
+    status, title = 413, "Body too large"
+
+
+class BodyMalformed(PostludeError):
+    status, title = 400, "Body malformed"
+
+
+class LedgerUnavailable(PostludeError):
+    """The database did not take or give what was asked. Nothing was accepted; the same request may be sent again."""
+
+    status, title = 503, "Ledger unavailable"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class StartRefused(PostludeError):
+    """A process cannot start as things are. The message says why and what to do."""
+
+    title = "Start refused"

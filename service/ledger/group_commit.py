@@ -1,0 +1,145 @@
+"""Group commit: whoever needs a write awaits it; all that wait at the same moment are committed together."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+# A set-based write: takes the rows of all who wait for it, gives one result for each row, in their order.
+Operation = Callable[[AsyncConnection, Sequence[Row]], Awaitable[Sequence[Result]]]
+# Runs operations with their rows in one transaction, in order; gives each operation's results.
+Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
+
+
+@dataclass(eq=False, slots=True)
+class _Write:
+    operation: Operation[Any, Any]
+    rows: Sequence[Any]
+    weight: int
+    done: asyncio.Future[Sequence[Any]]
+
+
+class GroupCommit:
+    """Commits writes in groups; one alone is written at once.
+
+    A write is one or more rows for one operation, all or none of them. A write that fails on its data fails alone:
+    its group is taken apart by halves. `transact` raises the errors of `is_data_error` for those, and anything else
+    (a lost database) fails the whole group. A caller that is cancelled withdraws a write that is not yet taken; one
+    that is taken is committed all the same. At most `max_waiting` rows wait; further callers wait for room.
+    """
+
+    def __init__(
+        self,
+        transact: Transact,
+        *,
+        is_data_error: Callable[[BaseException], bool],
+        max_group: int = 1_000,
+        max_waiting: int = 20_000,
+        gap_s: float = 0.0,
+    ) -> None:
+        self._transact = transact
+        self._is_data_error = is_data_error
+        self._max_group = max_group
+        self._max_waiting = max_waiting
+        self._gap_s = gap_s
+        self._waiting: deque[_Write] = deque()
+        self._waiting_weight = 0
+        self._room = asyncio.Event()
+        self._committer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def write(
+        self, operation: Operation[Row, Result], rows: Sequence[Row], *, weight: int = 0
+    ) -> Sequence[Result]:
+        """Have `rows` written by `operation`; returns their results once they are committed."""
+        if not rows:
+            return []
+        while self._waiting_weight >= self._max_waiting:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise RuntimeError("the ledger is closed")
+        write = _Write(operation, rows, weight or len(rows), asyncio.get_running_loop().create_future())
+        self._waiting.append(write)
+        self._waiting_weight += write.weight
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_all(), name="group-commit")
+        return await write.done
+
+    async def close(self) -> None:
+        """Commit what still waits, and take no more."""
+        self._closed = True
+        if self._committer is not None:
+            await self._committer
+
+    async def _commit_all(self) -> None:
+        group: list[_Write] = []
+        try:
+            while self._waiting:
+                if group := self._take_group():
+                    await self._commit(group)
+                # The gap lets another process take SQLite's single write lock while we have more to write.
+                if self._waiting and self._gap_s:
+                    await asyncio.sleep(self._gap_s)
+        except asyncio.CancelledError:
+            _fail([*group, *self._waiting], ConnectionError("the ledger was closed before this was written"))
+            self._waiting.clear()
+            self._waiting_weight = 0
+            raise
+        finally:
+            self._committer = None
+
+    def _take_group(self) -> list[_Write]:
+        group: list[_Write] = []
+        weight = 0
+        while self._waiting and (not group or weight + self._waiting[0].weight <= self._max_group):
+            write = self._waiting.popleft()
+            self._waiting_weight -= write.weight
+            if not write.done.cancelled():
+                group.append(write)
+                weight += write.weight
+        self._room.set()
+        return group
+
+    async def _commit(self, group: list[_Write]) -> None:
+        try:
+            results = await self._transact_group(group)
+        except Exception as error:  # noqa: BLE001 - handed to those who wait for the write
+            if len(group) > 1 and self._is_data_error(error):
+                middle = len(group) // 2
+                await self._commit(group[:middle])
+                await self._commit(group[middle:])
+            else:
+                _fail(group, error)
+        else:
+            for write, result in zip(group, results, strict=True):
+                if not write.done.done():
+                    write.done.set_result(result)
+
+    async def _transact_group(self, group: list[_Write]) -> list[Sequence[Any]]:
+        """Join the rows of each operation, run them in one transaction, and hand the results out again."""
+        by_operation: dict[Operation[Any, Any], list[_Write]] = {}
+        for write in group:
+            by_operation.setdefault(write.operation, []).append(write)
+        joined = await self._transact(
+            [(operation, [row for write in writes for row in write.rows]) for operation, writes in by_operation.items()]
+        )
+        results: dict[_Write, Sequence[Any]] = {}
+        for writes, rows in zip(by_operation.values(), joined, strict=True):
+            start = 0
+            for write in writes:
+                results[write] = rows[start : start + len(write.rows)]
+                start += len(write.rows)
+        return [results[write] for write in group]
+
+
+def _fail(group: Iterable[_Write], error: BaseException) -> None:
+    for write in group:
+        if not write.done.done():
+            write.done.set_exception(error)

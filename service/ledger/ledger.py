@@ -1,0 +1,98 @@
+"""The ledger as the rest of the service sees it: awaitable writes in groups, and connections to read from."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from service.errors import UniqueKeyTaken
+from service.ledger.database import Database, is_data_error
+from service.ledger.group_commit import GroupCommit
+from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
+from service.ledger.purge import purge
+from service.ledger.records.controlled import (
+    Cancel,
+    Progress,
+    Replay,
+    record_cancelled,
+    record_progress,
+    record_replayed,
+)
+from service.ledger.records.enqueued import record_enqueued
+from service.ledger.records.finished import record_finished
+from service.ledger.records.started import record_started
+from service.ledger.records.ticked import record_tick
+from service.ledger.states import State
+
+_SQLITE_GAP_S = 0.001
+
+
+class Ledger:
+    """Every method that writes returns once its write is committed, and raises `LedgerUnavailable` if it cannot be."""
+
+    def __init__(self, database: Database, *, retention: timedelta) -> None:
+        self.database = database
+        self.retention = retention
+        self._group_commit = GroupCommit(
+            database.transact,
+            is_data_error=is_data_error,
+            gap_s=_SQLITE_GAP_S if database.dialect == "sqlite" else 0.0,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, retention: timedelta) -> AsyncIterator["Ledger"]:
+        """Open the ledger at a SQLAlchemy URL; at the end writes what still waits."""
+        database = Database.open(url)
+        ledger = cls(database, retention=retention)
+        try:
+            yield ledger
+        finally:
+            await ledger._group_commit.close()
+            await database.close()
+
+    async def enqueue(self, request: Enqueue) -> Enqueued:
+        """Record a request's jobs."""
+        return (await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs)))[0]
+
+    async def start(self, starts: Sequence[Start]) -> Sequence[Started | None]:
+        """Begin attempts; None for each job that may not start."""
+        return await self._group_commit.write(record_started, starts)
+
+    async def finish(self, finish: Finish) -> Finished | None:
+        """End an attempt; None when it had been taken away."""
+        return (await self._group_commit.write(record_finished, [finish]))[0]
+
+    async def cancel(self, job_id: str, writer: str, at: datetime) -> State | None:
+        """Cancel a job; gives `cancelled`, `running` (it will be) or None (too late)."""
+        return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
+
+    async def replay(self, job_id: str, at: datetime) -> bool:
+        """Put a failed or cancelled job back. Raises `UniqueKeyTaken`."""
+        try:
+            return (await self._group_commit.write(record_replayed, [Replay(job_id, at)]))[0]
+        except IntegrityError as error:
+            raise UniqueKeyTaken("Another live job has taken this job's unique_key since it ended.") from error
+
+    async def progress(self, job_id: str, attempt: int, done: int, total: int | None) -> None:
+        """Note how far an attempt is."""
+        await self._group_commit.write(record_progress, [Progress(job_id, attempt, done, total)])
+
+    async def tick(self, kind: str, due_at: datetime, job: NewJob, writer: str) -> bool:
+        """Record a cron tick and its job; False when another worker was first."""
+        async with self.database.begin() as connection:
+            return await record_tick(connection, kind, due_at, job, writer)
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
+        """Delete what is past `older_than`; see `purge.purge`."""
+        return await purge(self.database, older_than=older_than, dry_run=dry_run)
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a connection for `queries`."""
+        return self.database.connect()
+
+    def session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Open a fresh session for a job."""
+        return self.database.session()

@@ -1,0 +1,57 @@
+"""Brings the database to this version's tables, with Alembic."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from service.ledger.database import Database
+from service.settings import Settings
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+async def upgrade(settings: Settings) -> None:
+    """Apply the migrations that are missing. Raises `LedgerUnavailable`."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database.open(settings.sqlalchemy_url)
+    try:
+        async with database.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await database.close()
+
+
+async def is_current(database: Database) -> bool:
+    """Whether the database is at this version's newest migration, or at a newer one: deploys migrate first."""
+    head, *older = await asyncio.to_thread(_revisions)
+    async with database.connect() as connection:
+        current = await connection.run_sync(_current)
+    return current == head or (current is not None and current not in older)
+
+
+def _revisions() -> list[str]:
+    """Give this version's revisions, newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # two that migrate at once take turns, as they do on SQLite
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('postlude migrations'))"))
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,133 @@
+"""What goes into the ledger and what comes back, as plain data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.ledger.states import Outcome, State
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job as it is recorded first."""
+
+    id: str
+    kind: str
+    state: State
+    queue: str
+    args: str
+    run_at: datetime
+    created_at: datetime
+    max_attempts: int
+    sealed_args: str | None = None
+    priority: int = 0
+    timeout_s: float | None = None
+    expires_at: datetime | None = None
+    unique_key: str | None = None
+    arq_id: str | None = None
+    tags: tuple[str, ...] = ()
+    error_type: str | None = None
+    error_message: str | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A request's own name, with the answer that a repetition gets until `expires_at`."""
+
+    key: str
+    fingerprint: str
+    answer: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """One request: all of its jobs are recorded, or none. `writer` names the process in the tallies."""
+
+    jobs: tuple[NewJob, ...]
+    writer: str
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHeld:
+    """The idempotency key was used before: for what request, and what was answered (None: look at the job)."""
+
+    fingerprint: str
+    answer: str | None
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of an `Enqueue`: the ids in the request's order, and those of them that are new."""
+
+    ids: tuple[str, ...] = ()
+    created: frozenset[str] = frozenset()
+    held: KeyHeld | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A worker's wish to begin an attempt of the job `id`, if its kind is among `kinds`."""
+
+    id: str
+    worker: str
+    kinds: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt that may now be performed, with all that performing it needs."""
+
+    id: str
+    kind: str
+    attempt: int
+    failures: int
+    crashes: int
+    max_attempts: int
+    args: str
+    timeout_s: float | None
+    queue: str
+    arq_id: str | None
+    created_at: datetime
+    worker: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed, as text."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """An attempt's end: its outcome, and the state that the job goes to."""
+
+    id: str
+    kind: str
+    attempt: int
+    worker: str
+    outcome: Outcome
+    state: State
+    at: datetime
+    failures: int = 0
+    crashes: int = 0
+    run_at: datetime | None = None
+    result: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finish that took: the state may be `cancelled` where another was asked for."""
+
+    state: State
+    run_at: datetime
+    queue: str

@@ -1,0 +1,107 @@
+"""Deletes what is past its retention, in batches small enough that nobody waits for them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Table, delete, func, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.tables import counted_jobs
+from service.ledger.database import Database
+from service.ledger.records.guards import state_is
+from service.ledger.states import TERMINAL
+from service.tables import attempts, idempotency_keys, job_tags, jobs, tallies, ticks, workers
+
+_BATCH = 500
+_TALLIES_KEPT = timedelta(days=1)
+# A worker that is late to see a tick come due must find that another has enqueued it.
+_TICKS_KEPT = timedelta(days=1)
+
+
+async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> dict[str, int]:
+    """Delete terminal jobs, with their attempts and tags, ticks and ended workers older than `older_than`, and
+    idempotency keys that have expired. Gives the number of rows by table; with `dry_run` deletes nothing.
+    """
+    async with database.connect() as connection:
+        now = await database.now(connection)
+    before = now - older_than
+    deleted = await _purge_jobs(database, before, dry_run=dry_run)
+    for table, expired in (
+        (ticks, ticks.c.due_at < min(before, now - _TICKS_KEPT)),
+        (workers, workers.c.ended_at < before),
+        (idempotency_keys, idempotency_keys.c.expires_at < now),
+    ):
+        deleted[table.name] = await _purge_table(database, table, expired, dry_run=dry_run)
+    if not dry_run:
+        await _fold_tallies(database, now - _TALLIES_KEPT)
+    return deleted
+
+
+async def _purge_jobs(database: Database, before: datetime, *, dry_run: bool) -> dict[str, int]:
+    old = jobs.c.state.in_(TERMINAL) & (jobs.c.finished_at < before)
+    if dry_run:
+        async with database.connect() as connection:
+            mine = select(jobs.c.id).where(old)
+            return {
+                "jobs": await _count(connection, jobs, old),
+                "attempts": await _count(connection, attempts, attempts.c.job_id.in_(mine)),
+            }
+    counts = {"jobs": 0, "attempts": 0}
+    while True:
+        async with database.begin() as connection:
+            ids = (await connection.execute(select(jobs.c.id).where(old).limit(_BATCH))).scalars().all()
+            if not ids:
+                return counts
+            for table, gone in (await _delete_jobs(connection, ids)).items():
+                counts[table] += gone
+
+
+async def _delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, int]:
+    # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
+    gone = await connection.execute(delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.id))
+    gone_ids = list(gone.scalars())
+    await connection.execute(delete(counted_jobs).where(counted_jobs.c.job_id.in_(gone_ids)))
+    await connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
+    removed = await connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))
+    return {"jobs": len(gone_ids), "attempts": removed.rowcount}
+
+
+async def _purge_table(database: Database, table: Table, expired: Any, *, dry_run: bool) -> int:
+    if dry_run:
+        async with database.connect() as connection:
+            return await _count(connection, table, expired)
+    key = tuple_(*table.primary_key.columns)
+    chosen = select(*table.primary_key.columns).where(expired).limit(_BATCH)
+    total = 0
+    while True:
+        async with database.begin() as connection:
+            removed = (await connection.execute(delete(table).where(key.in_(chosen)))).rowcount
+        total += removed
+        if removed < _BATCH:
+            return total
+
+
+async def _count(connection: AsyncConnection, table: Table, condition: Any) -> int:
+    return (await connection.execute(select(func.count()).select_from(table).where(condition))).scalar_one()
+
+
+async def _fold_tallies(database: Database, before: datetime) -> None:
+    """Add up the counters of processes long gone under the writer '', so that totals never shrink."""
+    folded = (tallies.c.writer == "") | (tallies.c.updated_at < before)
+    async with database.begin() as connection:
+        totals = await connection.execute(
+            delete(tallies)
+            .where(folded)
+            .returning(tallies.c.kind, tallies.c.event, tallies.c["count"], tallies.c.updated_at)
+        )
+        sums: dict[tuple[str, str], tuple[int, datetime]] = {}
+        for row in totals:
+            count, updated_at = sums.get((row.kind, row.event), (0, row.updated_at))
+            sums[row.kind, row.event] = count + row[2], max(updated_at, row.updated_at)
+        if sums:
+            rows = [
+                {"writer": "", "kind": kind, "event": event, "count": count, "updated_at": updated_at}
+                for (kind, event), (count, updated_at) in sums.items()
+            ]
+            await connection.execute(insert(tallies), rows)

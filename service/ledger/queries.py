@@ -1,0 +1,130 @@
+"""All reads of jobs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.dispatching import GRACE_BEFORE_DISPATCH
+from service.ledger.liveness import SILENT_AFTER
+from service.ledger.states import WAITING, State
+from service.tables import attempts, job_tags, jobs, tallies, workers
+
+_UNACCOUNTED_AFTER = timedelta(seconds=30)
+# Never read for answers: it carries secrets.
+_SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a list shows. `before` is the (created_at, id) after which the page begins."""
+
+    state: str | None = None
+    kind: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    before: tuple[datetime, str] | None = None
+
+
+async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None:
+    return (await connection.execute(select(*_SHOWN).where(jobs.c.id == job_id))).mappings().first()
+
+
+async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
+    """Give the attempts of each job, first to last."""
+    statement = select(attempts).where(attempts.c.job_id.in_(ids)).order_by(attempts.c.job_id, attempts.c.number)
+    by_job: dict[str, list[RowMapping]] = {job_id: [] for job_id in ids}
+    for row in (await connection.execute(statement)).mappings():
+        by_job[row["job_id"]].append(row)
+    return by_job
+
+
+async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
+    """Give a page of jobs, newest first."""
+    statement = select(*_SHOWN).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+    for column, value in ((jobs.c.state, wanted.state), (jobs.c.kind, wanted.kind), (jobs.c.queue, wanted.queue)):
+        if value is not None:
+            statement = statement.where(column == value)
+    if wanted.tag is not None:
+        tagged = job_tags.c.tag == wanted.tag
+        statement = statement.join(job_tags, (job_tags.c.job_id == jobs.c.id) & tagged)
+    if wanted.created_after is not None:
+        statement = statement.where(jobs.c.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(jobs.c.created_at < wanted.created_before)
+    if wanted.before is not None:
+        created_at, job_id = wanted.before
+        older = (jobs.c.created_at < created_at) | ((jobs.c.created_at == created_at) & (jobs.c.id < job_id))
+        statement = statement.where(jobs.c.created_at <= created_at, older)
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:
+    """Give (state, kind) of each id that has a row."""
+    rows = await connection.execute(select(jobs.c.id, jobs.c.state, jobs.c.kind).where(jobs.c.id.in_(ids)))
+    return {row.id: (State(row.state), row.kind) for row in rows}
+
+
+async def adopted_as(connection: AsyncConnection, arq_id: str, enqueued_at: datetime) -> tuple[str, State] | None:
+    """Find the job that a plain arq client's call was recorded as: the same id, enqueued at the same time."""
+    statement = select(jobs.c.id, jobs.c.state).where(jobs.c.arq_id == arq_id, jobs.c.created_at == enqueued_at)
+    row = (await connection.execute(statement)).first()
+    return None if row is None else (row.id, State(row.state))
+
+
+async def waiting_as(connection: AsyncConnection, arq_id: str) -> str | None:
+    """Find the waiting job that stands for an arq client's id."""
+    statement = select(jobs.c.id).where(jobs.c.arq_id == arq_id, jobs.c.state.in_(WAITING))
+    return (await connection.execute(statement)).scalars().first()
+
+
+async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:
+    """Find the jobs that this worker runs and somebody wants cancelled."""
+    statement = select(jobs.c.id).where(
+        jobs.c.state == State.RUNNING, jobs.c.worker == worker_id, jobs.c.cancel_requested_at.is_not(None)
+    )
+    return set((await connection.execute(statement)).scalars())
+
+
+async def tally_totals(connection: AsyncConnection) -> Sequence[tuple[str, str, int]]:
+    """Give (kind, event, count), added up over all processes that ever were."""
+    total = func.sum(tallies.c["count"])
+    statement = select(tallies.c.kind, tallies.c.event, total).group_by(tallies.c.kind, tallies.c.event)
+    return [(kind, event, int(count)) for kind, event, count in await connection.execute(statement)]
+
+
+async def count_live(connection: AsyncConnection) -> Mapping[str, int]:
+    """Count running and waiting jobs."""
+    running = select(func.count()).where(jobs.c.state == State.RUNNING).scalar_subquery()
+    waiting = select(func.count()).where(jobs.c.state.in_(WAITING)).scalar_subquery()
+    row = (await connection.execute(select(running, waiting))).one()
+    return {"running": row[0], "waiting": row[1]}
+
+
+async def living_workers(connection: AsyncConnection, now: datetime) -> Sequence[RowMapping]:
+    """Give the workers whose heartbeat is fresh."""
+    fresh = workers.c.ended_at.is_(None) & (workers.c.heartbeat_at >= now - SILENT_AFTER)
+    return (await connection.execute(select(workers).where(fresh).order_by(workers.c.id))).mappings().all()
+
+
+async def count_unaccounted(connection: AsyncConnection, now: datetime) -> int:
+    """Count jobs that nobody answers for: running under a worker that is gone and not rescued in time, or due for
+    long and never swept onto the queue although a worker lives.
+    """
+    late = now - _UNACCOUNTED_AFTER
+    held = exists().where(workers.c.id == jobs.c.worker, workers.c.heartbeat_at >= late)
+    abandoned = select(func.count()).where(jobs.c.state == State.RUNNING, ~held, jobs.c.started_at < late)
+    somebody_sweeps = exists().where(workers.c.ended_at.is_(None), workers.c.heartbeat_at >= now - SILENT_AFTER)
+    forgotten = select(func.count()).where(
+        jobs.c.state.in_(WAITING),
+        jobs.c.dispatch_epoch == "",
+        jobs.c.run_at < late - GRACE_BEFORE_DISPATCH,
+        jobs.c.created_at < late - GRACE_BEFORE_DISPATCH,
+        somebody_sweeps,
+    )
+    row = await connection.execute(select(abandoned.scalar_subquery() + forgotten.scalar_subquery()))
+    return int(row.scalar_one())

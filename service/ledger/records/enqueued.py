@@ -1,0 +1,192 @@
+"""A request becomes jobs: the moment from which Postlude owes them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import insert, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
+from service.ledger.records.tallied import tally
+from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.states import LIVE
+from service.tables import idempotency_keys, job_tags, jobs, moment_text
+
+_COLUMNS = [
+    "id",
+    "kind",
+    "state",
+    "queue",
+    "priority",
+    "args",
+    "sealed_args",
+    "max_attempts",
+    "timeout_s",
+    "tags",
+    "unique_key",
+    "arq_id",
+    "run_at",
+    "expires_at",
+    "created_at",
+    "error_type",
+    "error_message",
+    "finished_at",
+]
+
+
+async def record_enqueued(connection: AsyncConnection, requests: Sequence[Enqueue]) -> list[Enqueued]:
+    """Record requests. One whose idempotency key belongs to an earlier request records nothing."""
+    holders = await _take_keys(connection, requests)
+    held = [_held(request, holders) for request in requests]
+    new = [job for request, holder in zip(requests, held, strict=True) if holder is None for job in request.jobs]
+    ids, created = await insert_jobs(connection, new)
+    await tally(
+        connection, ((requests[0].writer, job.kind, "enqueued") for job in created), requests[0].jobs[0].created_at
+    )
+    results = [
+        Enqueued(held=holder)
+        if holder
+        else Enqueued(ids=tuple(ids[job.id] for job in request.jobs), created=_created(request, ids))
+        for request, holder in zip(requests, held, strict=True)
+    ]
+    await _correct_answers(connection, requests, results)
+    return results
+
+
+async def insert_jobs(connection: AsyncConnection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
+    """Insert jobs; gives for each id the one that stands for it (its own or its unique key's holder), and the new.
+
+    An id that is there already counts as inserted: the write was sent again because its answer was lost.
+    """
+    ids: dict[str, str] = {}
+    created: set[str] = set()
+    left = list(new)
+    while left:
+        statement = _insert(connection.dialect.name)
+        created |= set((await connection.execute(statement, parameter([_row(job) for job in left]))).scalars())
+        ids |= {job.id: job.id for job in left if job.id in created}
+        ids |= await _standing_for(connection, [job for job in left if job.id not in ids])
+        # What is left had a holder of its unique key that ended between the two statements.
+        left = [job for job in left if job.id not in ids]
+    rows = [job for job in new if job.id in created]
+    await _insert_tags(connection, rows)
+    return ids, rows
+
+
+async def _standing_for(connection: AsyncConnection, missing: Sequence[NewJob]) -> dict[str, str]:
+    if not missing:
+        return {}
+    repeated = select(jobs.c.id).where(jobs.c.id.in_([job.id for job in missing]))
+    ids = {job_id: job_id for job_id in (await connection.execute(repeated)).scalars()}
+    keys = [job.unique_key for job in missing if job.unique_key]
+    holders = select(jobs.c.unique_key, jobs.c.id).where(jobs.c.unique_key.in_(keys), jobs.c.state.in_(LIVE))
+    by_key: Mapping[str | None, str] = {row.unique_key: row.id for row in await connection.execute(holders)}
+    return {job.id: by_key[job.unique_key] for job in missing if job.unique_key in by_key} | ids
+
+
+async def _take_keys(connection: AsyncConnection, requests: Sequence[Enqueue]) -> dict[str, KeyHeld]:
+    """Take the idempotency keys that are free or expired; give whose each key is now."""
+    first: dict[str, Enqueue] = {}
+    for request in requests:
+        if request.key is not None:
+            first.setdefault(request.key.key, request)
+    if not first:
+        return {}
+    statement = _insert_keys(connection.dialect.name)
+    await connection.execute(statement, parameter([_key_row(request) for request in first.values()]))
+    rows = await connection.execute(select(idempotency_keys).where(idempotency_keys.c.key.in_(first)))
+    return {row.key: KeyHeld(row.fingerprint, row.answer, row.job_id) for row in rows}
+
+
+def _held(request: Enqueue, holders: Mapping[str, KeyHeld]) -> KeyHeld | None:
+    holder = holders[request.key.key] if request.key else None
+    return None if holder is None or holder.job_id == request.jobs[0].id else holder
+
+
+def _created(request: Enqueue, ids: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(job.id for job in request.jobs if ids[job.id] == job.id)
+
+
+async def _correct_answers(
+    connection: AsyncConnection, requests: Sequence[Enqueue], results: Sequence[Enqueued]
+) -> None:
+    """Where unique keys gave a request the jobs of others, a repetition is told of those too.
+
+    A single job is then answered as it is at that time; the answer of a batch names other ids.
+    """
+    for request, result in zip(requests, results, strict=True):
+        if request.key is None or result.held is not None or len(result.created) == len(request.jobs):
+            continue
+        told: dict[str, str | None] = {"answer": None, "job_id": result.ids[0]}
+        if len(request.jobs) > 1:
+            told = {"answer": _renamed(request.key.answer, request, result)}
+        row = idempotency_keys.c.key == request.key.key
+        await connection.execute(update(idempotency_keys).where(row).values(told))
+
+
+def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
+    for job, job_id in zip(request.jobs, result.ids, strict=True):
+        answer = answer.replace(job.id, job_id)
+    return answer
+
+
+async def _insert_tags(connection: AsyncConnection, created: Sequence[NewJob]) -> None:
+    rows = [{"tag": tag, "created_at": job.created_at, "job_id": job.id} for job in created for tag in set(job.tags)]
+    if rows:
+        await connection.execute(insert(job_tags), rows)
+
+
+def _row(job: NewJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "queue": job.queue,
+        "priority": job.priority,
+        "args": job.args,
+        "sealed_args": job.sealed_args,
+        "max_attempts": job.max_attempts,
+        "timeout_s": job.timeout_s,
+        "tags": json.dumps(job.tags, ensure_ascii=False),
+        "unique_key": job.unique_key,
+        "arq_id": job.arq_id,
+        "run_at": moment_text(job.run_at),
+        "expires_at": moment_text(job.expires_at) if job.expires_at else None,
+        "created_at": moment_text(job.created_at),
+        "error_type": job.error_type,
+        "error_message": job.error_message,
+        "finished_at": moment_text(job.finished_at) if job.finished_at else None,
+    }
+
+
+def _key_row(request: Enqueue) -> dict[str, Any]:
+    assert request.key is not None
+    return {
+        "key": request.key.key,
+        "fingerprint": request.key.fingerprint,
+        "answer": request.key.answer,
+        "job_id": request.jobs[0].id,
+        "created_at": moment_text(request.key.created_at),
+        "expires_at": moment_text(request.key.expires_at),
+    }
+
+
+@cache
+def _insert(dialect: str) -> Any:
+    new = unfold(dialect, "new", {name: jobs.c[name].type for name in _COLUMNS})
+    statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(new).where(true()))
+    return statement.on_conflict_do_nothing().returning(jobs.c.id)
+
+
+@cache
+def _insert_keys(dialect: str) -> Any:
+    columns = {column.name: column.type for column in idempotency_keys.c}
+    new = unfold(dialect, "new", columns)
+    statement = insert_for(dialect)(idempotency_keys).from_select(list(columns), select(new).where(true()))
+    return statement.on_conflict_do_update(
+        index_elements=["key"],
+        set_={name: statement.excluded[name] for name in columns if name != "key"},
+        where=idempotency_keys.c.expires_at <= statement.excluded.created_at,
+    )

@@ -1,0 +1,64 @@
+"""Structured logs: JSON in production, readable in development. Args are never logged."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.UnicodeDecoder(),
+]
+# At INFO these write a line for each request or connection.
+_CHATTY = ("httpx", "httpcore", "aiosqlite", "asyncio", "alembic", "mail.log", "uvicorn.access")
+
+
+def configure(level: str, form: Literal["json", "console"]) -> None:
+    """Send all logs of this process, the libraries' too, to stderr in one form."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(form))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def mute_arq() -> None:
+    """Take back the handler that arq's CLI installs, and its chatter: at INFO, arq's own class logs a job's args."""
+    arq = logging.getLogger("arq")
+    arq.handlers = []
+    arq.setLevel(logging.WARNING)
+
+
+def _formatter(form: str) -> logging.Formatter:
+    # Tracebacks without local variables, which structlog shows by default: they hold args and secrets.
+    if form == "json":
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        final: list[structlog.typing.Processor] = [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        plain = structlog.dev.plain_traceback
+        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+    )

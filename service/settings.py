@@ -1,0 +1,130 @@
+"""All settings: read once from the environment (prefix `POSTLUDE_`), and handed down."""
+
+import hashlib
+import os
+import tempfile
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# A Unix socket's path ends at 107 bytes on Linux (103 on macOS).
+_LONGEST_SOCKET_PATH = 100
+
+_DRIVERS = {
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "sqlite": "sqlite+aiosqlite",
+}
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="POSTLUDE_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    data_dir: Path = Path("var")
+    database_url: str | None = None
+    redis_url: str | None = None
+    smtp_url: SecretStr | None = None
+    mail_from: str = "postlude@localhost"
+    jobs: CommaSeparated = ()
+    queues: CommaSeparated = ("default",)
+    max_jobs: int = Field(default=100, ge=1, le=10_000)
+    grace_s: float = Field(default=25, ge=0, le=3600)
+    max_crashes: int = Field(default=3, ge=1, le=100)
+    retention_days: int = Field(default=30, ge=1, le=3650)
+    idempotency_hours: int = Field(default=24, ge=1, le=720)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+    stock_worker: bool = False
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+
+    @field_validator("jobs", "queues", "api_keys", "webhook_allow", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _async_driver(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, separator, rest = value.partition("://")
+        driver = _DRIVERS.get(scheme)
+        if not separator or driver is None:
+            raise ValueError("must begin with postgresql+asyncpg:// or sqlite+aiosqlite:///")
+        return f"{driver}://{rest}"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("queues")
+    @classmethod
+    def _some_queue(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one queue")
+        return value
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The ledger's database: the one named, else SQLite in the data dir."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'postlude.db'}"
+
+    @property
+    def redis_dsn(self) -> str:
+        """The Redis named, else the embedded server's socket."""
+        return self.redis_url or f"unix://{self.socket_path('redis.sock')}"
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Where the dev inbox keeps its mails."""
+        return self.data_dir / "inbox"
+
+    @property
+    def files_dir(self) -> Path:
+        """Where jobs keep files."""
+        return self.data_dir / "files"
+
+    def socket_path(self, name: str) -> Path:
+        """Place a Unix socket in the data dir, or in a short folder of this user where that path would be too long."""
+        path = self.data_dir / name
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"postlude-{os.getuid()}-{digest}" / name
+
+
+def describe_invalid(error: ValidationError) -> str:
+    """Say in one sentence which settings cannot be used, and why; never their values, which may be secrets."""
+    reasons: dict[str, list[str]] = {}
+    for one in error.errors(include_input=False, include_context=False, include_url=False):
+        reasons.setdefault(f"POSTLUDE_{one['loc'][0]}".upper(), []).append(one["msg"])
+    return "; ".join(f"{name}: {', '.join(dict.fromkeys(messages))}" for name, messages in reasons.items())

@@ -1,0 +1,179 @@
+"""The ledger's tables. Their indexes serve the statements in `service/ledger`; for jobs' own see `jobs.tables`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+# No foreign keys: each would lock a job's row once more for every attempt. `purge.py` deletes what belongs together.
+metadata = MetaData()
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime: `timestamptz` on Postgres, RFC 3339 text of fixed width (so it sorts) on SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(27))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return moment_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return None if value is None else value.astimezone(UTC)
+        return datetime.fromisoformat(value)
+
+
+def moment_text(value: datetime) -> str:
+    """Write `value` as SQLite keeps it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+# Literal values, so that the partial indexes below match the statements that use the same constants.
+WAITING_SQL = "state IN ('scheduled', 'queued', 'retrying')"
+LIVE_SQL = "state IN ('scheduled', 'queued', 'retrying', 'running')"
+TERMINAL_SQL = "state IN ('succeeded', 'failed', 'cancelled')"
+RUNNING_SQL = "state = 'running'"
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("kind", String(100), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("queue", String(100), nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("args", Text, nullable=False, comment="JSON as shown to readers: secrets masked"),
+    Column("sealed_args", Text, comment="JSON with the secrets, where the kind has any"),
+    Column("result", Text, comment="JSON"),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="the fence: number of the latest attempt"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("max_attempts", Integer, nullable=False),
+    Column("timeout_s", Double, comment="null: the kind's"),
+    Column("progress_done", Integer),
+    Column("progress_total", Integer),
+    Column("tags", Text, nullable=False, server_default="[]", comment="JSON list of text"),
+    Column("unique_key", String(255)),
+    Column("arq_id", String(255), comment="adopted from a plain arq client: the id it knows the job by"),
+    Column("worker", String(64), comment="who runs it, or ran it last"),
+    Column("cancel_requested_at", Moment),
+    Column("dispatch_epoch", String(64), nullable=False, server_default="", comment="'': not known to be on the queue"),
+    Column("run_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Index("jobs_newest", "created_at", "id"),
+    Index("jobs_by_kind", "kind", "created_at", "id"),
+    Index("jobs_by_state", "state", "created_at", "id"),
+    Index("jobs_by_queue", "queue", "created_at", "id"),
+    _partial("jobs_undispatched", "dispatch_epoch", "run_at", where=WAITING_SQL),
+    _partial("jobs_due", "run_at", where="state IN ('scheduled', 'retrying')"),
+    _partial("jobs_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {WAITING_SQL}"),
+    _partial("jobs_running", "worker", where=RUNNING_SQL),
+    _partial("jobs_finished", "finished_at", where=TERMINAL_SQL),
+    Index(
+        "jobs_unique_key",
+        "unique_key",
+        unique=True,
+        postgresql_where=text(f"unique_key IS NOT NULL AND {LIVE_SQL}"),
+        sqlite_where=text(f"unique_key IS NOT NULL AND {LIVE_SQL}"),
+    ),
+    _partial("jobs_by_arq_id", "arq_id", where="arq_id IS NOT NULL"),
+)
+
+job_tags = Table(
+    "job_tags",
+    metadata,
+    Column("tag", String(255), primary_key=True),
+    Column("created_at", Moment, primary_key=True),
+    Column("job_id", String(255), primary_key=True, index=True),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", String(255), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("outcome", String(11), comment="null while it runs"),
+    Column("worker", String(64), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("traceback", Text),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("hostname", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("queues", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("heartbeat_at", Moment, nullable=False),
+    Column("ended_at", Moment, comment="stopped in order, or declared dead"),
+    Column("declared_dead", Integer, nullable=False, server_default="0"),
+    _partial("workers_living", "heartbeat_at", where="ended_at IS NULL"),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("kind", String(100), primary_key=True),
+    Column("due_at", Moment, primary_key=True),
+    Column("job_id", String(255), nullable=False),
+    Index("ticks_by_due_at", "due_at"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False, comment="SHA-256 of the request"),
+    Column("answer", Text, comment="the body answered; null: the job as it is now"),
+    Column("job_id", String(255), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("writer", String(64), primary_key=True, comment="the process that counted; '': processes long gone"),
+    Column("kind", String(100), primary_key=True),
+    Column("event", String(11), primary_key=True, comment="enqueued, started, retried, a terminal state, ..."),
+    Column("count", BigInteger, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)

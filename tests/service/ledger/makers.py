@@ -1,0 +1,42 @@
+"""Makes jobs, workers and requests for the ledger's tests."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils
+
+from service.ledger import liveness
+from service.ledger.ledger import Ledger
+from service.ledger.models import Enqueue, IdempotencyKey, NewJob, Start, Started
+from service.ledger.states import State
+
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+
+
+def new_job(**fields: Any) -> NewJob:
+    job = NewJob(
+        id=str(uuid_utils.uuid7()),
+        kind="greet",
+        state=State.QUEUED,
+        queue="default",
+        args="{}",
+        run_at=NOW,
+        created_at=NOW,
+        max_attempts=3,
+    )
+    return replace(job, **fields)
+
+
+async def enqueue(ledger: Ledger, *jobs: NewJob, key: IdempotencyKey | None = None) -> Any:
+    return await ledger.enqueue(Enqueue(jobs=jobs, writer="test", key=key))
+
+
+async def live_worker(ledger: Ledger, worker_id: str = "w1", at: datetime = NOW) -> str:
+    async with ledger.database.begin() as connection:
+        await liveness.register(connection, at, id=worker_id, hostname="here", pid=1, queues="default")
+    return worker_id
+
+
+async def start(ledger: Ledger, job_id: str, worker: str = "w1", at: datetime = NOW) -> Started | None:
+    return (await ledger.start([Start(id=job_id, worker=worker, kinds=("greet",), at=at)]))[0]

@@ -1,0 +1,300 @@
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from service.errors import LedgerUnavailable
+from service.ledger import database as database_module
+from service.ledger.database import Database, is_data_error, is_unavailable
+from tests.servers import PostgresServer
+
+INSERT = "INSERT INTO tallies (writer, kind, event, count, updated_at) VALUES (:writer, :kind, 'e', 1, :at)"
+AT = "2026-01-01T00:00:00.000000Z"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def sqlite_file(sqlite_template: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "one.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return path
+
+
+@pytest.fixture
+async def sqlite(sqlite_file: Path) -> AsyncIterator[Database]:
+    opened = Database.open(sqlite_url(sqlite_file))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    yield postgres.create_database("plain")
+    postgres.drop_database("plain")
+
+
+def sqlite_url(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"
+
+
+async def run(database: Database, statement: str, **values: Any) -> Any:
+    async with database.begin() as connection:
+        return await connection.execute(text(statement), values)
+
+
+async def error_of(database: Database, statement: str, **values: Any) -> BaseException:
+    """Give what the driver said; `LedgerUnavailable` is taken off."""
+    with pytest.raises(Exception) as raised:
+        await run(database, statement, **values)
+    cause = raised.value.__cause__
+    return cause if isinstance(raised.value, LedgerUnavailable) and cause else raised.value
+
+
+async def error_of_opening(url: str) -> BaseException:
+    database = Database.open(url)
+    try:
+        with pytest.raises(LedgerUnavailable) as raised:
+            await database.check()
+    finally:
+        await database.close()
+    assert raised.value.__cause__ is not None
+    return raised.value.__cause__
+
+
+def assert_data_error(error: BaseException) -> None:
+    assert is_data_error(error), error
+    assert not is_unavailable(error), error
+
+
+def assert_unavailable(error: BaseException) -> None:
+    assert is_unavailable(error), error
+    assert not is_data_error(error), error
+
+
+@pytest.mark.parametrize("way", ["begin", "connect"])
+async def test_sqlite_writes_ahead_and_syncs_every_commit(sqlite: Database, way: str) -> None:
+    async with getattr(sqlite, way)() as connection:
+        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar_one() == "wal"
+        assert (await connection.execute(text("PRAGMA synchronous"))).scalar_one() == 2  # FULL
+
+
+async def test_postgres_syncs_every_commit(postgres_url: str) -> None:
+    database = Database.open(postgres_url)
+    async with database.connect() as connection:
+        assert (await connection.execute(text("SHOW synchronous_commit"))).scalar_one() == "on"
+    await database.close()
+
+
+async def test_a_transaction_is_kept_whole_or_not_at_all(database: Database) -> None:
+    async def fail_half_way() -> None:
+        async with database.begin() as connection:
+            await connection.execute(text("DELETE FROM alembic_version"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_half_way()
+    async with database.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
+
+
+async def test_a_reader_sees_what_was_committed_while_somebody_writes(database: Database) -> None:
+    async with database.begin() as writing:
+        await writing.execute(text("DELETE FROM alembic_version"))
+        async with database.connect() as reading:
+            assert (await reading.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
+
+
+async def test_the_clock_of_the_database_is_aware(database: Database) -> None:
+    async with database.connect() as connection:
+        assert (await database.now(connection)).utcoffset() is not None
+
+
+BUSY_WRITER = f"""
+import asyncio, sys
+from sqlalchemy import text
+from service.ledger.database import Database
+
+async def main(url):
+    database = Database.open(url)
+    for n in range(100_000):
+        async with database.begin() as connection:
+            await connection.execute(
+                text({INSERT!r}), {{"writer": "busy", "kind": str(n), "at": {AT!r}}}
+            )
+        if n == 0:
+            print("writing", flush=True)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_two_processes_that_write_one_sqlite_file_both_make_progress(sqlite: Database, sqlite_file: Path) -> None:
+    argv = [sys.executable, "-c", BUSY_WRITER, sqlite_url(sqlite_file)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as busy:
+        try:
+            assert busy.stdout is not None
+            assert await asyncio.to_thread(busy.stdout.readline) == b"writing\n"
+            before = await rows_of_the_busy_writer(sqlite)
+            async with asyncio.timeout(20):
+                for n in range(100):
+                    await run(sqlite, INSERT, writer="patient", kind=str(n), at=AT)
+            after = await rows_of_the_busy_writer(sqlite)
+            assert busy.poll() is None
+        finally:
+            busy.kill()
+    assert after - before >= 20
+
+
+async def rows_of_the_busy_writer(database: Database) -> int:
+    async with database.connect() as connection:
+        count: int = (await connection.execute(text("SELECT count(*) FROM tallies WHERE writer = 'busy'"))).scalar_one()
+    return count
+
+
+async def test_waiting_for_sqlites_write_lock_blocks_nobody_else(sqlite: Database, sqlite_file: Path) -> None:
+    other = Database.open(sqlite_url(sqlite_file))
+    async with sqlite.begin():
+        writing = asyncio.create_task(run(other, INSERT, writer="w", kind="k", at=AT))
+        async with sqlite.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        assert not writing.done()
+    await writing
+    await other.close()
+
+
+async def test_a_write_lock_that_stays_taken_is_an_outage(
+    sqlite: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_SQLITE_WRITE_WAIT_S", 0.05)
+    holder = sqlite3.connect(sqlite_file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert_unavailable(await error_of(sqlite, "SELECT 1"))
+    holder.close()
+    await run(sqlite, "SELECT 1")
+
+
+@pytest.mark.parametrize("nullable", ["kind", "at"])
+async def test_a_broken_constraint_is_a_data_error(database: Database, nullable: str) -> None:
+    values: dict[str, Any] = {"id": "i", "kind": "k", "at": None} | {nullable: None}
+    statement = "INSERT INTO ticks (job_id, kind, due_at) VALUES (:id, :kind, :at)"
+    assert_data_error(await error_of(database, statement, **values))
+
+
+async def test_a_taken_primary_key_is_a_data_error(database: Database) -> None:
+    statement = "INSERT INTO alembic_version SELECT * FROM alembic_version"
+    assert_data_error(await error_of(database, statement))
+
+
+async def test_nul_in_a_text_of_postgres_is_a_data_error(postgres_url: str) -> None:
+    database = Database.open(postgres_url)
+    assert_data_error(await error_of(database, "SELECT CAST(:text AS text)", text="a\0b"))
+    assert_data_error(await error_of(database, "SELECT CAST(:text AS jsonb)", text='"a\\u0000b"'))
+    await database.close()
+
+
+async def test_a_lone_surrogate_is_a_data_error(database: Database) -> None:
+    assert_data_error(await error_of(database, "SELECT CAST(:text AS text)", text="a\ud800b"))
+
+
+async def test_a_statement_that_takes_too_long_is_an_outage(postgres_url: str) -> None:
+    database = Database.open(postgres_url)
+
+    async def be_slow() -> None:
+        async with database.begin() as connection:
+            await connection.execute(text("SET LOCAL statement_timeout = 20"))
+            await connection.execute(text("SELECT pg_sleep(10)"))
+
+    with pytest.raises(LedgerUnavailable):
+        await be_slow()
+    await database.close()
+
+
+async def test_a_missing_database_file_or_server_is_an_outage(tmp_path: Path) -> None:
+    assert_unavailable(await error_of_opening(sqlite_url(tmp_path / "no" / "such.db")))
+    assert_unavailable(await error_of_opening(f"postgresql+asyncpg://postgres@/x?host={tmp_path}"))
+    assert_unavailable(await error_of_opening("postgresql+asyncpg://postgres@127.0.0.1:1/x"))
+
+
+async def test_a_postgres_that_takes_no_connection_is_an_outage(postgres: PostgresServer, postgres_url: str) -> None:
+    assert_unavailable(await error_of_opening(postgres.url("no_such_database")))
+    url = make_url(postgres_url)
+    assert_unavailable(await error_of_opening(url.set(username="no_such_role").render_as_string()))
+    admin = Database.open(postgres_url)
+    await run(admin, "CREATE ROLE crowd LOGIN CONNECTION LIMIT 0")
+    try:
+        assert_unavailable(await error_of_opening(url.set(username="crowd").render_as_string()))
+    finally:
+        await run(admin, "DROP ROLE crowd")
+        await admin.close()
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM no_such_table WHERE :text = ''", "SELECT nonsense(:text)"])
+async def test_no_error_shows_the_values_of_a_statement(database: Database, statement: str) -> None:
+    with pytest.raises((DBAPIError, LedgerUnavailable)) as raised:
+        await run(database, statement, text="s3cret")
+    assert "s3cret" not in f"{raised.value} {raised.value.__cause__!r} {raised.value.__cause__}"
+
+
+async def test_a_pooled_connection_that_died_costs_nobody_a_write(postgres: PostgresServer) -> None:
+    url = postgres.create_database("killed", template="template_postlude")
+    database = Database.open(url)
+    try:
+        await asyncio.gather(*(database.transact([(pause, [1])]) for _ in range(3)))
+        await kill_all(postgres, "killed")
+        assert await database.transact([(pause, [1])]) == [[1]]
+    finally:
+        await database.close()
+        postgres.drop_database("killed")
+
+
+async def test_a_connection_that_dies_every_time_is_an_outage_after_the_second(postgres_url: str) -> None:
+    database = Database.open(postgres_url)
+    calls = []
+
+    async def die(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+        calls.append(rows)
+        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return rows
+
+    with pytest.raises(LedgerUnavailable):
+        await database.transact([(die, [1])])
+    assert len(calls) == 2
+    await database.close()
+
+
+async def test_an_error_in_the_data_is_not_tried_twice(database: Database) -> None:
+    calls = []
+
+    async def refuse(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+        calls.append(rows)
+        await connection.execute(text("INSERT INTO alembic_version SELECT * FROM alembic_version"))
+        return rows
+
+    with pytest.raises(DBAPIError):
+        await database.transact([(refuse, [1])])
+    assert len(calls) == 1
+
+
+async def pause(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+    await connection.execute(text("SELECT pg_sleep(0.01)"))
+    return rows
+
+
+async def kill_all(postgres: PostgresServer, name: str) -> None:
+    """End every connection to a database, as a restart or a proxy does."""
+    admin = Database.open(postgres.url("postgres"))
+    await run(admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name", name=name)
+    await admin.close()
