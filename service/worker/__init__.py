@@ -1,0 +1,1 @@
+"""The worker: claims ids, starts attempts, performs them, and keeps house."""

@@ -1,0 +1,65 @@
+"""The catalogue as arq functions: what makes arq's worker, ours or its own, perform kinds."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import arq.worker
+
+from jobs import Catalogue, Kind
+from service.ledger.models import Finished, Started
+from service.ledger.states import TERMINAL, Outcome
+from service.queue import Claimed
+from service.worker.claims import Claims
+from service.worker.perform import Performer, performer_of
+
+# Under arq's own class: its limits must never be what ends an attempt, for only the ledger counts.
+_STOCK_TIMEOUT_S = 86_400 + 600
+_STOCK_MAX_TRIES = 1_000_000
+
+
+@dataclass
+class KindFunction(arq.worker.Function):
+    """A kind, as arq's worker knows functions."""
+
+
+def kind_functions(catalogue: Catalogue) -> list[KindFunction]:
+    """Make an arq function of every kind."""
+    return [
+        KindFunction(
+            name=kind.name,
+            coroutine=_stock_coroutine(kind),
+            timeout_s=_STOCK_TIMEOUT_S,
+            keep_result_s=0,
+            keep_result_forever=False,
+            max_tries=_STOCK_MAX_TRIES,
+        )
+        for kind in catalogue.values()
+    ]
+
+
+def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
+    """Make what arq's own class calls for a job of `kind`: start and perform it as our worker would."""
+
+    async def perform_claimed(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
+        performer = performer_of(ctx)
+        claimed = Claimed(ctx["job_id"].encode(), performer.resources.settings.queues[0])
+        for started in await Claims(performer).start([claimed]):
+            finished = await _performed(performer, started)
+            if finished is not None and finished.state not in TERMINAL:
+                # The job is back on the queue with its due time; a bare Retry is arq's way to let it stay there.
+                raise arq.worker.Retry
+
+    return perform_claimed
+
+
+async def _performed(performer: Performer, started: Started) -> Finished | None:
+    """Perform an attempt; when arq cancels us, because its worker stops, the attempt goes back without cost."""
+    performing = asyncio.ensure_future(performer.perform(started))
+    try:
+        return await asyncio.shield(performing)
+    except asyncio.CancelledError:
+        if attempt := performer.attempts.get(started.id):
+            attempt.stop(Outcome.INTERRUPTED)
+        await performing
+        raise

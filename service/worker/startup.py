@@ -1,0 +1,58 @@
+"""What happens before a worker's first job and after its last: arq's `on_startup` and `on_shutdown`."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from jobs import Catalogue
+from service import logs
+from service.errors import StartRefused
+from service.resources import open_job_resources, open_resources
+from service.settings import Settings
+from service.worker.housekeeping import Housekeeping
+from service.worker.perform import CTX_KEY, Performer
+
+log = structlog.get_logger(__name__)
+
+
+class Startup:
+    """Opens everything for the worker whose ctx it is given; `shut_down` closes it in reverse."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._stack = AsyncExitStack()
+
+    async def start_up(self, ctx: dict[Any, Any]) -> None:
+        """Open the resources, wait for the database, register the worker and begin to keep house."""
+        try:
+            await self._open(ctx)
+        except StartRefused as error:
+            raise SystemExit(f"error: {error}") from error
+
+    async def _open(self, ctx: dict[Any, Any]) -> None:
+        logs.mute_arq()
+        async with AsyncExitStack() as stack:
+            resources = await stack.enter_async_context(
+                open_resources(self._settings, self._catalogue, redis=ctx["redis"])
+            )
+            # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
+            threads = ThreadPoolExecutor(self._settings.max_jobs, thread_name_prefix="job")
+            asyncio.get_running_loop().set_default_executor(threads)
+            job_resources = await stack.enter_async_context(open_job_resources(self._settings))
+            performer = Performer(resources, job_resources)
+            await stack.enter_async_context(Housekeeping(performer))
+            ctx[CTX_KEY] = performer
+            self._stack = stack.pop_all()
+        log.info("worker_ready", kinds=sorted(self._catalogue), queues=self._settings.queues)
+        not_worked = sorted({kind.queue for kind in self._catalogue.values()} - set(self._settings.queues))
+        if not_worked:
+            log.warning("queues_not_worked_here", queues=not_worked, remedy="name them in POSTLUDE_QUEUES of a worker")
+
+    async def shut_down(self, ctx: dict[Any, Any]) -> None:
+        """Close what was opened for `ctx`."""
+        ctx.pop(CTX_KEY, None)
+        await self._stack.aclose()

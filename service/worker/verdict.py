@@ -1,0 +1,115 @@
+"""What an attempt's end means: from a result or an exception to an outcome, and from there to the job's next state."""
+
+import asyncio
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobs.outcomes import Discard, Retry, Snooze
+from jobs.retry import RetryPolicy
+from service.ledger.models import Failure, Finish, Started
+from service.ledger.states import COUNTS_AS_FAILURE, Outcome, State, state_after
+from service.worker.backoff import retry_wait
+
+_LONGEST_MESSAGE = 4_000
+_LONGEST_TRACEBACK = 16_000
+# A due time must be one that a calendar has.
+_LONGEST_WAIT = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An attempt's outcome. `after` is a wait that the kind asked for; `error` chooses the retry policy."""
+
+    outcome: Outcome
+    result: str | None = None
+    failure: Failure | None = None
+    after: timedelta | None = None
+    error: BaseException | None = None
+
+
+def of_error(error: BaseException) -> Verdict:
+    """Read what a kind raised."""
+    match error:
+        case Snooze():
+            return Verdict(Outcome.SNOOZED, after=error.after)
+        case Discard():
+            return Verdict(Outcome.DISCARDED, failure=failure_of(error))
+        case Retry():
+            return Verdict(Outcome.FAILED, failure=failure_of(error), after=error.after, error=error)
+        case asyncio.CancelledError():
+            message = "The kind raised CancelledError although nobody had cancelled it."
+            return Verdict(Outcome.FAILED, failure=Failure("CancelledError", message), error=error)
+        case _:
+            return Verdict(Outcome.FAILED, failure=failure_of(error), error=error)
+
+
+def of_timeout(timeout: timedelta) -> Verdict:
+    """An attempt that took too long, whatever it made of its cancellation."""
+    message = f"The attempt took longer than its timeout of {timeout.total_seconds():g} s."
+    return Verdict(Outcome.TIMED_OUT, failure=Failure("TimedOut", message), error=TimeoutError(message))
+
+
+def of_stop(outcome: Outcome) -> Verdict:
+    """An attempt that was cancelled by a user, or interrupted because its worker stops."""
+    reasons = {
+        Outcome.CANCELLED: "The job was cancelled while it ran.",
+        Outcome.INTERRUPTED: "The worker stopped; the job goes to another one.",
+    }
+    return Verdict(outcome, failure=Failure(outcome.capitalize(), reasons[outcome]))
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Write an exception as text that any database takes: bounded, without NUL, without our own frames."""
+    inner = error.__traceback__.tb_next if error.__traceback__ else None
+    trace = "".join(traceback.format_exception(type(error), error, inner))
+    message = _clean(_text_of(error))[:_LONGEST_MESSAGE]
+    return Failure(type(error).__name__, message, _clean(trace)[-_LONGEST_TRACEBACK:])
+
+
+def finish_of(started: Started, verdict: Verdict, policy: RetryPolicy, at: datetime) -> Finish:
+    """Say where the job goes after this attempt, and when it runs again."""
+    failures = int(verdict.outcome in COUNTS_AS_FAILURE)
+    wait = _wait(started, verdict, policy)
+    state = state_after(
+        verdict.outcome,
+        failures=started.failures + failures,
+        max_attempts=started.max_attempts,
+        may_retry=wait is not None,
+    )
+    return Finish(
+        id=started.id,
+        kind=started.kind,
+        attempt=started.attempt,
+        worker=started.worker,
+        outcome=verdict.outcome,
+        state=state,
+        at=at,
+        failures=failures,
+        run_at=at + wait if state is State.RETRYING and wait is not None else None,
+        result=verdict.result,
+        failure=verdict.failure,
+    )
+
+
+def _wait(started: Started, verdict: Verdict, policy: RetryPolicy) -> timedelta | None:
+    """Give the wait before another attempt; None when the policy says never."""
+    if verdict.after is not None:
+        return max(timedelta(0), min(verdict.after, _LONGEST_WAIT))
+    if verdict.error is None or isinstance(verdict.error, Retry):
+        chosen: RetryPolicy | None = policy
+    else:
+        chosen = policy.for_error(verdict.error)
+    return None if chosen is None else retry_wait(chosen, started.failures)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001 - what an author's __str__ raises must not lose the attempt's end
+        return f"(its text cannot be told: str() raised {type(problem).__name__})"
+
+
+def _clean(text: str) -> str:
+    """Replace what no database text may hold: NUL, and surrogates that are not UTF-8."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

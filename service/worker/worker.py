@@ -1,0 +1,195 @@
+"""The class that `arq worker_settings.WorkerSettings` runs: arq's own, for arq's own functions, and for kinds this one.
+
+A drop-in for `arq.worker.Worker`: it is constructed with the same arguments (arq's CLI reads them off the signature,
+so there is no `__init__` here), and plain functions are left to arq.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Awaitable
+from signal import Signals
+
+import arq.worker
+import structlog
+
+from service.ledger.models import Started
+from service.ledger.states import Outcome, State
+from service.queue import UNREACHABLE
+from service.worker.backoff import outage_waits
+from service.worker.claims import Claims
+from service.worker.functions import KindFunction
+from service.worker.housekeeping import OUTAGES
+from service.worker.perform import Performer, performer_of
+
+log = structlog.get_logger(__name__)
+
+# After the grace: how long interrupted attempts get to end, and outcomes to be written; then how long in all.
+_STOP_WAIT_S = 2.0
+_EXIT_MARGIN_S = 5.0
+
+
+class Worker(arq.worker.Worker):
+    """Claims due ids in batches, starts them in the ledger, performs them; outlives Redis and the database."""
+
+    _stopping: asyncio.Event | None = None
+    _hurry: asyncio.Event
+
+    async def main(self) -> None:
+        if not self._performs_kinds:
+            await super().main()
+            return
+        self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
+        self.ctx["redis"] = self.pool
+        if await self._started_up():
+            performer = performer_of(self.ctx)
+            await self._work(Claims(performer))
+            await self._drain(performer)
+
+    def handle_sig(self, signum: Signals) -> None:
+        """Stop claiming and let running jobs finish within the grace; the second time, stop at once."""
+        if not self._performs_kinds:
+            super().handle_sig(signum)
+            return
+        if self._stopping is None:
+            if self.main_task is not None:
+                self.main_task.cancel()
+            return
+        if self._stopping.is_set():
+            self._hurry.set()
+        elif self._handle_signals:
+            self._exit_in_the_end()
+        self.allow_pick_jobs = False
+        self._stopping.set()
+        log.info("worker_stopping", signal=Signals(signum).name, running=len(self.tasks), grace_s=self._grace_s)
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        if self._performs_kinds:
+            self.handle_sig(signum)
+        else:
+            super().handle_sig_wait_for_completion(signum)
+
+    async def close(self) -> None:
+        if not self._performs_kinds:
+            await super().close()
+            return
+        if self.on_shutdown:
+            await self.on_shutdown(self.ctx)
+        with contextlib.suppress(*UNREACHABLE):
+            await self.pool.delete(self.health_check_key)
+        await self.pool.aclose(close_connection_pool=True)
+
+    @property
+    def _performs_kinds(self) -> bool:
+        return any(isinstance(function, KindFunction) for function in self.functions.values())
+
+    @property
+    def _grace_s(self) -> float:
+        return float(self._job_completion_wait)
+
+    def _exit_in_the_end(self) -> None:
+        """Guarantee the end of the process: a thread that hangs, or a server that does, would keep it for ever."""
+        timer = threading.Timer(self._grace_s + _EXIT_MARGIN_S, _exit)
+        timer.daemon = True
+        timer.start()
+
+    async def _started_up(self) -> bool:
+        """Run the start-up, which waits for the database; False when the worker was told to stop meanwhile."""
+        assert self.on_startup is not None
+        assert self._stopping is not None
+        starting = asyncio.ensure_future(_awaited(self.on_startup(self.ctx)))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        await starting
+        return True
+
+    async def _work(self, claims: Claims) -> None:
+        """Claim and perform until told to stop or, in burst mode, until nothing is due and nothing runs."""
+        waits = outage_waits()
+        while self.allow_pick_jobs:
+            try:
+                found = await self._claim(claims)
+            except OUTAGES as error:
+                log.warning("claiming_failed", error=str(error.__cause__ or error))
+                await self._pause(next(waits))
+                continue
+            except Exception:
+                log.exception("claiming_failed")
+                await self._pause(next(waits))
+                continue
+            waits = outage_waits()
+            if self.burst and not found and not self.tasks:
+                return
+            if not found:
+                await self._pause(self.poll_delay_s or 0.0)
+
+    async def _claim(self, claims: Claims) -> bool:
+        """Claim for the free slots; whether anything was found, or there was no slot to fill."""
+        await self.record_health()
+        free = self.max_jobs - len(self.tasks)
+        if free <= 0:
+            await asyncio.wait(self.tasks.values(), return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+            return True
+        started = await claims.take(free)
+        for one in started:
+            self._perform(one)
+        return bool(started)
+
+    def _perform(self, started: Started) -> None:
+        task = self.loop.create_task(self._performed(started), name=f"perform-{started.id}")
+        self.tasks[started.id] = task
+        task.add_done_callback(lambda _: self.tasks.pop(started.id, None))
+
+    async def _performed(self, started: Started) -> None:
+        try:
+            finished = await performer_of(self.ctx).perform(started)
+        except Exception:
+            log.exception("perform_failed", job_id=started.id, kind=started.kind)
+            return
+        match finished.state if finished else None:
+            case State.SUCCEEDED:
+                self.jobs_complete += 1
+            case State.FAILED | State.CANCELLED:
+                self.jobs_failed += 1
+            case _:
+                self.jobs_retried += 1
+
+    async def _pause(self, pause_s: float) -> None:
+        assert self._stopping is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+    async def _drain(self, performer: Performer) -> None:
+        """Let running jobs finish within the grace, then interrupt them: they go back without cost."""
+        await self._wait_for_tasks(self._grace_s)
+        for attempt in list(performer.attempts.values()):
+            attempt.stop(Outcome.INTERRUPTED)
+        await self._wait_for_tasks(_STOP_WAIT_S)
+        for attempt in list(performer.attempts.values()):
+            attempt.give_up()
+        await self._wait_for_tasks(_STOP_WAIT_S)
+
+    async def _wait_for_tasks(self, at_most_s: float) -> None:
+        """Wait until nothing runs, for at most so long; a second signal ends the wait."""
+        if not self.tasks:
+            return
+        hurry = asyncio.create_task(self._hurry.wait())
+        ended = asyncio.create_task(asyncio.wait(self.tasks.values()))
+        await asyncio.wait({hurry, ended}, timeout=at_most_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hurry, ended):
+            task.cancel()
+
+
+def _exit() -> None:
+    log.error("worker_exit_forced", reason="something hangs; what it ran is rescued by other workers")
+    os._exit(1)
+
+
+async def _awaited(waiting: Awaitable[None]) -> None:
+    await waiting

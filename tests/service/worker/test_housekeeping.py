@@ -1,0 +1,176 @@
+"""Heartbeat, rescue, sweep and cron."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import func, select
+
+from jobs import Context, job
+from service.ledger import liveness, queries
+from service.ledger.models import Start
+from service.ledger.records.controlled import record_expired
+from service.settings import Settings
+from service.tables import jobs, ticks
+from service.worker.cron import Cron
+from service.worker.heartbeat import Heartbeat
+from service.worker.perform import Performer
+from service.worker.sweep import Sweep
+from tests.running import catalogue_of, eventually, running_worker
+from tests.service.worker.desk import Desk, open_desk
+
+
+class Args(BaseModel):
+    seconds: float = 0
+
+
+@job("rest", max_attempts=1)
+async def rest(_ctx: Context, args: Args) -> None:
+    await asyncio.sleep(args.seconds)
+
+
+@job("often", cron="* * * * * *")
+async def often(_ctx: Context, _args: Args) -> None: ...
+
+
+KINDS = (rest, often)
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    async with open_desk(settings, *KINDS) as opened:
+        yield opened
+
+
+async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedelta) -> str:
+    """Leave a job running under a worker that was last heard of `silent_for` ago."""
+    now = datetime.now(UTC)
+    async with desk.ledger.database.begin() as connection:
+        await liveness.register(connection, now, id=worker_id, hostname="gone", pid=1, queues="default")
+    job_id = await desk.record_only(rest)
+    (started,) = await desk.ledger.start([Start(job_id, worker_id, ("rest",), now)])
+    assert started is not None
+    await desk.make_silent(worker_id, now - silent_for)
+    return job_id
+
+
+async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, settings: Settings) -> None:
+    job_id = await _killed_worker_running(desk, "dead", timedelta(seconds=21))
+    await Sweep(desk.resources).sweep(may_rescue=True)
+    row = await desk.row(job_id)
+    assert (row["state"], row["crashes"], row["failures"]) == ("queued", 1, 0)
+    async with running_worker(settings, catalogue_of(*KINDS)):
+        assert (await desk.ended(job_id))["state"] == "succeeded"
+    assert await desk.outcomes(job_id) == ["crashed", "succeeded"]
+
+
+async def test_job_of_a_worker_heard_of_lately_is_left_alone(desk: Desk) -> None:
+    job_id = await _killed_worker_running(desk, "busy", timedelta(seconds=15))
+    await Sweep(desk.resources).sweep(may_rescue=True)
+    assert (await desk.row(job_id))["state"] == "running"
+
+
+async def test_nobody_is_rescued_by_one_who_may_not(desk: Desk) -> None:
+    job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
+    await Sweep(desk.resources).sweep(may_rescue=False)
+    assert (await desk.row(job_id))["state"] == "running"
+
+
+async def test_job_that_crashed_max_crashes_times_fails_with_the_reason(desk: Desk, settings: Settings) -> None:
+    job_id = await _killed_worker_running(desk, "w0", timedelta(minutes=1))
+    sweep = Sweep(desk.resources)
+    for number in range(1, settings.max_crashes):
+        await sweep.sweep(may_rescue=True)
+        now = datetime.now(UTC)
+        async with desk.ledger.database.begin() as connection:
+            await liveness.register(connection, now, id=f"w{number}", hostname="gone", pid=1, queues="default")
+        assert (await desk.ledger.start([Start(job_id, f"w{number}", ("rest",), now)]))[0]
+        await desk.make_silent(f"w{number}", now - timedelta(minutes=1))
+    await sweep.sweep(may_rescue=True)
+    row = await desk.row(job_id)
+    assert (row["state"], row["crashes"], row["error_type"]) == ("failed", 3, "Crashed")
+    assert "crash 3 of at most 3" in row["error_message"]
+
+
+def _heartbeat(desk: Desk) -> tuple[Performer, Heartbeat]:
+    performer = Performer(desk.resources, None)  # type: ignore[arg-type]  # performs nothing here
+    return performer, Heartbeat(performer)
+
+
+async def test_fresh_worker_may_not_rescue(desk: Desk) -> None:
+    _, heartbeat = _heartbeat(desk)
+    await heartbeat.register()
+    await heartbeat.beat()
+    assert not heartbeat.may_rescue()
+
+
+async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_nothing(desk: Desk) -> None:
+    performer, heartbeat = _heartbeat(desk)
+    await heartbeat.register()
+    old = performer.worker_id
+    await desk.make_silent(old, datetime.now(UTC) - timedelta(minutes=1))
+    await Sweep(desk.resources).sweep(may_rescue=True)
+    await heartbeat.beat()
+    assert performer.worker_id != old
+    job_id = await desk.record_only(rest)
+    starts = [Start(job_id, worker_id, ("rest",), datetime.now(UTC)) for worker_id in (old, performer.worker_id)]
+    assert await desk.ledger.start(starts[:1]) == [None]
+    assert (await desk.ledger.start(starts[1:]))[0]
+
+
+async def test_attempt_that_the_worker_never_heard_of_is_handed_back(desk: Desk) -> None:
+    performer, heartbeat = _heartbeat(desk)
+    await heartbeat.register()
+    known, unknown = await desk.record_only(rest), await desk.record_only(rest)
+    for job_id in (known, unknown):
+        await desk.ledger.start([Start(job_id, performer.worker_id, ("rest",), datetime.now(UTC))])
+    performer.in_hand.add(known)
+    await heartbeat.beat()
+    assert (await desk.row(known))["state"] == "running"
+    assert (await desk.row(unknown))["state"] == "queued"
+    assert await desk.outcomes(unknown) == ["interrupted"]
+
+
+async def test_recorded_job_that_was_never_dispatched_is_swept_onto_the_queue(desk: Desk) -> None:
+    job_id = await desk.record_only(rest, created_at=datetime.now(UTC) - timedelta(seconds=5))
+    sweep = Sweep(desk.resources)
+    assert await sweep.dispatch() == 1
+    assert await sweep.dispatch() == 0
+    assert [one.member.decode() for one in await desk.queue.claim("default", 5)] == [job_id]
+
+
+async def test_expired_job_fails_before_it_starts(desk: Desk, settings: Settings) -> None:
+    job_id = await desk.enqueue(rest, delay=timedelta(hours=1), expires_in=timedelta(seconds=0.01))
+    async with desk.ledger.database.begin() as connection:
+        assert await record_expired(connection, "test", datetime.now(UTC) + timedelta(seconds=1), 10) == 1
+    row = await desk.row(job_id)
+    assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "Expired", 0)
+
+
+async def test_tick_becomes_one_job_however_many_workers_see_it(desk: Desk) -> None:
+    crons = [Cron(desk.lifecycle) for _ in range(5)]
+
+    async def ticked() -> bool:
+        await asyncio.gather(*(cron.tick() for cron in crons))
+        async with desk.ledger.read() as connection:
+            return int((await connection.execute(select(func.count()).select_from(ticks))).scalar_one()) >= 2
+
+    await eventually(ticked)
+    async with desk.ledger.read() as connection:
+        of_cron = select(func.count()).select_from(jobs).where(jobs.c.kind == "often")
+        ticked_jobs = (await connection.execute(of_cron)).scalar_one()
+        recorded = (await connection.execute(select(func.count()).select_from(ticks))).scalar_one()
+    assert ticked_jobs == recorded
+
+
+async def test_cron_job_runs_like_any_other(desk: Desk, settings: Settings) -> None:
+    async with running_worker(settings, catalogue_of(*KINDS)):
+
+        async def ran() -> bool:
+            async with desk.ledger.read() as connection:
+                rows = await queries.list_jobs(connection, queries.Filter(kind="often", state="succeeded"), 1)
+            return bool(rows)
+
+        await eventually(ran)

@@ -1,0 +1,194 @@
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobs import Discard, Retry, RetryPolicy, Snooze
+from service.ledger.models import Failure, Finish, Started
+from service.ledger.states import Outcome, State
+from service.worker import verdict
+from service.worker.verdict import Verdict
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+STARTED = Started(
+    id="j1",
+    kind="greet",
+    attempt=4,
+    failures=1,
+    crashes=0,
+    max_attempts=3,
+    args="{}",
+    timeout_s=None,
+    queue="default",
+    arq_id=None,
+    created_at=AT,
+    worker="w1",
+    started_at=AT,
+)
+
+
+def finish(ended: Verdict, policy: RetryPolicy | None = None, **started: Any) -> Finish:
+    return verdict.finish_of(replace(STARTED, **started), ended, policy or RetryPolicy(base=8, cap=8), AT)
+
+
+def after_error(error: BaseException, policy: RetryPolicy | None = None, **started: Any) -> Finish:
+    return finish(verdict.of_error(error), policy, **started)
+
+
+def raised(error: BaseException) -> BaseException:
+    """Give an error as `perform` sees it: with a traceback that begins in our own frame."""
+
+    def kind() -> None:
+        raise error
+
+    try:
+        kind()
+    except BaseException as caught:  # noqa: BLE001 - any is meant
+        return caught
+    raise AssertionError
+
+
+def test_a_result_ends_the_job() -> None:
+    done = finish(Verdict(Outcome.SUCCEEDED, result='"hi"'))
+    assert (done.id, done.kind, done.attempt, done.worker, done.at) == ("j1", "greet", 4, "w1", AT)
+    assert (done.outcome, done.state, done.result, done.failures) == (Outcome.SUCCEEDED, State.SUCCEEDED, '"hi"', 0)
+    assert (done.run_at, done.failure) == (None, None)
+
+
+def test_an_error_costs_a_failure_and_is_tried_again_within_the_policys_bound() -> None:
+    for _ in range(50):
+        failed = after_error(ValueError("no"))
+        assert (failed.outcome, failed.state, failed.failures) == (Outcome.FAILED, State.RETRYING, 1)
+        assert failed.run_at is not None
+        assert AT <= failed.run_at <= AT + timedelta(seconds=8)
+
+
+def test_the_bound_grows_with_the_failures_before() -> None:
+    waits = [after_error(ValueError(), RetryPolicy(base=1), failures=9, max_attempts=99).run_at for _ in range(100)]
+    assert max(wait for wait in waits if wait) > AT + timedelta(seconds=100)
+
+
+def test_the_last_failure_ends_the_job() -> None:
+    failed = after_error(ValueError("no"), failures=2)
+    assert (failed.state, failed.failures, failed.run_at) == (State.FAILED, 1, None)
+
+
+def test_attempts_that_cost_nothing_are_not_counted_as_failures() -> None:
+    assert after_error(ValueError("no"), failures=0, attempt=99).state is State.RETRYING
+
+
+def test_retry_waits_for_as_long_as_the_kind_says() -> None:
+    failed = after_error(Retry("busy", after=90))
+    assert (failed.outcome, failed.state, failed.failures) == (Outcome.FAILED, State.RETRYING, 1)
+    assert failed.run_at == AT + timedelta(seconds=90)
+    assert failed.failure is not None
+    assert (failed.failure.type, failed.failure.message) == ("Retry", "busy")
+
+
+def test_retry_at_once_is_at_once_and_not_by_the_policy() -> None:
+    assert after_error(Retry(after=0), RetryPolicy(base=3600)).run_at == AT
+
+
+def test_retry_without_a_wait_has_the_policys() -> None:
+    policy = RetryPolicy(base=8, cap=8, never=(Exception,))
+    failed = after_error(Retry("busy"), policy)
+    assert failed.state is State.RETRYING
+    assert failed.run_at is not None
+    assert failed.run_at <= AT + timedelta(seconds=8)
+
+
+def test_retry_too_is_bounded_by_max_attempts() -> None:
+    assert after_error(Retry(after=1), failures=2).state is State.FAILED
+
+
+def test_snooze_costs_nothing_even_at_the_last_attempt() -> None:
+    snoozed = after_error(Snooze(after=timedelta(minutes=5)), failures=2)
+    assert (snoozed.outcome, snoozed.state, snoozed.failures) == (Outcome.SNOOZED, State.RETRYING, 0)
+    assert snoozed.run_at == AT + timedelta(minutes=5)
+    assert snoozed.failure is None
+
+
+def test_discard_ends_the_job_whatever_attempts_are_left() -> None:
+    discarded = after_error(Discard("gone"), failures=0)
+    assert (discarded.outcome, discarded.state, discarded.failures) == (Outcome.DISCARDED, State.FAILED, 0)
+    assert discarded.failure is not None
+    assert (discarded.failure.type, discarded.failure.message) == ("Discard", "gone")
+
+
+def test_an_error_that_the_policy_never_tries_again_ends_the_job() -> None:
+    failed = after_error(KeyError("x"), RetryPolicy(never=(LookupError,)), failures=0)
+    assert (failed.outcome, failed.state) == (Outcome.FAILED, State.FAILED)
+
+
+def test_an_error_with_a_policy_of_its_own_waits_by_that() -> None:
+    policy = RetryPolicy(base=3600, by_exception={OSError: RetryPolicy(base=0)})
+    assert after_error(ConnectionError(), policy).run_at == AT
+
+
+def test_a_timeout_is_a_failure_that_says_how_long_it_was() -> None:
+    timed_out = finish(verdict.of_timeout(timedelta(seconds=1.5)))
+    assert (timed_out.outcome, timed_out.state, timed_out.failures) == (Outcome.TIMED_OUT, State.RETRYING, 1)
+    assert timed_out.failure == Failure("TimedOut", "The attempt took longer than its timeout of 1.5 s.")
+    assert finish(verdict.of_timeout(timedelta(1)), RetryPolicy(never=(TimeoutError,))).state is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(Outcome.CANCELLED, State.CANCELLED), (Outcome.INTERRUPTED, State.QUEUED)]
+)
+def test_being_stopped_costs_nothing(outcome: Outcome, state: State) -> None:
+    stopped = finish(verdict.of_stop(outcome), failures=2)
+    assert (stopped.outcome, stopped.state, stopped.failures, stopped.run_at) == (outcome, state, 0, None)
+    assert stopped.failure is not None
+    assert stopped.failure.type == outcome.capitalize()
+
+
+def test_a_kind_that_cancels_itself_has_failed() -> None:
+    failed = after_error(asyncio.CancelledError())
+    assert (failed.outcome, failed.failures) == (Outcome.FAILED, 1)
+    assert failed.failure is not None
+    assert "nobody had cancelled it" in failed.failure.message
+
+
+def test_a_traceback_shows_the_kind_and_its_causes_and_none_of_our_frames() -> None:
+    error = ValueError("outer")
+    error.__cause__ = raised(KeyError("inner"))
+    failure = verdict.failure_of(raised(error))
+    assert failure.traceback is not None
+    own = failure.traceback.partition("direct cause")[2]
+    assert "in kind" in own
+    assert "in raised" not in own
+    assert "KeyError: 'inner'" in failure.traceback
+    assert failure.traceback.rstrip().endswith("ValueError: outer")
+
+
+def test_an_error_that_was_never_raised_has_a_traceback_too() -> None:
+    assert verdict.failure_of(ValueError("x")) == Failure("ValueError", "x", "ValueError: x\n")
+
+
+@pytest.mark.parametrize("text", ["nul \0 byte", "lone \ud800 surrogate"])
+def test_text_that_no_database_takes_is_replaced(text: str) -> None:
+    failure = verdict.failure_of(raised(ValueError(text)))
+    for part in (failure.message, failure.traceback or ""):
+        assert "\0" not in part
+        part.encode()
+    assert failure.message.startswith(text[:4])
+
+
+def test_long_errors_are_cut_and_keep_what_matters_most() -> None:
+    failure = verdict.failure_of(raised(ValueError("begin" + "x" * 100_000 + "end")))
+    assert len(failure.message) <= 4_000
+    assert failure.message.startswith("begin")
+    assert failure.traceback is not None
+    assert len(failure.traceback) <= 16_000
+    assert failure.traceback.rstrip().endswith("end")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_error_that_cannot_be_written_is_still_recorded() -> None:
+    assert verdict.failure_of(raised(Mute())).type == "Mute"
