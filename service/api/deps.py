@@ -1,0 +1,58 @@
+"""What routes are given."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from service.api.schemas import Requests
+from service.auth import KeyRing
+from service.errors import JobNotFound, Refused
+from service.lifecycle import Lifecycle
+from service.resources import Resources
+
+LONGEST_ID = 255
+
+
+def _resources(request: Request) -> Resources:
+    resources: Resources = request.app.state.resources
+    return resources
+
+
+def _lifecycle(request: Request) -> Lifecycle:
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle
+
+
+def _requests(request: Request) -> Requests:
+    requests: Requests = request.app.state.requests
+    return requests
+
+
+# Tells OpenAPI how to send a key; the check is ours, for there may be none to check.
+_bearer = HTTPBearer(auto_error=False, description="A key of POSTLUDE_API_KEYS, where the service has any.")
+
+
+def authorise(request: Request, _key: Annotated[object, Depends(_bearer)]) -> None:
+    """Let the request through if it carries a key, or none is asked for."""
+    key_ring: KeyRing = request.app.state.key_ring
+    key_ring.check(request.headers.get("authorization"))
+
+
+def storable(request: Request) -> None:
+    """Refuse NUL in the path or the query: no database text may hold it."""
+    if "\0" in request.url.path or "%00" in request.url.query or "\0" in request.path_params.get("job_id", ""):
+        raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
+
+
+def _job_id(job_id: str) -> str:
+    """Pass an id that there may be."""
+    if len(job_id) > LONGEST_ID:
+        raise JobNotFound(f"There is no job with an id of {len(job_id)} characters.")
+    return job_id
+
+
+ResourcesDep = Annotated[Resources, Depends(_resources)]
+LifecycleDep = Annotated[Lifecycle, Depends(_lifecycle)]
+RequestsDep = Annotated[Requests, Depends(_requests)]
+JobIdDep = Annotated[str, Depends(_job_id)]

@@ -1,0 +1,96 @@
+"""Alive, ready, and what there is to measure."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from pydantic import BaseModel
+
+from service import metrics
+from service.api.deps import ResourcesDep
+from service.errors import LedgerUnavailable
+from service.ledger import migrate, queries
+from service.queue import UNREACHABLE
+from service.resources import Resources
+
+router = APIRouter(tags=["health"])
+
+_EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "degraded", "unready"]
+    checks: dict[str, str]
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers. Touches nothing else."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+async def readyz(response: Response, resources: ResourcesDep) -> Readiness:
+    """Whether jobs are accepted (503 if not), and by name what else is missing."""
+    ledger = await _check_ledger(resources)
+    if ledger != "ok":
+        response.status_code = 503
+        return Readiness(status="unready", checks={"ledger": ledger, "redis": await _check_redis(resources)})
+    checks = {"ledger": ledger, "redis": await _check_redis(resources), "workers": await _check_workers(resources)}
+    healthy = all(check == "ok" for check in checks.values())
+    return Readiness(status="ready" if healthy else "degraded", checks=checks)
+
+
+@router.get("/metrics", response_class=Response)
+async def prometheus(resources: ResourcesDep) -> Response:
+    """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked."""
+    async with resources.ledger.read() as connection:
+        now = await resources.ledger.database.now(connection)
+        totals = await queries.tally_totals(connection)
+        live = await queries.count_live(connection)
+        unaccounted = await queries.count_unaccounted(connection, now)
+        workers = len(await queries.living_workers(connection, now))
+    families = [_counter(event, totals) for event in _EVENTS]
+    gauges = {
+        "postlude_jobs_running": ("Jobs running now", live["running"]),
+        "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
+        "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
+        "postlude_workers": ("Workers with a fresh heartbeat", workers),
+    }
+    gauge_families = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
+    return Response(metrics.render([*families, *gauge_families]), media_type=metrics.MEDIA_TYPE)
+
+
+def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"postlude_jobs_{event}", f"Jobs {event}, by kind", labels=["kind"])
+    for kind, counted, count in totals:
+        if counted == event:
+            family.add_metric([kind], count)
+    return family
+
+
+async def _check_ledger(resources: Resources) -> str:
+    try:
+        if not await migrate.is_current(resources.ledger.database):
+            return "migrations are missing: run `postlude migrate`"
+        await resources.ledger.database.check()
+    except LedgerUnavailable as error:
+        # What the driver says, without SQLAlchemy's statement and link around it.
+        return f"away: {getattr(error.__cause__, 'orig', error.__cause__)}"
+    return "ok"
+
+
+async def _check_redis(resources: Resources) -> str:
+    try:
+        await resources.queue.redis.ping()
+    except UNREACHABLE as error:
+        return f"away: {error}; jobs are accepted, and dispatched when it is back"
+    return "ok"
+
+
+async def _check_workers(resources: Resources) -> str:
+    async with resources.ledger.read() as connection:
+        now = await resources.ledger.database.now(connection)
+        living = await queries.living_workers(connection, now)
+    return "ok" if living else "no worker is alive; jobs are accepted, and run when one is"

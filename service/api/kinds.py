@@ -1,0 +1,28 @@
+"""The catalogue over HTTP."""
+
+from fastapi import APIRouter, Depends
+
+from service.api.deps import ResourcesDep, authorise
+from service.api.problems import responses
+from service.api.schemas import KindList, KindOut
+
+router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=[Depends(authorise)])
+
+
+@router.get("", responses=responses(401))
+async def list_kinds(resources: ResourcesDep) -> KindList:
+    """List the kinds of job that can be enqueued, each with the JSON Schema of its args."""
+    return KindList(
+        kinds=[
+            KindOut(
+                name=kind.name,
+                description=kind.description,
+                args_schema=kind.args_schema,
+                timeout=kind.timeout.total_seconds(),
+                max_attempts=kind.max_attempts,
+                queue=kind.queue,
+                cron=kind.cron,
+            )
+            for _, kind in sorted(resources.catalogue.items())
+        ]
+    )

@@ -1,0 +1,270 @@
+"""What goes in and out over HTTP."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    field_serializer,
+    model_validator,
+)
+from sqlalchemy import RowMapping
+
+from jobs import Catalogue, Kind
+from service.api.problems import Problem
+from service.ledger.models import NewJob
+from service.ledger.states import Outcome, State
+from service.lifecycle import Options
+
+MAX_BATCH = 10_000
+_TEN_YEARS_S = 10 * 365 * 86400
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must be between the years 1 and 9999 in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class EnqueueOptions(BaseModel):
+    """What may be said about one job besides its kind and args."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_at: Moment | None = Field(None, description="When to run it, RFC 3339 with a time zone. Default: now.")
+    delay: float | None = Field(None, ge=0, le=_TEN_YEARS_S, description="Seconds from now, instead of `run_at`.")
+    queue: str | None = Field(None, min_length=1, max_length=100, description="Default: the kind's queue.")
+    priority: int = Field(0, ge=-10, le=10, description="Recorded; does not change the order of jobs yet.")
+    max_attempts: int | None = Field(None, ge=1, le=1000, description="Default: the kind's.")
+    timeout: float | None = Field(
+        None, ge=0.001, le=86400, description="Seconds for each attempt. Default: the kind's."
+    )
+    expires_in: float | None = Field(
+        None, ge=0.001, le=_TEN_YEARS_S, description="Fail it if not started in so many seconds."
+    )
+    unique_key: str | None = Field(None, min_length=1, max_length=255, description="One live job for each key.")
+    tags: list[Tag] = Field([], max_length=20)
+
+    @model_validator(mode="after")
+    def _one_time(self) -> "EnqueueOptions":
+        if self.run_at is not None and self.delay is not None:
+            raise ValueError("give run_at or delay, not both")
+        return self
+
+    def options(self) -> Options:
+        return Options(
+            run_at=self.run_at,
+            delay=_seconds(self.delay),
+            queue=self.queue,
+            priority=self.priority,
+            max_attempts=self.max_attempts,
+            timeout=_seconds(self.timeout),
+            expires_in=_seconds(self.expires_in),
+            unique_key=self.unique_key,
+            tags=tuple(dict.fromkeys(self.tags)),
+        )
+
+
+class Requests:
+    """The bodies of `POST /v1/jobs` and `/v1/jobs/batch`: a union over the catalogue, told apart by `kind`."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.kinds = sorted(catalogue)
+        models = tuple(_request_model(catalogue[name]) for name in self.kinds)
+        one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
+        self.one: TypeAdapter[Any] = TypeAdapter(one)
+        batch = create_model(
+            "Batch",
+            __config__=ConfigDict(extra="forbid"),
+            jobs=(Annotated[list[one], Field(min_length=1, max_length=MAX_BATCH)], ...),
+        )
+        self.batch: TypeAdapter[Any] = TypeAdapter(batch)
+
+    @cached_property
+    def components(self) -> dict[str, Any]:
+        """What FastAPI cannot know for OpenAPI's components: `EnqueueRequest`, `BatchRequest` and `Problem`."""
+        schemas: dict[str, Any] = {"Problem": Problem.model_json_schema()}
+        for name, adapter in (("EnqueueRequest", self.one), ("BatchRequest", self.batch)):
+            schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= schema.pop("$defs", {})
+            schemas[name] = schema
+        return schemas
+
+
+def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
+    name: Any = Literal[kind.name]
+    args: Any = (kind.args_model, ...)
+    try:
+        kind.args_model()
+    except ValidationError:
+        pass
+    else:
+        args = (kind.args_model, Field(default_factory=kind.args_model))
+    return create_model(
+        f"Enqueue_{kind.name}",
+        __base__=EnqueueOptions,
+        __doc__=kind.description or None,
+        kind=(name, ...),
+        args=args,
+    )
+
+
+def _seconds(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
+
+
+class ErrorOut(BaseModel):
+    type: str
+    message: str
+
+
+class AttemptError(ErrorOut):
+    traceback: str | None = None
+
+
+class ProgressOut(BaseModel):
+    done: int
+    total: int | None
+
+
+class AttemptOut(BaseModel):
+    number: int
+    outcome: Outcome | None = Field(description="null while it runs")
+    started_at: datetime
+    finished_at: datetime | None
+    worker: str
+    error: AttemptError | None
+
+
+class JobOut(BaseModel):
+    """A job as the ledger has it. Times are RFC 3339 UTC; secret fields of the args are masked."""
+
+    id: str
+    kind: str
+    state: State
+    queue: str
+    priority: int
+    args: Any
+    result: Any = None
+    error: ErrorOut | None = Field(None, description="of the latest attempt that did not succeed")
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    max_attempts: int
+    progress: ProgressOut | None = None
+    tags: list[str]
+    run_at: datetime
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: list[AttemptOut] = []
+
+    @field_serializer("run_at", "created_at", "started_at", "finished_at", when_used="json-unless-none")
+    def _utc(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    @classmethod
+    def of_new(cls, job: NewJob) -> "JobOut":
+        """Show a job as it is at the moment of its recording."""
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            state=job.state,
+            queue=job.queue,
+            priority=job.priority,
+            args=json.loads(job.args),
+            max_attempts=job.max_attempts,
+            tags=list(job.tags),
+            run_at=job.run_at,
+            created_at=job.created_at,
+        )
+
+    @classmethod
+    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping]) -> "JobOut":
+        """Show a row of the ledger."""
+        error, done = row["error_type"], row["progress_done"]
+        plain = {name: row[name] for name in _PLAIN}
+        return cls(
+            **plain,
+            args=json.loads(row["args"]),
+            result=None if row["result"] is None else json.loads(row["result"]),
+            error=None if error is None else ErrorOut(type=error, message=row["error_message"] or ""),
+            progress=None if done is None else ProgressOut(done=done, total=row["progress_total"]),
+            tags=json.loads(row["tags"]),
+            attempts=[_attempt(attempt) for attempt in attempts],
+        )
+
+
+_PLAIN = [
+    "id",
+    "kind",
+    "state",
+    "queue",
+    "priority",
+    "attempt",
+    "failures",
+    "crashes",
+    "max_attempts",
+    "run_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+]
+
+
+def _attempt(row: RowMapping) -> AttemptOut:
+    error = row["error_type"]
+    return AttemptOut(
+        number=row["number"],
+        outcome=row["outcome"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        worker=row["worker"],
+        error=None
+        if error is None
+        else AttemptError(type=error, message=row["error_message"] or "", traceback=row["traceback"]),
+    )
+
+
+class JobList(BaseModel):
+    jobs: list[JobOut]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last.")
+
+
+class BatchJob(BaseModel):
+    id: str
+    kind: str
+    state: State
+
+
+class BatchOut(BaseModel):
+    jobs: list[BatchJob] = Field(description="In the order of the request.")
+
+
+class KindOut(BaseModel):
+    name: str
+    description: str
+    args_schema: dict[str, Any]
+    timeout: float = Field(description="Seconds for each attempt.")
+    max_attempts: int
+    queue: str
+    cron: str | None
+
+
+class KindList(BaseModel):
+    kinds: list[KindOut]

@@ -1,0 +1,65 @@
+"""The API's root: `create_app()` puts the routes, the errors and the resources together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+import jobs
+from service import logs
+from service.api import health, kinds, problems, stats
+from service.api import jobs as job_routes
+from service.api.schemas import Requests
+from service.auth import KeyRing
+from service.dashboard import home, inbox
+from service.lifecycle import Lifecycle
+from service.mailbox import Mailbox
+from service.resources import open_resources
+from service.settings import Settings
+
+_DESCRIPTION = """
+Enqueue jobs, look them up by id, cancel and replay them. **202** means that a job is recorded and will run,
+whatever happens to any process. Errors are `application/problem+json` (RFC 9457).
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the ASGI app. Raises `jobs.CatalogueError` when a kind cannot be used."""
+    settings = settings or Settings()
+    logs.configure(settings.log_level, settings.log_format)
+    catalogue = jobs.load(settings.jobs)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings, catalogue) as resources:
+            app.state.resources = resources
+            app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
+            yield
+
+    app = FastAPI(title="Postlude", version=version("postlude"), description=_DESCRIPTION, lifespan=lifespan)
+    app.state.requests = Requests(catalogue)
+    app.state.key_ring = KeyRing(settings.api_keys)
+    app.state.keys_under_way = set()
+    app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
+    problems.install(app)
+    for module in (job_routes, kinds, stats, health, home, inbox):
+        app.include_router(module.router)
+    _describe_bodies(app)
+    return app
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add the bodies that routes parse themselves to OpenAPI's components."""
+    make_schema = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = make_schema()
+            requests: Requests = app.state.requests
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(requests.components)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

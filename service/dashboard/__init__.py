@@ -1,0 +1,1 @@
+"""Plain pages for a person with a browser: what runs, and what mail came in."""

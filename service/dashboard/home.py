@@ -1,0 +1,49 @@
+"""The home page: what runs here, and where to go on."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from service.dashboard import pages
+from service.dashboard.pages import ResourcesDep
+from service.errors import LedgerUnavailable
+from service.ledger import queries
+from service.resources import Resources
+
+router = APIRouter(include_in_schema=False)
+router.include_router(pages.router)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    workers: int
+    running: int
+    waiting: int
+
+
+@router.get("/")
+async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
+    """Say what runs. A page carries no key, so where one is asked for, it shows no counts and no kinds."""
+    closed = bool(resources.settings.api_keys)
+    return pages.render(
+        "home.html",
+        version=version("postlude"),
+        closed=closed,
+        has_inbox=not closed and request.app.state.mailbox is not None,
+        activity=None if closed else await _activity(resources),
+        kinds=[] if closed else [resources.catalogue[name] for name in sorted(resources.catalogue)],
+    )
+
+
+async def _activity(resources: Resources) -> Activity | None:
+    """Ask the ledger; None when it is away."""
+    try:
+        async with resources.ledger.read() as connection:
+            now = await resources.ledger.database.now(connection)
+            workers = len(await queries.living_workers(connection, now))
+            live = await queries.count_live(connection)
+    except LedgerUnavailable:
+        return None
+    return Activity(workers=workers, running=live["running"], waiting=live["waiting"])

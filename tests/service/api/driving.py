@@ -1,0 +1,120 @@
+"""Drives jobs over HTTP and, where a state is wanted without a worker, by the ledger's own writes."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import uuid_utils
+
+from service.ledger import liveness
+from service.ledger.ledger import Ledger
+from service.ledger.models import Failure, Finish, Start, Started
+from service.ledger.states import Outcome, State
+from service.settings import Settings
+
+SECRET = "whsec_" + base64.b64encode(b"nobody-may-read-this-in-answers!").decode()
+MASK = "**********"
+
+# What never reaches the database is the same on each.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def stat(subject: str = "page", **fields: Any) -> dict[str, Any]:
+    """Make the body of an `update_stats` job."""
+    return {"kind": "update_stats", "args": {"subject": subject, "event": "view"}} | fields
+
+
+def webhook(**args: Any) -> dict[str, Any]:
+    """Make the body of a `send_webhook` job."""
+    return {"kind": "send_webhook", "args": {"url": "http://127.0.0.1:9/", "event": "e", "data": None} | args}
+
+
+async def post(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+    """Enqueue an `update_stats` job; gives the job."""
+    response = await api.post("/v1/jobs", json=stat(**fields))
+    assert response.status_code == 202, response.text
+    job: dict[str, Any] = response.json()
+    return job
+
+
+async def get(api: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
+    response = await api.get(f"/v1/jobs/{job_id}")
+    assert response.status_code == 200, response.text
+    job: dict[str, Any] = response.json()
+    return job
+
+
+async def count(api: httpx.AsyncClient) -> int:
+    """Count the jobs there are, up to 1,000."""
+    return len((await api.get("/v1/jobs", params={"limit": 1000})).json()["jobs"])
+
+
+def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that an answer is a problem of `status` as RFC 9457 describes it; gives the problem."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["type"] == "about:blank" or problem["type"].startswith("urn:postlude:problem:")
+    assert problem.get("detail")
+    return problem
+
+
+async def living_worker(ledger: Ledger) -> str:
+    """Register a worker whose heart has just beaten."""
+    worker = f"w-{uuid_utils.uuid7().hex[-12:]}"
+    async with ledger.database.begin() as connection:
+        await liveness.register(connection, datetime.now(UTC), id=worker, hostname="here", pid=1, queues="default")
+    return worker
+
+
+async def begin(ledger: Ledger, job: dict[str, Any]) -> Started:
+    """Begin an attempt under a worker of its own."""
+    start = Start(job["id"], await living_worker(ledger), (job["kind"],), datetime.now(UTC))
+    (started,) = await ledger.start([start])
+    assert started is not None
+    return started
+
+
+async def end(ledger: Ledger, started: Started, outcome: Outcome, state: State) -> None:
+    """End an attempt, with a result where it succeeded and an error where it did not."""
+    now = datetime.now(UTC)
+    good = outcome is Outcome.SUCCEEDED
+    finish = Finish(
+        started.id,
+        started.kind,
+        started.attempt,
+        started.worker,
+        outcome,
+        state,
+        now,
+        failures=0 if good else 1,
+        run_at=now + timedelta(hours=1) if state is State.RETRYING else None,
+        result='{"counted":true}' if good else None,
+        failure=None if good else Failure("ValueError", "no luck", "Traceback: no luck"),
+    )
+    assert await ledger.finish(finish) is not None
+
+
+_OUTCOMES = {State.RETRYING: Outcome.FAILED, State.SUCCEEDED: Outcome.SUCCEEDED, State.FAILED: Outcome.FAILED}
+
+
+async def job_in(api: httpx.AsyncClient, ledger: Ledger, state: State, **fields: Any) -> dict[str, Any]:
+    """Make a job that is in `state`."""
+    job = await post(api, **fields | ({"delay": 3600} if state is State.SCHEDULED else {}))
+    if state is State.CANCELLED:
+        await ledger.cancel(job["id"], "test", datetime.now(UTC))
+    elif state not in (State.SCHEDULED, State.QUEUED):
+        started = await begin(ledger, job)
+        if state in _OUTCOMES:
+            await end(ledger, started, _OUTCOMES[state], state)
+    job = await get(api, job["id"])
+    assert job["state"] == state
+    return job
+
+
+def with_redis_away(settings: Settings) -> Settings:
+    return settings.model_copy(update={"redis_url": f"unix://{settings.data_dir}/nobody-listens.sock"})

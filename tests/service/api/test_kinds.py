@@ -1,0 +1,52 @@
+"""The catalogue and the counters over HTTP."""
+
+from typing import Any
+
+import httpx
+from sqlalchemy import insert
+
+import jobs
+from jobs.tables import counters
+from service.ledger.ledger import Ledger
+from tests.service.api.driving import assert_problem, on_sqlite
+
+
+@on_sqlite
+async def test_every_kind_is_listed_with_the_schema_of_its_args(api: httpx.AsyncClient) -> None:
+    listed = {kind["name"]: kind for kind in (await api.get("/v1/kinds")).json()["kinds"]}
+    catalogue = jobs.load()
+    assert list(listed) == sorted(catalogue)
+    assert {"send_webhook", "send_email", "update_stats", "cleanup"} <= set(listed)
+    for name, kind in catalogue.items():
+        shown = listed[name]
+        assert shown["args_schema"] == kind.args_model.model_json_schema()
+        assert shown["timeout"] == kind.timeout.total_seconds()
+        assert (shown["max_attempts"], shown["queue"], shown["cron"]) == (kind.max_attempts, kind.queue, kind.cron)
+        assert shown["description"]
+    assert listed["cleanup"]["cron"]
+
+
+async def test_stats_are_read_by_subject_and_by_event(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    assert (await api.get("/v1/stats")).json() == {"counters": [], "total": 0}
+    rows: list[dict[str, Any]] = [
+        {"subject": subject, "event": event, "count": count}
+        for subject, event, count in (("b", "view", 2), ("a", "view", 1), ("a", "buy", -4))
+    ]
+    async with ledger.database.begin() as connection:
+        await connection.execute(insert(counters), rows)
+    b_view, a_view, a_buy = rows
+    expectations: list[tuple[dict[str, str], list[dict[str, Any]]]] = [
+        ({}, [a_buy, a_view, b_view]),
+        ({"subject": "a"}, [a_buy, a_view]),
+        ({"event": "view"}, [a_view, b_view]),
+        ({"subject": "a", "event": "view"}, [a_view]),
+        ({"subject": "nope"}, []),
+    ]
+    for params, expected in expectations:
+        total = sum(row["count"] for row in expected)
+        assert (await api.get("/v1/stats", params=params)).json() == {"counters": expected, "total": total}
+
+
+async def test_stats_of_a_name_that_cannot_be_are_refused(api: httpx.AsyncClient) -> None:
+    for params in ({"subject": "a\0"}, {"event": "\0"}):
+        assert_problem(await api.get("/v1/stats", params=params), 422)

@@ -1,0 +1,123 @@
+"""Redis or the database away: what is still accepted, and what is answered."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from service.ledger.ledger import Ledger
+from service.ledger.states import State
+from service.settings import Settings
+from tests.running import running_api
+from tests.servers import PostgresServer
+from tests.service.api.driving import assert_problem, count, get, job_in, on_sqlite, post, stat, with_redis_away
+from tests.service.api.test_health import metrics, without_a_database
+
+
+@on_sqlite
+async def test_jobs_are_accepted_without_redis(settings: Settings, ledger: Ledger) -> None:
+    async with running_api(with_redis_away(settings)) as api:
+        before = (await metrics(api))["postlude_dispatch_failures_total", ""]
+        began = time.monotonic()
+        job = await post(api)
+        batch = await api.post("/v1/jobs/batch", json={"jobs": [stat()] * 3})
+        assert time.monotonic() - began < 5
+        assert batch.status_code == 202
+        assert await get(api, job["id"]) == job
+        failed = await job_in(api, ledger, State.FAILED)
+        assert (await api.post(f"/v1/jobs/{failed['id']}/replay")).json()["state"] == "queued"
+        assert (await api.post(f"/v1/jobs/{job['id']}/cancel")).json()["state"] == "cancelled"
+        assert (await metrics(api))["postlude_dispatch_failures_total", ""] >= before + 5
+
+
+@asynccontextmanager
+async def silent_server(socket: Path) -> AsyncIterator[str]:
+    """Take connections and never answer."""
+    hang_ups: list[asyncio.StreamWriter] = []
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hang_ups.append(writer)
+        while await reader.read(1024):
+            pass
+
+    server = await asyncio.start_unix_server(keep_silent, socket)
+    try:
+        yield f"unix://{socket}"
+    finally:
+        server.close()
+        for writer in hang_ups:
+            writer.close()
+
+
+@on_sqlite
+async def test_jobs_are_accepted_in_time_while_redis_hangs(settings: Settings, short_dir: Path) -> None:
+    async with silent_server(short_dir / "silent.sock") as url:
+        hanging = settings.model_copy(update={"redis_url": url})
+        async with running_api(hanging) as api:
+            async with asyncio.timeout(5):
+                await asyncio.gather(*(post(api) for _ in range(20)))
+            assert await count(api) == 20
+
+
+async def test_every_call_is_503_while_the_database_is_away(settings: Settings) -> None:
+    async with running_api(without_a_database(settings)) as api:
+        for method, path, body in (
+            ("POST", "/v1/jobs", stat()),
+            ("POST", "/v1/jobs/batch", {"jobs": [stat()]}),
+            ("GET", "/v1/jobs", None),
+            ("GET", "/v1/jobs/x", None),
+            ("GET", "/v1/jobs/x?wait=9", None),
+            ("POST", "/v1/jobs/x/cancel", None),
+            ("POST", "/v1/jobs/x/replay", None),
+            ("GET", "/v1/stats", None),
+            ("GET", "/metrics", None),
+        ):
+            response = await api.request(method, path, json=body, headers={"Idempotency-Key": "k"})
+            assert_problem(response, 503)
+            assert int(response.headers["retry-after"]) > 0
+        for path in ("/healthz", "/v1/kinds", "/openapi.json"):
+            assert (await api.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_api_outlives_a_database_that_goes_away_and_comes_back(
+    settings: Settings, postgres: PostgresServer, redis: Redis
+) -> None:
+    name = settings.sqlalchemy_url.rpartition("/test_")[2].partition("?")[0]
+    database = f"test_{name}"
+
+    def allow_connections(allowed: str) -> None:
+        postgres._sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS {allowed}")
+
+    async with running_api(settings) as api:
+        await post(api)
+        await asyncio.to_thread(allow_connections, "false")
+        await asyncio.to_thread(
+            postgres._sql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+        refused = await api.post("/v1/jobs", json=stat(), headers={"Idempotency-Key": "k"})
+        assert_problem(refused, 503)
+        assert (await api.get("/readyz")).status_code == 503
+        await asyncio.to_thread(allow_connections, "true")
+        accepted = await api.post("/v1/jobs", json=stat(), headers={"Idempotency-Key": "k"})
+        assert accepted.status_code == 202
+        assert await count(api) == await redis.zcard("arq:queue") == 2
+
+
+@on_sqlite
+async def test_client_that_hangs_up_midway_leaves_no_job_and_no_error_behind(
+    api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+    writer.write(b'POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{"kind"')
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert await count(api) == 0
+    await asyncio.sleep(0.2)  # for the error that must not come
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
