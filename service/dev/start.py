@@ -1,0 +1,76 @@
+"""`postlude dev`, put together: the checks, then Redis, migrations, the inbox, the API and a worker."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from service.dev import preflight, redis_server
+from service.dev.child import Program
+from service.dev.screen import base_url, show_banner
+from service.dev.supervisor import Supervisor
+from service.settings import Settings
+
+_STOP_MARGIN_S = 5.0
+# Webhooks to the developer's own machine are what one tries first.
+_LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+async def run(settings: Settings) -> None:
+    """Run everything until a signal. Raises `StartRefused`."""
+    with preflight.only_one(settings) as patience_s:
+        preflight.check_address(settings, patience_s=patience_s)
+        redis = None if settings.redis_url else redis_server.find_binary()
+        if settings.smtp_url is None:
+            preflight.check_inbox()
+        show_banner(settings)
+        await _supervise(settings, redis)
+
+
+async def _supervise(settings: Settings, redis: Path | None) -> None:
+    if redis is not None:
+        await redis_server.prepare(settings)
+    url = f"{base_url(settings)}/readyz"
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+
+        async def is_ready() -> bool:
+            try:
+                return (await http.get(url)).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        try:
+            await Supervisor(programs(settings, redis), env=environment(settings), is_ready=is_ready).run()
+        finally:
+            redis_server.clean_up(settings)
+
+
+def programs(settings: Settings, redis: Path | None) -> list[Program]:
+    """List what runs, in the order of its start; it is stopped in the reverse order."""
+    # -P: a `jobs.py` in the caller's folder must not stand in for ours.
+    python = (sys.executable, "-P", "-m")
+    everything = [
+        Program("migrations", [*python, "service.cli", "migrate"], once=True),
+        Program("inbox", [*python, "service.cli", "inbox"]),
+        Program("api", [*python, "service.cli", "api"]),
+        Program(
+            "worker",
+            [*python, "arq", "worker_settings.WorkerSettings"],
+            stop_timeout_s=settings.grace_s + _STOP_MARGIN_S,
+        ),
+    ]
+    if settings.smtp_url is not None:
+        everything = [program for program in everything if program.name != "inbox"]
+    return everything if redis is None else [redis_server.program(settings, redis), *everything]
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """Give the children the caller's environment, and what suits a terminal on a developer's machine."""
+    suits = {
+        "POSTLUDE_LOG_FORMAT": "console",
+        "POSTLUDE_WEBHOOK_ALLOW": _LOOPBACK,
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**suits, **os.environ, "POSTLUDE_DATA_DIR": str(settings.data_dir)}
