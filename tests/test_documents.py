@@ -1,0 +1,73 @@
+"""What the documents state holds against the code."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jobs
+from service.api.schemas import Requests
+from service.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SETTINGS = {f"POSTLUDE_{name.upper()}": field for name, field in Settings.model_fields.items()}
+# What an application that calls Postlude may name the address.
+CALLERS_OWN = {"POSTLUDE_URL"}
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "compose.yaml", ROOT / "Dockerfile"], ids=lambda path: path.name)
+def test_every_setting_that_is_named_exists(path: Path) -> None:
+    assert set(re.findall(r"POSTLUDE_[A-Z_]+", path.read_text())) <= SETTINGS.keys() | CALLERS_OWN
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| `(POSTLUDE_\w+)` \| `?(.*?)`? \| .+ \|$", (ROOT / "docs/settings.md").read_text(), re.M)
+    assert dict(rows) == {name: _shown(field.default) for name, field in SETTINGS.items()}
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None:
+            return "unset"
+        case tuple():
+            return ",".join(default) or "empty"
+        case bool():
+            return str(default).lower()
+        case _:
+            return str(default)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    text = path.read_text()
+    linked = [path.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text)]
+    named = re.findall(
+        r"`((?:jobs|service|tests|docs|scripts|requirements|\.ci)/[\w./-]*|[\w-]+\.(?:py|toml|yaml|md))`", text
+    )
+    wanted = [*linked, *(ROOT / name for name in named if name != "greetings.py")]
+    assert [str(missing) for missing in wanted if not missing.exists()] == []
+
+
+def test_the_jobs_that_the_readme_sends_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [greetings] = blocks(README, "python")
+    (tmp_path / "greetings.py").write_text(greetings)
+    monkeypatch.syspath_prepend(tmp_path)
+    requests = Requests(jobs.load(["greetings"]))
+    commands = [shlex.split(line) for block in blocks(README, "sh") for line in block.splitlines() if " -d " in line]
+    wanted = [requests.one.validate_json(command[command.index("-d") + 1]) for command in commands]
+    assert [one.kind for one in wanted] == ["send_webhook", "send_email", "update_stats", "greet"]
+    assert {command[1] for command in commands} == {"http://127.0.0.1:8000/v1/jobs"}
+
+
+def test_the_kind_that_the_guide_shows_can_be_used() -> None:
+    shown: dict[str, Any] = {}
+    exec(blocks(ROOT / "docs/writing-kinds.md", "python")[0], shown)
+    assert isinstance(shown["make_invoice"], jobs.Kind)
