@@ -22,6 +22,7 @@ from service.worker.claims import Claims
 from service.worker.functions import KindFunction
 from service.worker.housekeeping import OUTAGES
 from service.worker.perform import Performer, performer_of
+from service.worker.sweep import Sweep
 
 log = structlog.get_logger(__name__)
 
@@ -139,6 +140,9 @@ class Worker(arq.worker.Worker):
         started = await claims.take(free)
         for one in started:
             self._perform(one)
+        if self.burst and not started and not self.tasks:
+            # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
+            return bool(await Sweep(performer_of(self.ctx).resources).dispatch())
         return bool(started)
 
     def _perform(self, started: Started) -> None:
