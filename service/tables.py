@@ -143,6 +143,8 @@ workers = Table(
     Column("queues", Text, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("heartbeat_at", Moment, nullable=False),
+    Column("beating_since", Moment, nullable=False, comment="since when without a gap: who may rescue others"),
+    Column("loop_lag_s", Double, nullable=False, server_default="0", comment="how long its event loop is blocked"),
     Column("ended_at", Moment, comment="stopped in order, or declared dead"),
     Column("declared_dead", Integer, nullable=False, server_default="0"),
     _partial("workers_living", "heartbeat_at", where="ended_at IS NULL"),

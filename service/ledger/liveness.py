@@ -4,25 +4,30 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import RowMapping, case, exists, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.states import State
-from service.tables import jobs, workers
+from service.tables import Moment, jobs, workers
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
 SILENT_AFTER = timedelta(seconds=20)
+# Two heartbeats missed: after an outage of this length others may look dead that only could not write.
+_GAP = timedelta(seconds=10)
+BLOCKED_AFTER_S = 5.0
 
 
 async def register(connection: AsyncConnection, at: datetime, **worker: Any) -> None:
     """Begin a worker's life under an id of its own."""
-    await connection.execute(insert(workers).values(started_at=at, heartbeat_at=at, **worker))
+    await connection.execute(insert(workers).values(started_at=at, heartbeat_at=at, beating_since=at, **worker))
 
 
-async def beat(connection: AsyncConnection, worker_id: str, at: datetime) -> bool:
+async def beat(connection: AsyncConnection, worker_id: str, at: datetime, loop_lag_s: float = 0.0) -> bool:
     """Renew a worker's lease; False when it was declared dead, and with it all that it runs."""
     living = update(workers).where(workers.c.id == worker_id, workers.c.ended_at.is_(None))
-    return (await connection.execute(living.values(heartbeat_at=at).returning(workers.c.id))).first() is not None
+    since = case((workers.c.heartbeat_at < at - _GAP, literal(at, Moment())), else_=workers.c.beating_since)
+    renewed = living.values(heartbeat_at=at, beating_since=since, loop_lag_s=loop_lag_s).returning(workers.c.id)
+    return (await connection.execute(renewed)).first() is not None
 
 
 async def end(connection: AsyncConnection, worker_id: str, at: datetime) -> None:
@@ -31,24 +36,40 @@ async def end(connection: AsyncConnection, worker_id: str, at: datetime) -> None
     await connection.execute(living.values(ended_at=at))
 
 
-async def declare_dead(connection: AsyncConnection, at: datetime) -> list[str]:
-    """Declare dead the workers that have been silent for `SILENT_AFTER`; give their ids."""
-    silent = update(workers).where(workers.c.ended_at.is_(None), workers.c.heartbeat_at < at - SILENT_AFTER)
-    dead = await connection.execute(silent.values(ended_at=at, declared_dead=1).returning(workers.c.id))
-    return list(dead.scalars())
+async def declare_dead(connection: AsyncConnection, rescuer: str, at: datetime) -> list[str]:
+    """Declare dead the workers that have been silent for `SILENT_AFTER`; give their ids.
+
+    Only a worker whose own heartbeat has been written without a gap for as long may say so: right after an outage of
+    the database, or a suspended machine, everybody looks dead.
+    """
+    itself = workers.alias("rescuer")
+    may_say_so = exists().where(
+        itself.c.id == rescuer,
+        itself.c.ended_at.is_(None),
+        itself.c.heartbeat_at >= at - _GAP,
+        itself.c.beating_since <= at - SILENT_AFTER,
+    )
+    silent = workers.c.ended_at.is_(None) & (workers.c.heartbeat_at < at - SILENT_AFTER)
+    declared = update(workers).where(silent, may_say_so).values(ended_at=at, declared_dead=1).returning(workers.c.id)
+    return list((await connection.execute(declared)).scalars())
 
 
-async def orphans(connection: AsyncConnection, limit: int) -> Sequence[Any]:
-    """Find running jobs whose worker lives no more."""
+async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMapping]:
+    """Find running jobs whose worker lives no more; `declared_dead` is 0 for one that had stopped in order."""
     living = select(workers.c.id).where(workers.c.ended_at.is_(None))
-    orphaned = select(*_RUNNING).where(jobs.c.state == State.RUNNING, jobs.c.worker.not_in(living)).limit(limit)
-    return (await connection.execute(orphaned)).all()
+    orphaned = (
+        select(*_RUNNING, workers.c.declared_dead)
+        .outerjoin(workers, workers.c.id == jobs.c.worker)
+        .where(jobs.c.state == State.RUNNING, jobs.c.worker.not_in(living))
+        .limit(limit)
+    )
+    return (await connection.execute(orphaned)).mappings().all()
 
 
-async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence[Any]:
+async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence[RowMapping]:
     """Find the jobs that the ledger says this worker runs."""
     held = select(*_RUNNING).where(jobs.c.state == State.RUNNING, jobs.c.worker == worker_id)
-    return (await connection.execute(held)).all()
+    return (await connection.execute(held)).mappings().all()
 
 
 _RUNNING = (

@@ -28,6 +28,10 @@ class Claims:
         self._kinds = tuple(performer.resources.catalogue)
         self._first = 0
 
+    @property
+    def allowed(self) -> bool:
+        return self._performer.may_claim
+
     async def take(self, free: int) -> list[Started]:
         """Claim up to `free` due ids and start them. Raises `UNREACHABLE` and `LedgerUnavailable`."""
         claimed: list[Claimed] = []

@@ -1,108 +1,109 @@
-"""A worker's life in the ledger: its lease, what it really runs, and who wants which of it cancelled."""
+"""The heartbeat: renews the lease from a thread of its own, so that a blocked event loop does not look like death."""
 
-import os
-import socket
-from datetime import UTC, datetime
-from typing import Any
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
 
 import structlog
 
-from service.ledger import liveness, queries
-from service.ledger.models import Failure, Finish
-from service.ledger.states import Outcome, State
-from service.resources import new_process_id
-from service.worker.perform import Performer
+from service.errors import LedgerUnavailable
+from service.ledger import liveness
+from service.ledger.database import Database
+from service.worker.loop_watch import LoopWatch
 
 log = structlog.get_logger(__name__)
 
+_LOOK_EVERY_S = 1.0
+_BEAT_WITHIN_S = 10.0
+_AFTER_FAILURE_S = 1.0
+_STOP_WAIT_S = 2.0
+
 
 class Heartbeat:
-    """Keeps the lease of all that `performer` runs."""
+    """Beats for the worker that `worker_id` names; `on_lost` hears, on the loop, of an id that was declared dead."""
 
-    def __init__(self, performer: Performer) -> None:
-        self._performer = performer
-        self._ledger = performer.resources.ledger
-        self._unbroken_since: datetime | None = None
-        self._last: datetime | None = None
+    def __init__(
+        self, database_url: str, watch: LoopWatch, worker_id: Callable[[], str], on_lost: Callable[[str], None]
+    ) -> None:
+        self._url = database_url
+        self._watch = watch
+        self._worker_id = worker_id
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event
+        self._news: asyncio.Event
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="heartbeat", daemon=True)
 
-    async def register(self) -> None:
-        """Begin a life: a row of one's own, under which jobs may be started."""
-        settings = self._performer.resources.settings
-        async with self._ledger.database.begin() as connection:
-            now = await self._ledger.database.now(connection)
-            await liveness.register(
-                connection,
-                now,
-                id=self._performer.worker_id,
-                hostname=socket.gethostname(),
-                pid=os.getpid(),
-                queues=",".join(settings.queues),
-            )
-        self._unbroken_since = self._last = now
-        log.info("worker_registered", worker=self._performer.worker_id, queues=settings.queues)
+    def start(self) -> None:
+        self._thread.start()
 
-    async def beat(self) -> None:
-        """Renew the lease, or begin a new life if it was taken; hand back what is ours only by the ledger."""
-        async with self._ledger.database.begin() as connection:
-            now = await self._ledger.database.now(connection)
-            alive = await liveness.beat(connection, self._performer.worker_id, now)
+    async def stop(self) -> None:
+        """Beat no more. A beat under way is let finish for a while; the thread keeps no process alive."""
+        if self._own_loop is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed already
+                self._own_loop.call_soon_threadsafe(self._stop)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), _STOP_WAIT_S)
+
+    async def _live(self) -> None:
+        self._stopping, self._news = asyncio.Event(), asyncio.Event()
+        self._own_loop = asyncio.get_running_loop()
+        database = Database.open(self._url)
+        try:
+            await asyncio.gather(self._beat_on(database), self._look_on())
+        finally:
+            await database.close()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._news.set()
+
+    async def _look_on(self) -> None:
+        looked_at = time.monotonic()
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            try:
+                if self._watch.look(now - looked_at):
+                    self._news.set()
+            except Exception:
+                log.exception("loop_not_watched")
+            looked_at = now
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY_S)
+
+    async def _beat_on(self, database: Database) -> None:
+        """Beat every few seconds, and at once when the loop is found blocked or turns again."""
+        failing = False
+        while not self._stopping.is_set():
+            wait_s = liveness.HEARTBEAT_EVERY.total_seconds()
+            self._news.clear()
+            try:
+                async with asyncio.timeout(_BEAT_WITHIN_S):
+                    await self._beat(database)
+            except (LedgerUnavailable, TimeoutError) as error:
+                if not failing:
+                    log.warning("heartbeat_not_written", error=repr(error.__cause__ or error))
+                failing, wait_s = True, _AFTER_FAILURE_S
+            except Exception:
+                log.exception("heartbeat_not_written")
+                failing, wait_s = True, _AFTER_FAILURE_S
+            else:
+                if failing:
+                    log.info("heartbeat_written_again")
+                failing = False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), wait_s)
+
+    async def _beat(self, database: Database) -> None:
+        worker_id = self._worker_id()
+        async with database.begin() as connection:
+            now = await database.now(connection)
+            alive = await liveness.beat(connection, worker_id, now, self._watch.lag_s)
         if not alive:
-            await self._begin_anew()
-            return
-        if self._last is None or now - self._last >= liveness.SILENT_AFTER:
-            self._unbroken_since = now
-        self._last = now
-        await self._hand_back_unknown()
-
-    def may_rescue(self) -> bool:
-        """Whether this lease has held for long enough to call others dead.
-
-        Right after an outage of the database, or a suspended machine, everybody looks dead.
-        """
-        if self._last is None or self._unbroken_since is None:
-            return False
-        return self._last - self._unbroken_since >= liveness.SILENT_AFTER
-
-    async def end(self) -> None:
-        """End the life in order."""
-        async with self._ledger.database.begin() as connection:
-            await liveness.end(connection, self._performer.worker_id, await self._ledger.database.now(connection))
-
-    async def watch_cancellations(self) -> None:
-        """Stop the attempts whose jobs somebody has cancelled."""
-        if not self._performer.attempts:
-            return
-        async with self._ledger.read() as connection:
-            wishes = await queries.cancel_wishes(connection, self._performer.worker_id)
-        for job_id in wishes:
-            if attempt := self._performer.attempts.get(job_id):
-                attempt.stop(Outcome.CANCELLED)
-
-    async def _begin_anew(self) -> None:
-        lost = list(self._performer.attempts.values())
-        log.error("worker_was_declared_dead", worker=self._performer.worker_id, attempts_stopped=len(lost))
-        for attempt in lost:
-            attempt.stop(Outcome.INTERRUPTED)
-        self._performer.worker_id = new_process_id()
-        await self.register()
-
-    async def _hand_back_unknown(self) -> None:
-        async with self._ledger.read() as connection:
-            rows = await liveness.running_under(connection, self._performer.worker_id)
-        for row in rows:
-            if row.id not in self._performer.in_hand:
-                log.warning("attempt_handed_back", job_id=row.id, reason="the ledger says it runs here; it does not")
-                await self._ledger.finish(_handed_back(row))
-
-
-def _handed_back(row: Any) -> Finish:
-    return Finish(
-        id=row.id,
-        kind=row.kind,
-        attempt=row.attempt,
-        worker=row.worker,
-        outcome=Outcome.INTERRUPTED,
-        state=State.QUEUED,
-        at=datetime.now(UTC),
-        failure=Failure("Interrupted", "The attempt was recorded, but its worker had not heard of it."),
-    )
+            self._loop.call_soon_threadsafe(self._on_lost, worker_id)

@@ -1,4 +1,4 @@
-"""Runs what a worker does beside performing jobs: heartbeat, sweep, cron, cancellations. Each survives any outage."""
+"""Runs what a worker does beside performing jobs: lease, sweep, cron, cancellations. Each survives any outage."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,15 @@ from service.queue import UNREACHABLE
 from service.worker.backoff import outage_waits
 from service.worker.cron import Cron
 from service.worker.heartbeat import Heartbeat
+from service.worker.life import Life
+from service.worker.loop_watch import LoopWatch
 from service.worker.perform import Performer
 from service.worker.sweep import Sweep
 
 log = structlog.get_logger(__name__)
 
 OUTAGES = (*UNREACHABLE, LedgerUnavailable)
+_LEASE_EVERY_S = 0.5
 _SWEEP_EVERY_S = 1.0
 _CRON_EVERY_S = 0.25
 _CANCEL_EVERY_S = 0.5
@@ -30,19 +33,28 @@ class Housekeeping:
     """`async with Housekeeping(...)`: registers the worker, keeps house, and at the end takes it off the books."""
 
     def __init__(self, performer: Performer) -> None:
-        self._heartbeat = Heartbeat(performer)
+        self._performer = performer
+        self._life = Life(performer)
+        self._heartbeat = Heartbeat(
+            performer.resources.settings.sqlalchemy_url,
+            LoopWatch(performer.running),
+            worker_id=lambda: performer.worker_id,
+            on_lost=self._life.lose,
+        )
         self._cron = Cron(performer.lifecycle)
         self._sweep = Sweep(performer.resources)
         self._stopping = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        await self._outlive("register", self._heartbeat.register)
+        await self._outlive("register", self._life.begin)
+        self._heartbeat.start()
         every = (
-            ("heartbeat", self._heartbeat.beat, HEARTBEAT_EVERY.total_seconds()),
+            ("lease", self._life.begin_anew_if_lost, _LEASE_EVERY_S),
+            ("running rows", self._life.hand_back_unknown, HEARTBEAT_EVERY.total_seconds()),
+            ("cancellations", self._life.watch_cancellations, _CANCEL_EVERY_S),
             ("sweep", self._sweep_once, _SWEEP_EVERY_S),
             ("cron", self._cron.tick, _CRON_EVERY_S),
-            ("cancellations", self._heartbeat.watch_cancellations, _CANCEL_EVERY_S),
         )
         self._chores = [asyncio.create_task(self._repeat(name, do, pause_s), name=name) for name, do, pause_s in every]
         return self
@@ -51,8 +63,9 @@ class Housekeeping:
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self._end_chores()
+        await self._heartbeat.stop()
         try:
-            await self._heartbeat.end()
+            await self._life.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")
 
@@ -97,7 +110,7 @@ class Housekeeping:
             await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _sweep_once(self) -> None:
-        await self._sweep.sweep(may_rescue=self._heartbeat.may_rescue())
+        await self._sweep.sweep(as_worker=self._performer.worker_id)
 
 
 def _reason(error: BaseException) -> str:

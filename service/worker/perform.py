@@ -23,6 +23,7 @@ from service.queue import UNREACHABLE, Entry
 from service.resources import JobResources, Resources
 from service.worker import adopted, verdict
 from service.worker.backoff import outage_waits
+from service.worker.loop_watch import Running
 from service.worker.progress import ProgressNotes
 from service.worker.verdict import Verdict
 
@@ -77,7 +78,21 @@ class Performer:
         self.worker_id = resources.process_id
         self.in_hand: set[str] = set()
         self.attempts: dict[str, Attempt] = {}
+        self.lease_lost = False
+        self._unwritten = 0
         self._job_resources = job_resources
+
+    @property
+    def may_claim(self) -> bool:
+        """Not while the lease is lost, nor while outcomes cannot be written: more work would only pile up."""
+        return not self.lease_lost and not self._unwritten
+
+    def running(self) -> list[Running]:
+        """What runs now; safe to ask from another thread."""
+        return [
+            Running(started.id, started.kind, self._timeout(started).total_seconds())
+            for started in [attempt.started for attempt in list(self.attempts.values())]
+        ]
 
     async def perform(self, started: Started) -> Finished | None:
         """Run one attempt to its end and record it; None when it was taken away meanwhile."""
@@ -102,7 +117,7 @@ class Performer:
 
     async def _attempt(self, kind: Kind[Any, Any], attempt: Attempt) -> Verdict:
         """Run the kind under its timeout. An attempt that swallows its cancellation is over all the same."""
-        timeout = timedelta(seconds=attempt.started.timeout_s) if attempt.started.timeout_s else kind.timeout
+        timeout = self._timeout(attempt.started)
         attempt.task = asyncio.create_task(self._call(kind, attempt.started), name=f"attempt-{attempt.started.id}")
         if attempt.stop_as is not None:
             attempt.task.cancel()
@@ -116,6 +131,11 @@ class Performer:
             log.error("attempt_abandoned", reason="it goes on although it was cancelled")
             attempt.task.add_done_callback(_forget)
         return self._verdict(attempt, timeout if timed_out else None)
+
+    def _timeout(self, started: Started) -> timedelta:
+        if started.timeout_s is not None:
+            return timedelta(seconds=started.timeout_s)
+        return self.resources.catalogue[started.kind].timeout
 
     def _verdict(self, attempt: Attempt, timeout: timedelta | None) -> Verdict:
         task = attempt.task
@@ -178,12 +198,21 @@ class Performer:
 
     async def _record(self, finish: Finish) -> Finished | None:
         """Record the outcome, for as long as the database takes to come back."""
+        try:
+            return await self.resources.ledger.finish(finish)
+        except LedgerUnavailable as error:
+            log.warning("outcome_not_recorded_yet", outcome=finish.outcome, error=str(error.__cause__))
+        self._unwritten += 1
+        try:
+            return await self._record_in_the_end(finish)
+        finally:
+            self._unwritten -= 1
+
+    async def _record_in_the_end(self, finish: Finish) -> Finished | None:
         for wait_s in outage_waits():
-            try:
+            await asyncio.sleep(wait_s)
+            with contextlib.suppress(LedgerUnavailable):
                 return await self.resources.ledger.finish(finish)
-            except LedgerUnavailable as error:
-                log.warning("outcome_not_recorded_yet", outcome=finish.outcome, error=str(error.__cause__))
-                await asyncio.sleep(wait_s)
         raise AssertionError("outage_waits has no end")
 
     def _unrecordable(self, started: Started, kind: Kind[Any, Any], error: Exception) -> Finish:

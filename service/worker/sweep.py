@@ -1,16 +1,14 @@
 """The sweep: compares ledger and queue, and mends the difference."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from service.ledger import dispatching, liveness
-from service.ledger.models import Failure, Finish
+from service.ledger import dispatching
 from service.ledger.records.controlled import record_expired
-from service.ledger.states import Outcome, State
 from service.queue import Entry
 from service.resources import Resources
+from service.worker.rescue import Rescue
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +21,13 @@ class Sweep:
     def __init__(self, resources: Resources) -> None:
         self._ledger = resources.ledger
         self._queue = resources.queue
-        self._max_crashes = resources.settings.max_crashes
-        self._rescuer = resources.process_id
+        self._rescue = Rescue(resources)
+        self._writer = resources.process_id
 
-    async def sweep(self, *, may_rescue: bool) -> int:
-        """Do one pass; gives how many jobs were dispatched."""
+    async def sweep(self, *, as_worker: str) -> int:
+        """Do one pass on behalf of the worker `as_worker`; gives how many jobs were dispatched."""
         await self._mend_ledger()
-        if may_rescue:
-            await self._rescue()
+        await self._rescue.rescue(as_worker)
         return await self.dispatch()
 
     async def dispatch(self) -> int:
@@ -49,40 +46,6 @@ class Sweep:
         now = datetime.now(UTC)
         async with self._ledger.database.begin() as connection:
             await dispatching.promote_due(connection, now, _BATCH)
-            expired = await record_expired(connection, self._rescuer, now, _BATCH)
+            expired = await record_expired(connection, self._writer, now, _BATCH)
         if expired:
             log.warning("jobs_expired", jobs=expired)
-
-    async def _rescue(self) -> None:
-        """Take the jobs of silent workers from them; they wait to be dispatched or, after too many crashes, fail."""
-        async with self._ledger.database.begin() as connection:
-            dead = await liveness.declare_dead(connection, await self._ledger.database.now(connection))
-        if dead:
-            log.error("workers_declared_dead", workers=dead)
-        async with self._ledger.read() as connection:
-            orphans = await liveness.orphans(connection, _BATCH)
-        for row in orphans:
-            await self._rescue_one(row)
-
-    async def _rescue_one(self, row: Any) -> None:
-        finished = await self._ledger.finish(self._crash_of(row))
-        if finished is not None:
-            log.warning("job_rescued", job_id=row.id, kind=row.kind, crashes=row.crashes + 1, state=finished.state)
-
-    def _crash_of(self, row: Any) -> Finish:
-        crashes = row.crashes + 1
-        last = crashes >= self._max_crashes
-        message = f"Worker {row.worker} died while it ran this job."
-        if last:
-            message += f" That was crash {crashes} of at most {self._max_crashes}: the job is not tried again."
-        return Finish(
-            id=row.id,
-            kind=row.kind,
-            attempt=row.attempt,
-            worker=self._rescuer,
-            outcome=Outcome.CRASHED,
-            state=State.FAILED if last else State.QUEUED,
-            at=datetime.now(UTC),
-            crashes=1,
-            failure=Failure("Crashed", message),
-        )

@@ -5,6 +5,8 @@ import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import RowMapping
+
 from jobs.outcomes import Discard, Retry, Snooze
 from jobs.retry import RetryPolicy
 from service.ledger.models import Failure, Finish, Started
@@ -19,13 +21,17 @@ _LONGEST_WAIT = timedelta(days=3650)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An attempt's outcome. `after` is a wait that the kind asked for; `error` chooses the retry policy."""
+    """An attempt's outcome. `after` is a wait that the kind asked for; `error` chooses the retry policy.
+
+    `final` says that the job ends with it, although another attempt could follow.
+    """
 
     outcome: Outcome
     result: str | None = None
     failure: Failure | None = None
     after: timedelta | None = None
     error: BaseException | None = None
+    final: bool = False
 
 
 def of_error(error: BaseException) -> Verdict:
@@ -59,6 +65,20 @@ def of_stop(outcome: Outcome) -> Verdict:
     return Verdict(outcome, failure=Failure(outcome.capitalize(), reasons[outcome]))
 
 
+def of_unheard() -> Verdict:
+    """An attempt that was recorded under a worker which never heard of it."""
+    message = "The attempt was recorded, but its worker had not heard of it."
+    return Verdict(Outcome.INTERRUPTED, failure=Failure("Interrupted", message))
+
+
+def of_crash(what: str, crashes: int, max_crashes: int) -> Verdict:
+    """An attempt whose process died; `crashes` includes this one."""
+    last = crashes >= max_crashes
+    message = f"{what} That was crash {crashes} of at most {max_crashes}: " if last else f"{what} "
+    message += "the job is not tried again." if last else "The job is tried again."
+    return Verdict(Outcome.CRASHED, failure=Failure("Crashed", message), final=last)
+
+
 def failure_of(error: BaseException) -> Failure:
     """Write an exception as text that any database takes: bounded, without NUL, without our own frames."""
     inner = error.__traceback__.tb_next if error.__traceback__ else None
@@ -83,11 +103,27 @@ def finish_of(started: Started, verdict: Verdict, policy: RetryPolicy, at: datet
         attempt=started.attempt,
         worker=started.worker,
         outcome=verdict.outcome,
-        state=state,
+        state=State.FAILED if verdict.final else state,
         at=at,
         failures=failures,
+        crashes=int(verdict.outcome is Outcome.CRASHED),
         run_at=at + wait if state is State.RETRYING and wait is not None else None,
         result=verdict.result,
+        failure=verdict.failure,
+    )
+
+
+def finish_of_lost(running: RowMapping, verdict: Verdict, by: str, at: datetime) -> Finish:
+    """End an attempt, known by its row alone, that nobody performs any more; its job is queued again at once."""
+    return Finish(
+        id=running["id"],
+        kind=running["kind"],
+        attempt=running["attempt"],
+        worker=by,
+        outcome=verdict.outcome,
+        state=State.FAILED if verdict.final else State.QUEUED,
+        at=at,
+        crashes=int(verdict.outcome is Outcome.CRASHED),
         failure=verdict.failure,
     )
 

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 # After the grace: how long interrupted attempts get to end, and outcomes to be written; then how long in all.
 _STOP_WAIT_S = 2.0
 _EXIT_MARGIN_S = 5.0
+_NOT_ALLOWED_WAIT_S = 0.2
 
 
 class Worker(arq.worker.Worker):
@@ -133,6 +134,9 @@ class Worker(arq.worker.Worker):
     async def _claim(self, claims: Claims) -> bool:
         """Claim for the free slots; whether anything was found, or there was no slot to fill."""
         await self.record_health()
+        if not claims.allowed:
+            await self._pause(_NOT_ALLOWED_WAIT_S)
+            return True
         free = self.max_jobs - len(self.tasks)
         if free <= 0:
             await asyncio.wait(self.tasks.values(), return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
@@ -171,7 +175,7 @@ class Worker(arq.worker.Worker):
 
     async def _drain(self, performer: Performer) -> None:
         """Let running jobs finish within the grace, then interrupt them: they go back without cost."""
-        await self._wait_for_tasks(self._grace_s)
+        await self._wait_for_grace()
         for attempt in list(performer.attempts.values()):
             attempt.stop(Outcome.INTERRUPTED)
         await self._wait_for_tasks(_STOP_WAIT_S)
@@ -179,15 +183,17 @@ class Worker(arq.worker.Worker):
             attempt.give_up()
         await self._wait_for_tasks(_STOP_WAIT_S)
 
-    async def _wait_for_tasks(self, at_most_s: float) -> None:
-        """Wait until nothing runs, for at most so long; a second signal ends the wait."""
-        if not self.tasks:
-            return
+    async def _wait_for_grace(self) -> None:
+        """Wait until nothing runs or the grace is over; a second signal ends it at once."""
         hurry = asyncio.create_task(self._hurry.wait())
-        ended = asyncio.create_task(asyncio.wait(self.tasks.values()))
-        await asyncio.wait({hurry, ended}, timeout=at_most_s, return_when=asyncio.FIRST_COMPLETED)
+        ended = asyncio.create_task(self._wait_for_tasks(self._grace_s))
+        await asyncio.wait({hurry, ended}, return_when=asyncio.FIRST_COMPLETED)
         for task in (hurry, ended):
             task.cancel()
+
+    async def _wait_for_tasks(self, at_most_s: float) -> None:
+        if self.tasks:
+            await asyncio.wait(self.tasks.values(), timeout=at_most_s)
 
 
 def _exit() -> None:

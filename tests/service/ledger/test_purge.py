@@ -102,7 +102,9 @@ async def add_past_retention(ledger: Ledger) -> None:
     """Add, of ticks, workers and idempotency keys, one row past its time and one that stays."""
     old, young = ago(MONTH + MINUTE), ago(MONTH - MINUTE)
     await add(ledger, ticks, *({"kind": "k", "due_at": at, "job_id": "j"} for at in (old, young)))
-    worker = {"hostname": "h", "pid": 1, "queues": "default", "started_at": old, "heartbeat_at": old}
+    worker = {"hostname": "h", "pid": 1, "queues": "default"} | dict.fromkeys(
+        ("started_at", "heartbeat_at", "beating_since"), old
+    )
     await add(ledger, workers, *({**worker, "id": f"w{n}", "ended_at": at} for n, at in enumerate((old, young, None))))
     key = {"fingerprint": "f", "job_id": "j", "created_at": old}
     expiries = (ago(MINUTE), ago(-MINUTE))

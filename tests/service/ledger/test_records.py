@@ -134,8 +134,12 @@ async def test_running_job_is_not_started_again(ledger: Ledger) -> None:
 
 async def test_dead_worker_starts_nothing(ledger: Ledger) -> None:
     await live_worker(ledger)
+    await live_worker(ledger, "rescuer")
+    later = NOW + timedelta(seconds=25)
     async with ledger.database.begin() as connection:
-        assert await liveness.declare_dead(connection, NOW + timedelta(seconds=21)) == ["w1"]
+        for seconds in range(5, 30, 5):
+            assert await liveness.beat(connection, "rescuer", NOW + timedelta(seconds=seconds))
+        assert await liveness.declare_dead(connection, "rescuer", later) == ["w1"]
     job = new_job()
     await enqueue(ledger, job)
     assert await start(ledger, job.id) is None

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from jobs import Context, job
 from service.ledger import liveness, queries
 from service.ledger.models import Start
 from service.ledger.records.controlled import record_expired
 from service.settings import Settings
-from service.tables import jobs, ticks
+from service.tables import jobs, ticks, workers
 from service.worker.cron import Cron
-from service.worker.heartbeat import Heartbeat
+from service.worker.life import Life
 from service.worker.perform import Performer
 from service.worker.sweep import Sweep
 from tests.running import catalogue_of, eventually, running_worker
@@ -44,6 +44,16 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
         yield opened
 
 
+async def _rescuer(desk: Desk) -> str:
+    """Register a worker that has beaten without a gap for long enough to call others dead."""
+    now = datetime.now(UTC)
+    async with desk.ledger.database.begin() as connection:
+        since = now - timedelta(seconds=25)
+        await liveness.register(connection, since, id="rescuer", hostname="here", pid=1, queues="default")
+        await connection.execute(update(workers).where(workers.c.id == "rescuer").values(heartbeat_at=now))
+    return "rescuer"
+
+
 async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedelta) -> str:
     """Leave a job running under a worker that was last heard of `silent_for` ago."""
     now = datetime.now(UTC)
@@ -58,7 +68,7 @@ async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedel
 
 async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, settings: Settings) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(seconds=21))
-    await Sweep(desk.resources).sweep(may_rescue=True)
+    await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))
     row = await desk.row(job_id)
     assert (row["state"], row["crashes"], row["failures"]) == ("queued", 1, 0)
     async with running_worker(settings, catalogue_of(*KINDS)):
@@ -68,51 +78,77 @@ async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, set
 
 async def test_job_of_a_worker_heard_of_lately_is_left_alone(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "busy", timedelta(seconds=15))
-    await Sweep(desk.resources).sweep(may_rescue=True)
+    await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))
     assert (await desk.row(job_id))["state"] == "running"
 
 
-async def test_nobody_is_rescued_by_one_who_may_not(desk: Desk) -> None:
+async def test_fresh_worker_rescues_nobody(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
-    await Sweep(desk.resources).sweep(may_rescue=False)
+    performer, life = _life(desk)
+    await life.begin()
+    await Sweep(desk.resources).sweep(as_worker=performer.worker_id)
     assert (await desk.row(job_id))["state"] == "running"
+
+
+async def test_worker_whose_own_heartbeat_had_a_gap_rescues_nobody_for_a_while(desk: Desk) -> None:
+    job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
+    rescuer = await _rescuer(desk)
+    await desk.make_silent(rescuer, datetime.now(UTC) - timedelta(seconds=12))
+    async with desk.ledger.database.begin() as connection:
+        assert await liveness.beat(connection, rescuer, datetime.now(UTC))
+    await Sweep(desk.resources).sweep(as_worker=rescuer)
+    assert (await desk.row(job_id))["state"] == "running"
+
+
+async def test_worker_that_has_not_beaten_lately_rescues_nobody(desk: Desk) -> None:
+    job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
+    rescuer = await _rescuer(desk)
+    await desk.make_silent(rescuer, datetime.now(UTC) - timedelta(seconds=12))
+    await Sweep(desk.resources).sweep(as_worker=rescuer)
+    assert (await desk.row(job_id))["state"] == "running"
+
+
+async def test_outcome_that_a_stopped_worker_could_not_write_costs_its_job_nothing(desk: Desk) -> None:
+    job_id = await _killed_worker_running(desk, "stopped", timedelta(0))
+    async with desk.ledger.database.begin() as connection:
+        await liveness.end(connection, "stopped", datetime.now(UTC))
+    await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))
+    row = await desk.row(job_id)
+    assert (row["state"], row["crashes"], row["failures"]) == ("queued", 0, 0)
+    assert await desk.outcomes(job_id) == ["interrupted"]
 
 
 async def test_job_that_crashed_max_crashes_times_fails_with_the_reason(desk: Desk, settings: Settings) -> None:
     job_id = await _killed_worker_running(desk, "w0", timedelta(minutes=1))
-    sweep = Sweep(desk.resources)
+    sweep, rescuer = Sweep(desk.resources), await _rescuer(desk)
     for number in range(1, settings.max_crashes):
-        await sweep.sweep(may_rescue=True)
+        await sweep.sweep(as_worker=rescuer)
         now = datetime.now(UTC)
         async with desk.ledger.database.begin() as connection:
             await liveness.register(connection, now, id=f"w{number}", hostname="gone", pid=1, queues="default")
         assert (await desk.ledger.start([Start(job_id, f"w{number}", ("rest",), now)]))[0]
         await desk.make_silent(f"w{number}", now - timedelta(minutes=1))
-    await sweep.sweep(may_rescue=True)
+    await sweep.sweep(as_worker=rescuer)
     row = await desk.row(job_id)
     assert (row["state"], row["crashes"], row["error_type"]) == ("failed", 3, "Crashed")
     assert "crash 3 of at most 3" in row["error_message"]
 
 
-def _heartbeat(desk: Desk) -> tuple[Performer, Heartbeat]:
+def _life(desk: Desk) -> tuple[Performer, Life]:
     performer = Performer(desk.resources, None)  # type: ignore[arg-type]  # performs nothing here
-    return performer, Heartbeat(performer)
-
-
-async def test_fresh_worker_may_not_rescue(desk: Desk) -> None:
-    _, heartbeat = _heartbeat(desk)
-    await heartbeat.register()
-    await heartbeat.beat()
-    assert not heartbeat.may_rescue()
+    return performer, Life(performer)
 
 
 async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_nothing(desk: Desk) -> None:
-    performer, heartbeat = _heartbeat(desk)
-    await heartbeat.register()
+    performer, life = _life(desk)
+    await life.begin()
     old = performer.worker_id
     await desk.make_silent(old, datetime.now(UTC) - timedelta(minutes=1))
-    await Sweep(desk.resources).sweep(may_rescue=True)
-    await heartbeat.beat()
+    await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))
+    life.lose(old)
+    while_lost = performer.may_claim
+    await life.begin_anew_if_lost()
+    assert (while_lost, performer.may_claim) == (False, True)
     assert performer.worker_id != old
     job_id = await desk.record_only(rest)
     starts = [Start(job_id, worker_id, ("rest",), datetime.now(UTC)) for worker_id in (old, performer.worker_id)]
@@ -121,13 +157,13 @@ async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_noth
 
 
 async def test_attempt_that_the_worker_never_heard_of_is_handed_back(desk: Desk) -> None:
-    performer, heartbeat = _heartbeat(desk)
-    await heartbeat.register()
+    performer, life = _life(desk)
+    await life.begin()
     known, unknown = await desk.record_only(rest), await desk.record_only(rest)
     for job_id in (known, unknown):
         await desk.ledger.start([Start(job_id, performer.worker_id, ("rest",), datetime.now(UTC))])
     performer.in_hand.add(known)
-    await heartbeat.beat()
+    await life.hand_back_unknown()
     assert (await desk.row(known))["state"] == "running"
     assert (await desk.row(unknown))["state"] == "queued"
     assert await desk.outcomes(unknown) == ["interrupted"]

@@ -1,0 +1,83 @@
+"""A worker's life in the ledger: its row, what it really runs, and who wants which of it cancelled."""
+
+import os
+import socket
+from datetime import UTC, datetime
+
+import structlog
+
+from service.ledger import liveness, queries
+from service.ledger.states import Outcome
+from service.resources import new_process_id
+from service.worker import verdict
+from service.worker.perform import Performer
+
+log = structlog.get_logger(__name__)
+
+
+class Life:
+    """The lease of all that `performer` runs, as seen from the event loop; `heartbeat.py` renews it."""
+
+    def __init__(self, performer: Performer) -> None:
+        self._performer = performer
+        self._ledger = performer.resources.ledger
+
+    async def begin(self) -> None:
+        """Register the performer's worker id: a row of one's own, under which jobs may be started."""
+        await self._register(self._performer.worker_id)
+
+    async def end(self) -> None:
+        """End the life in order."""
+        async with self._ledger.database.begin() as connection:
+            await liveness.end(connection, self._performer.worker_id, await self._ledger.database.now(connection))
+
+    def lose(self, worker_id: str) -> None:
+        """Hear that `worker_id` was declared dead: stop all that it runs, for others do so by now."""
+        if worker_id != self._performer.worker_id or self._performer.lease_lost:
+            return
+        self._performer.lease_lost = True
+        lost = list(self._performer.attempts.values())
+        log.error("worker_was_declared_dead", worker=worker_id, attempts_stopped=len(lost))
+        for attempt in lost:
+            attempt.stop(Outcome.INTERRUPTED)
+
+    async def begin_anew_if_lost(self) -> None:
+        """After a lost lease, begin a new life under a new id; until then nothing is claimed."""
+        if self._performer.lease_lost:
+            worker_id = new_process_id()
+            await self._register(worker_id)
+            self._performer.worker_id = worker_id
+            self._performer.lease_lost = False
+
+    async def hand_back_unknown(self) -> None:
+        """Hand back what runs here only by the ledger: a start was committed, and its answer lost."""
+        async with self._ledger.read() as connection:
+            rows = await liveness.running_under(connection, self._performer.worker_id)
+        for row in rows:
+            if row["id"] not in self._performer.in_hand:
+                log.warning("attempt_handed_back", job_id=row["id"], reason="the ledger says it runs here; it does not")
+                unheard = verdict.of_unheard()
+                await self._ledger.finish(verdict.finish_of_lost(row, unheard, row["worker"], datetime.now(UTC)))
+
+    async def watch_cancellations(self) -> None:
+        """Stop the attempts whose jobs somebody has cancelled."""
+        if not self._performer.attempts:
+            return
+        async with self._ledger.read() as connection:
+            wishes = await queries.cancel_wishes(connection, self._performer.worker_id)
+        for job_id in wishes:
+            if attempt := self._performer.attempts.get(job_id):
+                attempt.stop(Outcome.CANCELLED)
+
+    async def _register(self, worker_id: str) -> None:
+        queues = self._performer.resources.settings.queues
+        async with self._ledger.database.begin() as connection:
+            await liveness.register(
+                connection,
+                await self._ledger.database.now(connection),
+                id=worker_id,
+                hostname=socket.gethostname(),
+                pid=os.getpid(),
+                queues=",".join(queues),
+            )
+        log.info("worker_registered", worker=worker_id, queues=queues)

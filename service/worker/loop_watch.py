@@ -1,0 +1,84 @@
+"""Watches the event loop from another thread: a kind that blocks it is named, and a dead loop ends its process."""
+
+import asyncio
+import faulthandler
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from service.ledger.liveness import BLOCKED_AFTER_S
+
+log = structlog.get_logger(__name__)
+
+# Beyond the longest timeout of what runs: then nothing can bring the loop back.
+DEAD_AFTER_S = 60.0
+# A look that comes later than this was held up itself: the whole process stood still, not the loop alone.
+_LONGEST_LOOK_S = 2.0
+_STACK_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the loop is busy with: an attempt and its timeout in seconds."""
+
+    job_id: str
+    kind: str
+    timeout_s: float
+
+
+class LoopWatch:
+    """`look()` now and then, from a thread that is not the loop's, which must make it on the loop."""
+
+    def __init__(self, running: Callable[[], Sequence[Running]], end: Callable[[], None] | None = None) -> None:
+        self.lag_s = 0.0
+        self._running = running
+        self._end = end or _end_process
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
+        self._asked = False
+
+    @property
+    def blocked(self) -> bool:
+        return self.lag_s >= BLOCKED_AFTER_S
+
+    def look(self, elapsed_s: float) -> bool:
+        """Ask the loop for a turn; `elapsed_s` since the last look. Whether it began or ceased to be blocked."""
+        before = self.blocked
+        if self._asked:
+            self.lag_s += min(elapsed_s, _LONGEST_LOOK_S)
+        else:
+            if before:
+                log.info("loop_turns_again", blocked_s=round(self.lag_s, 1))
+            self.lag_s = 0.0
+            self._asked = True
+            self._loop.call_soon_threadsafe(self._answer)
+        if self.blocked and not before:
+            log.error("loop_blocked", running=self._kinds(), where=self._stack(), remedy="use `await ctx.thread(...)`")
+        if self.lag_s >= DEAD_AFTER_S + max((one.timeout_s for one in self._running()), default=0.0):
+            log.critical("loop_dead", silent_s=round(self.lag_s), running=self._kinds())
+            self._end()
+        return self.blocked is not before
+
+    def _answer(self) -> None:
+        self._asked = False
+
+    def _kinds(self) -> dict[str, int]:
+        kinds: dict[str, int] = {}
+        for one in self._running():
+            kinds[one.kind] = kinds.get(one.kind, 0) + 1
+        return kinds
+
+    def _stack(self) -> str:
+        """Where the loop's thread is: the innermost lines."""
+        frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to another thread's stack
+        return "".join(traceback.format_stack(frame)[-_STACK_LINES:])
+
+
+def _end_process() -> None:
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(1)
