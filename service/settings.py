@@ -89,6 +89,16 @@ class Settings(BaseSettings):
             raise ValueError("name at least one queue")
         return value
 
+    def environment(self) -> dict[str, str]:
+        """Give the variables that make a child process read these same settings, secrets included."""
+        variables = {}
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            parts = value if isinstance(value, tuple) else () if value is None else (value,)
+            plain = [part.get_secret_value() if isinstance(part, SecretStr) else str(part) for part in parts]
+            variables[f"{self.model_config['env_prefix']}{name}".upper()] = ",".join(plain)
+        return variables
+
     @property
     def sqlalchemy_url(self) -> str:
         """The ledger's database: the one named, else SQLite in the data dir."""

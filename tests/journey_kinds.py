@@ -1,6 +1,7 @@
 """Kinds for the journeys, loaded through `POSTLUDE_JOBS`."""
 
 import asyncio
+import os
 
 from pydantic import BaseModel
 
@@ -25,3 +26,17 @@ async def flaky(ctx: Context, _args: RestArgs) -> int:
     if ctx.attempt == 1:
         raise Retry("not yet", after=1)
     return ctx.attempt
+
+
+@job("journey_poison")
+async def poison(_ctx: Context, _args: RestArgs) -> None:
+    """End the process that runs it."""
+    os._exit(9)
+
+
+@job("journey_held")
+async def held(ctx: Context, args: RestArgs) -> int:
+    """Say that it runs, and hold on; tell by the result which process it was."""
+    await ctx.progress(1)
+    await asyncio.sleep(args.first_seconds)
+    return os.getpid()

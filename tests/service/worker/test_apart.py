@@ -1,0 +1,91 @@
+"""A job that has crashed before runs in a process of its own."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import RowMapping, update
+
+import jobs
+from service.settings import Settings
+from service.tables import jobs as job_rows
+from service.worker.apart import suspected_from
+from tests.journey_kinds import held, poison
+from tests.running import eventually, running_worker
+from tests.service.worker.desk import Desk, open_desk
+
+MODULE = "tests.journey_kinds"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"jobs": (MODULE,)})
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    async with open_desk(settings, held, poison) as opened:
+        yield opened
+
+
+async def _make_suspect(desk: Desk, job_id: str, crashes: int = 2) -> None:
+    async with desk.ledger.database.begin() as connection:
+        await connection.execute(update(job_rows).where(job_rows.c.id == job_id).values(crashes=crashes))
+
+
+async def _makes_progress(desk: Desk, job_id: str) -> RowMapping:
+    async def check() -> RowMapping | None:
+        row = await desk.row(job_id)
+        return row if row["progress_done"] == 1 else None
+
+    row = await eventually(check)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(("max_crashes", "crashes"), [(1, 1), (2, 1), (3, 2), (10, 9)])
+def test_suspect_has_one_crash_left(max_crashes: int, crashes: int) -> None:
+    assert suspected_from(max_crashes) == crashes
+
+
+async def test_poison_takes_only_its_own_process_with_it_and_fails_with_the_reason(
+    desk: Desk, settings: Settings
+) -> None:
+    suspect = await desk.record_only(poison)
+    await _make_suspect(desk, suspect)
+    neighbour = await desk.enqueue(held, {"first_seconds": 3})
+    async with running_worker(settings, jobs.load((MODULE,))):
+        await _makes_progress(desk, neighbour)
+        row = await desk.ended(suspect)
+        assert (row["state"], row["crashes"], row["error_type"]) == ("failed", 3, "Crashed")
+        assert "ended with exit code 9" in row["error_message"]
+        assert (await desk.ended(neighbour))["state"] == "succeeded"
+    assert await desk.outcomes(neighbour) == ["succeeded"]
+
+
+async def test_innocent_suspect_succeeds_in_another_process(desk: Desk, settings: Settings) -> None:
+    suspect = await desk.record_only(held)
+    await _make_suspect(desk, suspect)
+    async with running_worker(settings, jobs.load((MODULE,))):
+        row = await desk.ended(suspect)
+    assert (row["state"], row["crashes"]) == ("succeeded", 2)
+    assert int(row["result"]) != os.getpid()
+
+
+async def test_cancelled_suspect_ends_cancelled(desk: Desk, settings: Settings) -> None:
+    suspect = await desk.record_only(held, {"first_seconds": 600})
+    await _make_suspect(desk, suspect)
+    async with running_worker(settings, jobs.load((MODULE,))):
+        await _makes_progress(desk, suspect)
+        await desk.lifecycle.cancel(suspect)
+        assert (await desk.ended(suspect))["state"] == "cancelled"
+
+
+async def test_suspect_of_a_stopping_worker_is_handed_back_without_cost(desk: Desk, settings: Settings) -> None:
+    suspect = await desk.record_only(held, {"first_seconds": 600})
+    await _make_suspect(desk, suspect)
+    async with running_worker(settings.model_copy(update={"grace_s": 0.1}), jobs.load((MODULE,))):
+        await _makes_progress(desk, suspect)
+    row = await desk.row(suspect)
+    assert (row["state"], row["crashes"], row["failures"]) == ("queued", 2, 0)
+    assert await desk.outcomes(suspect) == ["interrupted"]
