@@ -65,6 +65,10 @@ class Ledger:
         """End an attempt; None when it had been taken away."""
         return (await self._group_commit.write(record_finished, [finish]))[0]
 
+    async def finish_all(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        """End attempts, all or none of them; None for each that had been taken away."""
+        return await self._group_commit.write(record_finished, finishes)
+
     async def cancel(self, job_id: str, writer: str, at: datetime) -> State | None:
         """Cancel a job; gives `cancelled`, `running` (it will be) or None (too late)."""
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]

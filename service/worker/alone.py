@@ -41,11 +41,14 @@ def _end_with_parent(stdin: BinaryIO) -> None:
 
 async def _perform(settings: Settings, started: Started) -> Finish:
     catalogue = jobs.load(settings.jobs)
-    attempt = Attempt(started, catalogue[started.kind])
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Finish] = loop.create_future()
+    attempt = Attempt(started, catalogue[started.kind], on_end=lambda _, finish: ended.set_result(finish))
     async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
-        return await attempt.run(Contexts(resources, job_resources, lifecycle).context_of(started))
+        attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
+        loop.add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
+        return await ended
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.settings import Settings
 from service.worker import verdict
-from service.worker.attempt import STOP_WAIT_S, timeout_of
+from service.worker.attempt import STOP_WAIT_S, OnEnd, timeout_of
+from service.worker.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +34,27 @@ def suspected_from(max_crashes: int) -> int:
 class ApartAttempt:
     """An attempt in a process of its own, which dies with this one. Stopped like an `Attempt`."""
 
-    def __init__(self, started: Started, kind: Kind[Any, Any], settings: Settings) -> None:
+    def __init__(self, started: Started, kind: Kind[Any, Any], settings: Settings, on_end: OnEnd) -> None:
         self.started = started
         self.timeout_s = timeout_of(started, kind) + _MARGIN_S
         self._kind = kind
+        self._on_end = on_end
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._stop_as: Outcome | None = None
         self._killer: asyncio.TimerHandle | None = None
 
-    async def run(self) -> Finish:
+    def begin(self) -> None:
         """Have the attempt performed; a process that dies over it has crashed."""
-        log.warning("suspect_runs_apart", crashes=self.started.crashes)
+        log.warning("suspect_runs_apart", job_id=self.started.id, kind=self.started.kind, crashes=self.started.crashes)
+        self._task = asyncio.create_task(self._run(), name=f"apart-{self.started.id}")
+        self._task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Finish]) -> None:
+        error = task.exception()
+        self._on_end(self.started, task.result() if error is None else self._finish(verdict.of_error(error)))
+
+    async def _run(self) -> Finish:
         process = self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -101,4 +111,7 @@ class ApartAttempt:
         else:
             what = f"The process that ran this job alone ended {how}."
             ended = verdict.of_crash(what, self.started.crashes + 1, self._settings.max_crashes)
+        return self._finish(ended)
+
+    def _finish(self, ended: Verdict) -> Finish:
         return verdict.finish_of(self.started, ended, self._kind.retry, datetime.now(UTC))

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
+from structlog.contextvars import bind_contextvars
 
 from jobs import Context, Discard, Kind
 from service.ledger.models import Finish, Started
@@ -19,8 +21,13 @@ from service.worker.verdict import Verdict
 log = structlog.get_logger(__name__)
 
 MAX_RESULT_BYTES = 256 * 1024
+# Python reads numbers of up to 4,300 digits, and lists in lists some hundred deep: no shorter result can be trouble.
+_SURELY_READABLE = 500
 # What an attempt gets to clean up after its timeout; then it is over, whether it has ended or not.
 STOP_WAIT_S = 5.0
+
+
+OnEnd = Callable[[Started, Finish], None]
 
 
 class KindExited(Exception):
@@ -32,42 +39,36 @@ class ResultTooLarge(Exception):
 
 
 class Attempt:
-    """A running attempt, and how to end it early."""
+    """A running attempt, and how to end it early. `on_end` gets its finish; it is called once, on the loop."""
 
-    def __init__(self, started: Started, kind: Kind[Any, Any]) -> None:
+    def __init__(self, started: Started, kind: Kind[Any, Any], on_end: OnEnd) -> None:
         self.started = started
         self.timeout_s = timeout_of(started, kind)
         self._kind = kind
+        self._on_end = on_end
         self._stop_as: Outcome | None = None
         self._timed_out = False
+        self._ended = False
         self._task: asyncio.Task[str] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
-    async def run(self, context: Context) -> Finish:
+    def begin(self, context: Context) -> None:
         """Run the kind to its end or its timeout. One that swallows its cancellation is over all the same."""
         loop = asyncio.get_running_loop()
-        if self._stop_as is None:
-            self._task = loop.create_task(_call(self._kind, context, self.started.args))
-            self._task.add_done_callback(self._on_end)
-            self._timer = loop.call_later(self.timeout_s, self._time_out)
-        else:
-            self.give_up()
-        ended = await self._ended
-        return verdict.finish_of(self.started, ended, self._kind.retry, datetime.now(UTC))
+        self._task = loop.create_task(_call(self._kind, context, self.started.args))
+        self._task.add_done_callback(self._task_done)
+        self._timer = loop.call_later(self.timeout_s, self._time_out)
 
     def stop(self, outcome: Outcome) -> None:
         """Cancel the kind's coroutine; the attempt ends as `outcome`. Asking again changes nothing."""
-        if self._stop_as is None:
+        if self._stop_as is None and self._task is not None:
             self._stop_as = outcome
-            if self._task is not None:
-                self._task.cancel()
+            self._task.cancel()
 
     def give_up(self) -> None:
         """Wait no longer for a coroutine that does not end."""
-        if not self._ended.done():
-            if self._task is not None:
-                log.error("attempt_abandoned", reason="it goes on although it was cancelled")
+        if not self._ended:
+            log.error("attempt_abandoned", reason="it goes on although it was cancelled", **self._names())
             self._end()
 
     def _time_out(self) -> None:
@@ -76,30 +77,36 @@ class Attempt:
         self._task.cancel()
         self._timer = asyncio.get_running_loop().call_later(STOP_WAIT_S, self.give_up)
 
-    def _on_end(self, task: asyncio.Task[str]) -> None:
-        if self._ended.done():
+    def _task_done(self, task: asyncio.Task[str]) -> None:
+        if self._ended:
             with contextlib.suppress(asyncio.CancelledError):
-                log.warning("abandoned_attempt_ended", kind=self.started.kind, error=repr(task.exception()))
+                log.warning("abandoned_attempt_ended", error=repr(task.exception()), **self._names())
         else:
             self._end()
 
     def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._ended.set_result(self._verdict())
+        assert self._timer is not None
+        self._ended = True
+        self._timer.cancel()
+        self._on_end(
+            self.started, verdict.finish_of(self.started, self._verdict(), self._kind.retry, datetime.now(UTC))
+        )
 
     def _verdict(self) -> Verdict:
         task = self._task
-        ended = task is not None and task.done()
-        error = task.exception() if task and ended and not task.cancelled() else None
+        assert task is not None
+        cancelled = task.done() and task.cancelled()
+        error = task.exception() if task.done() and not cancelled else None
         if self._timed_out:
             return verdict.of_timeout(timedelta(seconds=self.timeout_s))
-        if self._stop_as is not None and (not ended or error is not None or (task and task.cancelled())):
+        if self._stop_as is not None and (not task.done() or cancelled or error is not None):
             return verdict.of_stop(self._stop_as)
-        assert task is not None
-        if task.cancelled():
+        if cancelled:
             return verdict.of_error(asyncio.CancelledError())
         return Verdict(Outcome.SUCCEEDED, result=task.result()) if error is None else verdict.of_error(error)
+
+    def _names(self) -> dict[str, Any]:
+        return {"job_id": self.started.id, "kind": self.started.kind, "attempt": self.started.attempt}
 
 
 def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
@@ -109,6 +116,7 @@ def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
 
 async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> str:
     """Call the kind's function; gives its result as JSON."""
+    bind_contextvars(job_id=context.job_id, kind=context.kind, attempt=context.attempt)
     try:
         args = kind.load_args(stored_args)
     except ValidationError as error:
@@ -119,10 +127,15 @@ async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> str
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         # asyncio would let these through, and end the worker with all its other jobs.
         raise KindExited(f"the kind raised {error!r}") from error
-    result = kind.dump_result(value)
-    if len(result.encode()) > MAX_RESULT_BYTES:
-        raise ResultTooLarge(
-            f"The result has {len(result)} characters of JSON; at most {MAX_RESULT_BYTES} bytes are kept."
-        )
-    json.loads(result)  # what cannot be read back must not be kept: a number of 5,000 digits, say
+    return _kept(kind.dump_result(value))
+
+
+def _kept(result: str) -> str:
+    """Give a result's JSON as the ledger keeps it. Raises `ResultTooLarge`, and what `json.loads` does."""
+    if len(result) > _SURELY_READABLE:
+        if len(result.encode()) > MAX_RESULT_BYTES:
+            raise ResultTooLarge(
+                f"The result has {len(result)} characters of JSON; at most {MAX_RESULT_BYTES} bytes are kept."
+            )
+        json.loads(result)  # what cannot be read back must not be kept
     return result.replace("\\u0000", "\\ufffd")

@@ -34,8 +34,8 @@ class Contexts:
             session=ledger.session,
             progress=ProgressNotes(ledger, started.id, started.attempt),
             enqueue=self._enqueue,
-            log=structlog.get_logger(f"jobs.{started.kind}").bind(
-                job_id=started.id, kind=started.kind, attempt=started.attempt
+            log=structlog.get_logger(
+                f"jobs.{started.kind}", job_id=started.id, kind=started.kind, attempt=started.attempt
             ),
         )
 

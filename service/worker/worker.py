@@ -14,14 +14,14 @@ from signal import Signals
 import arq.worker
 import structlog
 
-from service.ledger.models import Started
+from service.ledger.models import Finished
 from service.ledger.states import Outcome, State
 from service.queue import UNREACHABLE
 from service.worker.backoff import outage_waits
 from service.worker.claims import Claims
 from service.worker.functions import KindFunction
 from service.worker.housekeeping import OUTAGES
-from service.worker.perform import Performer, performer_of
+from service.worker.perform import CTX_KEY, Performer, performer_of
 from service.worker.sweep import Sweep
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class Worker(arq.worker.Worker):
             self._exit_in_the_end()
         self.allow_pick_jobs = False
         self._stopping.set()
-        log.info("worker_stopping", signal=Signals(signum).name, running=len(self.tasks), grace_s=self._grace_s)
+        log.info("worker_stopping", signal=Signals(signum).name, running=self._running, grace_s=self._grace_s)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         if self._performs_kinds:
@@ -85,6 +85,10 @@ class Worker(arq.worker.Worker):
     @property
     def _performs_kinds(self) -> bool:
         return any(isinstance(function, KindFunction) for function in self.functions.values())
+
+    @property
+    def _running(self) -> int:
+        return len(performer_of(self.ctx).attempts) if CTX_KEY in self.ctx else 0
 
     @property
     def _grace_s(self) -> float:
@@ -126,40 +130,37 @@ class Worker(arq.worker.Worker):
                 await self._pause(next(waits))
                 continue
             waits = outage_waits()
-            if self.burst and not found and not self.tasks:
+            if self.burst and not found and not performer_of(self.ctx).in_hand:
                 return
             if not found:
                 await self._pause(self.poll_delay_s or 0.0)
 
     async def _claim(self, claims: Claims) -> bool:
         """Claim for the free slots; whether anything was found, or there was no slot to fill."""
+        performer = performer_of(self.ctx)
         await self.record_health()
         if not claims.allowed:
             await self._pause(_NOT_ALLOWED_WAIT_S)
             return True
-        free = self.max_jobs - len(self.tasks)
+        free = self.max_jobs - len(performer.attempts)
         if free <= 0:
-            await asyncio.wait(self.tasks.values(), return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+            await self._wait_for_change(performer)
             return True
         started = await claims.take(free)
         for one in started:
-            self._perform(one)
-        if self.burst and not started and not self.tasks:
+            performer.begin(one, self._count)
+        if self.burst and not started and not performer.in_hand:
             # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
-            return bool(await Sweep(performer_of(self.ctx).resources).dispatch())
+            return bool(await Sweep(performer.resources).dispatch())
         return bool(started)
 
-    def _perform(self, started: Started) -> None:
-        task = self.loop.create_task(self._performed(started), name=f"perform-{started.id}")
-        self.tasks[started.id] = task
-        task.add_done_callback(lambda _: self.tasks.pop(started.id, None))
+    async def _wait_for_change(self, performer: Performer) -> None:
+        """Wait until an attempt ends; at most a second, so that health is recorded."""
+        performer.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(performer.changed.wait(), 1.0)
 
-    async def _performed(self, started: Started) -> None:
-        try:
-            finished = await performer_of(self.ctx).perform(started)
-        except Exception:
-            log.exception("perform_failed", job_id=started.id, kind=started.kind)
-            return
+    def _count(self, finished: Finished | None) -> None:
         match finished.state if finished else None:
             case State.SUCCEEDED:
                 self.jobs_complete += 1
@@ -175,25 +176,17 @@ class Worker(arq.worker.Worker):
 
     async def _drain(self, performer: Performer) -> None:
         """Let running jobs finish within the grace, then interrupt them: they go back without cost."""
-        await self._wait_for_grace()
+        idle = asyncio.create_task(performer.idle())
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({idle, hurry}, timeout=self._grace_s, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
         for attempt in list(performer.attempts.values()):
             attempt.stop(Outcome.INTERRUPTED)
-        await self._wait_for_tasks(_STOP_WAIT_S)
+        await asyncio.wait({idle}, timeout=_STOP_WAIT_S)
         for attempt in list(performer.attempts.values()):
             attempt.give_up()
-        await self._wait_for_tasks(_STOP_WAIT_S)
-
-    async def _wait_for_grace(self) -> None:
-        """Wait until nothing runs or the grace is over; a second signal ends it at once."""
-        hurry = asyncio.create_task(self._hurry.wait())
-        ended = asyncio.create_task(self._wait_for_tasks(self._grace_s))
-        await asyncio.wait({hurry, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (hurry, ended):
-            task.cancel()
-
-    async def _wait_for_tasks(self, at_most_s: float) -> None:
-        if self.tasks:
-            await asyncio.wait(self.tasks.values(), timeout=at_most_s)
+        await asyncio.wait({idle}, timeout=_STOP_WAIT_S)
+        idle.cancel()
 
 
 def _exit() -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, String, bindparam, exists, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.models import Start, Started
-from service.ledger.records.guards import state_is
+from service.ledger.records.guards import no_way_in, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State
@@ -65,7 +65,7 @@ def _start(dialect: str) -> Any:
         .where(
             jobs.c.id == start.c.id,
             state_is(*WAITING),
-            jobs.c.kind.in_(bindparam("kinds", expanding=True)),
+            no_way_in(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > start.c.at),
             exists().where(workers.c.id == start.c.worker, workers.c.ended_at.is_(None)),
         )

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +13,12 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from jobs import Context, Discard, Kind, Retry, RetryPolicy, Snooze, job
+from service.errors import LedgerUnavailable
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished
 from service.ledger.states import Outcome
 from service.settings import Settings
+from service.worker.perform import performer_of
 from tests.running import catalogue_of, eventually, running_worker
 from tests.service.worker.desk import Desk, open_desk
 
@@ -316,14 +318,46 @@ async def test_stored_args_that_no_longer_fit_end_the_job_clearly(desk: Desk) ->
 async def test_outcome_that_the_ledger_refuses_fails_the_attempt_and_does_not_stay_running(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Ledger.finish
+    record = Ledger.finish_all
+    refused: set[str] = set()
 
-    async def refuse_successes(ledger: Ledger, finish: Finish) -> Finished | None:
-        if finish.outcome is Outcome.SUCCEEDED:
+    async def refuse_some(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if any(finish.id in refused and finish.outcome is Outcome.SUCCEEDED for finish in finishes):
             raise ValueError("the data does not fit")
-        return await record(ledger, finish)
+        return await record(ledger, finishes)
 
-    monkeypatch.setattr(Ledger, "finish", refuse_successes)
-    async with open_desk(settings, *KINDS) as desk, running_worker(settings, catalogue_of(*KINDS)):
-        row = await desk.ended(await desk.enqueue(greet, max_attempts=1))
-    assert (row["state"], row["error_type"]) == ("failed", "OutcomeNotRecordable")
+    monkeypatch.setattr(Ledger, "finish_all", refuse_some)
+    async with open_desk(settings, *KINDS) as desk:
+        neighbours = [await desk.enqueue(greet) for _ in range(5)]
+        refused.add(await desk.enqueue(greet, max_attempts=1))
+        async with running_worker(settings, catalogue_of(*KINDS)):
+            row = await desk.ended(*refused)
+            assert (row["state"], row["error_type"]) == ("failed", "OutcomeNotRecordable")
+            assert [(await desk.ended(job_id))["state"] for job_id in neighbours] == ["succeeded"] * 5
+
+
+async def test_worker_that_cannot_write_an_outcome_claims_nothing_and_writes_it_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Ledger.finish_all
+    away, refused = asyncio.Event(), asyncio.Event()
+    away.set()
+
+    async def away_at_first(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if away.is_set():
+            refused.set()
+            raise LedgerUnavailable("no space is left")
+        return await record(ledger, finishes)
+
+    monkeypatch.setattr(Ledger, "finish_all", away_at_first)
+    async with open_desk(settings, *KINDS) as desk, running_worker(settings, catalogue_of(*KINDS)) as worker:
+        first = await desk.enqueue(greet)
+        await refused.wait()
+        second = await desk.enqueue(greet)
+        assert not performer_of(worker.ctx).may_claim
+        await asyncio.sleep(0.3)  # some thirty polls of this worker
+        assert (await desk.row(second))["state"] == "queued"
+        assert (await desk.row(first))["state"] == "running"
+        away.clear()
+        assert [(await desk.ended(job_id))["state"] for job_id in (first, second)] == ["succeeded"] * 2
+        assert await desk.outcomes(first) == ["succeeded"]

@@ -1,0 +1,98 @@
+"""Attempts that have ended: their outcomes are recorded, together with whatever else has ended meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from jobs import Catalogue
+from service.errors import LedgerUnavailable
+from service.ledger.ledger import Ledger
+from service.ledger.models import Finish, Finished, Started
+from service.worker import verdict
+from service.worker.backoff import outage_waits
+
+log = structlog.get_logger(__name__)
+
+OnFinished = Callable[[Finished | None], None]
+
+
+class OutcomeNotRecordable(Exception):
+    """The ledger refuses what an attempt came to, for its data."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """An attempt that is over, and who hears of what the ledger made of it: None when it had been taken away."""
+
+    started: Started
+    finish: Finish
+    on_finished: OnFinished
+
+
+class Finishing:
+    """Records outcomes for as long as it takes, then hands them to `settle`. One write is under way at a time."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        catalogue: Catalogue,
+        settle: Callable[[Sequence[tuple[Ended, Finished | None]]], Awaitable[None]],
+    ) -> None:
+        self.unwritable = False
+        self._ledger = ledger
+        self._catalogue = catalogue
+        self._settle = settle
+        self._waiting: list[Ended] = []
+        self._recording: asyncio.Task[None] | None = None
+
+    def add(self, ended: Ended) -> None:
+        """Have an outcome recorded."""
+        self._waiting.append(ended)
+        if self._recording is None:
+            self._recording = asyncio.create_task(self._record_all(), name="finishing")
+
+    async def _record_all(self) -> None:
+        try:
+            while self._waiting:
+                ended, self._waiting = self._waiting, []
+                finished = await self._record(ended)
+                try:
+                    await self._settle(list(zip(ended, finished, strict=True)))
+                except Exception:
+                    log.exception("outcomes_not_settled", remedy="the sweep dispatches what goes on")
+        finally:
+            self._recording = None
+
+    async def _record(self, ended: Sequence[Ended]) -> Sequence[Finished | None]:
+        try:
+            return await self._record_in_the_end([one.finish for one in ended])
+        except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
+            if len(ended) > 1:
+                return [finished for one in ended for finished in await self._record([one])]
+            ended[0].finish = self._unrecordable(ended[0].started, error)
+            return await self._record_in_the_end([ended[0].finish])
+
+    async def _record_in_the_end(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        """Record outcomes, however long the database takes to come back."""
+        for wait_s in outage_waits():
+            try:
+                finished = await self._ledger.finish_all(finishes)
+            except LedgerUnavailable as error:
+                if not self.unwritable:
+                    log.warning("outcomes_not_recorded_yet", outcomes=len(finishes), error=str(error.__cause__))
+                self.unwritable = True
+                await asyncio.sleep(wait_s)
+            else:
+                self.unwritable = False
+                return finished
+        raise AssertionError("outage_waits has no end")
+
+    def _unrecordable(self, started: Started, error: Exception) -> Finish:
+        """The database takes writes, but not this outcome: the attempt has failed, and says so."""
+        log.error("outcome_not_recordable", job_id=started.id, kind=started.kind, exc_info=error)
+        reason = OutcomeNotRecordable(f"The ledger refused the attempt's outcome: {type(error).__name__}.")
+        policy = self._catalogue[started.kind].retry
+        return verdict.finish_of(started, verdict.of_error(reason), policy, datetime.now(UTC))
