@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
+COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
 
 
@@ -17,7 +18,7 @@ def webhook_body(event: str, created_at: datetime, data: JsonValue) -> bytes:
     """Write `{type, timestamp, data}` as compact JSON. Raises `ValueError` for NaN, infinity and lone surrogates."""
     timestamp = created_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = {"type": event, "timestamp": timestamp, "data": data}
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return COMPACT.encode(body).encode()
 
 
 def webhook_headers(job_id: str, timestamp: int, body: bytes, secret: str | None) -> dict[str, str]:

@@ -1,14 +1,14 @@
 """The HTTP client that jobs are given: it reaches public addresses, and others only where the settings say so."""
 
 from collections.abc import Sequence
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 
 import httpx
 
 from jobs.outbound import AddressRefused
 from service.outbound.address import Network
-from service.outbound.network import Resolve
+from service.outbound.client import OutboundClient
+from service.outbound.resolver import Resolve
 from service.outbound.transport import GuardedTransport
 
 __all__ = ["AddressRefused", "Network", "open_http"]
@@ -22,16 +22,5 @@ def open_http(allow: Sequence[Network], max_connections: int, *, resolve: Resolv
     It takes nothing from the environment, follows no redirects and keeps no cookies. A host with an address that is
     neither public nor in `allow` raises `AddressRefused`. Give it as many connections as there can be jobs at once.
     """
-    return httpx.AsyncClient(
-        transport=GuardedTransport(allow, max_connections, resolve=resolve),
-        headers={"User-Agent": f"Postlude/{version('postlude')}"},
-        timeout=TIMEOUT,
-        follow_redirects=False,
-        trust_env=False,
-        cookies=_no_cookies(),
-    )
-
-
-def _no_cookies() -> CookieJar:
-    # The client is shared by all jobs: a cookie that one receiver sets must not travel with another job.
-    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    transport = GuardedTransport(allow, max_connections, resolve=resolve)
+    return OutboundClient(transport, user_agent=f"Postlude/{version('postlude')}", timeout=TIMEOUT)

@@ -1,16 +1,19 @@
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address, ip_network
 
-import httpcore
 import httpx
 import pytest
+import trustme
 
 from service.outbound import AddressRefused, Network, open_http
 from service.outbound.address import Address, is_refused
-from service.outbound.network import GuardedBackend, ThreadedResolver
+from service.outbound.connector import GuardedConnector
+from service.outbound.resolver import ThreadedResolver
 from tests.receiver import Receiver, receiving
+from tests.running import eventually
 
 
 def words(text: str) -> list[str]:
@@ -190,11 +193,6 @@ async def test_system_resolver_gives_every_address_without_blocking_the_loop() -
         resolver.close()
 
 
-async def test_unix_sockets_are_refused() -> None:
-    with pytest.raises(httpcore.UnsupportedProtocol):
-        await GuardedBackend([], resolving()).connect_unix_socket("/tmp/any.sock")
-
-
 async def test_environment_gives_no_proxy(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -241,3 +239,164 @@ async def test_answer_that_breaks_off_raises_httpx_own_error(receiver: Receiver)
     async with open_http(LOOPBACK, 10) as http:
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get(receiver.url)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"])
+async def test_answer_that_stalls_is_a_read_timeout(receiver: Receiver, answer: bytes) -> None:
+    receiver.answer = answer
+    async with open_http(LOOPBACK, 10) as http:
+        with pytest.raises(httpx.ReadTimeout):
+            await http.get(receiver.url, timeout=httpx.Timeout(30, read=0.1))
+
+
+async def test_body_that_is_not_taken_is_a_write_timeout() -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+        writer.close()
+
+    done = asyncio.Event()
+    async with await asyncio.start_server(deaf, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_http(LOOPBACK, 10) as http:
+            with pytest.raises(httpx.WriteTimeout):
+                await http.post(
+                    f"http://127.0.0.1:{port}/", content=bytes(50_000_000), timeout=httpx.Timeout(30, write=0.2)
+                )
+        done.set()
+
+
+async def test_waiting_for_a_connection_is_a_pool_timeout_and_a_finished_answer_gives_its_own_back(
+    receiver: Receiver,
+) -> None:
+    async with open_http(LOOPBACK, 1) as http:
+        async with http.stream("GET", receiver.url):
+            with pytest.raises(httpx.PoolTimeout):
+                await http.get(receiver.url, timeout=httpx.Timeout(30, pool=0.05))
+        assert (await http.get(receiver.url)).status_code == 200
+
+
+async def test_failed_requests_give_their_slots_back(receiver: Receiver) -> None:
+    async with open_http([ip_network("127.0.0.1/32")], 1, resolve=resolving("10.0.0.1")) as http:
+        for _ in range(3):
+            with pytest.raises(AddressRefused):
+                await http.get("http://hooks.example/", timeout=httpx.Timeout(30, pool=0.05))
+        assert (await http.get(receiver.url)).status_code == 200
+
+
+async def test_one_connection_serves_one_post_after_the_other(receiver: Receiver) -> None:
+    async with open_http(LOOPBACK, 10) as http:
+        for _ in range(5):
+            await http.post(receiver.url, json={"id": 7})
+    assert receiver.connections == 1
+
+
+async def test_idle_connections_to_many_hosts_are_no_more_than_may_be_open(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def three_are_left() -> bool:
+        return len(receiver.writers) == 3
+
+    monkeypatch.setattr("service.outbound.connector.KEEPALIVE_S", 600)
+    async with open_http(LOOPBACK, 3, resolve=resolving("127.0.0.1")) as http:
+        for number in range(12):
+            await http.get(f"http://hooks-{number}.example:{receiver.port}/")
+        assert receiver.connections == 12
+        await eventually(three_are_left)
+
+
+async def test_connection_that_the_other_end_closed_while_idle_is_not_used_again(receiver: Receiver) -> None:
+    async def all_are_closed() -> bool:
+        return not receiver.writers
+
+    async with open_http(LOOPBACK, 10) as http:
+        await http.post(receiver.url)
+        for writer in list(receiver.writers):
+            writer.close()
+        await eventually(all_are_closed)
+        assert (await http.post(receiver.url)).status_code == 200
+    assert receiver.connections == 2
+
+
+def test_socket_to_a_refused_address_is_not_opened_whichever_way_it_got_there() -> None:
+    async def open_one() -> None:
+        connector = GuardedConnector([], 10, resolving())
+        with pytest.raises(AddressRefused):
+            connector._checked_socket((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::ffff:127.0.0.1", 80, 0, 0)))
+        await connector.close()
+
+    asyncio.run(open_one())
+
+
+async def test_certificate_of_an_unknown_authority_is_a_connect_error() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("hooks.example").configure_cert(context)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_http(LOOPBACK, 10, resolve=resolving("127.0.0.1")) as http:
+            with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+                await http.get(f"https://hooks.example:{port}/")
+
+
+async def test_answer_that_is_not_http_is_a_remote_protocol_error(receiver: Receiver) -> None:
+    receiver.answer = b"220 mail.example ESMTP\r\n\r\n"
+    async with open_http(LOOPBACK, 10) as http:
+        with pytest.raises(httpx.RemoteProtocolError, match="not HTTP"):
+            await http.get(receiver.url)
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "unix:///var/run/docker.sock", "/hook"])
+async def test_other_schemes_are_refused(url: str) -> None:
+    async with open_http(LOOPBACK, 10) as http:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await http.get(url)
+
+
+async def test_header_that_would_inject_a_line_is_refused(receiver: Receiver) -> None:
+    async with open_http(LOOPBACK, 10) as http:
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.get(receiver.url, headers={"x-test": "a\r\nx-injected: 1"})
+    assert not receiver.requests
+
+
+async def test_path_and_query_arrive_as_httpx_wrote_them(receiver: Receiver) -> None:
+    async with open_http(LOOPBACK, 10) as http:
+        await http.get(f"http://127.0.0.1:{receiver.port}/a%2Fb/%7Ec;d?x=%20+y&z=%C3%BC#part")
+    assert receiver.requests[0].request_line == "GET /a%2Fb/%7Ec;d?x=%20+y&z=%C3%BC HTTP/1.1"
+
+
+async def test_credentials_in_the_url_become_a_header(receiver: Receiver) -> None:
+    async with open_http(LOOPBACK, 10) as http:
+        await http.get(f"http://user:pass@127.0.0.1:{receiver.port}/")
+    assert receiver.requests[0].headers["authorization"] == "Basic dXNlcjpwYXNz"
+
+
+async def test_body_of_unknown_length_arrives_in_chunks() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request.set_result(await reader.readuntil(b"\r\n0\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    request = asyncio.get_running_loop().create_future()
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_http(LOOPBACK, 10) as http:
+            assert (await http.post(f"http://127.0.0.1:{port}/", content=parts())).status_code == 204
+    head, _, body = (await request).partition(b"\r\n\r\n")
+    assert head.lower().count(b"transfer-encoding: chunked") == 1
+    assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+
+
+async def test_error_of_a_request_without_layers_names_its_request() -> None:
+    request = httpx.Request("POST", "http://127.0.0.1:9/", extensions={"timeout": {"connect": 1}})
+    async with open_http([], 10) as http:
+        with pytest.raises(AddressRefused) as refused:
+            await http.send(request, stream=True, auth=None, follow_redirects=False)
+    assert refused.value.request is request

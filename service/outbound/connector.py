@@ -1,0 +1,99 @@
+"""Connections to checked addresses only.
+
+The check sits where the connection is made, so Host, SNI and certificate keep the URL's name, and the address that is
+dialled is the one that was checked: a name that changes its mind in between (DNS rebinding) gains nothing.
+"""
+
+import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+from aiohttp.abc import ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import AddrInfoType, Connection
+
+from jobs.outbound import AddressRefused
+from service.outbound.address import Address, Network, canonical, is_refused
+from service.outbound.resolver import Resolve
+
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
+
+KEEPALIVE_S = 5.0
+MOST_DIALLED = 4
+
+
+class GuardedConnector(aiohttp.TCPConnector):
+    """Dials addresses that are public or in `allow`, several at once where the first is slow (RFC 8305).
+
+    Names, IP literals and what only the system reads as an address (`127.1`) take one way: resolve, check all, dial.
+    Should aiohttp go another way some day, the check of each socket still refuses.
+    """
+
+    def __init__(self, allow: Sequence[Network], max_kept: int, resolve: Resolve):
+        context = httpx.create_ssl_context(trust_env=False)
+        context.set_alpn_protocols(["http/1.1"])
+        super().__init__(
+            ssl=context,
+            use_dns_cache=False,
+            keepalive_timeout=KEEPALIVE_S,
+            limit=0,  # the transport bounds requests, so that a wait for a slot and a slow connection are told apart
+            socket_factory=self._checked_socket,
+        )
+        self._allow = tuple(allow)
+        self._resolve = resolve
+        self._max_kept = max_kept
+        self._kept: set[ResponseHandler] = set()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list["Trace"], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        self._keep_or_use_once(connection.protocol)
+        return connection
+
+    def _keep_or_use_once(self, protocol: ResponseHandler | None) -> None:
+        # aiohttp bounds the connections in use, but not the idle ones: posts to many hosts would pile them up.
+        if protocol is None or protocol in self._kept:
+            return
+        if len(self._kept) >= self._max_kept:
+            self._kept = {kept for kept in self._kept if kept.is_connected()}
+        if len(self._kept) < self._max_kept:
+            self._kept.add(protocol)
+        else:
+            protocol.force_close()
+
+    async def _resolve_host(self, host: str, port: int, traces: Sequence["Trace"] | None = None) -> list[ResolveResult]:
+        addresses = [canonical(answer) for answer in await self._addresses(host, port)]
+        for address in addresses:
+            if is_refused(address, self._allow):
+                raise AddressRefused(host, address)
+        return [_result(host, address, port) for address in addresses[:MOST_DIALLED]]
+
+    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
+        try:
+            return [ip_address(host)]
+        except ValueError:
+            pass
+        try:
+            answers = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(f"{host} does not resolve: {error}") from error
+        if not answers:
+            raise httpx.ConnectError(f"{host} does not resolve: the name has no address")
+        return answers
+
+    def _checked_socket(self, info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, (host, *_rest) = info
+        address = canonical(ip_address(host))
+        if is_refused(address, self._allow):
+            raise AddressRefused(str(host), address)
+        return socket.socket(family, kind, protocol)
+
+
+def _result(host: str, address: Address, port: int) -> ResolveResult:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return ResolveResult(hostname=host, host=str(address), port=port, family=family, proto=0, flags=0)

@@ -1,0 +1,39 @@
+"""aiohttp's errors as httpx's, which the users of `Context.http` know. Pure."""
+
+import aiohttp
+import httpx
+
+
+def as_httpx(error: aiohttp.ClientError) -> httpx.TransportError:
+    """Give the error of httpx that says the same."""
+    return _class_of(error)(_message(error))
+
+
+def _class_of(error: aiohttp.ClientError) -> type[httpx.TransportError]:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return httpx.ConnectTimeout
+        case aiohttp.ServerTimeoutError():
+            return httpx.ReadTimeout
+        case aiohttp.ClientConnectorError():  # no route, refused, TLS, certificate
+            return httpx.ConnectError
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+            return httpx.RemoteProtocolError
+        case aiohttp.InvalidURL():
+            return httpx.UnsupportedProtocol
+        case _:
+            return httpx.ReadError
+
+
+def _message(error: aiohttp.ClientError) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            return str(error.os_error)
+        case aiohttp.ServerDisconnectedError():
+            return "the server hung up without an answer"
+        case aiohttp.ClientResponseError():
+            return f"the answer is not HTTP: {error.message}"
+        case _:
+            return str(error) or type(error).__name__
