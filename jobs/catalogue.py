@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
 
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -25,6 +25,7 @@ from jobs.sealing import dump_whole
 A = TypeVar("A", bound=BaseModel)
 R = TypeVar("R")
 JobFunction = Callable[[Context, A], Awaitable[R]]
+CatchUp = Literal["none", "last", "all"]
 
 DEFAULT_TIMEOUT = timedelta(seconds=60)
 DEFAULT_MAX_ATTEMPTS = 5
@@ -46,6 +47,7 @@ class Kind(Generic[A, R]):
     max_attempts: int
     queue: str
     cron: str | None
+    catch_up: CatchUp | None
     retry: RetryPolicy
     file: str
 
@@ -85,9 +87,17 @@ class Kind(Generic[A, R]):
 
     def ticks_after(self, moment: datetime) -> Iterator[datetime]:
         """Give the due times of the cron expression (UTC) after `moment`, without end."""
+        return CronSim(self._expression, moment.astimezone(UTC))
+
+    def ticks_until(self, moment: datetime) -> Iterator[datetime]:
+        """Give the due times of the cron expression (UTC) up to and with `moment`, latest first, for 50 years back."""
+        return CronSim(self._expression, moment.astimezone(UTC) + timedelta(microseconds=1), reverse=True)
+
+    @property
+    def _expression(self) -> str:
         if self.cron is None:
             raise ValueError(f"kind {self.name!r} has no cron expression")
-        return CronSim(self.cron, moment.astimezone(UTC))
+        return self.cron
 
 
 def job(
@@ -97,12 +107,14 @@ def job(
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     queue: str = "default",
     cron: str | None = None,
+    catch_up: CatchUp | None = None,
     retry: RetryPolicy | None = None,
 ) -> Callable[[JobFunction[A, R]], Kind[A, R]]:
     """Declare an async function `(ctx: Context, args: SomeModel) -> result` as the kind `name`.
 
     `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is a five-field expression in UTC, or a
-    six-field one that begins with seconds; such a kind's args must have defaults throughout.
+    six-field one that begins with seconds; such a kind's args must have defaults throughout. `catch_up` says which
+    ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
     Raises `CatalogueError` where the declaration does not hold.
     """
 
@@ -126,6 +138,7 @@ def job(
             max_attempts=max_attempts,
             queue=queue,
             cron=cron,
+            catch_up=catch_up or ("last" if cron is not None else None),
             retry=retry or RetryPolicy(),
             file=file,
         )
@@ -167,7 +180,11 @@ def _check_limits(kind: Kind[Any, Any], refuse: Callable[[str], CatalogueError])
 
 
 def _check_cron(kind: Kind[Any, Any], refuse: Callable[[str], CatalogueError]) -> None:
+    if kind.catch_up not in (None, *get_args(CatchUp)):
+        raise refuse(f"catch_up must be one of {', '.join(get_args(CatchUp))}")
     if kind.cron is None:
+        if kind.catch_up is not None:
+            raise refuse("catch_up is for kinds with cron=: it says what becomes of ticks that were missed")
         return
     try:
         next(kind.ticks_after(datetime.now(UTC)))

@@ -96,7 +96,9 @@ class Lifecycle:
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put recorded jobs that are due soon on the queue; what Redis does not take in time is left to the sweep."""
         soon = datetime.now(UTC) + HORIZON
-        await self._put([Entry(job.id, job.kind, job.queue, job.run_at) for job in jobs if job.run_at <= soon])
+        await self._put(
+            [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs if job.run_at <= soon]
+        )
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
@@ -111,7 +113,7 @@ class Lifecycle:
         async with self.ledger.read() as connection:
             row = await queries.get_job(connection, job_id)
         if row is not None:
-            await self._put([Entry(job_id, row["kind"], row["queue"], now)], anew=True)
+            await self._put([Entry(job_id, row["kind"], row["queue"], now, row["priority"])], anew=True)
 
     async def _put(self, entries: Sequence[Entry], *, anew: bool = False) -> None:
         """Never raises for Redis, nor waits long: the jobs are accepted already. `anew`: at no earlier due time."""

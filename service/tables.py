@@ -141,6 +141,7 @@ workers = Table(
     Column("hostname", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("queues", Text, nullable=False),
+    Column("kinds", Text, nullable=False, server_default="[]", comment="JSON list of the kinds it knows"),
     Column("started_at", Moment, nullable=False),
     Column("heartbeat_at", Moment, nullable=False),
     Column("beating_since", Moment, nullable=False, comment="since when without a gap: who may rescue others"),
@@ -156,6 +157,7 @@ ticks = Table(
     Column("kind", String(100), primary_key=True),
     Column("due_at", Moment, primary_key=True),
     Column("job_id", String(255), nullable=False),
+    Column("cron", Text, nullable=False, comment="the kind's expression at that time"),
     Index("ticks_by_due_at", "due_at"),
 )
 

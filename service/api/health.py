@@ -50,6 +50,7 @@ async def prometheus(resources: ResourcesDep) -> Response:
         totals = await queries.tally_totals(connection)
         live = await queries.count_live(connection)
         unaccounted = await queries.count_unaccounted(connection, now)
+        unknown_kinds = await queries.waiting_of_unknown_kinds(connection, now)
         workers = len(await queries.living_workers(connection, now))
     families = [_counter(event, totals) for event in _EVENTS]
     gauges = {
@@ -59,6 +60,7 @@ async def prometheus(resources: ResourcesDep) -> Response:
         "postlude_workers": ("Workers with a fresh heartbeat", workers),
     }
     gauge_families = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
+    gauge_families.append(_of_unknown_kinds(unknown_kinds))
     return Response(metrics.render([*families, *gauge_families]), media_type=metrics.MEDIA_TYPE)
 
 
@@ -67,6 +69,14 @@ def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetri
     for kind, counted, count in totals:
         if counted == event:
             family.add_metric([kind], count)
+    return family
+
+
+def _of_unknown_kinds(waiting: Iterable[tuple[str, int]]) -> GaugeMetricFamily:
+    text = "Waiting jobs of kinds that no living worker knows"
+    family = GaugeMetricFamily("postlude_jobs_of_unknown_kind", text, labels=["kind"])
+    for kind, count in waiting:
+        family.add_metric([kind], count)
     return family
 
 

@@ -17,7 +17,7 @@ GRACE_BEFORE_DISPATCH = timedelta(seconds=2)
 HORIZON = timedelta(seconds=30)
 
 
-_TO_PUT = (jobs.c.id, jobs.c.attempt, jobs.c.kind, jobs.c.queue, jobs.c.run_at, jobs.c.arq_id)
+_TO_PUT = (jobs.c.id, jobs.c.attempt, jobs.c.kind, jobs.c.queue, jobs.c.run_at, jobs.c.arq_id, jobs.c.priority)
 
 
 async def undispatched(connection: AsyncConnection, epoch: str, at: datetime, limit: int) -> Sequence[Any]:
@@ -40,11 +40,14 @@ async def note_dispatched(connection: AsyncConnection, put: Sequence[tuple[str, 
     await connection.execute(update(jobs).where(still, state_is(*WAITING)).values(dispatch_epoch=epoch))
 
 
-async def promote_due(connection: AsyncConnection, at: datetime, limit: int) -> int:
-    """Call `queued` what was scheduled, or waited for another attempt, and has come due."""
+async def promote_due(connection: AsyncConnection, at: datetime, limit: int) -> Sequence[Any]:
+    """Call `queued` what was scheduled, or waited for another attempt, and has come due.
+
+    Gives those that have a priority: their places on the queue depend on it from now on.
+    """
     waiting = (State.SCHEDULED, State.RETRYING)
     due = select(jobs.c.id).where(jobs.c.state.in_(waiting), jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)
     promoted = await connection.execute(
-        update(jobs).where(jobs.c.id.in_(due), state_is(*waiting)).values(state=State.QUEUED).returning(jobs.c.id)
+        update(jobs).where(jobs.c.id.in_(due), state_is(*waiting)).values(state=State.QUEUED).returning(*_TO_PUT)
     )
-    return len(promoted.all())
+    return [row for row in promoted if row.priority]

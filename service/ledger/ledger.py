@@ -84,10 +84,10 @@ class Ledger:
         """Note how far an attempt is."""
         await self._group_commit.write(record_progress, [Progress(job_id, attempt, done, total)])
 
-    async def tick(self, kind: str, due_at: datetime, job: NewJob, writer: str) -> bool:
+    async def tick(self, kind: str, due_at: datetime, job: NewJob, *, cron: str, writer: str) -> bool:
         """Record a cron tick and its job; False when another worker was first."""
         async with self.database.begin() as connection:
-            return await record_tick(connection, kind, due_at, job, writer)
+            return await record_tick(connection, kind, due_at, job, cron=cron, writer=writer)
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
         """Delete what is past `older_than`; see `purge.purge`."""

@@ -70,12 +70,16 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A worker's wish to begin an attempt of the job `id`, if its kind is among `kinds`."""
+    """A worker's wish to begin an attempt of the job `id`, if its kind is among `kinds`, and it is due.
+
+    `due_by` is the time on the clock that due times go by; without it that is `at`.
+    """
 
     id: str
     worker: str
     kinds: tuple[str, ...]
     at: datetime
+    due_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +135,4 @@ class Finished:
     state: State
     run_at: datetime
     queue: str
+    priority: int = 0

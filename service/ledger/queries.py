@@ -1,8 +1,10 @@
 """All reads of jobs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import RowMapping, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -76,10 +78,34 @@ async def adopted_as(connection: AsyncConnection, arq_id: str, enqueued_at: date
     return None if row is None else (row.id, State(row.state))
 
 
-async def waiting_as(connection: AsyncConnection, arq_id: str) -> str | None:
-    """Find the waiting job that stands for an arq client's id."""
-    statement = select(jobs.c.id).where(jobs.c.arq_id == arq_id, jobs.c.state.in_(WAITING))
-    return (await connection.execute(statement)).scalars().first()
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands, for a worker that could not start it."""
+
+    id: str
+    arq_id: str | None
+    kind: str
+    state: State
+    run_at: datetime
+    priority: int
+
+
+async def standings(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Standing]:
+    """Say for each id on the queue how the job that it stands for stands; nothing for an id without a row.
+
+    Where an arq client used the id of an earlier job again, that is the waiting job which was recorded for it.
+    """
+    statement = select(*(jobs.c[name] for name in Standing.__slots__))
+    by_id = {row.id: _standing(row) for row in await connection.execute(statement.where(jobs.c.id.in_(ids)))}
+    others = [job_id for job_id in ids if job_id not in by_id or by_id[job_id].state not in WAITING]
+    if not others:
+        return by_id
+    adopted = statement.where(jobs.c.arq_id.in_(others), jobs.c.state.in_(WAITING))
+    return by_id | {row.arq_id: _standing(row) for row in await connection.execute(adopted)}
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority)
 
 
 async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:
@@ -109,6 +135,16 @@ async def living_workers(connection: AsyncConnection, now: datetime) -> Sequence
     """Give the workers whose heartbeat is fresh."""
     fresh = workers.c.ended_at.is_(None) & (workers.c.heartbeat_at >= now - SILENT_AFTER)
     return (await connection.execute(select(workers).where(fresh).order_by(workers.c.id))).mappings().all()
+
+
+async def waiting_of_unknown_kinds(connection: AsyncConnection, now: datetime) -> Sequence[tuple[str, int]]:
+    """Count the waiting jobs of each kind that no living worker knows; nothing while there is no worker at all."""
+    living = await living_workers(connection, now)
+    if not living:
+        return []
+    known = {kind for worker in living for kind in json.loads(worker["kinds"])}
+    statement = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(WAITING), jobs.c.kind.not_in(sorted(known)))
+    return [(kind, count) for kind, count in await connection.execute(statement.group_by(jobs.c.kind))]
 
 
 async def count_unaccounted(connection: AsyncConnection, now: datetime) -> int:

@@ -1,7 +1,7 @@
 """Jobs of plain arq clients: recorded when they are claimed, and kept in arq's own protocol to the end."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,38 +16,30 @@ from service.ledger import queries
 from service.ledger.models import Enqueue, Finish, Finished, NewJob, Started
 from service.ledger.states import TERMINAL, State
 from service.lifecycle import MAX_ARGS_BYTES, Options, describe, new_job
-from service.queue import Queue, deserialize, is_own_payload, key_of, serialize
+from service.queue import Entry, Queue, key_of, serialize
 from service.resources import Resources
+from service.worker.aside import UnknownKinds
+from service.worker.call import Call, NoCall, read_call
 
 log = structlog.get_logger(__name__)
 
-LONGEST_ID = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What an arq client asked for."""
-
-    arq_id: str
-    function: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    enqueued_at: datetime
+_LONGEST_TAG = 255
 
 
 class Adoption:
     """Turns ids of plain arq clients into jobs of the ledger."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, unknown_kinds: UnknownKinds) -> None:
         self._resources = resources
         self._queue = resources.queue
+        self._unknown_kinds = unknown_kinds
 
-    async def adopt(self, member: str, queue: str) -> str | None:
+    async def adopt(self, member: str, queue: str, due_by: datetime) -> str | None:
         """Record the call behind a claimed id; gives the id of the job to start, or None where there is none."""
-        payload = await self._queue.payload(member)
-        call = _read(member, payload)
-        if call is None:
-            log.error("queue_member_removed", member=member, reason=_why_unreadable(payload))
+        try:
+            call = await read_call(self._queue, member)
+        except NoCall as reason:
+            log.error("queue_member_removed", found=member, reason=str(reason))
             await self._queue.remove(queue, [member.encode()])
             return None
         known = await self._known(call)
@@ -55,10 +47,10 @@ class Adoption:
             return await self._resume(call, queue, *known)
         kind = self._resources.catalogue.get(call.function)
         if kind is None:
-            log.warning("kind_unknown", kind=call.function, job_id=member, reason="left for a worker that knows it")
-            await self._queue.release([member.encode()])
+            entry = Entry(member, call.function, queue, min(call.enqueued_at, due_by))
+            await self._unknown_kinds.set_aside([entry], due_by)
             return None
-        return await self._record(call, kind, queue)
+        return await self._record(call, kind, queue, due_by)
 
     async def _known(self, call: Call) -> tuple[str, State] | None:
         async with self._resources.ledger.read() as connection:
@@ -76,17 +68,18 @@ class Adoption:
         await self._tell(call, queue, success=success, value=value, tries=row["attempt"])
         return None
 
-    async def _record(self, call: Call, kind: Kind[Any, Any], queue: str) -> str | None:
+    async def _record(self, call: Call, kind: Kind[Any, Any], queue: str, due_by: datetime) -> str | None:
         async with self._resources.ledger.read() as connection:
             taken = call.arq_id in await queries.states_of(connection, [call.arq_id])
         fields: dict[str, Any] = {"arq_id": call.arq_id}
         options = Options(queue=queue)
-        if taken:
-            options = Options(queue=queue, tags=(f"arq:{call.arq_id}",))
+        if taken or not _can_be_looked_up(call.arq_id):
+            options = Options(queue=queue, tags=(f"arq:{call.arq_id}"[:_LONGEST_TAG],))
         else:
             fields["id"] = call.arq_id
         try:
             job = self._valid_job(call, kind, options, fields)
+            job = replace(job, run_at=min(job.run_at, due_by))  # it is due, whatever its client's clock said
         except (ValueError, ArgsInvalid) as refusal:
             job = _refused_job(call, kind, queue, str(refusal), fields)
         await self._resources.ledger.enqueue(Enqueue(jobs=(job,), writer=self._resources.process_id))
@@ -134,26 +127,9 @@ async def settle(queue: Queue, started: Started, finish: Finish, finished: Finis
     await queue.finish_adopted(started.arq_id, finished.queue, result)
 
 
-def _read(member: str, payload: bytes | None) -> Call | None:
-    if payload is None or is_own_payload(payload):
-        return None
-    try:
-        data = deserialize(payload)
-        enqueued_at = datetime.fromtimestamp(data["et"] / 1000, UTC)
-        call = Call(member, data["f"], list(data["a"]), dict(data["k"]), enqueued_at)
-    except (ValueError, KeyError, TypeError, OverflowError, OSError):
-        return None
-    return call if isinstance(call.function, str) else None
-
-
-def _why_unreadable(payload: bytes | None) -> str:
-    if payload is None:
-        return "the ledger does not know it, and it has no payload"
-    if is_own_payload(payload):
-        return "the ledger does not know it (any more)"
-    if payload[:1] == b"\x80":
-        return "its payload is pickled, which is never loaded: use a JSON serializer in the arq client"
-    return "its payload is not a job in arq's format as JSON"
+def _can_be_looked_up(arq_id: str) -> bool:
+    """Whether an id can stand in the path `/v1/jobs/{id}`, and be read there."""
+    return arq_id.isprintable() and "/" not in arq_id
 
 
 def _refused_job(call: Call, kind: Kind[Any, Any], queue: str, reason: str, fields: dict[str, Any]) -> NewJob:

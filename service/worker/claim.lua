@@ -1,15 +1,79 @@
--- Take up to ARGV[1] due ids off the head of the sorted set KEYS[1], by Redis' own clock.
--- Each is moved ARGV[2] ms ahead, so that a held id never blocks the head, and is marked in progress (prefix
--- ARGV[3]) for as long. Returns those that nobody else holds.
+-- Claim due ids of several queues in one call, by Redis' own clock.
+-- KEYS: three for each queue. Its sorted set; `low`, which holds the due ids of negative priority; `aside`, the names of
+--   the kinds whose ids are set aside at <aside>:<kind> for claimers that know them. Ids in the last two are in the first too.
+-- ARGV: how many; for how many ms they are held; prefixes of the in-progress keys and of keys parked here; the longest
+--   id in bytes; then the kinds that the claimer knows.
+-- A claimed id is moved ahead by the hold, so that it never blocks the head, and is marked in progress for as long.
+-- Returns the time in ms, what was mended as {what, key, member}, and for each queue its claimed ids.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
+local room, hold, in_progress, parked, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-local claimed = {}
-for i = 1, #due do
-  redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], due[i])
-  if redis.call('SET', ARGV[3] .. due[i], '1', 'NX', 'PX', ARGV[2]) then
-    claimed[#claimed + 1] = due[i]
+local queues = #KEYS / 3
+local mended = {}
+local reply = {now, mended}
+
+-- A key of another type would end every claim of every worker: it is renamed, and kept for whoever put it there.
+local function read(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if not found.err then return found end
+  if not string.find(found.err, 'WRONGTYPE', 1, true) then error(found.err) end
+  local aside = parked .. key .. ':' .. now
+  redis.call('RENAME', key, aside)
+  mended[#mended + 1] = {'queue_key_parked', key, aside}
+  return {}
+end
+
+local function claim(claimed, queue, id)
+  if #id == 0 or #id > longest then
+    redis.call('ZREM', queue, id)
+    mended[#mended + 1] = {'queue_member_removed', queue, string.sub(id, 1, longest)}
+  elseif redis.call('ZADD', queue, 'XX', 'CH', now + hold, id) == 0 then
+    return -- it has left the queue, and only its mention elsewhere was left
+  elseif redis.call('SET', in_progress .. id, '1', 'NX', 'PX', hold) then
+    claimed[#claimed + 1] = id
+    room = room - 1
+  elseif redis.call('PTTL', in_progress .. id) == -1 then
+    redis.call('PEXPIRE', in_progress .. id, hold)
+    mended[#mended + 1] = {'endless_claim_ended', queue, id}
   end
 end
-return claimed
+
+-- Gives whether there may be more.
+local function take(number, source, latest, count)
+  local ids = read('ZRANGEBYSCORE', source, '-inf', latest, 'LIMIT', 0, count)
+  for _, id in ipairs(ids) do
+    if source ~= KEYS[3 * number - 2] then redis.call('ZREM', source, id) end
+    claim(reply[number + 2], KEYS[3 * number - 2], id)
+  end
+  return #ids == count
+end
+
+local function take_aside(number, share)
+  local aside, known, least = KEYS[3 * number], {}, room - share
+  local kinds = read('SRANDMEMBER', aside, 100) -- bounded: foreign jobs may name any number of kinds
+  if #kinds == 0 then return end
+  for i = 6, #ARGV do known[ARGV[i]] = true end
+  for _, kind in ipairs(kinds) do
+    if known[kind] and room > least and not take(number, aside .. ':' .. kind, '+inf', room - least) then
+      redis.call('SREM', aside, kind)
+    end
+  end
+end
+
+-- Each queue has its share, so that a flooded one leaves something for the others; then whoever has more fills the rest.
+local more = {}
+for number = 1, queues do
+  reply[number + 2] = {}
+  local before, share = room, math.ceil(room / (queues - number + 1))
+  take_aside(number, share)
+  local left = share - (before - room)
+  more[number] = left == 0 or take(number, KEYS[3 * number - 2], now, left)
+end
+for number = 1, queues do
+  if more[number] and room > 0 then take(number, KEYS[3 * number - 2], now, room) end
+end
+for number = 1, queues do
+  if room > 0 then take(number, KEYS[3 * number - 1], '+inf', room) end
+end
+return reply

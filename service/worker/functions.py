@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import arq.worker
@@ -44,7 +45,8 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
     async def perform_claimed(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
         performer = performer_of(ctx)
         claimed = Claimed(ctx["job_id"].encode(), performer.resources.settings.queues[0])
-        for started in await Claims(performer).start([claimed]):
+        # arq has compared the due time with this machine's clock.
+        for started in await Claims(performer).start([claimed], datetime.now(UTC)):
             finished = await _performed(performer, started)
             if finished is not None and finished.state not in TERMINAL:
                 # The job is back on the queue with its due time; a bare Retry is arq's way to let it stay there.

@@ -1,5 +1,6 @@
 """A worker's life in the ledger: its row, what it really runs, and who wants which of it cancelled."""
 
+import json
 import os
 import socket
 from datetime import UTC, datetime
@@ -79,5 +80,6 @@ class Life:
                 hostname=socket.gethostname(),
                 pid=os.getpid(),
                 queues=",".join(queues),
+                kinds=json.dumps(sorted(self._performer.resources.catalogue)),
             )
         log.info("worker_registered", worker=worker_id, queues=queues)

@@ -96,7 +96,8 @@ class Performer:
             if finished is not None and ended.started.arq_id is not None:
                 await self._settle_adopted(ended, finished)
             elif finished is not None and finished.state not in TERMINAL:
-                entries.append(Entry(ended.started.id, ended.started.kind, finished.queue, finished.run_at))
+                started = ended.started
+                entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
         await self._put(entries)
         for ended, finished in recorded:
             ended.on_finished(finished)

@@ -37,7 +37,7 @@ class Sweep:
             rows = await dispatching.undispatched(connection, epoch, datetime.now(UTC), _BATCH)
         if not rows:
             return 0
-        await self._queue.put([Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at) for row in rows])
+        await self._queue.put([_entry(row) for row in rows])
         async with self._ledger.database.begin() as connection:
             await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
         return len(rows)
@@ -45,7 +45,13 @@ class Sweep:
     async def _mend_ledger(self) -> None:
         now = datetime.now(UTC)
         async with self._ledger.database.begin() as connection:
-            await dispatching.promote_due(connection, now, _BATCH)
+            promoted = await dispatching.promote_due(connection, now, _BATCH)
             expired = await record_expired(connection, self._writer, now, _BATCH)
+        if promoted:
+            await self._queue.prioritise([_entry(row) for row in promoted])
         if expired:
             log.warning("jobs_expired", jobs=expired)
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at, row.priority)

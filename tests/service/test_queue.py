@@ -39,7 +39,7 @@ def entry(job_id: str, due_in_s: float = -1, queue: str = "default") -> Entry:
 
 
 async def claim(queue: Queue, count: int = 100, name: str = "default") -> list[str]:
-    return [claimed.member.decode() for claimed in await queue.claim(name, count)]
+    return [claimed.member.decode() for claimed in (await queue.claim([name], count)).claimed]
 
 
 async def score(redis: Redis, member: str) -> float | None:
@@ -59,8 +59,8 @@ def arq_job(queue: Queue, job_id: str) -> Job:
 async def test_due_ids_are_claimed_longest_due_first_with_their_scores(queue: Queue) -> None:
     given = [entry("b", -2), entry("a", -3), entry("c", -1)]
     await queue.put(given)
-    claimed = await queue.claim("default", 2)
-    assert [(one.member, one.queue) for one in claimed] == [(b"a", "default"), (b"b", "default")]
+    taken = await queue.claim(["default"], 2)
+    assert [(one.member, one.queue) for one in taken.claimed] == [(b"a", "default"), (b"b", "default")]
     assert await claim(queue) == ["c"]
 
 
@@ -101,8 +101,8 @@ async def test_an_id_that_a_stock_worker_holds_is_not_claimed_and_does_not_block
 ) -> None:
     await queue.put([entry("held", -9), entry("free", -1)])
     await redis.set(in_progress_key_prefix + "held", "1", px=60_000)
-    assert await claim(queue, 1) == []
     assert await claim(queue, 1) == ["free"]
+    assert await claim(queue, 1) == []
     assert await redis.pttl(in_progress_key_prefix + "held") > 50_000
 
 
@@ -134,17 +134,22 @@ async def test_putting_lifts_the_claim_that_a_dead_worker_left(queue: Queue, red
 async def test_putting_nothing_is_harmless(queue: Queue, redis: Redis) -> None:
     await queue.put([])
     await queue.remove("default", [])
-    await queue.release([])
+    await queue.put_back([])
     assert await redis.keys("*") == []
 
 
-async def test_a_released_id_may_be_claimed_when_it_comes_due_again(queue: Queue, redis: Redis) -> None:
+async def test_an_id_put_back_may_be_claimed_when_its_time_comes(queue: Queue) -> None:
     await queue.put([entry("a")])
     await claim(queue)
-    await queue.release([b"a"])
+    await queue.put_back([entry("a", 60)])
     assert await claim(queue) == []
-    await redis.zincrby(key_of("default"), -CLAIM_HOLD_MS, "a")
+    await queue.put_back([entry("a", -1)])
     assert await claim(queue) == ["a"]
+
+
+async def test_an_id_that_has_left_the_queue_is_not_put_back(queue: Queue, redis: Redis) -> None:
+    await queue.put_back([entry("a")])
+    assert await redis.keys("*") == []
 
 
 async def test_nothing_is_left_of_a_removed_id(queue: Queue, redis: Redis) -> None:
@@ -156,7 +161,7 @@ async def test_nothing_is_left_of_a_removed_id(queue: Queue, redis: Redis) -> No
 
 async def test_a_member_that_is_not_utf8_is_claimed_and_removed_too(queue: Queue, redis: Redis) -> None:
     await redis.zadd(key_of("default"), {b"\xff\xfe": 1})
-    (claimed,) = await queue.claim("default", 10)
+    (claimed,) = (await queue.claim(["default"], 10)).claimed
     assert claimed.member == b"\xff\xfe"
     await queue.remove("default", [claimed.member])
     assert await redis.keys("*") == []

@@ -45,7 +45,7 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
     """
     statement = _finish_jobs(connection.dialect.name)
     taken = await connection.execute(statement, parameter([_job_row(finish) for finish in finishes]))
-    finished = {row.id: Finished(State(row.state), row.run_at, row.queue) for row in taken}
+    finished = {row.id: Finished(State(row.state), row.run_at, row.queue, row.priority) for row in taken}
     ended = [
         (finish, Outcome.CANCELLED if finished[finish.id].state is State.CANCELLED else finish.outcome)
         for finish in finishes
@@ -78,13 +78,21 @@ async def _finished_before(connection: AsyncConnection, refused: Sequence[Finish
         return {}
     key = tuple_(attempts.c.job_id, attempts.c.number)
     rows = await connection.execute(
-        select(attempts.c.job_id, attempts.c.number, attempts.c.finished_at, jobs.c.state, jobs.c.run_at, jobs.c.queue)
+        select(
+            attempts.c.job_id,
+            attempts.c.number,
+            attempts.c.finished_at,
+            jobs.c.state,
+            jobs.c.run_at,
+            jobs.c.queue,
+            jobs.c.priority,
+        )
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(key.in_([(finish.id, finish.attempt) for finish in refused]), attempts.c.outcome.is_not(None))
     )
     ended_at = {(finish.id, finish.attempt): finish.at for finish in refused}
     return {
-        (row.job_id, row.number): Finished(State(row.state), row.run_at, row.queue)
+        (row.job_id, row.number): Finished(State(row.state), row.run_at, row.queue, row.priority)
         for row in rows
         if row.finished_at == ended_at[row.job_id, row.number]
     }
@@ -136,7 +144,7 @@ def _finish_jobs(dialect: str) -> Any:
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
         )
-        .returning(jobs.c.id, jobs.c.state, jobs.c.run_at, jobs.c.queue)
+        .returning(jobs.c.id, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
     )
 
 

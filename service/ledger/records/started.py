@@ -33,8 +33,16 @@ _COLUMNS = [
 
 
 async def record_started(connection: AsyncConnection, starts: Sequence[Start]) -> list[Started | None]:
-    """Begin an attempt of each job that waits, has not expired and is of a known kind, under a living worker."""
-    rows = [{"id": start.id, "worker": start.worker, "at": moment_text(start.at)} for start in starts]
+    """Begin an attempt of each job that waits, is due, not expired, and of a known kind, under a living worker."""
+    rows = [
+        {
+            "id": start.id,
+            "worker": start.worker,
+            "at": moment_text(start.at),
+            "due_by": moment_text(start.due_by or start.at),
+        }
+        for start in starts
+    ]
     parameters = {**parameter(rows), "kinds": starts[0].kinds}
     taken = (await connection.execute(_start(connection.dialect.name), parameters)).mappings().all()
     if not taken:
@@ -59,12 +67,13 @@ def _started(row: RowMapping) -> Started:
 
 @cache
 def _start(dialect: str) -> Any:
-    start = unfold(dialect, "start", {"id": String(255), "worker": String(64), "at": Moment()})
+    start = unfold(dialect, "start", {"id": String(255), "worker": String(64), "at": Moment(), "due_by": Moment()})
     return (
         update(jobs)
         .where(
             jobs.c.id == start.c.id,
             state_is(*WAITING),
+            jobs.c.run_at <= start.c.due_by,
             no_way_in(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > start.c.at),
             exists().where(workers.c.id == start.c.worker, workers.c.ended_at.is_(None)),

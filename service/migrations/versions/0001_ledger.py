@@ -172,6 +172,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=100), nullable=False),
         sa.Column("due_at", Moment(), nullable=False),
         sa.Column("job_id", sa.String(length=255), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False, comment="the kind's expression at that time"),
         sa.PrimaryKeyConstraint("kind", "due_at"),
     )
     op.create_index("ticks_by_due_at", "ticks", ["due_at"], unique=False)
@@ -181,6 +182,9 @@ def upgrade() -> None:
         sa.Column("hostname", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("queues", sa.Text(), nullable=False),
+        sa.Column(
+            "kinds", sa.Text(), server_default="[]", nullable=False, comment="JSON list of the kinds it knows"
+        ),
         sa.Column("started_at", Moment(), nullable=False),
         sa.Column("heartbeat_at", Moment(), nullable=False),
         sa.Column("beating_since", Moment(), nullable=False, comment="since when without a gap: who may rescue others"),

@@ -126,7 +126,8 @@ async def test_reused_id_survives_a_wiped_redis(desk: Desk, arq_client: ArqRedis
 
     async def waits() -> str | None:
         async with desk.ledger.read() as connection:
-            return await queries.waiting_as(connection, "mine")
+            standing = (await queries.standings(connection, ["mine"])).get("mine")
+        return standing.id if standing is not None and standing.id != "mine" else None
 
     job_id = await eventually(waits)
     assert job_id is not None

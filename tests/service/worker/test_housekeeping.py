@@ -60,7 +60,7 @@ async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedel
     async with desk.ledger.database.begin() as connection:
         await liveness.register(connection, now, id=worker_id, hostname="gone", pid=1, queues="default")
     job_id = await desk.record_only(rest)
-    (started,) = await desk.ledger.start([Start(job_id, worker_id, ("rest",), now)])
+    (started,) = await desk.ledger.start([Start(job_id, worker_id, ("rest",), datetime.now(UTC))])
     assert started is not None
     await desk.make_silent(worker_id, now - silent_for)
     return job_id
@@ -174,7 +174,7 @@ async def test_recorded_job_that_was_never_dispatched_is_swept_onto_the_queue(de
     sweep = Sweep(desk.resources)
     assert await sweep.dispatch() == 1
     assert await sweep.dispatch() == 0
-    assert [one.member.decode() for one in await desk.queue.claim("default", 5)] == [job_id]
+    assert [one.member.decode() for one in (await desk.queue.claim(["default"], 5)).claimed] == [job_id]
 
 
 async def test_expired_job_fails_before_it_starts(desk: Desk, settings: Settings) -> None:

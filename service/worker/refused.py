@@ -1,0 +1,102 @@
+"""Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from service.ledger import queries
+from service.ledger.dispatching import HORIZON
+from service.ledger.queries import Standing
+from service.ledger.states import WAITING
+from service.queue import Claimed, Entry, PayloadUnreadable, is_own_payload
+from service.resources import Resources
+from service.worker.adopted import Adoption
+from service.worker.aside import UnknownKinds
+
+log = structlog.get_logger(__name__)
+
+# A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
+_NEXT_TRY = timedelta(seconds=1)
+
+
+@dataclass
+class _Sorted:
+    """Where refused ids go."""
+
+    back: list[Entry] = field(default_factory=list)
+    aside: list[Entry] = field(default_factory=list)
+    off: list[Claimed] = field(default_factory=list)
+    perhaps_calls: dict[str, Claimed] = field(default_factory=dict)
+    startable: list[str] = field(default_factory=list)
+
+
+class Refused:
+    """Settles the ids that could not be started."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._queue = resources.queue
+        self._unknown = UnknownKinds(resources.queue)
+        self._adoption = Adoption(resources, self._unknown)
+
+    async def settle(self, refused: Mapping[str, Claimed], due_by: datetime) -> list[str]:
+        """Deal with refused ids; gives the jobs that may be started instead: those of arq's clients."""
+        async with self._resources.ledger.read() as connection:
+            standings = await queries.standings(connection, list(refused))
+        places = _Sorted()
+        for member, claimed in refused.items():
+            self._sort(places, member, claimed, standings.get(member), due_by)
+        if places.back:
+            await self._queue.put_back(places.back)
+        if places.aside:
+            await self._unknown.set_aside(places.aside, due_by)
+        await self._take_off(places.off)
+        return [*places.startable, *await self._adopt(places.perhaps_calls, standings, due_by)]
+
+    def _sort(
+        self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
+    ) -> None:
+        if standing is None or standing.state not in WAITING:
+            places.perhaps_calls[member] = claimed
+            return
+        entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority)
+        if standing.run_at > due_by:
+            # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
+            if standing.run_at <= due_by + HORIZON or standing.arq_id is not None:
+                places.back.append(entry)
+            else:
+                places.off.append(claimed)
+        elif standing.kind not in self._resources.catalogue:
+            places.aside.append(entry)
+        elif standing.id != member:
+            places.startable.append(standing.id)
+        else:
+            places.back.append(Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY))
+
+    async def _take_off(self, claimed: Sequence[Claimed]) -> None:
+        for queue in {one.queue for one in claimed}:
+            await self._queue.remove(queue, [one.member for one in claimed if one.queue == queue])
+
+    async def _adopt(
+        self, members: Mapping[str, Claimed], standings: Mapping[str, Standing], due_by: datetime
+    ) -> list[str]:
+        adopted = []
+        for member, claimed in members.items():
+            try:
+                if member in standings and not await self._is_foreign(member):
+                    await self._take_off([claimed])
+                elif (job_id := await self._adoption.adopt(member, claimed.queue, due_by)) is not None:
+                    adopted.append(job_id)
+            except Exception as error:  # noqa: BLE001 - one odd id must not keep the others from being settled
+                log.warning("claim_not_settled", job_id=member, error=repr(error.__cause__ or error))
+        return adopted
+
+    async def _is_foreign(self, member: str) -> bool:
+        """Whether an id whose row runs or is over was used again by an arq client, or is still shown to one."""
+        try:
+            payload = await self._queue.payload(member)
+        except PayloadUnreadable:
+            return False
+        return payload is not None and not is_own_payload(payload)
