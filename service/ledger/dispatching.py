@@ -43,11 +43,11 @@ async def note_dispatched(connection: AsyncConnection, put: Sequence[tuple[str, 
 async def promote_due(connection: AsyncConnection, at: datetime, limit: int) -> Sequence[Any]:
     """Call `queued` what was scheduled, or waited for another attempt, and has come due.
 
-    Gives those that have a priority: their places on the queue depend on it from now on.
+    Gives these jobs: the places of those with a priority depend on it from now on.
     """
     waiting = (State.SCHEDULED, State.RETRYING)
     due = select(jobs.c.id).where(jobs.c.state.in_(waiting), jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)
     promoted = await connection.execute(
         update(jobs).where(jobs.c.id.in_(due), state_is(*waiting)).values(state=State.QUEUED).returning(*_TO_PUT)
     )
-    return [row for row in promoted if row.priority]
+    return promoted.all()

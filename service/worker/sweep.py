@@ -1,6 +1,7 @@
 """The sweep: compares ledger and queue, and mends the difference."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -48,7 +49,7 @@ class Sweep:
             promoted = await dispatching.promote_due(connection, now, _BATCH)
             expired = await record_expired(connection, self._writer, now, _BATCH)
         if promoted:
-            await self._queue.prioritise([_entry(row) for row in promoted])
+            await self._queue.prioritise([_entry(row) for row in promoted if row.priority])
         if expired:
             log.warning("jobs_expired", jobs=expired)
 

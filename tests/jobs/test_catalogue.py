@@ -125,6 +125,23 @@ def test_a_cron_kind_whose_args_have_no_defaults_is_refused() -> None:
     assert "needs a default for each field" in refusal(needy, cron="* * * * *")
 
 
+def test_catch_up_is_the_last_tick_unless_said_otherwise_and_nothing_without_cron() -> None:
+    assert job("ticks", cron="* * * * *")(plain).catch_up == "last"
+    assert job("ticks", cron="* * * * *", catch_up="all")(plain).catch_up == "all"
+    assert job("once")(plain).catch_up is None
+
+
+@pytest.mark.parametrize(("cron", "catch_up"), [(None, "last"), (None, "some"), ("* * * * *", "some")])
+def test_a_catch_up_that_means_nothing_is_refused(cron: str | None, catch_up: Any) -> None:
+    assert "catch_up" in refusal(plain, cron=cron, catch_up=catch_up)
+
+
+def test_ticks_until_a_moment_begin_with_that_moment() -> None:
+    moment = datetime.fromisoformat("2026-03-29T02:30:00+00:00")
+    ticks = job("ten", cron="*/10 * * * *")(plain).ticks_until(moment)
+    assert [next(ticks).minute for _ in range(3)] == [30, 20, 10]
+
+
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"max_attempts": 0}])
 def test_limits_that_let_nothing_run_are_refused(options: dict[str, Any]) -> None:
     assert next(iter(options)) in refusal(plain, **options)

@@ -9,11 +9,14 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import Job, JobStatus, serialize_result
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from service.queue import (
     CLAIM_HOLD_MS,
+    LONGEST_ID,
     UNREACHABLE,
     Entry,
+    PayloadUnreadable,
     Queue,
     deserialize,
     is_own_payload,
@@ -167,6 +170,76 @@ async def test_a_member_that_is_not_utf8_is_claimed_and_removed_too(queue: Queue
     assert await redis.keys("*") == []
 
 
+async def test_a_member_that_can_be_no_id_is_removed_and_reported_without_being_carried(
+    queue: Queue, redis: Redis
+) -> None:
+    await redis.zadd(key_of("default"), {b"": 1, b"x" * 1_000_000: 2, b"a": float("-inf")})
+    with capture_logs() as logged:
+        assert await claim(queue) == ["a"]
+        assert await claim(queue) == []
+    assert [one["event"] for one in logged] == ["queue_member_removed"] * 2
+    assert max(len(one["found"]) for one in logged) <= LONGEST_ID
+    assert await redis.zcard(key_of("default")) == 1
+
+
+async def test_a_queue_key_of_another_type_is_parked_once_and_all_queues_go_on(queue: Queue, redis: Redis) -> None:
+    await redis.set(key_of("default"), "precious")
+    await redis.set("postlude:low:slow", "mine")
+    await queue.put([entry("a", queue="slow")])
+    with capture_logs() as logged:
+        taken = await queue.claim(["default", "slow"], 10)
+        assert [one.member for one in taken.claimed] == [b"a"]
+        await queue.put([entry("b")])
+        assert await claim(queue) == ["b"]
+    assert sorted(one["key"] for one in logged if one["event"] == "queue_key_parked") == [
+        key_of("default"), "postlude:low:slow",
+    ]  # fmt: skip
+    assert sorted([await redis.get(key) for key in await redis.keys("postlude:parked:*")]) == [b"mine", b"precious"]
+
+
+async def test_a_claim_without_an_end_is_given_one(queue: Queue, redis: Redis) -> None:
+    await redis.set(in_progress_key_prefix + "a", "1")
+    await redis.zadd(key_of("default"), {"a": 1})
+    with capture_logs() as logged:
+        assert await claim(queue) == []
+    assert [one["event"] for one in logged] == ["endless_claim_ended"]
+    assert 0 < await redis.pttl(in_progress_key_prefix + "a") <= CLAIM_HOLD_MS
+
+
+async def test_more_kinds_set_aside_than_a_claim_looks_at_cost_no_job(queue: Queue, redis: Redis) -> None:
+    now = datetime.now(UTC)
+    entries = [Entry(f"job-{n}", f"kind-{n}", "default", now) for n in range(300)]
+    await queue.put(entries)
+    assert len(await claim(queue, 500)) == 300
+    await queue.set_aside(entries, now)
+    kinds = [one.kind for one in entries]
+    got: set[bytes] = set()
+
+    async def all_got() -> bool:
+        got.update(one.member for one in (await queue.claim(["default"], 500, kinds)).claimed)
+        return len(got) == 300
+
+    await eventually(all_got)
+    assert await redis.keys("postlude:aside:*") == []
+
+
+async def test_a_mention_of_a_job_that_has_left_the_queue_is_dropped(queue: Queue, redis: Redis) -> None:
+    await queue.put([Entry("low", "greet", "default", datetime.now(UTC), priority=-1)])
+    await redis.zrem(key_of("default"), "low")  # as arq's own worker does
+    assert await claim(queue) == []
+    assert await redis.keys("postlude:low:*") == []
+
+
+async def test_a_job_of_low_priority_is_in_arqs_order_for_workers_that_know_of_no_other(
+    queue: Queue, redis: Redis
+) -> None:
+    await queue.put([Entry("low", "greet", "default", datetime.now(UTC) - timedelta(minutes=31), priority=-3)])
+    assert -61 < seconds_from_now(await score(redis, "low")) <= -59
+    assert await claim(queue) == ["low"]
+    await queue.remove("default", [b"low"])
+    assert await redis.keys("*") == []
+
+
 async def test_arqs_own_job_reads_how_far_ours_is(queue: Queue, redis: Redis) -> None:
     await queue.put([entry("a"), entry("b", 60)])
     assert await arq_job(queue, "a").status() is JobStatus.queued
@@ -198,6 +271,19 @@ async def test_the_payload_of_an_arq_client_is_kept_and_known_as_not_ours(queue:
     assert await queue.payload("theirs") == before
     assert not is_own_payload(before)
     assert await queue.payload("nobody's") is None
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"k":{"note":"\\"postlude\\":1"}}', b'{"k":{"postlude":1}}', b'"postlude":1', b"[1]"]
+)
+def test_a_payload_that_only_mentions_ours_is_not_ours(payload: bytes) -> None:
+    assert not is_own_payload(payload)
+
+
+async def test_a_huge_payload_is_not_read(queue: Queue, redis: Redis) -> None:
+    await redis.setrange("arq:job:huge", 50_000_000, "x")
+    with pytest.raises(PayloadUnreadable, match="larger than"):
+        await queue.payload("huge")
 
 
 async def test_a_held_id_is_in_progress_to_arqs_clients_for_so_long(queue: Queue, redis: Redis) -> None:

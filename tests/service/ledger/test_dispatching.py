@@ -25,7 +25,7 @@ async def note(ledger: Ledger, epoch: str, *jobs: NewJob) -> None:
 
 async def promote(ledger: Ledger, limit: int = 100) -> int:
     async with ledger.database.begin() as connection:
-        return await dispatching.promote_due(connection, NOW, limit)
+        return len(await dispatching.promote_due(connection, NOW, limit))
 
 
 async def epoch_of(ledger: Ledger, job: NewJob) -> str:

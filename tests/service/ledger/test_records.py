@@ -8,7 +8,7 @@ import pytest
 from service.errors import UniqueKeyTaken
 from service.ledger import liveness, queries
 from service.ledger.ledger import Ledger
-from service.ledger.models import Failure, Finish, IdempotencyKey, Started
+from service.ledger.models import Failure, Finish, IdempotencyKey, Start, Started
 from service.ledger.states import Outcome, State
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
 
@@ -151,6 +151,16 @@ async def test_unknown_kind_and_expired_job_are_not_started(ledger: Ledger) -> N
     await enqueue(ledger, unknown, expired)
     assert await start(ledger, unknown.id) is None
     assert await start(ledger, expired.id) is None
+
+
+async def test_job_is_started_from_its_due_time_on_by_the_clock_of_due_times(ledger: Ledger) -> None:
+    worker = await live_worker(ledger)
+    job = new_job(run_at=NOW + timedelta(minutes=1))
+    await enqueue(ledger, job)
+    assert await start(ledger, job.id) is None
+    early, due = (Start(job.id, worker, ("greet",), NOW, NOW + timedelta(seconds=s)) for s in (59, 60))
+    assert await ledger.start([early]) == [None]
+    assert (await ledger.start([due]))[0]
 
 
 async def test_success_is_recorded_with_its_result(ledger: Ledger) -> None:
