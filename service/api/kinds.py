@@ -22,6 +22,7 @@ async def list_kinds(resources: ResourcesDep) -> KindList:
                 max_attempts=kind.max_attempts,
                 queue=kind.queue,
                 cron=kind.cron,
+                catch_up=kind.catch_up,
             )
             for _, kind in sorted(resources.catalogue.items())
         ]

@@ -49,7 +49,13 @@ class EnqueueOptions(BaseModel):
     run_at: Moment | None = Field(None, description="When to run it, RFC 3339 with a time zone. Default: now.")
     delay: float | None = Field(None, ge=0, le=_TEN_YEARS_S, description="Seconds from now, instead of `run_at`.")
     queue: str | None = Field(None, min_length=1, max_length=100, description="Default: the kind's queue.")
-    priority: int = Field(0, ge=-10, le=10, description="Recorded; does not change the order of jobs yet.")
+    priority: int = Field(
+        0,
+        ge=-10,
+        le=10,
+        description="Each step moves a due job 10 minutes ahead of others, or behind them. Never runs a job early, "
+        "and never keeps one from an idle worker.",
+    )
     max_attempts: int | None = Field(None, ge=1, le=1000, description="Default: the kind's.")
     timeout: float | None = Field(
         None, ge=0.001, le=86400, description="Seconds for each attempt. Default: the kind's."
@@ -264,6 +270,9 @@ class KindOut(BaseModel):
     max_attempts: int
     queue: str
     cron: str | None
+    catch_up: Literal["none", "last", "all"] | None = Field(
+        description="Which missed ticks become jobs; null without cron."
+    )
 
 
 class KindList(BaseModel):

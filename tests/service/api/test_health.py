@@ -92,6 +92,9 @@ async def test_metrics_count_what_became_of_jobs_by_kind(api: httpx.AsyncClient,
     assert found["postlude_jobs_waiting", ""] == 4
     assert found["postlude_unaccounted_jobs", ""] == 0
     assert found["postlude_workers", ""] == 4
+    # None of these workers says that it knows a kind.
+    assert found["postlude_jobs_of_unknown_kind", "update_stats"] == 3
+    assert found["postlude_jobs_of_unknown_kind", "cleanup"] == 1
 
 
 @on_sqlite

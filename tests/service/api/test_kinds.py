@@ -24,6 +24,7 @@ async def test_every_kind_is_listed_with_the_schema_of_its_args(api: httpx.Async
         assert (shown["max_attempts"], shown["queue"], shown["cron"]) == (kind.max_attempts, kind.queue, kind.cron)
         assert shown["description"]
     assert listed["cleanup"]["cron"]
+    assert (listed["cleanup"]["catch_up"], listed["update_stats"]["catch_up"]) == ("last", None)
 
 
 async def test_stats_are_read_by_subject_and_by_event(api: httpx.AsyncClient, ledger: Ledger) -> None:
