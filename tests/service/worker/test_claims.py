@@ -350,7 +350,7 @@ async def test_a_foreign_payload_is_removed_and_reported_once_and_the_rest_runs(
 
 
 async def test_the_payload_of_another_type_is_removed_too(desk: Desk, redis: Redis) -> None:
-    await redis.rpush("arq:job:foreign", "x")
+    await redis.zadd("arq:job:foreign", {"x": 1})
     await redis.zadd(key_of("default"), {"foreign": 1})
     with capture_logs() as logged:
         assert await (await _claims(desk)).take(10) == []
@@ -361,7 +361,7 @@ async def test_the_payload_of_another_type_is_removed_too(desk: Desk, redis: Red
 async def test_garbage_at_the_payload_of_an_accepted_job_does_not_keep_it(desk: Desk, redis: Redis) -> None:
     job_id = await desk.enqueue(known)
     await redis.delete(f"arq:job:{job_id}")
-    await redis.rpush(f"arq:job:{job_id}", "x")
+    await redis.zadd(f"arq:job:{job_id}", {"x": 1})
     assert _ids(await (await _claims(desk)).take(10)) == [job_id]
 
 
