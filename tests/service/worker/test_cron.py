@@ -104,6 +104,10 @@ async def test_a_suspended_worker_catches_up_and_its_clock_ticks_on(desk: Desk, 
     clock.now = NOON + 5 * MINUTE + 30 * SECOND
     await cron.tick()
     await expect_caught_up(desk, 2, 5)
+    clock.now += 15 * SECOND
+    with capture_logs() as logged:
+        await cron.tick()
+    assert logged == [], "what was skipped is told once"
     clock.now = NOON + 6 * MINUTE + SECOND
     await cron.tick()
     for kind in KINDS:
@@ -123,6 +127,22 @@ async def test_one_of_three_workers_frozen_for_95_s_doubles_nothing_and_claims_n
     for kind in KINDS:
         assert await ticked(desk, kind) == [NOON + MINUTE, NOON + 2 * MINUTE]
     assert [one for one in logged if one["event"] == "cron_ticks_skipped"] == []
+
+
+async def test_a_worker_that_was_held_up_for_seconds_does_not_call_missed_what_others_ticked(
+    desk: Desk, settings: Settings, clock: Clock
+) -> None:
+    busy = job("busy", cron="* * * * * *")(each.function)
+    async with open_desk(settings, busy) as other:
+        held_up, awake = Cron(other.lifecycle, clock), Cron(other.lifecycle, clock)
+        await held_up.tick()
+        for _ in range(5):
+            clock.now += SECOND
+            await awake.tick()
+        with capture_logs() as logged:
+            await held_up.tick()
+    assert logged == []
+    assert await ticked(desk, busy) == [NOON + n * SECOND for n in range(1, 6)]
 
 
 async def test_three_workers_that_start_together_after_a_gap_make_each_tick_once(desk: Desk, clock: Clock) -> None:
