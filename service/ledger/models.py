@@ -72,7 +72,8 @@ class Enqueued:
 class Start:
     """A worker's wish to begin an attempt of the job `id`, if its kind is among `kinds`, and it is due.
 
-    `due_by` is the time on the clock that due times go by; without it that is `at`.
+    `due_by` is the time on the clock that due times go by; without it that is `at`. A job that has crashed
+    `crashes_below` times or more is not started.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Start:
     kinds: tuple[str, ...]
     at: datetime
     due_by: datetime | None = None
+    crashes_below: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class Standing:
     state: State
     run_at: datetime
     priority: int
+    crashes: int
 
 
 async def standings(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Standing]:
@@ -105,7 +106,7 @@ async def standings(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[
 
 
 def _standing(row: Any) -> Standing:
-    return Standing(row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority)
+    return Standing(row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority, row.crashes)
 
 
 async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:

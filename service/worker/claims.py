@@ -7,6 +7,7 @@ import structlog
 
 from service.ledger.models import Start, Started
 from service.queue import LONGEST_ID, Claimed
+from service.worker.apart import suspected_from
 from service.worker.perform import Performer
 from service.worker.refused import Refused
 
@@ -25,6 +26,7 @@ class Claims:
         self._refused = Refused(performer.resources)
         self._kinds = tuple(performer.resources.catalogue)
         self._first = 0
+        self._suspected_from = suspected_from(performer.resources.settings.max_crashes)
 
     @property
     def allowed(self) -> bool:
@@ -46,7 +48,7 @@ class Claims:
     async def start(self, claimed: Sequence[Claimed], due_by: datetime) -> list[Started]:
         """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others."""
         by_id = {job_id: one for one in claimed if (job_id := await self._job_id(one)) is not None}
-        started = await self._record_started(list(by_id), due_by)
+        started = await self._record_started(list(by_id), due_by, self._suspected_from)
         try:
             await self._tidy(by_id, started, due_by)
         except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
@@ -60,8 +62,11 @@ class Claims:
         await self._take_off([by_id[job_id] for job_id in started if started[job_id].arq_id is None])
         in_hand = self._performer.in_hand
         refused = {job_id: one for job_id, one in by_id.items() if job_id not in started and job_id not in in_hand}
-        if refused and (startable := await self._refused.settle(refused, due_by)):
-            started |= await self._record_started(startable, due_by)
+        if refused:
+            may_start = not self._performer.runs_suspect
+            startable = await self._refused.settle(refused, due_by, suspect_may_start=may_start)
+            started |= await self._record_started(startable.jobs, due_by, self._suspected_from)
+            started |= await self._record_started(startable.suspect, due_by)
         for attempt in started.values():
             if attempt.arq_id is not None:
                 await self._hold(attempt)
@@ -84,14 +89,16 @@ class Claims:
         await self._resources.queue.remove(claimed.queue, [claimed.member])
         return None
 
-    async def _record_started(self, ids: Sequence[str], due_by: datetime) -> dict[str, Started]:
+    async def _record_started(
+        self, ids: Sequence[str], due_by: datetime, crashes_below: int | None = None
+    ) -> dict[str, Started]:
         """Begin attempts. The ids are in hand before the ledger knows, so that nobody takes them for forgotten."""
         worker_id, now = self._performer.worker_id, datetime.now(UTC)
         new = [job_id for job_id in ids if job_id not in self._performer.in_hand]
         self._performer.in_hand.update(new)
         started: dict[str, Started] = {}
         try:
-            starts = [Start(job_id, worker_id, self._kinds, now, due_by) for job_id in new]
+            starts = [Start(job_id, worker_id, self._kinds, now, due_by, crashes_below) for job_id in new]
             started = {one.id: one for one in await self._resources.ledger.start(starts) if one is not None}
         finally:
             self._performer.in_hand.difference_update(set(new) - started.keys())

@@ -51,6 +51,11 @@ class Performer:
         """Not while the lease is lost, nor while outcomes cannot be written: more work would only pile up."""
         return not self.lease_lost and not self._finishing.unwritable
 
+    @property
+    def runs_suspect(self) -> bool:
+        """Whether a job that has crashed before runs: they run one at a time, each in a process of its own."""
+        return any(isinstance(attempt, ApartAttempt) for attempt in self.attempts.values())
+
     def running(self) -> list[Running]:
         """What runs now; safe to ask from another thread."""
         return [

@@ -13,6 +13,7 @@ from service.ledger.states import WAITING
 from service.queue import Claimed, Entry, PayloadUnreadable, is_own_payload
 from service.resources import Resources
 from service.worker.adopted import Adoption
+from service.worker.apart import suspected_from
 from service.worker.aside import UnknownKinds
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,15 @@ class _Sorted:
     off: list[Claimed] = field(default_factory=list)
     perhaps_calls: dict[str, Claimed] = field(default_factory=dict)
     startable: list[str] = field(default_factory=list)
+    suspects: dict[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Startable:
+    """The jobs that may be started instead: those of arq's clients, and of suspects at most one."""
+
+    jobs: list[str]
+    suspect: list[str]
 
 
 class Refused:
@@ -40,20 +50,24 @@ class Refused:
         self._queue = resources.queue
         self._unknown = UnknownKinds(resources.queue)
         self._adoption = Adoption(resources, self._unknown)
+        self._suspected_from = suspected_from(resources.settings.max_crashes)
 
-    async def settle(self, refused: Mapping[str, Claimed], due_by: datetime) -> list[str]:
-        """Deal with refused ids; gives the jobs that may be started instead: those of arq's clients."""
+    async def settle(self, refused: Mapping[str, Claimed], due_by: datetime, *, suspect_may_start: bool) -> Startable:
+        """Deal with refused ids; gives what may be started all the same."""
         async with self._resources.ledger.read() as connection:
             standings = await queries.standings(connection, list(refused))
         places = _Sorted()
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), due_by)
+        chosen = list(places.suspects)[: int(suspect_may_start)]
+        places.back += [entry for job_id, entry in places.suspects.items() if job_id not in chosen]
         if places.back:
             await self._queue.put_back(places.back)
         if places.aside:
             await self._unknown.set_aside(places.aside, due_by)
         await self._take_off(places.off)
-        return [*places.startable, *await self._adopt(places.perhaps_calls, standings, due_by)]
+        adopted = await self._adopt(places.perhaps_calls, standings, due_by)
+        return Startable([*places.startable, *adopted], chosen)
 
     def _sort(
         self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
@@ -70,6 +84,8 @@ class Refused:
                 places.off.append(claimed)
         elif standing.kind not in self._resources.catalogue:
             places.aside.append(entry)
+        elif standing.crashes >= self._suspected_from:
+            places.suspects[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
         elif standing.id != member:
             places.startable.append(standing.id)
         else:

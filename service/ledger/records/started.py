@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import RowMapping, String, bindparam, exists, insert, update
+from sqlalchemy import Integer, RowMapping, String, bindparam, exists, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from service.ledger.models import Start, Started
 from service.ledger.records.guards import no_way_in, state_is
@@ -40,6 +41,7 @@ async def record_started(connection: AsyncConnection, starts: Sequence[Start]) -
             "worker": start.worker,
             "at": moment_text(start.at),
             "due_by": moment_text(start.due_by or start.at),
+            "crashes_below": start.crashes_below,
         }
         for start in starts
     ]
@@ -67,13 +69,21 @@ def _started(row: RowMapping) -> Started:
 
 @cache
 def _start(dialect: str) -> Any:
-    start = unfold(dialect, "start", {"id": String(255), "worker": String(64), "at": Moment(), "due_by": Moment()})
+    columns: dict[str, TypeEngine[Any]] = {
+        "id": String(255),
+        "worker": String(64),
+        "at": Moment(),
+        "due_by": Moment(),
+        "crashes_below": Integer(),
+    }
+    start = unfold(dialect, "start", columns)
     return (
         update(jobs)
         .where(
             jobs.c.id == start.c.id,
             state_is(*WAITING),
             jobs.c.run_at <= start.c.due_by,
+            start.c.crashes_below.is_(None) | (jobs.c.crashes < start.c.crashes_below),
             no_way_in(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > start.c.at),
             exists().where(workers.c.id == start.c.worker, workers.c.ended_at.is_(None)),

@@ -72,6 +72,16 @@ async def test_innocent_suspect_succeeds_in_another_process(desk: Desk, settings
     assert int(row["result"]) != os.getpid()
 
 
+async def test_suspects_run_one_at_a_time(desk: Desk, settings: Settings) -> None:
+    first, second = [await desk.record_only(held, {"first_seconds": 1}) for _ in range(2)]
+    for suspect in (first, second):
+        await _make_suspect(desk, suspect)
+    async with running_worker(settings, jobs.load((MODULE,))):
+        rows = [await desk.ended(suspect) for suspect in (first, second)]
+    earlier, later = sorted(rows, key=lambda row: row["started_at"])
+    assert earlier["finished_at"] <= later["started_at"]
+
+
 async def test_cancelled_suspect_ends_cancelled(desk: Desk, settings: Settings) -> None:
     suspect = await desk.record_only(held, {"first_seconds": 600})
     await _make_suspect(desk, suspect)
