@@ -1,5 +1,6 @@
 """The API's root: `create_app()` puts the routes, the errors and the resources together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -14,9 +15,10 @@ from service.api import jobs as job_routes
 from service.api.schemas import Requests
 from service.auth import KeyRing
 from service.dashboard import home, inbox
+from service.durability import Durability
 from service.lifecycle import Lifecycle
 from service.mailbox import Mailbox
-from service.resources import open_resources
+from service.resources import Resources, open_resources
 from service.settings import Settings
 
 _DESCRIPTION = """
@@ -36,7 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with open_resources(settings, catalogue) as resources:
             app.state.resources = resources
             app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
+            checking = asyncio.create_task(_check_servers(resources), name="check-settings")
             yield
+            await checking
 
     app = FastAPI(title="Postlude", version=version("postlude"), description=_DESCRIPTION, lifespan=lifespan)
     app.state.requests = Requests(catalogue)
@@ -48,6 +52,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     _describe_bodies(app)
     return app
+
+
+async def _check_servers(resources: Resources) -> None:
+    """Say at the start what may break promises; beside the start, since neither server needs to answer."""
+    await Durability(resources.ledger.database, resources.queue.redis).check()
 
 
 def _describe_bodies(app: FastAPI) -> None:

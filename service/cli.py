@@ -9,6 +9,7 @@ import click
 from service.errors import LedgerUnavailable, PostludeError
 
 if TYPE_CHECKING:
+    from service.audit_report import Report
     from service.settings import Settings
 
 # Open requests, such as those that wait for a job's end, are cut after this; a waiting client asks again.
@@ -45,8 +46,10 @@ def api() -> None:
     import uvicorn
 
     from service.dev.preflight import check_address
+    from service.durability import refuse_network_filesystem
 
     settings = _settings()
+    refuse_network_filesystem(settings)
     check_address(settings)
     uvicorn.run(
         "service.app:create_app",
@@ -74,9 +77,31 @@ def worker(burst: bool, check: bool) -> None:
 @postlude.command()
 def migrate() -> None:
     """Bring the database to the newest schema. Safe to repeat."""
+    from service.durability import refuse_network_filesystem
     from service.ledger.migrate import upgrade
 
-    asyncio.run(upgrade(_settings()))
+    settings = _settings()
+    refuse_network_filesystem(settings)
+    asyncio.run(upgrade(settings))
+
+
+@postlude.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def audit(as_json: bool) -> None:
+    """Look for accepted jobs that nobody answers for.
+
+    Reads the whole ledger, and nothing else; everything may go on meanwhile. Exit code 0: every job is accounted for.
+    1: some are not, and are printed with the reason. 2: the database does not answer.
+    """
+    import json
+
+    try:
+        report = asyncio.run(_audited(_settings()))
+    except LedgerUnavailable as error:
+        click.echo(f"error: {_sentence(error)}", err=True)
+        sys.exit(2)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else "\n".join(report.lines()))
+    sys.exit(1 if report.total else 0)
 
 
 @postlude.command()
@@ -97,6 +122,14 @@ def main() -> None:
             raise
         click.echo(f"error: {sentence}", err=True)
         sys.exit(1)
+
+
+async def _audited(settings: "Settings") -> "Report":
+    from service.audit_report import make_report
+    from service.ledger.ledger import Ledger
+
+    async with Ledger.open(settings.sqlalchemy_url, retention=settings.retention) as ledger:
+        return await make_report(ledger)
 
 
 def _settings() -> "Settings":

@@ -140,14 +140,20 @@ class Queue:
             await self._put_all(entries)
 
     async def _put_all(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
         now = datetime.now(UTC)
+        places: dict[str, dict[str, int]] = {}
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.set(job_key_prefix + entry.id, _payload(entry), nx=True)
-                pipe.delete(in_progress_key_prefix + entry.id)
-                pipe.zadd(key_of(entry.queue), {entry.id: entry.score(now)}, nx=True)
+                places.setdefault(key_of(entry.queue), {})[entry.id] = entry.score(now)
                 if entry.priority < 0 and entry.due_at <= now:
-                    pipe.zadd(low_key_of(entry.queue), {entry.id: entry.score(now)}, nx=True)
+                    places.setdefault(low_key_of(entry.queue), {})[entry.id] = entry.score(now)
+            # In one command each, for a thousand of them: refilling a wiped Redis takes half as long.
+            pipe.delete(*(in_progress_key_prefix + entry.id for entry in entries))
+            for key, scores in places.items():
+                pipe.zadd(key, scores, nx=True)
             await pipe.execute()
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
@@ -159,6 +165,18 @@ class Queue:
                 if entry.priority < 0:
                     pipe.zadd(low_key_of(entry.queue), {entry.id: entry.score(now)})
             await pipe.execute()
+
+    async def missing(self, entries: Sequence[Entry]) -> set[Entry]:
+        """Say which of `entries` are not on their queues, in one round trip."""
+        by_queue: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_queue.setdefault(entry.queue, []).append(entry)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for queue, ones in by_queue.items():
+                pipe.zmscore(key_of(queue), [one.id for one in ones])
+            scores = await pipe.execute()
+        found = zip(by_queue.values(), scores, strict=True)
+        return {one for ones, given in found for one, score in zip(ones, given, strict=True) if score is None}
 
     async def put_again(self, member: str, queue: str, due_at: datetime) -> None:
         """Move an arq client's id, which stayed on the queue while it ran, to its next due time."""

@@ -51,11 +51,12 @@ def moment_text(value: datetime) -> str:
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-# Literal values, so that the partial indexes below match the statements that use the same constants.
-WAITING_SQL = "state IN ('scheduled', 'queued', 'retrying')"
+# The partial indexes below serve statements that repeat these very words: `found_by_state` does. `|| ''` keeps
+# SQLite from the index on state, which it takes for the better one, and walks through all that waits.
+WAITING_SQL = "(state || '') IN ('scheduled', 'queued', 'retrying')"
 LIVE_SQL = "state IN ('scheduled', 'queued', 'retrying', 'running')"
-TERMINAL_SQL = "state IN ('succeeded', 'failed', 'cancelled')"
-RUNNING_SQL = "state = 'running'"
+TERMINAL_SQL = "(state || '') IN ('succeeded', 'failed', 'cancelled')"
+RUNNING_SQL = "(state || '') = 'running'"
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
@@ -97,8 +98,8 @@ jobs = Table(
     Index("jobs_by_kind", "kind", "created_at", "id"),
     Index("jobs_by_state", "state", "created_at", "id"),
     Index("jobs_by_queue", "queue", "created_at", "id"),
-    _partial("jobs_undispatched", "dispatch_epoch", "run_at", where=WAITING_SQL),
-    _partial("jobs_due", "run_at", where="state IN ('scheduled', 'retrying')"),
+    _partial("jobs_by_epoch", "dispatch_epoch", "run_at", "id", where=WAITING_SQL),
+    _partial("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),
     _partial("jobs_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {WAITING_SQL}"),
     _partial("jobs_running", "worker", where=RUNNING_SQL),
     _partial("jobs_finished", "finished_at", where=TERMINAL_SQL),
@@ -149,6 +150,17 @@ workers = Table(
     Column("ended_at", Moment, comment="stopped in order, or declared dead"),
     Column("declared_dead", Integer, nullable=False, server_default="0"),
     _partial("workers_living", "heartbeat_at", where="ended_at IS NULL"),
+)
+
+sweep_lease = Table(
+    "sweep_lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1: one leader sweeps"),
+    Column("leader", String(64), nullable=False),
+    Column("leased_until", Moment, nullable=False),
+    Column("epoch", String(64), comment="the queue's, at the last pass that left nothing to mend"),
+    Column("swept_at", Moment, comment="when that pass was"),
+    Column("swept_since", Moment, comment="since when such passes have followed each other without a gap"),
 )
 
 ticks = Table(

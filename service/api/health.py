@@ -1,16 +1,18 @@
 """Alive, ready, and what there is to measure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel
 
 from service import metrics
 from service.api.deps import ResourcesDep
+from service.clocks import Clocks
 from service.errors import LedgerUnavailable
-from service.ledger import migrate, queries
+from service.ledger import audit, migrate, queries
 from service.queue import UNREACHABLE
 from service.resources import Resources
 
@@ -49,17 +51,22 @@ async def prometheus(resources: ResourcesDep) -> Response:
         now = await resources.ledger.database.now(connection)
         totals = await queries.tally_totals(connection)
         live = await queries.count_live(connection)
-        unaccounted = await queries.count_unaccounted(connection, now)
+        unaccounted = await audit.count_unaccounted(connection, now)
+        sweeping = await audit.sweeping(connection)
         unknown_kinds = await queries.waiting_of_unknown_kinds(connection, now)
         workers = len(await queries.living_workers(connection, now))
-    families = [_counter(event, totals) for event in _EVENTS]
-    gauges = {
+    families: list[Metric] = [_counter(event, totals) for event in _EVENTS]
+    gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
         "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
         "postlude_workers": ("Workers with a fresh heartbeat", workers),
     }
+    if sweeping.swept_at is not None:
+        age = max(0.0, (now - sweeping.swept_at).total_seconds())
+        gauges["postlude_sweep_age_seconds"] = ("Since the sweep last left nothing to mend", age)
     gauge_families = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
+    families += [_skew(await Clocks(resources.ledger.database, resources.queue.redis).measure())]
     gauge_families.append(_of_unknown_kinds(unknown_kinds))
     return Response(metrics.render([*families, *gauge_families]), media_type=metrics.MEDIA_TYPE)
 
@@ -69,6 +76,14 @@ def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetri
     for kind, counted, count in totals:
         if counted == event:
             family.add_metric([kind], count)
+    return family
+
+
+def _skew(measured: Mapping[str, timedelta]) -> GaugeMetricFamily:
+    text = "How far that clock is ahead of this API's machine"
+    family = GaugeMetricFamily("postlude_clock_skew_seconds", text, labels=["clock"])
+    for clock, skew in measured.items():
+        family.add_metric([clock], skew.total_seconds())
     return family
 
 

@@ -11,6 +11,7 @@ from service.dev import preflight, redis_server
 from service.dev.child import Program
 from service.dev.screen import base_url, show_banner
 from service.dev.supervisor import Supervisor
+from service.durability import refuse_network_filesystem
 from service.settings import Settings
 
 _STOP_MARGIN_S = 5.0
@@ -20,6 +21,7 @@ _LOOPBACK = "127.0.0.0/8,::1/128"
 
 async def run(settings: Settings) -> None:
     """Run everything until a signal. Raises `StartRefused`."""
+    refuse_network_filesystem(settings)
     with preflight.only_one(settings) as patience_s:
         preflight.check_address(settings, patience_s=patience_s)
         redis = None if settings.redis_url else redis_server.find_binary()

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, case, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, case, exists, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.ledger.records.guards import found_by_state
 from service.ledger.states import State
 from service.tables import Moment, jobs, workers
 
@@ -36,6 +37,11 @@ async def end(connection: AsyncConnection, worker_id: str, at: datetime) -> None
     await connection.execute(living.values(ended_at=at))
 
 
+async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
+    """Whether there may be somebody to declare dead: a read, which takes SQLite's write lock from nobody."""
+    return bool((await connection.execute(select(exists().where(_silent(at))))).scalar_one())
+
+
 async def declare_dead(connection: AsyncConnection, rescuer: str, at: datetime) -> list[str]:
     """Declare dead the workers that have been silent for `SILENT_AFTER`; give their ids.
 
@@ -49,8 +55,9 @@ async def declare_dead(connection: AsyncConnection, rescuer: str, at: datetime) 
         itself.c.heartbeat_at >= at - _GAP,
         itself.c.beating_since <= at - SILENT_AFTER,
     )
-    silent = workers.c.ended_at.is_(None) & (workers.c.heartbeat_at < at - SILENT_AFTER)
-    declared = update(workers).where(silent, may_say_so).values(ended_at=at, declared_dead=1).returning(workers.c.id)
+    declared = (
+        update(workers).where(_silent(at), may_say_so).values(ended_at=at, declared_dead=1).returning(workers.c.id)
+    )
     return list((await connection.execute(declared)).scalars())
 
 
@@ -60,7 +67,7 @@ async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMappin
     orphaned = (
         select(*_RUNNING, workers.c.declared_dead)
         .outerjoin(workers, workers.c.id == jobs.c.worker)
-        .where(jobs.c.state == State.RUNNING, jobs.c.worker.not_in(living))
+        .where(found_by_state(State.RUNNING), jobs.c.worker.not_in(living))
         .limit(limit)
     )
     return (await connection.execute(orphaned)).mappings().all()
@@ -68,7 +75,7 @@ async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMappin
 
 async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence[RowMapping]:
     """Find the jobs that the ledger says this worker runs."""
-    held = select(*_RUNNING).where(jobs.c.state == State.RUNNING, jobs.c.worker == worker_id)
+    held = select(*_RUNNING).where(found_by_state(State.RUNNING), jobs.c.worker == worker_id)
     return (await connection.execute(held)).mappings().all()
 
 
@@ -79,3 +86,7 @@ _RUNNING = (
     jobs.c.crashes,
     jobs.c.worker,
 )
+
+
+def _silent(at: datetime) -> ColumnElement[bool]:
+    return workers.c.ended_at.is_(None) & (workers.c.heartbeat_at < at - SILENT_AFTER)

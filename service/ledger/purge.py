@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.tables import counted_jobs
 from service.ledger.database import Database
-from service.ledger.records.guards import state_is
+from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.states import TERMINAL
 from service.tables import attempts, idempotency_keys, job_tags, jobs, tallies, ticks, workers
 
@@ -39,10 +39,9 @@ async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> 
 
 
 async def _purge_jobs(database: Database, before: datetime, *, dry_run: bool) -> dict[str, int]:
-    old = jobs.c.state.in_(TERMINAL) & (jobs.c.finished_at < before)
     if dry_run:
+        old, mine = _is_old(before), select(jobs.c.id).where(_is_old(before))
         async with database.connect() as connection:
-            mine = select(jobs.c.id).where(old)
             return {
                 "jobs": await _count(connection, jobs, old),
                 "attempts": await _count(connection, attempts, attempts.c.job_id.in_(mine)),
@@ -50,14 +49,26 @@ async def _purge_jobs(database: Database, before: datetime, *, dry_run: bool) ->
     counts = {"jobs": 0, "attempts": 0}
     while True:
         async with database.begin() as connection:
-            ids = (await connection.execute(select(jobs.c.id).where(old).limit(_BATCH))).scalars().all()
+            ids = (await connection.execute(old_jobs(before))).scalars().all()
             if not ids:
                 return counts
-            for table, gone in (await _delete_jobs(connection, ids)).items():
+            for table, gone in (await delete_jobs(connection, ids)).items():
                 counts[table] += gone
 
 
-async def _delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, int]:
+def old_jobs(before: datetime) -> Select[Any]:
+    """Choose a batch of jobs that ended before then, the oldest first: else Postgres may think it finds them soon in
+    a walk through all.
+    """
+    return select(jobs.c.id).where(_is_old(before)).order_by(jobs.c.finished_at).limit(_BATCH)
+
+
+def _is_old(before: datetime) -> ColumnElement[bool]:
+    return found_by_state(*TERMINAL) & (jobs.c.finished_at < before)
+
+
+async def delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, int]:
+    """Delete terminal jobs with all that belongs to them; gives the number of rows by table."""
     # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
     gone = await connection.execute(delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.id))
     gone_ids = list(gone.scalars())

@@ -3,18 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, exists, func, select
+from sqlalchemy import RowMapping, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.ledger.dispatching import GRACE_BEFORE_DISPATCH
 from service.ledger.liveness import SILENT_AFTER
+from service.ledger.records.guards import found_by_state
 from service.ledger.states import WAITING, State
 from service.tables import attempts, job_tags, jobs, tallies, workers
 
-_UNACCOUNTED_AFTER = timedelta(seconds=30)
 # Never read for answers: it carries secrets.
 _SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
 
@@ -112,7 +111,7 @@ def _standing(row: Any) -> Standing:
 async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:
     """Find the jobs that this worker runs and somebody wants cancelled."""
     statement = select(jobs.c.id).where(
-        jobs.c.state == State.RUNNING, jobs.c.worker == worker_id, jobs.c.cancel_requested_at.is_not(None)
+        found_by_state(State.RUNNING), jobs.c.worker == worker_id, jobs.c.cancel_requested_at.is_not(None)
     )
     return set((await connection.execute(statement)).scalars())
 
@@ -126,10 +125,16 @@ async def tally_totals(connection: AsyncConnection) -> Sequence[tuple[str, str, 
 
 async def count_live(connection: AsyncConnection) -> Mapping[str, int]:
     """Count running and waiting jobs."""
-    running = select(func.count()).where(jobs.c.state == State.RUNNING).scalar_subquery()
-    waiting = select(func.count()).where(jobs.c.state.in_(WAITING)).scalar_subquery()
+    running = select(func.count()).select_from(jobs).where(found_by_state(State.RUNNING)).scalar_subquery()
+    waiting = select(func.count()).select_from(jobs).where(found_by_state(*WAITING)).scalar_subquery()
     row = (await connection.execute(select(running, waiting))).one()
     return {"running": row[0], "waiting": row[1]}
+
+
+async def count_by_state(connection: AsyncConnection) -> Mapping[str, int]:
+    """Count all jobs by their state; reads an index as long as the history."""
+    statement = select(jobs.c.state, func.count()).group_by(jobs.c.state).order_by(jobs.c.state)
+    return {row[0]: row[1] for row in await connection.execute(statement)}
 
 
 async def living_workers(connection: AsyncConnection, now: datetime) -> Sequence[RowMapping]:
@@ -144,24 +149,5 @@ async def waiting_of_unknown_kinds(connection: AsyncConnection, now: datetime) -
     if not living:
         return []
     known = {kind for worker in living for kind in json.loads(worker["kinds"])}
-    statement = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(WAITING), jobs.c.kind.not_in(sorted(known)))
+    statement = select(jobs.c.kind, func.count()).where(found_by_state(*WAITING), jobs.c.kind.not_in(sorted(known)))
     return [(kind, count) for kind, count in await connection.execute(statement.group_by(jobs.c.kind))]
-
-
-async def count_unaccounted(connection: AsyncConnection, now: datetime) -> int:
-    """Count jobs that nobody answers for: running under a worker that is gone and not rescued in time, or due for
-    long and never swept onto the queue although a worker lives.
-    """
-    late = now - _UNACCOUNTED_AFTER
-    held = exists().where(workers.c.id == jobs.c.worker, workers.c.heartbeat_at >= late)
-    abandoned = select(func.count()).where(jobs.c.state == State.RUNNING, ~held, jobs.c.started_at < late)
-    somebody_sweeps = exists().where(workers.c.ended_at.is_(None), workers.c.heartbeat_at >= now - SILENT_AFTER)
-    forgotten = select(func.count()).where(
-        jobs.c.state.in_(WAITING),
-        jobs.c.dispatch_epoch == "",
-        jobs.c.run_at < late - GRACE_BEFORE_DISPATCH,
-        jobs.c.created_at < late - GRACE_BEFORE_DISPATCH,
-        somebody_sweeps,
-    )
-    row = await connection.execute(select(abandoned.scalar_subquery() + forgotten.scalar_subquery()))
-    return int(row.scalar_one())

@@ -63,6 +63,7 @@ class Housekeeping:
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self._end_chores()
+        await self._sweep.release()
         await self._heartbeat.stop()
         try:
             await self._life.end()
@@ -110,7 +111,8 @@ class Housekeeping:
             await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _sweep_once(self) -> None:
-        await self._sweep.sweep(as_worker=self._performer.worker_id)
+        while await self._sweep.sweep(as_worker=self._performer.worker_id) and not self._stopping.is_set():
+            pass  # a full pass: the next one follows at once
 
 
 def _reason(error: BaseException) -> str:

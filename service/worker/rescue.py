@@ -26,13 +26,19 @@ class Rescue:
 
     async def rescue(self, as_worker: str) -> None:
         """Take their jobs from dead workers, if the worker `as_worker` may call others dead; putting is the sweep's."""
+        async with self._ledger.read() as connection:
+            silent = await liveness.is_anybody_silent(connection, await self._ledger.database.now(connection))
+        if silent:
+            await self._declare_dead(as_worker)
+        async with self._ledger.read() as connection:
+            orphans = await liveness.orphans(connection, _BATCH)
+        await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in orphans))
+
+    async def _declare_dead(self, as_worker: str) -> None:
         async with self._ledger.database.begin() as connection:
             dead = await liveness.declare_dead(connection, as_worker, await self._ledger.database.now(connection))
         if dead:
             log.error("workers_declared_dead", workers=dead)
-        async with self._ledger.read() as connection:
-            orphans = await liveness.orphans(connection, _BATCH)
-        await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in orphans))
 
     async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> None:
         finish = self._handed_back(orphan, rescuer) if orphan["declared_dead"] == 0 else self._crashed(orphan, rescuer)

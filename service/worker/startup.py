@@ -9,6 +9,7 @@ import structlog
 
 from jobs import Catalogue
 from service import logs
+from service.durability import refuse_network_filesystem
 from service.errors import StartRefused
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
@@ -35,6 +36,7 @@ class Startup:
 
     async def _open(self, ctx: dict[Any, Any]) -> None:
         logs.mute_arq()
+        refuse_network_filesystem(self._settings)
         async with AsyncExitStack() as stack:
             resources = await stack.enter_async_context(
                 open_resources(self._settings, self._catalogue, redis=ctx["redis"])

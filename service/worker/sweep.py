@@ -1,14 +1,18 @@
 """The sweep: compares ledger and queue, and mends the difference."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
+from service.clocks import Clocks
+from service.durability import Durability
 from service.ledger import dispatching
 from service.ledger.records.controlled import record_expired
-from service.queue import Entry
+from service.queue import UNREACHABLE, Entry
 from service.resources import Resources
+from service.worker.audit_log import AuditLog
+from service.worker.evictions import Evictions, entry_of
+from service.worker.leadership import Leadership
 from service.worker.rescue import Rescue
 
 log = structlog.get_logger(__name__)
@@ -17,42 +21,113 @@ _BATCH = 1_000
 
 
 class Sweep:
-    """One pass after the other, each bounded; every worker may sweep, for all of it is guarded or harmless twice."""
+    """One pass after the other, each bounded. One worker leads; all it does is guarded or harmless twice, so that one
+    who was frozen in the middle of a pass, and has been replaced, does no harm when it goes on.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self._ledger = resources.ledger
         self._queue = resources.queue
-        self._rescue = Rescue(resources)
         self._writer = resources.process_id
+        self._leadership = Leadership(resources.ledger, resources.process_id)
+        self._rescue = Rescue(resources)
+        self._evictions = Evictions(resources)
+        self._audit_log = AuditLog(resources.ledger)
+        self._clocks = Clocks(resources.ledger.database, resources.queue.redis)
+        self._durability = Durability(resources.ledger.database, resources.queue.redis)
+        self._checked_epoch: str | None = None
+        self._to_prioritise: list[Entry] = []
+        self._queue_away = False
 
-    async def sweep(self, *, as_worker: str) -> int:
-        """Do one pass on behalf of the worker `as_worker`; gives how many jobs were dispatched."""
-        await self._mend_ledger()
+    async def sweep(self, *, as_worker: str) -> bool:
+        """Do one pass on behalf of the worker `as_worker`, if this process leads.
+
+        Gives whether there is more to do at once than one pass may.
+        """
+        await self._clocks.compare()
+        if self._checked_epoch is None:
+            await self._check_settings("")
+        if not await self._leadership.is_held():
+            return False
+        more = await self._mend_ledger()
         await self._rescue.rescue(as_worker)
-        return await self.dispatch()
+        more = await self._mend_queue() or more
+        await self._audit_log.look()
+        return more
+
+    async def release(self) -> None:
+        """Let another worker lead, when this one stops."""
+        await self._leadership.release()
 
     async def dispatch(self) -> int:
-        """Put what is recorded, due soon and not known to be on the queue, on the queue."""
-        epoch = await self._queue.epoch()
-        async with self._ledger.read() as connection:
-            rows = await dispatching.undispatched(connection, epoch, datetime.now(UTC), _BATCH)
-        if not rows:
-            return 0
-        await self._queue.put([_entry(row) for row in rows])
-        async with self._ledger.database.begin() as connection:
-            await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
-        return len(rows)
+        """Put what is recorded, due soon and not known to be on the queue, on the queue; gives how many."""
+        return await self._dispatch(await self._queue.epoch())
 
-    async def _mend_ledger(self) -> None:
+    async def _mend_ledger(self) -> bool:
+        """Promote what has come due, and fail what has expired. Without either, this only reads."""
         now = datetime.now(UTC)
+        async with self._ledger.read() as connection:
+            due, expired = await dispatching.has_come_due(connection, now)
+        promoted = await self._promote(now) if due else 0
+        failed = await self._expire(now) if expired else 0
+        return _BATCH in (promoted, failed)
+
+    async def _promote(self, now: datetime) -> int:
         async with self._ledger.database.begin() as connection:
             promoted = await dispatching.promote_due(connection, now, _BATCH)
+        self._to_prioritise += [entry_of(row) for row in promoted if row.priority]
+        return len(promoted)
+
+    async def _expire(self, now: datetime) -> int:
+        async with self._ledger.database.begin() as connection:
             expired = await record_expired(connection, self._writer, now, _BATCH)
-        if promoted:
-            await self._queue.prioritise([_entry(row) for row in promoted if row.priority])
-        if expired:
-            log.warning("jobs_expired", jobs=expired)
+        log.warning("jobs_expired", jobs=expired)
+        return expired
 
+    async def _mend_queue(self) -> bool:
+        """Dispatch, and look for single ids that are gone. While Redis is away the ledger's part goes on."""
+        try:
+            epoch = await self._queue.epoch()
+            await self._prioritise()
+            await self._leadership.note_epoch(epoch)
+            await self._check_settings(epoch)
+            more = await self._dispatch(epoch) == _BATCH
+            if not more:
+                await self._evictions.mend(epoch)
+                self._leadership.swept(epoch)
+        except UNREACHABLE as error:
+            self._note_queue(away=f"{type(error).__name__}: {error}")
+            await self._leadership.note_epoch(None)
+            return False
+        self._note_queue(away=None)
+        return more
 
-def _entry(row: Any) -> Entry:
-    return Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at, row.priority)
+    async def _prioritise(self) -> None:
+        """Move what has come due to the place of its priority; where Redis is away, when it is back."""
+        if self._to_prioritise:
+            await self._queue.prioritise(self._to_prioritise)
+            self._to_prioritise = []
+
+    async def _check_settings(self, epoch: str) -> None:
+        """Warn of settings that break promises: at the start, and again of each Redis that comes after."""
+        if epoch != self._checked_epoch:
+            self._checked_epoch = epoch
+            await self._durability.check()
+
+    async def _dispatch(self, epoch: str) -> int:
+        async with self._ledger.read() as connection:
+            rows = await dispatching.undispatched(connection, epoch, datetime.now(UTC), _BATCH)
+        if rows:
+            # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
+            await self._queue.put([entry_of(row) for row in rows])
+            async with self._ledger.database.begin() as connection:
+                await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
+        return len(rows)
+
+    def _note_queue(self, *, away: str | None) -> None:
+        """Say once when Redis stops taking jobs, and when it takes them again."""
+        if away and not self._queue_away:
+            log.warning("queue_not_mended", error=away, remedy="jobs stay in the ledger; the sweep tries each second")
+        elif self._queue_away and not away:
+            log.info("queue_mended_again")
+        self._queue_away = away is not None

@@ -1,5 +1,6 @@
 """The `postlude` command, as a process: help, versions, and sentences where something can be put right."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,6 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+
+from service.ledger.ledger import Ledger
+from service.ledger.states import State
+from service.tables import jobs
+from tests.service.ledger.makers import enqueue, new_job
 
 POSTLUDE = Path(sys.executable).with_name("postlude")
 
@@ -31,11 +38,11 @@ def assert_refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 def test_help_names_each_command() -> None:
     done = postlude("--help")
     assert done.returncode == 0
-    for command in ("dev", "api", "worker", "migrate", "inbox"):
+    for command in ("dev", "api", "worker", "migrate", "audit", "inbox"):
         assert f"\n  {command} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["dev", "api", "worker", "migrate", "inbox"])
+@pytest.mark.parametrize("command", ["dev", "api", "worker", "migrate", "audit", "inbox"])
 def test_each_command_has_a_help_of_its_own(command: str) -> None:
     done = postlude(command, "--help")
     assert done.returncode == 0
@@ -53,7 +60,7 @@ def test_the_version_is_the_packages() -> None:
     assert postlude("--version").stdout.strip() == f"postlude, version {version('postlude')}"
 
 
-@pytest.mark.parametrize("command", ["dev", "api", "migrate", "inbox"])
+@pytest.mark.parametrize("command", ["dev", "api", "migrate", "audit", "inbox"])
 def test_a_bad_setting_is_a_sentence_that_names_the_variable(command: str) -> None:
     assert_refused(postlude(command, POSTLUDE_PORT="http"), "POSTLUDE_PORT: ", "valid integer")
 
@@ -98,6 +105,34 @@ def test_a_database_that_is_away_is_a_sentence(tmp_path: Path) -> None:
     done = postlude("migrate", POSTLUDE_DATABASE_URL=url, POSTLUDE_DATA_DIR=str(tmp_path))
     assert_refused(done, "the database does not answer", "POSTLUDE_DATABASE_URL")
     assert "s3cret" not in done.stderr
+
+
+async def test_audit_says_how_every_job_is_accounted_for_and_tells_by_its_exit_code(
+    ledger: Ledger, database_url: str
+) -> None:
+    good, bad = new_job(state=State.SUCCEEDED), new_job()
+    await enqueue(ledger, good)
+    found = postlude("audit", POSTLUDE_DATABASE_URL=database_url)
+    assert found.returncode == 0, found
+    assert "  succeeded  1\n" in found.stdout
+    assert found.stdout.endswith("\n0 unaccounted\n")
+    await enqueue(ledger, bad)
+    async with ledger.database.begin() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == bad.id).values(state="running", attempt=1))
+    assert postlude("audit", POSTLUDE_DATABASE_URL=database_url).returncode == 1
+    found = postlude("audit", "--json", POSTLUDE_DATABASE_URL=database_url)
+    assert found.returncode == 1
+    report = json.loads(found.stdout)
+    assert report["states"] == {"running": 1, "succeeded": 1}
+    assert report["unaccounted"] == 1
+    reason = "running as attempt 1, but that attempt is not open"
+    assert report["jobs"] == [{"job_id": bad.id, "reason": reason}]
+
+
+def test_audit_of_a_database_that_is_away_is_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    done = postlude("audit", POSTLUDE_DATABASE_URL=f"postgresql+asyncpg://ann@127.0.0.1:{free_port()}/postlude")
+    assert done.returncode == 2
+    assert "the database does not answer" in done.stderr
 
 
 def free_port() -> str:

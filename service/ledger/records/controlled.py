@@ -10,7 +10,7 @@ from sqlalchemy import Integer, String, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from service.ledger.records.guards import state_is
+from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import REPLAYABLE, WAITING, State
@@ -72,7 +72,7 @@ async def record_expired(connection: AsyncConnection, writer: str, at: datetime,
     """Fail waiting jobs whose time to start has passed."""
     expired = (
         select(jobs.c.id)
-        .where(jobs.c.state.in_(WAITING), jobs.c.expires_at <= at)
+        .where(found_by_state(*WAITING), jobs.c.expires_at <= at)
         .order_by(jobs.c.expires_at)
         .limit(limit)
     )

@@ -112,24 +112,24 @@ def upgrade() -> None:
         "jobs",
         ["run_at"],
         unique=False,
-        postgresql_where=sa.text("state IN ('scheduled', 'retrying')"),
-        sqlite_where=sa.text("state IN ('scheduled', 'retrying')"),
+        postgresql_where=sa.text("(state || '') IN ('scheduled', 'retrying')"),
+        sqlite_where=sa.text("(state || '') IN ('scheduled', 'retrying')"),
     )
     op.create_index(
         "jobs_expiring",
         "jobs",
         ["expires_at"],
         unique=False,
-        postgresql_where=sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying')"),
-        sqlite_where=sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying')"),
+        postgresql_where=sa.text("expires_at IS NOT NULL AND (state || '') IN ('scheduled', 'queued', 'retrying')"),
+        sqlite_where=sa.text("expires_at IS NOT NULL AND (state || '') IN ('scheduled', 'queued', 'retrying')"),
     )
     op.create_index(
         "jobs_finished",
         "jobs",
         ["finished_at"],
         unique=False,
-        postgresql_where=sa.text("state IN ('succeeded', 'failed', 'cancelled')"),
-        sqlite_where=sa.text("state IN ('succeeded', 'failed', 'cancelled')"),
+        postgresql_where=sa.text("(state || '') IN ('succeeded', 'failed', 'cancelled')"),
+        sqlite_where=sa.text("(state || '') IN ('succeeded', 'failed', 'cancelled')"),
     )
     op.create_index("jobs_newest", "jobs", ["created_at", "id"], unique=False)
     op.create_index(
@@ -137,16 +137,16 @@ def upgrade() -> None:
         "jobs",
         ["worker"],
         unique=False,
-        postgresql_where=sa.text("state = 'running'"),
-        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("(state || '') = 'running'"),
+        sqlite_where=sa.text("(state || '') = 'running'"),
     )
     op.create_index(
-        "jobs_undispatched",
+        "jobs_by_epoch",
         "jobs",
-        ["dispatch_epoch", "run_at"],
+        ["dispatch_epoch", "run_at", "id"],
         unique=False,
-        postgresql_where=sa.text("state IN ('scheduled', 'queued', 'retrying')"),
-        sqlite_where=sa.text("state IN ('scheduled', 'queued', 'retrying')"),
+        postgresql_where=sa.text("(state || '') IN ('scheduled', 'queued', 'retrying')"),
+        sqlite_where=sa.text("(state || '') IN ('scheduled', 'queued', 'retrying')"),
     )
     op.create_index(
         "jobs_unique_key",
@@ -155,6 +155,28 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("unique_key IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying', 'running')"),
         sqlite_where=sa.text("unique_key IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying', 'running')"),
+    )
+    op.create_table(
+        "sweep_lease",
+        sa.Column(
+            "id", sa.Integer(), autoincrement=False, nullable=False, comment="always 1: one leader sweeps"
+        ),
+        sa.Column("leader", sa.String(length=64), nullable=False),
+        sa.Column("leased_until", Moment(), nullable=False),
+        sa.Column(
+            "epoch",
+            sa.String(length=64),
+            nullable=True,
+            comment="the queue's, at the last pass that left nothing to mend",
+        ),
+        sa.Column("swept_at", Moment(), nullable=True, comment="when that pass was"),
+        sa.Column(
+            "swept_since",
+            Moment(),
+            nullable=True,
+            comment="since when such passes have followed each other without a gap",
+        ),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "tallies",
@@ -232,6 +254,7 @@ def downgrade() -> None:
     op.drop_index("ticks_by_due_at", table_name="ticks")
     op.drop_table("ticks")
     op.drop_table("tallies")
+    op.drop_table("sweep_lease")
     op.drop_index(
         "jobs_unique_key",
         table_name="jobs",
@@ -239,35 +262,35 @@ def downgrade() -> None:
         sqlite_where=sa.text("unique_key IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying', 'running')"),
     )
     op.drop_index(
-        "jobs_undispatched",
+        "jobs_by_epoch",
         table_name="jobs",
-        postgresql_where=sa.text("state IN ('scheduled', 'queued', 'retrying')"),
-        sqlite_where=sa.text("state IN ('scheduled', 'queued', 'retrying')"),
+        postgresql_where=sa.text("(state || '') IN ('scheduled', 'queued', 'retrying')"),
+        sqlite_where=sa.text("(state || '') IN ('scheduled', 'queued', 'retrying')"),
     )
     op.drop_index(
         "jobs_running",
         table_name="jobs",
-        postgresql_where=sa.text("state = 'running'"),
-        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("(state || '') = 'running'"),
+        sqlite_where=sa.text("(state || '') = 'running'"),
     )
     op.drop_index("jobs_newest", table_name="jobs")
     op.drop_index(
         "jobs_finished",
         table_name="jobs",
-        postgresql_where=sa.text("state IN ('succeeded', 'failed', 'cancelled')"),
-        sqlite_where=sa.text("state IN ('succeeded', 'failed', 'cancelled')"),
+        postgresql_where=sa.text("(state || '') IN ('succeeded', 'failed', 'cancelled')"),
+        sqlite_where=sa.text("(state || '') IN ('succeeded', 'failed', 'cancelled')"),
     )
     op.drop_index(
         "jobs_expiring",
         table_name="jobs",
-        postgresql_where=sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying')"),
-        sqlite_where=sa.text("expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying')"),
+        postgresql_where=sa.text("expires_at IS NOT NULL AND (state || '') IN ('scheduled', 'queued', 'retrying')"),
+        sqlite_where=sa.text("expires_at IS NOT NULL AND (state || '') IN ('scheduled', 'queued', 'retrying')"),
     )
     op.drop_index(
         "jobs_due",
         table_name="jobs",
-        postgresql_where=sa.text("state IN ('scheduled', 'retrying')"),
-        sqlite_where=sa.text("state IN ('scheduled', 'retrying')"),
+        postgresql_where=sa.text("(state || '') IN ('scheduled', 'retrying')"),
+        sqlite_where=sa.text("(state || '') IN ('scheduled', 'retrying')"),
     )
     op.drop_index("jobs_by_state", table_name="jobs")
     op.drop_index("jobs_by_queue", table_name="jobs")

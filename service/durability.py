@@ -1,0 +1,108 @@
+"""Settings of servers under which accepted jobs could be lost, or wait for long: one function for each.
+
+Those that leave a choice are warned about, by name and with the remedy; see `Durability`. SQLite on a network
+filesystem is refused, for there its write-ahead log corrupts the ledger.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from arq.connections import ArqRedis
+from sqlalchemy import make_url, text
+
+from service.errors import LedgerUnavailable, StartRefused
+from service.ledger.database import Database
+from service.queue import UNREACHABLE
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_NETWORK_FILESYSTEMS = {
+    "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs",
+    "smb2", "smb3", "smbfs", "fuse.ceph", "fuse.curlftpfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs",
+    "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs",
+}  # fmt: skip
+
+
+class Durability:
+    """Warns of each setting once, when it is first seen; forgets it when it is put right."""
+
+    def __init__(self, database: Database, redis: ArqRedis) -> None:
+        self._checks: tuple[Callable[[], Awaitable[dict[str, str]]], ...] = (
+            lambda: risky_in_postgres(database),
+            lambda: risky_in_redis(redis),
+        )
+        self._warned: set[str] = set()
+
+    async def check(self) -> None:
+        """Look at both servers; one that is away is looked at when the sweep next finds it."""
+        for risky in self._checks:
+            try:
+                found = await risky()
+            except (LedgerUnavailable, *UNREACHABLE):
+                log.debug("settings_not_checked", reason="the server is away; it is checked when it is back")
+                continue
+            for setting, remedy in found.items():
+                if setting not in self._warned:
+                    log.warning("setting_breaks_promises", setting=setting, remedy=remedy)
+            self._warned |= found.keys()
+
+
+async def risky_in_postgres(database: Database) -> dict[str, str]:
+    """Give the remedy for each setting under which Postgres may forget what it has committed; none on SQLite."""
+    if database.dialect == "sqlite":
+        return {}
+    names = ", ".join(f"'{name}'" for name in _POSTGRES_REMEDIES)
+    async with database.connect() as connection:
+        switched_off = text(f"SELECT name FROM pg_settings WHERE setting = 'off' AND name IN ({names})")  # noqa: S608
+        found = (await connection.execute(switched_off)).scalars().all()
+    return {f"Postgres {name}=off": _POSTGRES_REMEDIES[name] for name in found}
+
+
+_POSTGRES_REMEDIES = {
+    "fsync": "accepted jobs may be lost, and the database destroyed, by a power failure: set fsync=on",
+    "full_page_writes": "a power failure may destroy the database: set full_page_writes=on",
+    "synchronous_commit": "Postlude switches it on for its sessions, and something between (a pooler?) does not let it "
+    "stay: set synchronous_commit=on for the database, else accepted jobs may be lost when Postgres crashes",
+}
+
+
+async def risky_in_redis(redis: ArqRedis) -> dict[str, str]:
+    """Give the remedy where Redis may evict ids. Read from INFO, since hosted servers often forbid CONFIG."""
+    policy = (await redis.info("memory")).get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return {}
+    remedy = (
+        "a full Redis drops ids, whose jobs wait until the sweep finds them: CONFIG SET maxmemory-policy noeviction"
+    )
+    return {f"Redis maxmemory-policy={policy}": remedy}
+
+
+def refuse_network_filesystem(settings: Settings, mounts: Path = _MOUNTS) -> None:
+    """Raise `StartRefused` where SQLite's file is on a network filesystem; `mounts` is Linux' mountinfo.
+
+    Its write-ahead log needs memory that all its users share: https://sqlite.org/wal.html.
+    """
+    url = make_url(settings.sqlalchemy_url)
+    if url.get_backend_name() != "sqlite" or not url.database or not mounts.exists():
+        return
+    path = Path(url.database).resolve()
+    filesystem = _filesystem_of(path, mounts.read_text())
+    if filesystem in _NETWORK_FILESYSTEMS:
+        raise StartRefused(
+            f"the ledger {path} is on a network filesystem ({filesystem}), where SQLite loses data. Put "
+            "POSTLUDE_DATA_DIR on a disk of this machine, or use Postgres (POSTLUDE_DATABASE_URL)."
+        )
+
+
+def _filesystem_of(path: Path, mountinfo: str) -> str:
+    """Name the type of the filesystem that `path` is on; see proc_pid_mountinfo(5). Of equal mounts the last counts."""
+    best, found = -1, ""
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        mount_point = Path(before.split()[4].replace("\\040", " "))
+        if path.is_relative_to(mount_point) and len(mount_point.parts) >= best:
+            best, found = len(mount_point.parts), after.split()[0]
+    return found

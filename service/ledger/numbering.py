@@ -1,0 +1,50 @@
+"""Audits the attempts of every job: numbered from 1 without holes, and open where the job runs and nowhere else."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.audit import Unaccounted
+from service.ledger.states import State
+from service.tables import attempts, jobs
+
+# Each page is a statement of its own: none is long, so it may run beside everything else.
+_PAGE = 5_000
+
+
+async def misnumbered(connection: AsyncConnection) -> AsyncIterator[Unaccounted]:
+    """Give the jobs whose attempts are not as they must be; walks all jobs, by id."""
+    beyond = ""
+    while (last := await _end_of_page(connection, beyond)) is not None:
+        for row in await connection.execute(_wrong(beyond, last)):
+            yield Unaccounted(row.id, _reason(row))
+        beyond = last
+
+
+async def _end_of_page(connection: AsyncConnection, beyond: str) -> str | None:
+    ids = select(jobs.c.id).where(jobs.c.id > beyond).order_by(jobs.c.id).limit(_PAGE).subquery()
+    last: str | None = (await connection.execute(select(func.max(ids.c.id)))).scalar_one()
+    return last
+
+
+def _wrong(beyond: str, last: str) -> Any:
+    """Find the wrong ones in a page; jobs and attempts are read in one statement, so as of one moment."""
+    recorded, highest = func.count(attempts.c.number), func.coalesce(func.max(attempts.c.number), 0)
+    is_open = and_(attempts.c.job_id.is_not(None), attempts.c.outcome.is_(None))
+    still_open = func.coalesce(func.sum(case((is_open, 1), else_=0)), 0)
+    wanted: ColumnElement[int] = case((jobs.c.state == State.RUNNING, 1), else_=0)
+    return (
+        select(jobs.c.id, jobs.c.state, jobs.c.attempt, recorded.label("recorded"), still_open.label("still_open"))
+        .outerjoin(attempts, attempts.c.job_id == jobs.c.id)
+        .where(jobs.c.id > beyond, jobs.c.id <= last)
+        .group_by(jobs.c.id, jobs.c.state, jobs.c.attempt)
+        .having(or_(recorded != jobs.c.attempt, highest != jobs.c.attempt, still_open != wanted))
+    )
+
+
+def _reason(row: Any) -> str:
+    if row.recorded != row.attempt:
+        return f"{row.state} after attempt {row.attempt}, but {row.recorded} attempts are recorded"
+    return f"{row.state}, but {row.still_open} of its attempts are open"

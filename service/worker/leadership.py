@@ -1,0 +1,75 @@
+"""One worker sweeps for all: whoever holds the lease. Frozen or killed, it loses it within `LEASE`."""
+
+from datetime import timedelta
+
+import structlog
+
+from service.errors import LedgerUnavailable
+from service.ledger import sweep_lease
+from service.ledger.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+# Renewed with so much left, an idle leader writes once in three seconds and not at every pass.
+_RENEW_BELOW = timedelta(seconds=7)
+
+
+class Leadership:
+    """Holds the sweep's lease for the process `me`, or finds that another does."""
+
+    def __init__(self, ledger: Ledger, me: str) -> None:
+        self._ledger = ledger
+        self._me = me
+        self._leads = False
+        self._swept: str | None = None
+        self._epoch: str | None = None
+        self._is_behind = False
+
+    async def is_held(self) -> bool:
+        """Whether this process leads now; takes the lease when it is free. One read, for all that do not lead."""
+        async with self._ledger.read() as connection:
+            lease = await sweep_lease.read(connection)
+        self._epoch = lease.epoch if lease else None
+        if lease is None or lease.is_over or (lease.leader == self._me and lease.left < _RENEW_BELOW):
+            leads = await self._take()
+        else:
+            leads = lease.leader == self._me
+        if leads != self._leads:
+            log.info("sweep_leader" if leads else "sweep_left_to_another", process=self._me)
+        self._leads = leads
+        return leads
+
+    def swept(self, epoch: str) -> None:
+        """Say that a pass has left nothing to mend; it is noted when the lease is renewed."""
+        self._swept, self._is_behind = epoch, False
+
+    async def note_epoch(self, epoch: str | None) -> None:
+        """Say what the queue's epoch is now; None: it does not answer.
+
+        One that was never swept whole is noted at once, for nothing can be judged by it.
+        """
+        if self._is_behind or (epoch is not None and epoch in (self._epoch, self._swept)):
+            return
+        self._swept, self._is_behind = None, True
+        async with self._ledger.database.begin() as connection:
+            await sweep_lease.note_behind(connection, self._me)
+
+    async def release(self) -> None:
+        """Let another lead at once."""
+        if not self._leads:
+            return
+        self._leads = False
+        try:
+            async with self._ledger.database.begin() as connection:
+                await sweep_lease.release(connection, self._me, await self._ledger.database.now(connection))
+        except LedgerUnavailable as error:
+            log.warning("sweep_not_released", error=str(error.__cause__), remedy="its lease runs out by itself")
+
+    async def _take(self) -> bool:
+        async with self._ledger.database.begin() as connection:
+            now = await self._ledger.database.now(connection)
+            leads = await sweep_lease.take(connection, self._me, now)
+            if leads and self._swept is not None:
+                await sweep_lease.note_swept(connection, self._me, self._swept, now)
+        self._epoch, self._swept = self._swept or self._epoch, None
+        return leads
