@@ -101,7 +101,7 @@ async def test_a_dry_run_counts_the_same_and_deletes_nothing(ledger: Ledger) -> 
 async def add_past_retention(ledger: Ledger) -> None:
     """Add, of ticks, workers and idempotency keys, one row past its time and one that stays."""
     old, young = ago(MONTH + MINUTE), ago(MONTH - MINUTE)
-    await add(ledger, ticks, *({"kind": "k", "due_at": at, "job_id": "j"} for at in (old, young)))
+    await add(ledger, ticks, *({"kind": "k", "due_at": at, "job_id": "j", "cron": "* * * * *"} for at in (old, young)))
     worker = {"hostname": "h", "pid": 1, "queues": "default"} | dict.fromkeys(
         ("started_at", "heartbeat_at", "beating_since"), old
     )
@@ -119,14 +119,18 @@ async def test_ticks_ended_workers_and_expired_keys_go_and_no_others(ledger: Led
 
 
 async def test_a_recent_tick_stays_so_that_no_late_worker_enqueues_it_again(ledger: Ledger) -> None:
-    await add(ledger, ticks, {"kind": "k", "due_at": ago(MINUTE), "job_id": "j"})
+    await add(ledger, ticks, {"kind": "k", "due_at": ago(MINUTE), "job_id": "j", "cron": "* * * * *"})
     assert (await ledger.purge(timedelta(0), dry_run=False))["ticks"] == 0
     assert (await counts(ledger))["ticks"] == 1
 
 
 async def test_what_is_many_goes_in_one_purge_but_not_in_one_transaction(ledger: Ledger) -> None:
     await add_ended(ledger, *[ago(MONTH + MINUTE)] * 1_100)
-    await add(ledger, ticks, *({"kind": f"k{n}", "due_at": ago(MONTH + MINUTE), "job_id": "j"} for n in range(1_100)))
+    await add(
+        ledger,
+        ticks,
+        *({"kind": f"k{n}", "due_at": ago(MONTH + MINUTE), "job_id": "j", "cron": "* * * * *"} for n in range(1_100)),
+    )
     commits: list[Any] = []
     event.listen(ledger.database._writer.sync_engine, "commit", commits.append)
     purged = await ledger.purge(MONTH, dry_run=False)
