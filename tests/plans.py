@@ -97,7 +97,8 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
         ),
         "INSERT INTO attempts (job_id, number, worker, started_at) "
         f"SELECT 'runs-' || n, 1, 'w' || (n % 2), {ago('90')} FROM {numbers(100)}",
-        f"INSERT INTO ticks (kind, due_at, job_id) SELECT 'k', {ago('n')}, 'j' FROM {numbers(10_000)}",
+        "INSERT INTO ticks (kind, due_at, cron, job_id) "
+        f"SELECT 'k', {ago('n')}, '* * * * *', 'j' FROM {numbers(10_000)}",
         "INSERT INTO idempotency_keys (key, fingerprint, job_id, created_at, expires_at) "
         f"SELECT 'k' || n, 'f', 'j', {ago('0')}, {ago('-9000')} FROM {numbers(10_000)}",
     ]
