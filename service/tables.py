@@ -48,7 +48,7 @@ class Moment(TypeDecorator[datetime]):
 
 def moment_text(value: datetime) -> str:
     """Write `value` as SQLite keeps it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 # The partial indexes below serve statements that repeat these very words: `found_by_state` does. `|| ''` keeps
@@ -121,15 +121,15 @@ job_tags = Table(
     Column("job_id", String(255), primary_key=True, index=True),
 )
 
-attempts = Table(
+attempts = Table(  # those that have ended; one that runs is in its job's row
     "attempts",
     metadata,
     Column("job_id", String(255), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("outcome", String(11), comment="null while it runs"),
+    Column("outcome", String(11), nullable=False),
     Column("worker", String(64), nullable=False),
     Column("started_at", Moment, nullable=False),
-    Column("finished_at", Moment),
+    Column("finished_at", Moment, nullable=False),
     Column("error_type", Text),
     Column("error_message", Text),
     Column("traceback", Text),

@@ -95,8 +95,6 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
             f"SELECT 'done-' || n, 1, 'succeeded', 'w0', {when_done}, {when_done} FROM {numbers(last, first)}"
             for first, last in chunks
         ),
-        "INSERT INTO attempts (job_id, number, worker, started_at) "
-        f"SELECT 'runs-' || n, 1, 'w' || (n % 2), {ago('90')} FROM {numbers(100)}",
         "INSERT INTO ticks (kind, due_at, cron, job_id) "
         f"SELECT 'k', {ago('n')}, '* * * * *', 'j' FROM {numbers(10_000)}",
         "INSERT INTO idempotency_keys (key, fingerprint, job_id, created_at, expires_at) "

@@ -1,7 +1,7 @@
 """The loss audit: which accepted jobs nobody answers for.
 
 Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue. What
-is wrong in itself (a running job without an open attempt) is found at once. What the sweep and the rescue would mend is
+is wrong in itself (a running job whose attempt has ended) is found at once. What the sweep and the rescue would mend is
 judged only where they had the chance to: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So while
 Redis is away, or no worker runs, due jobs and those of dead workers wait, and are not lost; see `Sweeping`.
 """
@@ -77,7 +77,7 @@ async def find_unaccounted(connection: AsyncConnection, now: datetime, limit: in
 
 async def _questions(connection: AsyncConnection, now: datetime) -> list[_Question]:
     state = await sweeping(connection)
-    questions = [_without_attempt()]
+    questions = [_with_ended_attempt()]
     if state.had_the_chance(now):
         assert state.epoch is not None
         questions += [_without_worker(now - JUDGED_AFTER), *_not_on_the_queue(state.epoch, now - JUDGED_AFTER)]
@@ -86,19 +86,19 @@ async def _questions(connection: AsyncConnection, now: datetime) -> list[_Questi
 
 _LATEST = (attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt)
 # Asked row by row, of which there are few: as EXISTS, Postgres made it a join that walks through all attempts.
-_OPEN_ATTEMPT = select(literal(1)).where(*_LATEST, attempts.c.outcome.is_(None)).scalar_subquery()
+_ENDED_ATTEMPT = select(literal(1)).where(*_LATEST).scalar_subquery()
 
 
-def _without_attempt() -> _Question:
-    found = select(jobs.c.id, jobs.c.attempt).where(found_by_state(State.RUNNING), _OPEN_ATTEMPT.is_(None))
-    return _Question(found, lambda row: f"running as attempt {row.attempt}, but that attempt is not open")
+def _with_ended_attempt() -> _Question:
+    found = select(jobs.c.id, jobs.c.attempt).where(found_by_state(State.RUNNING), _ENDED_ATTEMPT.is_not(None))
+    return _Question(found, lambda row: f"running as attempt {row.attempt}, but that attempt has ended")
 
 
 def _without_worker(late: datetime) -> _Question:
     last_heard_of = func.coalesce(workers.c.ended_at, workers.c.heartbeat_at, type_=workers.c.heartbeat_at.type)
     held = exists().where(workers.c.id == jobs.c.worker, last_heard_of >= late)
     found = select(jobs.c.id, jobs.c.worker).where(
-        found_by_state(State.RUNNING), _OPEN_ATTEMPT.is_not(None), jobs.c.started_at < late, ~held
+        found_by_state(State.RUNNING), _ENDED_ATTEMPT.is_(None), jobs.c.started_at < late, ~held
     )
     return _Question(found, lambda row: f"running under the worker {row.worker}, which is gone, and not rescued")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from service.ledger.states import Outcome, State
 
@@ -84,8 +85,7 @@ class Start:
     crashes_below: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """An attempt that may now be performed, with all that performing it needs."""
 
     id: str
@@ -130,8 +130,7 @@ class Finish:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A finish that took: the state may be `cancelled` where another was asked for."""
 
     state: State

@@ -1,9 +1,9 @@
-"""Audits the attempts of every job: numbered from 1 without holes, and open where the job runs and nowhere else."""
+"""Audits the attempts of every job: numbered from 1 without holes, all that have ended and no other."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.audit import Unaccounted
@@ -32,19 +32,16 @@ async def _end_of_page(connection: AsyncConnection, beyond: str) -> str | None:
 def _wrong(beyond: str, last: str) -> Any:
     """Find the wrong ones in a page; jobs and attempts are read in one statement, so as of one moment."""
     recorded, highest = func.count(attempts.c.number), func.coalesce(func.max(attempts.c.number), 0)
-    is_open = and_(attempts.c.job_id.is_not(None), attempts.c.outcome.is_(None))
-    still_open = func.coalesce(func.sum(case((is_open, 1), else_=0)), 0)
-    wanted: ColumnElement[int] = case((jobs.c.state == State.RUNNING, 1), else_=0)
+    # An attempt is written when it has ended: of a running job all but the latest are.
+    ended: ColumnElement[int] = jobs.c.attempt - case((jobs.c.state == State.RUNNING, 1), else_=0)
     return (
-        select(jobs.c.id, jobs.c.state, jobs.c.attempt, recorded.label("recorded"), still_open.label("still_open"))
+        select(jobs.c.id, jobs.c.state, jobs.c.attempt, recorded.label("recorded"))
         .outerjoin(attempts, attempts.c.job_id == jobs.c.id)
         .where(jobs.c.id > beyond, jobs.c.id <= last)
         .group_by(jobs.c.id, jobs.c.state, jobs.c.attempt)
-        .having(or_(recorded != jobs.c.attempt, highest != jobs.c.attempt, still_open != wanted))
+        .having(or_(recorded != ended, highest != ended))
     )
 
 
 def _reason(row: Any) -> str:
-    if row.recorded != row.attempt:
-        return f"{row.state} after attempt {row.attempt}, but {row.recorded} attempts are recorded"
-    return f"{row.state}, but {row.still_open} of its attempts are open"
+    return f"{row.state} after attempt {row.attempt}, but {row.recorded} ended attempts are recorded"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.liveness import SILENT_AFTER
-from service.ledger.records.guards import found_by_state
+from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.states import WAITING, State
 from service.tables import attempts, job_tags, jobs, tallies, workers
 
@@ -36,8 +36,12 @@ async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None
 
 
 async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
-    """Give the attempts of each job, first to last."""
-    statement = select(attempts).where(attempts.c.job_id.in_(ids)).order_by(attempts.c.job_id, attempts.c.number)
+    """Give the attempts of each job, first to last; one that runs is written in its job's row."""
+    of_job = {"job_id": jobs.c.id, "number": jobs.c.attempt, "worker": jobs.c.worker, "started_at": jobs.c.started_at}
+    running = select(*(of_job.get(column.name, cast(null(), column.type)).label(column.name) for column in attempts.c))
+    ended = select(attempts).where(attempts.c.job_id.in_(ids))
+    both = union_all(ended, running.where(jobs.c.id.in_(ids), state_is(State.RUNNING)))
+    statement = both.order_by("job_id", "number")
     by_job: dict[str, list[RowMapping]] = {job_id: [] for job_id in ids}
     for row in (await connection.execute(statement)).mappings():
         by_job[row["job_id"]].append(row)

@@ -1,9 +1,9 @@
 """Many rows in one statement: one JSON parameter, unfolded by the database into a typed table."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import FromClause, Text, bindparam, cast, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
@@ -27,7 +27,7 @@ def unfold(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> F
 
 def parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Give the parameter for a statement made with `unfold`. Moments go in as text (see `tables.moment_text`)."""
-    return {_PARAMETER: json.dumps(rows, ensure_ascii=False, separators=(",", ":"))}
+    return {_PARAMETER: to_json(rows).decode()}
 
 
 def insert_for(dialect: str) -> Any:

@@ -1,6 +1,6 @@
 """An attempt ends, and its job goes where the outcome sends it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,27 +11,21 @@ from sqlalchemy.types import TypeEngine
 from service.ledger.models import Finish, Finished
 from service.ledger.records.guards import state_is
 from service.ledger.records.tallied import tally
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import insert_for, parameter, unfold
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
 from service.tables import Moment, attempts, jobs, moment_text
 
-_JOB_COLUMNS: dict[str, TypeEngine[Any]] = {
+# Absent from a row, and so null, where nothing is to be said; `parameter` is the larger for each that is not.
+_COLUMNS: dict[str, TypeEngine[Any]] = {
     "id": String(255),
     "attempt": Integer(),
     "state": String(10),
+    "outcome": String(11),
+    "at": Moment(),
     "failures": Integer(),
     "crashes": Integer(),
     "run_at": Moment(),
-    "at": Moment(),
     "result": Text(),
-    "error_type": Text(),
-    "error_message": Text(),
-}
-_ATTEMPT_COLUMNS: dict[str, TypeEngine[Any]] = {
-    "job_id": String(255),
-    "number": Integer(),
-    "outcome": String(11),
-    "finished_at": Moment(),
     "error_type": Text(),
     "error_message": Text(),
     "traceback": Text(),
@@ -43,33 +37,29 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
 
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
-    statement = _finish_jobs(connection.dialect.name)
-    taken = await connection.execute(statement, parameter([_job_row(finish) for finish in finishes]))
-    finished = {row.id: Finished(State(row.state), row.run_at, row.queue, row.priority) for row in taken}
-    ended = [
-        (finish, Outcome.CANCELLED if finished[finish.id].state is State.CANCELLED else finish.outcome)
-        for finish in finishes
-        if finish.id in finished
-    ]
-    await _close_attempts(connection, ended)
-    events = ((finish.worker, finish.kind, _event(finished[finish.id].state, outcome)) for finish, outcome in ended)
-    await tally(connection, events, finishes[0].at)
+    dialect = connection.dialect.name
+    rows = [_row(finish) for finish in finishes]
+    taken = (await connection.execute(_finish_jobs(dialect), parameter(rows))).all()
+    finished = {job_id: Finished(State(state), *rest) for job_id, state, *rest in taken}
+    if finished:
+        ended = rows if len(finished) == len(rows) else [row for row in rows if row["id"] in finished]
+        await connection.execute(_note_attempts(dialect), parameter(ended))
+    await tally(connection, _events(finishes, finished), finishes[0].at)
+    if len(finished) == len(finishes):
+        return [finished[finish.id] for finish in finishes]
     repeated = await _finished_before(connection, [finish for finish in finishes if finish.id not in finished])
     return [finished.get(finish.id) or repeated.get((finish.id, finish.attempt)) for finish in finishes]
 
 
-def _event(state: State, outcome: Outcome) -> str:
-    """Name what is counted: how the job ended or, where it goes on, why."""
-    if state in TERMINAL:
-        return state
-    return "retried" if outcome in COUNTS_AS_FAILURE else outcome
-
-
-async def _close_attempts(connection: AsyncConnection, ended: Sequence[tuple[Finish, Outcome]]) -> None:
-    if not ended:
-        return
-    rows = [_attempt_row(finish, outcome) for finish, outcome in ended]
-    await connection.execute(_end_attempts(connection.dialect.name), parameter(rows))
+def _events(finishes: Sequence[Finish], finished: Mapping[str, Finished]) -> Iterator[tuple[str, str, str]]:
+    """Name what is counted: how a job ended or, where it goes on, why; and what the fence refused."""
+    for finish in finishes:
+        if finish.id not in finished:
+            yield finish.worker, finish.kind, "refused"
+        elif (state := finished[finish.id].state) in TERMINAL:
+            yield finish.worker, finish.kind, state
+        else:
+            yield finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
 
 
 async def _finished_before(connection: AsyncConnection, refused: Sequence[Finish]) -> dict[tuple[str, int], Finished]:
@@ -88,7 +78,7 @@ async def _finished_before(connection: AsyncConnection, refused: Sequence[Finish
             jobs.c.priority,
         )
         .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(key.in_([(finish.id, finish.attempt) for finish in refused]), attempts.c.outcome.is_not(None))
+        .where(key.in_([(finish.id, finish.attempt) for finish in refused]))
     )
     ended_at = {(finish.id, finish.attempt): finish.at for finish in refused}
     return {
@@ -98,46 +88,36 @@ async def _finished_before(connection: AsyncConnection, refused: Sequence[Finish
     }
 
 
-def _job_row(finish: Finish) -> dict[str, Any]:
-    failure = finish.failure
-    return {
+def _row(finish: Finish) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "id": finish.id,
         "attempt": finish.attempt,
         "state": finish.state,
-        "failures": finish.failures,
-        "crashes": finish.crashes,
-        "run_at": moment_text(finish.run_at) if finish.run_at else None,
+        "outcome": finish.outcome,
         "at": moment_text(finish.at),
-        "result": finish.result,
-        "error_type": failure.type if failure else None,
-        "error_message": failure.message if failure else None,
     }
-
-
-def _attempt_row(finish: Finish, outcome: Outcome) -> dict[str, Any]:
-    failure = finish.failure
-    return {
-        "job_id": finish.id,
-        "number": finish.attempt,
-        "outcome": outcome,
-        "finished_at": moment_text(finish.at),
-        "error_type": failure.type if failure else None,
-        "error_message": failure.message if failure else None,
-        "traceback": failure.traceback if failure else None,
-    }
+    if finish.result is not None:
+        row["result"] = finish.result
+    if finish.failures or finish.crashes:
+        row |= {"failures": finish.failures, "crashes": finish.crashes}
+    if finish.run_at is not None:
+        row["run_at"] = moment_text(finish.run_at)
+    if (failure := finish.failure) is not None:
+        row |= {"error_type": failure.type, "error_message": failure.message, "traceback": failure.traceback}
+    return row
 
 
 @cache
 def _finish_jobs(dialect: str) -> Any:
-    finish = unfold(dialect, "finish", _JOB_COLUMNS)
+    finish = unfold(dialect, "finish", _COLUMNS)
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     return (
         update(jobs)
         .where(jobs.c.id == finish.c.id, jobs.c.attempt == finish.c.attempt, state_is(State.RUNNING))
         .values(
             state=case((cancelled, State.CANCELLED), else_=finish.c.state),
-            failures=jobs.c.failures + finish.c.failures,
-            crashes=jobs.c.crashes + finish.c.crashes,
+            failures=jobs.c.failures + func.coalesce(finish.c.failures, 0),
+            crashes=jobs.c.crashes + func.coalesce(finish.c.crashes, 0),
             run_at=func.coalesce(finish.c.run_at, jobs.c.run_at),
             result=case((cancelled, None), else_=finish.c.result),
             error_type=finish.c.error_type,
@@ -149,14 +129,19 @@ def _finish_jobs(dialect: str) -> Any:
 
 
 @cache
-def _end_attempts(dialect: str) -> Any:
-    ended = unfold(dialect, "ended", _ATTEMPT_COLUMNS)
-    return (
-        update(attempts)
-        .where(
-            attempts.c.job_id == ended.c.job_id,
-            attempts.c.number == ended.c.number,
-            attempts.c.outcome.is_(None),
-        )
-        .values({name: ended.c[name] for name in _ATTEMPT_COLUMNS if name not in ("job_id", "number")})
-    )
+def _note_attempts(dialect: str) -> Any:
+    """Write attempts that have ended; while one runs, the job's own row says all there is to say of it."""
+    ended = unfold(dialect, "ended", _COLUMNS)
+    columns = {
+        "job_id": ended.c.id,
+        "number": ended.c.attempt,
+        "outcome": case((jobs.c.state == State.CANCELLED, str(Outcome.CANCELLED)), else_=ended.c.outcome),
+        "worker": jobs.c.worker,
+        "started_at": jobs.c.started_at,
+        "finished_at": ended.c.at,
+        "error_type": ended.c.error_type,
+        "error_message": ended.c.error_message,
+        "traceback": ended.c.traceback,
+    }
+    source = select(*columns.values()).join_from(ended, jobs, jobs.c.id == ended.c.id)
+    return insert_for(dialect)(attempts).from_select(list(columns), source).on_conflict_do_nothing()

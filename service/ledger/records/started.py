@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Integer, RowMapping, String, bindparam, exists, insert, update
+from sqlalchemy import Integer, String, bindparam, exists, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
@@ -13,58 +13,28 @@ from service.ledger.records.guards import no_way_in, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State
-from service.tables import Moment, attempts, jobs, moment_text, workers
+from service.tables import Moment, jobs, moment_text, workers
 
-_COLUMNS = [
-    "id",
-    "kind",
-    "attempt",
-    "failures",
-    "crashes",
-    "max_attempts",
-    "args",
-    "sealed_args",
-    "timeout_s",
-    "queue",
-    "arq_id",
-    "created_at",
-    "worker",
-    "started_at",
-]
+_WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
 
 
 async def record_started(connection: AsyncConnection, starts: Sequence[Start]) -> list[Started | None]:
-    """Begin an attempt of each job that waits, is due, not expired, and of a known kind, under a living worker."""
-    rows = [
-        {
-            "id": start.id,
-            "worker": start.worker,
-            "at": moment_text(start.at),
-            "due_by": moment_text(start.due_by or start.at),
-            "crashes_below": start.crashes_below,
-        }
-        for start in starts
-    ]
+    """Begin an attempt of each job that waits, is due, not expired, and of a known kind, under a living worker.
+
+    While it runs, the job's row is all that is written of it; `record_finished` adds the attempt's own.
+    """
+    rows = [_row(start) for start in starts]
     parameters = {**parameter(rows), "kinds": starts[0].kinds}
-    taken = (await connection.execute(_start(connection.dialect.name), parameters)).mappings().all()
-    if not taken:
-        return [None] * len(starts)
-    started = {row["id"]: _started(row) for row in taken}
-    await connection.execute(
-        insert(attempts),
-        [
-            {"job_id": one.id, "number": one.attempt, "worker": one.worker, "started_at": one.started_at}
-            for one in started.values()
-        ],
-    )
+    taken = (await connection.execute(_start(connection.dialect.name), parameters)).all()
+    started = {one.id: one for one in map(Started._make, taken)}
     await tally(connection, ((one.worker, one.kind, "started") for one in started.values()), starts[0].at)
     return [started.pop(start.id, None) for start in starts]
 
 
-def _started(row: RowMapping) -> Started:
-    fields: dict[str, Any] = {str(name): value for name, value in row.items()}
-    sealed_args = fields.pop("sealed_args")
-    return Started(**fields | {"args": sealed_args or fields["args"]})
+def _row(start: Start) -> dict[str, Any]:
+    at = moment_text(start.at)
+    due_by = at if start.due_by is None else moment_text(start.due_by)
+    return {"id": start.id, "worker": start.worker, "at": at, "due_by": due_by, "crashes_below": start.crashes_below}
 
 
 @cache
@@ -98,5 +68,5 @@ def _start(dialect: str) -> Any:
             expires_at=None,  # it has been started in time; what comes later cannot undo that
             dispatch_epoch="",
         )
-        .returning(*(jobs.c[name] for name in _COLUMNS))
+        .returning(*(_WHOLE_ARGS if name == "args" else jobs.c[name] for name in Started._fields))
     )

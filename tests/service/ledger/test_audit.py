@@ -125,14 +125,17 @@ async def test_a_worker_that_was_declared_dead_just_now_is_about_to_be_rescued_f
     assert await unaccounted(ledger) == {}
 
 
-async def test_a_running_job_without_an_open_attempt_is_unaccounted_at_once(ledger: Ledger) -> None:
-    without, closed = await running(ledger, "w1", NOW), await running(ledger, "w2", NOW)
+async def test_a_running_job_whose_attempt_has_ended_is_unaccounted_at_once(ledger: Ledger) -> None:
+    ended, _sound = await running(ledger, "w1", NOW), await running(ledger, "w2", NOW)
+    await _add_attempts(ledger, (ended.id, 1))
+    assert await unaccounted(ledger) == {ended.id: "running as attempt 1, but that attempt has ended"}
+
+
+async def _add_attempts(ledger: Ledger, *numbers: tuple[str, int]) -> None:
+    row = {"worker": "w", "outcome": "failed", "started_at": NOW, "finished_at": NOW}
     async with ledger.database.begin() as connection:
-        await connection.execute(delete(attempts).where(attempts.c.job_id == without.id))
-        of_closed = update(attempts).where(attempts.c.job_id == closed.id)
-        await connection.execute(of_closed.values(outcome="failed"))
-    reason = "running as attempt 1, but that attempt is not open"
-    assert await unaccounted(ledger) == {without.id: reason, closed.id: reason}
+        for job_id, number in numbers:
+            await connection.execute(insert(attempts).values(job_id=job_id, number=number, **row))
 
 
 async def wrong_numbers(ledger: Ledger) -> dict[str, str]:
@@ -153,23 +156,16 @@ async def test_attempts_of_healthy_jobs_are_numbered_well(ledger: Ledger, monkey
     assert await wrong_numbers(ledger) == {}
 
 
-async def test_holes_and_wrongly_open_attempts_are_found_on_every_page(
+async def test_attempts_that_are_missing_or_too_many_are_found_on_every_page(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.ledger.numbering._PAGE", 1)
-    lacking, open_still, closed, good = (new_job() for _ in range(4))
-    await enqueue(ledger, lacking, open_still, closed, good)
+    lacking, ended, good = (new_job() for _ in range(3))
+    await enqueue(ledger, lacking, ended, good)
     await change(ledger, lacking, attempt=2)
-    await change(ledger, open_still, attempt=1)
-    await change(ledger, closed, attempt=1, state="running")
-    run = {"worker": "w", "started_at": NOW}
-    async with ledger.database.begin() as connection:
-        rows = [{"job_id": lacking.id, "number": 2, "outcome": "failed"}, {"job_id": open_still.id, "number": 1}]
-        rows.append({"job_id": closed.id, "number": 1, "outcome": "failed"})
-        for row in rows:
-            await connection.execute(insert(attempts).values(row | run))
+    await change(ledger, ended, attempt=1, state="running")
+    await _add_attempts(ledger, (lacking.id, 2), (ended.id, 1))
     assert await wrong_numbers(ledger) == {
-        lacking.id: "queued after attempt 2, but 1 attempts are recorded",
-        open_still.id: "queued, but 1 of its attempts are open",
-        closed.id: "running, but 0 of its attempts are open",
+        lacking.id: "queued after attempt 2, but 1 ended attempts are recorded",
+        ended.id: "running after attempt 1, but 1 ended attempts are recorded",
     }

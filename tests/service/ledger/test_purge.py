@@ -33,7 +33,8 @@ async def add_ended(ledger: Ledger, *ended_at: datetime, state: State = State.SU
     created_at = ago(timedelta(days=90))
     added = [new_job(state=state, finished_at=at, created_at=created_at, tags=("a",)) for at in ended_at]
     await enqueue(ledger, *added)
-    runs = [{"job_id": job.id, "number": n, "worker": "w", "started_at": job.run_at} for job in added for n in (1, 2)]
+    run = {"worker": "w", "outcome": "failed", "started_at": created_at, "finished_at": created_at}
+    runs = [{**run, "job_id": job.id, "number": n} for job in added for n in (1, 2)]
     await add(ledger, attempts, *runs)
     await add(ledger, counted_jobs, *({"job_id": job.id} for job in added))
     return added

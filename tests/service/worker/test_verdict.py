@@ -1,5 +1,4 @@
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +29,7 @@ STARTED = Started(
 
 
 def finish(ended: Verdict, policy: RetryPolicy | None = None, **started: Any) -> Finish:
-    return verdict.finish_of(replace(STARTED, **started), ended, policy or RetryPolicy(base=8, cap=8), AT)
+    return verdict.finish_of(STARTED._replace(**started), ended, policy or RetryPolicy(base=8, cap=8), AT)
 
 
 def after_error(error: BaseException, policy: RetryPolicy | None = None, **started: Any) -> Finish:
