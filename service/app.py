@@ -22,9 +22,9 @@ from service.mailbox import Mailbox
 from service.resources import Resources, open_resources
 from service.settings import Settings
 
-# Callers are answered within 4 s: a write that takes longer is given up soon after, or else those behind it would wait
+# Callers are answered within 4 s. A statement that takes longer is given up soon after: else those behind it would wait
 # for a connection that died in silence.
-_TRANSACTION_LIMIT_S = 5
+_STATEMENT_LIMIT_S = 5
 _DESCRIPTION = """
 Enqueue jobs, look them up by id, cancel and replay them. **202** means that a job is recorded and will run,
 whatever happens to any process. Errors are `application/problem+json` (RFC 9457).
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings, catalogue, transaction_limit_s=_TRANSACTION_LIMIT_S) as resources:
+        async with open_resources(settings, catalogue, statement_limit_s=_STATEMENT_LIMIT_S) as resources:
             app.state.resources = resources
             app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
             app.state.watchtower = Watchtower(resources.ledger)

@@ -14,7 +14,7 @@ from jobs import Catalogue
 from jobs.context import Mailer
 from service.errors import QueueUnknown
 from service.files import LocalFiles
-from service.ledger.database import TRANSACTION_LIMIT_S
+from service.ledger.database import STATEMENT_LIMIT_S
 from service.ledger.ledger import Ledger
 from service.outbound import open_http
 from service.queue import Queue, open_redis
@@ -63,13 +63,13 @@ async def open_resources(
     catalogue: Catalogue,
     redis: ArqRedis | None = None,
     *,
-    transaction_limit_s: float = TRANSACTION_LIMIT_S,
+    statement_limit_s: float = STATEMENT_LIMIT_S,
 ) -> AsyncIterator[Resources]:
     """Open the ledger and the queue; neither server needs to answer yet. A given `redis` stays the caller's."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
-            Ledger.open(settings.sqlalchemy_url, retention=settings.retention, transaction_limit_s=transaction_limit_s)
+            Ledger.open(settings.sqlalchemy_url, retention=settings.retention, statement_limit_s=statement_limit_s)
         )
         if redis is None:
             redis = open_redis(settings.redis_dsn)

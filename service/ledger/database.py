@@ -15,7 +15,9 @@ from service.ledger.group_commit import Operation
 from service.ledger.outages import may_be_repeated_at_once, outages_named
 
 # Long enough for a full group on a slow disk; short enough that a connection which died in silence is soon given up.
-TRANSACTION_LIMIT_S = 10
+STATEMENT_LIMIT_S = 10
+# A large batch of jobs takes several statements, each of which says that the database is there.
+_STATEMENTS_IN_A_TRANSACTION = 4
 _STATEMENT_OF_A_JOB_LIMIT_S = 30
 _CLOSE_WITHIN_S = 2
 
@@ -27,22 +29,23 @@ class Database:
     """
 
     def __init__(
-        self, writer: AsyncEngine, reader: AsyncEngine, for_jobs: AsyncEngine, *, limit_s: float = TRANSACTION_LIMIT_S
+        self, writer: AsyncEngine, reader: AsyncEngine, for_jobs: AsyncEngine, *, limit_s: float = STATEMENT_LIMIT_S
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._for_jobs = for_jobs
-        self._limit_s = limit_s
+        self._transaction_limit_s = _STATEMENTS_IN_A_TRANSACTION * limit_s
         self._doubt = Doubt()
         self.dialect = writer.dialect.name
         if self.dialect == "postgresql":
             self._doubt.watch(writer)
 
     @classmethod
-    def open(cls, url: str, *, limit_s: float = TRANSACTION_LIMIT_S) -> "Database":
-        """Prepare engines for `url`, whose write transactions end within `limit_s`, and so does every statement.
+    def open(cls, url: str, *, limit_s: float = STATEMENT_LIMIT_S) -> "Database":
+        """Prepare engines for `url`; connections are made when they are needed.
 
-        Connections are made when they are needed.
+        Each statement ends within `limit_s` (SQLite: each wait for its lock within 3 s), each transaction within four
+        times that.
         """
         if make_url(url).get_backend_name() == "sqlite":
             writer, reader = sqlite_engine(url, writes=True), sqlite_engine(url, writes=False)
@@ -63,7 +66,11 @@ class Database:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """Open a write transaction, committed at the end. Raises `LedgerUnavailable`; `FateUnknown` from its commit."""
         with outages_named() as outage:
-            async with asyncio.timeout(self._limit_s), self._writer.connect() as connection, self._heard(connection):
+            async with (
+                asyncio.timeout(self._transaction_limit_s),
+                self._writer.connect() as connection,
+                self._heard(connection),
+            ):
                 transaction = await connection.begin()
                 yield connection
                 outage.committing = True

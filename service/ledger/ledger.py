@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from service.ledger.database import TRANSACTION_LIMIT_S, Database
+from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
 from service.ledger.outages import is_data_error
@@ -46,10 +46,10 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, retention: timedelta, transaction_limit_s: float = TRANSACTION_LIMIT_S
+        cls, url: str, *, retention: timedelta, statement_limit_s: float = STATEMENT_LIMIT_S
     ) -> AsyncIterator["Ledger"]:
         """Open the ledger at a SQLAlchemy URL; at the end writes what still waits, unless that takes too long."""
-        database = Database.open(url, limit_s=transaction_limit_s)
+        database = Database.open(url, limit_s=statement_limit_s)
         ledger = cls(database, retention=retention)
         try:
             yield ledger
