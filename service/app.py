@@ -13,6 +13,7 @@ from service import logs
 from service.api import events, health, kinds, problems, replay, stats
 from service.api import jobs as job_routes
 from service.api.schemas import Requests
+from service.api.stopping import on_stop_signal
 from service.api.watchtower import Watchtower
 from service.auth import KeyRing
 from service.dashboard import home, inbox
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
             app.state.watchtower = Watchtower(resources.ledger)
             checking = asyncio.create_task(_check_servers(resources), name="check-settings")
+            on_stop_signal(app.state.watchtower.dismiss)
             yield
             await app.state.watchtower.close()
             await checking

@@ -14,14 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from jobs import Catalogue, Kind
 from service import metrics
-from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids, UniqueKeyTaken
+from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids
 from service.ledger import queries
 from service.ledger.bulk_replay import Batch, replay_batches
 from service.ledger.dispatching import HORIZON
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
 from service.ledger.queries import Filter
-from service.ledger.records.controlled import Replayed
 from service.ledger.states import State
 from service.queue import UNREACHABLE, Entry, Queue
 
@@ -130,11 +129,8 @@ class Lifecycle:
     async def replay(self, job_id: str) -> None:
         """Run a failed or cancelled job anew, under its own id. Raises `UniqueKeyTaken`."""
         now = datetime.now(UTC)
-        match await self.ledger.replay(job_id, now):
-            case Replayed.UNIQUE_KEY_TAKEN:
-                raise UniqueKeyTaken("Another live job has taken this job's unique_key since it ended.")
-            case Replayed.STATE_FORBIDS:
-                raise await self._forbidden(job_id, "replayed")
+        if not await self.ledger.replay(job_id, now):
+            raise await self._forbidden(job_id, "replayed")
         async with self.ledger.read() as connection:
             row = await queries.get_job(connection, job_id)
         if row is not None:

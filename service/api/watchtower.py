@@ -96,16 +96,22 @@ class Watchtower:
         deadline = time.monotonic() + within_s
         with self.watch(job_id) as watch:
             while await watch.changed(max(0, deadline - time.monotonic())):
+                if self.closing:
+                    return
                 if watch.error is not None:
                     raise watch.error
-                if watch.glimpse is None or watch.glimpse.state in TERMINAL or self.closing:
+                if watch.glimpse is None or watch.glimpse.state in TERMINAL:
                     return
 
-    async def close(self) -> None:
+    def dismiss(self) -> None:
         """Have everybody who waits go."""
         self.closing = True
         for watch in self._watches:
             watch.wake()
+
+    async def close(self) -> None:
+        """Look no more."""
+        self.dismiss()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])

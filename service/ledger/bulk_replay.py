@@ -54,7 +54,10 @@ async def _replay(
 ) -> list[Replayed]:
     free = [job for job in jobs if not job.taken and _takes(job, keys)]
     # Written at the same moment, they are one statement; a key that somebody takes just now fails its own job alone.
-    results = [Replayed.YES] * len(free) if dry_run else await asyncio.gather(*(ledger.replay(j.id, at) for j in free))
+    if dry_run:
+        results = [Replayed.YES] * len(free)
+    else:
+        results = await asyncio.gather(*(ledger.try_replay(job.id, at) for job in free))
     became = dict(zip((job.id for job in free), results, strict=True))
     return [became.get(job.id, Replayed.UNIQUE_KEY_TAKEN) for job in jobs]
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from service.errors import UniqueKeyTaken
 from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
@@ -77,8 +78,15 @@ class Ledger:
         """Cancel a job; gives `cancelled`, `running` (it will be) or None (too late)."""
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
-    async def replay(self, job_id: str, at: datetime) -> Replayed:
-        """Put a failed or cancelled job back. Many at the same moment are one statement."""
+    async def replay(self, job_id: str, at: datetime) -> bool:
+        """Put a failed or cancelled job back; False where its state forbids it. Raises `UniqueKeyTaken`."""
+        replayed = await self.try_replay(job_id, at)
+        if replayed is Replayed.UNIQUE_KEY_TAKEN:
+            raise UniqueKeyTaken("Another live job has taken this job's unique_key since it ended.")
+        return replayed is Replayed.YES
+
+    async def try_replay(self, job_id: str, at: datetime) -> Replayed:
+        """Put a failed or cancelled job back, or say why not. Many at the same moment are one statement."""
         try:
             return (await self._group_commit.write(record_replayed, [Replay(job_id, at)]))[0]
         except IntegrityError:
