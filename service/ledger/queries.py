@@ -10,14 +10,12 @@ from sqlalchemy import RowMapping, Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.liveness import SILENT_AFTER
-from service.ledger.records.guards import found_by_state
-from service.ledger.states import LIVE, WAITING, State
+from service.ledger.records.guards import found_by_state, key_taken
+from service.ledger.states import WAITING, State
 from service.tables import attempts, job_tags, jobs, tallies, workers
 
 # Never read for answers: it carries secrets.
 _SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
-
-_holders = jobs.alias("_holders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,7 @@ async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> 
 
 async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[ToReplay]:
     """Give a page of jobs, newest first, with what replaying them asks for."""
-    taken = exists(select(_holders.c.id).where(_holders.c.unique_key == jobs.c.unique_key, _holders.c.state.in_(LIVE)))
-    columns = [*(jobs.c[name] for name in ToReplay._fields if name != "taken"), taken.label("taken")]
+    columns = [*(jobs.c[name] for name in ToReplay._fields if name != "taken"), key_taken().label("taken")]
     rows = await connection.execute(_matching(select(*columns), wanted).limit(limit))
     return [ToReplay(*row) for row in rows]
 

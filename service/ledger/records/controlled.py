@@ -7,14 +7,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Integer, String, exists, func, select, update
+from sqlalchemy import Integer, String, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from service.ledger.records.guards import found_by_state, state_is
+from service.ledger.records.guards import found_by_state, key_taken, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
-from service.ledger.states import LIVE, REPLAYABLE, WAITING, State
+from service.ledger.states import REPLAYABLE, WAITING, State
 from service.tables import Moment, jobs, moment_text
 
 
@@ -143,11 +143,9 @@ def _ask_running(dialect: str) -> Any:
 @cache
 def _replay(dialect: str) -> Any:
     replay = unfold(dialect, "replay", _ONE_JOB)
-    holders = jobs.alias("holders")
-    taken = exists(select(holders.c.id).where(holders.c.unique_key == jobs.c.unique_key, holders.c.state.in_(LIVE)))
     return (
         update(jobs)
-        .where(jobs.c.id == replay.c.id, state_is(*REPLAYABLE), jobs.c.unique_key.is_(None) | ~taken)
+        .where(jobs.c.id == replay.c.id, state_is(*REPLAYABLE), jobs.c.unique_key.is_(None) | ~key_taken())
         .values(
             state=State.QUEUED,
             failures=0,

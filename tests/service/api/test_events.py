@@ -51,6 +51,12 @@ class Stream:
         assert not fields
         return None
 
+    async def tell(self) -> Event:
+        """Give the next event; there must be one."""
+        event = await self.next()
+        assert event is not None
+        return event
+
     async def rest(self) -> list[Event]:
         found = []
         while event := await self.next():
@@ -67,22 +73,21 @@ async def watching(api: httpx.AsyncClient, job: dict[str, Any], last: str | None
         yield Stream(response)
 
 
-def shown(event: Event | None) -> str:
-    assert event is not None
-    return event.data["state"] if event.name == "state" else f"{event.data['done']}/{event.data['total']}"
+def shown(event: Event) -> str:
+    return str(event.data["state"]) if event.name == "state" else f"{event.data['done']}/{event.data['total']}"
 
 
 async def test_every_change_is_told_from_how_it_is_to_how_it_ends(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await post(api, delay=3600)
     async with watching(api, job) as stream:
-        assert shown(await stream.next()) == "scheduled"
+        assert shown(await stream.tell()) == "scheduled"
         started = await begin(ledger, job)
-        assert shown(await stream.next()) == "running"
+        assert shown(await stream.tell()) == "running"
         for done in (1, 2):
             await ledger.progress(job["id"], 1, done, 9)
-            assert shown(await stream.next()) == f"{done}/9"
+            assert shown(await stream.tell()) == f"{done}/9"
         await end(ledger, started, Outcome.FAILED, State.RETRYING)
-        waits = await stream.next()
+        waits = await stream.tell()
         assert shown(waits) == "retrying"
         assert waits.data["outcome"] == "failed"
         assert waits.data["error"] == {"type": "ValueError", "message": "no luck"}
@@ -98,9 +103,9 @@ async def test_a_reader_that_was_cut_off_is_told_what_it_missed_and_nothing_twic
     job = await post(api)
     started = await begin(ledger, job)
     async with watching(api, job) as stream:
-        running = await stream.next()
+        running = await stream.tell()
         await ledger.progress(job["id"], 1, 5, None)
-        progress = await stream.next()
+        progress = await stream.tell()
     assert (shown(running), shown(progress)) == ("running", "5/None")
     await end(ledger, started, Outcome.FAILED, State.RETRYING)
     await end(ledger, await begin(ledger, job), Outcome.SUCCEEDED, State.SUCCEEDED)
@@ -118,11 +123,11 @@ async def test_progress_that_was_seen_is_not_told_again(api: httpx.AsyncClient, 
     started = await begin(ledger, job)
     await ledger.progress(job["id"], 1, 5, 10)
     async with watching(api, job) as stream:
-        events = [await stream.next(), await stream.next()]
+        events = [await stream.tell(), await stream.tell()]
     assert [shown(event) for event in events] == ["running", "5/10"]
     async with watching(api, job, last=events[1].id) as stream:
         await ledger.progress(job["id"], 1, 10, 10)
-        assert shown(await stream.next()) == "10/10"
+        assert shown(await stream.tell()) == "10/10"
         await end(ledger, started, Outcome.SUCCEEDED, State.SUCCEEDED)
         assert [shown(event) for event in await stream.rest()] == ["succeeded"]
 
@@ -136,7 +141,7 @@ async def test_who_has_seen_the_end_gets_204_until_the_job_is_replayed(api: http
     assert (again.status_code, again.content) == (204, b"")
     await api.post(f"/v1/jobs/{job['id']}/replay")
     async with watching(api, job, last=ended.id) as stream:
-        assert shown(await stream.next()) == "queued"
+        assert shown(await stream.tell()) == "queued"
         await api.post(f"/v1/jobs/{job['id']}/cancel")
         (ended,) = await stream.rest()
     assert shown(ended) == "cancelled"
@@ -156,12 +161,12 @@ async def test_a_comment_keeps_an_idle_stream_alive(api: httpx.AsyncClient, monk
     monkeypatch.setattr(events_module, "_HEARTBEAT_S", 0.05)
     job = await post(api)
     async with watching(api, job) as stream:
-        await stream.next()
+        await stream.tell()
 
         async def beats() -> bool:
             return len(stream.comments) >= 3
 
-        reading = asyncio.create_task(stream.next())
+        reading = asyncio.create_task(stream.tell())
         await eventually(beats)
         await api.post(f"/v1/jobs/{job['id']}/cancel")
         assert shown(await reading) == "cancelled"
@@ -176,14 +181,15 @@ async def test_watchers_are_bounded_and_one_that_goes_makes_room(
         job = await post(api)
         waiting = asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 30}))
         async with watching(api, job) as one, watching(api, job) as other:
-            await one.next()
-            await other.next()
+            await one.tell()
+            await other.tell()
 
             async def refused() -> httpx.Response | None:
                 answer = await api.get(f"/v1/jobs/{job['id']}", params={"wait": 0.01})
                 return answer if answer.status_code == 503 else None
 
             full = await eventually(refused)
+            assert full is not None
             assert_problem(full, 503)
             assert full.headers["retry-after"]
             assert_problem(await api.get(f"/v1/jobs/{job['id']}/events"), 503)
@@ -218,7 +224,7 @@ async def test_a_stream_outlives_a_database_that_goes_away_and_comes_back(
         async with running_api(settings.model_copy(update={"database_url": url})) as api:
             job = await post(api)
             async with watching(api, job) as stream:
-                assert shown(await stream.next()) == "queued"
+                assert shown(await stream.tell()) == "queued"
                 waiting = asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 30}))
                 await asyncio.sleep(0.1)
                 proxy.refuse()
@@ -226,4 +232,4 @@ async def test_a_stream_outlives_a_database_that_goes_away_and_comes_back(
                 assert_problem(await waiting, 503)
                 await begin(ledger, job)
                 await proxy.start()
-                assert shown(await stream.next()) == "running"
+                assert shown(await stream.tell()) == "running"
