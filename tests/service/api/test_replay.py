@@ -48,7 +48,7 @@ async def test_all_that_match_are_replayed_with_their_attempts_kept(
     for state in (State.CANCELLED, State.SUCCEEDED, State.RUNNING):
         await job_in(api, ledger, state, tags=["t"])
     await redis.flushall()
-    wanted = {"state": "failed", "tag": "t"}
+    wanted: dict[str, Any] = {"state": "failed", "tag": "t"}
     assert await replay(api, dry_run=True, **wanted) == done(3, dry_run=True)
     assert (await get(api, failed[0]["id"])) == failed[0]
     assert await replay(api, **wanted) == done(3)
