@@ -10,9 +10,11 @@ from fastapi import FastAPI
 
 import jobs
 from service import logs
-from service.api import health, kinds, problems, stats
+from service.api import events, health, kinds, problems, replay, stats
 from service.api import jobs as job_routes
 from service.api.schemas import Requests
+from service.api.stopping import on_stop_signal
+from service.api.watchtower import Watchtower
 from service.auth import KeyRing
 from service.dashboard import home, inbox
 from service.durability import Durability
@@ -21,6 +23,9 @@ from service.mailbox import Mailbox
 from service.resources import Resources, open_resources
 from service.settings import Settings
 
+# Callers are answered within 4 s. A statement that takes longer is given up soon after: else those behind it would wait
+# for a connection that died in silence.
+_STATEMENT_LIMIT_S = 5
 _DESCRIPTION = """
 Enqueue jobs, look them up by id, cancel and replay them. **202** means that a job is recorded and will run,
 whatever happens to any process. Errors are `application/problem+json` (RFC 9457).
@@ -35,11 +40,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings, catalogue) as resources:
+        async with open_resources(settings, catalogue, statement_limit_s=_STATEMENT_LIMIT_S) as resources:
             app.state.resources = resources
             app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
+            app.state.watchtower = Watchtower(resources.ledger)
             checking = asyncio.create_task(_check_servers(resources), name="check-settings")
+            on_stop_signal(app.state.watchtower.dismiss)
             yield
+            await app.state.watchtower.close()
             await checking
 
     app = FastAPI(title="Postlude", version=version("postlude"), description=_DESCRIPTION, lifespan=lifespan)
@@ -48,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keys_under_way = set()
     app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
     problems.install(app)
-    for module in (job_routes, kinds, stats, health, home, inbox):
+    for module in (job_routes, events, replay, kinds, stats, health, home, inbox):
         app.include_router(module.router)
     _describe_bodies(app)
     return app

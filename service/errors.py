@@ -7,7 +7,8 @@ PostludeError
 ├── Unauthorized (401)
 ├── BodyTooLarge (413)
 ├── BodyMalformed (400)
-├── LedgerUnavailable (503)
+├── LedgerUnavailable (503)     FateUnknown, LedgerFull (507)
+├── TooManyWatchers (503)
 └── StartRefused               ends a process at start, as one sentence
 """
 
@@ -88,10 +89,34 @@ class BodyMalformed(PostludeError):
 
 
 class LedgerUnavailable(PostludeError):
-    """The database did not take or give what was asked. Nothing was accepted; the same request may be sent again."""
+    """The database did not take or give what was asked. The same request may be sent again."""
 
     status, title = 503, "Ledger unavailable"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class FateUnknown(LedgerUnavailable):
+    """The database did not confirm a write: it may be recorded, or not. The `reason` is the sentence's beginning."""
+
+    title = "Ledger unavailable, fate unknown"
+
+    def __init__(self, reason: str):
+        super().__init__(
+            f"{reason}: it may be recorded, or not. Send the request again; with an Idempotency-Key, and the same each"
+            " time, that makes one job."
+        )
+
+
+class LedgerFull(LedgerUnavailable):
+    """The database's disk is full: nothing was accepted."""
+
+    status, title = 507, "Ledger full"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
+class TooManyWatchers(PostludeError):
+    status, title = 503, "Too many watchers"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
 class StartRefused(PostludeError):

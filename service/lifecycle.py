@@ -1,8 +1,10 @@
 """What may happen to a job from outside: enqueue, cancel, replay. First the ledger, after its commit the queue."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,16 +16,19 @@ from jobs import Catalogue, Kind
 from service import metrics
 from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids
 from service.ledger import queries
+from service.ledger.bulk_replay import Batch, replay_batches
 from service.ledger.dispatching import HORIZON
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
+from service.ledger.queries import Filter
 from service.ledger.states import State
 from service.queue import UNREACHABLE, Entry, Queue
 
 log = structlog.get_logger(__name__)
 
 MAX_ARGS_BYTES = 256 * 1024
-_DISPATCH_WITHIN_S = 3.0
+_DISPATCH_WITHIN_S = 2.0
+_DISPATCH_TRIED_FOR_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,21 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
     )
 
 
+@dataclass(slots=True)
+class BulkReplay:
+    """What a bulk replay came to. `more`: its time was up before it had looked at all."""
+
+    matched: int = 0
+    replayed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    more: bool = False
+
+    def add(self, batch: Batch) -> None:
+        self.matched += len(batch.jobs)
+        self.replayed += len(batch.replayed)
+        self.skipped += batch.skipped
+
+
 class Lifecycle:
     """Moves jobs on behalf of the API, of cron, and of jobs themselves. `writer` names this process in the tallies."""
 
@@ -74,6 +94,7 @@ class Lifecycle:
         self.queue = queue
         self.catalogue = catalogue
         self.writer = writer
+        self._redis_answers = True
 
     async def enqueue(self, jobs: Sequence[NewJob], key: IdempotencyKey | None = None) -> Enqueued:
         """Record jobs, all or none, and dispatch those that are new. Raises `LedgerUnavailable`."""
@@ -96,9 +117,9 @@ class Lifecycle:
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put recorded jobs that are due soon on the queue; what Redis does not take in time is left to the sweep."""
         soon = datetime.now(UTC) + HORIZON
-        await self._put(
-            [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs if job.run_at <= soon]
-        )
+        entries = [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs if job.run_at <= soon]
+        if entries:
+            await self._dispatch(len(entries), self.queue.put(entries))
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
@@ -113,22 +134,47 @@ class Lifecycle:
         async with self.ledger.read() as connection:
             row = await queries.get_job(connection, job_id)
         if row is not None:
-            await self._put([Entry(job_id, row["kind"], row["queue"], now, row["priority"])], anew=True)
+            await self.put_anew([Entry(job_id, row["kind"], row["queue"], now, row["priority"])])
 
-    async def _put(self, entries: Sequence[Entry], *, anew: bool = False) -> None:
-        """Never raises for Redis, nor waits long: the jobs are accepted already. `anew`: at no earlier due time."""
-        if not entries:
-            return
+    async def replay_matching(self, wanted: Filter, *, dry_run: bool, within_s: float) -> BulkReplay:
+        """Replay all that match, batch by batch, until `within_s` is over; see `bulk_replay`."""
+        deadline, now, done = time.monotonic() + within_s, datetime.now(UTC), BulkReplay()
+        async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run):
+            done.add(batch)
+            if batch.replayed and not dry_run:
+                await self.put_anew([Entry(job.id, job.kind, job.queue, now, job.priority) for job in batch.replayed])
+            if time.monotonic() > deadline:
+                done.more = True
+                break
+        return done
+
+    async def put_anew(self, entries: Sequence[Entry]) -> None:
+        """Dispatch replayed jobs. An id left on the queue from the job's former life does not keep its due time."""
+        by_queue: dict[str, list[bytes]] = {}
+        for entry in entries:
+            by_queue.setdefault(entry.queue, []).append(entry.id.encode())
+
+        async def put() -> None:
+            for queue, members in by_queue.items():
+                await self.queue.remove(queue, members)
+            await self.queue.put(entries)
+
+        await self._dispatch(len(entries), put())
+
+    async def _dispatch(self, count: int, put: Coroutine[Any, Any, None]) -> None:
+        """Never raises for Redis, nor waits long for it: the jobs are accepted already.
+
+        A Redis that did not answer the last time is not waited for again, until it does.
+        """
         try:
-            async with asyncio.timeout(_DISPATCH_WITHIN_S):
-                if anew:
-                    for entry in entries:
-                        await self.queue.remove(entry.queue, [entry.id.encode()])
-                await self.queue.put(entries)
+            async with asyncio.timeout(_DISPATCH_WITHIN_S if self._redis_answers else _DISPATCH_TRIED_FOR_S):
+                await put
+            self._redis_answers = True
         except UNREACHABLE as error:
-            metrics.dispatch_failures.inc(len(entries))
+            self._redis_answers = False
+            metrics.dispatch_failures.inc(count)
             reason = str(error) or type(error).__name__
-            log.warning("dispatch_failed", jobs=len(entries), error=reason, remedy="the sweep will dispatch them")
+            log.warning("dispatch_failed", jobs=count, error=reason, remedy="the sweep will dispatch them")
 
     async def _forbidden(self, job_id: str, verb: str) -> JobNotFound | StateForbids:
         async with self.ledger.read() as connection:

@@ -14,6 +14,7 @@ from jobs import Catalogue
 from jobs.context import Mailer
 from service.errors import QueueUnknown
 from service.files import LocalFiles
+from service.ledger.database import STATEMENT_LIMIT_S
 from service.ledger.ledger import Ledger
 from service.outbound import open_http
 from service.queue import Queue, open_redis
@@ -58,12 +59,18 @@ def new_process_id() -> str:
 
 @asynccontextmanager
 async def open_resources(
-    settings: Settings, catalogue: Catalogue, redis: ArqRedis | None = None
+    settings: Settings,
+    catalogue: Catalogue,
+    redis: ArqRedis | None = None,
+    *,
+    statement_limit_s: float = STATEMENT_LIMIT_S,
 ) -> AsyncIterator[Resources]:
     """Open the ledger and the queue; neither server needs to answer yet. A given `redis` stays the caller's."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(Ledger.open(settings.sqlalchemy_url, retention=settings.retention))
+        ledger = await stack.enter_async_context(
+            Ledger.open(settings.sqlalchemy_url, retention=settings.retention, statement_limit_s=statement_limit_s)
+        )
         if redis is None:
             redis = open_redis(settings.redis_dsn)
             stack.push_async_callback(redis.aclose, close_connection_pool=True)

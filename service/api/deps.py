@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from service.api.schemas import Requests
+from service.api.watchtower import Watchtower
 from service.auth import KeyRing
 from service.errors import JobNotFound, Refused
 from service.lifecycle import Lifecycle
@@ -22,6 +23,11 @@ def _resources(request: Request) -> Resources:
 def _lifecycle(request: Request) -> Lifecycle:
     lifecycle: Lifecycle = request.app.state.lifecycle
     return lifecycle
+
+
+def _watchtower(request: Request) -> Watchtower:
+    watchtower: Watchtower = request.app.state.watchtower
+    return watchtower
 
 
 def _requests(request: Request) -> Requests:
@@ -45,6 +51,14 @@ def storable(request: Request) -> None:
         raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
 
 
+def known_query(request: Request) -> None:
+    """Refuse query parameters that the route does not have: a filter with a slip in its name would show all."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = request.query_params.keys() - known
+    if unknown:
+        raise Refused(f"Unknown in the query: {', '.join(sorted(unknown))}. Known are: {', '.join(sorted(known))}.")
+
+
 def _job_id(job_id: str) -> str:
     """Pass an id that there may be."""
     if len(job_id) > LONGEST_ID:
@@ -55,4 +69,5 @@ def _job_id(job_id: str) -> str:
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 LifecycleDep = Annotated[Lifecycle, Depends(_lifecycle)]
 RequestsDep = Annotated[Requests, Depends(_requests)]
+WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]
 JobIdDep = Annotated[str, Depends(_job_id)]

@@ -1,5 +1,6 @@
 """Alive, ready, and what there is to measure."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Literal
@@ -13,10 +14,14 @@ from service.api.deps import ResourcesDep
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable
 from service.ledger import audit, migrate, queries
+from service.ledger.deadline import in_time
 from service.queue import UNREACHABLE
 from service.resources import Resources
 
 router = APIRouter(tags=["health"])
+
+# Two of them, one after the other, still make an answer in time.
+_CHECK_WITHIN_S = 2.0
 
 _EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
 
@@ -26,20 +31,25 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process answers. Touches nothing else."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def readyz(response: Response, resources: ResourcesDep) -> Readiness:
     """Whether jobs are accepted (503 if not), and by name what else is missing."""
-    ledger = await _check_ledger(resources)
+    ledger, redis, workers = await asyncio.gather(
+        _check_ledger(resources), _check_redis(resources), _check_workers(resources)
+    )
     if ledger != "ok":
         response.status_code = 503
-        return Readiness(status="unready", checks={"ledger": ledger, "redis": await _check_redis(resources)})
-    checks = {"ledger": ledger, "redis": await _check_redis(resources), "workers": await _check_workers(resources)}
+        response.headers.update(LedgerUnavailable.headers)
+        return Readiness(status="unready", checks={"ledger": ledger, "redis": redis})
+    checks = {"ledger": ledger, "redis": redis, "workers": workers}
     healthy = all(check == "ok" for check in checks.values())
     return Readiness(status="ready" if healthy else "degraded", checks=checks)
 
@@ -47,6 +57,11 @@ async def readyz(response: Response, resources: ResourcesDep) -> Readiness:
 @router.get("/metrics", response_class=Response)
 async def prometheus(resources: ResourcesDep) -> Response:
     """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked."""
+    families = await in_time(_read_families(resources))
+    return Response(metrics.render(families), media_type=metrics.MEDIA_TYPE)
+
+
+async def _read_families(resources: Resources) -> list[Metric]:
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
         totals = await queries.tally_totals(connection)
@@ -55,7 +70,6 @@ async def prometheus(resources: ResourcesDep) -> Response:
         sweeping = await audit.sweeping(connection)
         unknown_kinds = await queries.waiting_of_unknown_kinds(connection, now)
         workers = len(await queries.living_workers(connection, now))
-    families: list[Metric] = [_counter(event, totals) for event in _EVENTS]
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
@@ -65,10 +79,12 @@ async def prometheus(resources: ResourcesDep) -> Response:
     if sweeping.swept_at is not None:
         age = max(0.0, (now - sweeping.swept_at).total_seconds())
         gauges["postlude_sweep_age_seconds"] = ("Since the sweep last left nothing to mend", age)
-    gauge_families = [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]
-    families += [_skew(await Clocks(resources.ledger.database, resources.queue.redis).measure())]
-    gauge_families.append(_of_unknown_kinds(unknown_kinds))
-    return Response(metrics.render([*families, *gauge_families]), media_type=metrics.MEDIA_TYPE)
+    return [
+        *(_counter(event, totals) for event in _EVENTS),
+        _skew(await Clocks(resources.ledger.database, resources.queue.redis).measure()),
+        *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
+        _of_unknown_kinds(unknown_kinds),
+    ]
 
 
 def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
@@ -96,26 +112,34 @@ def _of_unknown_kinds(waiting: Iterable[tuple[str, int]]) -> GaugeMetricFamily:
 
 
 async def _check_ledger(resources: Resources) -> str:
+    database = resources.ledger.database
     try:
-        if not await migrate.is_current(resources.ledger.database):
+        if not await in_time(migrate.is_current(database), within_s=_CHECK_WITHIN_S):
             return "migrations are missing: run `postlude migrate`"
-        await resources.ledger.database.check()
+        await in_time(database.check(), within_s=_CHECK_WITHIN_S)
     except LedgerUnavailable as error:
         # What the driver says, without SQLAlchemy's statement and link around it.
-        return f"away: {getattr(error.__cause__, 'orig', error.__cause__)}"
+        return f"away: {getattr(error.__cause__, 'orig', error.__cause__) or error}"
     return "ok"
 
 
 async def _check_redis(resources: Resources) -> str:
     try:
-        await resources.queue.redis.ping()
+        async with asyncio.timeout(_CHECK_WITHIN_S):
+            await resources.queue.redis.ping()
     except UNREACHABLE as error:
-        return f"away: {error}; jobs are accepted, and dispatched when it is back"
+        return f"away: {error or 'no answer'}; jobs are accepted, and dispatched when it is back"
     return "ok"
 
 
 async def _check_workers(resources: Resources) -> str:
-    async with resources.ledger.read() as connection:
-        now = await resources.ledger.database.now(connection)
-        living = await queries.living_workers(connection, now)
+    try:
+        living = await in_time(_read_living(resources), within_s=_CHECK_WITHIN_S)
+    except LedgerUnavailable:
+        return "unknown: they are in the ledger"
     return "ok" if living else "no worker is alive; jobs are accepted, and run when one is"
+
+
+async def _read_living(resources: Resources) -> bool:
+    async with resources.ledger.read() as connection:
+        return bool(await queries.living_workers(connection, await resources.ledger.database.now(connection)))

@@ -1,21 +1,31 @@
 """Jobs: enqueue, look up, list, cancel, replay."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import RowMapping
 
 from service.api import cursor
 from service.api.body import MIB, parse, read_body
-from service.api.deps import JobIdDep, LifecycleDep, RequestsDep, ResourcesDep, authorise, storable
+from service.api.deps import (
+    JobIdDep,
+    LifecycleDep,
+    RequestsDep,
+    ResourcesDep,
+    WatchtowerDep,
+    authorise,
+    known_query,
+    storable,
+)
 from service.api.idempotency import Idempotency
 from service.api.problems import responses
 from service.api.schemas import BatchJob, BatchOut, JobList, JobOut, Moment
 from service.errors import JobNotFound
 from service.ledger import queries
+from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.models import NewJob
 from service.ledger.states import TERMINAL, State
 from service.lifecycle import new_job
@@ -25,7 +35,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(autho
 
 _BODY_LIMIT = MIB
 _BATCH_LIMIT = 32 * MIB
-_POLL_FIRST_S, _POLL_LAST_S = 0.02, 0.5
 _JSON = "application/json"
 _KEY_HEADER: dict[str, Any] = {
     "name": "Idempotency-Key",
@@ -47,7 +56,7 @@ def _body(schema: str) -> dict[str, Any]:
     response_model=JobOut,
     responses={
         200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is"},
-        **responses(400, 401, 409, 413, 422, 503),
+        **responses(400, 401, 409, 413, 422, 503, 507),
     },
     openapi_extra=_body("EnqueueRequest"),
 )
@@ -61,7 +70,8 @@ async def enqueue(
     now = datetime.now(UTC)
     job = _new_job(resources, wanted, now)
     answer = JobOut.of_new(job).model_dump_json()
-    with idempotency.in_flight():
+
+    async def record() -> Response:
         enqueued = await lifecycle.enqueue([job], idempotency.row(answer, now, _kept(resources)))
         if enqueued.created:
             return _answer(answer, 202, job.id)
@@ -70,21 +80,27 @@ async def enqueue(
             if enqueued.held.answer is not None:
                 return _answer(enqueued.held.answer, 202, enqueued.held.job_id, replayed=True)
         job_id = enqueued.held.job_id if enqueued.held else enqueued.ids[0]
-        holder = await _get_job(resources, job_id)
+        holder = await read_job(resources, job_id)
         return _answer(holder.model_dump_json(), 200, job_id)
+
+    with idempotency.in_flight():
+        return await in_time(record(), writes=True)
 
 
 @router.post(
     "/batch",
     status_code=202,
     response_model=BatchOut,
-    responses=responses(400, 401, 409, 413, 422, 503),
+    responses=responses(400, 401, 409, 413, 422, 503, 507),
     openapi_extra=_body("BatchRequest"),
 )
 async def enqueue_batch(
     request: Request, resources: ResourcesDep, lifecycle: LifecycleDep, requests: RequestsDep
 ) -> Response:
-    """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held stands for its holder."""
+    """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held stands for its holder.
+
+    Answered within 5 s, and one more for each 1,000 jobs.
+    """
     body = await read_body(request, _BATCH_LIMIT)
     idempotency = Idempotency.of(request, body)
     wanted = await asyncio.to_thread(parse, requests.batch, body, requests.kinds)
@@ -92,7 +108,9 @@ async def enqueue_batch(
     jobs = [_new_job(resources, one, now) for one in wanted.jobs]
     answer = _batch_answer(jobs, [job.id for job in jobs])
     with idempotency.in_flight():
-        enqueued = await lifecycle.enqueue(jobs, idempotency.row(answer, now, _kept(resources)))
+        recording = lifecycle.enqueue(jobs, idempotency.row(answer, now, _kept(resources)))
+        within_s = ANSWER_WITHIN_S + len(jobs) // 1_000
+        enqueued = await in_time(recording, writes=True, within_s=within_s)
     if enqueued.held:
         idempotency.check_same(enqueued.held)
         # Without a stored answer: a batch of one, whose job was another's.
@@ -101,7 +119,7 @@ async def enqueue_batch(
     return _answer(_batch_answer(jobs, enqueued.ids), 202)
 
 
-@router.get("", responses=responses(401, 422, 503))
+@router.get("", responses=responses(401, 422, 503), dependencies=[Depends(known_query)])
 async def list_jobs(
     resources: ResourcesDep,
     state: State | None = None,
@@ -123,9 +141,7 @@ async def list_jobs(
         created_before=created_before,
         before=cursor.decode(page) if page else None,
     )
-    async with resources.ledger.read() as connection:
-        rows = await queries.list_jobs(connection, wanted, limit + 1)
-        attempts = await queries.get_attempts(connection, [row["id"] for row in rows[:limit]])
+    rows, attempts = await in_time(_read_page(resources, wanted, limit))
     jobs = [JobOut.of_row(row, attempts[row["id"]]) for row in rows[:limit]]
     more = len(rows) > limit
     return JobList(jobs=jobs, next_cursor=cursor.encode(jobs[-1].created_at, jobs[-1].id) if more else None)
@@ -136,35 +152,39 @@ async def get_job(
     job_id: JobIdDep,
     response: Response,
     resources: ResourcesDep,
+    watchtower: WatchtowerDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after so many seconds")] = 0,
 ) -> JobOut:
     """Look a job up. 200 also for a job that failed."""
-    deadline = time.monotonic() + wait
-    pause_s = _POLL_FIRST_S
-    while True:
-        job = await _get_job(resources, job_id)
-        left_s = deadline - time.monotonic()
-        if job.state in TERMINAL or left_s <= 0:
-            break
-        await asyncio.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * 1.5, _POLL_LAST_S)
+    job = await in_time(read_job(resources, job_id))
+    if wait and job.state not in TERMINAL:
+        await watchtower.wait_for_end(job_id, wait)
+        job = await in_time(read_job(resources, job_id))
     if job.state not in TERMINAL:
         response.headers["Retry-After"] = "1"
     return job
 
 
-@router.post("/{job_id}/cancel", responses=responses(401, 404, 409, 422, 503))
+@router.post("/{job_id}/cancel", responses=responses(401, 404, 409, 422, 503, 507))
 async def cancel_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep) -> JobOut:
     """Cancel a job. A waiting one ends at once; a running one is interrupted, and ends `cancelled` whatever it does."""
-    await lifecycle.cancel(job_id)
-    return await _get_job(resources, job_id)
+
+    async def cancel() -> JobOut:
+        await lifecycle.cancel(job_id)
+        return await read_job(resources, job_id)
+
+    return await in_time(cancel(), writes=True)
 
 
-@router.post("/{job_id}/replay", responses=responses(401, 404, 409, 422, 503))
+@router.post("/{job_id}/replay", responses=responses(401, 404, 409, 422, 503, 507))
 async def replay_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep) -> JobOut:
     """Run a failed or cancelled job anew under its own id. Its attempts stay in its history."""
-    await lifecycle.replay(job_id)
-    return await _get_job(resources, job_id)
+
+    async def replay() -> JobOut:
+        await lifecycle.replay(job_id)
+        return await read_job(resources, job_id)
+
+    return await in_time(replay(), writes=True)
 
 
 def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:
@@ -176,7 +196,17 @@ def _kept(resources: Resources) -> timedelta:
     return timedelta(hours=resources.settings.idempotency_hours)
 
 
-async def _get_job(resources: Resources, job_id: str) -> JobOut:
+async def _read_page(
+    resources: Resources, wanted: queries.Filter, limit: int
+) -> tuple[Sequence[RowMapping], Mapping[str, list[RowMapping]]]:
+    """Read one row more than the page holds, to see whether there is another page."""
+    async with resources.ledger.read() as connection:
+        rows = await queries.list_jobs(connection, wanted, limit + 1)
+        return rows, await queries.get_attempts(connection, [row["id"] for row in rows[:limit]])
+
+
+async def read_job(resources: Resources, job_id: str) -> JobOut:
+    """Read a job as it is shown. Raises `JobNotFound`."""
     async with resources.ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
         if row is None:

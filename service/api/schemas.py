@@ -103,9 +103,14 @@ class Requests:
 
     @cached_property
     def components(self) -> dict[str, Any]:
-        """What FastAPI cannot know for OpenAPI's components: `EnqueueRequest`, `BatchRequest` and `Problem`."""
+        """What FastAPI cannot know for OpenAPI's components: the bodies that routes parse, and `Problem`."""
         schemas: dict[str, Any] = {"Problem": Problem.model_json_schema()}
-        for name, adapter in (("EnqueueRequest", self.one), ("BatchRequest", self.batch)):
+        bulk_replay: TypeAdapter[Any] = TypeAdapter(BulkReplayRequest)
+        for name, adapter in (
+            ("EnqueueRequest", self.one),
+            ("BatchRequest", self.batch),
+            ("BulkReplayRequest", bulk_replay),
+        ):
             schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
             schemas |= schema.pop("$defs", {})
             schemas[name] = schema
@@ -260,6 +265,40 @@ class BatchJob(BaseModel):
 
 class BatchOut(BaseModel):
     jobs: list[BatchJob] = Field(description="In the order of the request.")
+
+
+class ReplayFilter(BaseModel):
+    """Which jobs to replay: those that every member given matches. At least one is needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal[State.FAILED, State.CANCELLED] | None = Field(None, description="Default: both.")
+    kind: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+
+    @model_validator(mode="after")
+    def _narrows(self) -> "ReplayFilter":
+        if all(value is None for _, value in self):
+            raise ValueError(f'name at least one of {", ".join(type(self).model_fields)}, e.g. {{"state": "failed"}}')
+        return self
+
+
+class BulkReplayRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    filter: ReplayFilter
+    dry_run: bool = Field(False, description="Only tell what would be replayed.")
+
+
+class BulkReplayOut(BaseModel):
+    matched: int = Field(description="How many jobs were looked at.")
+    replayed: int = Field(description="How many of them were replayed or, on a dry run, would be.")
+    skipped: dict[str, int] = Field(description="How many were not, by reason: `unique_key_taken`, `state_forbids`.")
+    dry_run: bool
+    more: bool = Field(description="Not all were looked at in the time there is. Send the request again.")
 
 
 class KindOut(BaseModel):

@@ -10,6 +10,7 @@ from service.dashboard import pages
 from service.dashboard.pages import ResourcesDep
 from service.errors import LedgerUnavailable
 from service.ledger import queries
+from service.ledger.deadline import in_time
 from service.resources import Resources
 
 router = APIRouter(include_in_schema=False)
@@ -40,10 +41,14 @@ async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
 async def _activity(resources: Resources) -> Activity | None:
     """Ask the ledger; None when it is away."""
     try:
-        async with resources.ledger.read() as connection:
-            now = await resources.ledger.database.now(connection)
-            workers = len(await queries.living_workers(connection, now))
-            live = await queries.count_live(connection)
+        return await in_time(_read_activity(resources))
     except LedgerUnavailable:
         return None
+
+
+async def _read_activity(resources: Resources) -> Activity:
+    async with resources.ledger.read() as connection:
+        now = await resources.ledger.database.now(connection)
+        workers = len(await queries.living_workers(connection, now))
+        live = await queries.count_live(connection)
     return Activity(workers=workers, running=live["running"], waiting=live["waiting"])

@@ -72,11 +72,15 @@ class GroupCommit:
             self._committer = asyncio.create_task(self._commit_all(), name="group-commit")
         return await write.done
 
-    async def close(self) -> None:
-        """Commit what still waits, and take no more."""
+    async def close(self, *, within_s: float | None = None) -> None:
+        """Take no more, and commit what still waits; what is not committed within `within_s` fails."""
         self._closed = True
         if self._committer is not None:
-            await self._committer
+            committer = self._committer
+            _, hanging = await asyncio.wait([committer], timeout=within_s)
+            if hanging:
+                committer.cancel()
+                await asyncio.wait([committer], timeout=within_s)
 
     async def _commit_all(self) -> None:
         group: list[_Write] = []

@@ -8,14 +8,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from service.errors import UniqueKeyTaken
-from service.ledger.database import Database, is_data_error
+from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
+from service.ledger.outages import is_data_error
 from service.ledger.purge import purge
 from service.ledger.records.controlled import (
     Cancel,
     Progress,
     Replay,
+    Replayed,
     record_cancelled,
     record_progress,
     record_replayed,
@@ -27,6 +29,7 @@ from service.ledger.records.ticked import record_tick
 from service.ledger.states import State
 
 _SQLITE_GAP_S = 0.001
+_CLOSE_WITHIN_S = 3
 
 
 class Ledger:
@@ -43,14 +46,16 @@ class Ledger:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, retention: timedelta) -> AsyncIterator["Ledger"]:
-        """Open the ledger at a SQLAlchemy URL; at the end writes what still waits."""
-        database = Database.open(url)
+    async def open(
+        cls, url: str, *, retention: timedelta, statement_limit_s: float = STATEMENT_LIMIT_S
+    ) -> AsyncIterator["Ledger"]:
+        """Open the ledger at a SQLAlchemy URL; at the end writes what still waits, unless that takes too long."""
+        database = Database.open(url, limit_s=statement_limit_s)
         ledger = cls(database, retention=retention)
         try:
             yield ledger
         finally:
-            await ledger._group_commit.close()
+            await ledger._group_commit.close(within_s=_CLOSE_WITHIN_S)
             await database.close()
 
     async def enqueue(self, request: Enqueue) -> Enqueued:
@@ -74,11 +79,18 @@ class Ledger:
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
     async def replay(self, job_id: str, at: datetime) -> bool:
-        """Put a failed or cancelled job back. Raises `UniqueKeyTaken`."""
+        """Put a failed or cancelled job back; False where its state forbids it. Raises `UniqueKeyTaken`."""
+        replayed = await self.try_replay(job_id, at)
+        if replayed is Replayed.UNIQUE_KEY_TAKEN:
+            raise UniqueKeyTaken("Another live job has taken this job's unique_key since it ended.")
+        return replayed is Replayed.YES
+
+    async def try_replay(self, job_id: str, at: datetime) -> Replayed:
+        """Put a failed or cancelled job back, or say why not. Many at the same moment are one statement."""
         try:
             return (await self._group_commit.write(record_replayed, [Replay(job_id, at)]))[0]
-        except IntegrityError as error:
-            raise UniqueKeyTaken("Another live job has taken this job's unique_key since it ended.") from error
+        except IntegrityError:
+            return Replayed.UNIQUE_KEY_TAKEN
 
     async def progress(self, job_id: str, attempt: int, done: int, total: int | None) -> None:
         """Note how far an attempt is."""

@@ -12,13 +12,15 @@ from sqlalchemy import Connection, text
 from service.ledger.database import Database
 from service.settings import Settings
 
+# A migration may rewrite a large table, or wait for another process that does.
+_LIMIT_S = 3600
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 async def upgrade(settings: Settings) -> None:
     """Apply the migrations that are missing. Raises `LedgerUnavailable`."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database.open(settings.sqlalchemy_url)
+    database = Database.open(settings.sqlalchemy_url, limit_s=_LIMIT_S)
     try:
         async with database.begin() as connection:
             await connection.run_sync(_upgrade)

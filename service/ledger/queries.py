@@ -1,16 +1,16 @@
 """All reads of jobs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, cast, func, null, select, union_all
+from sqlalchemy import RowMapping, Select, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.liveness import SILENT_AFTER
-from service.ledger.records.guards import found_by_state, state_is
+from service.ledger.records.guards import found_by_state, key_taken, state_is
 from service.ledger.states import WAITING, State
 from service.tables import attempts, job_tags, jobs, tallies, workers
 
@@ -29,6 +29,29 @@ class Filter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     before: tuple[datetime, str] | None = None
+
+
+class ToReplay(NamedTuple):
+    """A job that may be replayed. `taken`: another live job holds its unique key."""
+
+    id: str
+    kind: str
+    queue: str
+    priority: int
+    created_at: datetime
+    unique_key: str | None
+    taken: bool
+
+
+class Glimpse(NamedTuple):
+    """What tells that a job has changed."""
+
+    state: State
+    attempt: int
+    run_at: datetime
+    finished_at: datetime | None
+    progress_done: int | None
+    progress_total: int | None
 
 
 async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None:
@@ -50,7 +73,21 @@ async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
 
 async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
     """Give a page of jobs, newest first."""
-    statement = select(*_SHOWN).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+    page: Select[Any] = select(*_SHOWN)
+    rows: Sequence[RowMapping] = (await connection.execute(_matching(page, wanted).limit(limit))).mappings().all()
+    return rows
+
+
+async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[ToReplay]:
+    """Give a page of jobs, newest first, with what replaying them asks for."""
+    columns = [*(jobs.c[name] for name in ToReplay._fields if name != "taken"), key_taken().label("taken")]
+    rows = await connection.execute(_matching(select(*columns), wanted).limit(limit))
+    return [ToReplay(*row) for row in rows]
+
+
+def _matching(statement: Select[Any], wanted: Filter) -> Select[Any]:
+    """Narrow a statement over jobs down to those wanted, newest first."""
+    statement = statement.order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
     for column, value in ((jobs.c.state, wanted.state), (jobs.c.kind, wanted.kind), (jobs.c.queue, wanted.queue)):
         if value is not None:
             statement = statement.where(column == value)
@@ -65,13 +102,20 @@ async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> 
         created_at, job_id = wanted.before
         older = (jobs.c.created_at < created_at) | ((jobs.c.created_at == created_at) & (jobs.c.id < job_id))
         statement = statement.where(jobs.c.created_at <= created_at, older)
-    return (await connection.execute(statement)).mappings().all()
+    return statement
 
 
 async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:
     """Give (state, kind) of each id that has a row."""
     rows = await connection.execute(select(jobs.c.id, jobs.c.state, jobs.c.kind).where(jobs.c.id.in_(ids)))
     return {row.id: (State(row.state), row.kind) for row in rows}
+
+
+async def glimpse(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Glimpse]:
+    """Look at many jobs at once; gives those that there are."""
+    columns = [jobs.c[name] for name in Glimpse._fields]
+    rows = await connection.execute(select(jobs.c.id, *columns).where(jobs.c.id.in_(ids)))
+    return {job_id: Glimpse(*rest) for job_id, *rest in rows}
 
 
 async def adopted_as(connection: AsyncConnection, arq_id: str, enqueued_at: datetime) -> tuple[str, State] | None:

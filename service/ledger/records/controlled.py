@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Integer, String, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from service.ledger.records.guards import found_by_state, state_is
+from service.ledger.records.guards import found_by_state, key_taken, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import REPLAYABLE, WAITING, State
@@ -28,6 +29,14 @@ class Cancel:
 class Replay:
     id: str
     at: datetime
+
+
+class Replayed(StrEnum):
+    """What became of a replay."""
+
+    YES = "replayed"
+    UNIQUE_KEY_TAKEN = "unique_key_taken"
+    STATE_FORBIDS = "state_forbids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +60,28 @@ async def record_cancelled(connection: AsyncConnection, cancels: Sequence[Cancel
     ]
 
 
-async def record_replayed(connection: AsyncConnection, replays: Sequence[Replay]) -> list[bool]:
-    """Put failed and cancelled jobs back, due now; attempts go on counting. False where the state forbids it.
+async def record_replayed(connection: AsyncConnection, replays: Sequence[Replay]) -> list[Replayed]:
+    """Put failed and cancelled jobs back, due now; attempts go on counting.
 
-    Raises `IntegrityError` where another live job has taken the unique key since.
+    Raises `IntegrityError` where two of them have one unique key, or a new job takes it at this moment.
     """
     rows = parameter([{"id": replay.id, "at": moment_text(replay.at)} for replay in replays])
     replayed = set((await connection.execute(_replay(connection.dialect.name), rows)).scalars())
-    return [replay.id in replayed for replay in replays]
+    left = [replay.id for replay in replays if replay.id not in replayed]
+    blocked = set(await _still_replayable(connection, left)) if left else set()
+    return [
+        Replayed.YES
+        if replay.id in replayed
+        else Replayed.UNIQUE_KEY_TAKEN
+        if replay.id in blocked
+        else Replayed.STATE_FORBIDS
+        for replay in replays
+    ]
+
+
+async def _still_replayable(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[str]:
+    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.state.in_(REPLAYABLE))
+    return (await connection.execute(statement)).scalars().all()
 
 
 async def record_progress(connection: AsyncConnection, notes: Sequence[Progress]) -> list[bool]:
@@ -122,7 +145,7 @@ def _replay(dialect: str) -> Any:
     replay = unfold(dialect, "replay", _ONE_JOB)
     return (
         update(jobs)
-        .where(jobs.c.id == replay.c.id, state_is(*REPLAYABLE))
+        .where(jobs.c.id == replay.c.id, state_is(*REPLAYABLE), jobs.c.unique_key.is_(None) | ~key_taken())
         .values(
             state=State.QUEUED,
             failures=0,

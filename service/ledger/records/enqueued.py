@@ -36,6 +36,10 @@ _COLUMNS = [
 ]
 
 
+# A statement's limit is for a database that is slow or gone, not for a batch that is large.
+_ROWS_IN_A_STATEMENT = 1_000
+
+
 async def record_enqueued(connection: AsyncConnection, requests: Sequence[Enqueue]) -> list[Enqueued]:
     """Record requests. One whose idempotency key belongs to an earlier request records nothing."""
     holders = await _take_keys(connection, requests)
@@ -64,15 +68,16 @@ async def insert_jobs(connection: AsyncConnection, new: Sequence[NewJob]) -> tup
     created: set[str] = set()
     left = list(new)
     while left:
-        statement = _insert(connection.dialect.name)
-        created |= set((await connection.execute(statement, parameter([_row(job) for job in left]))).scalars())
+        for start in range(0, len(left), _ROWS_IN_A_STATEMENT):
+            rows = parameter([_row(job) for job in left[start : start + _ROWS_IN_A_STATEMENT]])
+            created |= set((await connection.execute(_insert(connection.dialect.name), rows)).scalars())
         ids |= {job.id: job.id for job in left if job.id in created}
         ids |= await _standing_for(connection, [job for job in left if job.id not in ids])
         # What is left had a holder of its unique key that ended between the two statements.
         left = [job for job in left if job.id not in ids]
-    rows = [job for job in new if job.id in created]
-    await _insert_tags(connection, rows)
-    return ids, rows
+    inserted = [job for job in new if job.id in created]
+    await _insert_tags(connection, inserted)
+    return ids, inserted
 
 
 async def _standing_for(connection: AsyncConnection, missing: Sequence[NewJob]) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, func, literal_column
+from sqlalchemy import Column, ColumnElement, exists, func, literal_column, select, text
 
 from service.ledger.states import State
-from service.tables import Moment, jobs
+from service.tables import LIVE_SQL, Moment, jobs
 
 # `created_at`, which is never null, for conditions that nearly all rows meet: Postgres took the index on it for help.
 CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.run_at, type_=Moment())
@@ -33,3 +33,16 @@ def found_by_state(*states: State) -> ColumnElement[bool]:
     state = jobs.c.state + literal_column("''")
     literals: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in states]
     return state == literals[0] if len(literals) == 1 else state.in_(literals)
+
+
+def key_taken() -> ColumnElement[bool]:
+    """Ask whether another live job holds the row's unique key.
+
+    In the words of the partial index `jobs_unique_key`: with parameters instead of literals SQLite does not see that
+    it fits, and walks through all live jobs for each row.
+    """
+    holders = jobs.alias("holders")
+    holds = select(holders.c.id).where(
+        holders.c.unique_key == jobs.c.unique_key, holders.c.unique_key.is_not(None), text(LIVE_SQL)
+    )
+    return exists(holds)

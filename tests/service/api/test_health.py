@@ -105,3 +105,11 @@ async def test_metrics_are_the_same_at_every_api_and_after_a_restart(settings: S
         await post(second)
         assert (await metrics(second))["postlude_jobs_enqueued_total", "update_stats"] == 2
         assert (await metrics(third))["postlude_jobs_enqueued_total", "update_stats"] == 2
+
+
+@on_sqlite
+async def test_health_answers_to_head_as_to_get_without_the_body(api: httpx.AsyncClient) -> None:
+    for path in ("/healthz", "/readyz"):
+        answer = await api.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-length"] == str(len((await api.get(path)).content))

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from sqlalchemy import select, update
 
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
 from service.settings import Settings
+from service.tables import idempotency_keys
 from tests.running import running_api
 from tests.service.api.driving import assert_problem, begin, count, end, get, on_sqlite, post, stat
 
@@ -136,3 +139,16 @@ async def test_replayed_answer_of_an_own_job_is_202_though_the_unique_key_is_its
     again = await api.post("/v1/jobs", json=stat(unique_key="u"), headers=key("k"))
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.content == first.content
+
+
+async def test_a_key_that_has_expired_may_be_used_for_another_request(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    first = await api.post("/v1/jobs", json=stat("a"), headers=key("k"))
+    async with ledger.database.begin() as connection:
+        held = (await connection.execute(select(idempotency_keys))).one()
+        assert held.expires_at - held.created_at == timedelta(hours=24)
+        await connection.execute(update(idempotency_keys).values(expires_at=datetime.now(UTC)))
+    second = await api.post("/v1/jobs", json=stat("b"), headers=key("k"))
+    assert second.status_code == 202
+    assert second.json()["id"] != first.json()["id"]
+    again = await api.post("/v1/jobs", json=stat("b"), headers=key("k"))
+    assert again.content == second.content

@@ -146,3 +146,12 @@ async def test_filter_that_makes_no_sense_is_refused(api: httpx.AsyncClient) -> 
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 422)
     for answer in answers.values():
         assert_problem(answer, 422)
+
+
+@on_sqlite
+async def test_a_filter_that_there_is_not_is_refused_and_those_that_there_are_named(api: httpx.AsyncClient) -> None:
+    problem = assert_problem(await api.get("/v1/jobs", params={"status": "failed", "limit": 5}), 422)
+    assert problem["detail"] == (
+        "Unknown in the query: status."
+        " Known are: created_after, created_before, cursor, kind, limit, queue, state, tag."
+    )

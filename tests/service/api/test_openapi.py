@@ -90,7 +90,7 @@ def test_both_ways_to_enqueue_show_their_body_and_the_idempotency_key(document: 
         assert body["required"]
         assert body["content"]["application/json"]["schema"]["$ref"] == f"#/components/schemas/{schema}"
         assert ("header", "Idempotency-Key") in {(one["in"], one["name"]) for one in operation["parameters"]}
-    assert {"200", "202", "400", "401", "409", "413", "422", "503"} == set(
+    assert {"200", "202", "400", "401", "409", "413", "422", "503", "507"} == set(
         document["paths"]["/v1/jobs"]["post"]["responses"]
     )
 
@@ -114,6 +114,8 @@ def test_calls_of_the_contract_are_there(document: dict[str, Any]) -> None:
         ("get", "/v1/jobs/{job_id}"),
         ("post", "/v1/jobs/{job_id}/cancel"),
         ("post", "/v1/jobs/{job_id}/replay"),
+        ("post", "/v1/jobs/replay"),
+        ("get", "/v1/jobs/{job_id}/events"),
         ("get", "/v1/kinds"),
         ("get", "/v1/stats"),
         ("get", "/healthz"),

@@ -11,8 +11,9 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from service.errors import LedgerUnavailable
-from service.ledger import database as database_module
-from service.ledger.database import Database, is_data_error, is_unavailable
+from service.ledger import engines
+from service.ledger.database import Database
+from service.ledger.outages import is_data_error, is_unavailable
 from tests.servers import PostgresServer
 
 INSERT = "INSERT INTO tallies (writer, kind, event, count, updated_at) VALUES (:writer, :kind, 'e', 1, :at)"
@@ -178,7 +179,7 @@ async def test_waiting_for_sqlites_write_lock_blocks_nobody_else(sqlite: Databas
 async def test_a_write_lock_that_stays_taken_is_an_outage(
     sqlite: Database, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "_SQLITE_WRITE_WAIT_S", 0.05)
+    monkeypatch.setattr(engines, "_SQLITE_WRITE_WAIT_S", 0.05)
     holder = sqlite3.connect(sqlite_file, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     assert_unavailable(await error_of(sqlite, "SELECT 1"))

@@ -1,0 +1,86 @@
+"""A job's events as they happen: server-sent events, made from the ledger and resumable.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from service.api.deps import JobIdDep, ResourcesDep, WatchtowerDep, authorise, storable
+from service.api.problems import responses
+from service.api.telling import Reader, Telling
+from service.api.watchtower import Watchtower
+from service.errors import JobNotFound, LedgerUnavailable
+from service.ledger import queries
+from service.ledger.deadline import in_time
+from service.ledger.history import changes
+from service.resources import Resources
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise), Depends(storable)])
+
+_HEARTBEAT_S = 15.0
+_HEARTBEAT = format_sse_event(comment="still here")
+_UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_DESCRIPTION = """
+Server-sent events until the job has ended: how it is now, then every change of its state (`event: state`) and of its
+progress (`event: progress`), each with JSON in `data`. A line of comment comes every 15 s. `id` says where the reader
+is: sent back as `Last-Event-ID`, as browsers do by themselves, it brings what came after. Whoever has seen the end
+gets **204**, at which browsers stop asking; a replay begins anew.
+"""
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=Response,
+    description=_DESCRIPTION,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events"},
+        204: {"description": "The job has ended, and `Last-Event-ID` says that you know"},
+        **responses(401, 404, 422, 503),
+    },
+)
+async def job_events(
+    job_id: JobIdDep,
+    resources: ResourcesDep,
+    watchtower: WatchtowerDep,
+    last_event_id: Annotated[str | None, Header(description="`id` of the last event that was read")] = None,
+) -> Response:
+    reader = Reader.at(last_event_id)
+    telling = await in_time(_read(resources, job_id))
+    if telling.ended and reader.knows(telling):
+        return Response(status_code=204)
+    watchtower.check_room()
+    return EventSourceResponse(_stream(job_id, reader, resources, watchtower), headers=_UNBUFFERED)
+
+
+async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower: Watchtower) -> AsyncIterator[bytes]:
+    with watchtower.watch(job_id) as watch:
+        while not watchtower.closing:
+            if not await watch.changed(_HEARTBEAT_S):
+                yield _HEARTBEAT
+                continue
+            if watch.error is not None:  # the reader stays: a browser that is refused once does not come back
+                continue
+            try:
+                telling = await in_time(_read(resources, job_id))
+            except LedgerUnavailable:
+                watch.forget()
+                continue
+            except JobNotFound:
+                return
+            for event in reader.news(telling):
+                yield event
+            if telling.ended:
+                return
+
+
+async def _read(resources: Resources, job_id: str) -> Telling:
+    async with resources.ledger.read() as connection:
+        job = await queries.get_job(connection, job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
+        attempts = await queries.get_attempts(connection, [job_id])
+    return Telling(job, changes(job, attempts[job_id], max_crashes=resources.settings.max_crashes))

@@ -1,0 +1,70 @@
+"""Replays all jobs that match a filter, in batches that hold the database for a moment each."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from service.ledger import queries
+from service.ledger.ledger import Ledger
+from service.ledger.queries import Filter, ToReplay
+from service.ledger.records.controlled import Replayed
+from service.ledger.states import REPLAYABLE
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that matched, with what became of each, in the same order."""
+
+    jobs: Sequence[ToReplay]
+    became: Sequence[Replayed]
+
+    @property
+    def replayed(self) -> list[ToReplay]:
+        return [job for job, became in zip(self.jobs, self.became, strict=True) if became is Replayed.YES]
+
+    @property
+    def skipped(self) -> Counter[str]:
+        return Counter(became.value for became in self.became if became is not Replayed.YES)
+
+
+async def replay_batches(ledger: Ledger, wanted: Filter, at: datetime, *, dry_run: bool) -> AsyncIterator[Batch]:
+    """Replay what matches, the newest first, each job once; with `dry_run` only say what would become of it.
+
+    Each batch is committed when it is given. Of jobs with one unique key, the newest is replayed.
+    """
+    keys: set[str] = set()
+    for state in REPLAYABLE if wanted.state is None else (wanted.state,):
+        page = replace(wanted, state=state)
+        while True:
+            async with ledger.read() as connection:
+                jobs = await queries.to_replay(connection, page, _BATCH)
+            if jobs:
+                yield Batch(jobs, await _replay(ledger, jobs, keys, at, dry_run=dry_run))
+                page = replace(page, before=(jobs[-1].created_at, jobs[-1].id))
+            if len(jobs) < _BATCH:
+                break
+
+
+async def _replay(
+    ledger: Ledger, jobs: Sequence[ToReplay], keys: set[str], at: datetime, *, dry_run: bool
+) -> list[Replayed]:
+    free = [job for job in jobs if not job.taken and _takes(job, keys)]
+    # Written at the same moment, they are one statement; a key that somebody takes just now fails its own job alone.
+    if dry_run:
+        results = [Replayed.YES] * len(free)
+    else:
+        results = await asyncio.gather(*(ledger.try_replay(job.id, at) for job in free))
+    became = dict(zip((job.id for job in free), results, strict=True))
+    return [became.get(job.id, Replayed.UNIQUE_KEY_TAKEN) for job in jobs]
+
+
+def _takes(job: ToReplay, keys: set[str]) -> bool:
+    if job.unique_key is None:
+        return True
+    first = job.unique_key not in keys
+    keys.add(job.unique_key)
+    return first

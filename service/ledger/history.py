@@ -1,0 +1,100 @@
+"""What has happened to a job, told from its row and its attempts: the same from whichever process and whenever asked.
+
+Each change of state has a place: (attempt, step, moment). Places only grow, so that one of them says what its reader
+has seen.
+
+    (n, 0, 0)   attempt n began
+    (n, 1, 0)   what the end of attempt n made of the job; for n = 0, what it was recorded as
+    (n, 2, µs)  what somebody else did since: came due, was cancelled, expired, was replayed
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, WAITING, Outcome, State, state_after
+
+Place = tuple[int, int, int]
+BEGAN, _ENDED, _SINCE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a job's state. `outcome`, `error_type` and `error_message` are those of the attempt that ended."""
+
+    place: Place
+    state: State
+    attempt: int
+    at: datetime | None
+    outcome: Outcome | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+
+
+def changes(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], *, max_crashes: int) -> list[Change]:
+    """Tell every change that row and attempts still know of, first to last; the last is how the job is now.
+
+    What came and went between two attempts (a retry that came due) has left no trace, and is not told.
+    """
+    told = [*_of_attempts(job, attempts, max_crashes)]
+    now = _now(job, attempts)
+    if not told or now.place > told[-1].place:
+        told.append(now)
+    elif now.place == told[-1].place:
+        told[-1] = now
+    return told
+
+
+def _of_attempts(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], max_crashes: int) -> Iterator[Change]:
+    failures = crashes = 0
+    for attempt in attempts:
+        number = attempt["number"]
+        yield Change((number, BEGAN, 0), State.RUNNING, number, attempt["started_at"])
+        if attempt["outcome"] is None:
+            continue
+        outcome = Outcome(attempt["outcome"])
+        failures += outcome in COUNTS_AS_FAILURE
+        crashes += outcome is Outcome.CRASHED
+        state = state_after(outcome, failures=failures, max_attempts=job["max_attempts"])
+        if outcome is Outcome.CRASHED and crashes >= max_crashes:
+            state = State.FAILED
+        if state in TERMINAL:  # if attempts follow all the same, it was replayed, and counted anew
+            failures = crashes = 0
+        yield _ended(attempt, state, attempt["finished_at"])
+
+
+def _ended(attempt: Mapping[Any, Any], state: State, at: datetime | None) -> Change:
+    return Change(
+        (attempt["number"], _ENDED, 0),
+        state,
+        attempt["number"],
+        at,
+        Outcome(attempt["outcome"]),
+        attempt["error_type"],
+        attempt["error_message"],
+    )
+
+
+def _now(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]]) -> Change:
+    """Tell how the job came to be what it is now."""
+    state, number = State(job["state"]), job["attempt"]
+    if state is State.RUNNING:
+        return Change((number, BEGAN, 0), state, number, job["started_at"])
+    latest = attempts[-1] if attempts else None
+    if latest is not None and latest["outcome"] is not None and _ended_so(job, state, latest):
+        return _ended(latest, state, latest["finished_at"])
+    if number == 0 and state in WAITING and (state is State.SCHEDULED or job["run_at"] <= job["created_at"]):
+        return Change((0, _ENDED, 0), state, 0, job["created_at"])
+    at: datetime = job["run_at"] if state in WAITING else job["finished_at"]
+    error = (job["error_type"], job["error_message"])
+    return Change((number, _SINCE, int(at.timestamp() * 1_000_000)), state, number, at, None, *error)
+
+
+def _ended_so(job: Mapping[Any, Any], state: State, latest: Mapping[Any, Any]) -> bool:
+    """Whether the job is still what the end of its latest attempt made of it."""
+    if state in TERMINAL:
+        return bool(job["finished_at"] == latest["finished_at"])
+    if state is State.QUEUED:  # a replay forgets when the job was started
+        return latest["outcome"] in (Outcome.CRASHED, Outcome.INTERRUPTED) and job["started_at"] is not None
+    return state is State.RETRYING

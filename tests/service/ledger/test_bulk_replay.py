@@ -1,0 +1,38 @@
+"""Bulk replay's statements: their cost does not grow with the jobs that they do not touch."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from service.ledger.bulk_replay import replay_batches
+from service.ledger.ledger import Ledger
+from service.ledger.queries import Filter
+from tests.service.ledger.makers import NOW, enqueue, new_job
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_unique_key_is_looked_up_and_pages_are_read_by_their_indexes(ledger: Ledger) -> None:
+    job = new_job(unique_key="u")
+    await enqueue(ledger, job)
+    await ledger.cancel(job.id, "test", NOW)
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if "holders" in statement and not statement.startswith("EXPLAIN"):
+            statements.append((statement, parameters))
+
+    for engine in (ledger.database._reader, ledger.database._writer):
+        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    async for batch in replay_batches(ledger, Filter(state="cancelled"), datetime.now(UTC), dry_run=False):
+        assert [replayed.id for replayed in batch.replayed] == [job.id]
+    plans = []
+    async with ledger.read() as connection:
+        for statement, parameters in statements:
+            plan: Any = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.append(" | ".join(row[3] for row in plan))
+    assert len(plans) == 2
+    assert all("SEARCH holders USING INDEX jobs_unique_key (unique_key=?)" in plan for plan in plans)
+    assert "USING INDEX jobs_by_state (state=?)" in plans[0]
+    assert "SCAN jobs" not in " ".join(plans)
