@@ -1,0 +1,45 @@
+"""Who takes part, and in which set-up."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A library in one set-up. `jobs` is how many no-op jobs it gets to drain: some seconds' worth."""
+
+    name: str
+    peer: str
+    variant: str = ""
+    jobs: int = 20_000
+    slots: int = 100
+    workers: int = 1
+    is_async: bool = True
+    own_python: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def python(self) -> Path:
+        """The environment that it is installed in: the project's, or that of the peers."""
+        return Path(sys.executable) if self.own_python else BENCH_PYTHON
+
+    @property
+    def is_postlude(self) -> bool:
+        return self.peer == "postlude"
+
+
+POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", own_python=True)
+POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", own_python=True)
+TUNED_ARQ = Contender("tuned arq", "arq", "tuned", jobs=5_000, own_python=True)
+
+CONTENDERS = (
+    POSTLUDE_SQLITE,
+    POSTLUDE_POSTGRES,
+    Contender("arq, defaults", "arq", "defaults", jobs=1_000, slots=10, own_python=True),
+    TUNED_ARQ,
+)
