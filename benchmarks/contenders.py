@@ -21,6 +21,7 @@ class Contender:
     workers: int = 1
     is_async: bool = True
     own_python: bool = False
+    in_quick: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -37,9 +38,20 @@ POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", own_python
 POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", own_python=True)
 TUNED_ARQ = Contender("tuned arq", "arq", "tuned", jobs=5_000, own_python=True)
 
+POSTGRES_PEER = Contender("PgQueuer", "pgqueuer")
+
 CONTENDERS = (
     POSTLUDE_SQLITE,
     POSTLUDE_POSTGRES,
-    Contender("arq, defaults", "arq", "defaults", jobs=1_000, slots=10, own_python=True),
+    Contender("arq, defaults", "arq", "defaults", jobs=1_000, slots=10, own_python=True, in_quick=False),
     TUNED_ARQ,
+    Contender("SAQ", "saq", jobs=5_000),
+    Contender("streaQ", "streaq", jobs=3_000, in_quick=False),
+    Contender("Taskiq", "taskiq", jobs=5_000, in_quick=False),
+    Contender("Dramatiq", "dramatiq", jobs=8_000, is_async=False, in_quick=False),
+    Contender("Huey", "huey", jobs=5_000, is_async=False, in_quick=False),
+    Contender("Celery", "celery", jobs=2_000, is_async=False, in_quick=False),
+    Contender("RQ", "rq", jobs=2_000, is_async=False, in_quick=False),
+    Contender("repid, no results kept", "repid", in_quick=False),
+    POSTGRES_PEER,
 )

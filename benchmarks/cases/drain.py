@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.arena import arena
+from benchmarks.arena import PerformanceFailed, arena
 from benchmarks.cases import Case
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.measures import Measure, Values, end_of, steady_rate
@@ -23,6 +23,8 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
         opened.work()
         samples = opened.answer(watch)
     done = samples[-1][1]  # less than all of them where the time was up
+    if done < count / 100:
+        raise PerformanceFailed(f"{done} of {count} jobs were done when the time was up")
     return {
         "jobs_per_s": done / (end_of(samples, done) - started),
         "steady_per_s": steady_rate(samples, done),

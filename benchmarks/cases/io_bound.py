@@ -22,7 +22,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
         opened.answer(watch)
         opened.work()
         samples = opened.answer(watch)
-        if samples[-1][1] < COUNT:
+    if samples[-1][1] < COUNT:
         raise PerformanceFailed(f"{samples[-1][1]} of {COUNT} jobs were done after {_LIMIT_S} s")
     wall_s = end_of(samples, COUNT) - stamps[tasks.FIRST] / 1e9
     return {"wall_s": wall_s, "of_ideal": wall_s / IDEAL_S}
