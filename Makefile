@@ -36,7 +36,7 @@ bench: $(BIN)/.installed $(BENCH_VENV)/.installed
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 pyproject.toml -o requirements/production.lock
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 requirements/bench.in -o requirements/bench.lock
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --override requirements/bench.overrides requirements/bench.in -o requirements/bench.lock
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) var .mypy_cache .ruff_cache .pytest_cache

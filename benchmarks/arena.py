@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ import redis
 from benchmarks.contenders import ROOT, Contender
 from tests.servers import PostgresServer, RedisServer
 
-_LIMIT_S = 180.0
+_LIMIT_S = 300.0
 _STOP_S = 10.0
 _SHOWN_LINES = 15
 _numbers = itertools.count(1)
@@ -43,6 +44,7 @@ class Arena:
     database: str
     port: int
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def ask(self, verb: str, *args: object) -> Any:
         """Run a verb of the contender's stage to its end; gives its answer."""
@@ -56,13 +58,21 @@ class Arena:
     def work(self) -> list["subprocess.Popen[str]"]:
         """Start the contender's workers."""
         stage = [self.contender.python, "-m", "benchmarks.stage", self.contender.peer]
-        return [self.start([*stage, "work", self.contender.slots]) for _ in range(self.contender.workers)]
+        self.workers += [self.start([*stage, "work", self.contender.slots]) for _ in range(self.contender.workers)]
+        return self.workers
 
     def serve(self) -> "subprocess.Popen[str]":
-        """Start Postlude's API, and wait until it is ready."""
-        api = self.start([self.contender.python, "-m", "service.cli", "api"])
+        """Start Postlude's API, or the bare one, and wait until it is ready."""
+        module = ["service.cli", "api"] if self.contender.is_postlude else ["benchmarks.bare_api"]
+        api = self.start([self.contender.python, "-m", *module])
         wait_until(lambda: answers(self.port, "/readyz"), "the API")
         return api
+
+    def check(self, holds: bool, otherwise: str) -> None:
+        """Raise `PerformanceFailed` with the end of all logs unless something holds."""
+        if not holds:
+            words = "\n".join(self.last_words(process) for process in self.processes)
+            raise PerformanceFailed(f"{otherwise}\n{words}")
 
     def start(self, argv: Sequence[object], *, answers: bool = False) -> "subprocess.Popen[str]":
         """Start a process that ends with the arena; what it prints is kept as its log, or read as its answers."""
@@ -80,14 +90,16 @@ class Arena:
         return process
 
     def answer(self, process: "subprocess.Popen[str]", limit_s: float = _LIMIT_S) -> Any:
-        """Read one line of JSON. Raises `PerformanceFailed`."""
+        """Read one line of JSON. Raises `PerformanceFailed`, also when a worker has ended meanwhile."""
         assert process.stdout is not None
-        timer = threading.Timer(limit_s, process.kill)
-        timer.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            timer.cancel()
+        deadline = time.monotonic() + limit_s
+        while not select.select([process.stdout], [], [], 0.5)[0]:
+            ended = next((one for one in self.workers if one.poll() is not None), None)
+            if ended is not None:
+                raise PerformanceFailed(f"the worker ended:\n{self.last_words(ended)}")
+            if time.monotonic() > deadline:
+                raise PerformanceFailed(f"{process.args!r} gave no answer in {limit_s} s")
+        line = process.stdout.readline()
         if not line:
             process.wait()
             raise PerformanceFailed(f"{process.args!r} gave no answer:\n{self.last_words(process)}")
@@ -225,6 +237,12 @@ def answers(port: int, path: str) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens on loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -34,8 +34,9 @@ def main(name: str, verb: str, *args: str) -> None:
         case "version", ():
             _say(version(module.DISTRIBUTION))
         case "work", (slots,):
-            command = module.worker(int(slots))
-            os.execv(Path(sys.executable).parent / command[0], list(command))
+            command, *options = module.worker(int(slots))
+            path = str(Path(sys.executable).parent / command)
+            os.execv(path, [path, *options])
         case _:
             asyncio.run(_play(module, verb, args))
 

@@ -41,15 +41,12 @@ class RepidPeer:
         self._redis = redis
 
     async def fill(self, task: Task, count: int) -> None:
-        for first in range(0, count, 50):
-            await asyncio.gather(*(self._send(task, first + place + 1) for place in range(50)))
-
-    async def _send(self, task: Task, number: int) -> None:
-        # Numbered from 1, so that the group's place in the stream tells how many were delivered.
-        at = {"stream_id": f"1-{number}"}
-        await app.send_message(
-            channel="default", payload=b"", headers={"topic": task}, server_specific_parameters=at
-        )
+        for number in range(1, count + 1):
+            # Numbered, so that the group's place in the stream tells how many were delivered.
+            at = {"stream_id": f"1-{number}"}
+            await app.send_message(
+                channel="default", payload=b"", headers={"topic": task}, server_specific_parameters=at
+            )
 
     async def enqueue_stamp(self, index: int) -> None:
         await app.send_message_json(channel="default", payload={"index": index}, headers={"topic": "stamp"})

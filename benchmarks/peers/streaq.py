@@ -53,4 +53,4 @@ async def opened() -> Opened:
 
 
 def worker(slots: int) -> list[str]:
-    return ["streaq", "run", "benchmarks.peers.streaq:worker_"]
+    return ["streaq", "benchmarks.peers.streaq.worker_"]
