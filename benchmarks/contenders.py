@@ -11,7 +11,10 @@ BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 @dataclass(frozen=True)
 class Contender:
-    """A library in one set-up. `jobs` is how many no-op jobs it gets to drain: some seconds' worth."""
+    """A library in one set-up. `jobs` is how many no-op jobs it gets to drain: some seconds' worth.
+
+    `grown` is how many jobs wait in its ledger, and how many are over, before it begins.
+    """
 
     name: str
     peer: str
@@ -22,6 +25,7 @@ class Contender:
     is_async: bool = True
     own_python: bool = False
     in_quick: bool = True
+    grown: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -20,7 +20,7 @@ from benchmarks.contenders import ROOT, Contender
 from benchmarks.results import Results
 from tests.servers import PostgresServer
 
-CASES = ("drain", "pickup", "io_bound")
+CASES = ("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def performances(cases: Sequence[Case], peers: Sequence[str], rounds: int, *, qu
         Performance(case, contender)
         for number in range(rounds)
         for case in cases
+        if number < case.rounds_at_most
         for contender in _turned(_chosen(case, peers, quick=quick), number)
     ]
 
@@ -84,9 +85,7 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
 
 
-def about(
-    postgres: PostgresServer, programme: Sequence[Performance], *, rounds: int, quick: bool
-) -> dict[str, Any]:
+def about(postgres: PostgresServer, programme: Sequence[Performance], *, rounds: int, quick: bool) -> dict[str, Any]:
     """Say when, where and with which versions a run was made."""
     contenders = {one.contender.peer: one.contender for one in programme if one.contender.peer}
     return {
@@ -103,8 +102,8 @@ def about(
 def _machine() -> str:
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = os.cpu_count()
-    return f"{cores} cores ({cpu.partition(':')[2].strip() or platform.machine()}), {memory_gb:.0f} GB, {platform.system()}"
+    processor = cpu.partition(":")[2].strip() or platform.machine()
+    return f"{os.cpu_count()} cores ({processor}), {memory_gb:.0f} GB, {platform.system()}"
 
 
 def _versions(contenders: Iterable[Contender], postgres: PostgresServer) -> dict[str, str]:

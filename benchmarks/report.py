@@ -35,8 +35,8 @@ def _about(results: Results) -> str:
     about = results.about
     versions = ", ".join(f"{name} {version}" for name, version in sorted(about["versions"].items()))
     return (
-        f"Measured {about['at'][:10]} at {about['commit']} on {about['machine']}. Medians of {about['rounds']} interleaved "
-        f"rounds, in brackets least and most. {versions}.\n"
+        f"Measured {about['at'][:10]} at {about['commit']} on {about['machine']}. Medians of {about['rounds']} "
+        f"interleaved rounds, in brackets least and most. {versions}.\n"
     )
 
 
@@ -47,7 +47,7 @@ def _section(case: Case, results: Results) -> str:
 
 def _table(case: Case, results: Results) -> Iterator[str]:
     yardstick = results.spread(case.name, TUNED_ARQ.name, case.main)
-    titles = [measure.title for measure in case.measures.values()] + (["× tuned arq"] if yardstick else [])
+    titles = [measure.title for measure in case.measures.values()] + (["times tuned arq"] if yardstick else [])
     yield "| | " + " | ".join(titles) + " |"
     yield "|---|" + "---:|" * len(titles)
     for contender in results.values[case.name]:
@@ -60,15 +60,15 @@ def _table(case: Case, results: Results) -> Iterator[str]:
 def cell(spread: Spread | None, measure: Measure) -> str:
     """Show a figure as its median, with least and most where they differ."""
     if spread is None:
-        return "–"
+        return "-"
     median, least, most = (f"{value:,.{measure.digits}f}" for value in (spread.median, spread.least, spread.most))
-    return median if least == most else f"{median} ({least}–{most})"
+    return median if least == most else f"{median} ({least} to {most})"
 
 
 def _times(case: Case, spread: Spread | None, yardstick: Spread) -> str:
     """How many times better than tuned arq; for figures where less is better, its figure divided by this one."""
     if spread is None or not spread.median or not yardstick.median:
-        return "–"
+        return "-"
     ratio = spread.median / yardstick.median
     return f"{ratio if case.measures[case.main].more_is_better else 1 / ratio:.2f}"
 

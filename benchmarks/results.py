@@ -44,7 +44,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in two runs. `drift` is what `yardstick`, measured in both, did meanwhile: the machine's own change."""
+    """One figure in two runs. `drift` is what `yardstick`, measured in both, did meanwhile: the machine's change."""
 
     case: str
     contender: str

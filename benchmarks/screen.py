@@ -19,7 +19,9 @@ def show(results: Results, cases: Sequence[Case]) -> None:
         for measure in case.measures.values():
             table.add_column(measure.title, justify="right")
         for name in results.values.get(case.name, {}):
-            table.add_row(name, *(cell(results.spread(case.name, name, key), one) for key, one in case.measures.items()))
+            table.add_row(
+                name, *(cell(results.spread(case.name, name, key), one) for key, one in case.measures.items())
+            )
         console.print(table)
 
 
@@ -28,6 +30,6 @@ def show_changes(changes: Iterable[Change]) -> None:
     table = Table("case", "contender", "measure", "before", "after", "ratio", "drift", "itself")
     for one in changes:
         figures = [f"{one.before.median:,.2f}", f"{one.after.median:,.2f}", f"{one.ratio:.2f}"]
-        drift = ["–", "–"] if one.drift is None else [f"{one.drift:.2f}", f"{one.ratio / one.drift:.2f}"]
+        drift = ["-", "-"] if one.drift is None else [f"{one.drift:.2f}", f"{one.ratio / one.drift:.2f}"]
         table.add_row(one.case, one.contender, one.measure, *figures, *drift)
     Console().print(table)

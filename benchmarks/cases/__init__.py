@@ -19,3 +19,4 @@ class Case:
     measures: Mapping[str, Measure]
     main: str
     play: Callable[[Contender, PostgresServer, bool], Values]
+    rounds_at_most: int = 100

@@ -46,9 +46,9 @@ def load(opened: Arena, *parts: object) -> dict[str, Any]:
 CASE = Case(
     name="http",
     title="Enqueue over HTTP",
-    explanation=f"`POST /v1/jobs`, committed before the 202, over {CONNECTIONS} kept connections, beside an endpoint with a "
-    f"like model that does nothing, under the same uvicorn. Batches of {BATCH:,} over 2 connections. During a drain: "
-    "one client at 100 requests/s while a worker drains what the first two measurements left.",
+    explanation=f"`POST /v1/jobs`, committed before the 202, over {CONNECTIONS} kept connections, beside an endpoint "
+    f"with a like model that does nothing, under the same uvicorn. Batches of {BATCH:,} over 2 connections. During a "
+    "drain: one client at 100 requests/s while a worker drains what the first two measurements left.",
     contenders=[BARE, POSTLUDE_SQLITE, POSTLUDE_POSTGRES],
     measures={
         "requests_per_s": Measure("requests/s"),

@@ -1,17 +1,17 @@
-"""What each library must show to take part. Every file here is run by `benchmarks.stage`, never by the harness itself."""
+"""What each library must show to take part. `benchmarks.stage` runs these files, never the harness itself."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
-Task = Literal["noop", "sleep"]
+Task = Literal["noop", "sleep", "tomorrow"]
 
 
 class Peer(Protocol):
     """A library with its tasks `noop`, `sleep` (0.2 s) and `stamp`, see `benchmarks.tasks`."""
 
     async def fill(self, task: Task, count: int) -> None:
-        """Enqueue `count` jobs, as fast as the library can."""
+        """Enqueue `count` jobs, as fast as the library can; `tomorrow`, a `noop` due then, for Postlude alone."""
         ...
 
     async def enqueue_stamp(self, index: int) -> None:

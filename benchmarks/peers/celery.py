@@ -2,11 +2,11 @@
 
 from contextlib import asynccontextmanager
 
+from celery import Celery
 from redis import Redis
 
 from benchmarks import surroundings, tasks
 from benchmarks.peers import Opened, Task
-from celery import Celery
 
 DISTRIBUTION = "celery"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from sqlalchemy import func, select
@@ -27,10 +27,11 @@ class Postlude:
         self._http = http
 
     async def fill(self, task: Task, count: int) -> None:
-        kind = self._lifecycle.catalogue[f"bench_{task}"]
+        kind = self._lifecycle.catalogue["bench_sleep" if task == "sleep" else "bench_noop"]
+        options = Options(delay=timedelta(days=1) if task == "tomorrow" else None)
         for first in range(0, count, BATCH):
             now = datetime.now(UTC)
-            batch = [new_job(kind, NoArgs(), Options(), now) for _ in range(min(BATCH, count - first))]
+            batch = [new_job(kind, NoArgs(), options, now) for _ in range(min(BATCH, count - first))]
             await self._lifecycle.enqueue(batch)
 
     async def enqueue_stamp(self, index: int) -> None:

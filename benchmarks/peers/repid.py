@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 import uvloop
 from redis.asyncio import Redis
+from repid import RedisServer, Repid, Router
 
 from benchmarks import surroundings, tasks
 from benchmarks.peers import Opened, Task
-from repid import RedisServer, Repid, Router
 
 DISTRIBUTION = "repid"
 _STREAM = "repid:default"

@@ -3,10 +3,10 @@
 from contextlib import asynccontextmanager
 
 from redis import Redis
+from rq import Queue
 
 from benchmarks import surroundings, tasks
 from benchmarks.peers import Opened, Task
-from rq import Queue
 
 DISTRIBUTION = "rq"
 

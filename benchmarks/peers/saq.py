@@ -1,11 +1,10 @@
 """SAQ on uvloop; its commands run on as many connections as it asks for."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvloop
-from contextlib import asynccontextmanager
-
 from redis.asyncio import Redis
 from saq import Queue
 from saq.queue.redis import RedisQueue
