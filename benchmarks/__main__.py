@@ -27,10 +27,11 @@ def run(rounds: int, quick: bool, only: str, peers: str) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--only") from error
     rounds = 1 if quick else rounds
+    results = Results(about={})
     programme = program.performances(cases, _parts(peers), rounds, quick=quick)
-    results = program.play(programme, rounds=rounds, quick=quick)
-    kept = FOLDER / f"{program.timestamp()}-{results.about['commit']}.json"
-    results.write(kept)
+    kept = FOLDER / f"{program.timestamp()}.json"
+    for results in program.play(programme, rounds=rounds, quick=quick):
+        results.write(kept)
     screen.show(results, cases)
     click.echo(f"kept as {kept}")
     if not (quick or only or peers):

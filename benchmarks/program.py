@@ -62,8 +62,8 @@ def _turned(contenders: Sequence[Contender], number: int) -> Iterator[Contender]
         yield contenders[(place + number) % len(contenders)]
 
 
-def play(programme: Sequence[Performance], *, rounds: int, quick: bool) -> Results:
-    """Play everything; a contender that fails is reported and the others go on."""
+def play(programme: Sequence[Performance], *, rounds: int, quick: bool) -> Iterator[Results]:
+    """Play everything, and give what is known after each; a contender that fails is reported and the others go on."""
     results = Results(about={})
     console = Console(stderr=True)
     with postgres_server() as postgres, _progress(console) as progress:
@@ -77,7 +77,7 @@ def play(programme: Sequence[Performance], *, rounds: int, quick: bool) -> Resul
                 results.fail(one.case.name, one.contender.name, str(failure))
                 console.print(f"{one.case.name}: {one.contender.name} failed: {failure}", markup=False)
             progress.advance(bar)
-    return results
+            yield results
 
 
 def _progress(console: Console) -> Progress:

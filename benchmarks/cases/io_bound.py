@@ -31,8 +31,8 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 CASE = Case(
     name="io",
     title="I/O-bound",
-    explanation=f"{COUNT:,} jobs that sleep {tasks.SLEEP_S} s, {SLOTS} at once: ideal {IDEAL_S} s. From the first job's "
-    "start to the last stored outcome.",
+    explanation=f"{COUNT:,} jobs that sleep {tasks.SLEEP_S} s, {SLOTS} at once: ideal {IDEAL_S} s. From the first "
+    "job's start to the last stored outcome.",
     contenders=[replace(one, slots=SLOTS) for one in CONTENDERS if one.is_async and one.variant != "defaults"],
     measures={
         "wall_s": Measure("seconds", more_is_better=False, digits=2),

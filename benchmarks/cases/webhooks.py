@@ -27,7 +27,7 @@ CASE = Case(
     name="webhooks",
     title="Webhooks",
     explanation="Posts to a local receiver that answers at once, 100 at once, all on uvloop. Postlude's is the kind's "
-    "own function with the HTTP client that a worker gives it: signed, address-checked, answer capped; without the queue.",
+    "own function with the HTTP client that a worker gives it: signed, address-checked, answer capped; no queue.",
     contenders=CONTENDERS,
     measures={"posts_per_s": Measure("posts/s")},
     main="posts_per_s",
