@@ -1,5 +1,7 @@
 """`python -m benchmarks`: run, compare, publish. `make bench` runs and publishes all."""
 
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -26,6 +28,7 @@ def run(rounds: int, quick: bool, only: str, peers: str) -> None:
         cases = program.load_cases(_parts(only))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--only") from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and workers end with this process
     rounds = 1 if quick else rounds
     results = Results(about={})
     programme = program.performances(cases, _parts(peers), rounds, quick=quick)
