@@ -2,12 +2,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: dev test check lock clean help
+.PHONY: dev test check bench lock clean help
 
 help:
 	@echo "make dev    run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test   run all tests, with real Redis, Postgres and SMTP"
 	@echo "make check  lint, types and layers"
+	@echo "make bench  measure Postlude beside other job libraries (ARGS=--quick: three minutes)"
 	@echo "make lock   refresh requirements/*.lock (needs uv)"
 
 $(BIN)/.installed: requirements/dev.lock pyproject.toml scripts/setup
@@ -25,9 +26,17 @@ check: $(BIN)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+BENCH_VENV := .venv-bench
+$(BENCH_VENV)/.installed: requirements/bench.lock
+	@benchmarks/setup $(BENCH_VENV)
+
+bench: $(BIN)/.installed $(BENCH_VENV)/.installed
+	@$(BIN)/python -m benchmarks run $(ARGS)
+
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 pyproject.toml -o requirements/production.lock
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --override requirements/bench.overrides requirements/bench.in -o requirements/bench.lock
 
 clean:
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BENCH_VENV) var .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,11 @@
+"""`make bench`: Postlude beside other job libraries, each in processes of its own, measured from outside.
+
+contenders.py   who takes part, and in which set-up
+peers/          one file for each library: its tasks, how to fill its queue, how to count what is done
+stage.py        runs a peer's part in a process of its own, in the Python environment that it is installed in
+arena.py        fresh servers for one performance, and the processes of one contender
+cases/          one file for each question: drain, pick-up, ...
+program.py      which case is played by whom, round by round
+results.py      what was measured, as JSON; comparison between two commits
+report.py       the tables of docs/performance.md; charts.py draws the charts
+"""

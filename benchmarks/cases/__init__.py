@@ -1,0 +1,22 @@
+"""One file for each question. A case plays one contender once, and gives one number for each of its measures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contenders import Contender
+from benchmarks.measures import Measure, Values
+from tests.servers import PostgresServer
+
+
+@dataclass(frozen=True)
+class Case:
+    """`play(contender, postgres, quick)` measures once. `main` is the measure that the chart shows."""
+
+    name: str
+    title: str
+    explanation: str
+    contenders: Sequence[Contender]
+    measures: Mapping[str, Measure]
+    main: str
+    play: Callable[[Contender, PostgresServer, bool], Values]
+    rounds_at_most: int = 100

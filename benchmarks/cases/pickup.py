@@ -1,0 +1,61 @@
+"""An idle worker, single jobs: how long from the answer to the enqueuer until the job starts? What does idling cost?"""
+
+import time
+from collections.abc import Sequence
+
+from benchmarks.arena import Arena, arena, stamps_received, wait_until
+from benchmarks.cases import Case
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.measures import Measure, Values, percentile
+from tests.servers import PostgresServer
+
+_WARM_UP_JOBS = 10
+
+
+def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
+    count, idle_s = (60, 3.0) if quick else (300, 10.0)
+    with arena(contender, postgres) as opened:
+        return {**percentiles(waits_ms(opened, count)), "idle_commands_per_s": _idle_commands(opened, idle_s)}
+
+
+def percentiles(waited_ms: Sequence[float]) -> dict[str, float]:
+    return {"p50_ms": percentile(waited_ms, 50), "p99_ms": percentile(waited_ms, 99)}
+
+
+def waits_ms(opened: Arena, count: int) -> list[float]:
+    """Start a worker, and time `count` jobs after a warm-up; below 0 where a job starts before its enqueuer knows."""
+    with stamps_received(opened.stamps) as stamps:
+        if opened.contender.is_postlude:
+            opened.serve()
+        opened.work()
+        opened.ask("trickle", _WARM_UP_JOBS)
+        wait_until(lambda: len(stamps) == _WARM_UP_JOBS, "the worker")
+        stamps.clear()
+        enqueued = opened.ask("trickle", count)
+        wait_until(lambda: len(stamps) == count, "all jobs to start")
+        return [(stamps[index] - at_ns) / 1e6 for index, at_ns in enqueued]
+
+
+def _idle_commands(opened: Arena, for_s: float) -> float:
+    """Redis commands a second while nothing is to do; those inside scripts count too."""
+    with opened.redis() as redis:
+        before = redis.info("stats")["total_commands_processed"]
+        time.sleep(for_s)
+        # Less the first INFO, which counted itself only after it had answered.
+        return float(redis.info("stats")["total_commands_processed"] - before - 1) / for_s
+
+
+CASE = Case(
+    name="pickup",
+    title="Pick-up",
+    explanation="An idle worker; single jobs at random intervals of 20 to 80 ms. From the enqueuer's answer (Postlude: "
+    "the 202 of its HTTP API; others: their Python client's return) to the first line of the job.",
+    contenders=CONTENDERS,
+    measures={
+        "p50_ms": Measure("p50 ms", more_is_better=False, digits=1),
+        "p99_ms": Measure("p99 ms", more_is_better=False, digits=1),
+        "idle_commands_per_s": Measure("Redis commands/s when idle", more_is_better=False, digits=1),
+    },
+    main="p50_ms",
+    play=play,
+)

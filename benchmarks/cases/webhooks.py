@@ -1,0 +1,35 @@
+"""Posts a second at 100 at once: `send_webhook` with all its guards, a bare aiohttp loop, a plain httpx client."""
+
+from benchmarks.arena import arena, is_open, wait_until
+from benchmarks.cases import Case
+from benchmarks.contenders import Contender
+from benchmarks.measures import Measure, Values
+from tests.servers import PostgresServer
+
+CONTENDERS = (
+    Contender("Postlude's send_webhook", "", "kind", jobs=6_000, own_python=True),
+    Contender("bare aiohttp", "", "aiohttp", jobs=20_000),
+    Contender("plain httpx", "", "httpx", jobs=1_000),
+)
+_QUICK_SHARE = 4
+
+
+def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
+    count = contender.jobs // (_QUICK_SHARE if quick else 1) // 100 * 100
+    with arena(contender, postgres) as opened:
+        opened.start([contender.python, "-m", "benchmarks.receiver"])
+        wait_until(lambda: is_open(opened.port), "the receiver")
+        argv = [contender.python, "-m", "benchmarks.posts", contender.variant, count]
+        return {"posts_per_s": opened.answer(opened.start(argv, answers=True))}
+
+
+CASE = Case(
+    name="webhooks",
+    title="Webhooks",
+    explanation="Posts to a local receiver that answers at once, 100 at once, all on uvloop. Postlude's is the kind's "
+    "own function with the HTTP client that a worker gives it: signed, address-checked, answer capped; no queue.",
+    contenders=CONTENDERS,
+    measures={"posts_per_s": Measure("posts/s")},
+    main="posts_per_s",
+    play=play,
+)

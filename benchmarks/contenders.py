@@ -1,0 +1,61 @@
+"""Who takes part, and in which set-up."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A library in one set-up. `jobs` is how many no-op jobs it gets to drain: some seconds' worth.
+
+    `grown` is how many jobs wait in its ledger, and how many are over, before it begins.
+    """
+
+    name: str
+    peer: str
+    variant: str = ""
+    jobs: int = 20_000
+    slots: int = 100
+    workers: int = 1
+    is_async: bool = True
+    own_python: bool = False
+    in_quick: bool = True
+    grown: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def python(self) -> Path:
+        """The environment that it is installed in: the project's, or that of the peers."""
+        return Path(sys.executable) if self.own_python else BENCH_PYTHON
+
+    @property
+    def is_postlude(self) -> bool:
+        return self.peer == "postlude"
+
+
+POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", own_python=True)
+POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", own_python=True)
+TUNED_ARQ = Contender("tuned arq", "arq", "tuned", jobs=5_000, own_python=True)
+
+POSTGRES_PEER = Contender("PgQueuer", "pgqueuer")
+
+CONTENDERS = (
+    POSTLUDE_SQLITE,
+    POSTLUDE_POSTGRES,
+    Contender("arq, defaults", "arq", "defaults", jobs=1_000, slots=10, own_python=True, in_quick=False),
+    TUNED_ARQ,
+    Contender("SAQ", "saq", jobs=5_000),
+    Contender("streaQ", "streaq", jobs=3_000, in_quick=False),
+    Contender("Taskiq", "taskiq", jobs=5_000, in_quick=False),
+    Contender("Dramatiq", "dramatiq", jobs=8_000, is_async=False, in_quick=False),
+    Contender("Huey", "huey", jobs=5_000, is_async=False, in_quick=False),
+    Contender("Celery", "celery", jobs=2_000, is_async=False, in_quick=False),
+    Contender("RQ", "rq", jobs=2_000, is_async=False, in_quick=False),
+    Contender("repid, no results kept", "repid", in_quick=False),
+    POSTGRES_PEER,
+)

@@ -1,0 +1,80 @@
+"""PgQueuer: Postgres alone, batches of 100, its log of outcomes written. On uvloop."""
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager
+
+import asyncpg
+import uvloop
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.models import Job
+from pgqueuer.queries import Queries
+
+from benchmarks import surroundings, tasks
+from benchmarks.peers import Opened, Task
+
+DISTRIBUTION = "pgqueuer"
+BATCH = 100
+
+
+class PgQueuerPeer:
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._queries = Queries(AsyncpgDriver(connection))
+
+    async def install(self) -> None:
+        if await self._connection.fetchval("SELECT to_regclass('pgqueuer')") is None:
+            await self._queries.install()
+
+    async def fill(self, task: Task, count: int) -> None:
+        for _ in range(0, count, 1000):
+            batch = min(1000, count)
+            await self._queries.enqueue([task] * batch, [None] * batch, [0] * batch)
+
+    async def enqueue_stamp(self, index: int) -> None:
+        await self._queries.enqueue("stamp", str(index).encode())
+
+    async def done(self) -> int:
+        # One statement moves a job from the queue to the log.
+        return -int(await self._connection.fetchval("SELECT count(*) FROM pgqueuer"))
+
+
+@asynccontextmanager
+async def opened() -> Opened:
+    connection = await asyncpg.connect(surroundings.postgres_dsn())
+    peer = PgQueuerPeer(connection)
+    await peer.install()
+    yield peer
+    await connection.close()
+
+
+def worker(slots: int) -> list[str]:
+    return ["python", "-m", "benchmarks.peers.pgqueuer"]  # `pgq run` fails over its own --log-level with today's typer
+
+
+async def _work() -> None:
+    pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(surroundings.postgres_dsn())))
+
+    @pgq.entrypoint("noop")
+    async def noop(_job: Job) -> None: ...
+
+    @pgq.entrypoint("sleep")
+    async def sleep(_job: Job) -> None:
+        tasks.note_start()
+        await asyncio.sleep(tasks.SLEEP_S)
+
+    @pgq.entrypoint("stamp")
+    async def stamp(job: Job) -> None:
+        assert job.payload is not None
+        tasks.stamp(int(job.payload))
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, pgq.shutdown.set)
+    # It accepts no limit below twice the batch; unlimited is its faster way.
+    limit = surroundings.slots() if surroundings.slots() >= 2 * BATCH else None
+    await pgq.run(batch_size=BATCH, max_concurrent_tasks=limit)
+
+
+if __name__ == "__main__":
+    uvloop.run(_work())

@@ -1,0 +1,59 @@
+"""Postlude: ledger and attempts written, worker by arq's CLI, settings as `make dev` has them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from sqlalchemy import func, select
+
+import jobs
+from benchmarks import surroundings
+from benchmarks.peers import Task
+from benchmarks.peers.postlude_kinds import NoArgs
+from service.ledger.states import State
+from service.lifecycle import Lifecycle, Options, new_job
+from service.resources import open_resources
+from service.settings import Settings
+from service.tables import jobs as jobs_table
+
+DISTRIBUTION = "postlude"
+BATCH = 1000
+
+
+class Postlude:
+    def __init__(self, lifecycle: Lifecycle, http: httpx.AsyncClient) -> None:
+        self._lifecycle = lifecycle
+        self._http = http
+
+    async def fill(self, task: Task, count: int) -> None:
+        kind = self._lifecycle.catalogue["bench_sleep" if task == "sleep" else "bench_noop"]
+        options = Options(delay=timedelta(days=1) if task == "tomorrow" else None)
+        for first in range(0, count, BATCH):
+            now = datetime.now(UTC)
+            batch = [new_job(kind, NoArgs(), options, now) for _ in range(min(BATCH, count - first))]
+            await self._lifecycle.enqueue(batch)
+
+    async def enqueue_stamp(self, index: int) -> None:
+        answer = await self._http.post("/v1/jobs", json={"kind": "bench_stamp", "args": {"index": index}})
+        answer.raise_for_status()
+
+    async def done(self) -> int:
+        succeeded = select(func.count()).where(jobs_table.c.state == State.SUCCEEDED)
+        async with self._lifecycle.ledger.read() as connection:
+            return int((await connection.execute(succeeded)).scalar_one())
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Postlude]:
+    settings = Settings()
+    catalogue = jobs.load(settings.jobs)
+    async with (
+        open_resources(settings, catalogue) as resources,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{surroundings.port()}", trust_env=False) as http,
+    ):
+        yield Postlude(Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id), http)
+
+
+def worker(slots: int) -> Sequence[str]:
+    return ["arq", "worker_settings.WorkerSettings"]

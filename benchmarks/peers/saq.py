@@ -1,0 +1,62 @@
+"""SAQ on uvloop; its commands run on as many connections as it asks for."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvloop
+from redis.asyncio import Redis
+from saq import Queue
+from saq.queue.redis import RedisQueue
+
+from benchmarks import surroundings, tasks
+from benchmarks.peers import Opened, Task
+
+DISTRIBUTION = "saq"
+
+asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+async def noop(_ctx: dict[str, Any]) -> None: ...
+
+
+async def sleep(_ctx: dict[str, Any]) -> None:
+    tasks.note_start()
+    await asyncio.sleep(tasks.SLEEP_S)
+
+
+async def stamp(_ctx: dict[str, Any], *, index: int) -> None:
+    tasks.stamp(index)
+
+
+class Saq:
+    def __init__(self, queue: Queue, redis: "Redis") -> None:
+        self._queue = queue
+        self._redis = redis
+
+    async def fill(self, task: Task, count: int) -> None:
+        for _ in range(0, count, 50):
+            await asyncio.gather(*(self._queue.enqueue(task) for _ in range(50)))
+
+    async def enqueue_stamp(self, index: int) -> None:
+        await self._queue.enqueue("stamp", index=index)
+
+    async def done(self) -> int:
+        # A finish stores the outcome and takes the id off this set in one pipeline.
+        return -await self._redis.zcard("saq:default:incomplete")
+
+
+queue = RedisQueue.from_url(surroundings.redis_url())
+settings = {"queue": queue, "functions": [noop, sleep, stamp], "concurrency": surroundings.slots()}
+
+
+@asynccontextmanager
+async def opened() -> Opened:
+    async with Redis.from_url(surroundings.redis_url()) as redis:
+        await queue.connect()
+        yield Saq(queue, redis)
+        await queue.disconnect()
+
+
+def worker(slots: int) -> list[str]:
+    return ["saq", "benchmarks.peers.saq.settings"]

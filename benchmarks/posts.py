@@ -1,0 +1,99 @@
+"""Posts to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT` prints posts a second.
+
+`kind` is the function of `send_webhook` with a real `Context.http`: signed, guarded, its answer read with care.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import uvloop
+
+from benchmarks import surroundings
+
+AT_ONCE = 100
+BODY = json.dumps({"type": "user.created", "timestamp": "2026-01-01T00:00:00Z", "data": {"n": 1}}).encode()
+Post = Callable[[], Awaitable[Any]]
+
+
+def url() -> str:
+    return f"http://127.0.0.1:{surroundings.port()}/hook"
+
+
+@asynccontextmanager
+async def by_kind() -> AsyncIterator[Post]:
+    from jobs.context import Context
+    from jobs.webhook import SendWebhookArgs, send_webhook
+    from service.outbound import open_http
+    from service.settings import Settings
+
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    args = SendWebhookArgs.model_validate({"url": url(), "event": "user.created", "data": {"n": 1}, "secret": secret})
+    unused: Any = None
+    async with open_http(Settings().webhook_allow, max_connections=AT_ONCE) as http:
+        context = Context(
+            job_id="bench",
+            kind="send_webhook",
+            attempt=1,
+            created_at=datetime.now(UTC),
+            http=http,
+            mailer=unused,
+            files=unused,
+            ledger=unused,
+            session=unused,
+            progress=unused,
+            enqueue=unused,
+            log=unused,
+        )
+        yield lambda: send_webhook.function(context, args)
+
+
+@asynccontextmanager
+async def by_httpx() -> AsyncIterator[Post]:
+    import httpx
+
+    limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+    async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
+        yield lambda: client.post(url(), content=BODY)
+
+
+@asynccontextmanager
+async def by_aiohttp() -> AsyncIterator[Post]:
+    import aiohttp
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+
+        async def post() -> None:
+            async with session.post(url(), data=BODY) as answer:
+                await answer.read()
+
+        yield post
+
+
+WAYS: dict[str, Callable[[], AbstractAsyncContextManager[Post]]] = {
+    "kind": by_kind,
+    "httpx": by_httpx,
+    "aiohttp": by_aiohttp,
+}
+
+
+async def posts_per_s(way: str, count: int) -> float:
+    async with WAYS[way]() as post:
+        await asyncio.gather(*(post() for _ in range(AT_ONCE)))  # connects
+        started = time.perf_counter()
+        await asyncio.gather(*(_post_some(post, count // AT_ONCE) for _ in range(AT_ONCE)))
+        return count / (time.perf_counter() - started)
+
+
+async def _post_some(post: Post, count: int) -> None:
+    for _ in range(count):
+        await post()
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(posts_per_s(sys.argv[1], int(sys.argv[2])))))

@@ -1,0 +1,129 @@
+"""The programme of a run: every case, played by its contenders in turns, so that a slow minute hits all alike."""
+
+import importlib
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.arena import Arena, PerformanceFailed, arena, postgres_server
+from benchmarks.cases import Case
+from benchmarks.contenders import ROOT, Contender
+from benchmarks.results import Results
+from tests.servers import PostgresServer
+
+CASES = ("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory")
+
+
+@dataclass(frozen=True)
+class Performance:
+    case: Case
+    contender: Contender
+
+
+def load_cases(only: Sequence[str]) -> list[Case]:
+    """Give the cases named, or all. Raises `ValueError`."""
+    cases: list[Case] = [importlib.import_module(f"benchmarks.cases.{name}").CASE for name in CASES]
+    unknown = set(only) - {case.name for case in cases}
+    if unknown:
+        raise ValueError(f"no case {', '.join(sorted(unknown))}; there are {', '.join(case.name for case in cases)}")
+    return [case for case in cases if not only or case.name in only]
+
+
+def performances(cases: Sequence[Case], peers: Sequence[str], rounds: int, *, quick: bool) -> list[Performance]:
+    """List what is played: round by round, in each round another contender first. `peers` are parts of names."""
+    return [
+        Performance(case, contender)
+        for number in range(rounds)
+        for case in cases
+        if number < case.rounds_at_most
+        for contender in _turned(_chosen(case, peers, quick=quick), number)
+    ]
+
+
+def _chosen(case: Case, peers: Sequence[str], *, quick: bool) -> list[Contender]:
+    wanted = [one for one in case.contenders if not quick or one.in_quick]
+    if not peers:
+        return wanted
+    wanted = list(case.contenders)
+    return [one for one in wanted if one.is_postlude or any(peer.lower() in one.name.lower() for peer in peers)]
+
+
+def _turned(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:
+    for place in range(len(contenders)):
+        yield contenders[(place + number) % len(contenders)]
+
+
+def play(programme: Sequence[Performance], *, rounds: int, quick: bool) -> Iterator[Results]:
+    """Play everything, and give what is known after each; a contender that fails is reported and the others go on."""
+    results = Results(about={})
+    console = Console(stderr=True)
+    with postgres_server() as postgres, _progress(console) as progress:
+        results.about = about(postgres, programme, rounds=rounds, quick=quick)
+        bar = progress.add_task("", total=len(programme))
+        for one in programme:
+            progress.update(bar, description=f"{one.case.name}: {one.contender.name}")
+            try:
+                results.add(one.case.name, one.contender.name, one.case.play(one.contender, postgres, quick))
+            except PerformanceFailed as failure:
+                results.fail(one.case.name, one.contender.name, str(failure))
+                console.print(f"{one.case.name}: {one.contender.name} failed: {failure}", markup=False)
+            progress.advance(bar)
+            yield results
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+
+
+def about(postgres: PostgresServer, programme: Sequence[Performance], *, rounds: int, quick: bool) -> dict[str, Any]:
+    """Say when, where and with which versions a run was made."""
+    contenders = {one.contender.peer: one.contender for one in programme if one.contender.peer}
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("describe", "--always", "--dirty"),
+        "rounds": rounds,
+        "quick": quick,
+        "machine": _machine(),
+        "load_before": os.getloadavg()[0],
+        "versions": {"Python": platform.python_version()} | _versions(contenders.values(), postgres),
+    }
+
+
+def _machine() -> str:
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    processor = cpu.partition(":")[2].strip() or platform.machine()
+    return f"{os.cpu_count()} cores ({processor}), {memory_gb:.0f} GB, {platform.system()}"
+
+
+def _versions(contenders: Iterable[Contender], postgres: PostgresServer) -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for contender in contenders:
+        with arena(contender, postgres) as opened:
+            versions |= {contender.peer: opened.ask("version")} | _server_versions(opened)
+    return versions
+
+
+def _server_versions(opened: Arena) -> dict[str, str]:
+    with opened.redis() as redis:
+        redis_version = str(redis.info("server")["redis_version"])
+    return {"Redis": redis_version, "Postgres": (opened.postgres.data / "PG_VERSION").read_text().strip()}
+
+
+def _git(*args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "no git"
+
+
+def timestamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime())

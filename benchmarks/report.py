@@ -1,0 +1,78 @@
+"""The tables of docs/performance.md, between its two markers."""
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks import charts
+from benchmarks.cases import Case
+from benchmarks.contenders import ROOT, TUNED_ARQ
+from benchmarks.measures import Measure, Spread
+from benchmarks.results import Results
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+CHARTS = ROOT / "docs" / "charts"
+BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+
+
+def publish(results: Results, cases: Sequence[Case]) -> None:
+    """Write the tables into the document, and the charts beside it."""
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{figures(results, cases)}\n{END}{after}")
+    CHARTS.mkdir(exist_ok=True)
+    for case in cases:
+        if case.name in results.values:
+            (CHARTS / f"{case.name}.svg").write_text(charts.bars(case, results))
+
+
+def figures(results: Results, cases: Sequence[Case]) -> str:
+    """Give all tables as Markdown."""
+    sections = [_about(results), *(_section(case, results) for case in cases if case.name in results.values)]
+    return "\n".join(sections)
+
+
+def _about(results: Results) -> str:
+    about = results.about
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(about["versions"].items()))
+    return (
+        f"Measured {about['at'][:10]} at {about['commit']} on {about['machine']}. Medians of {about['rounds']} "
+        f"interleaved rounds, in brackets least and most. {versions}.\n"
+    )
+
+
+def _section(case: Case, results: Results) -> str:
+    lines = [f"### {case.title}", "", case.explanation, "", f"![{case.title}](charts/{case.name}.svg)", ""]
+    return "\n".join([*lines, *_table(case, results), *_remarks(case, results), ""])
+
+
+def _table(case: Case, results: Results) -> Iterator[str]:
+    yardstick = results.spread(case.name, TUNED_ARQ.name, case.main)
+    titles = [measure.title for measure in case.measures.values()] + (["times tuned arq"] if yardstick else [])
+    yield "| | " + " | ".join(titles) + " |"
+    yield "|---|" + "---:|" * len(titles)
+    for contender in results.values[case.name]:
+        cells = [cell(results.spread(case.name, contender, key), one) for key, one in case.measures.items()]
+        if yardstick:
+            cells.append(_times(case, results.spread(case.name, contender, case.main), yardstick))
+        yield f"| {contender} | " + " | ".join(cells) + " |"
+
+
+def cell(spread: Spread | None, measure: Measure) -> str:
+    """Show a figure as its median, with least and most where they differ."""
+    if spread is None:
+        return "-"
+    median, least, most = (f"{value:,.{measure.digits}f}" for value in (spread.median, spread.least, spread.most))
+    return median if least == most else f"{median} ({least} to {most})"
+
+
+def _times(case: Case, spread: Spread | None, yardstick: Spread) -> str:
+    """How many times better than tuned arq; for figures where less is better, its figure divided by this one."""
+    if spread is None or not spread.median or not yardstick.median:
+        return "-"
+    ratio = spread.median / yardstick.median
+    return f"{ratio if case.measures[case.main].more_is_better else 1 / ratio:.2f}"
+
+
+def _remarks(case: Case, results: Results) -> Iterator[str]:
+    for contender, reason in results.failures.get(case.name, {}).items():
+        yield f"\n{contender} failed: {reason.splitlines()[0]}"

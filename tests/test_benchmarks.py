@@ -1,0 +1,118 @@
+"""The benchmark's harness: its statistics, its report, and one tiny performance of Postlude by the real commands."""
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import charts, program, report
+from benchmarks.__main__ import benchmarks
+from benchmarks.arena import arena
+from benchmarks.cases import drain
+from benchmarks.contenders import CONTENDERS, POSTLUDE_SQLITE, TUNED_ARQ
+from benchmarks.load import request_bytes
+from benchmarks.measures import Spread, percentile, steady_rate
+from benchmarks.results import Results, compare
+from tests.servers import PostgresServer
+
+ABOUT = {"at": "2026-01-01T00:00:00", "commit": "abc", "machine": "2 cores", "rounds": 3, "versions": {"arq": "0.28"}}
+
+
+@pytest.fixture
+def results() -> Results:
+    results = Results(about=dict(ABOUT))
+    for rate in (900.0, 1000.0, 1200.0):
+        results.add("drain", TUNED_ARQ.name, {"steady_per_s": rate})
+        results.add("drain", POSTLUDE_SQLITE.name, {"steady_per_s": rate * 8, "jobs_per_s": rate * 4})
+    results.fail("drain", "SAQ", "the worker ended:\nsome traceback")
+    return results
+
+
+def test_steady_rate_leaves_out_the_start_and_the_stragglers() -> None:
+    samples = [(0.0, 0), (5.0, 10), (6.0, 50), (7.0, 90), (30.0, 100)]
+    assert steady_rate(samples, 100) == 40.0
+
+
+def test_steady_rate_of_a_burst_between_two_samples_counts_from_the_one_before() -> None:
+    assert steady_rate([(0.0, 0), (1.0, 0), (1.5, 100)], 100) == 200.0
+
+
+def test_percentile_interpolates() -> None:
+    assert [percentile([1, 2, 3, 4], percent) for percent in (0, 50, 100)] == [1, 2.5, 4]
+
+
+def test_results_survive_the_file(results: Results, tmp_path: Path) -> None:
+    results.write(tmp_path / "folder" / "a.json")
+    assert Results.read(tmp_path / "folder" / "a.json") == results
+
+
+def test_comparison_takes_the_machines_drift_out(results: Results) -> None:
+    slower = Results(about=dict(ABOUT))
+    slower.add("drain", TUNED_ARQ.name, {"steady_per_s": 500.0})
+    slower.add("drain", POSTLUDE_SQLITE.name, {"steady_per_s": 8000.0})
+    changes = {one.contender: one for one in compare(results, slower, TUNED_ARQ.name)}
+    ours = changes[POSTLUDE_SQLITE.name]
+    assert (ours.ratio, ours.drift) == (1.0, 0.5)
+
+
+def test_compare_command_prints_the_ratios(results: Results, tmp_path: Path) -> None:
+    results.write(tmp_path / "a.json")
+    done = CliRunner().invoke(benchmarks, ["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")])
+    assert done.exit_code == 0, done.output
+    assert "1.00" in done.output
+
+
+def test_report_shows_medians_ratios_and_who_failed(results: Results) -> None:
+    text = report.figures(results, program.load_cases(["drain"]))
+    assert "| Postlude, SQLite | 8,000 (7,200 to 9,600) |" in text
+    assert "| 8.00 |" in text
+    assert "SAQ failed: the worker ended:" in text
+
+
+def test_the_document_has_the_place_that_the_report_writes_to() -> None:
+    text = report.DOCUMENT.read_text()
+    assert text.count(report.BEGIN) == text.count(report.END) == 1
+
+
+def test_chart_is_svg_with_the_best_on_top(results: Results) -> None:
+    [case] = program.load_cases(["drain"])
+    texts = [
+        element.text for element in ET.fromstring(charts.bars(case, results)).iter() if element.tag.endswith("text")
+    ]
+    assert texts.index(POSTLUDE_SQLITE.name) < texts.index(TUNED_ARQ.name)
+
+
+def test_every_case_names_its_main_measure_and_each_contender_once() -> None:
+    for case in program.load_cases(()):
+        names = [one.name for one in case.contenders]
+        assert case.main in case.measures
+        assert len(names) == len(set(names))
+
+
+def test_rounds_are_interleaved_and_begin_with_another_contender_each() -> None:
+    programme = program.performances(program.load_cases(["drain"]), ["arq"], 2, quick=False)
+    names = [one.contender.name for one in programme]
+    once = len(names) // 2
+    assert sorted(names[:once]) == sorted(names[once:])
+    assert names[0] != names[once]
+
+
+def test_peer_files_exist_for_all_contenders() -> None:
+    peers = Path(drain.__file__).parent.parent / "peers"
+    assert all((peers / f"{one.peer}.py").exists() for one in CONTENDERS)
+
+
+def test_load_sends_a_body_with_its_length() -> None:
+    assert request_bytes("POST", "/x", b"{}").endswith(b"content-length: 2\r\n\r\n{}")
+
+
+def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> None:
+    contender = replace(POSTLUDE_SQLITE, jobs=40)
+    with arena(contender, postgres) as opened:
+        measured = drain.drain(opened, contender.jobs, 60)
+        assert json.loads(json.dumps(opened.ask("version"))).count(".") == 2
+    assert set(measured) == set(drain.CASE.measures)
+    assert Spread.of(list(measured.values())).least > 0
