@@ -44,18 +44,19 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
     statement = _finish_jobs(connection.dialect.name)
-    taken = await connection.execute(statement, parameter([_job_row(finish) for finish in finishes]))
-    finished = {row.id: Finished(State(row.state), row.run_at, row.queue, row.priority) for row in taken}
+    rows = await connection.execute(statement, parameter([_job_row(finish) for finish in finishes]))
+    finished = {(row.id, row.attempt): Finished(State(row.state), row.run_at, row.queue, row.priority) for row in rows}
+    own = [(finish, finished.get((finish.id, finish.attempt))) for finish in finishes]
     ended = [
-        (finish, Outcome.CANCELLED if finished[finish.id].state is State.CANCELLED else finish.outcome)
-        for finish in finishes
-        if finish.id in finished
+        (finish, Outcome.CANCELLED if taken.state is State.CANCELLED else finish.outcome, taken.state)
+        for finish, taken in own
+        if taken is not None
     ]
-    await _close_attempts(connection, ended)
-    events = ((finish.worker, finish.kind, _event(finished[finish.id].state, outcome)) for finish, outcome in ended)
+    await _close_attempts(connection, [(finish, outcome) for finish, outcome, _ in ended])
+    events = ((finish.worker, finish.kind, _event(state, outcome)) for finish, outcome, state in ended)
     await tally(connection, events, finishes[0].at)
-    repeated = await _finished_before(connection, [finish for finish in finishes if finish.id not in finished])
-    return [finished.get(finish.id) or repeated.get((finish.id, finish.attempt)) for finish in finishes]
+    repeated = await _finished_before(connection, [finish for finish, taken in own if taken is None])
+    return [taken or repeated.get((finish.id, finish.attempt)) for finish, taken in own]
 
 
 def _event(state: State, outcome: Outcome) -> str:
@@ -144,7 +145,7 @@ def _finish_jobs(dialect: str) -> Any:
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
         )
-        .returning(jobs.c.id, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+        .returning(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
     )
 
 
