@@ -1,6 +1,6 @@
 """An attempt ends, and its job goes where the outcome sends it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -40,32 +40,32 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
     dialect = connection.dialect.name
     rows = [_row(finish) for finish in finishes]
     taken = (await connection.execute(_finish_jobs(dialect), parameter(rows))).all()
-    finished = {job_id: Finished(State(state), *rest) for job_id, state, *rest in taken}
-    if finished:
-        ended = rows if len(finished) == len(rows) else [row for row in rows if row["id"] in finished]
+    by_attempt = {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
+    finished = [by_attempt.get((finish.id, finish.attempt)) for finish in finishes]
+    if taken:
+        ended = [row for row, took in zip(rows, finished, strict=True) if took is not None]
         await connection.execute(_note_attempts(dialect), parameter(ended))
-    await tally(connection, _events(finishes, finished), finishes[0].at)
-    if len(finished) == len(finishes):
-        return [finished[finish.id] for finish in finishes]
-    repeated = await _finished_before(connection, [finish for finish in finishes if finish.id not in finished])
-    return [finished.get(finish.id) or repeated.get((finish.id, finish.attempt)) for finish in finishes]
+    if None in finished:
+        refused = [finish for finish, took in zip(finishes, finished, strict=True) if took is None]
+        repeated = await _finished_before(connection, refused)
+    else:
+        repeated = {}
+    new = (pair for pair in zip(finishes, finished, strict=True) if (pair[0].id, pair[0].attempt) not in repeated)
+    await tally(connection, (_event(finish, took) for finish, took in new), finishes[0].at)
+    return [took or repeated.get((finish.id, finish.attempt)) for finish, took in zip(finishes, finished, strict=True)]
 
 
-def _events(finishes: Sequence[Finish], finished: Mapping[str, Finished]) -> Iterator[tuple[str, str, str]]:
+def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
     """Name what is counted: how a job ended or, where it goes on, why; and what the fence refused."""
-    for finish in finishes:
-        if finish.id not in finished:
-            yield finish.worker, finish.kind, "refused"
-        elif (state := finished[finish.id].state) in TERMINAL:
-            yield finish.worker, finish.kind, state
-        else:
-            yield finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
+    if finished is None:
+        return finish.worker, finish.kind, "refused"
+    if finished.state in TERMINAL:
+        return finish.worker, finish.kind, finished.state
+    return finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
 
 
 async def _finished_before(connection: AsyncConnection, refused: Sequence[Finish]) -> dict[tuple[str, int], Finished]:
     """A finish that finds its own attempt recorded was sent again because its answer was lost: a success."""
-    if not refused:
-        return {}
     key = tuple_(attempts.c.job_id, attempts.c.number)
     rows = await connection.execute(
         select(
@@ -124,7 +124,7 @@ def _finish_jobs(dialect: str) -> Any:
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
         )
-        .returning(jobs.c.id, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+        .returning(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
     )
 
 
