@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from service.api import events as events_module
 from service.api import watchtower as watchtower_module
 from service.ledger.ledger import Ledger
+from service.ledger.models import Started
 from service.ledger.states import Outcome, State
 from service.settings import Settings
+from service.tables import jobs
 from tests.proxy import proxying
 from tests.running import eventually, running_api
 from tests.servers import PostgresServer
@@ -77,11 +80,18 @@ def shown(event: Event) -> str:
     return str(event.data["state"]) if event.name == "state" else f"{event.data['done']}/{event.data['total']}"
 
 
+async def begin_early(ledger: Ledger, job: dict[str, Any]) -> Started:
+    """Begin an attempt of a job that was to wait, as if its time had come."""
+    async with ledger.database.begin() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(run_at=jobs.c.created_at))
+    return await begin(ledger, job)
+
+
 async def test_every_change_is_told_from_how_it_is_to_how_it_ends(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await post(api, delay=3600)
     async with watching(api, job) as stream:
         assert shown(await stream.tell()) == "scheduled"
-        started = await begin(ledger, job)
+        started = await begin_early(ledger, job)
         assert shown(await stream.tell()) == "running"
         for done in (1, 2):
             await ledger.progress(job["id"], 1, done, 9)
@@ -91,7 +101,7 @@ async def test_every_change_is_told_from_how_it_is_to_how_it_ends(api: httpx.Asy
         assert shown(waits) == "retrying"
         assert waits.data["outcome"] == "failed"
         assert waits.data["error"] == {"type": "ValueError", "message": "no luck"}
-        await end(ledger, await begin(ledger, job), Outcome.SUCCEEDED, State.SUCCEEDED)
+        await end(ledger, await begin_early(ledger, job), Outcome.SUCCEEDED, State.SUCCEEDED)
         last = await stream.rest()
     assert [shown(event) for event in last] == ["running", "succeeded"]  # both, though they fell between two looks
     assert last[-1].data["result"] == {"counted": True}
@@ -108,7 +118,7 @@ async def test_a_reader_that_was_cut_off_is_told_what_it_missed_and_nothing_twic
         progress = await stream.tell()
     assert (shown(running), shown(progress)) == ("running", "5/None")
     await end(ledger, started, Outcome.FAILED, State.RETRYING)
-    await end(ledger, await begin(ledger, job), Outcome.SUCCEEDED, State.SUCCEEDED)
+    await end(ledger, await begin_early(ledger, job), Outcome.SUCCEEDED, State.SUCCEEDED)
     async with watching(api, job, last=running.id) as stream:
         missed = await stream.rest()
     async with watching(api, job, last=missed[0].id) as stream:
@@ -205,9 +215,9 @@ async def test_watchers_are_bounded_and_one_that_goes_makes_room(
 
 @on_sqlite
 async def test_all_who_wait_are_told(api: httpx.AsyncClient, ledger: Ledger) -> None:
-    jobs = [await post(api, tags=[str(number)]) for number in range(50)]
-    waiting = [asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 30})) for job in jobs]
-    for job in jobs:
+    posted = [await post(api, tags=[str(number)]) for number in range(50)]
+    waiting = [asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 30})) for job in posted]
+    for job in posted:
         await api.post(f"/v1/jobs/{job['id']}/cancel")
     async with asyncio.timeout(FAR_S):
         ended = await asyncio.gather(*waiting)

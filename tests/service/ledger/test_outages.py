@@ -134,8 +134,10 @@ async def with_pages(path: Path, pages: int) -> AsyncIterator[Database]:
         connection.execute(f"PRAGMA max_page_count = {used + pages}").close()
 
     event.listen(database._writer.sync_engine, "connect", limit)
-    yield database
-    await database.close()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 async def test_a_full_disk_is_told_apart_and_takes_writes_again_once_there_is_room(
@@ -145,9 +147,11 @@ async def test_a_full_disk_is_told_apart_and_takes_writes_again_once_there_is_ro
     path.write_bytes(sqlite_template.read_bytes())
 
     async def fill(connection: Any, rows: Sequence[int]) -> Sequence[int]:
-        insert = text("INSERT INTO ticks (kind, due_at, job_id) VALUES (:kind, '2026-01-01T00:00:00.000000Z', 'j')")
+        insert = text(
+            "INSERT INTO job_tags (tag, created_at, job_id) VALUES (:tag, '2026-01-01T00:00:00.000000Z', 'j')"
+        )
         for row in rows:
-            await connection.execute(insert, {"kind": f"{row}-{'x' * 5000}"})
+            await connection.execute(insert, {"tag": f"{row}-{'x' * 5000}"})
         return rows
 
     async with with_pages(path, 60) as database:
