@@ -42,8 +42,7 @@ class WorkerSettings:
     on_shutdown = _startup.shut_down
     max_jobs = _settings.max_jobs
     job_completion_wait = _settings.grace_s
-    poll_delay = 0.05
-    health_check_interval = 5
+    health_check_interval = 5  # as arq's own class takes it; ours writes the key more often
     health_check_key = f"{queue_name}:health-check:{socket.gethostname()}"
     job_serializer = staticmethod(serialize)
     job_deserializer = staticmethod(deserialize)

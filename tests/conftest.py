@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 from service.ledger import migrate
@@ -17,6 +18,16 @@ from service.settings import Settings
 from tests.servers import PostgresServer, RedisServer
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def loggers_are_asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep loggers from being cached: one that was first used in another test would not be captured in this one."""
+    configure = structlog.configure
+    uncached = {"cache_logger_on_first_use": False}
+    monkeypatch.setattr(structlog, "configure", lambda **options: configure(**options | uncached))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

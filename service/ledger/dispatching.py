@@ -14,7 +14,7 @@ from service.ledger.states import WAITING, State
 from service.tables import jobs
 
 # The API dispatches a job right after its commit; only what is older than this was perhaps forgotten.
-GRACE_BEFORE_DISPATCH = timedelta(seconds=2)
+GRACE_BEFORE_DISPATCH = timedelta(seconds=10)
 # Jobs due within the horizon wait in Redis, where they come due to the millisecond; later ones in SQL.
 HORIZON = timedelta(seconds=30)
 

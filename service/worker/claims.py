@@ -10,6 +10,7 @@ from service.queue import LONGEST_ID, Claimed
 from service.worker.apart import suspected_from
 from service.worker.perform import Performer
 from service.worker.refused import Refused
+from service.worker.waiting import Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,7 @@ class Claims:
         self._resources = performer.resources
         self._refused = Refused(performer.resources)
         self._kinds = tuple(performer.resources.catalogue)
+        self.waiting = Waiting(performer.resources.queue, performer.resources.settings.queues)
         self._first = 0
         self._suspected_from = suspected_from(performer.resources.settings.max_crashes)
 
@@ -40,6 +42,7 @@ class Claims:
         """
         while True:
             taken = await self._resources.queue.claim(self._queues(), free, self._kinds)
+            self.waiting.note_time(taken.due_by)
             if not taken.claimed:
                 return []
             if started := await self.start(taken.claimed, taken.due_by):
@@ -59,7 +62,7 @@ class Claims:
 
     async def _tidy(self, by_id: Mapping[str, Claimed], started: dict[str, Started], due_by: datetime) -> None:
         """Take started ids off the queue, and deal with the refused; adds to `started` what is adopted on the way."""
-        await self._take_off([by_id[job_id] for job_id in started if started[job_id].arq_id is None])
+        self._take_off([by_id[job_id] for job_id in started if started[job_id].arq_id is None])
         in_hand = self._performer.in_hand
         refused = {job_id: one for job_id, one in by_id.items() if job_id not in started and job_id not in in_hand}
         if refused:
@@ -104,9 +107,9 @@ class Claims:
             self._performer.in_hand.difference_update(set(new) - started.keys())
         return started
 
-    async def _take_off(self, started: Sequence[Claimed]) -> None:
+    def _take_off(self, started: Sequence[Claimed]) -> None:
         for queue in {one.queue for one in started}:
-            await self._resources.queue.remove(queue, [one.member for one in started if one.queue == queue])
+            self._resources.queue.remove_soon(queue, [one.member for one in started if one.queue == queue])
 
     async def _hold(self, started: Started) -> None:
         kind = self._resources.catalogue[started.kind]

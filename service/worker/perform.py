@@ -1,6 +1,7 @@
 """Attempts, from their recorded start to their recorded finish."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -96,8 +97,10 @@ class Performer:
         # Out of hand before they are back on the queue, where this very worker may claim them at once.
         self.in_hand.difference_update(ended.started.id for ended, _ in recorded)
         entries: list[Entry] = []
+        tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
         for ended, finished in recorded:
-            _say(ended, finished)
+            if tells_all or finished is None or ended.finish.outcome not in _QUIET:
+                _say(ended, finished)
             if finished is not None and ended.started.arq_id is not None:
                 await self._settle_adopted(ended, finished)
             elif finished is not None and finished.state not in TERMINAL:

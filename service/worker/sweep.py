@@ -1,5 +1,6 @@
 """The sweep: compares ledger and queue, and mends the difference."""
 
+import time
 from datetime import UTC, datetime
 
 import structlog
@@ -18,6 +19,7 @@ from service.worker.rescue import Rescue
 log = structlog.get_logger(__name__)
 
 _BATCH = 1_000
+_READ_EPOCH_EVERY_S = 5.0
 
 
 class Sweep:
@@ -38,6 +40,8 @@ class Sweep:
         self._checked_epoch: str | None = None
         self._to_prioritise: list[Entry] = []
         self._queue_away = False
+        self._epoch: str | None = None
+        self._epoch_read_at = 0.0
 
     async def sweep(self, *, as_worker: str) -> bool:
         """Do one pass on behalf of the worker `as_worker`, if this process leads.
@@ -87,7 +91,7 @@ class Sweep:
     async def _mend_queue(self) -> bool:
         """Dispatch, and look for single ids that are gone. While Redis is away the ledger's part goes on."""
         try:
-            epoch = await self._queue.epoch()
+            epoch = await self._current_epoch()
             await self._prioritise()
             await self._leadership.note_epoch(epoch)
             await self._check_settings(epoch)
@@ -96,11 +100,18 @@ class Sweep:
                 await self._evictions.mend(epoch)
                 self._leadership.swept(epoch)
         except UNREACHABLE as error:
+            self._epoch = None
             self._note_queue(away=f"{type(error).__name__}: {error}")
             await self._leadership.note_epoch(None)
             return False
         self._note_queue(away=None)
         return more
+
+    async def _current_epoch(self) -> str:
+        """Give the queue's epoch as of a few seconds ago: an idle worker must not keep Redis busy."""
+        if self._epoch is None or time.monotonic() > self._epoch_read_at + _READ_EPOCH_EVERY_S:
+            self._epoch, self._epoch_read_at = await self._queue.epoch(), time.monotonic()
+        return self._epoch
 
     async def _prioritise(self) -> None:
         """Move what has come due to the place of its priority; where Redis is away, when it is back."""

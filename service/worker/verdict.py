@@ -89,6 +89,9 @@ def failure_of(error: BaseException) -> Failure:
 
 def finish_of(started: Started, verdict: Verdict, policy: RetryPolicy, at: datetime) -> Finish:
     """Say where the job goes after this attempt, and when it runs again."""
+    if verdict.outcome is Outcome.SUCCEEDED:
+        names = (started.id, started.kind, started.attempt, started.worker)
+        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, result=verdict.result)
     failures = int(verdict.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, verdict, policy)
     state = state_after(

@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable
+from datetime import datetime
 from signal import Signals
 
 import arq.worker
@@ -16,10 +17,10 @@ import structlog
 
 from service.ledger.models import Finished
 from service.ledger.states import Outcome, State
-from service.queue import UNREACHABLE
 from service.worker.backoff import outage_waits
 from service.worker.claims import Claims
 from service.worker.functions import KindFunction
+from service.worker.health import Health
 from service.worker.housekeeping import OUTAGES
 from service.worker.perform import CTX_KEY, Performer, performer_of
 from service.worker.sweep import Sweep
@@ -46,8 +47,9 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if await self._started_up():
             performer = performer_of(self.ctx)
-            await self._work(Claims(performer))
-            await self._drain(performer)
+            async with Health(self.pool, self.health_check_key, self._state_of_health):
+                await self._work(Claims(performer))
+                await self._drain(performer)
 
     def handle_sig(self, signum: Signals) -> None:
         """Stop claiming and let running jobs finish within the grace; the second time, stop at once."""
@@ -78,13 +80,21 @@ class Worker(arq.worker.Worker):
             return
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
-        with contextlib.suppress(*UNREACHABLE):
-            await self.pool.delete(self.health_check_key)
         await self.pool.aclose(close_connection_pool=True)
 
     @property
     def _performs_kinds(self) -> bool:
         return any(isinstance(function, KindFunction) for function in self.functions.values())
+
+    @property
+    def _stop(self) -> asyncio.Event:
+        assert self._stopping is not None
+        return self._stopping
+
+    def _state_of_health(self) -> str:
+        """Say what arq's CLI shows for `--check`, in arq's words."""
+        counts = f"j_complete={self.jobs_complete} j_failed={self.jobs_failed} j_retried={self.jobs_retried}"
+        return f"{datetime.now():%b-%d %H:%M:%S} {counts} j_ongoing={self._running}"  # noqa: DTZ005 - in local time
 
     @property
     def _running(self) -> int:
@@ -103,9 +113,8 @@ class Worker(arq.worker.Worker):
     async def _started_up(self) -> bool:
         """Run the start-up, which waits for the database; False when the worker was told to stop meanwhile."""
         assert self.on_startup is not None
-        assert self._stopping is not None
         starting = asyncio.ensure_future(_awaited(self.on_startup(self.ctx)))
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not starting.done():
@@ -117,28 +126,28 @@ class Worker(arq.worker.Worker):
 
     async def _work(self, claims: Claims) -> None:
         """Claim and perform until told to stop or, in burst mode, until nothing is due and nothing runs."""
+        performer = performer_of(self.ctx)
         waits = outage_waits()
         while self.allow_pick_jobs:
             try:
-                found = await self._claim(claims)
+                if not await self._claim(claims, performer):
+                    if not self.burst:
+                        await claims.waiting.wait(self._stop)
+                    elif performer.in_hand:
+                        await self._wait_for_change(performer)
+                    else:
+                        return
             except OUTAGES as error:
                 log.warning("claiming_failed", error=str(error.__cause__ or error))
                 await self._pause(next(waits))
-                continue
             except Exception:
                 log.exception("claiming_failed")
                 await self._pause(next(waits))
-                continue
-            waits = outage_waits()
-            if self.burst and not found and not performer_of(self.ctx).in_hand:
-                return
-            if not found:
-                await self._pause(self.poll_delay_s or 0.0)
+            else:
+                waits = outage_waits()
 
-    async def _claim(self, claims: Claims) -> bool:
+    async def _claim(self, claims: Claims, performer: Performer) -> bool:
         """Claim for the free slots; whether anything was found, or there was no slot to fill."""
-        performer = performer_of(self.ctx)
-        await self.record_health()
         if not claims.allowed:
             await self._pause(_NOT_ALLOWED_WAIT_S)
             return True
@@ -155,10 +164,13 @@ class Worker(arq.worker.Worker):
         return bool(started)
 
     async def _wait_for_change(self, performer: Performer) -> None:
-        """Wait until an attempt ends; at most a second, so that health is recorded."""
+        """Wait until an attempt ends or its outcome is recorded, or until told to stop."""
         performer.changed.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(performer.changed.wait(), 1.0)
+        changed = asyncio.create_task(performer.changed.wait())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        stopped.cancel()
 
     def _count(self, finished: Finished | None) -> None:
         match finished.state if finished else None:
@@ -170,9 +182,8 @@ class Worker(arq.worker.Worker):
                 self.jobs_retried += 1
 
     async def _pause(self, pause_s: float) -> None:
-        assert self._stopping is not None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), pause_s)
+            await asyncio.wait_for(self._stop.wait(), pause_s)
 
     async def _drain(self, performer: Performer) -> None:
         """Let running jobs finish within the grace, then interrupt them: they go back without cost."""

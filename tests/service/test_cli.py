@@ -118,14 +118,14 @@ async def test_audit_says_how_every_job_is_accounted_for_and_tells_by_its_exit_c
     assert found.stdout.endswith("\n0 unaccounted\n")
     await enqueue(ledger, bad)
     async with ledger.database.begin() as connection:
-        await connection.execute(update(jobs).where(jobs.c.id == bad.id).values(state="running", attempt=1))
+        await connection.execute(update(jobs).where(jobs.c.id == bad.id).values(attempt=1))
     assert postlude("audit", POSTLUDE_DATABASE_URL=database_url).returncode == 1
     found = postlude("audit", "--json", POSTLUDE_DATABASE_URL=database_url)
     assert found.returncode == 1
     report = json.loads(found.stdout)
-    assert report["states"] == {"running": 1, "succeeded": 1}
+    assert report["states"] == {"queued": 1, "succeeded": 1}
     assert report["unaccounted"] == 1
-    reason = "running as attempt 1, but that attempt is not open"
+    reason = "queued after attempt 1, but 0 ended attempts are recorded"
     assert report["jobs"] == [{"job_id": bad.id, "reason": reason}]
 
 

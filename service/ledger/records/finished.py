@@ -92,8 +92,8 @@ def _row(finish: Finish) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": finish.id,
         "attempt": finish.attempt,
-        "state": finish.state,
-        "outcome": finish.outcome,
+        "state": str(finish.state),
+        "outcome": str(finish.outcome),
         "at": moment_text(finish.at),
     }
     if finish.result is not None:

@@ -1,15 +1,17 @@
 -- Claim due ids of several queues in one call, by Redis' own clock.
--- KEYS: three for each queue. Its sorted set; `low`, which holds the due ids of negative priority; `aside`, the names of
---   the kinds whose ids are set aside at <aside>:<kind> for claimers that know them. Ids in the last two are in the first too.
+-- KEYS: four for each queue. Its sorted set; `low`, which holds the due ids of negative priority; `aside`, the names of
+--   the kinds whose ids are set aside at <aside>:<kind> for claimers that know them; the list that wakes idle workers.
+--   Ids in the second and the third are in the first too.
 -- ARGV: how many; for how many ms they are held; prefixes of the in-progress keys and of keys parked here; the longest
 --   id in bytes; then the kinds that the claimer knows.
 -- A claimed id is moved ahead by the hold, so that it never blocks the head, and is marked in progress for as long.
 -- Returns the time in ms, what was mended as {what, key, member}, and for each queue its claimed ids.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
 local room, hold, in_progress, parked, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+redis.call('DEL', ARGV[3]) -- a claim frees more than it takes: after a write that needs no memory, a full Redis lets it
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local queues = #KEYS / 3
+local queues = #KEYS / 4
 local mended = {}
 local reply = {now, mended}
 
@@ -43,14 +45,14 @@ end
 local function take(number, source, latest, count)
   local ids = read('ZRANGEBYSCORE', source, '-inf', latest, 'LIMIT', 0, count)
   for _, id in ipairs(ids) do
-    if source ~= KEYS[3 * number - 2] then redis.call('ZREM', source, id) end
-    claim(reply[number + 2], KEYS[3 * number - 2], id)
+    if source ~= KEYS[4 * number - 3] then redis.call('ZREM', source, id) end
+    claim(reply[number + 2], KEYS[4 * number - 3], id)
   end
   return #ids == count
 end
 
 local function take_aside(number, share)
-  local aside, known, least = KEYS[3 * number], {}, room - share
+  local aside, known, least = KEYS[4 * number - 1], {}, room - share
   local kinds = read('SRANDMEMBER', aside, 100) -- bounded: foreign jobs may name any number of kinds
   if #kinds == 0 then return end
   for i = 6, #ARGV do known[ARGV[i]] = true end
@@ -68,12 +70,13 @@ for number = 1, queues do
   local before, share = room, math.ceil(room / (queues - number + 1))
   take_aside(number, share)
   local left = share - (before - room)
-  more[number] = left == 0 or take(number, KEYS[3 * number - 2], now, left)
+  more[number] = left == 0 or take(number, KEYS[4 * number - 3], now, left)
 end
 for number = 1, queues do
-  if more[number] and room > 0 then take(number, KEYS[3 * number - 2], now, room) end
+  if more[number] and room > 0 then take(number, KEYS[4 * number - 3], now, room) end
 end
 for number = 1, queues do
-  if room > 0 then take(number, KEYS[3 * number - 1], '+inf', room) end
+  if room > 0 then take(number, KEYS[4 * number - 2], '+inf', room) end
 end
+if room == 0 and redis.call('LLEN', KEYS[4]) == 0 then redis.call('LPUSH', KEYS[4], 1) end -- there may be more
 return reply

@@ -1,8 +1,7 @@
-"""The queue: ids of due jobs in Redis, under arq's own key names. Everything in it can be rebuilt from the ledger."""
+"""Puts ids on queues, claims them, and takes them off."""
 
 import asyncio
-import json
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,94 +10,35 @@ from typing import Any, cast
 import structlog
 import uuid_utils
 from arq.connections import ArqRedis
-from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, result_key_prefix
-from redis.asyncio import BlockingConnectionPool
-from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
+
+from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, milliseconds, payload_of
+from service.queue.keys import (
+    MARKER,
+    PARKED,
+    aside_key_of,
+    in_progress_key_prefix,
+    job_key_prefix,
+    key_of,
+    low_key_of,
+    result_key_prefix,
+    wake_key_of,
+)
 
 log = structlog.get_logger(__name__)
 
-# Built-in TimeoutError and OSError: what redis-py lets through from a socket.
-UNREACHABLE = (RedisError, OSError, TimeoutError)
 CLAIM_HOLD_MS = 15_000
 LONGEST_ID = 255
-MAX_PAYLOAD_BYTES = 1024 * 1024
 # A due job goes so far ahead for each step of its priority.
 PRIORITY_STEP = timedelta(minutes=10)
 # How soon an id that was set aside is offered to every worker again, in case nobody took it from there.
 ASIDE_FOR = timedelta(seconds=60)
 _ASIDE_KEPT_S = 600
-_PARKED = "postlude:parked:"
-_MARKER = "postlude:epoch"
-_CLAIM = (Path(__file__).parent / "worker" / "claim.lua").read_text()
 _RESULT_KEPT_S = 3600
-
-
-def serialize(data: dict[str, Any]) -> bytes:
-    """arq's job serializer: JSON, for pickle would run what it reads."""
-    return json.dumps(data, default=str).encode()
-
-
-def deserialize(data: bytes) -> dict[str, Any]:
-    """arq's job deserializer; raises ValueError on anything but a JSON object."""
-    try:
-        loaded = json.loads(data)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if not isinstance(loaded, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - to the caller, bad data of one more sort
-    return loaded
-
-
-def key_of(queue: str) -> str:
-    """Name the sorted set of `queue`: arq's own for `default`, arq:queue:<name> for others."""
-    return default_queue_name if queue == "default" else f"{default_queue_name}:{queue}"
-
-
-def low_key_of(queue: str) -> str:
-    """Name the sorted set of the due ids of negative priority. They are in the queue's own too, further behind."""
-    return f"postlude:low:{queue}"
-
-
-def aside_key_of(queue: str) -> str:
-    """Name the set of the kinds that some worker did not know; <this>:<kind> has the ids, which stay in the queue."""
-    return f"postlude:aside:{queue}"
-
-
-def open_redis(url: str) -> ArqRedis:
-    """Make a client whose every call ends within seconds; connections are made when they are needed."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=20,
-        timeout=2,  # for a free connection
-        socket_timeout=3,
-        socket_connect_timeout=1,
-        health_check_interval=30,
-    )
-    pool.connection_class = _naming_a_closed_transport(pool.connection_class)
-    return ArqRedis(pool_or_conn=pool, job_serializer=serialize, job_deserializer=deserialize)
-
-
-class PayloadUnreadable(Exception):
-    """What stands at an id's `arq:job` key is nothing that an arq client wrote. The message says why."""
-
-
-def _naming_a_closed_transport(connection_class: Any) -> Any:
-    """Make a class of connections that says `ConnectionError` when its transport was reset since the last command.
-
-    uvloop says RuntimeError there, which redis-py hands through: nobody would take it for Redis being away.
-    """
-
-    class Connection(connection_class):  # type: ignore[misc]
-        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-            try:
-                await super().send_packed_command(command, check_health)
-            except RuntimeError as error:
-                if "closed" not in str(error):
-                    raise
-                raise ConnectionLost("The connection to Redis was lost.") from error
-
-    return Connection
+_CLAIM = (Path(__file__).parent / "claim.lua").read_text()
+_PUT = (Path(__file__).parent / "put.lua").read_text()
+_REMOVE = (Path(__file__).parent / "remove.lua").read_text()
+_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +54,7 @@ class Entry:
     def score(self, now: datetime) -> int:
         """Give its place in ms. It moves by priority when it is due: a job never runs early."""
         shift = self.priority * PRIORITY_STEP if self.due_at <= now else timedelta(0)
-        return _ms(self.due_at) - shift // timedelta(milliseconds=1)
+        return milliseconds(self.due_at) - shift // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,42 +79,83 @@ class Queue:
     def __init__(self, redis: ArqRedis) -> None:
         self.redis = redis
         self._claim = redis.register_script(_CLAIM)
-        self._putting = asyncio.Lock()
+        self._put = redis.register_script(_PUT)
+        self._remove = redis.register_script(_REMOVE)
+        self._writing = asyncio.Lock()
         self._to_put: list[Entry] = []
-        self._next_put: asyncio.Task[None] | None = None
+        self._to_remove: dict[str, list[bytes]] = {}
+        self._next_flush: asyncio.Task[None] | None = None
 
     async def put(self, entries: Iterable[Entry]) -> None:
         """Put jobs on their queues; one that is there already keeps its place. A left-over claim is lifted.
 
-        All that wait at the same moment go in one round trip.
+        All that wait at the same moment go in one round trip, after what is to be removed.
         """
         self._to_put += entries
-        if self._next_put is None:
-            self._next_put = asyncio.create_task(self._put_waiting(), name="queue-put")
-            self._next_put.add_done_callback(_note_error)
-        await asyncio.shield(self._next_put)
+        await asyncio.shield(self._flush())
 
-    async def _put_waiting(self) -> None:
-        async with self._putting:
-            entries, self._to_put, self._next_put = self._to_put, [], None
-            await self._put_all(entries)
+    async def remove(self, queue: str, members: Iterable[bytes]) -> None:
+        """Take ids off for good, with all that belongs to them."""
+        await asyncio.shield(self.remove_soon(queue, members))
+
+    def remove_soon(self, queue: str, members: Iterable[bytes]) -> asyncio.Future[None]:
+        """The same, to be awaited by nobody: an id that stays comes up again, and its start is refused."""
+        self._to_remove.setdefault(queue, []).extend(members)
+        return self._flush()
+
+    def _flush(self) -> asyncio.Task[None]:
+        if self._next_flush is None:
+            self._next_flush = asyncio.create_task(self._write_waiting(), name="queue-write")
+            self._next_flush.add_done_callback(_note_error)
+        return self._next_flush
+
+    async def _write_waiting(self) -> None:
+        async with self._writing:
+            to_put, self._to_put = self._to_put, []
+            to_remove, self._to_remove = self._to_remove, {}
+            self._next_flush = None
+            if any(to_remove.values()):
+                await self._remove_all(to_remove)
+            for start in range(0, len(to_put), _AT_ONCE):
+                await self._put_all(to_put[start : start + _AT_ONCE])
+
+    async def _remove_all(self, members: Mapping[str, Sequence[bytes]]) -> None:
+        for queue, some in members.items():
+            for start in range(0, len(some), _AT_ONCE):
+                args: tuple[str | bytes, ...] = (
+                    job_key_prefix,
+                    in_progress_key_prefix,
+                    *some[start : start + _AT_ONCE],
+                )
+                await cast(Awaitable[None], self._remove(keys=[key_of(queue), low_key_of(queue)], args=args))
 
     async def _put_all(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
         now = datetime.now(UTC)
-        places: dict[str, dict[str, int]] = {}
+        queues = list({entry.queue: None for entry in entries})
+        keys = [name for queue in queues for name in (key_of(queue), low_key_of(queue), wake_key_of(queue))]
+        args: list[str | int] = [job_key_prefix, in_progress_key_prefix]
+        for entry in entries:
+            is_low = int(entry.priority < 0 and entry.due_at <= now)
+            payload = payload_of(entry.kind, entry.due_at)
+            args += (queues.index(entry.queue), is_low, entry.id, entry.score(now), payload)
+        await cast(Awaitable[None], self._put(keys=keys, args=args))
+
+    async def woken(self, queues: Sequence[str], within_s: float) -> bool:
+        """Wait until something is put on one of `queues`, or until `within_s`; one waiting worker hears of each put."""
+        keys = [wake_key_of(queue) for queue in queues]
+        # Its type says whole seconds; Redis takes parts of one.
+        return await cast(Awaitable[Any], self.redis.blpop(keys, timeout=cast(int, within_s))) is not None
+
+    async def next_due_ms(self, queues: Sequence[str]) -> float | None:
+        """Give the place of the first id of all `queues`, in ms on Redis' clock; None where there is none.
+
+        Ids of negative priority, and those set aside, may be due before it.
+        """
         async with self.redis.pipeline(transaction=False) as pipe:
-            for entry in entries:
-                pipe.set(job_key_prefix + entry.id, _payload(entry), nx=True)
-                places.setdefault(key_of(entry.queue), {})[entry.id] = entry.score(now)
-                if entry.priority < 0 and entry.due_at <= now:
-                    places.setdefault(low_key_of(entry.queue), {})[entry.id] = entry.score(now)
-            # In one command each, for a thousand of them: refilling a wiped Redis takes half as long.
-            pipe.delete(*(in_progress_key_prefix + entry.id for entry in entries))
-            for key, scores in places.items():
-                pipe.zadd(key, scores, nx=True)
-            await pipe.execute()
+            for queue in queues:
+                pipe.zrange(key_of(queue), 0, 0, withscores=True)
+            heads = await pipe.execute()
+        return min((score for head in heads for _, score in head), default=None)
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
         """Move jobs that have come due to the places of their priorities; one that has left the queue stays away."""
@@ -201,7 +182,7 @@ class Queue:
     async def put_again(self, member: str, queue: str, due_at: datetime) -> None:
         """Move an arq client's id, which stayed on the queue while it ran, to its next due time."""
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(key_of(queue), {member: _ms(due_at)})
+            pipe.zadd(key_of(queue), {member: milliseconds(due_at)})
             pipe.delete(in_progress_key_prefix + member)
             await pipe.execute()
 
@@ -211,8 +192,9 @@ class Queue:
         The first queue comes first where the count cannot be shared. Of what was set aside only `kinds` are taken.
         Content of Redis that would be in every claim's way is mended, and reported in the log.
         """
-        keys = [name for queue in queues for name in (key_of(queue), low_key_of(queue), aside_key_of(queue))]
-        args: tuple[int | str, ...] = (count, CLAIM_HOLD_MS, in_progress_key_prefix, _PARKED, 4 * LONGEST_ID, *kinds)
+        names = (key_of, low_key_of, aside_key_of, wake_key_of)
+        keys = [name(queue) for queue in queues for name in names]
+        args: tuple[int | str, ...] = (count, CLAIM_HOLD_MS, in_progress_key_prefix, PARKED, 4 * LONGEST_ID, *kinds)
         now_ms, mended, *members = await cast(Awaitable[list[Any]], self._claim(keys=keys, args=args))
         for what, key, member in mended:
             log.error(what.decode(), key=key.decode(), found=_shown(member), **_MENDED[what.decode()])
@@ -223,7 +205,7 @@ class Queue:
         """Let go of claimed ids: each comes due at its entry's time, unless it has left the queue."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
-                pipe.zadd(key_of(entry.queue), {entry.id: _ms(entry.due_at)}, xx=True)
+                pipe.zadd(key_of(entry.queue), {entry.id: milliseconds(entry.due_at)}, xx=True)
                 pipe.delete(in_progress_key_prefix + entry.id)
             await pipe.execute()
 
@@ -232,23 +214,12 @@ class Queue:
         async with self.redis.pipeline(transaction=True) as pipe:
             for entry in entries:
                 kinds, ids = aside_key_of(entry.queue), f"{aside_key_of(entry.queue)}:{entry.kind}"
-                pipe.zadd(key_of(entry.queue), {entry.id: _ms(now + ASIDE_FOR)}, xx=True)
+                pipe.zadd(key_of(entry.queue), {entry.id: milliseconds(now + ASIDE_FOR)}, xx=True)
                 pipe.zadd(ids, {entry.id: entry.score(now)})
                 pipe.sadd(kinds, entry.kind)
                 pipe.expire(ids, _ASIDE_KEPT_S)
                 pipe.expire(kinds, _ASIDE_KEPT_S)
                 pipe.delete(in_progress_key_prefix + entry.id)
-            await pipe.execute()
-
-    async def remove(self, queue: str, members: Sequence[bytes]) -> None:
-        """Take ids off for good, with all that belongs to them."""
-        if not members:
-            return
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zrem(key_of(queue), *members)
-            pipe.zrem(low_key_of(queue), *members)
-            for prefix in (job_key_prefix, in_progress_key_prefix):
-                pipe.delete(*(prefix.encode() + member for member in members))
             await pipe.execute()
 
     async def payload(self, member: str) -> bytes | None:
@@ -278,10 +249,12 @@ class Queue:
     async def epoch(self) -> str:
         """Name this life of this Redis: another server, a restart or a wipe is another epoch."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.set(_MARKER, _new_marker(), nx=True)
-            pipe.get(_MARKER)
+            pipe.get(MARKER)
             pipe.info("server")
-            _, marker, server = await pipe.execute()
+            marker, server = await pipe.execute()
+        if marker is None:
+            await self.redis.set(MARKER, _new_marker(), nx=True)
+            return await self.epoch()
         return f"{marker.decode()}:{server['run_id'][:16]}"
 
 
@@ -289,24 +262,6 @@ def _note_error(put: asyncio.Task[None]) -> None:
     """Those who wait for a put hear of its error; when none does any more, asyncio need not complain."""
     if not put.cancelled():
         put.exception()
-
-
-def is_own_payload(payload: bytes) -> bool:
-    """Whether a payload was written by `put`, not by a plain arq client."""
-    try:
-        return deserialize(payload).get("postlude") == 1
-    except ValueError:
-        return False
-
-
-def _payload(entry: Entry) -> bytes:
-    # arq's field names; the args stay in the ledger.
-    data: dict[str, Any] = {"t": None, "f": entry.kind, "a": [], "k": {}, "et": _ms(entry.due_at), "postlude": 1}
-    return json.dumps(data, separators=(",", ":")).encode()
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 def _shown(member: bytes) -> str:

@@ -1,0 +1,27 @@
+"""The queue: ids of due jobs in Redis, under arq's own key names. Everything in it can be rebuilt from the ledger."""
+
+from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, deserialize, is_own_payload, serialize
+from service.queue.connection import UNREACHABLE, open_redis
+from service.queue.keys import aside_key_of, key_of, low_key_of
+from service.queue.queue import ASIDE_FOR, CLAIM_HOLD_MS, LONGEST_ID, PRIORITY_STEP, Claimed, Entry, Queue, Taken
+
+__all__ = [
+    "ASIDE_FOR",
+    "CLAIM_HOLD_MS",
+    "LONGEST_ID",
+    "MAX_PAYLOAD_BYTES",
+    "PRIORITY_STEP",
+    "UNREACHABLE",
+    "Claimed",
+    "Entry",
+    "PayloadUnreadable",
+    "Queue",
+    "Taken",
+    "aside_key_of",
+    "deserialize",
+    "is_own_payload",
+    "key_of",
+    "low_key_of",
+    "open_redis",
+    "serialize",
+]

@@ -1,0 +1,51 @@
+"""What stands at an id's `arq:job` key: JSON, in arq's own words."""
+
+import json
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+
+
+def serialize(data: dict[str, Any]) -> bytes:
+    """arq's job serializer: JSON, for pickle would run what it reads."""
+    return json.dumps(data, default=str).encode()
+
+
+def deserialize(data: bytes) -> dict[str, Any]:
+    """arq's job deserializer; raises ValueError on anything but a JSON object."""
+    try:
+        loaded = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(loaded, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - to the caller, bad data of one more sort
+    return loaded
+
+
+class PayloadUnreadable(Exception):
+    """What stands at an id's `arq:job` key is nothing that an arq client wrote. The message says why."""
+
+
+def is_own_payload(payload: bytes) -> bool:
+    """Whether a payload was written by `put`, not by a plain arq client."""
+    try:
+        return deserialize(payload).get("postlude") == 1
+    except ValueError:
+        return False
+
+
+def payload_of(kind: str, due_at: datetime) -> str:
+    """Write the payload of a job of ours. arq's field names; the args stay in the ledger."""
+    return f'{{"t":null,"f":{_quoted(kind)},"a":[],"k":{{}},"et":{milliseconds(due_at)},"postlude":1}}'
+
+
+def milliseconds(moment: datetime) -> int:
+    """Give a moment as arq's scores do: in ms since 1970."""
+    return int(moment.timestamp() * 1000)
+
+
+@cache
+def _quoted(kind: str) -> str:
+    return json.dumps(kind)

@@ -1,0 +1,52 @@
+"""The client of Redis: every call ends within seconds, and every way of being away is one of `UNREACHABLE`."""
+
+from typing import Any, cast
+
+from arq.connections import ArqRedis
+from redis.asyncio import BlockingConnectionPool
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import RedisError
+
+from service.queue.codec import deserialize, serialize
+
+# Built-in TimeoutError and OSError: what redis-py lets through from a socket.
+UNREACHABLE = (RedisError, OSError, TimeoutError)
+SOCKET_TIMEOUT_S = 3.0
+_PACKER = HiredisRespSerializer()
+
+
+def open_redis(url: str) -> ArqRedis:
+    """Make a client whose every call ends within seconds; connections are made when they are needed."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=20,
+        timeout=2,  # for a free connection
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=1,
+        health_check_interval=30,
+    )
+    pool.connection_class = _quick_and_plain(pool.connection_class)
+    return ArqRedis(pool_or_conn=pool, job_serializer=serialize, job_deserializer=deserialize)
+
+
+def _quick_and_plain(connection_class: Any) -> Any:
+    """Make a class of connections that packs commands in C, and says `ConnectionError` for a transport that is gone.
+
+    redis-py packs so in its other client only. Of a transport that was reset since the last command uvloop says
+    RuntimeError, which redis-py hands through: nobody would take it for Redis being away.
+    """
+
+    class Connection(connection_class):  # type: ignore[misc]
+        def pack_command(self, *args: Any) -> list[bytes]:
+            return cast(list[bytes], _PACKER.pack(*args))
+
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            try:
+                await super().send_packed_command(command, check_health)
+            except RuntimeError as error:
+                if "closed" not in str(error):
+                    raise
+                raise ConnectionLost("The connection to Redis was lost.") from error
+
+    return Connection

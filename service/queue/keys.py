@@ -1,0 +1,28 @@
+"""The names of Redis' keys. arq's own, so that its clients and its worker find them; ours begin with `postlude:`."""
+
+from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, result_key_prefix
+
+__all__ = ["in_progress_key_prefix", "job_key_prefix", "result_key_prefix"]
+
+MARKER = "postlude:epoch"
+PARKED = "postlude:parked:"
+
+
+def key_of(queue: str) -> str:
+    """Name the sorted set of `queue`: arq's own for `default`, arq:queue:<name> for others."""
+    return default_queue_name if queue == "default" else f"{default_queue_name}:{queue}"
+
+
+def low_key_of(queue: str) -> str:
+    """Name the sorted set of the due ids of negative priority. They are in the queue's own too, further behind."""
+    return f"postlude:low:{queue}"
+
+
+def aside_key_of(queue: str) -> str:
+    """Name the set of the kinds that some worker did not know; <this>:<kind> has the ids, which stay in the queue."""
+    return f"postlude:aside:{queue}"
+
+
+def wake_key_of(queue: str) -> str:
+    """Name the list on which idle workers wait: an entry wakes one of them."""
+    return f"postlude:wake:{queue}"
