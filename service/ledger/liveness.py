@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, case, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, case, exists, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.records.guards import found_by_state
+from service.ledger.rows import insert_for
 from service.ledger.states import State
 from service.tables import Moment, jobs, workers
 
@@ -19,8 +20,11 @@ BLOCKED_AFTER_S = 5.0
 
 
 async def register(connection: AsyncConnection, at: datetime, **worker: Any) -> None:
-    """Begin a worker's life under an id of its own."""
-    await connection.execute(insert(workers).values(started_at=at, heartbeat_at=at, beating_since=at, **worker))
+    """Begin a worker's life under an id of its own. Safe to repeat: the answer to the first time may be lost."""
+    row = insert_for(connection.dialect.name)(workers).values(
+        started_at=at, heartbeat_at=at, beating_since=at, **worker
+    )
+    await connection.execute(row.on_conflict_do_nothing())
 
 
 async def beat(connection: AsyncConnection, worker_id: str, at: datetime, loop_lag_s: float = 0.0) -> bool:

@@ -4,12 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from service.errors import UniqueKeyTaken
 from service.ledger import liveness, queries
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, IdempotencyKey, Start, Started
 from service.ledger.states import Outcome, State
+from service.tables import workers
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
 
 
@@ -251,3 +253,11 @@ async def test_tallies_count_what_was_committed(ledger: Ledger) -> None:
     async with ledger.read() as connection:
         totals = set(await queries.tally_totals(connection))
     assert totals == {("greet", "enqueued", 1), ("greet", "started", 1), ("greet", "succeeded", 1)}
+
+
+async def test_registering_a_worker_again_is_a_success_and_changes_nothing(ledger: Ledger) -> None:
+    await live_worker(ledger, at=NOW)
+    await live_worker(ledger, at=NOW + timedelta(seconds=1))
+    async with ledger.read() as connection:
+        [worker] = (await connection.execute(select(workers))).all()
+    assert worker.started_at == NOW
