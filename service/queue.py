@@ -13,6 +13,7 @@ import uuid_utils
 from arq.connections import ArqRedis
 from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, result_key_prefix
 from redis.asyncio import BlockingConnectionPool
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError, ResponseError
 
 log = structlog.get_logger(__name__)
@@ -74,11 +75,30 @@ def open_redis(url: str) -> ArqRedis:
         socket_connect_timeout=1,
         health_check_interval=30,
     )
+    pool.connection_class = _naming_a_closed_transport(pool.connection_class)
     return ArqRedis(pool_or_conn=pool, job_serializer=serialize, job_deserializer=deserialize)
 
 
 class PayloadUnreadable(Exception):
     """What stands at an id's `arq:job` key is nothing that an arq client wrote. The message says why."""
+
+
+def _naming_a_closed_transport(connection_class: Any) -> Any:
+    """Make a class of connections that says `ConnectionError` when its transport was reset since the last command.
+
+    uvloop says RuntimeError there, which redis-py hands through: nobody would take it for Redis being away.
+    """
+
+    class Connection(connection_class):  # type: ignore[misc]
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            try:
+                await super().send_packed_command(command, check_health)
+            except RuntimeError as error:
+                if "closed" not in str(error):
+                    raise
+                raise ConnectionLost("The connection to Redis was lost.") from error
+
+    return Connection
 
 
 @dataclass(frozen=True, slots=True)

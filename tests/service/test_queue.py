@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import Job, JobStatus, serialize_result
@@ -373,3 +374,19 @@ def test_the_serializer_reads_what_it_writes_and_never_a_pickle() -> None:
 async def test_arq_redis_is_what_the_rest_of_arq_expects(queue: Queue) -> None:
     assert isinstance(queue.redis, ArqRedis)
     assert (queue.redis.job_serializer, queue.redis.job_deserializer) == (serialize, deserialize)
+
+
+def test_transport_that_was_reset_under_uvloop_reads_as_redis_being_away(redis_server: RedisServer) -> None:
+    async def send_on_a_reset_connection() -> None:
+        arq = open_redis(redis_server.url)
+        connection = await arq.connection_pool.get_connection()
+        connection._writer.transport.abort()
+        try:
+            with pytest.raises(UNREACHABLE):
+                await connection.send_command("PING")
+            await arq.connection_pool.release(connection)
+            assert await arq.ping()
+        finally:
+            await arq.aclose(close_connection_pool=True)
+
+    uvloop.run(send_on_a_reset_connection())
