@@ -2,11 +2,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: dev test check bench lock clean help
+.PHONY: dev test faults check bench lock clean help
 
 help:
 	@echo "make dev    run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test   run all tests, with real Redis, Postgres and SMTP"
+	@echo "make faults run the whole fault suite (25 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make check  lint, types and layers"
 	@echo "make bench  measure Postlude beside other job libraries (ARGS=--quick: three minutes)"
 	@echo "make lock   refresh requirements/*.lock (needs uv)"
@@ -19,6 +20,9 @@ dev: $(BIN)/.installed
 
 test: $(BIN)/.installed
 	@$(BIN)/pytest --numprocesses auto --cov --cov-report=term $(ARGS)
+
+faults: $(BIN)/.installed
+	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

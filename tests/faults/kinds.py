@@ -1,0 +1,59 @@
+"""Kinds for the fault suite, loaded through `POSTLUDE_JOBS`: each leaves a line for each side effect."""
+
+import asyncio
+import os
+import time
+
+from pydantic import BaseModel
+
+from jobs import Context, Retry, RetryPolicy, job
+
+EFFECTS = "FAULTS_EFFECTS"
+
+
+class WorkArgs(BaseModel):
+    seconds: float = 0
+    text: str = ""
+
+
+@job("fault_work", timeout=300)
+async def work(ctx: Context, args: WorkArgs) -> str:
+    """Take `seconds`, then leave one line in the file of side effects."""
+    await asyncio.sleep(args.seconds)
+    leave_effect(ctx)
+    return args.text
+
+
+@job("fault_once", timeout=300, max_attempts=1)
+async def once(ctx: Context, args: WorkArgs) -> str:
+    """As `fault_work`, and a single failure would be the end of it."""
+    return await work.function(ctx, args)
+
+
+@job("fault_poison", max_attempts=10)
+async def poison(_ctx: Context, args: WorkArgs) -> None:
+    """Take the whole worker down, as running out of memory does."""
+    await asyncio.sleep(args.seconds)
+    os._exit(9)
+
+
+@job("fault_block", timeout=300)
+async def block(ctx: Context, args: WorkArgs) -> None:
+    """Block the event loop of the worker."""
+    time.sleep(args.seconds)
+    leave_effect(ctx)
+
+
+@job("fault_flaky", retry=RetryPolicy(base=0.01, cap=0.01))
+async def flaky(ctx: Context, args: WorkArgs) -> str:
+    """Fail once, then do as `fault_work`."""
+    if ctx.attempt == 1:
+        raise Retry("not yet")
+    return await work.function(ctx, args)
+
+
+def leave_effect(ctx: Context) -> None:
+    """One short write with O_APPEND is whole, however many processes do so at once."""
+    file = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{ctx.job_id} {ctx.attempt}\n".encode())
+    os.close(file)

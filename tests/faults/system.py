@@ -1,0 +1,187 @@
+"""A whole Postlude as processes of its own: an API and workers over given servers, each hurt by its pid."""
+
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from signal import Signals
+
+import httpx
+
+from service.ledger.ledger import Ledger
+from tests.faults.kinds import EFFECTS
+from tests.running import eventually
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+API = (str(BIN / "postlude"), "api")
+WORKER = (str(BIN / "arq"), "worker_settings.WorkerSettings")
+TETHER = ROOT / "service" / "dev" / "tether.py"
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(eq=False)
+class Process:
+    """A command of ours; what it says goes to the file `log`."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    log: Path
+    child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            tied = (sys.executable, "-SE", str(TETHER), str(os.getpid()), *self.argv)  # should the tests be killed
+            self.child = subprocess.Popen(
+                tied, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self.child is not None
+        return self.child.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self.child.poll() if self.child is not None else 0
+
+    def send(self, signum: Signals) -> None:
+        if self.child is not None and self.status is None:
+            self.child.send_signal(signum)
+
+    async def ended(self, timeout_s: float) -> int:
+        """Wait until it has ended; give its exit status."""
+
+        async def over() -> bool:
+            return self.status is not None
+
+        await eventually(over, timeout_s)
+        assert self.status is not None
+        return self.status
+
+    async def kill(self) -> None:
+        self.send(Signals.SIGKILL)
+        await self.ended(30)
+
+    def said(self, text: str) -> bool:
+        """Whether its log holds `text`."""
+        return text in self.log.read_text(errors="replace")
+
+
+class System:
+    """An API and workers. `settings` are POSTLUDE_ settings of all of them, such as a DATABASE_URL through a proxy."""
+
+    def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self.redis_url = redis_url
+        self.port = _free_port()
+        self.settings = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "DATA_DIR": str(folder / "data"),
+            "JOBS": "tests.faults.kinds",
+            "LOG_LEVEL": "INFO",
+            "GRACE_S": "5",
+            "PORT": str(self.port),
+        } | settings
+        self.api = self.process(API)
+        self.workers: list[Process] = []
+        self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=20)
+        self._numbers = itertools.count(1)
+
+    def process(self, argv: tuple[str, ...], name: str = "api", **settings: str) -> Process:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
+        given = {f"POSTLUDE_{name}": value for name, value in (self.settings | settings).items()}
+        own = {EFFECTS: str(self.effects_file), "PYTHONPATH": str(ROOT)}
+        return Process(argv, inherited | given | own, self.folder / f"{name}.log")
+
+    def add_worker(self, **settings: str) -> Process:
+        """Start one more worker."""
+        worker = self.process(WORKER, f"worker-{next(self._numbers)}", **settings)
+        worker.start()
+        self.workers.append(worker)
+        return worker
+
+    async def start(self, workers: int = 2) -> None:
+        """Start all; returns when jobs are accepted and every worker is registered."""
+        self.api.start()
+        for _ in range(workers):
+            self.add_worker()
+        await self.ready()
+        for worker in self.workers:
+            await self.registered(worker)
+
+    async def ready(self) -> None:
+        """Wait until the API accepts jobs."""
+        await eventually(self._answers, START_TIMEOUT_S)
+
+    async def registered(self, worker: Process) -> None:
+        """Wait until a worker has begun its work."""
+
+        async def begun() -> bool:
+            if worker.status is not None:
+                raise AssertionError(f"a worker ended at its start: see {worker.log}")
+            return worker.said("worker_ready")
+
+        await eventually(begun, START_TIMEOUT_S)
+
+    async def stop(self) -> None:
+        """End what still runs: in order where that works, by force after 10 s."""
+        processes = [self.api, *self.workers]
+        for process in processes:
+            process.send(Signals.SIGCONT)
+            process.send(Signals.SIGTERM)
+            process.send(Signals.SIGTERM)
+        for process in processes:
+            with contextlib.suppress(TimeoutError):
+                await process.ended(10)
+            await process.kill()
+        await self.client.aclose()
+
+    @property
+    def effects_file(self) -> Path:
+        return self.folder / "effects"
+
+    def effects(self) -> Counter[str]:
+        """How often each job has left its side effect."""
+        if not self.effects_file.exists():
+            return Counter()
+        return Counter(line.split()[0] for line in self.effects_file.read_text().splitlines())
+
+    @asynccontextmanager
+    async def ledger(self) -> AsyncIterator[Ledger]:
+        """Open the ledger past the service and its proxies."""
+        async with Ledger.open(self.database_url, retention=timedelta(days=30)) as opened:
+            yield opened
+
+    async def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return (await self.client.get("/readyz")).status_code == 200
+        return False
+
+
+@asynccontextmanager
+async def running(system: System, workers: int = 2) -> AsyncIterator[System]:
+    """Run a system until the end of the block."""
+    try:
+        await system.start(workers)
+        yield system
+    finally:
+        await system.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,234 @@
+"""Redis that dies, forgets, refuses, hangs or is slow: the API accepts meanwhile, and all is dispatched after."""
+
+import asyncio
+import contextlib
+import random
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import Signals
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.faults.form import Figures
+from tests.faults.load import Load, loading
+from tests.faults.system import System
+from tests.faults.verdict import verdict
+from tests.proxy import FaultProxy, proxying
+from tests.servers import RedisServer
+
+DISPATCHED_WITHIN_S = 30.0
+# 5 s are promised; a machine that runs other tests beside this one may stall for as long again.
+ANSWERED_WITHIN_S = 10.0
+
+Fault = Callable[[RedisServer], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _client(server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(server.url) as client:
+        yield client
+
+
+async def _killed_and_restarted(server: RedisServer) -> None:
+    await asyncio.to_thread(server.stop)
+    await asyncio.sleep(3)
+    await asyncio.to_thread(server.start)
+
+
+async def _flushed(server: RedisServer) -> None:
+    async with _client(server) as client:
+        await client.flushall()
+
+
+async def _marker_lost(server: RedisServer) -> None:
+    async with _client(server) as client:
+        await client.delete("postlude:epoch")
+
+
+async def _replaced_by_an_empty_one(server: RedisServer) -> None:
+    await asyncio.to_thread(server.stop)
+    for left in server.folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    await asyncio.to_thread(server.start)
+
+
+async def _demoted_and_promoted(server: RedisServer) -> None:
+    async with _client(server) as client:
+        await client.replicaof("127.0.0.1", "1")
+        await asyncio.sleep(5)
+        await client.replicaof("NO", "ONE")
+
+
+async def _frozen(server: RedisServer) -> None:
+    assert server.process is not None
+    server.process.send_signal(Signals.SIGSTOP)
+    await asyncio.sleep(10)
+    server.process.send_signal(Signals.SIGCONT)
+
+
+async def _full(server: RedisServer) -> None:
+    async with _client(server) as client:
+        await client.config_set("maxmemory-policy", "noeviction")
+        await client.config_set("maxmemory", 1)
+        await asyncio.sleep(5)
+        await client.config_set("maxmemory", 0)
+
+
+FAULTS: dict[str, Fault] = {
+    "kill -9, restart after 3 s": _killed_and_restarted,
+    "FLUSHALL": _flushed,
+    "marker key lost": _marker_lost,
+    "replaced by an empty server": _replaced_by_an_empty_one,
+    "REPLICAOF (read-only) for 5 s": _demoted_and_promoted,
+    "SIGSTOP for 10 s": _frozen,
+    "full (OOM) for 5 s": _full,
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_redis_fault_under_load_loses_nothing_and_the_api_accepts_meanwhile(
+    system: System, own_redis: RedisServer, chance: random.Random, name: str, figures: Figures
+) -> None:
+    await system.start(workers=2)
+    async with loading(system, chance) as load:
+        await asyncio.sleep(1)
+        await FAULTS[name](own_redis)
+        healed_at = datetime.now(UTC)
+        await asyncio.sleep(1)
+    await _judge(system, load, healed_at, f"Redis {name}", figures)
+
+
+@pytest.mark.short("sqlite")
+async def test_redis_killed_then_flushed_under_load_loses_nothing(
+    system: System, own_redis: RedisServer, chance: random.Random, figures: Figures
+) -> None:
+    await system.start(workers=1)
+    async with loading(system, chance) as load:
+        await asyncio.sleep(0.5)
+        await _killed_and_restarted(own_redis)
+        await _flushed(own_redis)
+        healed_at = datetime.now(UTC)
+        await asyncio.sleep(0.5)
+    await _judge(system, load, healed_at, "Redis killed, then flushed", figures)
+
+
+async def test_single_members_evicted_from_the_queue_are_dispatched_again(
+    system: System, own_redis: RedisServer, chance: random.Random, figures: Figures
+) -> None:
+    await system.start(workers=1)
+    # The worker is full, so that the others wait on the queue, and it sweeps.
+    system.settings["MAX_JOBS"] = "2"
+    await system.workers.pop().kill()
+    await system.registered(system.add_worker())
+    load = Load()
+    for number in range(2):
+        await load.post(system.client, f"long{number}", {"seconds": 8})
+    for number in range(40):
+        await load.post(system.client, f"short{number}", {})
+    async with _client(own_redis) as client:
+        waiting = await client.zrange("arq:queue", 0, -1)
+        evicted = chance.sample(waiting, len(waiting) // 2)
+        assert evicted
+        await client.zrem("arq:queue", *evicted)
+        await client.delete(*(b"arq:job:" + member for member in evicted))
+    healed_at = datetime.now(UTC)
+    await _judge(system, load, healed_at, "Redis evicted single members", figures)
+
+
+async def _black_hole(proxy: FaultProxy) -> None:
+    proxy.black_hole = True
+    await asyncio.sleep(10)
+
+
+async def _refused(proxy: FaultProxy) -> None:
+    proxy.refuse()
+    proxy.reset()
+    await asyncio.sleep(10)
+    await proxy.start()
+
+
+async def _reset_again_and_again(proxy: FaultProxy) -> None:
+    for _ in range(30):
+        proxy.reset()
+        await asyncio.sleep(proxy.chance.uniform(0.05, 0.3))
+
+
+async def _slow(proxy: FaultProxy) -> None:
+    proxy.latency_s, proxy.jitter_s = 0.2, 0.3
+    await asyncio.sleep(10)
+
+
+async def _sliced(proxy: FaultProxy) -> None:
+    proxy.slice_bytes = 7
+    await asyncio.sleep(10)
+
+
+NETWORK_FAULTS: dict[str, Callable[[FaultProxy], Awaitable[None]]] = {
+    "black hole for 10 s": _black_hole,
+    "refused for 10 s": _refused,
+    "connections reset 30 times": _reset_again_and_again,
+    "200-500 ms of latency": _slow,
+    "sliced writes": _sliced,
+}
+
+
+@pytest.mark.parametrize("name", NETWORK_FAULTS)
+async def test_network_fault_before_redis_loses_nothing_and_the_api_accepts_meanwhile(
+    database_url: str, own_redis: RedisServer, tmp_path: Path, chance: random.Random, name: str, figures: Figures
+) -> None:
+    async with proxying(own_redis.socket) as proxy:
+        proxy.chance = chance
+        system = System(tmp_path, database_url, own_redis.url, REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
+        try:
+            await system.start(workers=2)
+            async with loading(system, chance) as load:
+                await asyncio.sleep(1)
+                await NETWORK_FAULTS[name](proxy)
+                proxy.heal()
+                healed_at = datetime.now(UTC)
+                await asyncio.sleep(1)
+            await _judge(system, load, healed_at, f"Redis {name}", figures)
+        finally:
+            await system.stop()
+
+
+async def test_worker_stops_in_time_while_redis_is_a_black_hole(
+    database_url: str, own_redis: RedisServer, tmp_path: Path, figures: Figures
+) -> None:
+    async with proxying(own_redis.socket) as proxy:
+        system = System(tmp_path, database_url, own_redis.url, REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
+        try:
+            await system.start(workers=1)
+            load = Load("fault_once")
+            await load.post(system.client, "s", {"seconds": 60})
+            await asyncio.sleep(1)
+            proxy.black_hole = True
+            await asyncio.sleep(1)
+            told_at = datetime.now(UTC)
+            system.workers[0].send(Signals.SIGTERM)
+            grace_s = float(system.settings["GRACE_S"])
+            await system.workers[0].ended(grace_s + 5 + 5)
+            stopped_after_s = (datetime.now(UTC) - told_at).total_seconds()
+            assert stopped_after_s <= grace_s + 5 + 1
+            figures("SIGTERM, grace 5 s, Redis a black hole", stopped_after_s=round(stopped_after_s, 1))
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await system.stop()
+
+
+async def _judge(system: System, load: Load, healed_at: datetime, name: str, figures: Figures) -> None:
+    ended = await verdict(system, load)
+    recovered_after_s = ended.recovered_after_s(healed_at, load)
+    slowest_s = round(load.slowest_s, 1)
+    figures(name, **ended.figures, recovered_after_s=recovered_after_s, slowest_answer_s=slowest_s)
+    assert set(load.answers) == {202}
+    assert slowest_s <= ANSWERED_WITHIN_S
+    assert recovered_after_s <= DISPATCHED_WITHIN_S
+    assert not ended.crashed
