@@ -150,6 +150,24 @@ async def test_network_fault_before_postgres_loses_nothing(
     await _judge(system, load, healed_at, f"Postgres {name}", figures)
 
 
+async def test_worker_stops_in_time_while_postgres_is_a_black_hole(
+    proxied: tuple[System, FaultProxy], figures: Figures
+) -> None:
+    system, proxy = proxied
+    await system.start(workers=1)
+    load = Load("fault_once")
+    await load.post(system.client, "s", {"seconds": 60})
+    await eventually(lambda: _all_run(system, load))
+    proxy.black_hole = True
+    told_at = datetime.now(UTC)
+    system.workers[0].send(Signals.SIGTERM)
+    grace_s = float(system.settings["GRACE_S"])
+    await system.workers[0].ended(grace_s + 5 + 5)
+    stopped_after_s = (datetime.now(UTC) - told_at).total_seconds()
+    assert stopped_after_s <= grace_s + 5 + 1  # the last second is for a machine that stalls
+    figures("SIGTERM, grace 5 s, Postgres a black hole", stopped_after_s=round(stopped_after_s, 1))
+
+
 async def test_nobody_who_lives_is_rescued_after_an_outage_of_60_s(
     hurt: System, own_postgres: PostgresServer, figures: Figures
 ) -> None:
