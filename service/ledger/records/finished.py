@@ -40,23 +40,24 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
     dialect = connection.dialect.name
     rows = [_row(finish) for finish in finishes]
     taken = (await connection.execute(_finish_jobs(dialect), parameter(rows))).all()
-    finished = {job_id: Finished(State(state), *rest) for job_id, state, *rest in taken}
+    finished = {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
     if finished:
-        ended = rows if len(finished) == len(rows) else [row for row in rows if row["id"] in finished]
+        ended = rows if len(finished) == len(rows) else [row for row in rows if (row["id"], row["attempt"]) in finished]
         await connection.execute(_note_attempts(dialect), parameter(ended))
     await tally(connection, _events(finishes, finished), finishes[0].at)
     if len(finished) == len(finishes):
-        return [finished[finish.id] for finish in finishes]
-    repeated = await _finished_before(connection, [finish for finish in finishes if finish.id not in finished])
-    return [finished.get(finish.id) or repeated.get((finish.id, finish.attempt)) for finish in finishes]
+        return [finished[finish.id, finish.attempt] for finish in finishes]
+    repeated = await _finished_before(connection, [finish for finish in finishes if (finish.id, finish.attempt) not in finished])
+    both = repeated | finished
+    return [both.get((finish.id, finish.attempt)) for finish in finishes]
 
 
-def _events(finishes: Sequence[Finish], finished: Mapping[str, Finished]) -> Iterator[tuple[str, str, str]]:
+def _events(finishes: Sequence[Finish], finished: Mapping[tuple[str, int], Finished]) -> Iterator[tuple[str, str, str]]:
     """Name what is counted: how a job ended or, where it goes on, why; and what the fence refused."""
     for finish in finishes:
-        if finish.id not in finished:
+        if (finish.id, finish.attempt) not in finished:
             yield finish.worker, finish.kind, "refused"
-        elif (state := finished[finish.id].state) in TERMINAL:
+        elif (state := finished[finish.id, finish.attempt].state) in TERMINAL:
             yield finish.worker, finish.kind, state
         else:
             yield finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
@@ -124,7 +125,7 @@ def _finish_jobs(dialect: str) -> Any:
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
         )
-        .returning(jobs.c.id, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+        .returning(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
     )
 
 

@@ -261,3 +261,16 @@ async def test_registering_a_worker_again_is_a_success_and_changes_nothing(ledge
     async with ledger.read() as connection:
         [worker] = (await connection.execute(select(workers))).all()
     assert worker.started_at == NOW
+
+
+async def test_late_finish_is_refused_in_the_group_that_finishes_the_attempt_after_it(ledger: Ledger) -> None:
+    first = await running(ledger)
+    await ledger.finish(finish(first, Outcome.INTERRUPTED, State.QUEUED))
+    second = await start(ledger, first.id)
+    assert second is not None
+    late = replace(finish(first, Outcome.SUCCEEDED, State.SUCCEEDED), at=NOW + timedelta(seconds=1))
+    own = finish(second, Outcome.FAILED, State.RETRYING)
+    refused, finished = await asyncio.gather(ledger.finish(late), ledger.finish(own))
+    assert refused is None
+    assert finished is not None
+    assert [row["outcome"] for row in await attempt_rows(ledger, first.id)] == ["interrupted", "failed"]
