@@ -71,3 +71,14 @@ def test_the_kind_that_the_guide_shows_can_be_used() -> None:
     shown: dict[str, Any] = {}
     exec(blocks(ROOT / "docs/writing-kinds.md", "python")[0], shown)
     assert isinstance(shown["make_invoice"], jobs.Kind)
+
+
+def test_every_test_that_the_reliability_page_names_exists() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/reliability.md").read_text())
+    assert named
+    tests = {(path.name, name) for path in (ROOT / "tests").rglob("test_*.py") for name in _functions(path)}
+    assert set(named) <= tests
+
+
+def _functions(path: Path) -> list[str]:
+    return re.findall(r"^(?:async )?def (test_\w+)\(", path.read_text(), re.M)
