@@ -33,7 +33,7 @@ async def test_workers_killed_under_load_lose_nothing(
     await system.start(workers=3)
     killed: dict[int, datetime] = {}
     async with loading(system, chance, args=long_work) as load:
-        for _ in range(20 if whole else 3):
+        for _ in range(20 if whole else 2):
             await asyncio.sleep(2)
             victim = chance.choice(system.workers)
             await victim.kill()
@@ -148,7 +148,7 @@ async def test_rolling_restarts_fail_nothing_and_spend_no_attempt(
     system.settings["GRACE_S"] = "0.5"
     await system.start(workers=2)
     async with loading(system, chance, kind="fault_once", args=long_work) as load:
-        for _ in range(20 if whole else 3):
+        for _ in range(20 if whole else 2):
             await system.registered(system.add_worker())
             oldest = system.workers.pop(0)
             oldest.send(Signals.SIGTERM)
@@ -156,7 +156,7 @@ async def test_rolling_restarts_fail_nothing_and_spend_no_attempt(
     ended = await verdict(system, load)
     assert all(row["failures"] == row["crashes"] == 0 for row in ended.rows.values())
     interrupted = sum("interrupted" in ended.outcomes(job_id) for job_id in ended.rows)
-    figures(f"{20 if whole else 3} rolling restarts, max_attempts=1", **ended.figures, interrupted=interrupted)
+    figures(f"{20 if whole else 2} rolling restarts, max_attempts=1", **ended.figures, interrupted=interrupted)
 
 
 async def test_second_sigterm_ends_a_worker_at_once(system: System) -> None:
