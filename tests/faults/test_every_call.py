@@ -136,7 +136,9 @@ async def _wrong_after_all_ended(desk: Desk, ids: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.short("postgres", "after_its_commit]")
-async def test_any_call_that_fails_under_way_loses_nothing(quiet: Settings, failing: FailingCall) -> None:
+async def test_any_call_that_fails_under_way_loses_nothing(
+    quiet: Settings, failing: FailingCall, chance: random.Random
+) -> None:
     catalogue = jobs.load(quiet.jobs)
     async with open_desk(quiet) as desk, running_api(quiet) as client, running_worker(quiet, catalogue):
         failing.spared = desk.ledger.database

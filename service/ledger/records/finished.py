@@ -47,7 +47,9 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
     await tally(connection, _events(finishes, finished), finishes[0].at)
     if len(finished) == len(finishes):
         return [finished[finish.id, finish.attempt] for finish in finishes]
-    repeated = await _finished_before(connection, [finish for finish in finishes if (finish.id, finish.attempt) not in finished])
+    repeated = await _finished_before(
+        connection, [finish for finish in finishes if (finish.id, finish.attempt) not in finished]
+    )
     both = repeated | finished
     return [both.get((finish.id, finish.attempt)) for finish in finishes]
 
