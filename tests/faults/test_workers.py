@@ -80,7 +80,7 @@ async def test_job_of_a_killed_worker_runs_again_within_30_s(system: System, fig
         (ended.attempts[job_id][-1]["started_at"] - killed_at).total_seconds() for job_id in crashed
     )
     assert recovered_after_s <= RESCUED_WITHIN_S
-    figures("worker kill -9", lost=ended.lost, doubled=ended.doubled, recovered_after_s=round(recovered_after_s, 1))
+    figures("worker kill -9", **ended.figures, recovered_after_s=round(recovered_after_s, 1))
 
 
 async def _all_in_state(system: System, job_ids: list[str], state: str, within_s: float = 30) -> None:
