@@ -33,7 +33,7 @@ async def test_workers_killed_under_load_lose_nothing(
     await system.start(workers=3)
     killed: dict[int, datetime] = {}
     async with loading(system, chance, args=long_work) as load:
-        for _ in range(20 if whole else 3):
+        for _ in range(20 if whole else 2):
             await asyncio.sleep(2)
             victim = chance.choice(system.workers)
             await victim.kill()
@@ -80,7 +80,7 @@ async def test_job_of_a_killed_worker_runs_again_within_30_s(system: System, fig
         (ended.attempts[job_id][-1]["started_at"] - killed_at).total_seconds() for job_id in crashed
     )
     assert recovered_after_s <= RESCUED_WITHIN_S
-    figures("worker kill -9", lost=ended.lost, doubled=ended.doubled, recovered_after_s=round(recovered_after_s, 1))
+    figures("worker kill -9", **ended.figures, recovered_after_s=round(recovered_after_s, 1))
 
 
 async def _all_in_state(system: System, job_ids: list[str], state: str, within_s: float = 30) -> None:
@@ -148,7 +148,7 @@ async def test_rolling_restarts_fail_nothing_and_spend_no_attempt(
     system.settings["GRACE_S"] = "0.5"
     await system.start(workers=2)
     async with loading(system, chance, kind="fault_once", args=long_work) as load:
-        for _ in range(20 if whole else 3):
+        for _ in range(20 if whole else 2):
             await system.registered(system.add_worker())
             oldest = system.workers.pop(0)
             oldest.send(Signals.SIGTERM)
@@ -156,7 +156,7 @@ async def test_rolling_restarts_fail_nothing_and_spend_no_attempt(
     ended = await verdict(system, load)
     assert all(row["failures"] == row["crashes"] == 0 for row in ended.rows.values())
     interrupted = sum("interrupted" in ended.outcomes(job_id) for job_id in ended.rows)
-    figures(f"{20 if whole else 3} rolling restarts, max_attempts=1", **ended.figures, interrupted=interrupted)
+    figures(f"{20 if whole else 2} rolling restarts, max_attempts=1", **ended.figures, interrupted=interrupted)
 
 
 async def test_second_sigterm_ends_a_worker_at_once(system: System) -> None:
