@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, case, exists, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, case, exists, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.records.guards import found_by_state
@@ -20,9 +20,15 @@ BLOCKED_AFTER_S = 5.0
 
 
 async def register(connection: AsyncConnection, at: datetime, **worker: Any) -> None:
-    """Begin a worker's life under an id of its own. Safe to repeat: the answer to the first time may be lost."""
+    """Begin a worker's life under an id of its own. Safe to repeat: the answer to the first time may be lost.
+
+    Heartbeats have been written without a gap since any worker that still beats began to: where workers die one after
+    the other, somebody may yet rescue what they held.
+    """
+    beating = workers.c.ended_at.is_(None) & workers.c.heartbeat_at.between(at - _GAP, at)
+    since = (await connection.execute(select(func.min(workers.c.beating_since)).where(beating))).scalar_one()
     row = insert_for(connection.dialect.name)(workers).values(
-        started_at=at, heartbeat_at=at, beating_since=at, **worker
+        started_at=at, heartbeat_at=at, beating_since=since or at, **worker
     )
     await connection.execute(row.on_conflict_do_nothing())
 
@@ -49,8 +55,8 @@ async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
 async def declare_dead(connection: AsyncConnection, rescuer: str, at: datetime) -> list[str]:
     """Declare dead the workers that have been silent for `SILENT_AFTER`; give their ids.
 
-    Only a worker whose own heartbeat has been written without a gap for as long may say so: right after an outage of
-    the database, or a suspended machine, everybody looks dead.
+    Only a worker that beats, and before which heartbeats were written without a gap for as long, may say so: right
+    after an outage of the database, or a suspended machine, everybody looks dead.
     """
     itself = workers.alias("rescuer")
     may_say_so = exists().where(

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 # After the grace: how long interrupted attempts get to end, and outcomes to be written; then how long in all.
 _STOP_WAIT_S = 2.0
-_EXIT_MARGIN_S = 5.0
+_EXIT_MARGIN_S = 4.5
 _NOT_ALLOWED_WAIT_S = 0.2
 
 

@@ -40,23 +40,20 @@ async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish
     dialect = connection.dialect.name
     rows = [_row(finish) for finish in finishes]
     taken = (await connection.execute(_finish_jobs(dialect), parameter(rows))).all()
-    by_attempt = {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
-    finished = [by_attempt.get((finish.id, finish.attempt)) for finish in finishes]
-    if taken:
-        ended = [row for row, took in zip(rows, finished, strict=True) if took is not None]
+    finished = {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
+    if finished:
+        ended = [row for row in rows if (row["id"], row["attempt"]) in finished]
         await connection.execute(_note_attempts(dialect), parameter(ended))
-    if None in finished:
-        refused = [finish for finish, took in zip(finishes, finished, strict=True) if took is None]
-        repeated = await _finished_before(connection, refused)
-    else:
-        repeated = {}
-    new = (pair for pair in zip(finishes, finished, strict=True) if (pair[0].id, pair[0].attempt) not in repeated)
-    await tally(connection, (_event(finish, took) for finish, took in new), finishes[0].at)
-    return [took or repeated.get((finish.id, finish.attempt)) for finish, took in zip(finishes, finished, strict=True)]
+    late = [finish for finish in finishes if (finish.id, finish.attempt) not in finished]
+    repeated = await _finished_before(connection, late) if late else {}
+    known = repeated | finished
+    new = (finish for finish in finishes if (finish.id, finish.attempt) not in repeated)
+    await tally(connection, (_event(finish, known.get((finish.id, finish.attempt))) for finish in new), finishes[0].at)
+    return [known.get((finish.id, finish.attempt)) for finish in finishes]
 
 
 def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
-    """Name what is counted: how a job ended or, where it goes on, why; and what the fence refused."""
+    """Name what is counted: how a job ended or, where it goes on, why; or that the fence refused it."""
     if finished is None:
         return finish.worker, finish.kind, "refused"
     if finished.state in TERMINAL:

@@ -73,7 +73,8 @@ async def living_worker(ledger: Ledger) -> str:
 
 async def begin(ledger: Ledger, job: dict[str, Any]) -> Started:
     """Begin an attempt under a worker of its own."""
-    start = Start(job["id"], await living_worker(ledger), (job["kind"],), datetime.now(UTC))
+    now = datetime.now(UTC)
+    start = Start(job["id"], await living_worker(ledger), (job["kind"],), now, due_by=now + timedelta(days=1))
     (started,) = await ledger.start([start])
     assert started is not None
     return started

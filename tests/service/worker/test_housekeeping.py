@@ -90,6 +90,15 @@ async def test_fresh_worker_rescues_nobody(desk: Desk) -> None:
     assert (await desk.row(job_id))["state"] == "running"
 
 
+async def test_worker_that_follows_one_who_beat_lately_may_rescue_at_once(desk: Desk) -> None:
+    job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
+    await _rescuer(desk)  # killed just now, after beating for 25 s
+    performer, life = _life(desk)
+    await life.begin()
+    await Sweep(desk.resources).sweep(as_worker=performer.worker_id)
+    assert (await desk.row(job_id))["state"] == "queued"
+
+
 async def test_worker_whose_own_heartbeat_had_a_gap_rescues_nobody_for_a_while(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
     rescuer = await _rescuer(desk)
@@ -170,7 +179,7 @@ async def test_attempt_that_the_worker_never_heard_of_is_handed_back(desk: Desk)
 
 
 async def test_recorded_job_that_was_never_dispatched_is_swept_onto_the_queue(desk: Desk) -> None:
-    job_id = await desk.record_only(rest, created_at=datetime.now(UTC) - timedelta(seconds=5))
+    job_id = await desk.record_only(rest, created_at=datetime.now(UTC) - timedelta(seconds=15))
     sweep = Sweep(desk.resources)
     assert await sweep.dispatch() == 1
     assert await sweep.dispatch() == 0

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import event, update
+from sqlalchemy import event, insert, update
 from structlog.testing import capture_logs
 
 from jobs import Context, job
@@ -20,7 +20,7 @@ from service.ledger.dispatching import HORIZON
 from service.ledger.models import Start
 from service.ledger.sweep_lease import LEASE
 from service.settings import Settings
-from service.tables import jobs, sweep_lease
+from service.tables import attempts, jobs, sweep_lease
 from service.worker import evictions, sweep
 from service.worker.audit_log import AuditLog
 from service.worker.evictions import Evictions
@@ -34,6 +34,11 @@ class Args(BaseModel): ...
 
 @job("rest", max_attempts=1)
 async def rest(_ctx: Context, _args: Args) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def wipes_are_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.worker.sweep._READ_EPOCH_EVERY_S", 0.0)
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def ago(seconds: float) -> datetime:
 
 async def forgotten(desk: Desk, **fields: Any) -> str:
     """Record a job that nobody has dispatched."""
-    return await desk.record_only(rest, **{"created_at": ago(5), "run_at": ago(5)} | fields)
+    return await desk.record_only(rest, **{"created_at": ago(15), "run_at": ago(15)} | fields)
 
 
 async def on_queue(redis: Redis) -> set[str]:
@@ -222,7 +227,7 @@ async def test_the_cursor_comes_to_every_job_and_begins_again(
     desk: Desk, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evictions, "_PAGE", 2)
-    same = ago(5)
+    same = ago(15)
     job_ids = {await forgotten(desk, run_at=same) for _ in range(5)}
     await Sweep(desk.resources).dispatch()
     cursor, epoch = Evictions(desk.resources), await desk.queue.epoch()
@@ -317,6 +322,8 @@ async def test_unaccounted_jobs_are_logged_with_the_reason_once_and_when_it_is_o
     job_id = await forgotten(desk)
     async with desk.ledger.database.begin() as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="running", attempt=1))
+        ended = {"number": 1, "worker": "w", "outcome": "failed", "started_at": ago(9), "finished_at": ago(8)}
+        await connection.execute(insert(attempts).values(job_id=job_id, **ended))
     looking = AuditLog(desk.ledger)
     with capture_logs() as logs:
         await looking.look()
@@ -326,4 +333,4 @@ async def test_unaccounted_jobs_are_logged_with_the_reason_once_and_when_it_is_o
         await looking.look()
         await looking.look()
     assert [one["event"] for one in logs] == ["unaccounted_jobs", "unaccounted_jobs_over"]
-    assert logs[0]["reasons"] == {job_id: "running as attempt 1, but that attempt is not open"}
+    assert logs[0]["reasons"] == {job_id: "running as attempt 1, but that attempt has ended"}
