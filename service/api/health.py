@@ -1,13 +1,14 @@
 """Alive, ready, and what there is to measure."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel
+from sqlalchemy import RowMapping
 
 from service import metrics
 from service.api.deps import ResourcesDep
@@ -15,6 +16,7 @@ from service.clocks import Clocks
 from service.errors import LedgerUnavailable
 from service.ledger import audit, migrate, queries
 from service.ledger.deadline import in_time
+from service.ledger.liveness import BLOCKED_AFTER_S
 from service.queue import UNREACHABLE
 from service.resources import Resources
 
@@ -69,12 +71,12 @@ async def _read_families(resources: Resources) -> list[Metric]:
         unaccounted = await audit.count_unaccounted(connection, now)
         sweeping = await audit.sweeping(connection)
         unknown_kinds = await queries.waiting_of_unknown_kinds(connection, now)
-        workers = len(await queries.living_workers(connection, now))
+        workers = await queries.living_workers(connection, now)
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
         "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
-        "postlude_workers": ("Workers with a fresh heartbeat", workers),
+        "postlude_workers": ("Workers with a fresh heartbeat", len(workers)),
     }
     if sweeping.swept_at is not None:
         age = max(0.0, (now - sweeping.swept_at).total_seconds())
@@ -84,6 +86,8 @@ async def _read_families(resources: Resources) -> list[Metric]:
         _skew(await Clocks(resources.ledger.database, resources.queue.redis).measure()),
         *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
         _of_unknown_kinds(unknown_kinds),
+        _refused(totals),
+        _loop_lag(workers),
     ]
 
 
@@ -92,6 +96,23 @@ def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetri
     for kind, counted, count in totals:
         if counted == event:
             family.add_metric([kind], count)
+    return family
+
+
+def _refused(totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
+    text = "Late finishes of attempts that had been taken from their worker, by kind"
+    family = CounterMetricFamily("postlude_finishes_refused", text, labels=["kind"])
+    for kind, counted, count in totals:
+        if counted == "refused":
+            family.add_metric([kind], count)
+    return family
+
+
+def _loop_lag(workers: Iterable[RowMapping]) -> GaugeMetricFamily:
+    text = "How long the worker's event loop has been blocked"
+    family = GaugeMetricFamily("postlude_worker_loop_lag_seconds", text, labels=["worker"])
+    for worker in workers:
+        family.add_metric([worker["id"]], worker["loop_lag_s"])
     return family
 
 
@@ -137,9 +158,13 @@ async def _check_workers(resources: Resources) -> str:
         living = await in_time(_read_living(resources), within_s=_CHECK_WITHIN_S)
     except LedgerUnavailable:
         return "unknown: they are in the ledger"
-    return "ok" if living else "no worker is alive; jobs are accepted, and run when one is"
+    if not living:
+        return "no worker is alive; jobs are accepted, and run when one is"
+    if all(worker["loop_lag_s"] >= BLOCKED_AFTER_S for worker in living):
+        return "every worker's event loop is blocked: its log names the kinds that do it"
+    return "ok"
 
 
-async def _read_living(resources: Resources) -> bool:
+async def _read_living(resources: Resources) -> Sequence[RowMapping]:
     async with resources.ledger.read() as connection:
-        return bool(await queries.living_workers(connection, await resources.ledger.database.now(connection)))
+        return await queries.living_workers(connection, await resources.ledger.database.now(connection))

@@ -1,12 +1,15 @@
 """Alive, ready, and what there is to measure."""
 
 import re
+from datetime import UTC, datetime
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.ledger import liveness
 from service.ledger.ledger import Ledger
-from service.ledger.states import State
+from service.ledger.models import Finish
+from service.ledger.states import Outcome, State
 from service.settings import Settings
 from tests.running import running_api
 from tests.service.api.driving import job_in, living_worker, on_sqlite, post, with_redis_away
@@ -83,6 +86,12 @@ async def metrics(api: httpx.AsyncClient) -> dict[tuple[str, str], float]:
 async def test_metrics_count_what_became_of_jobs_by_kind(api: httpx.AsyncClient, ledger: Ledger) -> None:
     for state in State:
         await job_in(api, ledger, state)
+    assert (
+        await ledger.finish(
+            Finish("taken", "update_stats", 1, "w", Outcome.SUCCEEDED, State.SUCCEEDED, datetime.now(UTC))
+        )
+        is None
+    )
     await api.post("/v1/jobs", json={"kind": "cleanup"})
     found = await metrics(api)
     events = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried")
@@ -92,6 +101,7 @@ async def test_metrics_count_what_became_of_jobs_by_kind(api: httpx.AsyncClient,
     assert found["postlude_jobs_waiting", ""] == 4
     assert found["postlude_unaccounted_jobs", ""] == 0
     assert found["postlude_workers", ""] == 4
+    assert found["postlude_finishes_refused_total", "update_stats"] == 1
     # None of these workers says that it knows a kind.
     assert found["postlude_jobs_of_unknown_kind", "update_stats"] == 3
     assert found["postlude_jobs_of_unknown_kind", "cleanup"] == 1
@@ -113,3 +123,17 @@ async def test_health_answers_to_head_as_to_get_without_the_body(api: httpx.Asyn
         answer = await api.head(path)
         assert (answer.status_code, answer.content) == (200, b"")
         assert answer.headers["content-length"] == str(len((await api.get(path)).content))
+
+
+@on_sqlite
+async def test_worker_whose_loop_is_blocked_shows_in_metrics_and_readiness(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    worker = await living_worker(ledger)
+    assert (await api.get("/readyz")).json()["checks"]["workers"] == "ok"
+    async with ledger.database.begin() as connection:
+        await liveness.beat(connection, worker, datetime.now(UTC), loop_lag_s=7.0)
+    assert f'postlude_worker_loop_lag_seconds{{worker="{worker}"}} 7.0' in (await api.get("/metrics")).text
+    readiness = (await api.get("/readyz")).json()
+    assert readiness["status"] == "degraded"
+    assert "event loop is blocked" in readiness["checks"]["workers"]
