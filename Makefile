@@ -19,7 +19,7 @@ dev: $(BIN)/.installed
 	@$(BIN)/postlude dev
 
 test: $(BIN)/.installed
-	@$(BIN)/pytest --numprocesses auto --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(BIN)/.installed
 	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)

@@ -33,6 +33,7 @@ class Heartbeat:
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
+        self._told_to_stop = False
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event
         self._news: asyncio.Event
@@ -43,6 +44,7 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Beat no more. A beat under way is let finish for a while; the thread keeps no process alive."""
+        self._told_to_stop = True
         if self._own_loop is not None:
             with contextlib.suppress(RuntimeError):  # its loop is closed already
                 self._own_loop.call_soon_threadsafe(self._stop)
@@ -52,6 +54,8 @@ class Heartbeat:
     async def _live(self) -> None:
         self._stopping, self._news = asyncio.Event(), asyncio.Event()
         self._own_loop = asyncio.get_running_loop()
+        if self._told_to_stop:
+            self._stop()
         database = Database.open(self._url)
         try:
             await asyncio.gather(self._beat_on(database), self._look_on())

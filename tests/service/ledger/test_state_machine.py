@@ -44,6 +44,7 @@ class Model:
     """What the ledger should say of one job."""
 
     new: NewJob
+    run_at: datetime
     state: State = State.QUEUED
     failures: int = 0
     crashes: int = 0
@@ -103,9 +104,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now += timedelta(seconds=1)
         expires_at = self.now + timedelta(seconds=5) if expires else None
         key = f"{unique_key}-{self.all_workers[0]}" if unique_key else None
-        state = State.QUEUED if due else State.SCHEDULED
+        state, run_at = (State.QUEUED, self.now) if due else (State.SCHEDULED, self.now + timedelta(seconds=20))
         job = new_job(
-            unique_key=key, expires_at=expires_at, state=state, max_attempts=MAX_ATTEMPTS, created_at=self.now
+            unique_key=key,
+            expires_at=expires_at,
+            state=state,
+            run_at=run_at,
+            max_attempts=MAX_ATTEMPTS,
+            created_at=self.now,
         )
         holders = [one for one in self.models if key and one.new.unique_key == key and one.state in LIVE]
         enqueued = self.run(enqueue(self.ledger, job))
@@ -114,7 +120,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert not enqueued.created
         else:
             assert enqueued.created == {job.id}
-            self.models.append(Model(job, state=state, expires_at=expires_at))
+            self.models.append(Model(job, run_at, state=state, expires_at=expires_at))
 
     @precondition(lambda self: self.models)
     @rule(number=picks)
@@ -123,14 +129,15 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.run(enqueue(self.ledger, model.new)).ids == (model.new.id,)
 
     @precondition(lambda self: self.models)
-    @rule(number=picks, claimers=st.lists(picks, min_size=1, max_size=3))
-    def start(self, number: int, claimers: list[int]) -> None:
-        """One claimer, or several at the same moment: at most one may start the job."""
+    @rule(number=picks, claimers=st.lists(picks, min_size=1, max_size=3), late=st.booleans())
+    def start(self, number: int, claimers: list[int], late: bool) -> None:
+        """One claimer, or several at the same moment: at most one may start the job, and none before it is due."""
         model = self.pick(number)
         self.now += timedelta(milliseconds=10)
+        due_by = self.now + timedelta(seconds=60 * late)
         by = [self.all_workers[claimer % len(self.all_workers)] for claimer in claimers]
-        started = [one for one in self.run(self._start(model, by)) if one is not None]
-        in_time = model.expires_at is None or model.expires_at > self.now
+        started = [one for one in self.run(self._start(model, by, due_by)) if one is not None]
+        in_time = model.run_at <= due_by and (model.expires_at is None or model.expires_at > self.now)
         if model.state in WAITING and in_time and set(by) & set(self.living):
             assert len(started) == 1
             model.state, model.worker, model.expires_at = State.RUNNING, started[0].worker, None
@@ -140,8 +147,8 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert not started
 
-    async def _start(self, model: Model, by: list[str]) -> list[Started | None]:
-        starts = [Start(id=model.new.id, worker=worker, kinds=("greet",), at=self.now) for worker in by]
+    async def _start(self, model: Model, by: list[str], due_by: datetime) -> list[Started | None]:
+        starts = [Start(model.new.id, worker, ("greet",), self.now, due_by) for worker in by]
         return [one for [one] in await asyncio.gather(*(self.ledger.start([start]) for start in starts))]
 
     @precondition(lambda self: any(model.outcomes for model in self.models))
@@ -157,6 +164,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         model.close(outcome, finish.state)
         model.last_finish = finish
+        model.run_at = finish.run_at or model.run_at
         assert finished is not None
         assert finished.state == model.state
 
@@ -219,7 +227,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.run(self.ledger.replay(model.new.id, self.now)) is (model.state in REPLAYABLE)
         if model.state in REPLAYABLE:
             model.state, model.failures, model.crashes = State.QUEUED, 0, 0
-            model.cancelling, model.expires_at = False, None
+            model.cancelling, model.expires_at, model.run_at = False, None, self.now
 
     @rule()
     def expire(self) -> None:
