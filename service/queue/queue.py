@@ -147,15 +147,17 @@ class Queue:
         return await cast(Awaitable[Any], self.redis.blpop(keys, timeout=cast(int, within_s))) is not None
 
     async def next_due_ms(self, queues: Sequence[str]) -> float | None:
-        """Give the place of the first id of all `queues`, in ms on Redis' clock; None where there is none.
-
-        Ids of negative priority, and those set aside, may be due before it.
-        """
+        """Give the place of the first id of all `queues`, in ms on Redis' clock; None where there is none."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for queue in queues:
                 pipe.zrange(key_of(queue), 0, 0, withscores=True)
             heads = await pipe.execute()
         return min((score for head in heads for _, score in head), default=None)
+
+    async def has_out_of_order(self, queues: Sequence[str]) -> bool:
+        """Whether there are due ids that do not stand at their due times: of negative priority, or set aside."""
+        keys = [name(queue) for queue in queues for name in (low_key_of, aside_key_of)]
+        return bool(await self.redis.exists(*keys))
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
         """Move jobs that have come due to the places of their priorities; one that has left the queue stays away."""

@@ -1,6 +1,7 @@
 """How an idle worker waits for work: for a put, for what comes due next, and now and then for a look all the same."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,9 +10,8 @@ from service.queue import Queue
 
 # Two commands in so many seconds. Plain arq clients wake nobody: what they put is found by a look at the head.
 _LOOK_EVERY_S = 2.0
-# Ids of negative priority, and those set aside, are not seen by that look. They wake a worker like any other; this is
-# for those whose worker died over it.
-_CLAIM_EVERY_S = 30.0
+# Each so many looks also for ids that stand elsewhere: set aside by a worker that does not know their kind, say.
+_WIDER_LOOK_EVERY = 2
 _SHORTEST_S = 0.002
 
 
@@ -40,9 +40,10 @@ class Waiting:
             something.cancel()
 
     async def _something_may_be_due(self) -> None:
-        claim_at = time.monotonic() + _CLAIM_EVERY_S
-        while time.monotonic() < claim_at:
+        for number in itertools.count(1):
             due_ms = await self._queue.next_due_ms(self._queues)
             due_in_s = _LOOK_EVERY_S if due_ms is None else due_ms / 1000 - (time.time() + self._ahead_s)
             if due_in_s <= 0 or await self._queue.woken(self._queues, max(min(due_in_s, _LOOK_EVERY_S), _SHORTEST_S)):
+                return
+            if number % _WIDER_LOOK_EVERY == 0 and await self._queue.has_out_of_order(self._queues):
                 return

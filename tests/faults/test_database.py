@@ -5,7 +5,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from service.ledger import migrate
 from service.settings import Settings
 from tests.faults.form import Figures
 from tests.faults.load import Load, loading
+from tests.faults.network import network_faults
 from tests.faults.system import System
 from tests.faults.verdict import Verdict, verdict
 from tests.proxy import FaultProxy, proxying
@@ -97,41 +98,7 @@ def _with_children(server: PostgresServer) -> list[int]:
     return [pid, *map(int, children)]
 
 
-async def _black_hole(proxy: FaultProxy) -> None:
-    proxy.black_hole = True
-    await asyncio.sleep(15)
-
-
-async def _refused(proxy: FaultProxy) -> None:
-    proxy.refuse()
-    proxy.reset()
-    await asyncio.sleep(10)
-    await proxy.start()
-
-
-async def _reset_again_and_again(proxy: FaultProxy) -> None:
-    for _ in range(30):
-        proxy.reset()
-        await asyncio.sleep(proxy.chance.uniform(0.05, 0.3))
-
-
-async def _slow(proxy: FaultProxy) -> None:
-    proxy.latency_s, proxy.jitter_s = 0.1, 0.1
-    await asyncio.sleep(10)
-
-
-async def _sliced(proxy: FaultProxy) -> None:
-    proxy.slice_bytes = 50
-    await asyncio.sleep(10)
-
-
-NETWORK_FAULTS: dict[str, Callable[[FaultProxy], Awaitable[None]]] = {
-    "black hole for 15 s": _black_hole,
-    "refused for 10 s": _refused,
-    "connections reset 30 times": _reset_again_and_again,
-    "100-200 ms of latency": _slow,
-    "sliced writes": _sliced,
-}
+NETWORK_FAULTS = network_faults(black_hole_s=15, latency_s=0.1, jitter_s=0.1, slice_bytes=50)
 
 
 @pytest.mark.parametrize("name", NETWORK_FAULTS)

@@ -15,9 +15,10 @@ from redis.asyncio import Redis
 
 from tests.faults.form import Figures
 from tests.faults.load import Load, loading
+from tests.faults.network import network_faults
 from tests.faults.system import System
 from tests.faults.verdict import verdict
-from tests.proxy import FaultProxy, proxying
+from tests.proxy import proxying
 from tests.servers import RedisServer
 
 DISPATCHED_WITHIN_S = 30.0
@@ -142,41 +143,7 @@ async def test_single_members_evicted_from_the_queue_are_dispatched_again(
     await _judge(system, load, healed_at, "Redis evicted single members", figures)
 
 
-async def _black_hole(proxy: FaultProxy) -> None:
-    proxy.black_hole = True
-    await asyncio.sleep(10)
-
-
-async def _refused(proxy: FaultProxy) -> None:
-    proxy.refuse()
-    proxy.reset()
-    await asyncio.sleep(10)
-    await proxy.start()
-
-
-async def _reset_again_and_again(proxy: FaultProxy) -> None:
-    for _ in range(30):
-        proxy.reset()
-        await asyncio.sleep(proxy.chance.uniform(0.05, 0.3))
-
-
-async def _slow(proxy: FaultProxy) -> None:
-    proxy.latency_s, proxy.jitter_s = 0.2, 0.3
-    await asyncio.sleep(10)
-
-
-async def _sliced(proxy: FaultProxy) -> None:
-    proxy.slice_bytes = 7
-    await asyncio.sleep(10)
-
-
-NETWORK_FAULTS: dict[str, Callable[[FaultProxy], Awaitable[None]]] = {
-    "black hole for 10 s": _black_hole,
-    "refused for 10 s": _refused,
-    "connections reset 30 times": _reset_again_and_again,
-    "200-500 ms of latency": _slow,
-    "sliced writes": _sliced,
-}
+NETWORK_FAULTS = network_faults(black_hole_s=10, latency_s=0.2, jitter_s=0.3, slice_bytes=7)
 
 
 @pytest.mark.parametrize("name", NETWORK_FAULTS)
