@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH = 1_000
 _READ_EPOCH_EVERY_S = 5.0
+_LONGEST_PASS_S = 2.0
 
 
 class Sweep:
@@ -95,7 +96,7 @@ class Sweep:
             await self._prioritise()
             await self._leadership.note_epoch(epoch)
             await self._check_settings(epoch)
-            more = await self._dispatch(epoch) == _BATCH
+            more = await self._dispatch_for_a_while(epoch)
             if not more:
                 await self._evictions.mend(epoch)
                 self._leadership.swept(epoch)
@@ -124,6 +125,14 @@ class Sweep:
         if epoch != self._checked_epoch:
             self._checked_epoch = epoch
             await self._durability.check()
+
+    async def _dispatch_for_a_while(self, epoch: str) -> bool:
+        """Dispatch batch after batch; gives whether there is more than a pass may take, well within the lease."""
+        until = time.monotonic() + _LONGEST_PASS_S
+        while await self._dispatch(epoch) == _BATCH:
+            if time.monotonic() > until:
+                return True
+        return False
 
     async def _dispatch(self, epoch: str) -> int:
         async with self._ledger.read() as connection:

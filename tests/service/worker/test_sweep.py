@@ -152,6 +152,7 @@ async def test_an_idle_pass_writes_nothing(desk: Desk) -> None:
 
 async def test_after_a_full_pass_the_next_follows_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "_BATCH", 2)
+    monkeypatch.setattr(sweep, "_LONGEST_PASS_S", -1.0)
     for _ in range(3):
         await forgotten(desk)
     sweeping = Sweep(desk.resources)
