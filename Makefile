@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make dev    run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test   run all tests, with real Redis, Postgres and SMTP"
-	@echo "make faults run the whole fault suite (25 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
+	@echo "make faults run the whole fault suite (35 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make check  lint, types and layers"
 	@echo "make bench  measure Postlude beside other job libraries (ARGS=--quick: three minutes)"
 	@echo "make lock   refresh requirements/*.lock (needs uv)"

@@ -14,7 +14,7 @@ import httpx
 
 from tests.faults.system import System
 
-SEND_AGAIN = (409, 429, 500, 502, 503, 504)
+SEND_AGAIN = (409, 503, 507)
 
 
 @dataclass
