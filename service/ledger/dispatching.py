@@ -13,7 +13,8 @@ from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State
 from service.tables import jobs
 
-# The API dispatches a job right after its commit; only what is older than this was perhaps forgotten.
+# The API dispatches a job right after its commit; only what is older than this was perhaps forgotten. Sooner, a backlog
+# that is being worked off would be put a second time.
 GRACE_BEFORE_DISPATCH = timedelta(seconds=10)
 # Jobs due within the horizon wait in Redis, where they come due to the millisecond; later ones in SQL.
 HORIZON = timedelta(seconds=30)

@@ -30,9 +30,9 @@ def found_by_state(*states: State) -> ColumnElement[bool]:
 
     A bound parameter does not match an index's predicate: Postgres cannot know its value when it plans for any.
     """
-    state = jobs.c.state + literal_column("''")
+    column = jobs.c.state + literal_column("''")
     literals: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in states]
-    return state == literals[0] if len(literals) == 1 else state.in_(literals)
+    return column == literals[0] if len(literals) == 1 else column.in_(literals)
 
 
 def key_taken() -> ColumnElement[bool]:
