@@ -27,6 +27,7 @@ _ATTEMPTS = (
     "INSERT INTO attempts (job_id, number, outcome, worker, started_at, finished_at) "
     "SELECT id, 1, 'succeeded', 'gone', started_at, finished_at FROM jobs WHERE state = 'succeeded'"
 )
+_LISTING = "INSERT INTO job_listing (created_at, job_id, kind, queue) SELECT created_at, id, kind, queue FROM jobs"
 
 
 async def grow(count: int) -> float:
@@ -41,6 +42,7 @@ async def grow(count: int) -> float:
         for fields in (waiting, finished):
             await connection.execute(text(_JOBS.format(count=count, **fields)))
         await connection.execute(text(_ATTEMPTS))
+        await connection.execute(text(_LISTING))
         await connection.execute(text("ANALYZE"))
     await database.close()
     return time.monotonic() - started

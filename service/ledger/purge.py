@@ -11,7 +11,7 @@ from jobs.tables import counted_jobs
 from service.ledger.database import Database
 from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.states import TERMINAL
-from service.tables import attempts, idempotency_keys, job_tags, jobs, tallies, ticks, workers
+from service.tables import attempts, idempotency_keys, job_listing, job_tags, jobs, tallies, ticks, workers
 
 _BATCH = 500
 _TALLIES_KEPT = timedelta(days=1)
@@ -70,8 +70,11 @@ def _is_old(before: datetime) -> ColumnElement[bool]:
 async def delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, int]:
     """Delete terminal jobs with all that belongs to them; gives the number of rows by table."""
     # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
-    gone = await connection.execute(delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.id))
-    gone_ids = list(gone.scalars())
+    deleted = delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.created_at, jobs.c.id)
+    gone = [(created_at, job_id) for created_at, job_id in await connection.execute(deleted)]
+    gone_ids = [job_id for _, job_id in gone]
+    listed = tuple_(job_listing.c.created_at, job_listing.c.job_id)
+    await connection.execute(delete(job_listing).where(listed.in_(gone)))
     await connection.execute(delete(counted_jobs).where(counted_jobs.c.job_id.in_(gone_ids)))
     await connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
     removed = await connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, Select, cast, func, null, select, union_all
+from sqlalchemy import Column, RowMapping, Select, Table, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.liveness import SILENT_AFTER
 from service.ledger.records.guards import found_by_state, key_taken, state_is
 from service.ledger.states import WAITING, State
-from service.tables import attempts, job_tags, jobs, tallies, workers
+from service.tables import attempts, job_listing, job_tags, jobs, tallies, workers
 
 # Never read for answers: it carries secrets.
 _SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
@@ -87,22 +87,36 @@ async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> 
 
 def _matching(statement: Select[Any], wanted: Filter) -> Select[Any]:
     """Narrow a statement over jobs down to those wanted, newest first."""
-    statement = statement.order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-    for column, value in ((jobs.c.state, wanted.state), (jobs.c.kind, wanted.kind), (jobs.c.queue, wanted.queue)):
-        if value is not None:
-            statement = statement.where(column == value)
-    if wanted.tag is not None:
-        tagged = job_tags.c.tag == wanted.tag
-        statement = statement.join(job_tags, (job_tags.c.job_id == jobs.c.id) & tagged)
+    leading, job_id = _leading(wanted)
+    if leading is not jobs:
+        statement = statement.join_from(leading, jobs, jobs.c.id == job_id)
+    columns = {**dict(jobs.c), **dict(leading.c)}
+    for name in ("state", "kind", "queue", "tag"):
+        if (value := getattr(wanted, name)) is not None:
+            statement = statement.where(columns[name] == value)
+    created_at = leading.c.created_at
     if wanted.created_after is not None:
-        statement = statement.where(jobs.c.created_at > wanted.created_after)
+        statement = statement.where(created_at > wanted.created_after)
     if wanted.created_before is not None:
-        statement = statement.where(jobs.c.created_at < wanted.created_before)
+        statement = statement.where(created_at < wanted.created_before)
     if wanted.before is not None:
-        created_at, job_id = wanted.before
-        older = (jobs.c.created_at < created_at) | ((jobs.c.created_at == created_at) & (jobs.c.id < job_id))
-        statement = statement.where(jobs.c.created_at <= created_at, older)
-    return statement
+        at, last_id = wanted.before
+        older = (created_at < at) | ((created_at == at) & (job_id < last_id))
+        statement = statement.where(created_at <= at, older)
+    return statement.order_by(created_at.desc(), job_id.desc())
+
+
+def _leading(wanted: Filter) -> tuple[Table, Column[str]]:
+    """Choose the table whose index gives the wanted order, and its column with the job's id.
+
+    A state leads, except where it is that of most of the history and something else is asked for too.
+    """
+    if wanted.tag is not None:
+        return job_tags, job_tags.c.job_id
+    narrower = wanted.kind is not None or wanted.queue is not None
+    if wanted.state is not None and not (wanted.state == State.SUCCEEDED and narrower):
+        return jobs, jobs.c.id
+    return job_listing, job_listing.c.job_id
 
 
 async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:

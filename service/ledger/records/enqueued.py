@@ -12,7 +12,7 @@ from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
 from service.ledger.records.tallied import tally
 from service.ledger.rows import insert_for, parameter, unfold
 from service.ledger.states import LIVE
-from service.tables import idempotency_keys, job_tags, jobs, moment_text
+from service.tables import idempotency_keys, job_listing, job_tags, jobs, moment_text
 
 _COLUMNS = [
     "id",
@@ -76,6 +76,7 @@ async def insert_jobs(connection: AsyncConnection, new: Sequence[NewJob]) -> tup
         # What is left had a holder of its unique key that ended between the two statements.
         left = [job for job in left if job.id not in ids]
     inserted = [job for job in new if job.id in created]
+    await _list(connection, inserted)
     await _insert_tags(connection, inserted)
     return ids, inserted
 
@@ -137,6 +138,16 @@ def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
     return answer
 
 
+async def _list(connection: AsyncConnection, created: Sequence[NewJob]) -> None:
+    for start in range(0, len(created), _ROWS_IN_A_STATEMENT):
+        some = created[start : start + _ROWS_IN_A_STATEMENT]
+        rows = [
+            {"created_at": moment_text(job.created_at), "job_id": job.id, "kind": job.kind, "queue": job.queue}
+            for job in some
+        ]
+        await connection.execute(_insert_listing(connection.dialect.name), parameter(rows))
+
+
 async def _insert_tags(connection: AsyncConnection, created: Sequence[NewJob]) -> None:
     rows = [{"tag": tag, "created_at": job.created_at, "job_id": job.id} for job in created for tag in set(job.tags)]
     if rows:
@@ -183,6 +194,13 @@ def _insert(dialect: str) -> Any:
     new = unfold(dialect, "new", {name: jobs.c[name].type for name in _COLUMNS})
     statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(new).where(true()))
     return statement.on_conflict_do_nothing().returning(jobs.c.id)
+
+
+@cache
+def _insert_listing(dialect: str) -> Any:
+    columns = {column.name: column.type for column in job_listing.c}
+    new = unfold(dialect, "new", columns)
+    return insert(job_listing).from_select(list(columns), select(new))
 
 
 @cache
