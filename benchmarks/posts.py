@@ -48,7 +48,6 @@ async def by_kind() -> AsyncIterator[Post]:
             session=unused,
             progress=unused,
             enqueue=unused,
-            log=unused,
         )
         yield lambda: send_webhook.function(context, args)
 

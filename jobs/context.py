@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import httpx
+import structlog
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.typing import FilteringBoundLogger
@@ -97,7 +98,7 @@ class Context:
     `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
-    `log` carries the job's id, kind and attempt. `enqueue(kind, args, ...)` enqueues another job and gives its id.
+    `enqueue(kind, args, ...)` enqueues another job and gives its id.
     """
 
     job_id: str
@@ -111,7 +112,13 @@ class Context:
     session: Callable[[], AbstractAsyncContextManager[AsyncSession]]
     progress: Progress
     enqueue: Enqueue
-    log: FilteringBoundLogger
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger named after the kind; what it says carries the job's id, kind and attempt."""
+        names = {"job_id": self.job_id, "kind": self.kind, "attempt": self.attempt}
+        logger: FilteringBoundLogger = structlog.get_logger(f"jobs.{self.kind}", **names)
+        return logger
 
     async def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the blocking `fn` in a thread, so that the worker's loop stays free.

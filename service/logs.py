@@ -2,12 +2,23 @@
 
 import logging
 import sys
-from typing import Literal
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import structlog
 
+# Whatever is logged while an attempt runs, by whichever library, carries its names: the job's id, kind and attempt.
+performing: ContextVar[Mapping[str, Any] | None] = ContextVar("performing", default=None)
+
+
+def _add_performing(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {**(performing.get() or {}), **event}
+
+
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
+    _add_performing,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

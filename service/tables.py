@@ -1,5 +1,6 @@
 """The ledger's tables. Their indexes serve the statements in `service/ledger`; for jobs' own see `jobs.tables`."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,15 +41,18 @@ class Moment(TypeDecorator[datetime]):
             return value
         return moment_text(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or isinstance(value, datetime):
-            return None if value is None else value.astimezone(UTC)
-        return datetime.fromisoformat(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        return _moment_of_text if dialect.name == "sqlite" else None  # asyncpg gives UTC
+
+
+def _moment_of_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
 
 
 def moment_text(value: datetime) -> str:
     """Write `value` as SQLite keeps it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
-    return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 # The partial indexes below serve statements that repeat these very words: `found_by_state` does. `|| ''` keeps
@@ -110,8 +114,8 @@ jobs = Table(
     _partial("jobs_by_arq_id", "arq_id", where="arq_id IS NOT NULL"),
 )
 
-# What lists are ordered by and narrowed down to, and no job ever changes. It stands apart because Postgres writes to every
-# index of a row whenever one indexed column changes: these three would cost a third of each start and finish.
+# What lists are ordered by and narrowed down to, and no job ever changes. It stands apart because Postgres writes to
+# every index of a row whenever one indexed column changes: these would cost 40 % of each start and finish.
 job_listing = Table(
     "job_listing",
     metadata,

@@ -8,7 +8,6 @@ from email.message import EmailMessage
 from typing import Any
 
 import httpx
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobs import Context
@@ -70,6 +69,5 @@ def fake_context(**overrides: Any) -> Context:
         session=_no_session,
         progress=_no_progress,
         enqueue=_no_enqueue,
-        log=structlog.get_logger(),
     )
     return replace(context, **overrides)

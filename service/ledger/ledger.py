@@ -62,9 +62,9 @@ class Ledger:
         """Record a request's jobs."""
         return (await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs)))[0]
 
-    async def start(self, starts: Sequence[Start]) -> Sequence[Started | None]:
-        """Begin attempts; None for each job that may not start."""
-        return await self._group_commit.write(record_started, starts)
+    async def start(self, start: Start) -> dict[str, Started]:
+        """Begin attempts; gives, by id, those of the jobs that may start."""
+        return (await self._group_commit.write(record_started, [start], weight=len(start.ids)))[0]
 
     async def finish(self, finish: Finish) -> Finished | None:
         """End an attempt; None when it had been taken away."""

@@ -71,13 +71,13 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A worker's wish to begin an attempt of the job `id`, if its kind is among `kinds`, and it is due.
+    """A worker's wish to begin an attempt of each of the jobs `ids`, if its kind is among `kinds`, and it is due.
 
     `due_by` is the time on the clock that due times go by; without it that is `at`. A job that has crashed
     `crashes_below` times or more is not started.
     """
 
-    id: str
+    ids: tuple[str, ...]
     worker: str
     kinds: tuple[str, ...]
     at: datetime
@@ -112,8 +112,7 @@ class Failure:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """An attempt's end: its outcome, and the state that the job goes to."""
 
     id: str

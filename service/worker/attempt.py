@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from structlog.contextvars import bind_contextvars
 
 from jobs import Context, Discard, Kind
+from service import logs
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.lifecycle import describe
@@ -116,7 +116,7 @@ def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
 
 async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> str:
     """Call the kind's function; gives its result as JSON."""
-    bind_contextvars(job_id=context.job_id, kind=context.kind, attempt=context.attempt)
+    logs.performing.set({"job_id": context.job_id, "kind": context.kind, "attempt": context.attempt})
     try:
         args = kind.load_args(stored_args)
     except ValidationError as error:

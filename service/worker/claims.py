@@ -101,8 +101,9 @@ class Claims:
         self._performer.in_hand.update(new)
         started: dict[str, Started] = {}
         try:
-            starts = [Start(job_id, worker_id, self._kinds, now, due_by, crashes_below) for job_id in new]
-            started = {one.id: one for one in await self._resources.ledger.start(starts) if one is not None}
+            if new:
+                start = Start(tuple(new), worker_id, self._kinds, now, due_by, crashes_below)
+                started = await self._resources.ledger.start(start)
         finally:
             self._performer.in_hand.difference_update(set(new) - started.keys())
         return started

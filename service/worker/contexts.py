@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import structlog
-
 from jobs import Context
 from jobs.outcomes import to_timedelta
 from service.ledger.models import Started
@@ -34,9 +32,6 @@ class Contexts:
             session=ledger.session,
             progress=ProgressNotes(ledger, started.id, started.attempt),
             enqueue=self._enqueue,
-            log=structlog.get_logger(
-                f"jobs.{started.kind}", job_id=started.id, kind=started.kind, attempt=started.attempt
-            ),
         )
 
     async def _enqueue(self, kind: str, args: Any = None, **options: Any) -> str:

@@ -39,6 +39,7 @@ class Life:
         self._performer.lease_lost = True
         lost = list(self._performer.attempts.values())
         log.error("worker_was_declared_dead", worker=worker_id, attempts_stopped=len(lost))
+        self._performer.slots.hand_back()
         for attempt in lost:
             attempt.stop(Outcome.INTERRUPTED)
 
@@ -52,13 +53,17 @@ class Life:
 
     async def hand_back_unknown(self) -> None:
         """Hand back what runs here only by the ledger: a start was committed, and its answer lost."""
+        in_hand_before = set(self._performer.in_hand)
         async with self._ledger.read() as connection:
             rows = await liveness.running_under(connection, self._performer.worker_id)
-        for row in rows:
-            if row["id"] not in self._performer.in_hand:
-                log.warning("attempt_handed_back", job_id=row["id"], reason="the ledger says it runs here; it does not")
-                unheard = verdict.of_unheard()
-                await self._ledger.finish(verdict.finish_of_lost(row, unheard, row["worker"], datetime.now(UTC)))
+        # What ends while the ledger reads is in hand before, what begins meanwhile is afterwards.
+        known = in_hand_before | self._performer.in_hand
+        unknown = [row for row in rows if row["id"] not in known]
+        for row in unknown:
+            log.warning("attempt_handed_back", job_id=row["id"], reason="the ledger says it runs here; it does not")
+        lost = verdict.of_unheard()
+        now = datetime.now(UTC)
+        await self._ledger.finish_all([verdict.finish_of_lost(row, lost, row["worker"], now) for row in unknown])
 
     async def watch_cancellations(self) -> None:
         """Stop the attempts whose jobs somebody has cancelled."""

@@ -14,12 +14,13 @@ from service.ledger.states import TERMINAL, Outcome
 from service.lifecycle import Lifecycle
 from service.queue import UNREACHABLE, Entry
 from service.resources import JobResources, Resources
-from service.worker import adopted
+from service.worker import adopted, verdict
 from service.worker.apart import ApartAttempt, suspected_from
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
 from service.worker.finishing import Ended, Finishing, OnFinished
 from service.worker.loop_watch import Running
+from service.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +31,8 @@ _QUIET = (Outcome.SUCCEEDED, Outcome.SNOOZED)
 class Performer:
     """Performs attempts for one worker.
 
-    `attempts` are those that run, by job id; `in_hand` are the ids that are being started or performed here, or whose
-    outcomes are not recorded yet. `changed` is set whenever one of them ends.
+    `attempts` are those that run, by job id; `in_hand` are the ids that are being started or performed here, wait for a
+    slot, or whose outcomes are not recorded yet. `changed` is set whenever one of them ends.
     """
 
     def __init__(self, resources: Resources, job_resources: JobResources) -> None:
@@ -46,6 +47,7 @@ class Performer:
         self._on_finished: dict[str, OnFinished] = {}
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._suspected_from = suspected_from(resources.settings.max_crashes)
+        self.slots = Slots(self._run, self._hand_back)
 
     @property
     def may_claim(self) -> bool:
@@ -71,15 +73,23 @@ class Performer:
         return await asyncio.shield(recorded)
 
     def begin(self, started: Started, on_finished: OnFinished) -> None:
-        """Begin an attempt; `on_finished` hears of what the ledger made of its end."""
-        kind = self.resources.catalogue[started.kind]
+        """Begin an attempt once it has a slot; `on_finished` hears of what the ledger made of its end."""
         self._on_finished[started.id] = on_finished
+        self.slots.take(started)
+
+    def _run(self, started: Started) -> None:
+        kind = self.resources.catalogue[started.kind]
         if started.crashes >= self._suspected_from:
             apart = self.attempts[started.id] = ApartAttempt(started, kind, self.resources.settings, self._ended)
             apart.begin()
         else:
             attempt = self.attempts[started.id] = Attempt(started, kind, self._ended)
             attempt.begin(self._contexts.context_of(started))
+
+    def _hand_back(self, started: Started) -> None:
+        """End an attempt that has not run: its job goes back without cost."""
+        policy = self.resources.catalogue[started.kind].retry
+        self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, datetime.now(UTC)))
 
     async def idle(self) -> None:
         """Wait until nothing runs and every outcome is recorded."""
@@ -89,8 +99,12 @@ class Performer:
 
     def _ended(self, started: Started, finish: Finish) -> None:
         del self.attempts[started.id]
-        self._finishing.add(Ended(started, finish, self._on_finished.pop(started.id)))
+        self._finish(started, finish)
+        self.slots.free()
         self.changed.set()
+
+    def _finish(self, started: Started, finish: Finish) -> None:
+        self._finishing.add(Ended(started, finish, self._on_finished.pop(started.id)))
 
     async def _settle(self, recorded: Sequence[tuple[Ended, Finished | None]]) -> None:
         """Say how attempts ended, and put jobs that go on on the queue again."""

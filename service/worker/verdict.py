@@ -2,8 +2,8 @@
 
 import asyncio
 import traceback
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import RowMapping
 
@@ -19,8 +19,7 @@ _LONGEST_TRACEBACK = 16_000
 _LONGEST_WAIT = timedelta(days=3650)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """An attempt's outcome. `after` is a wait that the kind asked for; `error` chooses the retry policy.
 
     `final` says that the job ends with it, although another attempt could follow.
@@ -63,6 +62,12 @@ def of_stop(outcome: Outcome) -> Verdict:
         Outcome.INTERRUPTED: "The worker stopped; the job goes to another one.",
     }
     return Verdict(outcome, failure=Failure(outcome.capitalize(), reasons[outcome]))
+
+
+def of_no_slot() -> Verdict:
+    """An attempt that was started ahead of its slot, and waited for it too long."""
+    message = "The worker had no slot for it; the job goes to whoever has one."
+    return Verdict(Outcome.INTERRUPTED, failure=Failure("Interrupted", message))
 
 
 def of_unheard() -> Verdict:

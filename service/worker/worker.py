@@ -47,6 +47,7 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if await self._started_up():
             performer = performer_of(self.ctx)
+            performer.slots.count = self.max_jobs
             async with Health(self.pool, self.health_check_key, self._state_of_health):
                 await self._work(Claims(performer))
                 await self._drain(performer)
@@ -147,15 +148,15 @@ class Worker(arq.worker.Worker):
                 waits = outage_waits()
 
     async def _claim(self, claims: Claims, performer: Performer) -> bool:
-        """Claim for the free slots; whether anything was found, or there was no slot to fill."""
+        """Claim as many as there is room for; whether anything was found, or there was no slot to fill."""
         if not claims.allowed:
             await self._pause(_NOT_ALLOWED_WAIT_S)
             return True
-        free = self.max_jobs - len(performer.attempts)
-        if free <= 0:
+        room = performer.slots.room
+        if not room:
             await self._wait_for_change(performer)
             return True
-        started = await claims.take(free)
+        started = await claims.take(room)
         for one in started:
             performer.begin(one, self._count)
         if self.burst and not started and not performer.in_hand:
@@ -187,6 +188,7 @@ class Worker(arq.worker.Worker):
 
     async def _drain(self, performer: Performer) -> None:
         """Let running jobs finish within the grace, then interrupt them: they go back without cost."""
+        performer.slots.hand_back()
         idle = asyncio.create_task(performer.idle())
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({idle, hurry}, timeout=self._grace_s, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,6 @@
 """A row that no database takes, among a hundred others of the same group commit."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,7 +17,7 @@ async def test_nul_in_one_outcome_harms_none_of_its_hundred_neighbours(ledger: L
     await live_worker(ledger)
     ids = [f"job-{number:03}" for number in range(101)]
     await enqueue(ledger, *(new_job(id=job_id) for job_id in ids))
-    await ledger.start([Start(id=job_id, worker="w1", kinds=("greet",), at=NOW) for job_id in ids])
+    await ledger.start(Start(tuple(ids), "w1", ("greet",), NOW))
     bad = ids[57]
     ended = await asyncio.gather(
         *(ledger.finish(_finish(job_id)) for job_id in ids if job_id != bad), _try(ledger, bad)
@@ -31,7 +30,7 @@ async def test_nul_in_one_outcome_harms_none_of_its_hundred_neighbours(ledger: L
 
 async def _try(ledger: Ledger, job_id: str) -> bool:
     """Postgres refuses the NUL, SQLite takes it; neither may concern the neighbours."""
-    nul = replace(_finish(job_id), outcome=Outcome.DISCARDED, state=State.FAILED, failure=Failure("Bad", "a\0b"))
+    nul = _finish(job_id)._replace(outcome=Outcome.DISCARDED, state=State.FAILED, failure=Failure("Bad", "a\0b"))
     try:
         await ledger.finish(nul)
     except Exception:  # noqa: BLE001 - which error it is, is the driver's

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, exists, func, literal_column, select, text
+from sqlalchemy import Column, ColumnElement, String, exists, func, literal_column, select, text
 
 from service.ledger.states import State
 from service.tables import LIVE_SQL, Moment, jobs
@@ -17,12 +17,13 @@ def state_is(*states: State) -> ColumnElement[bool]:
 
 
 def no_way_in(column: Column[str]) -> ColumnElement[str]:
-    """Give a text column without offering its index to the planner.
+    """Give a text column without offering any index to the planner: not one on the column, nor a partial one.
 
     SQLite walked the index on state once for each JSON row (26 s for 1,000 rows) where the id's index takes 8 ms; and
-    that on kind (100 ms for 100 rows, among 3,000).
+    that on kind (100 ms for 100 rows, among 3,000). Postgres walked through all that waits to find the 250 jobs to
+    start (60 ms instead of 8) as soon as the guard was in the partial index's words, which have `|| ''` behind.
     """
-    return column + ""
+    return literal_column("''", String) + column
 
 
 def found_by_state(*states: State) -> ColumnElement[bool]:

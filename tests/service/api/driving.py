@@ -74,10 +74,8 @@ async def living_worker(ledger: Ledger) -> str:
 async def begin(ledger: Ledger, job: dict[str, Any]) -> Started:
     """Begin an attempt under a worker of its own."""
     now = datetime.now(UTC)
-    start = Start(job["id"], await living_worker(ledger), (job["kind"],), now, due_by=now + timedelta(days=1))
-    (started,) = await ledger.start([start])
-    assert started is not None
-    return started
+    start = Start((job["id"],), await living_worker(ledger), (job["kind"],), now, due_by=now + timedelta(days=1))
+    return (await ledger.start(start))[job["id"]]
 
 
 async def end(ledger: Ledger, started: Started, outcome: Outcome, state: State) -> None:

@@ -39,4 +39,4 @@ async def live_worker(ledger: Ledger, worker_id: str = "w1", at: datetime = NOW)
 
 
 async def start(ledger: Ledger, job_id: str, worker: str = "w1", at: datetime = NOW) -> Started | None:
-    return (await ledger.start([Start(id=job_id, worker=worker, kinds=("greet",), at=at)]))[0]
+    return (await ledger.start(Start((job_id,), worker, ("greet",), at))).get(job_id)

@@ -160,9 +160,9 @@ async def test_job_is_started_from_its_due_time_on_by_the_clock_of_due_times(led
     job = new_job(run_at=NOW + timedelta(minutes=1))
     await enqueue(ledger, job)
     assert await start(ledger, job.id) is None
-    early, due = (Start(job.id, worker, ("greet",), NOW, NOW + timedelta(seconds=s)) for s in (59, 60))
-    assert await ledger.start([early]) == [None]
-    assert (await ledger.start([due]))[0]
+    early, due = (Start((job.id,), worker, ("greet",), NOW, NOW + timedelta(seconds=s)) for s in (59, 60))
+    assert not await ledger.start(early)
+    assert await ledger.start(due)
 
 
 async def test_success_is_recorded_with_its_result(ledger: Ledger) -> None:
@@ -190,7 +190,7 @@ async def test_finish_of_an_attempt_that_was_taken_away_is_refused(ledger: Ledge
     second = await start(ledger, first.id)
     assert second is not None
     assert (
-        await ledger.finish(replace(finish(first, Outcome.SUCCEEDED, State.SUCCEEDED), at=NOW + timedelta(1))) is None
+        await ledger.finish(finish(first, Outcome.SUCCEEDED, State.SUCCEEDED)._replace(at=NOW + timedelta(1))) is None
     )
     assert (await job_row(ledger, first.id))["state"] == "running"
     assert [a["outcome"] for a in await attempt_rows(ledger, first.id)] == ["crashed", None]
@@ -268,7 +268,7 @@ async def test_late_finish_is_refused_in_the_group_that_finishes_the_attempt_aft
     await ledger.finish(finish(first, Outcome.INTERRUPTED, State.QUEUED))
     second = await start(ledger, first.id)
     assert second is not None
-    late = replace(finish(first, Outcome.SUCCEEDED, State.SUCCEEDED), at=NOW + timedelta(seconds=1))
+    late = finish(first, Outcome.SUCCEEDED, State.SUCCEEDED)._replace(at=NOW + timedelta(seconds=1))
     own = finish(second, Outcome.FAILED, State.RETRYING)
     refused, finished = await asyncio.gather(ledger.finish(late), ledger.finish(own))
     assert refused is None

@@ -148,8 +148,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert not started
 
     async def _start(self, model: Model, by: list[str], due_by: datetime) -> list[Started | None]:
-        starts = [Start(model.new.id, worker, ("greet",), self.now, due_by) for worker in by]
-        return [one for [one] in await asyncio.gather(*(self.ledger.start([start]) for start in starts))]
+        starts = [Start((model.new.id,), worker, ("greet",), self.now, due_by) for worker in by]
+        return [found.get(model.new.id) for found in await asyncio.gather(*map(self.ledger.start, starts))]
 
     @precondition(lambda self: any(model.outcomes for model in self.models))
     @rule(number=picks, outcome=st.sampled_from(ENDS), stale=st.booleans())

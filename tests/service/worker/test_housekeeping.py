@@ -60,8 +60,7 @@ async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedel
     async with desk.ledger.database.begin() as connection:
         await liveness.register(connection, now, id=worker_id, hostname="gone", pid=1, queues="default")
     job_id = await desk.record_only(rest)
-    (started,) = await desk.ledger.start([Start(job_id, worker_id, ("rest",), datetime.now(UTC))])
-    assert started is not None
+    assert await desk.ledger.start(Start((job_id,), worker_id, ("rest",), datetime.now(UTC)))
     await desk.make_silent(worker_id, now - silent_for)
     return job_id
 
@@ -135,7 +134,7 @@ async def test_job_that_crashed_max_crashes_times_fails_with_the_reason(desk: De
         now = datetime.now(UTC)
         async with desk.ledger.database.begin() as connection:
             await liveness.register(connection, now, id=f"w{number}", hostname="gone", pid=1, queues="default")
-        assert (await desk.ledger.start([Start(job_id, f"w{number}", ("rest",), now)]))[0]
+        assert await desk.ledger.start(Start((job_id,), f"w{number}", ("rest",), now))
         await desk.make_silent(f"w{number}", now - timedelta(minutes=1))
     await sweep.sweep(as_worker=rescuer)
     row = await desk.row(job_id)
@@ -160,17 +159,16 @@ async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_noth
     assert (while_lost, performer.may_claim) == (False, True)
     assert performer.worker_id != old
     job_id = await desk.record_only(rest)
-    starts = [Start(job_id, worker_id, ("rest",), datetime.now(UTC)) for worker_id in (old, performer.worker_id)]
-    assert await desk.ledger.start(starts[:1]) == [None]
-    assert (await desk.ledger.start(starts[1:]))[0]
+    of_old, of_new = (Start((job_id,), worker, ("rest",), datetime.now(UTC)) for worker in (old, performer.worker_id))
+    assert not await desk.ledger.start(of_old)
+    assert await desk.ledger.start(of_new)
 
 
 async def test_attempt_that_the_worker_never_heard_of_is_handed_back(desk: Desk) -> None:
     performer, life = _life(desk)
     await life.begin()
     known, unknown = await desk.record_only(rest), await desk.record_only(rest)
-    for job_id in (known, unknown):
-        await desk.ledger.start([Start(job_id, performer.worker_id, ("rest",), datetime.now(UTC))])
+    await desk.ledger.start(Start((known, unknown), performer.worker_id, ("rest",), datetime.now(UTC)))
     performer.in_hand.add(known)
     await life.hand_back_unknown()
     assert (await desk.row(known))["state"] == "running"

@@ -246,7 +246,7 @@ async def test_a_job_that_has_started_meanwhile_is_no_eviction(desk: Desk, redis
         rows = await dispatching.dispatched(connection, epoch, evictions._START, 10)
     async with desk.ledger.database.begin() as connection:
         await liveness.register(connection, ago(0), id="w", hostname="here", pid=1, queues="default")
-    assert (await desk.ledger.start([Start(job_id, "w", ("rest",), ago(0))]))[0]
+    assert await desk.ledger.start(Start((job_id,), "w", ("rest",), ago(0)))
     await redis.delete("arq:queue")
     assert await Evictions(desk.resources)._gone(rows) == []
 
