@@ -169,17 +169,22 @@ class Queue:
                     pipe.zadd(low_key_of(entry.queue), {entry.id: entry.score(now)})
             await pipe.execute()
 
-    async def missing(self, entries: Sequence[Entry]) -> set[Entry]:
-        """Say which of `entries` are not on their queues, in one round trip."""
-        by_queue: dict[str, list[Entry]] = {}
-        for entry in entries:
-            by_queue.setdefault(entry.queue, []).append(entry)
+    async def missing(self, places: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Say of which (queue, id) the id is not on the queue, in one round trip."""
+        by_queue: dict[str, list[str]] = {}
+        for queue, member in places:
+            by_queue.setdefault(queue, []).append(member)
         async with self.redis.pipeline(transaction=False) as pipe:
-            for queue, ones in by_queue.items():
-                pipe.zmscore(key_of(queue), [one.id for one in ones])
+            for queue, members in by_queue.items():
+                pipe.zmscore(key_of(queue), members)
             scores = await pipe.execute()
-        found = zip(by_queue.values(), scores, strict=True)
-        return {one for ones, given in found for one, score in zip(ones, given, strict=True) if score is None}
+        found = zip(by_queue.items(), scores, strict=True)
+        return {
+            (queue, member)
+            for (queue, members), given in found
+            for member, score in zip(members, given, strict=True)
+            if score is None
+        }
 
     async def put_again(self, member: str, queue: str, due_at: datetime) -> None:
         """Move an arq client's id, which stayed on the queue while it ran, to its next due time."""

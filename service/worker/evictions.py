@@ -43,14 +43,17 @@ class Evictions:
 
     async def _gone(self, rows: Sequence[Any]) -> list[Any]:
         """Find the jobs that are not in Redis and wait all the same: one that has just started is neither."""
-        entries = {row.id: entry_of(row) for row in rows}
-        missing = await self._queue.missing(list(entries.values())) if rows else set()
-        suspects = [row for row in rows if entries[row.id] in missing]
+        missing = await self._queue.missing(map(_place_of, rows)) if rows else set()
+        suspects = [row for row in rows if missing and _place_of(row) in missing]
         if not suspects:
             return []
         async with self._ledger.read() as connection:
             waiting = await dispatching.still_waiting(connection, [(row.id, row.attempt) for row in suspects])
         return [row for row in suspects if row.id in waiting]
+
+
+def _place_of(row: Any) -> tuple[str, str]:
+    return row.queue, row.arq_id or row.id
 
 
 def entry_of(row: Any) -> Entry:

@@ -59,11 +59,11 @@ class Life:
         # What ends while the ledger reads is in hand before, what begins meanwhile is afterwards.
         known = in_hand_before | self._performer.in_hand
         unknown = [row for row in rows if row["id"] not in known]
-        for row in unknown:
-            log.warning("attempt_handed_back", job_id=row["id"], reason="the ledger says it runs here; it does not")
-        lost = verdict.of_unheard()
-        now = datetime.now(UTC)
-        await self._ledger.finish_all([verdict.finish_of_lost(row, lost, row["worker"], now) for row in unknown])
+        if unknown:
+            ids = [row["id"] for row in unknown]
+            log.warning("attempts_handed_back", job_ids=ids, reason="the ledger says they run here; they do not")
+            lost, now = verdict.of_unheard(), datetime.now(UTC)
+            await self._ledger.finish_all([verdict.finish_of_lost(row, lost, row["worker"], now) for row in unknown])
 
     async def watch_cancellations(self) -> None:
         """Stop the attempts whose jobs somebody has cancelled."""
