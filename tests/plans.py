@@ -126,7 +126,7 @@ CALLS: Mapping[str, Call] = {
     "read the lease": lambda c, _: sweep_lease.read(c),
     "has anything come due?": dispatching.has_come_due,
     "promote what is due": lambda c, now: dispatching.promote_due(c, now, _LIMIT),
-    "fail what has expired": lambda c, now: record_expired(c, "w", now, _LIMIT),
+    "fail what has expired": lambda c, now: c.run_sync(record_expired, "w", now, _LIMIT),
     "is anybody silent?": liveness.is_anybody_silent,
     "declare the silent dead": lambda c, now: liveness.declare_dead(c, "w0", now),
     "find orphans": lambda c, _: liveness.orphans(c, _LIMIT),

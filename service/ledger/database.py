@@ -1,18 +1,21 @@
 """The database behind the ledger, SQLite or Postgres: short transactions that end in time, and reads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import func, make_url, select, text
+from sqlalchemy import Connection, func, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from service.errors import FateUnknown, LedgerUnavailable
-from service.ledger.engines import Doubt, postgres_engine, sqlite_engine
+from service.ledger.engines import Doubt, postgres_engine, sqlite_engine, sqlite_thread_engine
 from service.ledger.group_commit import Operation
 from service.ledger.outages import may_be_repeated_at_once, outages_named
+from service.ledger.sqlite_writer import SqliteWriter
+
+T = TypeVar("T")
 
 # Long enough for a full group on a slow disk; short enough that a connection which died in silence is soon given up.
 STATEMENT_LIMIT_S = 10
@@ -23,14 +26,21 @@ _CLOSE_WITHIN_S = 2
 
 
 class Database:
-    """Engines over one database: `begin()` for writes, `connect()` for reads, `session()` for jobs.
+    """Engines over one database: `run()` and `begin()` for writes, `connect()` for reads, `session()` for jobs.
 
     Jobs have connections of their own: however long they hold them, the ledger's writes and the lease go on.
     """
 
     def __init__(
-        self, writer: AsyncEngine, reader: AsyncEngine, for_jobs: AsyncEngine, *, limit_s: float = STATEMENT_LIMIT_S
+        self,
+        writer: AsyncEngine,
+        reader: AsyncEngine,
+        for_jobs: AsyncEngine,
+        *,
+        limit_s: float = STATEMENT_LIMIT_S,
+        sqlite_writer: SqliteWriter | None = None,
     ) -> None:
+        self._sqlite_writer = sqlite_writer
         self._writer = writer
         self._reader = reader
         self._for_jobs = for_jobs
@@ -49,7 +59,8 @@ class Database:
         """
         if make_url(url).get_backend_name() == "sqlite":
             writer, reader = sqlite_engine(url, writes=True), sqlite_engine(url, writes=False)
-            return cls(writer, reader, sqlite_engine(url, writes=True), limit_s=limit_s)
+            sqlite_writer = SqliteWriter(sqlite_thread_engine(url))
+            return cls(writer, reader, sqlite_engine(url, writes=True), limit_s=limit_s, sqlite_writer=sqlite_writer)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
 
@@ -57,6 +68,8 @@ class Database:
         """Close all connections, those that do not answer without a goodbye."""
         engines = {self._writer, self._reader, self._for_jobs}
         closing = [asyncio.create_task(engine.dispose(), name="engine-dispose") for engine in engines]
+        if self._sqlite_writer is not None:
+            closing.append(asyncio.create_task(self._sqlite_writer.close(), name="writer-close"))
         _, hanging = await asyncio.wait(closing, timeout=_CLOSE_WITHIN_S)
         for task in hanging:
             task.cancel()
@@ -75,6 +88,15 @@ class Database:
                 yield connection
                 outage.committing = True
                 await transaction.commit()
+
+    async def run(self, write: Callable[[Connection], T]) -> T:
+        """Run `write` in a transaction, committed at the end. Raises what `begin` does."""
+        if self._sqlite_writer is None:
+            async with self.begin() as connection:
+                return await connection.run_sync(write)
+        with outages_named() as outage:
+            async with asyncio.timeout(self._transaction_limit_s):
+                return await self._sqlite_writer.transact(write, outage)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -117,8 +139,7 @@ class Database:
     async def _transact_once(
         self, operations: Sequence[tuple[Operation[Any, Any], Sequence[Any]]]
     ) -> list[Sequence[Any]]:
-        async with self.begin() as connection:
-            return [await operation(connection, rows) for operation, rows in operations]
+        return await self.run(lambda connection: [operation(connection, rows) for operation, rows in operations])
 
     async def now(self, connection: AsyncConnection) -> datetime:
         """Read the database's clock, by which leases are kept."""

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 # A set-based write: takes the rows of all who wait for it, gives one result for each row, in their order.
-Operation = Callable[[AsyncConnection, Sequence[Row]], Awaitable[Sequence[Result]]]
+Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
 # Runs operations with their rows in one transaction, in order; gives each operation's results.
 Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
 

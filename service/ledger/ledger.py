@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -98,8 +99,8 @@ class Ledger:
 
     async def tick(self, kind: str, due_at: datetime, job: NewJob, *, cron: str, writer: str) -> bool:
         """Record a cron tick and its job; False when another worker was first."""
-        async with self.database.begin() as connection:
-            return await record_tick(connection, kind, due_at, job, cron=cron, writer=writer)
+        record = partial(record_tick, kind=kind, due_at=due_at, job=job, cron=cron, writer=writer)
+        return await self.database.run(record)
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
         """Delete what is past `older_than`; see `purge.purge`."""

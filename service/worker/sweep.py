@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -84,8 +85,8 @@ class Sweep:
         return len(promoted)
 
     async def _expire(self, now: datetime) -> int:
-        async with self._ledger.database.begin() as connection:
-            expired = await record_expired(connection, self._writer, now, _BATCH)
+        record = partial(record_expired, writer=self._writer, at=now, limit=_BATCH)
+        expired = await self._ledger.database.run(record)
         log.warning("jobs_expired", jobs=expired)
         return expired
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.cli import main
 from service.ledger import ledger
+from service.ledger.ledger import Ledger
 from service.lifecycle import Lifecycle
 from service.queue import Queue
 
@@ -21,6 +22,14 @@ def _dies_before(_real: Coroutine) -> Coroutine:
     return died
 
 
+def _dies_within(real: Callable[..., Any]) -> Callable[..., Any]:
+    def died(*args: Any, **options: Any) -> None:
+        real(*args, **options)
+        os.kill(os.getpid(), SIGKILL)
+
+    return died
+
+
 def _dies_after(real: Coroutine) -> Coroutine:
     async def died(*args: Any, **options: Any) -> None:
         await real(*args, **options)
@@ -30,11 +39,11 @@ def _dies_after(real: Coroutine) -> Coroutine:
 
 
 def before_the_transaction() -> None:
-    vars(ledger)["record_enqueued"] = _dies_before(vars(ledger)["record_enqueued"])
+    Ledger.enqueue = _dies_before(Ledger.enqueue)  # type: ignore[method-assign,assignment]
 
 
 def before_its_commit() -> None:
-    vars(ledger)["record_enqueued"] = _dies_after(vars(ledger)["record_enqueued"])
+    vars(ledger)["record_enqueued"] = _dies_within(vars(ledger)["record_enqueued"])
 
 
 def between_commit_and_dispatch() -> None:

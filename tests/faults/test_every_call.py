@@ -19,6 +19,7 @@ import jobs
 from service.errors import LedgerUnavailable
 from service.ledger import queries
 from service.ledger.database import Database
+from service.ledger.sqlite_writer import SqliteWriter
 from service.ledger.states import TERMINAL
 from service.settings import Settings
 from tests.faults.form import WHOLE
@@ -54,6 +55,20 @@ class FailingCall:
         if hit:
             raise self._lost()
 
+    def instead_of(self, transact: Enter) -> Enter:
+        """SQLite's groups do not pass by `begin`."""
+
+        async def failing(writer: SqliteWriter, *args: Any) -> Any:
+            hit = (self.spared is None or writer is not self.spared._sqlite_writer) and self._is_it("transact")
+            if hit and not self.after:
+                raise self._lost()
+            written = await transact(writer, *args)
+            if hit:
+                raise self._lost()
+            return written
+
+        return failing
+
     def arm(self, number: int) -> None:
         self.left = number
         self.hits.clear()
@@ -81,6 +96,7 @@ def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("begin", "connect"):
         real = getattr(Database, name)
         monkeypatch.setattr(Database, name, lambda database, real=real: failing.around(real, database))
+    monkeypatch.setattr(SqliteWriter, "transact", failing.instead_of(SqliteWriter.transact))
     return failing
 
 

@@ -7,8 +7,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Integer, String, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Integer, String, func, select, update
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.records.guards import found_by_state, key_taken, state_is
@@ -47,28 +46,28 @@ class Progress:
     total: int | None
 
 
-async def record_cancelled(connection: AsyncConnection, cancels: Sequence[Cancel]) -> list[State | None]:
+def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[State | None]:
     """Cancel waiting jobs at once, and note the wish for running ones. Gives the state; None for a terminal job."""
     rows = parameter([{"id": cancel.id, "at": moment_text(cancel.at)} for cancel in cancels])
-    taken = await connection.execute(_cancel_waiting(connection.dialect.name), rows)
+    taken = connection.execute(_cancel_waiting(connection.dialect.name), rows)
     waiting = {row.id: row.kind for row in taken}
-    await tally(connection, ((cancels[0].writer, kind, State.CANCELLED) for kind in waiting.values()), cancels[0].at)
-    running = set((await connection.execute(_ask_running(connection.dialect.name), rows)).scalars())
+    tally(connection, ((cancels[0].writer, kind, State.CANCELLED) for kind in waiting.values()), cancels[0].at)
+    running = set(connection.execute(_ask_running(connection.dialect.name), rows).scalars())
     return [
         State.CANCELLED if cancel.id in waiting else State.RUNNING if cancel.id in running else None
         for cancel in cancels
     ]
 
 
-async def record_replayed(connection: AsyncConnection, replays: Sequence[Replay]) -> list[Replayed]:
+def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
     """Put failed and cancelled jobs back, due now; attempts go on counting.
 
     Raises `IntegrityError` where two of them have one unique key, or a new job takes it at this moment.
     """
     rows = parameter([{"id": replay.id, "at": moment_text(replay.at)} for replay in replays])
-    replayed = set((await connection.execute(_replay(connection.dialect.name), rows)).scalars())
+    replayed = set(connection.execute(_replay(connection.dialect.name), rows).scalars())
     left = [replay.id for replay in replays if replay.id not in replayed]
-    blocked = set(await _still_replayable(connection, left)) if left else set()
+    blocked = set(_still_replayable(connection, left)) if left else set()
     return [
         Replayed.YES
         if replay.id in replayed
@@ -79,19 +78,19 @@ async def record_replayed(connection: AsyncConnection, replays: Sequence[Replay]
     ]
 
 
-async def _still_replayable(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[str]:
+def _still_replayable(connection: Connection, ids: Sequence[str]) -> Sequence[str]:
     statement = select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.state.in_(REPLAYABLE))
-    return (await connection.execute(statement)).scalars().all()
+    return connection.execute(statement).scalars().all()
 
 
-async def record_progress(connection: AsyncConnection, notes: Sequence[Progress]) -> list[bool]:
+def record_progress(connection: Connection, notes: Sequence[Progress]) -> list[bool]:
     """Note how far attempts are. False where the attempt is over."""
     rows = [{"id": note.id, "attempt": note.attempt, "done": note.done, "total": note.total} for note in notes]
-    noted = set((await connection.execute(_progress(connection.dialect.name), parameter(rows))).scalars())
+    noted = set(connection.execute(_progress(connection.dialect.name), parameter(rows)).scalars())
     return [note.id in noted for note in notes]
 
 
-async def record_expired(connection: AsyncConnection, writer: str, at: datetime, limit: int) -> int:
+def record_expired(connection: Connection, writer: str, at: datetime, limit: int) -> int:
     """Fail waiting jobs whose time to start has passed."""
     expired = (
         select(jobs.c.id)
@@ -99,7 +98,7 @@ async def record_expired(connection: AsyncConnection, writer: str, at: datetime,
         .order_by(jobs.c.expires_at)
         .limit(limit)
     )
-    failed = await connection.execute(
+    failed = connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(expired), state_is(*WAITING))
         .values(
@@ -111,7 +110,7 @@ async def record_expired(connection: AsyncConnection, writer: str, at: datetime,
         .returning(jobs.c.kind)
     )
     kinds = failed.scalars().all()
-    await tally(connection, ((writer, kind, State.FAILED) for kind in kinds), at)
+    tally(connection, ((writer, kind, State.FAILED) for kind in kinds), at)
     return len(kinds)
 
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import insert, select, true, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select, true, update
 
 from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
 from service.ledger.records.tallied import tally
@@ -40,26 +39,24 @@ _COLUMNS = [
 _ROWS_IN_A_STATEMENT = 1_000
 
 
-async def record_enqueued(connection: AsyncConnection, requests: Sequence[Enqueue]) -> list[Enqueued]:
+def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list[Enqueued]:
     """Record requests. One whose idempotency key belongs to an earlier request records nothing."""
-    holders = await _take_keys(connection, requests)
+    holders = _take_keys(connection, requests)
     held = [_held(request, holders) for request in requests]
     new = [job for request, holder in zip(requests, held, strict=True) if holder is None for job in request.jobs]
-    ids, created = await insert_jobs(connection, new)
-    await tally(
-        connection, ((requests[0].writer, job.kind, "enqueued") for job in created), requests[0].jobs[0].created_at
-    )
+    ids, created = insert_jobs(connection, new)
+    tally(connection, ((requests[0].writer, job.kind, "enqueued") for job in created), requests[0].jobs[0].created_at)
     results = [
         Enqueued(held=holder)
         if holder
         else Enqueued(ids=tuple(ids[job.id] for job in request.jobs), created=_created(request, ids))
         for request, holder in zip(requests, held, strict=True)
     ]
-    await _correct_answers(connection, requests, results)
+    _correct_answers(connection, requests, results)
     return results
 
 
-async def insert_jobs(connection: AsyncConnection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
+def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
     """Insert jobs; gives for each id the one that stands for it (its own or its unique key's holder), and the new.
 
     An id that is there already counts as inserted: the write was sent again because its answer was lost.
@@ -70,29 +67,29 @@ async def insert_jobs(connection: AsyncConnection, new: Sequence[NewJob]) -> tup
     while left:
         for start in range(0, len(left), _ROWS_IN_A_STATEMENT):
             rows = parameter([_row(job) for job in left[start : start + _ROWS_IN_A_STATEMENT]])
-            created |= set((await connection.execute(_insert(connection.dialect.name), rows)).scalars())
+            created |= set(connection.execute(_insert(connection.dialect.name), rows).scalars())
         ids |= {job.id: job.id for job in left if job.id in created}
-        ids |= await _standing_for(connection, [job for job in left if job.id not in ids])
+        ids |= _standing_for(connection, [job for job in left if job.id not in ids])
         # What is left had a holder of its unique key that ended between the two statements.
         left = [job for job in left if job.id not in ids]
     inserted = [job for job in new if job.id in created]
-    await _list(connection, inserted)
-    await _insert_tags(connection, inserted)
+    _list(connection, inserted)
+    _insert_tags(connection, inserted)
     return ids, inserted
 
 
-async def _standing_for(connection: AsyncConnection, missing: Sequence[NewJob]) -> dict[str, str]:
+def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str, str]:
     if not missing:
         return {}
     repeated = select(jobs.c.id).where(jobs.c.id.in_([job.id for job in missing]))
-    ids = {job_id: job_id for job_id in (await connection.execute(repeated)).scalars()}
+    ids = {job_id: job_id for job_id in connection.execute(repeated).scalars()}
     keys = [job.unique_key for job in missing if job.unique_key]
     holders = select(jobs.c.unique_key, jobs.c.id).where(jobs.c.unique_key.in_(keys), jobs.c.state.in_(LIVE))
-    by_key: Mapping[str | None, str] = {row.unique_key: row.id for row in await connection.execute(holders)}
+    by_key: Mapping[str | None, str] = {row.unique_key: row.id for row in connection.execute(holders)}
     return {job.id: by_key[job.unique_key] for job in missing if job.unique_key in by_key} | ids
 
 
-async def _take_keys(connection: AsyncConnection, requests: Sequence[Enqueue]) -> dict[str, KeyHeld]:
+def _take_keys(connection: Connection, requests: Sequence[Enqueue]) -> dict[str, KeyHeld]:
     """Take the idempotency keys that are free or expired; give whose each key is now."""
     first: dict[str, Enqueue] = {}
     for request in requests:
@@ -101,8 +98,8 @@ async def _take_keys(connection: AsyncConnection, requests: Sequence[Enqueue]) -
     if not first:
         return {}
     statement = _insert_keys(connection.dialect.name)
-    await connection.execute(statement, parameter([_key_row(request) for request in first.values()]))
-    rows = await connection.execute(select(idempotency_keys).where(idempotency_keys.c.key.in_(first)))
+    connection.execute(statement, parameter([_key_row(request) for request in first.values()]))
+    rows = connection.execute(select(idempotency_keys).where(idempotency_keys.c.key.in_(first)))
     return {row.key: KeyHeld(row.fingerprint, row.answer, row.job_id) for row in rows}
 
 
@@ -115,9 +112,7 @@ def _created(request: Enqueue, ids: Mapping[str, str]) -> frozenset[str]:
     return frozenset(job.id for job in request.jobs if ids[job.id] == job.id)
 
 
-async def _correct_answers(
-    connection: AsyncConnection, requests: Sequence[Enqueue], results: Sequence[Enqueued]
-) -> None:
+def _correct_answers(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
     """Where unique keys gave a request the jobs of others, a repetition is told of those too.
 
     A single job is then answered as it is at that time; the answer of a batch names other ids.
@@ -129,7 +124,7 @@ async def _correct_answers(
         if len(request.jobs) > 1:
             told = {"answer": _renamed(request.key.answer, request, result)}
         row = idempotency_keys.c.key == request.key.key
-        await connection.execute(update(idempotency_keys).where(row).values(told))
+        connection.execute(update(idempotency_keys).where(row).values(told))
 
 
 def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
@@ -138,20 +133,20 @@ def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
     return answer
 
 
-async def _list(connection: AsyncConnection, created: Sequence[NewJob]) -> None:
+def _list(connection: Connection, created: Sequence[NewJob]) -> None:
     for start in range(0, len(created), _ROWS_IN_A_STATEMENT):
         some = created[start : start + _ROWS_IN_A_STATEMENT]
         rows = [
             {"created_at": moment_text(job.created_at), "job_id": job.id, "kind": job.kind, "queue": job.queue}
             for job in some
         ]
-        await connection.execute(_insert_listing(connection.dialect.name), parameter(rows))
+        connection.execute(_insert_listing(connection.dialect.name), parameter(rows))
 
 
-async def _insert_tags(connection: AsyncConnection, created: Sequence[NewJob]) -> None:
+def _insert_tags(connection: Connection, created: Sequence[NewJob]) -> None:
     rows = [{"tag": tag, "created_at": job.created_at, "job_id": job.id} for job in created for tag in set(job.tags)]
     if rows:
-        await connection.execute(insert(job_tags), rows)
+        connection.execute(insert(job_tags), rows)
 
 
 def _row(job: NewJob) -> dict[str, Any]:

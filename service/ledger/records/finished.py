@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Integer, String, Text, case, func, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Integer, String, Text, case, func, select, tuple_, update
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.models import Finish, Finished
@@ -32,23 +31,23 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
 }
 
 
-async def record_finished(connection: AsyncConnection, finishes: Sequence[Finish]) -> list[Finished | None]:
+def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[Finished | None]:
     """End attempts. None where the fence refuses: the attempt was taken away meanwhile.
 
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
     dialect = connection.dialect.name
     rows = [_row(finish) for finish in finishes]
-    taken = (await connection.execute(_finish_jobs(dialect), parameter(rows))).all()
+    taken = connection.execute(_finish_jobs(dialect), parameter(rows)).all()
     finished = {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
     if finished:
         ended = [row for row in rows if (row["id"], row["attempt"]) in finished]
-        await connection.execute(_note_attempts(dialect), parameter(ended))
+        connection.execute(_note_attempts(dialect), parameter(ended))
     late = [finish for finish in finishes if (finish.id, finish.attempt) not in finished]
-    repeated = await _finished_before(connection, late) if late else {}
+    repeated = _finished_before(connection, late) if late else {}
     known = repeated | finished
     new = (finish for finish in finishes if (finish.id, finish.attempt) not in repeated)
-    await tally(connection, (_event(finish, known.get((finish.id, finish.attempt))) for finish in new), finishes[0].at)
+    tally(connection, (_event(finish, known.get((finish.id, finish.attempt))) for finish in new), finishes[0].at)
     return [known.get((finish.id, finish.attempt)) for finish in finishes]
 
 
@@ -61,10 +60,10 @@ def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
     return finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
 
 
-async def _finished_before(connection: AsyncConnection, refused: Sequence[Finish]) -> dict[tuple[str, int], Finished]:
+def _finished_before(connection: Connection, refused: Sequence[Finish]) -> dict[tuple[str, int], Finished]:
     """A finish that finds its own attempt recorded was sent again because its answer was lost: a success."""
     key = tuple_(attempts.c.job_id, attempts.c.number)
-    rows = await connection.execute(
+    rows = connection.execute(
         select(
             attempts.c.job_id,
             attempts.c.number,

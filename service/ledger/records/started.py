@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Integer, String, bindparam, exists, func, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Integer, String, bindparam, exists, func, update
 
 from service.ledger.models import Start, Started
 from service.ledger.records.guards import no_way_in, state_is
@@ -20,16 +19,16 @@ _READ = len(Started._fields) - 2
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
 
 
-async def record_started(connection: AsyncConnection, starts: Sequence[Start]) -> list[dict[str, Started]]:
+def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict[str, Started]]:
     """Begin an attempt of each job that waits, is due, not expired, and of a known kind, under a living worker.
 
     Gives, by id, those that may be performed. While one runs, the job's row is all that is written of it;
     `record_finished` adds the attempt's own.
     """
-    return [await _record_started(connection, start) for start in starts]
+    return [_record_started(connection, start) for start in starts]
 
 
-async def _record_started(connection: AsyncConnection, start: Start) -> dict[str, Started]:
+def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     parameters = {
         **parameter([{"id": job_id} for job_id in start.ids]),
         "worker": start.worker,
@@ -38,9 +37,9 @@ async def _record_started(connection: AsyncConnection, start: Start) -> dict[str
         "crashes_below": start.crashes_below if start.crashes_below is not None else _ANY_CRASHES,
         "kinds": start.kinds,
     }
-    taken = await connection.execute(_start(connection.dialect.name), parameters)
+    taken = connection.execute(_start(connection.dialect.name), parameters)
     started = {row[0]: Started._make((*row, start.worker, start.at)) for row in taken.all()}
-    await tally(connection, ((start.worker, one.kind, "started") for one in started.values()), start.at)
+    tally(connection, ((start.worker, one.kind, "started") for one in started.values()), start.at)
     return started
 
 

@@ -5,14 +5,13 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import select, true
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select, true
 
 from service.ledger.rows import insert_for, parameter, unfold
 from service.tables import moment_text, tallies
 
 
-async def tally(connection: AsyncConnection, events: Iterable[tuple[str, str, str]], at: datetime) -> None:
+def tally(connection: Connection, events: Iterable[tuple[str, str, str]], at: datetime) -> None:
     """Count `events` of (writer, kind, event), in the transaction of what they count."""
     counts: dict[tuple[str, str, str], int] = {}
     for event in events:
@@ -22,7 +21,7 @@ async def tally(connection: AsyncConnection, events: Iterable[tuple[str, str, st
             {"writer": writer, "kind": kind, "event": event, "count": count, "updated_at": moment_text(at)}
             for (writer, kind, event), count in sorted(counts.items())
         ]
-        await connection.execute(_add(connection.dialect.name), parameter(rows))
+        connection.execute(_add(connection.dialect.name), parameter(rows))
 
 
 @cache

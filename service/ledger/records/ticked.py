@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.models import NewJob
@@ -13,16 +13,14 @@ from service.ledger.rows import insert_for
 from service.tables import ticks
 
 
-async def record_tick(
-    connection: AsyncConnection, kind: str, due_at: datetime, job: NewJob, *, cron: str, writer: str
-) -> bool:
+def record_tick(connection: Connection, kind: str, due_at: datetime, job: NewJob, *, cron: str, writer: str) -> bool:
     """Record the tick of `kind` at `due_at`, one of its expression `cron`, with its job; False when it is there."""
     statement = insert_for(connection.dialect.name)(ticks).values(kind=kind, due_at=due_at, cron=cron, job_id=job.id)
-    won = (await connection.execute(statement.on_conflict_do_nothing().returning(ticks.c.kind))).first()
+    won = connection.execute(statement.on_conflict_do_nothing().returning(ticks.c.kind)).first()
     if won is None:
         return False
-    await insert_jobs(connection, [job])
-    await tally(connection, [(writer, kind, "enqueued")], job.created_at)
+    insert_jobs(connection, [job])
+    tally(connection, [(writer, kind, "enqueued")], job.created_at)
     return True
 
 

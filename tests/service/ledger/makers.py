@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uuid_utils
+from sqlalchemy import Engine
 
 from service.ledger import liveness
+from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, IdempotencyKey, NewJob, Start, Started
 from service.ledger.states import State
@@ -30,6 +32,16 @@ def new_job(**fields: Any) -> NewJob:
 
 async def enqueue(ledger: Ledger, *jobs: NewJob, key: IdempotencyKey | None = None) -> Any:
     return await ledger.enqueue(Enqueue(jobs=jobs, writer="test", key=key))
+
+
+def engine_of(database: Database) -> Engine:
+    """Give the engine that group commits go over."""
+    return database._sqlite_writer.engine if database._sqlite_writer else database._writer.sync_engine
+
+
+def engines_of(database: Database) -> set[Engine]:
+    """Give the engines that the ledger reads and writes over."""
+    return {engine_of(database), database._reader.sync_engine, database._writer.sync_engine}
 
 
 async def live_worker(ledger: Ledger, worker_id: str = "w1", at: datetime = NOW) -> str:

@@ -265,9 +265,9 @@ async def test_a_connection_that_dies_every_time_is_an_outage_after_the_second(p
     database = Database.open(postgres_url)
     calls = []
 
-    async def die(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+    def die(connection: Any, rows: Sequence[int]) -> Sequence[int]:
         calls.append(rows)
-        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return rows
 
     with pytest.raises(LedgerUnavailable):
@@ -279,9 +279,9 @@ async def test_a_connection_that_dies_every_time_is_an_outage_after_the_second(p
 async def test_an_error_in_the_data_is_not_tried_twice(database: Database) -> None:
     calls = []
 
-    async def refuse(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+    def refuse(connection: Any, rows: Sequence[int]) -> Sequence[int]:
         calls.append(rows)
-        await connection.execute(text("INSERT INTO alembic_version SELECT * FROM alembic_version"))
+        connection.execute(text("INSERT INTO alembic_version SELECT * FROM alembic_version"))
         return rows
 
     with pytest.raises(DBAPIError):
@@ -289,8 +289,8 @@ async def test_an_error_in_the_data_is_not_tried_twice(database: Database) -> No
     assert len(calls) == 1
 
 
-async def pause(connection: Any, rows: Sequence[int]) -> Sequence[int]:
-    await connection.execute(text("SELECT pg_sleep(0.01)"))
+def pause(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+    connection.execute(text("SELECT pg_sleep(0.01)"))
     return rows
 
 

@@ -14,7 +14,7 @@ from service.ledger.group_commit import GroupCommit
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
 from tests.running import eventually
-from tests.service.ledger.makers import enqueue, new_job
+from tests.service.ledger.makers import engine_of, enqueue, new_job
 
 BAD = -1
 
@@ -40,7 +40,7 @@ class Store:
         await self.gate.wait()
         if self.lost:
             raise ConnectionError("the database is away")
-        results = [await operation(None, rows) for operation, rows in operations]
+        results = [operation(None, rows) for operation, rows in operations]
         self.transactions.append([row for _, rows in operations for row in rows])
         return results
 
@@ -49,13 +49,13 @@ class Store:
         return [row for rows in self.transactions for row in rows]
 
 
-async def double(_connection: Any, rows: Sequence[int]) -> list[int]:
+def double(_connection: Any, rows: Sequence[int]) -> list[int]:
     if BAD in rows:
         raise BadData
     return [row * 2 for row in rows]
 
 
-async def negate(_connection: Any, rows: Sequence[int]) -> list[int]:
+def negate(_connection: Any, rows: Sequence[int]) -> list[int]:
     if BAD in rows:
         raise BadData
     return [-row for row in rows]
@@ -307,7 +307,7 @@ async def recorded(ledger: Ledger, jobs: Sequence[NewJob]) -> set[str]:
 
 async def test_two_hundred_callers_of_the_ledger_take_a_few_transactions(ledger: Ledger) -> None:
     commits: list[Any] = []
-    event.listen(ledger.database._writer.sync_engine, "commit", commits.append)
+    event.listen(engine_of(ledger.database), "commit", commits.append)
     jobs = [new_job() for _ in range(200)]
     await asyncio.gather(*(enqueue(ledger, job) for job in jobs))
     assert len(await recorded(ledger, jobs)) == 200

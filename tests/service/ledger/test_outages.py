@@ -15,6 +15,7 @@ from service.ledger import engines
 from service.ledger.database import Database
 from tests.proxy import FaultProxy, proxying
 from tests.servers import PostgresServer
+from tests.service.ledger.makers import engine_of
 
 # Far beyond every limit here, far below what a driver left to itself would wait.
 NEVER_S = 20
@@ -39,13 +40,13 @@ async def behind_a_proxy(postgres: PostgresServer, name: str) -> AsyncIterator[t
                 await database.close()
 
 
-async def touch(connection: Any, rows: Sequence[Any]) -> Sequence[Any]:
-    await connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+def touch(connection: Any, rows: Sequence[Any]) -> Sequence[Any]:
+    connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
     return rows
 
 
-async def pause(connection: Any, rows: Sequence[Any]) -> Sequence[Any]:
-    await connection.execute(text("SELECT pg_sleep(0.1)"))
+def pause(connection: Any, rows: Sequence[Any]) -> Sequence[Any]:
+    connection.execute(text("SELECT pg_sleep(0.1)"))
     return rows
 
 
@@ -56,10 +57,10 @@ async def test_silence_before_the_commit_is_an_outage_and_after_it_leaves_the_fa
 
         async def fall_silent_before(statements: int) -> None:
             async with database.begin() as connection:
-                await touch(connection, [])
+                await connection.run_sync(touch, [])
                 proxy.black_hole = True
                 for _ in range(statements):
-                    await touch(connection, [])
+                    await connection.run_sync(touch, [])
 
         async with asyncio.timeout(NEVER_S):
             with pytest.raises(LedgerUnavailable) as raised:
@@ -133,7 +134,7 @@ async def with_pages(path: Path, pages: int) -> AsyncIterator[Database]:
     def limit(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA max_page_count = {used + pages}").close()
 
-    event.listen(database._writer.sync_engine, "connect", limit)
+    event.listen(engine_of(database), "connect", limit)
     try:
         yield database
     finally:
@@ -146,12 +147,12 @@ async def test_a_full_disk_is_told_apart_and_takes_writes_again_once_there_is_ro
     path = tmp_path / "full.db"
     path.write_bytes(sqlite_template.read_bytes())
 
-    async def fill(connection: Any, rows: Sequence[int]) -> Sequence[int]:
+    def fill(connection: Any, rows: Sequence[int]) -> Sequence[int]:
         insert = text(
             "INSERT INTO job_tags (tag, created_at, job_id) VALUES (:tag, '2026-01-01T00:00:00.000000Z', 'j')"
         )
         for row in rows:
-            await connection.execute(insert, {"tag": f"{row}-{'x' * 5000}"})
+            connection.execute(insert, {"tag": f"{row}-{'x' * 5000}"})
         return rows
 
     async with with_pages(path, 60) as database:

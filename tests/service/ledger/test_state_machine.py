@@ -239,7 +239,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def _expire(self) -> None:
         async with self.ledger.database.begin() as connection:
-            await record_expired(connection, "test", self.now, 1_000)
+            await connection.run_sync(record_expired, "test", self.now, 1_000)
 
     @rule(number=picks)
     def kill_a_worker_and_rescue_its_jobs(self, number: int) -> None:

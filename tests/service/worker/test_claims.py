@@ -241,7 +241,7 @@ async def test_a_job_that_has_expired_when_it_is_claimed_is_not_started_and_fail
     claims = await _claims(desk)
     assert await claims.take(5) == []
     async with desk.ledger.database.begin() as connection:
-        assert await record_expired(connection, "test", now, 10) == 1
+        assert await connection.run_sync(record_expired, "test", now, 10) == 1
     await redis.zadd(key_of("default"), {job_id: 1})
     assert await claims.take(5) == []
     row = await desk.row(job_id)
@@ -253,10 +253,10 @@ async def test_an_expired_job_that_is_replayed_may_start_at_any_time(desk: Desk)
     now = datetime.now(UTC)
     job_id = await desk.record_only(known, run_at=now, expires_at=now)
     async with desk.ledger.database.begin() as connection:
-        assert await record_expired(connection, "test", now, 10) == 1
+        assert await connection.run_sync(record_expired, "test", now, 10) == 1
     await desk.lifecycle.replay(job_id)
     async with desk.ledger.database.begin() as connection:
-        assert await record_expired(connection, "test", now + timedelta(days=1), 10) == 0
+        assert await connection.run_sync(record_expired, "test", now + timedelta(days=1), 10) == 0
     assert _ids(await (await _claims(desk)).take(5)) == [job_id]
 
 

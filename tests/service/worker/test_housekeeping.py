@@ -187,7 +187,7 @@ async def test_recorded_job_that_was_never_dispatched_is_swept_onto_the_queue(de
 async def test_expired_job_fails_before_it_starts(desk: Desk, settings: Settings) -> None:
     job_id = await desk.enqueue(rest, delay=timedelta(hours=1), expires_in=timedelta(seconds=0.01))
     async with desk.ledger.database.begin() as connection:
-        assert await record_expired(connection, "test", datetime.now(UTC) + timedelta(seconds=1), 10) == 1
+        assert await connection.run_sync(record_expired, "test", datetime.now(UTC) + timedelta(seconds=1), 10) == 1
     row = await desk.row(job_id)
     assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "Expired", 0)
 

@@ -26,6 +26,7 @@ from service.worker.audit_log import AuditLog
 from service.worker.evictions import Evictions
 from service.worker.sweep import Sweep
 from tests.running import catalogue_of, eventually, running_worker
+from tests.service.ledger.makers import engines_of
 from tests.service.worker.desk import Desk, open_desk
 
 
@@ -143,8 +144,8 @@ async def test_an_idle_pass_writes_nothing(desk: Desk) -> None:
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         statements.append(statement)
 
-    for engine in {desk.ledger.database._writer, desk.ledger.database._reader}:
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    for engine in engines_of(desk.ledger.database):
+        event.listen(engine, "before_cursor_execute", note)
     await sweeping.sweep(as_worker="w")
     assert statements
     assert not [one for one in statements if one.startswith(("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE"))]
