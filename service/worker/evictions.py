@@ -43,8 +43,8 @@ class Evictions:
 
     async def _gone(self, rows: Sequence[Any]) -> list[Any]:
         """Find the jobs that are not in Redis and wait all the same: one that has just started is neither."""
-        missing = await self._queue.missing(map(_place_of, rows)) if rows else set()
-        suspects = [row for row in rows if missing and _place_of(row) in missing]
+        missing = await self._queue.missing(map(place_of, rows)) if rows else set()
+        suspects = [row for row in rows if missing and place_of(row) in missing]
         if not suspects:
             return []
         async with self._ledger.read() as connection:
@@ -52,7 +52,8 @@ class Evictions:
         return [row for row in suspects if row.id in waiting]
 
 
-def _place_of(row: Any) -> tuple[str, str]:
+def place_of(row: Any) -> tuple[str, str]:
+    """Give where a row's id belongs: its queue, and the id as it stands there."""
     return row.queue, row.arq_id or row.id
 
 

@@ -13,7 +13,7 @@ from service.ledger.records.controlled import record_expired
 from service.queue import UNREACHABLE, Entry
 from service.resources import Resources
 from service.worker.audit_log import AuditLog
-from service.worker.evictions import Evictions, entry_of
+from service.worker.evictions import Evictions, entry_of, place_of
 from service.worker.leadership import Leadership
 from service.worker.rescue import Rescue
 
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 _BATCH = 1_000
 _READ_EPOCH_EVERY_S = 5.0
 _LONGEST_PASS_S = 2.0
+# For jobs that are on the queue already, as those are that a backlog's worker will come to: only a note is missing.
+_CALM_PASS_S = 0.1
 
 
 class Sweep:
@@ -66,8 +68,9 @@ class Sweep:
         await self._leadership.release()
 
     async def dispatch(self) -> int:
-        """Put what is recorded, due soon and not known to be on the queue, on the queue; gives how many."""
-        return await self._dispatch(await self._queue.epoch())
+        """Put what is recorded, due soon and not known to be on the queue, on the queue; gives how many that were."""
+        found, _ = await self._dispatch(await self._queue.epoch())
+        return found
 
     async def _mend_ledger(self) -> bool:
         """Promote what has come due, and fail what has expired. Without either, this only reads."""
@@ -97,8 +100,8 @@ class Sweep:
             await self._prioritise()
             await self._leadership.note_epoch(epoch)
             await self._check_settings(epoch)
-            more = await self._dispatch_for_a_while(epoch)
-            if not more:
+            left, more = await self._dispatch_for_a_while(epoch)
+            if not left:
                 await self._evictions.mend(epoch)
                 self._leadership.swept(epoch)
         except UNREACHABLE as error:
@@ -127,23 +130,29 @@ class Sweep:
             self._checked_epoch = epoch
             await self._durability.check()
 
-    async def _dispatch_for_a_while(self, epoch: str) -> bool:
-        """Dispatch batch after batch; gives whether there is more than a pass may take, well within the lease."""
-        until = time.monotonic() + _LONGEST_PASS_S
-        while await self._dispatch(epoch) == _BATCH:
-            if time.monotonic() > until:
-                return True
-        return False
+    async def _dispatch_for_a_while(self, epoch: str) -> tuple[bool, bool]:
+        """Dispatch batch after batch, well within the lease; gives whether something is left, and is urgent."""
+        began, put = time.monotonic(), 0
+        while True:
+            found, newly_put = await self._dispatch(epoch)
+            put += newly_put
+            if found < _BATCH:
+                return False, False
+            if time.monotonic() > began + (_LONGEST_PASS_S if put else _CALM_PASS_S):
+                return True, put > 0
 
-    async def _dispatch(self, epoch: str) -> int:
+    async def _dispatch(self, epoch: str) -> tuple[int, int]:
+        """Dispatch a batch; gives how many were not known to be on the queue, and how many really were not."""
         async with self._ledger.read() as connection:
             rows = await dispatching.undispatched(connection, epoch, datetime.now(UTC), _BATCH)
-        if rows:
-            # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
-            await self._queue.put([entry_of(row) for row in rows])
-            async with self._ledger.database.begin() as connection:
-                await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
-        return len(rows)
+        if not rows:
+            return 0, 0
+        missing = await self._queue.missing(map(place_of, rows))
+        # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
+        await self._queue.put([entry_of(row) for row in rows if place_of(row) in missing])
+        async with self._ledger.database.begin() as connection:
+            await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
+        return len(rows), len(missing)
 
     def _note_queue(self, *, away: str | None) -> None:
         """Say once when Redis stops taking jobs, and when it takes them again."""

@@ -19,6 +19,7 @@ from service.ledger import sweep_lease as lease
 from service.ledger.dispatching import HORIZON
 from service.ledger.models import Start
 from service.ledger.sweep_lease import LEASE
+from service.queue import Entry
 from service.settings import Settings
 from service.tables import attempts, jobs, sweep_lease
 from service.worker import evictions, sweep
@@ -159,6 +160,19 @@ async def test_after_a_full_pass_the_next_follows_at_once(desk: Desk, monkeypatc
     sweeping = Sweep(desk.resources)
     assert await sweeping.sweep(as_worker="w")
     assert not await sweeping.sweep(as_worker="w")
+
+
+async def test_a_backlog_that_is_on_the_queue_is_noted_at_leisure(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_BATCH", 2)
+    monkeypatch.setattr(sweep, "_CALM_PASS_S", -1.0)
+    ids = [await forgotten(desk) for _ in range(3)]
+    await desk.queue.put([Entry(job_id, "rest", "default", ago(15)) for job_id in ids])
+    sweeping = Sweep(desk.resources)
+    noted = []
+    for _ in range(2):
+        assert not await sweeping.sweep(as_worker="w"), "nothing is urgent"
+        noted.append([bool((await desk.row(job_id))["dispatch_epoch"]) for job_id in ids].count(True))
+    assert noted == [2, 3]
 
 
 async def test_too_much_to_promote_or_expire_for_one_pass_is_a_full_pass(
