@@ -43,7 +43,8 @@ def _about(results: Results) -> str:
 
 
 def _section(case: Case, results: Results) -> str:
-    explanation = case.explanation + (" Measured once." if case.rounds_at_most == 1 else "")
+    fewer = f" Rounds: {case.rounds_at_most}." if case.rounds_at_most < results.about["rounds"] else ""
+    explanation = case.explanation + fewer
     lines = [f"### {case.title}", "", explanation, "", f"![{case.title}](charts/{case.name}.svg)", ""]
     return "\n".join([*lines, *_table(case, results), *_remarks(case, results), ""])
 

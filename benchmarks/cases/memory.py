@@ -51,7 +51,7 @@ CASE = Case(
     explanation=f"Resident memory of the worker's process: idle, after {_FIRST:,} jobs, and at the end. (Linux)",
     contenders=[
         replace(POSTLUDE_SQLITE, jobs=1_000_000),
-        replace(POSTLUDE_POSTGRES, jobs=1_000_000, in_quick=False),
+        replace(POSTLUDE_POSTGRES, jobs=100_000, in_quick=False),
         replace(TUNED_ARQ, jobs=50_000, in_quick=False),
     ],
     measures={

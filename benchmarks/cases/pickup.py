@@ -57,4 +57,5 @@ CASE = Case(
     },
     main="p50_ms",
     play=play,
+    rounds_at_most=2,
 )

@@ -42,5 +42,6 @@ CASE = Case(
     },
     main="steady_per_s",
     play=play,
+    rounds_at_most=2,
     in_steps=True,
 )
