@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
@@ -27,28 +26,15 @@ def url() -> str:
 
 @asynccontextmanager
 async def by_kind() -> AsyncIterator[Post]:
-    from jobs.context import Context
     from jobs.webhook import SendWebhookArgs, send_webhook
     from service.outbound import open_http
     from service.settings import Settings
+    from tests.fakes import fake_context
 
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     args = SendWebhookArgs.model_validate({"url": url(), "event": "user.created", "data": {"n": 1}, "secret": secret})
-    unused: Any = None
     async with open_http(Settings().webhook_allow, max_connections=AT_ONCE) as http:
-        context = Context(
-            job_id="bench",
-            kind="send_webhook",
-            attempt=1,
-            created_at=datetime.now(UTC),
-            http=http,
-            mailer=unused,
-            files=unused,
-            ledger=unused,
-            session=unused,
-            progress=unused,
-            enqueue=unused,
-        )
+        context = fake_context(http=http)
         yield lambda: send_webhook.function(context, args)
 
 

@@ -1,6 +1,7 @@
 """The tables of docs/performance.md, between its two markers."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from benchmarks import charts
 from benchmarks.cases import Case
@@ -35,13 +36,16 @@ def _about(results: Results) -> str:
     about = results.about
     versions = ", ".join(f"{name} {version}" for name, version in sorted(about["versions"].items()))
     return (
-        f"Measured {about['at'][:10]} at {about['commit']} on {about['machine']}. Medians of {about['rounds']} "
-        f"interleaved rounds, in brackets least and most. {versions}.\n"
+        f"Measured {about['at'][:10]} at {about['commit']} on {about['machine']}, load average "
+        f"{about['load_before']:.1f} before. Medians of {about['rounds']} interleaved rounds, in brackets least and "
+        f"most. {versions}.\n"
     )
 
 
 def _section(case: Case, results: Results) -> str:
-    lines = [f"### {case.title}", "", case.explanation, "", f"![{case.title}](charts/{case.name}.svg)", ""]
+    fewer = f" Rounds: {case.rounds_at_most}." if case.rounds_at_most < results.about["rounds"] else ""
+    explanation = case.explanation + fewer
+    lines = [f"### {case.title}", "", explanation, "", f"![{case.title}](charts/{case.name}.svg)", ""]
     return "\n".join([*lines, *_table(case, results), *_remarks(case, results), ""])
 
 
@@ -50,10 +54,10 @@ def _table(case: Case, results: Results) -> Iterator[str]:
     titles = [measure.title for measure in case.measures.values()] + (["times tuned arq"] if yardstick else [])
     yield "| | " + " | ".join(titles) + " |"
     yield "|---|" + "---:|" * len(titles)
-    for contender in results.values[case.name]:
+    for contender, main in results.shown(case):
         cells = [cell(results.spread(case.name, contender, key), one) for key, one in case.measures.items()]
         if yardstick:
-            cells.append(_times(case, results.spread(case.name, contender, case.main), yardstick))
+            cells.append(_times(case, main, yardstick))
         yield f"| {contender} | " + " | ".join(cells) + " |"
 
 
@@ -65,14 +69,17 @@ def cell(spread: Spread | None, measure: Measure) -> str:
     return median if least == most else f"{median} ({least} to {most})"
 
 
-def _times(case: Case, spread: Spread | None, yardstick: Spread) -> str:
+def _times(case: Case, spread: Spread, yardstick: Spread) -> str:
     """How many times better than tuned arq; for figures where less is better, its figure divided by this one."""
-    if spread is None or not spread.median or not yardstick.median:
+    if not spread.median or not yardstick.median:
         return "-"
     ratio = spread.median / yardstick.median
     return f"{ratio if case.measures[case.main].more_is_better else 1 / ratio:.2f}"
 
 
 def _remarks(case: Case, results: Results) -> Iterator[str]:
+    ahead = list(takewhile(lambda name: not name.startswith("Postlude"), (name for name, _ in results.shown(case))))
+    if ahead:
+        yield f"\nAhead of Postlude: {', '.join(ahead)}."
     for contender, reason in results.failures.get(case.name, {}).items():
         yield f"\n{contender} failed: {reason.splitlines()[0]}"

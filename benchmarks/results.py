@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases import Case
 from benchmarks.measures import Spread
 
 FOLDER = Path(__file__).parent / "results"
@@ -32,6 +33,14 @@ class Results:
     def spread(self, case: str, contender: str, measure: str) -> Spread | None:
         values = self.values.get(case, {}).get(contender, {}).get(measure)
         return Spread.of(values) if values else None
+
+    def shown(self, case: Case) -> list[tuple[str, Spread]]:
+        """Give the case's main measure, the best contender first or step by step."""
+        spreads = {name: self.spread(case.name, name, case.main) for name in self.values[case.name]}
+        known = [(name, spread) for name, spread in spreads.items() if spread is not None]
+        if not case.in_steps:
+            known.sort(key=lambda row: row[1].median, reverse=case.measures[case.main].more_is_better)
+        return known
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,12 @@ from benchmarks.results import Change, Results
 def show(results: Results, cases: Sequence[Case]) -> None:
     """Print each case's medians, with least and most."""
     console = Console()
-    for case in cases:
+    for case in (one for one in cases if one.name in results.values):
         table = Table(title=case.title, title_justify="left")
         table.add_column()
         for measure in case.measures.values():
             table.add_column(measure.title, justify="right")
-        for name in results.values.get(case.name, {}):
+        for name, _ in results.shown(case):
             table.add_row(
                 name, *(cell(results.spread(case.name, name, key), one) for key, one in case.measures.items())
             )

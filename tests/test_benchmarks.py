@@ -2,23 +2,33 @@
 
 import json
 import xml.etree.ElementTree as ET
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
 from benchmarks import charts, program, report
 from benchmarks.__main__ import benchmarks
 from benchmarks.arena import arena
-from benchmarks.cases import drain
-from benchmarks.contenders import CONTENDERS, POSTLUDE_SQLITE, TUNED_ARQ
+from benchmarks.cases import drain, growth
+from benchmarks.contenders import CONTENDERS, POSTGRES_PEER, POSTLUDE_POSTGRES, POSTLUDE_SQLITE, TUNED_ARQ, Contender
+from benchmarks.grow import finished_id
 from benchmarks.load import request_bytes
 from benchmarks.measures import Spread, percentile, steady_rate
 from benchmarks.results import Results, compare
 from tests.servers import PostgresServer
 
-ABOUT = {"at": "2026-01-01T00:00:00", "commit": "abc", "machine": "2 cores", "rounds": 3, "versions": {"arq": "0.28"}}
+ABOUT = {
+    "at": "2026-01-01T00:00:00",
+    "commit": "abc",
+    "machine": "2 cores",
+    "rounds": 3,
+    "load_before": 0.5,
+    "versions": {"arq": "0.28"},
+}
 
 
 @pytest.fixture
@@ -85,6 +95,31 @@ def test_chart_is_svg_with_the_best_on_top(results: Results) -> None:
     assert texts.index(POSTLUDE_SQLITE.name) < texts.index(TUNED_ARQ.name)
 
 
+def test_report_lists_the_best_first_and_says_who_is_ahead(results: Results) -> None:
+    results.add("drain", POSTGRES_PEER.name, {"steady_per_s": 9000.0})
+    text = report.figures(results, program.load_cases(["drain"]))
+    assert text.index(f"| {POSTGRES_PEER.name} ") < text.index(f"| {POSTLUDE_SQLITE.name} ")
+    assert f"Ahead of Postlude: {POSTGRES_PEER.name}." in text
+
+
+def test_steps_are_shown_as_they_are_listed() -> None:
+    results = Results(about=dict(ABOUT))
+    [case] = program.load_cases(["growth"])
+    for number, one in enumerate(case.contenders):
+        results.add(case.name, one.name, {case.main: float(number % 3)})
+    assert [name for name, _ in results.shown(case)] == [one.name for one in case.contenders]
+
+
+def test_one_contender_far_worse_than_all_others_does_not_flatten_their_bars() -> None:
+    results = Results(about=dict(ABOUT))
+    [case] = program.load_cases(["pickup"])
+    for name, p50_ms in (("a", 1.0), ("b", 2.0), ("c", 2000.0)):
+        results.add(case.name, name, {case.main: p50_ms})
+    bars = [float(one.get("width", 0)) for one in ET.fromstring(charts.bars(case, results)) if one.get("rx") == "2"]
+    assert bars[2] < charts.WIDTH
+    assert bars[1] > bars[2] / 4
+
+
 def test_every_case_names_its_main_measure_and_each_contender_once() -> None:
     for case in program.load_cases(()):
         names = [one.name for one in case.contenders]
@@ -116,3 +151,15 @@ def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> No
         assert json.loads(json.dumps(opened.ask("version"))).count(".") == 2
     assert set(measured) == set(drain.CASE.measures)
     assert Spread.of(list(measured.values())).least > 0
+
+
+@pytest.mark.parametrize("contender", [POSTLUDE_SQLITE, POSTLUDE_POSTGRES], ids=lambda one: one.variant)
+def test_a_grown_ledger_is_one_that_the_api_reads(contender: Contender, postgres: PostgresServer) -> None:
+    with arena(replace(contender, grown=100), postgres) as opened:
+        growth.grow(opened)
+        opened.serve()
+        with httpx.Client(base_url=f"http://127.0.0.1:{opened.port}", trust_env=False) as http:
+            finished = http.get(f"/v1/jobs/{finished_id(100)}").json()
+            jobs = http.get("/v1/jobs?limit=1000").json()["jobs"]
+    assert [finished["state"], len(finished["attempts"])] == ["succeeded", 1]
+    assert Counter(job["state"] for job in jobs) == {"queued": 50, "scheduled": 50, "succeeded": 100}

@@ -10,7 +10,10 @@ from tests.servers import PostgresServer
 
 @dataclass(frozen=True)
 class Case:
-    """`play(contender, postgres, quick)` measures once. `main` is the measure that the chart shows."""
+    """`play(contender, postgres, quick)` measures once. `main` is the measure that the chart shows.
+
+    Contenders are shown best first, or, where they are steps of one thing, `in_steps` as they are listed.
+    """
 
     name: str
     title: str
@@ -20,3 +23,4 @@ class Case:
     main: str
     play: Callable[[Contender, PostgresServer, bool], Values]
     rounds_at_most: int = 100
+    in_steps: bool = False

@@ -5,7 +5,7 @@ from dataclasses import replace
 from benchmarks import tasks
 from benchmarks.arena import PerformanceFailed, arena, stamps_received
 from benchmarks.cases import Case
-from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.contenders import CONTENDERS, POSTGRES_PEER, POSTLUDE_SQLITE, TUNED_ARQ, Contender
 from benchmarks.measures import Measure, Values, end_of
 from tests.servers import PostgresServer
 
@@ -13,6 +13,7 @@ COUNT = 2_000
 SLOTS = 500
 IDEAL_S = COUNT / SLOTS * tasks.SLEEP_S
 _LIMIT_S = 60
+_IN_QUICK = (POSTLUDE_SQLITE, TUNED_ARQ, POSTGRES_PEER)
 
 
 def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
@@ -33,7 +34,11 @@ CASE = Case(
     title="I/O-bound",
     explanation=f"{COUNT:,} jobs that sleep {tasks.SLEEP_S} s, {SLOTS} at once: ideal {IDEAL_S} s. From the first "
     "job's start to the last stored outcome.",
-    contenders=[replace(one, slots=SLOTS) for one in CONTENDERS if one.is_async and one.variant != "defaults"],
+    contenders=[
+        replace(one, slots=SLOTS, in_quick=one in _IN_QUICK)
+        for one in CONTENDERS
+        if one.is_async and one.variant != "defaults"
+    ],
     measures={
         "wall_s": Measure("seconds", more_is_better=False, digits=2),
         "of_ideal": Measure("times ideal", more_is_better=False, digits=2),

@@ -1,6 +1,7 @@
 """Resident memory of a worker: idle, and after many jobs."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.arena import Arena, PerformanceFailed, arena
@@ -9,10 +10,11 @@ from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, TUNED_ARQ,
 from benchmarks.measures import Measure, Values
 from tests.servers import PostgresServer
 
-_JOBS, _JOBS_QUICK = 1_000_000, 20_000
-_PORTION = 10_000
+_FIRST = 10_000
+_PORTION = 99_000
+_QUICK_SHARE = 50
 _PORTION_LIMIT_S = 300
-_IDLE_S = 5.0
+_IDLE_S = 3.0
 
 
 def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
@@ -21,14 +23,12 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
         _perform(opened, 100)
         time.sleep(_IDLE_S)
         idle_mb = _resident_mb(opened)
-        jobs = _JOBS_QUICK if quick else _JOBS
-        levels_mb = [_after(opened) for _ in range(jobs // _PORTION)]
-    return {"idle_mb": idle_mb, "first_mb": levels_mb[0], "last_mb": levels_mb[-1], "jobs": jobs}
-
-
-def _after(opened: Arena) -> float:
-    _perform(opened, _PORTION)
-    return _resident_mb(opened)
+        _perform(opened, _FIRST)
+        first_mb = _resident_mb(opened)
+        left = contender.jobs // (_QUICK_SHARE if quick else 1) - _FIRST
+        for start in range(0, left, _PORTION):
+            _perform(opened, min(_PORTION, left - start))
+        return {"idle_mb": idle_mb, "first_mb": first_mb, "last_mb": _resident_mb(opened), "jobs": _FIRST + left}
 
 
 def _perform(opened: Arena, count: int) -> None:
@@ -48,11 +48,15 @@ def _resident_mb(opened: Arena) -> float:
 CASE = Case(
     name="memory",
     title="Memory of a worker",
-    explanation=f"Resident memory of the worker's process: idle, after {_PORTION:,} jobs, and at the end. (Linux)",
-    contenders=[POSTLUDE_SQLITE, POSTLUDE_POSTGRES, TUNED_ARQ],
+    explanation=f"Resident memory of the worker's process: idle, after {_FIRST:,} jobs, and at the end. (Linux)",
+    contenders=[
+        replace(POSTLUDE_SQLITE, jobs=1_000_000),
+        replace(POSTLUDE_POSTGRES, jobs=100_000, in_quick=False),
+        replace(TUNED_ARQ, jobs=50_000, in_quick=False),
+    ],
     measures={
         "idle_mb": Measure("idle, MB", more_is_better=False, digits=1),
-        "first_mb": Measure(f"after {_PORTION:,} jobs, MB", more_is_better=False, digits=1),
+        "first_mb": Measure(f"after {_FIRST:,} jobs, MB", more_is_better=False, digits=1),
         "last_mb": Measure("at the end, MB", more_is_better=False, digits=1),
         "jobs": Measure("jobs"),
     },

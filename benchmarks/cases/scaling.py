@@ -16,12 +16,13 @@ _JOB = {"kind": "bench_stamp", "args": {"index": 1}}
 
 
 def _with_workers(contender: Contender, workers: int) -> Contender:
-    return replace(contender, name=f"{contender.name}, {workers} worker{'s' * (workers > 1)}", workers=workers)
+    name = f"{contender.name}, {workers} worker{'s' * (workers > 1)}"
+    return replace(contender, name=name, workers=workers, in_quick=False)
 
 
 def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
     with arena(contender, postgres) as opened:
-        values = {"steady_per_s": drain(opened, contender.jobs // (4 if quick else 1), 60)["steady_per_s"]}
+        values = {"steady_per_s": drain(opened, contender.jobs, 60)["steady_per_s"]}
         if contender.is_postlude:
             opened.serve()
             accepted = load(opened, _CONNECTIONS, 3.0, 0.0, "POST", "/v1/jobs", json.dumps(_JOB))
@@ -41,4 +42,6 @@ CASE = Case(
     },
     main="steady_per_s",
     play=play,
+    rounds_at_most=2,
+    in_steps=True,
 )

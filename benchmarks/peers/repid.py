@@ -32,7 +32,9 @@ async def stamp(index: int) -> None:
 
 
 app = Repid()
-app.servers.register_server("default", RedisServer(surroundings.redis_url(), batch_size=100), is_default=True)
+# redis-py 8 has 100 connections unless told otherwise, and each job that ends takes one.
+_URL = f"{surroundings.redis_url()}?max_connections={2 * surroundings.slots() + 100}"
+app.servers.register_server("default", RedisServer(_URL, batch_size=100), is_default=True)
 app.include_router(router)
 
 

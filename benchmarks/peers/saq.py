@@ -1,4 +1,4 @@
-"""SAQ on uvloop; its commands run on as many connections as it asks for."""
+"""SAQ on uvloop."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -46,7 +46,10 @@ class Saq:
         return -await self._redis.zcard("saq:default:incomplete")
 
 
-queue = RedisQueue.from_url(surroundings.redis_url())
+# Each slot of its worker holds a connection in a blocking read. Those of `RedisQueue.from_url` have redis-py's limits:
+# since release 8 these are 100 connections and 5 s, and it would run out of both.
+_redis = Redis.from_url(surroundings.redis_url(), max_connections=2 * surroundings.slots() + 100, socket_timeout=None)
+queue = RedisQueue(_redis)
 settings = {"queue": queue, "functions": [noop, sleep, stamp], "concurrency": surroundings.slots()}
 
 

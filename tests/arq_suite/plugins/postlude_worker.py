@@ -1,0 +1,8 @@
+"""A pytest plugin: Postlude's worker in the place of arq's, before a test imports it."""
+
+import arq
+import arq.worker
+
+from service.worker.worker import Worker
+
+arq.worker.Worker = arq.Worker = Worker  # type: ignore[misc]
