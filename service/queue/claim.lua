@@ -26,12 +26,31 @@ local function read(command, key, ...)
   return {}
 end
 
+-- Move ids ahead by the hold. Gives those that are on the queue: elsewhere, a mention may be all that is left of one.
+local function hold_back(queue, source, ids)
+  if source == queue then
+    for first = 1, #ids, 1000 do
+      local places = {}
+      for i = first, math.min(first + 999, #ids) do
+        places[#places + 1] = now + hold
+        places[#places + 1] = ids[i]
+      end
+      redis.call('ZADD', queue, 'XX', unpack(places))
+    end
+    return ids
+  end
+  local held = {}
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', source, id)
+    if redis.call('ZADD', queue, 'XX', 'CH', now + hold, id) == 1 then held[#held + 1] = id end
+  end
+  return held
+end
+
 local function claim(claimed, queue, id)
   if #id == 0 or #id > longest then
     redis.call('ZREM', queue, id)
     mended[#mended + 1] = {'queue_member_removed', queue, string.sub(id, 1, longest)}
-  elseif redis.call('ZADD', queue, 'XX', 'CH', now + hold, id) == 0 then
-    return -- it has left the queue, and only its mention elsewhere was left
   elseif redis.call('SET', in_progress .. id, '1', 'NX', 'PX', hold) then
     claimed[#claimed + 1] = id
     room = room - 1
@@ -43,10 +62,10 @@ end
 
 -- Gives whether there may be more.
 local function take(number, source, latest, count)
+  local queue = KEYS[4 * number - 3]
   local ids = read('ZRANGEBYSCORE', source, '-inf', latest, 'LIMIT', 0, count)
-  for _, id in ipairs(ids) do
-    if source ~= KEYS[4 * number - 3] then redis.call('ZREM', source, id) end
-    claim(reply[number + 2], KEYS[4 * number - 3], id)
+  for _, id in ipairs(hold_back(queue, source, ids)) do
+    claim(reply[number + 2], queue, id)
   end
   return #ids == count
 end

@@ -1,7 +1,10 @@
 -- Take ids off a queue for good, with all that belongs to them.
--- KEYS: the queue's sorted set; `low`. ARGV: prefixes of the payloads' and the in-progress keys; then the ids.
+-- KEYS: the queue's sorted set; `low`. ARGV: prefixes of the payloads' and the in-progress keys; then 1 to 1,000 ids.
+local belongings = {}
 for i = 3, #ARGV do
-  redis.call('ZREM', KEYS[1], ARGV[i])
-  redis.call('ZREM', KEYS[2], ARGV[i])
-  redis.call('DEL', ARGV[1] .. ARGV[i], ARGV[2] .. ARGV[i])
+  belongings[#belongings + 1] = ARGV[1] .. ARGV[i]
+  belongings[#belongings + 1] = ARGV[2] .. ARGV[i]
 end
+redis.call('ZREM', KEYS[1], unpack(ARGV, 3))
+redis.call('ZREM', KEYS[2], unpack(ARGV, 3))
+redis.call('DEL', unpack(belongings))
