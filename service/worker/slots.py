@@ -10,8 +10,8 @@ from service.ledger.models import Started
 
 # Attempts that end within a moment would leave slots empty for the ledger's round trips. So as many more are started
 # as have ended in such a moment lately, and these wait for the slots that will be free by then.
-_AHEAD_S = 0.05
-_MOST_AHEAD = 5  # times the slots
+_AHEAD_S = 0.1
+_MOST_AHEAD = 10  # times the slots
 # What waits longer, because attempts have become slow, is handed back, for another worker may have a slot.
 _WAITS_AT_MOST_S = 1.0
 

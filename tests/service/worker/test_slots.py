@@ -60,11 +60,11 @@ async def test_fast_attempts_make_room_ahead_within_bounds() -> None:
     for number in range(100):
         runs.slots.take(started(number))
         runs.slots.free()
-    assert runs.slots.room == 2 + 5 * 2
-    for number in range(6):
+    assert runs.slots.room == 2 + 10 * 2
+    for number in range(11):
         runs.slots.take(started(number))
-    assert runs.slots.room == 6
-    runs.slots.take(started(6))
+    assert runs.slots.room == 11
+    runs.slots.take(started(11))
     assert runs.slots.room == 0, "most of those started ahead still wait"
 
 
