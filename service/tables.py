@@ -1,6 +1,7 @@
 """The ledger's tables. Their indexes serve the statements in `service/ledger`; for jobs' own see `jobs.tables`."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -46,6 +47,7 @@ class Moment(TypeDecorator[datetime]):
         return datetime.fromisoformat(value)
 
 
+@lru_cache(maxsize=256)  # the jobs of a batch share theirs
 def moment_text(value: datetime) -> str:
     """Write `value` as SQLite keeps it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
     return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
