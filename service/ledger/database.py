@@ -6,13 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, make_url, select, text
+from sqlalchemy import Engine, func, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from service.errors import FateUnknown, LedgerUnavailable
 from service.ledger.engines import Doubt, postgres_engine, sqlite_engine
 from service.ledger.group_commit import Operation
 from service.ledger.outages import may_be_repeated_at_once, outages_named
+from service.ledger.sqlite_writer import SqliteWriter
 
 # Long enough for a full group on a slow disk; short enough that a connection which died in silence is soon given up.
 STATEMENT_LIMIT_S = 10
@@ -34,6 +35,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._for_jobs = for_jobs
+        self._sqlite_writer: SqliteWriter | None = None
         self._transaction_limit_s = _STATEMENTS_IN_A_TRANSACTION * limit_s
         self._doubt = Doubt()
         self.dialect = writer.dialect.name
@@ -49,14 +51,24 @@ class Database:
         """
         if make_url(url).get_backend_name() == "sqlite":
             writer, reader = sqlite_engine(url, writes=True), sqlite_engine(url, writes=False)
-            return cls(writer, reader, sqlite_engine(url, writes=True), limit_s=limit_s)
+            database = cls(writer, reader, sqlite_engine(url, writes=True), limit_s=limit_s)
+            database._sqlite_writer = SqliteWriter(url, limit_s=database._transaction_limit_s)
+            return database
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
+
+    @property
+    def sync_engines(self) -> set[Engine]:
+        """Every engine, as SQLAlchemy's events want them."""
+        engines = {engine.sync_engine for engine in (self._writer, self._reader, self._for_jobs)}
+        return engines if self._sqlite_writer is None else engines | {self._sqlite_writer.engine}
 
     async def close(self) -> None:
         """Close all connections, those that do not answer without a goodbye."""
         engines = {self._writer, self._reader, self._for_jobs}
         closing = [asyncio.create_task(engine.dispose(), name="engine-dispose") for engine in engines]
+        if self._sqlite_writer is not None:
+            closing.append(asyncio.create_task(self._sqlite_writer.close(), name="engine-dispose"))
         _, hanging = await asyncio.wait(closing, timeout=_CLOSE_WITHIN_S)
         for task in hanging:
             task.cancel()
@@ -117,6 +129,8 @@ class Database:
     async def _transact_once(
         self, operations: Sequence[tuple[Operation[Any, Any], Sequence[Any]]]
     ) -> list[Sequence[Any]]:
+        if self._sqlite_writer is not None:
+            return await self._sqlite_writer.transact(operations)
         async with self.begin() as connection:
             return [await operation(connection, rows) for operation, rows in operations]
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
@@ -74,8 +76,21 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
 def sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
     """Prepare an engine; one that `writes` holds SQLite's write lock from the beginning of each transaction."""
     engine = create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=CONNECT_TIMEOUT_S, **_HIDDEN)
+    _configure_sqlite(engine.sync_engine, writes=writes)
+    event.listen(engine.sync_engine, "begin", partial(_begin_immediate, _sleep_awaiting) if writes else _begin_deferred)
+    return engine
 
-    @event.listens_for(engine.sync_engine, "connect")
+
+def sqlite_sync_engine(url: str) -> Engine:
+    """Prepare an engine that writes, for a thread of its own."""
+    engine = create_engine(make_url(url).set(drivername="sqlite"), pool_timeout=CONNECT_TIMEOUT_S, **_HIDDEN)
+    _configure_sqlite(engine, writes=True)
+    event.listen(engine, "begin", partial(_begin_immediate, time.sleep))
+    return engine
+
+
+def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
+    @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would be deferred: ours is below
         cursor = connection.cursor()
@@ -86,15 +101,16 @@ def sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
             cursor.execute("PRAGMA busy_timeout = 0")
         cursor.close()
 
-    event.listen(engine.sync_engine, "begin", _begin_immediate if writes else _begin_deferred)
-    return engine
-
 
 def _begin_deferred(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _sleep_awaiting(seconds: float) -> None:
+    await_only(asyncio.sleep(seconds))
+
+
+def _begin_immediate(sleep: Callable[[float], None], connection: Connection) -> None:
     """Take SQLite's write lock, asking every half millisecond.
 
     SQLite's own busy handler backs off for so long that a second writer starves beside a busy one (19 commits in
@@ -108,4 +124,4 @@ def _begin_immediate(connection: Connection) -> None:
         except OperationalError as error:
             if "locked" not in str(error.orig) or time.monotonic() > deadline:
                 raise
-            await_only(asyncio.sleep(_SQLITE_RETRY_S))
+            sleep(_SQLITE_RETRY_S)

@@ -23,8 +23,8 @@ async def test_a_unique_key_is_looked_up_and_pages_are_read_by_their_indexes(led
         if "holders" in statement and not statement.startswith("EXPLAIN"):
             statements.append((statement, parameters))
 
-    for engine in (ledger.database._reader, ledger.database._writer):
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    for engine in ledger.database.sync_engines:
+        event.listen(engine, "before_cursor_execute", note)
     async for batch in replay_batches(ledger, Filter(state="cancelled"), datetime.now(UTC), dry_run=False):
         assert [replayed.id for replayed in batch.replayed] == [job.id]
     plans = []

@@ -133,7 +133,8 @@ async def with_pages(path: Path, pages: int) -> AsyncIterator[Database]:
     def limit(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA max_page_count = {used + pages}").close()
 
-    event.listen(database._writer.sync_engine, "connect", limit)
+    for engine in database.sync_engines:
+        event.listen(engine, "connect", limit)
     try:
         yield database
     finally:

@@ -230,8 +230,8 @@ async def test_the_job_of_a_tick_shows_its_time_and_runs_now(desk: Desk, clock: 
 async def test_nothing_is_asked_of_the_ledger_while_no_tick_is_due(desk: Desk, clock: Clock) -> None:
     cron = await begun(desk, clock)
     statements: list[str] = []
-    for engine in {desk.ledger.database._reader, desk.ledger.database._writer}:
-        event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    for engine in desk.ledger.database.sync_engines:
+        event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     for _ in range(200):
         clock.now += 0.25 * SECOND
         await cron.tick()

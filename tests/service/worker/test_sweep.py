@@ -143,8 +143,8 @@ async def test_an_idle_pass_writes_nothing(desk: Desk) -> None:
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         statements.append(statement)
 
-    for engine in {desk.ledger.database._writer, desk.ledger.database._reader}:
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
+    for engine in desk.ledger.database.sync_engines:
+        event.listen(engine, "before_cursor_execute", note)
     await sweeping.sweep(as_worker="w")
     assert statements
     assert not [one for one in statements if one.startswith(("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE"))]
