@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 import uuid_utils
@@ -31,8 +31,7 @@ _DISPATCH_WITHIN_S = 2.0
 _DISPATCH_TRIED_FOR_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How one job differs from what its kind declares. `delay` and `expires_in` count from now."""
 
     run_at: datetime | None = None
@@ -51,8 +50,8 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
     shown, sealed = kind.dump_args(args)
     if len((sealed or shown).encode()) > MAX_ARGS_BYTES:
         raise ArgsInvalid(f"The args of {kind.name} are larger than {MAX_ARGS_BYTES // 1024} KiB as JSON.")
-    run_at = options.run_at or now + (options.delay or timedelta(0))
-    fields = {"id": str(uuid_utils.uuid7())} | fields
+    run_at = options.run_at or (now + options.delay if options.delay else now)
+    fields.setdefault("id", str(uuid_utils.uuid7()))
     return NewJob(
         kind=kind.name,
         state=State.SCHEDULED if run_at > now else State.QUEUED,
@@ -95,6 +94,9 @@ class Lifecycle:
         self.catalogue = catalogue
         self.writer = writer
         self._redis_answers = True
+        self._to_dispatch: list[Entry] = []
+        self._dispatched: list[asyncio.Future[None]] = []
+        self._dispatching: set[asyncio.Task[None]] = set()
 
     async def enqueue(self, jobs: Sequence[NewJob], key: IdempotencyKey | None = None) -> Enqueued:
         """Record jobs, all or none, and dispatch those that are new. Raises `LedgerUnavailable`."""
@@ -118,8 +120,15 @@ class Lifecycle:
         """Put recorded jobs that are due soon on the queue; what Redis does not take in time is left to the sweep."""
         soon = datetime.now(UTC) + HORIZON
         entries = [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs if job.run_at <= soon]
-        if entries:
-            await self._dispatch(len(entries), self.queue.put(entries))
+        if not entries:
+            return
+        if not self._dispatched:
+            task = asyncio.create_task(self._dispatch_waiting(), name="dispatch")
+            self._dispatching.add(task)  # asyncio itself does not keep it
+            task.add_done_callback(self._dispatching.discard)
+        self._to_dispatch += entries
+        self._dispatched.append(done := asyncio.get_running_loop().create_future())
+        await done
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
@@ -160,6 +169,17 @@ class Lifecycle:
             await self.queue.put(entries)
 
         await self._dispatch(len(entries), put())
+
+    async def _dispatch_waiting(self) -> None:
+        """Dispatch, in one call and under one timeout, for all who wait: those whose jobs one commit recorded."""
+        entries, self._to_dispatch = self._to_dispatch, []
+        waiting, self._dispatched = self._dispatched, []
+        try:
+            await self._dispatch(len(entries), self.queue.put(entries))
+        finally:
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
 
     async def _dispatch(self, count: int, put: Coroutine[Any, Any, None]) -> None:
         """Never raises for Redis, nor waits long for it: the jobs are accepted already.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -49,6 +50,7 @@ def _moment_of_text(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
+@lru_cache(maxsize=256)  # the jobs of a batch share theirs
 def moment_text(value: datetime) -> str:
     """Write `value` as SQLite keeps it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)

@@ -5,7 +5,9 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 
+from service.api.deps import header_of
 from service.errors import ArgsInvalid, BodyMalformed, BodyTooLarge, KindUnknown
 from service.lifecycle import describe
 
@@ -18,16 +20,24 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read the body. Raises `BodyTooLarge` as soon as it passes `limit` bytes."""
-    too_large = BodyTooLarge(f"A body of this request may have {limit // MIB} MiB at most.")
-    if request.headers.get("content-length", "0").isdigit() and int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    """Read the body. Raises `BodyTooLarge` as soon as it passes `limit` bytes, and `ClientDisconnect`."""
+    length = header_of(request, b"content-length") or "0"
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > limit:
-            raise too_large
+            raise _too_large(limit)
+        more = message.get("more_body", False)
     return bytes(body)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"A body of this request may have {limit // MIB} MiB at most.")
 
 
 def parse(adapter: TypeAdapter[T], body: bytes, kinds: list[str]) -> T:

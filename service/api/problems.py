@@ -18,6 +18,8 @@ from service.errors import LedgerUnavailable, PostludeError
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# What an endpoint itself may raise.
+FORESEEN = (PostludeError, ClientDisconnect)
 # Named here, and not by `model=`: FastAPI would describe the errors as application/json.
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
@@ -42,11 +44,11 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
-    app.add_exception_handler(PostludeError, _answer_own)
+    for foreseen in FORESEEN:
+        app.add_exception_handler(foreseen, answer_foreseen)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(ClientDisconnect, _answer_nobody)
-    app.add_exception_handler(Exception, _answer_bug)
+    app.add_exception_handler(Exception, answer_bug)
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -55,8 +57,10 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
     )
 
 
-async def _answer_own(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, PostludeError)
+async def answer_foreseen(_request: Request, error: Exception) -> Response:
+    """Answer one of `FORESEEN`; nobody hears the answer to a client that hung up."""
+    if not isinstance(error, PostludeError):
+        return Response(status_code=400)
     if isinstance(error, LedgerUnavailable):
         log.error("ledger_unavailable", cause=repr(error.__cause__))
     slug = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
@@ -86,10 +90,7 @@ async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     return answer(Problem(title="Request refused", status=422, detail="The request is not valid.", errors=errors))
 
 
-async def _answer_nobody(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)
-
-
-async def _answer_bug(request: Request, error: Exception) -> JSONResponse:
+async def answer_bug(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error that nobody foresaw, and log it."""
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
     return answer(Problem(title="Internal error", status=500, detail="This is a fault of the service; it is logged."))

@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 _SHOWN_CHARACTERS = 200_000
 
 
-def _mailbox(request: Request, resources: ResourcesDep) -> Mailbox | None:
+async def _mailbox(request: Request, resources: ResourcesDep) -> Mailbox | None:
     """Give the mailbox; None where there is none, or where callers need a key, which a page cannot carry."""
     mailbox: Mailbox | None = request.app.state.mailbox
     return None if resources.settings.api_keys else mailbox

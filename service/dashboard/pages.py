@@ -39,7 +39,7 @@ async def style() -> FileResponse:
     return FileResponse(_STYLE, media_type="text/css", headers={"Cache-Control": "max-age=300"})
 
 
-def _resources(request: Request) -> Resources:
+async def _resources(request: Request) -> Resources:
     resources: Resources = request.app.state.resources
     return resources
 

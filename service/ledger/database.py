@@ -94,9 +94,12 @@ class Database:
         if self._sqlite_writer is None:
             async with self.begin() as connection:
                 return await connection.run_sync(write)
-        with outages_named() as outage:
+        try:
             async with asyncio.timeout(self._transaction_limit_s):
-                return await self._sqlite_writer.transact(write, outage)
+                with outages_named() as outage:
+                    return await self._sqlite_writer.transact(write, outage)
+        except TimeoutError as error:  # its thread goes on
+            raise FateUnknown("SQLite did not confirm the write in time") from error
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:

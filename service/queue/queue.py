@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 import uuid_utils
@@ -31,6 +31,7 @@ CLAIM_HOLD_MS = 15_000
 LONGEST_ID = 255
 # A due job goes so far ahead for each step of its priority.
 PRIORITY_STEP = timedelta(minutes=10)
+_PRIORITY_STEP_MS = PRIORITY_STEP // timedelta(milliseconds=1)
 # How soon an id that was set aside is offered to every worker again, in case nobody took it from there.
 ASIDE_FOR = timedelta(seconds=60)
 _ASIDE_KEPT_S = 600
@@ -41,8 +42,7 @@ _REMOVE = (Path(__file__).parent / "remove.lua").read_text()
 _AT_ONCE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A job's place on a queue: at its due time, moved by its priority once that has come."""
 
     id: str
@@ -53,8 +53,8 @@ class Entry:
 
     def score(self, now: datetime) -> int:
         """Give its place in ms. It moves by priority when it is due: a job never runs early."""
-        shift = self.priority * PRIORITY_STEP if self.due_at <= now else timedelta(0)
-        return milliseconds(self.due_at) - shift // timedelta(milliseconds=1)
+        shift_ms = self.priority * _PRIORITY_STEP_MS if self.priority and self.due_at <= now else 0
+        return milliseconds(self.due_at) - shift_ms
 
 
 @dataclass(frozen=True, slots=True)

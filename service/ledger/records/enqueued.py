@@ -1,10 +1,10 @@
 """A request becomes jobs: the moment from which Postlude owes them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, insert, select, true, update
 
 from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
@@ -160,7 +160,7 @@ def _row(job: NewJob) -> dict[str, Any]:
         "sealed_args": job.sealed_args,
         "max_attempts": job.max_attempts,
         "timeout_s": job.timeout_s,
-        "tags": json.dumps(job.tags, ensure_ascii=False),
+        "tags": to_json(job.tags).decode(),
         "unique_key": job.unique_key,
         "arq_id": job.arq_id,
         "run_at": moment_text(job.run_at),

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
-from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post, stat
+from tests.service.api.driving import SECRET, assert_problem, begin, end, get, job_in, on_sqlite, post, stat, webhook
 
 CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
 CONTRACT += ["max_attempts", "progress", "tags", "run_at", "created_at", "started_at", "finished_at", "attempts"]
@@ -49,6 +49,15 @@ async def test_every_option_is_recorded(api: httpx.AsyncClient, ledger: Ledger) 
     }
     assert await get(api, job["id"]) == job
     assert (await begin(ledger, job)).timeout_s == 1.5
+
+
+@on_sqlite
+async def test_accepted_job_is_answered_in_the_very_bytes_of_its_look_up(api: httpx.AsyncClient) -> None:
+    data = {"text": "\U0001f3b5 <b> \x01", "big": 10**40, "small": 1e-300, "deep": [[{}]], "none": None}
+    for body in (stat(tags=["b", "ü"], priority=-3, max_attempts=7, delay=5), webhook(data=data, secret=SECRET)):
+        accepted = await api.post("/v1/jobs", json=body)
+        found = await api.get(accepted.headers["location"])
+        assert (accepted.status_code, accepted.content) == (202, found.content)
 
 
 @on_sqlite

@@ -46,7 +46,7 @@ async def test_enqueued_job_is_read_back_as_it_was_given(ledger: Ledger) -> None
     row = await job_row(ledger, job.id)
     for name in ("id", "kind", "state", "queue", "args", "run_at", "created_at", "max_attempts", "timeout_s"):
         assert row[name] == getattr(job, name), name
-    assert row["tags"] == '["a", "b"]'
+    assert row["tags"] == '["a","b"]'
 
 
 async def test_enqueueing_the_same_id_again_is_a_success_and_adds_nothing(ledger: Ledger) -> None:
