@@ -8,7 +8,7 @@ from arq.connections import RedisSettings
 from pydantic import ValidationError
 
 import jobs
-from service import heap, logs
+from service import logs
 from service.queue import deserialize, key_of, open_redis, serialize
 from service.settings import Settings, describe_invalid
 from service.worker.functions import kind_functions
@@ -47,6 +47,3 @@ class WorkerSettings:
     job_serializer = staticmethod(serialize)
     job_deserializer = staticmethod(deserialize)
     log_results = False
-
-
-heap.settle()

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from jobs import Catalogue
-from service import logs
+from service import heap, logs
 from service.durability import refuse_network_filesystem
 from service.errors import StartRefused
 from service.resources import open_job_resources, open_resources
@@ -47,6 +47,7 @@ class Startup:
             job_resources = await stack.enter_async_context(open_job_resources(self._settings))
             performer = Performer(resources, job_resources)
             await stack.enter_async_context(Housekeeping(performer))
+            stack.enter_context(heap.settled())
             ctx[CTX_KEY] = performer
             self._stack = stack.pop_all()
         log.info("worker_ready", kinds=sorted(self._catalogue), queues=self._settings.queues)
