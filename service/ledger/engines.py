@@ -71,6 +71,7 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
         pool_size=10,
         max_overflow=10,
         pool_timeout=CONNECT_TIMEOUT_S,
+        pool_use_lifo=True,  # one that has just been used knows the statements
         **_HIDDEN,
         connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": limit_s, "server_settings": settings},
     )

@@ -4,7 +4,20 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, String, Text, case, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    String,
+    Text,
+    case,
+    func,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.models import Finish, Finished
@@ -36,19 +49,27 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
 
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
-    dialect = connection.dialect.name
-    rows = [_row(finish) for finish in finishes]
-    taken = connection.execute(_finish_jobs(dialect), parameter(rows)).all()
-    finished = {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
-    if finished:
-        ended = [row for row in rows if (row["id"], row["attempt"]) in finished]
-        connection.execute(_note_attempts(dialect), parameter(ended))
+    finished = _end(connection, [_row(finish) for finish in finishes])
     late = [finish for finish in finishes if (finish.id, finish.attempt) not in finished]
     repeated = _finished_before(connection, late) if late else {}
     known = repeated | finished
     new = (finish for finish in finishes if (finish.id, finish.attempt) not in repeated)
     tally(connection, (_event(finish, known.get((finish.id, finish.attempt))) for finish in new), finishes[0].at)
     return [known.get((finish.id, finish.attempt)) for finish in finishes]
+
+
+def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
+    """Change the jobs' rows, and write the attempts that have ended by that; gives what took."""
+    if connection.dialect.name == "sqlite":  # which has no statement that writes to two tables
+        taken = connection.execute(_finish_jobs(), parameter(rows)).all()
+        ended = {(row.id, row.attempt) for row in taken}
+        if ended:
+            connection.execute(
+                _note_attempts(), parameter([row for row in rows if (row["id"], row["attempt"]) in ended])
+            )
+    else:
+        taken = connection.execute(_finish_both(), parameter(rows)).all()
+    return {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
 
 
 def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
@@ -103,9 +124,10 @@ def _row(finish: Finish) -> dict[str, Any]:
     return row
 
 
-@cache
-def _finish_jobs(dialect: str) -> Any:
-    finish = unfold(dialect, "finish", _COLUMNS)
+_TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+
+
+def _finish(finish: FromClause) -> ReturningUpdate[Any]:
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     return (
         update(jobs)
@@ -120,24 +142,45 @@ def _finish_jobs(dialect: str) -> Any:
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
         )
-        .returning(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+        .returning(*_TAKEN)
     )
 
 
-@cache
-def _note_attempts(dialect: str) -> Any:
-    """Write attempts that have ended; while one runs, the job's own row says all there is to say of it."""
-    ended = unfold(dialect, "ended", _COLUMNS)
-    columns = {
-        "job_id": ended.c.id,
-        "number": ended.c.attempt,
-        "outcome": case((jobs.c.state == State.CANCELLED, str(Outcome.CANCELLED)), else_=ended.c.outcome),
-        "worker": jobs.c.worker,
-        "started_at": jobs.c.started_at,
-        "finished_at": ended.c.at,
-        "error_type": ended.c.error_type,
-        "error_message": ended.c.error_message,
-        "traceback": ended.c.traceback,
+def _attempt(job: Any, ended: Any) -> dict[str, ColumnElement[Any]]:
+    """Give the columns of an attempt that has ended; while one runs, the job's own row says all there is to say."""
+    return {
+        "job_id": job.id,
+        "number": job.attempt,
+        "outcome": case((job.state == State.CANCELLED, str(Outcome.CANCELLED)), else_=ended.outcome),
+        "worker": job.worker,
+        "started_at": job.started_at,
+        "finished_at": ended.at,
+        "error_type": ended.error_type,
+        "error_message": ended.error_message,
+        "traceback": ended.traceback,
     }
+
+
+@cache
+def _finish_jobs() -> Any:
+    return _finish(unfold("sqlite", "finish", _COLUMNS))
+
+
+@cache
+def _note_attempts() -> Any:
+    ended = unfold("sqlite", "ended", _COLUMNS)
+    columns = _attempt(jobs.c, ended.c)
     source = select(*columns.values()).join_from(ended, jobs, jobs.c.id == ended.c.id)
-    return insert_for(dialect)(attempts).from_select(list(columns), source).on_conflict_do_nothing()
+    return insert_for("sqlite")(attempts).from_select(list(columns), source).on_conflict_do_nothing()
+
+
+@cache
+def _finish_both() -> Any:
+    finish = unfold("postgresql", "finish", _COLUMNS)
+    told = (finish.c[name] for name in ("outcome", "at", "traceback"))
+    done = _finish(finish).returning(jobs.c.worker, jobs.c.started_at, jobs.c.error_type, jobs.c.error_message, *told)
+    done_rows = done.cte("done")
+    columns = _attempt(done_rows.c, done_rows.c)
+    noted = insert_for("postgresql")(attempts).from_select(list(columns), select(*columns.values()))
+    taken = select(*(done_rows.c[column.name] for column in _TAKEN))
+    return taken.add_cte(noted.on_conflict_do_nothing().cte("noted"))
