@@ -38,11 +38,11 @@ class Contender:
         return self.peer == "postlude"
 
 
-POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", own_python=True)
-POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", own_python=True)
+POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", jobs=60_000, own_python=True)
+POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", jobs=60_000, own_python=True)
 TUNED_ARQ = Contender("tuned arq", "arq", "tuned", jobs=5_000, own_python=True)
 
-POSTGRES_PEER = Contender("PgQueuer", "pgqueuer")
+POSTGRES_PEER = Contender("PgQueuer", "pgqueuer", jobs=60_000)
 
 CONTENDERS = (
     POSTLUDE_SQLITE,

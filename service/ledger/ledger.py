@@ -39,11 +39,9 @@ class Ledger:
     def __init__(self, database: Database, *, retention: timedelta) -> None:
         self.database = database
         self.retention = retention
-        self._group_commit = GroupCommit(
-            database.transact,
-            is_data_error=is_data_error,
-            gap_s=_SQLITE_GAP_S if database.dialect == "sqlite" else 0.0,
-        )
+        self._group_commit = _group_commit(database)
+        # SQLite has one writer; elsewhere what ends is committed beside what begins.
+        self._finishes = self._group_commit if database.dialect == "sqlite" else _group_commit(database)
 
     @classmethod
     @asynccontextmanager
@@ -56,7 +54,8 @@ class Ledger:
         try:
             yield ledger
         finally:
-            await ledger._group_commit.close(within_s=_CLOSE_WITHIN_S)
+            for groups in {ledger._group_commit, ledger._finishes}:
+                await groups.close(within_s=_CLOSE_WITHIN_S)
             await database.close()
 
     async def enqueue(self, request: Enqueue) -> Enqueued:
@@ -69,11 +68,11 @@ class Ledger:
 
     async def finish(self, finish: Finish) -> Finished | None:
         """End an attempt; None when it had been taken away."""
-        return (await self._group_commit.write(record_finished, [finish]))[0]
+        return (await self._finishes.write(record_finished, [finish]))[0]
 
     async def finish_all(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
         """End attempts, all or none of them; None for each that had been taken away."""
-        return await self._group_commit.write(record_finished, finishes)
+        return await self._finishes.write(record_finished, finishes)
 
     async def cancel(self, job_id: str, writer: str, at: datetime) -> State | None:
         """Cancel a job; gives `cancelled`, `running` (it will be) or None (too late)."""
@@ -113,3 +112,8 @@ class Ledger:
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a fresh session for a job."""
         return self.database.session()
+
+
+def _group_commit(database: Database) -> GroupCommit:
+    gap_s = _SQLITE_GAP_S if database.dialect == "sqlite" else 0.0
+    return GroupCommit(database.transact, is_data_error=is_data_error, gap_s=gap_s)
