@@ -13,26 +13,30 @@ help:
 	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: three minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
 
-$(BIN)/.installed: requirements/dev.lock pyproject.toml scripts/setup
-	@scripts/setup $(VENV)
+# Running Postlude needs less than testing it does.
+RUN := $(BIN)/.installed-embedded
+TEST := $(BIN)/.installed-dev
 
-dev: $(BIN)/.installed
+$(BIN)/.installed-%: requirements/%.lock pyproject.toml scripts/setup
+	@scripts/setup $(VENV) $*
+
+dev: $(RUN)
 	@$(BIN)/postlude dev
 
-test: $(BIN)/.installed
+test: $(TEST)
 	@$(BIN)/pytest --numprocesses 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
-faults: $(BIN)/.installed
+faults: $(TEST)
 	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)
 
 ARQ_VENV := .venv-arq-suite
 $(ARQ_VENV)/.installed: requirements/arq-suite.lock tests/arq_suite/setup
 	@tests/arq_suite/setup $(ARQ_VENV)
 
-arq-suite: $(BIN)/.installed $(ARQ_VENV)/.installed
+arq-suite: $(TEST) $(ARQ_VENV)/.installed
 	@$(BIN)/python -m tests.arq_suite $(ARQ_VENV)
 
-check: $(BIN)/.installed
+check: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -42,12 +46,13 @@ BENCH_VENV := .venv-bench
 $(BENCH_VENV)/.installed: requirements/bench.lock
 	@benchmarks/setup $(BENCH_VENV)
 
-bench: $(BIN)/.installed $(BENCH_VENV)/.installed
+bench: $(TEST) $(BENCH_VENV)/.installed
 	@$(BIN)/python -m benchmarks run $(ARGS)
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 pyproject.toml -o requirements/production.lock
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra embedded --constraint requirements/dev.lock pyproject.toml -o requirements/embedded.lock
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 -c requirements/production.lock pyproject.toml requirements/arq-suite.in -o requirements/arq-suite.lock
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --override requirements/bench.overrides requirements/bench.in -o requirements/bench.lock
 
