@@ -1,10 +1,12 @@
 """A waiting job begins an attempt. From the commit on, the worker's row is the lease and the number is the fence."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, String, bindparam, exists, func, update
+from pydantic_core import from_json
+from sqlalchemy import Connection, Integer, String, Update, bindparam, exists, func, select, update
 
 from service.ledger.models import Start, Started
 from service.ledger.records.guards import no_way_in, state_is
@@ -14,9 +16,11 @@ from service.ledger.states import WAITING, State
 from service.tables import Moment, jobs, workers
 
 _ANY_CRASHES = 2**31 - 1
-# Of a `Started`, the last two fields are the start's own.
-_READ = len(Started._fields) - 2
+_WORKER, _AT = bindparam("worker", type_=String), bindparam("at", type_=Moment)
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
+# Of a `Started`, the last two fields are the start's own.
+_READ = [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in Started._fields[:-2]]
+_CREATED_AT = Started._fields.index("created_at")
 
 
 def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict[str, Started]]:
@@ -37,16 +41,31 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
         "crashes_below": start.crashes_below if start.crashes_below is not None else _ANY_CRASHES,
         "kinds": start.kinds,
     }
-    taken = connection.execute(_start(connection.dialect.name), parameters)
-    started = {row[0]: Started._make((*row, start.worker, start.at)) for row in taken.all()}
+    taken = _take(connection, parameters)
+    started = {row[0]: Started._make((*row, start.worker, start.at)) for row in taken}
     tally(connection, ((start.worker, one.kind, "started") for one in started.values()), start.at)
     return started
 
 
+def _take(connection: Connection, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+    """Change the rows, and give what `Started` wants of them.
+
+    SQLite gives it as one JSON text: between any two rows of a result its driver lets go of Python's lock, and beside a
+    busy event loop waits up to 5 ms to get it back.
+    """
+    if connection.dialect.name != "sqlite":
+        return connection.execute(_start_returning(), parameters).all()
+    if connection.execute(_start("sqlite"), parameters).rowcount == 0:
+        return []
+    rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(), parameters).scalar_one())
+    for row in rows:
+        row[_CREATED_AT] = datetime.fromisoformat(row[_CREATED_AT])
+    return rows
+
+
 @cache
-def _start(dialect: str) -> Any:
+def _start(dialect: str) -> Update:
     start = unfold(dialect, "start", {"id": String(255)})
-    worker, at = bindparam("worker", type_=String), bindparam("at", type_=Moment)
     return (
         update(jobs)
         .where(
@@ -55,18 +74,33 @@ def _start(dialect: str) -> Any:
             jobs.c.run_at <= bindparam("due_by", type_=Moment),
             jobs.c.crashes < bindparam("crashes_below", type_=Integer),
             no_way_in(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
-            jobs.c.expires_at.is_(None) | (jobs.c.expires_at > at),
-            exists().where(workers.c.id == worker, workers.c.ended_at.is_(None)),
+            jobs.c.expires_at.is_(None) | (jobs.c.expires_at > _AT),
+            exists().where(workers.c.id == _WORKER, workers.c.ended_at.is_(None)),
         )
         .values(
             state=State.RUNNING,
             attempt=jobs.c.attempt + 1,
-            worker=worker,
-            started_at=at,
+            worker=_WORKER,
+            started_at=_AT,
             progress_done=None,
             progress_total=None,
             expires_at=None,  # it has been started in time; what comes later cannot undo that
             dispatch_epoch="",
         )
-        .returning(*(_WHOLE_ARGS if name == "args" else jobs.c[name] for name in Started._fields[:_READ]))
+    )
+
+
+@cache
+def _start_returning() -> Any:
+    return _start("postgresql").returning(*_READ)
+
+
+@cache
+def _started_in_sqlite() -> Any:
+    """Read what this start has just changed: no other start of the job has the same worker and moment."""
+    start = unfold("sqlite", "start", {"id": String(255)})
+    return (
+        select(func.json_group_array(func.json_array(*_READ)))
+        .join_from(start, jobs, jobs.c.id == start.c.id)
+        .where(state_is(State.RUNNING), jobs.c.worker == _WORKER, jobs.c.started_at == _AT)
     )
