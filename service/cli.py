@@ -56,6 +56,7 @@ def api() -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
+        http="service.api.one_write:Protocol",
         lifespan="on",
         access_log=False,
         log_config=None,

@@ -48,8 +48,8 @@ CASE = Case(
     name="http",
     title="Enqueue over HTTP",
     explanation=f"`POST /v1/jobs`, committed before the 202, over {CONNECTIONS} kept connections, beside an endpoint "
-    f"with a like model that does nothing, under the same uvicorn. Batches of {BATCH:,} over 2 connections. During a "
-    "drain: one client at 100 requests/s while a worker drains what the first two measurements left.",
+    f"with a like model that does nothing, served by uvicorn as it comes. Batches of {BATCH:,} over 2 connections. "
+    "During a drain: one client at 100 requests/s while a worker drains what the first two measurements left.",
     contenders=[BARE, POSTLUDE_SQLITE, replace(POSTLUDE_POSTGRES, in_quick=False)],
     measures={
         "requests_per_s": Measure("requests/s"),

@@ -1,10 +1,25 @@
 """Many rows in one statement: one JSON parameter, unfolded by the database into a typed table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import FromClause, Text, bindparam, cast, column, func, select
+from sqlalchemy import (
+    ClauseElement,
+    Connection,
+    CursorResult,
+    Dialect,
+    FromClause,
+    String,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
@@ -28,6 +43,45 @@ def unfold(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> F
 def parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Give the parameter for a statement made with `unfold`. Moments go in as text (see `tables.moment_text`)."""
     return {_PARAMETER: to_json(rows).decode()}
+
+
+def unfold_lists(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+    """The same for rows that are lists in the order of `columns`: SQLite unfolds those in two thirds of the time."""
+    if dialect == "sqlite":
+        item = func.json_each(bindparam(_PARAMETER, type_=Text)).table_valued("value", name=f"{name}_json")
+        fields = [
+            func.json_extract(item.c.value, literal_column(f"'$[{place}]'"), type_=kind).label(key)
+            for place, (key, kind) in enumerate(columns.items())
+        ]
+    else:
+        json_rows = cast(bindparam(_PARAMETER, type_=Text), JSONB)
+        item = func.jsonb_array_elements(json_rows).table_valued(column("value", JSONB), name=f"{name}_json")
+        texts = [item.c.value.op("->>")(literal_column(str(place))) for place in range(len(columns))]
+        # A cast would shorten text that is too long for its column, where an INSERT refuses it.
+        fields = [
+            (text if isinstance(kind, String) else cast(text, kind)).label(key)
+            for text, (key, kind) in zip(texts, columns.items(), strict=True)
+        ]
+    return select(*fields).select_from(item).subquery(name)
+
+
+def packed(rows: Iterable[Sequence[Any]]) -> str:
+    """Write rows for a statement made with `unfold_lists`. Moments go in as text (see `tables.moment_text`)."""
+    return to_json(list(rows)).decode()
+
+
+def execute(connection: Connection, statement: ClauseElement, rows: str) -> CursorResult[Any]:
+    """Execute a statement made with `unfold_lists`, as the driver's own text.
+
+    SQLAlchemy's way from a statement to the driver takes as long as the database does for a dozen rows. `statement`
+    must be kept by its maker: its text is.
+    """
+    return connection.exec_driver_sql(_text_of(statement, connection.dialect), (rows,))
+
+
+@cache
+def _text_of(statement: ClauseElement, dialect: Dialect) -> str:
+    return str(statement.compile(dialect=dialect))
 
 
 def insert_for(dialect: str) -> Any:

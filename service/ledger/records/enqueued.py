@@ -5,11 +5,11 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, insert, select, true, update
+from sqlalchemy import Connection, FromClause, insert, select, true, update
 
 from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
 from service.ledger.records.tallied import tally
-from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
 from service.ledger.states import LIVE
 from service.tables import idempotency_keys, job_listing, job_tags, jobs, moment_text
 
@@ -66,16 +66,25 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
     left = list(new)
     while left:
         for start in range(0, len(left), _ROWS_IN_A_STATEMENT):
-            rows = parameter([_row(job) for job in left[start : start + _ROWS_IN_A_STATEMENT]])
-            created |= set(connection.execute(_insert(connection.dialect.name), rows).scalars())
+            created |= _insert_and_list(connection, left[start : start + _ROWS_IN_A_STATEMENT])
         ids |= {job.id: job.id for job in left if job.id in created}
         ids |= _standing_for(connection, [job for job in left if job.id not in ids])
         # What is left had a holder of its unique key that ended between the two statements.
         left = [job for job in left if job.id not in ids]
     inserted = [job for job in new if job.id in created]
-    _list(connection, inserted)
     _insert_tags(connection, inserted)
     return ids, inserted
+
+
+def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
+    """Insert jobs where nothing stands in the way, and list those; gives their ids."""
+    dialect = connection.dialect.name
+    rows = packed(map(_row, some))
+    created = set(execute(connection, _insert(dialect), rows).scalars())
+    if len(created) < len(some):
+        rows = packed(_row(job) for job in some if job.id in created)
+    execute(connection, _insert_listing(dialect), rows)
+    return created
 
 
 def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str, str]:
@@ -133,43 +142,34 @@ def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
     return answer
 
 
-def _list(connection: Connection, created: Sequence[NewJob]) -> None:
-    for start in range(0, len(created), _ROWS_IN_A_STATEMENT):
-        some = created[start : start + _ROWS_IN_A_STATEMENT]
-        rows = [
-            {"created_at": moment_text(job.created_at), "job_id": job.id, "kind": job.kind, "queue": job.queue}
-            for job in some
-        ]
-        connection.execute(_insert_listing(connection.dialect.name), parameter(rows))
-
-
 def _insert_tags(connection: Connection, created: Sequence[NewJob]) -> None:
     rows = [{"tag": tag, "created_at": job.created_at, "job_id": job.id} for job in created for tag in set(job.tags)]
     if rows:
         connection.execute(insert(job_tags), rows)
 
 
-def _row(job: NewJob) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "state": job.state,
-        "queue": job.queue,
-        "priority": job.priority,
-        "args": job.args,
-        "sealed_args": job.sealed_args,
-        "max_attempts": job.max_attempts,
-        "timeout_s": job.timeout_s,
-        "tags": to_json(job.tags).decode(),
-        "unique_key": job.unique_key,
-        "arq_id": job.arq_id,
-        "run_at": moment_text(job.run_at),
-        "expires_at": moment_text(job.expires_at) if job.expires_at else None,
-        "created_at": moment_text(job.created_at),
-        "error_type": job.error_type,
-        "error_message": job.error_message,
-        "finished_at": moment_text(job.finished_at) if job.finished_at else None,
-    }
+def _row(job: NewJob) -> tuple[Any, ...]:
+    """Give the values of `_COLUMNS`."""
+    return (
+        job.id,
+        job.kind,
+        job.state,
+        job.queue,
+        job.priority,
+        job.args,
+        job.sealed_args,
+        job.max_attempts,
+        job.timeout_s,
+        to_json(job.tags).decode(),
+        job.unique_key,
+        job.arq_id,
+        moment_text(job.run_at),
+        moment_text(job.expires_at) if job.expires_at else None,
+        moment_text(job.created_at),
+        job.error_type,
+        job.error_message,
+        moment_text(job.finished_at) if job.finished_at else None,
+    )
 
 
 def _key_row(request: Enqueue) -> dict[str, Any]:
@@ -186,16 +186,19 @@ def _key_row(request: Enqueue) -> dict[str, Any]:
 
 @cache
 def _insert(dialect: str) -> Any:
-    new = unfold(dialect, "new", {name: jobs.c[name].type for name in _COLUMNS})
-    statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(new).where(true()))
+    statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(_new(dialect)).where(true()))
     return statement.on_conflict_do_nothing().returning(jobs.c.id)
 
 
 @cache
 def _insert_listing(dialect: str) -> Any:
-    columns = {column.name: column.type for column in job_listing.c}
-    new = unfold(dialect, "new", columns)
-    return insert(job_listing).from_select(list(columns), select(new))
+    new = _new(dialect).c
+    listed = {"created_at": new.created_at, "job_id": new.id, "kind": new.kind, "queue": new.queue}
+    return insert(job_listing).from_select(list(listed), select(*listed.values()))
+
+
+def _new(dialect: str) -> FromClause:
+    return unfold_lists(dialect, "new", {name: jobs.c[name].type for name in _COLUMNS})
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, true
 
-from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.rows import execute, insert_for, packed, unfold_lists
 from service.tables import moment_text, tallies
 
 
@@ -17,17 +17,14 @@ def tally(connection: Connection, events: Iterable[tuple[str, str, str]], at: da
     for event in events:
         counts[event] = counts.get(event, 0) + 1
     if counts:
-        rows = [
-            {"writer": writer, "kind": kind, "event": event, "count": count, "updated_at": moment_text(at)}
-            for (writer, kind, event), count in sorted(counts.items())
-        ]
-        connection.execute(_add(connection.dialect.name), parameter(rows))
+        rows = packed((*event, count, moment_text(at)) for event, count in sorted(counts.items()))
+        execute(connection, _add(connection.dialect.name), rows)
 
 
 @cache
 def _add(dialect: str) -> Any:
     columns = {column.name: column.type for column in tallies.c}
-    added = unfold(dialect, "added", columns)
+    added = unfold_lists(dialect, "added", columns)
     statement = insert_for(dialect)(tallies).from_select(list(columns), select(added).where(true()))
     return statement.on_conflict_do_update(
         index_elements=["writer", "kind", "event"],
