@@ -12,7 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger import audit, dispatching, liveness, purge, queries, sweep_lease
 from service.ledger.database import Database
+from service.ledger.models import Finish, Start
 from service.ledger.records.controlled import record_expired
+from service.ledger.records.finished import record_finished
+from service.ledger.records.started import record_started
+from service.ledger.states import Outcome, State
 
 EPOCH = "epoch-5"
 _LIMIT = 1_000
@@ -90,6 +94,7 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
         f"INSERT INTO jobs ({columns}) SELECT 'waits-' || n, {waits}, {ago('100')}, {due} FROM {numbers(waiting)}",
         f"INSERT INTO jobs ({columns}, started_at) "
         f"SELECT 'runs-' || n, {runs}, {ago('100')}, {ago('100')}, {ago('90')} FROM {numbers(100)}",
+        "INSERT INTO job_listing (created_at, job_id, kind, queue) SELECT created_at, id, kind, queue FROM jobs",
         *(
             "INSERT INTO attempts (job_id, number, outcome, worker, started_at, finished_at) "
             f"SELECT 'done-' || n, 1, 'succeeded', 'w0', {when_done}, {when_done} FROM {numbers(last, first)}"
@@ -122,7 +127,22 @@ async def _delete(connection: AsyncConnection, _now: datetime) -> object:
     return await purge.delete_jobs(connection, [f"done-{n}" for n in range(1, 501)])
 
 
+async def _start(connection: AsyncConnection, now: datetime) -> object:
+    ids = tuple(f"waits-{n}" for n in range(1, 501))
+    return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now)])
+
+
+async def _finish(connection: AsyncConnection, now: datetime) -> object:
+    ids = [f"runs-{n}" for n in range(1, 101)]
+    ended = [Finish(one, "k1", 1, "w0", Outcome.SUCCEEDED, State.SUCCEEDED, now) for one in ids]
+    return await connection.run_sync(record_finished, ended)
+
+
 CALLS: Mapping[str, Call] = {
+    "start (500)": _start,
+    "finish (100)": _finish,
+    "look a job up": lambda c, _: queries.get_job(c, "done-1"),
+    "its attempts": lambda c, _: queries.get_attempts(c, ["done-1"]),
     "read the lease": lambda c, _: sweep_lease.read(c),
     "has anything come due?": dispatching.has_come_due,
     "promote what is due": lambda c, now: dispatching.promote_due(c, now, _LIMIT),
@@ -141,6 +161,23 @@ CALLS: Mapping[str, Call] = {
     "what runs under a worker": lambda c, _: liveness.running_under(c, "w1"),
     "purge: choose": _choose_for_purge,
     "purge: delete (500)": _delete,
+}
+
+
+_AGO = timedelta(hours=1)
+LISTS: Mapping[str, Callable[[datetime], queries.Filter]] = {
+    "all": lambda _: queries.Filter(),
+    "of a kind": lambda _: queries.Filter(kind="k1"),
+    "of a queue": lambda _: queries.Filter(queue="default"),
+    "in a state": lambda _: queries.Filter(state="succeeded"),
+    "in a state of few": lambda _: queries.Filter(state="failed"),
+    "of a kind, in a state": lambda _: queries.Filter(kind="k1", state="succeeded"),
+    "of a kind, in a state of few": lambda _: queries.Filter(kind="k1", state="failed"),
+    "with a tag": lambda _: queries.Filter(tag="t"),
+    "with a tag, of a kind": lambda _: queries.Filter(tag="t", kind="k1"),
+    "of a time": lambda now: queries.Filter(created_after=now - 2 * _AGO, created_before=now - _AGO),
+    "the next page": lambda now: queries.Filter(before=(now - _AGO, "done-1")),
+    "the next page of a state": lambda now: queries.Filter(state="succeeded", before=(now - _AGO, "done-1")),
 }
 
 
@@ -190,6 +227,11 @@ async def plans_of(database: Database, sent: Sent, *, avoid_walks: bool = False)
             plans.append("\n".join(generic.scalars()))
             await connection.exec_driver_sql("DEALLOCATE explained")
         return plans
+
+
+def sorts_or_walks(plan: str) -> bool:
+    """Whether a plan for a page looks at rows beyond its end. SQLite scans `job_listing` in its order, which is fine."""
+    return re.search(r"\bSort\b|TEMP B-TREE|Seq Scan|^SCAN (jobs|job_tags)$", plan, re.M) is not None
 
 
 def bad_ways_in(plan: str) -> Sequence[str]:
