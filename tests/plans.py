@@ -230,7 +230,7 @@ async def plans_of(database: Database, sent: Sent, *, avoid_walks: bool = False)
 
 
 def sorts_or_walks(plan: str) -> bool:
-    """Whether a plan for a page looks at rows beyond its end. SQLite scans `job_listing` in its order, which is fine."""
+    """Whether a plan for a page looks at rows beyond its end. (SQLite scans `job_listing` in its order.)"""
     return re.search(r"\bSort\b|TEMP B-TREE|Seq Scan|^SCAN (jobs|job_tags)$", plan, re.M) is not None
 
 

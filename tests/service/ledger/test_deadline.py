@@ -36,16 +36,17 @@ async def test_a_call_that_clears_up_for_ever_holds_nobody() -> None:
     released.set()
 
 
+async def hang_until_told(ended: asyncio.Event) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ended.set()
+
+
 async def test_who_is_cancelled_takes_the_call_along() -> None:
     ended = asyncio.Event()
 
-    async def hang() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    waiting = asyncio.create_task(in_time(hang()))
+    waiting = asyncio.create_task(in_time(hang_until_told(ended)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()
@@ -57,16 +58,10 @@ async def test_who_is_cancelled_takes_the_call_along() -> None:
 async def test_a_write_that_is_not_confirmed_in_time_is_of_unknown_fate_and_told_to_end() -> None:
     ended = asyncio.Event()
 
-    async def hang() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
     async def give() -> int:
         return 7
 
     assert await written_in_time(give()) == 7
     with pytest.raises(FateUnknown, match=r"did not confirm the write within 0\.01 s: it may be recorded, or not"):
-        await written_in_time(hang(), within_s=0.01)
+        await written_in_time(hang_until_told(ended), within_s=0.01)
     assert ended.is_set()
