@@ -51,7 +51,9 @@ class Claims:
     async def start(self, claimed: Sequence[Claimed], due_by: datetime) -> list[Started]:
         """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others."""
         by_id = {job_id: one for one in claimed if (job_id := await self._job_id(one)) is not None}
-        started = await self._record_started(list(by_id), due_by, self._suspected_from)
+        # Of what has crashed before, no more is in hand than there are slots: one more crash makes all of it suspects.
+        is_ahead = len(by_id) > self._performer.slots.free
+        started = await self._record_started(list(by_id), due_by, 1 if is_ahead else self._suspected_from)
         try:
             await self._tidy(by_id, started, due_by)
         except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
@@ -67,7 +69,8 @@ class Claims:
         refused = {job_id: one for job_id, one in by_id.items() if job_id not in started and job_id not in in_hand}
         if refused:
             may_start = not self._performer.runs_suspect
-            startable = await self._refused.settle(refused, due_by, suspect_may_start=may_start)
+            room = self._performer.slots.count - self._performer.crashed_in_hand
+            startable = await self._refused.settle(refused, due_by, crashed=room, suspect_may_start=may_start)
             started |= await self._record_started(startable.jobs, due_by, self._suspected_from)
             started |= await self._record_started(startable.suspect, due_by)
         for attempt in started.values():

@@ -59,6 +59,12 @@ class Performer:
         """Whether a job that has crashed before runs: they run one at a time, each in a process of its own."""
         return any(isinstance(attempt, ApartAttempt) for attempt in self.attempts.values())
 
+    @property
+    def crashed_in_hand(self) -> int:
+        """How many of those that run, or wait for a slot, have crashed before."""
+        started = [*(attempt.started for attempt in self.attempts.values()), *self.slots.waiting]
+        return sum(one.crashes > 0 for one in started)
+
     def running(self) -> list[Running]:
         """What runs now; safe to ask from another thread."""
         return [
@@ -100,7 +106,7 @@ class Performer:
     def _ended(self, started: Started, finish: Finish) -> None:
         del self.attempts[started.id]
         self._finish(started, finish)
-        self.slots.free()
+        self.slots.end()
         self.changed.set()
 
     def _finish(self, started: Started, finish: Finish) -> None:

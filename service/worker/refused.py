@@ -31,12 +31,13 @@ class _Sorted:
     off: list[Claimed] = field(default_factory=list)
     perhaps_calls: dict[str, Claimed] = field(default_factory=dict)
     startable: list[str] = field(default_factory=list)
+    crashed: dict[str, Entry] = field(default_factory=dict)
     suspects: dict[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Startable:
-    """The jobs that may be started instead: those of arq's clients, and of suspects at most one."""
+    """The jobs that may be started: arq's clients', those that have crashed before, and of suspects at most one."""
 
     jobs: list[str]
     suspect: list[str]
@@ -52,22 +53,26 @@ class Refused:
         self._adoption = Adoption(resources, self._unknown)
         self._suspected_from = suspected_from(resources.settings.max_crashes)
 
-    async def settle(self, refused: Mapping[str, Claimed], due_by: datetime, *, suspect_may_start: bool) -> Startable:
-        """Deal with refused ids; gives what may be started all the same."""
+    async def settle(
+        self, refused: Mapping[str, Claimed], due_by: datetime, *, crashed: float, suspect_may_start: bool
+    ) -> Startable:
+        """Deal with refused ids; gives what may be started all the same, at most `crashed` of what has crashed."""
         async with self._resources.ledger.read() as connection:
             standings = await queries.standings(connection, list(refused))
         places = _Sorted()
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), due_by)
         chosen = list(places.suspects)[: int(suspect_may_start)]
-        places.back += [entry for job_id, entry in places.suspects.items() if job_id not in chosen]
+        again = list(places.crashed)[: int(min(max(crashed, 0), len(places.crashed)))]
+        held_up = places.suspects | places.crashed
+        places.back += [entry for job_id, entry in held_up.items() if job_id not in (*chosen, *again)]
         if places.back:
             await self._queue.put_back(places.back)
         if places.aside:
             await self._unknown.set_aside(places.aside, due_by)
         await self._take_off(places.off)
         adopted = await self._adopt(places.perhaps_calls, standings, due_by)
-        return Startable([*places.startable, *adopted], chosen)
+        return Startable([*places.startable, *adopted, *again], chosen)
 
     def _sort(
         self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
@@ -88,6 +93,8 @@ class Refused:
             places.suspects[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
         elif standing.id != member:
             places.startable.append(standing.id)
+        elif standing.crashes:
+            places.crashed[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
         else:
             places.back.append(Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY))
 

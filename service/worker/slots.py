@@ -30,10 +30,20 @@ class Slots:
         self._ended = self._ended_before = 0
 
     @property
+    def free(self) -> float:
+        """How many could begin at once."""
+        return self.count - self._taken
+
+    @property
+    def waiting(self) -> list[Started]:
+        """What is started, and waits for a slot."""
+        return [started for _, started in self._waiting]
+
+    @property
     def room(self) -> int:
         """How many to start now. None while slots are taken and most of those started ahead still wait."""
         ahead = min(self._ended_lately(), _MOST_AHEAD * self.count)
-        room = self.count + ahead - self._taken - len(self._waiting)
+        room = self.free + ahead - len(self._waiting)
         return int(room) if room > ahead / 2 else 0
 
     def take(self, started: Started) -> None:
@@ -46,7 +56,7 @@ class Slots:
             if self._look is None:
                 self._look_in(_WAITS_AT_MOST_S)
 
-    def free(self) -> None:
+    def end(self) -> None:
         """An attempt has ended: its slot goes to the next one."""
         self._taken -= 1
         self._ended_lately()

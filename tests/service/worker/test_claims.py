@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from redis.asyncio import Redis
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
@@ -413,3 +413,21 @@ async def test_an_arq_clients_job_of_an_unknown_kind_waits_for_a_worker_that_kno
     async with claimer(settings, known) as older, claimer(settings, newer) as newcomer:
         assert await older.take(10) == []
         assert _ids(await newcomer.take(10)) == ["theirs"]
+
+
+async def test_of_what_has_crashed_before_no_more_is_in_hand_than_there_are_slots(
+    settings: Settings, redis: Redis
+) -> None:
+    async with open_desk(settings, known) as desk:
+        claims = await _claims(desk)
+        claims._performer.slots.count = 2
+        ids = await _enqueue_many(desk, 6)
+        async with desk.ledger.database.begin() as connection:
+            await connection.execute(update(jobs).where(jobs.c.id.in_(ids[:4])).values(crashes=1))
+        started = await claims.take(6)
+        assert set(_ids(started)) == {*ids[4:], *ids[:2]}
+        soon = (datetime.now(UTC) + timedelta(seconds=2)).timestamp() * 1000
+        for job_id in ids[2:4]:
+            score = await _score(redis, job_id)
+            assert score is not None
+            assert score <= soon, "it comes up again"

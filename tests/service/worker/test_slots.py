@@ -38,10 +38,10 @@ async def test_no_more_run_at_once_than_there_are_slots_and_the_first_come_first
     for number in range(4):
         runs.slots.take(started(number))
     assert runs.run == [started(0), started(1)]
-    runs.slots.free()
+    runs.slots.end()
     assert runs.run == [started(0), started(1), started(2)]
     for _ in range(3):
-        runs.slots.free()
+        runs.slots.end()
     assert runs.run == [started(number) for number in range(4)]
 
 
@@ -59,7 +59,7 @@ async def test_fast_attempts_make_room_ahead_within_bounds() -> None:
     runs = Runs(2)
     for number in range(100):
         runs.slots.take(started(number))
-        runs.slots.free()
+        runs.slots.end()
     assert runs.slots.room == 2 + 10 * 2
     for number in range(11):
         runs.slots.take(started(number))
@@ -79,7 +79,7 @@ async def test_what_waits_too_long_is_handed_back(monkeypatch: pytest.MonkeyPatc
 
     await eventually(two_are_back)
     assert runs.handed_back == [started(1), started(2)]
-    runs.slots.free()
+    runs.slots.end()
     assert runs.run == [started(0)]
 
 
