@@ -66,7 +66,8 @@ class EnqueueOptions(BaseModel):
         None, ge=0.001, le=_TEN_YEARS_S, description="Fail it if not started in so many seconds."
     )
     unique_key: str | None = Field(None, min_length=1, max_length=255, description="One live job for each key.")
-    tags: list[Tag] = Field([], max_length=20)
+    # A tuple: Pydantic copies a list's default for every request.
+    tags: tuple[Tag, ...] = Field((), max_length=20)
 
     @model_validator(mode="after")
     def _one_time(self) -> "EnqueueOptions":

@@ -80,6 +80,8 @@ def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]
     """Insert jobs where nothing stands in the way, and list those; gives their ids."""
     dialect = connection.dialect.name
     rows = packed(map(_row, some))
+    if dialect == "postgresql":
+        return set(execute(connection, _insert_and_list_at_once(dialect), rows).scalars())
     created = set(execute(connection, _insert(dialect), rows).scalars())
     if len(created) < len(some):
         rows = packed(_row(job) for job in some if job.id in created)
@@ -186,14 +188,28 @@ def _key_row(request: Enqueue) -> dict[str, Any]:
 
 @cache
 def _insert(dialect: str) -> Any:
-    statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(_new(dialect)).where(true()))
-    return statement.on_conflict_do_nothing().returning(jobs.c.id)
+    return _inserting(dialect).returning(jobs.c.id)
 
 
 @cache
 def _insert_listing(dialect: str) -> Any:
-    new = _new(dialect).c
-    listed = {"created_at": new.created_at, "job_id": new.id, "kind": new.kind, "queue": new.queue}
+    return _listing(_new(dialect))
+
+
+@cache
+def _insert_and_list_at_once(dialect: str) -> Any:
+    """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
+    created = _inserting(dialect).returning(jobs.c.id, jobs.c.kind, jobs.c.queue, jobs.c.created_at).cte("created")
+    return select(created.c.id).add_cte(_listing(created).cte("listed"))
+
+
+def _inserting(dialect: str) -> Any:
+    statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(_new(dialect)).where(true()))
+    return statement.on_conflict_do_nothing()
+
+
+def _listing(new: FromClause) -> Any:
+    listed = {"created_at": new.c.created_at, "job_id": new.c.id, "kind": new.c.kind, "queue": new.c.queue}
     return insert(job_listing).from_select(list(listed), select(*listed.values()))
 
 
