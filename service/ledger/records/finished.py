@@ -1,9 +1,11 @@
 """An attempt ends, and its job goes where the outcome sends it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -11,13 +13,14 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
+    Update,
+    and_,
     case,
     func,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.models import Finish, Finished
@@ -60,16 +63,29 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
 
 def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
     """Change the jobs' rows, and write the attempts that have ended by that; gives what took."""
-    if connection.dialect.name == "sqlite":  # which has no statement that writes to two tables
-        taken = connection.execute(_finish_jobs(), parameter(rows)).all()
-        ended = {(row.id, row.attempt) for row in taken}
-        if ended:
-            connection.execute(
-                _note_attempts(), parameter([row for row in rows if (row["id"], row["attempt"]) in ended])
-            )
-    else:
-        taken = connection.execute(_finish_both(), parameter(rows)).all()
+    if connection.dialect.name == "sqlite":
+        return _end_in_sqlite(connection, rows)
+    taken = connection.execute(_finish_both(), parameter(rows)).all()
     return {(job_id, number): Finished(State(state), *rest) for job_id, number, state, *rest in taken}
+
+
+def _end_in_sqlite(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
+    """The same in three statements, whose results are one JSON text for the reason that `started._take` has.
+
+    Nobody else writes within the transaction: what is held by the first is what the second changes.
+    """
+    held = from_json(connection.execute(_held(), parameter(rows)).scalar_one())
+    by_key = {(row["id"], row["attempt"]): row for row in rows}
+    taken: dict[tuple[str, int], Finished] = {}
+    for job_id, number, cancelled, run_at, *rest in held:
+        row = by_key[job_id, number]
+        state = State.CANCELLED if cancelled else State(row["state"])
+        taken[job_id, number] = Finished(state, datetime.fromisoformat(row.get("run_at") or run_at), *rest)
+    if taken:
+        ended = parameter([by_key[key] for key in taken])
+        connection.execute(_finish_jobs(), ended)
+        connection.execute(_note_attempts(), ended)
+    return taken
 
 
 def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
@@ -127,11 +143,16 @@ def _row(finish: Finish) -> dict[str, Any]:
 _TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
 
 
-def _finish(finish: FromClause) -> ReturningUpdate[Any]:
+def _is_held(finish: FromClause) -> ColumnElement[bool]:
+    """Guard: the attempt runs, and is the job's latest."""
+    return and_(jobs.c.id == finish.c.id, jobs.c.attempt == finish.c.attempt, state_is(State.RUNNING))
+
+
+def _finish(finish: FromClause) -> Update:
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     return (
         update(jobs)
-        .where(jobs.c.id == finish.c.id, jobs.c.attempt == finish.c.attempt, state_is(State.RUNNING))
+        .where(_is_held(finish))
         .values(
             state=case((cancelled, State.CANCELLED), else_=finish.c.state),
             failures=jobs.c.failures + func.coalesce(finish.c.failures, 0),
@@ -142,7 +163,6 @@ def _finish(finish: FromClause) -> ReturningUpdate[Any]:
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
         )
-        .returning(*_TAKEN)
     )
 
 
@@ -162,6 +182,15 @@ def _attempt(job: Any, ended: Any) -> dict[str, ColumnElement[Any]]:
 
 
 @cache
+def _held() -> Any:
+    """Read what this finish may end: the guard of `_finish`, and what it makes the job's next state of."""
+    finish = unfold("sqlite", "finish", _COLUMNS)
+    cancelled = jobs.c.cancel_requested_at.is_not(None)
+    told = func.json_array(jobs.c.id, jobs.c.attempt, cancelled, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+    return select(func.json_group_array(told)).join_from(finish, jobs, _is_held(finish))
+
+
+@cache
 def _finish_jobs() -> Any:
     return _finish(unfold("sqlite", "finish", _COLUMNS))
 
@@ -178,7 +207,9 @@ def _note_attempts() -> Any:
 def _finish_both() -> Any:
     finish = unfold("postgresql", "finish", _COLUMNS)
     told = (finish.c[name] for name in ("outcome", "at", "traceback"))
-    done = _finish(finish).returning(jobs.c.worker, jobs.c.started_at, jobs.c.error_type, jobs.c.error_message, *told)
+    done = _finish(finish).returning(
+        *_TAKEN, jobs.c.worker, jobs.c.started_at, jobs.c.error_type, jobs.c.error_message, *told
+    )
     done_rows = done.cte("done")
     columns = _attempt(done_rows.c, done_rows.c)
     noted = insert_for("postgresql")(attempts).from_select(list(columns), select(*columns.values()))
