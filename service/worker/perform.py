@@ -56,14 +56,17 @@ class Performer:
 
     @property
     def runs_suspect(self) -> bool:
-        """Whether a job that has crashed before runs: they run one at a time, each in a process of its own."""
-        return any(isinstance(attempt, ApartAttempt) for attempt in self.attempts.values())
+        """Whether a suspect runs, or waits for a slot: they run one at a time, each in a process of its own."""
+        return any(one.crashes >= self._suspected_from for one in self._started)
 
     @property
     def crashed_in_hand(self) -> int:
         """How many of those that run, or wait for a slot, have crashed before."""
-        started = [*(attempt.started for attempt in self.attempts.values()), *self.slots.waiting]
-        return sum(one.crashes > 0 for one in started)
+        return sum(one.crashes > 0 for one in self._started)
+
+    @property
+    def _started(self) -> list[Started]:
+        return [*(attempt.started for attempt in self.attempts.values()), *self.slots.waiting]
 
     def running(self) -> list[Running]:
         """What runs now; safe to ask from another thread."""
