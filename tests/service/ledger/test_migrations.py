@@ -1,9 +1,13 @@
+from pathlib import Path
+
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
 
 from jobs.tables import metadata as jobs_metadata
-from service.ledger import migrate
+from service.ledger import migrate, queries
+from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 from service.tables import metadata
@@ -21,3 +25,25 @@ async def test_models_and_migrations_agree(ledger: Ledger) -> None:
 async def test_upgrading_twice_changes_nothing(ledger: Ledger, database_url: str, tmp_path: object) -> None:
     await migrate.upgrade(Settings(database_url=database_url))
     assert await migrate.is_current(ledger.database)
+
+
+async def test_jobs_of_an_earlier_version_are_listed_after_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO jobs (id, kind, state, queue, args, max_attempts, run_at, created_at) "
+            "VALUES ('old', 'greet', 'succeeded', 'mail', '{}', 3, '2026-01-01T00:00:00.000000Z', "
+            "'2026-01-01T00:00:00.000000Z')"
+        )
+    engine.dispose()
+    url = f"sqlite+aiosqlite:///{path}"
+    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path))
+    database = Database.open(url)
+    async with database.connect() as connection:
+        for wanted in (queries.Filter(), queries.Filter(kind="greet"), queries.Filter(queue="mail")):
+            assert [row["id"] for row in await queries.list_jobs(connection, wanted, 10)] == ["old"]
+    await database.close()
