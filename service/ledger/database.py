@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from service.errors import FateUnknown, LedgerUnavailable
-from service.ledger.engines import Doubt, postgres_engine, sqlite_engine, sqlite_thread_engine
+from service.ledger.engines import Doubt, postgres_engine, sqlite_engine, sqlite_jobs_engine, sqlite_thread_engine
 from service.ledger.group_commit import Operation
 from service.ledger.outages import may_be_repeated_at_once, outages_named
 from service.ledger.sqlite_writer import SqliteWriter
@@ -60,7 +60,8 @@ class Database:
         if make_url(url).get_backend_name() == "sqlite":
             writer, reader = sqlite_engine(url, writes=True), sqlite_engine(url, writes=False)
             sqlite_writer = SqliteWriter(sqlite_thread_engine(url))
-            return cls(writer, reader, sqlite_engine(url, writes=True), limit_s=limit_s, sqlite_writer=sqlite_writer)
+            for_jobs = sqlite_jobs_engine(url, wait_s=_STATEMENT_OF_A_JOB_LIMIT_S)
+            return cls(writer, reader, for_jobs, limit_s=limit_s, sqlite_writer=sqlite_writer)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
 
