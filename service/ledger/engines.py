@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ CONNECT_TIMEOUT_S = 3
 # Below the API's deadline for an answer: who waited for the lock in vain can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
+_POOL: Mapping[str, float] = {"pool_size": 10, "max_overflow": 10, "pool_timeout": CONNECT_TIMEOUT_S}
 _HIDDEN = {"hide_parameters": True}  # errors are logged, and parameters hold args
 
 
@@ -68,18 +69,16 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
         settings["idle_in_transaction_session_timeout"] = f"{idle_limit_s * 1000:.0f}"
     return create_async_engine(
         url,
-        pool_size=10,
-        max_overflow=10,
-        pool_timeout=CONNECT_TIMEOUT_S,
+        **_POOL,
         pool_use_lifo=True,  # one that has just been used knows the statements
         **_HIDDEN,
         connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": limit_s, "server_settings": settings},
     )
 
 
-def sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
+def sqlite_engine(url: str, *, writes: bool, pool: Mapping[str, float] = _POOL) -> AsyncEngine:
     """Prepare an engine; one that `writes` holds SQLite's write lock from the beginning of each transaction."""
-    engine = create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=CONNECT_TIMEOUT_S, **_HIDDEN)
+    engine = create_async_engine(url, **pool, **_HIDDEN)
     _configure_sqlite(engine.sync_engine, writes=writes)
     event.listen(engine.sync_engine, "begin", partial(_begin_immediate, pause=_pause) if writes else _begin_deferred)
     return engine
@@ -90,11 +89,7 @@ def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
 
     Each of their transactions holds SQLite's one write lock. A hundred that fought for it were done 40 times a second.
     """
-    pool = {"pool_size": 1, "max_overflow": 0, "pool_timeout": wait_s}
-    engine = create_async_engine(url, **pool, **_HIDDEN)
-    _configure_sqlite(engine.sync_engine, writes=True)
-    event.listen(engine.sync_engine, "begin", partial(_begin_immediate, pause=_pause))
-    return engine
+    return sqlite_engine(url, writes=True, pool={"pool_size": 1, "max_overflow": 0, "pool_timeout": wait_s})
 
 
 def sqlite_thread_engine(url: str) -> Engine:

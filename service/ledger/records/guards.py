@@ -7,7 +7,7 @@ from sqlalchemy import Column, ColumnElement, String, exists, func, literal_colu
 from service.ledger.states import State
 from service.tables import LIVE_SQL, Moment, jobs
 
-# `created_at`, which is never null, for conditions that nearly all rows meet: Postgres took the index on it for help.
+# `created_at`, which is never null, for conditions that nearly all rows meet: Postgres took an index with it for help.
 CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.run_at, type_=Moment())
 
 

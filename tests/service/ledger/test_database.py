@@ -276,6 +276,22 @@ async def test_a_connection_that_dies_every_time_is_an_outage_after_the_second(p
     await database.close()
 
 
+async def test_jobs_queue_for_sqlite_instead_of_fighting_for_its_lock(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_SQLITE_WRITE_WAIT_S", 0.1)
+
+    async def write(number: int) -> None:
+        async with sqlite.session() as session, session.begin():
+            await session.execute(text(INSERT), {"writer": "job", "kind": str(number), "at": AT})
+            await asyncio.sleep(0.05)  # together they take longer than anybody waits for the lock
+
+    await asyncio.gather(*(write(number) for number in range(10)))
+    async with sqlite.connect() as connection:
+        written = text("SELECT count(*) FROM tallies WHERE writer = 'job'")
+        assert (await connection.execute(written)).scalar_one() == 10
+
+
 async def test_an_error_in_the_data_is_not_tried_twice(database: Database) -> None:
     calls = []
 
