@@ -118,8 +118,12 @@ class Lifecycle:
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put recorded jobs that are due soon on the queue; what Redis does not take in time is left to the sweep."""
+        await self.put([Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs])
+
+    async def put(self, waiting: Sequence[Entry]) -> None:
+        """Put what is due soon on the queue, together with whatever else is put at this moment; see `dispatch`."""
         soon = datetime.now(UTC) + HORIZON
-        entries = [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs if job.run_at <= soon]
+        entries = [entry for entry in waiting if entry.due_at <= soon]
         if not entries:
             return
         if not self._dispatched:

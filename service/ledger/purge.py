@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.tables import counted_jobs
@@ -20,15 +20,17 @@ _TICKS_KEPT = timedelta(days=1)
 
 
 async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> dict[str, int]:
-    """Delete terminal jobs, with their attempts and tags, ticks and ended workers older than `older_than`, and
-    idempotency keys that have expired. Gives the number of rows by table; with `dry_run` deletes nothing.
+    """Delete terminal jobs with their attempts and tags, ticks and ended workers older than `older_than`, and
+    idempotency keys that have expired. The latest tick of each kind stays.
+
+    Return the number of rows by table; with `dry_run` nothing is deleted.
     """
     async with database.connect() as connection:
         now = await database.now(connection)
     before = now - older_than
     deleted = await _purge_jobs(database, before, dry_run=dry_run)
     for table, expired in (
-        (ticks, ticks.c.due_at < min(before, now - _TICKS_KEPT)),
+        (ticks, _is_old_tick(min(before, now - _TICKS_KEPT), now)),
         (workers, workers.c.ended_at < before),
         (idempotency_keys, idempotency_keys.c.expires_at < now),
     ):
@@ -61,6 +63,15 @@ def old_jobs(before: datetime) -> Select[Any]:
     a walk through all.
     """
     return select(jobs.c.id).where(_is_old(before)).order_by(jobs.c.finished_at).limit(_BATCH)
+
+
+def _is_old_tick(before: datetime, now: datetime) -> ColumnElement[bool]:
+    """A kind's latest tick is kept for ever: what was missed since is told from it. A clock that was wrong may have
+    left later ones, which tell nothing.
+    """
+    later = ticks.alias()
+    is_not_latest = exists().where(later.c.kind == ticks.c.kind, later.c.due_at > ticks.c.due_at, later.c.due_at <= now)
+    return (ticks.c.due_at < before) & is_not_latest
 
 
 def _is_old(before: datetime) -> ColumnElement[bool]:

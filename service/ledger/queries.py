@@ -132,11 +132,13 @@ async def glimpse(connection: AsyncConnection, ids: Collection[str]) -> dict[str
     return {job_id: Glimpse(*rest) for job_id, *rest in rows}
 
 
-async def adopted_as(connection: AsyncConnection, arq_id: str, enqueued_at: datetime) -> tuple[str, State] | None:
-    """Find the job that a plain arq client's call was recorded as: the same id, enqueued at the same time."""
-    statement = select(jobs.c.id, jobs.c.state).where(jobs.c.arq_id == arq_id, jobs.c.created_at == enqueued_at)
-    row = (await connection.execute(statement)).first()
-    return None if row is None else (row.id, State(row.state))
+async def adopted_as(
+    connection: AsyncConnection, enqueued_at: Mapping[str, datetime]
+) -> Mapping[str, tuple[str, State]]:
+    """Find the jobs, by arq's ids, that calls of plain arq clients were recorded as: enqueued at the same times."""
+    columns = (jobs.c.id, jobs.c.state, jobs.c.arq_id, jobs.c.created_at)
+    rows = await connection.execute(select(*columns).where(jobs.c.arq_id.in_(enqueued_at)))
+    return {row.arq_id: (row.id, State(row.state)) for row in rows if row.created_at == enqueued_at[row.arq_id]}
 
 
 @dataclass(frozen=True, slots=True)

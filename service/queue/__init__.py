@@ -1,5 +1,6 @@
 """The queue: ids of due jobs in Redis, under arq's own key names. Everything in it can be rebuilt from the ledger."""
 
+from service.queue.arq_protocol import Again, Payload, Result
 from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, deserialize, is_own_payload, serialize
 from service.queue.connection import UNREACHABLE, open_redis
 from service.queue.keys import aside_key_of, key_of, low_key_of
@@ -12,10 +13,13 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "PRIORITY_STEP",
     "UNREACHABLE",
+    "Again",
     "Claimed",
     "Entry",
+    "Payload",
     "PayloadUnreadable",
     "Queue",
+    "Result",
     "Taken",
     "aside_key_of",
     "deserialize",

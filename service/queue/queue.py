@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, cast
 import structlog
 import uuid_utils
 from arq.connections import ArqRedis
-from redis.exceptions import ResponseError
 
-from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, milliseconds, payload_of
+from service.queue.arq_protocol import ArqProtocol
+from service.queue.codec import milliseconds, payload_of
 from service.queue.keys import (
     MARKER,
     PARKED,
@@ -21,7 +21,6 @@ from service.queue.keys import (
     job_key_prefix,
     key_of,
     low_key_of,
-    result_key_prefix,
     wake_key_of,
 )
 
@@ -35,7 +34,6 @@ _PRIORITY_STEP_MS = PRIORITY_STEP // timedelta(milliseconds=1)
 # How soon an id that was set aside is offered to every worker again, in case nobody took it from there.
 ASIDE_FOR = timedelta(seconds=60)
 _ASIDE_KEPT_S = 600
-_RESULT_KEPT_S = 3600
 _CLAIM = (Path(__file__).parent / "claim.lua").read_text()
 _PUT = (Path(__file__).parent / "put.lua").read_text()
 _REMOVE = (Path(__file__).parent / "remove.lua").read_text()
@@ -78,6 +76,7 @@ class Queue:
 
     def __init__(self, redis: ArqRedis) -> None:
         self.redis = redis
+        self.arq = ArqProtocol(redis)
         self._claim = redis.register_script(_CLAIM)
         self._put = redis.register_script(_PUT)
         self._remove = redis.register_script(_REMOVE)
@@ -186,13 +185,6 @@ class Queue:
             if score is None
         }
 
-    async def put_again(self, member: str, queue: str, due_at: datetime) -> None:
-        """Move an arq client's id, which stayed on the queue while it ran, to its next due time."""
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(key_of(queue), {member: milliseconds(due_at)})
-            pipe.delete(in_progress_key_prefix + member)
-            await pipe.execute()
-
     async def claim(self, queues: Sequence[str], count: int, kinds: Sequence[str] = ()) -> Taken:
         """Take up to `count` due ids, a share from each queue; nobody else gets them for `CLAIM_HOLD_MS`.
 
@@ -227,30 +219,6 @@ class Queue:
                 pipe.expire(ids, _ASIDE_KEPT_S)
                 pipe.expire(kinds, _ASIDE_KEPT_S)
                 pipe.delete(in_progress_key_prefix + entry.id)
-            await pipe.execute()
-
-    async def payload(self, member: str) -> bytes | None:
-        """Read what a plain arq client stored with its id; None when there is nothing. Raises `PayloadUnreadable`."""
-        try:
-            payload: bytes = await self.redis.getrange(job_key_prefix + member, 0, MAX_PAYLOAD_BYTES)
-        except ResponseError as error:
-            if "WRONGTYPE" not in str(error):
-                raise
-            raise PayloadUnreadable("its payload is not of Redis' type string") from error
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise PayloadUnreadable(f"its payload is larger than {MAX_PAYLOAD_BYTES} bytes")
-        return payload or None
-
-    async def hold(self, member: str, for_s: float) -> None:
-        """Show arq's clients that the job is in progress, for at most `for_s` seconds."""
-        await self.redis.set(in_progress_key_prefix + member, b"1", px=int(for_s * 1000))
-
-    async def finish_adopted(self, member: str, queue: str, result: bytes) -> None:
-        """End arq's protocol for an id: the result where `Job.result()` looks, nothing left on the queue."""
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.set(result_key_prefix + member, result, ex=_RESULT_KEPT_S)
-            pipe.zrem(key_of(queue), member)
-            pipe.delete(job_key_prefix + member, in_progress_key_prefix + member)
             await pipe.execute()
 
     async def epoch(self) -> str:

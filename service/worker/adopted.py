@@ -1,92 +1,144 @@
-"""Jobs of plain arq clients: recorded when they are claimed, and kept in arq's own protocol to the end."""
+"""Jobs of plain arq clients: recorded in the ledger when they are claimed."""
 
+import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import structlog
 import uuid_utils
-from arq.jobs import serialize_result
 from pydantic import ValidationError
+from sqlalchemy import RowMapping
 
 from jobs import Kind
 from service.errors import ArgsInvalid
 from service.ledger import queries
-from service.ledger.models import Enqueue, Finish, Finished, NewJob, Started
+from service.ledger.models import Enqueue, NewJob
 from service.ledger.states import TERMINAL, State
 from service.lifecycle import MAX_ARGS_BYTES, Options, describe, new_job
-from service.queue import Entry, Queue, key_of, serialize
+from service.queue import Entry, Result
 from service.resources import Resources
+from service.worker.arq_result import result_of_call
 from service.worker.aside import UnknownKinds
 from service.worker.call import Call, NoCall, read_call
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_TAG = 255
+# A payload has up to 1 MiB: so many are read at a time.
+_PAGE = 50
 
 
 class Adoption:
-    """Turns ids of plain arq clients into jobs of the ledger."""
+    """Turns ids of plain arq clients into jobs of the ledger, a page of them at a time."""
 
     def __init__(self, resources: Resources, unknown_kinds: UnknownKinds) -> None:
         self._resources = resources
         self._queue = resources.queue
         self._unknown_kinds = unknown_kinds
 
-    async def adopt(self, member: str, queue: str, due_by: datetime) -> str | None:
-        """Record the call behind a claimed id; gives the id of the job to start, or None where there is none."""
-        try:
-            call = await read_call(self._queue, member)
-        except NoCall as reason:
-            log.error("queue_member_removed", found=member, reason=str(reason))
-            await self._queue.remove(queue, [member.encode()])
-            return None
-        known = await self._known(call)
-        if known is not None:
-            return await self._resume(call, queue, *known)
-        kind = self._resources.catalogue.get(call.function)
-        if kind is None:
-            entry = Entry(member, call.function, queue, min(call.enqueued_at, due_by))
-            await self._unknown_kinds.set_aside([entry], due_by)
-            return None
-        return await self._record(call, kind, queue, due_by)
+    async def adopt(self, queues: Mapping[str, str], due_by: datetime) -> list[str]:
+        """Record the calls behind claimed ids, given with their queues; return the ids of the jobs to start."""
+        members = iter(queues.items())
+        startable: list[str] = []
+        while page := dict(islice(members, _PAGE)):
+            startable += await self._adopt_page(page, due_by)
+        return startable
 
-    async def _known(self, call: Call) -> tuple[str, State] | None:
-        async with self._resources.ledger.read() as connection:
-            return await queries.adopted_as(connection, call.arq_id, call.enqueued_at)
+    async def _adopt_page(self, queues: Mapping[str, str], due_by: datetime) -> list[str]:
+        calls = await self._read_calls(queues)
+        known = await self._known(calls)
+        results = await self._ended_before(calls, queues, known)
+        new = [call for call in calls if call.arq_id not in known]
+        catalogue = self._resources.catalogue
+        await self._set_aside([call for call in new if call.function not in catalogue], queues, due_by)
+        recorded = await self._record([call for call in new if call.function in catalogue], queues, due_by)
+        for call, job in recorded:
+            if job.state is State.FAILED:
+                refusal = job.error_message
+                results.append(
+                    result_of_call(call, job.queue, datetime.now(UTC), success=False, value=refusal, tries=1)
+                )
+        if results:
+            await self._queue.arq.settle(results)
+        goes_on = [job_id for job_id, state in known.values() if state not in TERMINAL]
+        return [*goes_on, *(job.id for _, job in recorded if job.state is not State.FAILED)]
 
-    async def _resume(self, call: Call, queue: str, job_id: str, state: State) -> str | None:
-        """This very call was adopted before: it goes on, or its end was not told to Redis."""
-        if state not in TERMINAL:
-            return job_id
-        async with self._resources.ledger.read() as connection:
-            row = await queries.get_job(connection, job_id)
-        assert row is not None
-        success = state is State.SUCCEEDED
-        value = json.loads(row["result"] or "null") if success else row["error_message"]
-        await self._tell(call, queue, success=success, value=value, tries=row["attempt"])
-        return None
+    async def _read_calls(self, queues: Mapping[str, str]) -> list[Call]:
+        """Read the calls behind ids; an id without one is removed."""
+        calls = []
+        for member, payload in (await self._queue.arq.payloads(list(queues))).items():
+            try:
+                calls.append(read_call(member, payload))
+            except NoCall as reason:
+                log.error("queue_member_removed", found=member, reason=str(reason))
+                await self._queue.remove(queues[member], [member.encode()])
+        return calls
 
-    async def _record(self, call: Call, kind: Kind[Any, Any], queue: str, due_by: datetime) -> str | None:
+    async def _known(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, State]]:
+        """Find the jobs of calls that were adopted before, by arq's ids."""
+        if not calls:
+            return {}
         async with self._resources.ledger.read() as connection:
-            taken = call.arq_id in await queries.states_of(connection, [call.arq_id])
+            return await queries.adopted_as(connection, {call.arq_id: call.enqueued_at for call in calls})
+
+    async def _ended_before(
+        self, calls: Sequence[Call], queues: Mapping[str, str], known: Mapping[str, tuple[str, State]]
+    ) -> list[Result]:
+        """Return the results of calls whose end Redis was never told."""
+        ended = [(call, *known[call.arq_id]) for call in calls if call.arq_id in known]
+        ended = [one for one in ended if one[2] in TERMINAL]
+        if not ended:
+            return []
+        async with self._resources.ledger.read() as connection:
+            rows = [(call, await queries.get_job(connection, job_id)) for call, job_id, _ in ended]
+        now = datetime.now(UTC)
+        return [_told_late(call, queues[call.arq_id], row, now) for call, row in rows if row is not None]
+
+    async def _set_aside(self, calls: Sequence[Call], queues: Mapping[str, str], due_by: datetime) -> None:
+        entries = [
+            Entry(call.arq_id, call.function, queues[call.arq_id], min(call.enqueued_at, due_by)) for call in calls
+        ]
+        if entries:
+            await self._unknown_kinds.set_aside(entries, due_by)
+
+    async def _record(
+        self, calls: Sequence[Call], queues: Mapping[str, str], due_by: datetime
+    ) -> list[tuple[Call, NewJob]]:
+        """Record new calls as jobs, each on its own: one that the ledger refuses keeps no other from being recorded."""
+        if not calls:
+            return []
+        async with self._resources.ledger.read() as connection:
+            taken = await queries.states_of(connection, [call.arq_id for call in calls])
+        jobs = [self._job(call, queues[call.arq_id], due_by, is_taken=call.arq_id in taken) for call in calls]
+        writer, enqueue = self._resources.process_id, self._resources.ledger.enqueue
+        recording = (enqueue(Enqueue(jobs=(job,), writer=writer)) for job in jobs)
+        outcomes = await asyncio.gather(*recording, return_exceptions=True)
+        recorded = []
+        for call, job, outcome in zip(calls, jobs, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                log.warning("claim_not_settled", job_id=call.arq_id, error=repr(outcome.__cause__ or outcome))
+            else:
+                recorded.append((call, job))
+        return recorded
+
+    def _job(self, call: Call, queue: str, due_by: datetime, *, is_taken: bool) -> NewJob:
+        """Make the row of a call; one that cannot be performed is a failed row."""
+        kind = self._resources.catalogue[call.function]
         fields: dict[str, Any] = {"arq_id": call.arq_id}
         options = Options(queue=queue)
-        if taken or not _can_be_looked_up(call.arq_id):
+        if is_taken or not _can_be_looked_up(call.arq_id):
             options = Options(queue=queue, tags=(f"arq:{call.arq_id}"[:_LONGEST_TAG],))
         else:
             fields["id"] = call.arq_id
         try:
             job = self._valid_job(call, kind, options, fields)
-            job = replace(job, run_at=min(job.run_at, due_by))  # it is due, whatever its client's clock said
+            return replace(job, run_at=min(job.run_at, due_by))  # it is due, whatever its client's clock said
         except (ValueError, ArgsInvalid) as refusal:
-            job = _refused_job(call, kind, queue, str(refusal), fields)
-        await self._resources.ledger.enqueue(Enqueue(jobs=(job,), writer=self._resources.process_id))
-        if job.state is State.FAILED:
-            await self._tell(call, queue, success=False, value=job.error_message, tries=1)
-            return None
-        return job.id
+            return _refused_job(call, kind, queue, str(refusal), fields)
 
     def _valid_job(self, call: Call, kind: Kind[Any, Any], options: Options, fields: dict[str, Any]) -> NewJob:
         if call.args:
@@ -99,32 +151,11 @@ class Adoption:
             raise ValueError(f"the args of {kind.name} could not be checked: {type(error).__name__}") from error
         return new_job(kind, args, options, call.enqueued_at, **fields)
 
-    async def _tell(self, call: Call, queue: str, *, success: bool, value: Any, tries: int) -> None:
-        now_ms = _ms(datetime.now(UTC))
-        result = _arq_result(call.function, call.arq_id, queue, call.enqueued_at, now_ms, now_ms, tries, success, value)
-        await self._queue.finish_adopted(call.arq_id, queue, result)
 
-
-async def settle(queue: Queue, started: Started, finish: Finish, finished: Finished) -> None:
-    """Keep arq's protocol after an attempt: the id waits for the next one, or its result is told."""
-    assert started.arq_id is not None
-    if finished.state not in TERMINAL:
-        await queue.put_again(started.arq_id, finished.queue, finished.run_at)
-        return
-    success = finished.state is State.SUCCEEDED
-    message = finish.failure.message if finish.failure else finished.state.value
-    result = _arq_result(
-        started.kind,
-        started.arq_id,
-        finished.queue,
-        started.created_at,
-        _ms(started.started_at),
-        _ms(finish.at),
-        started.attempt,
-        success,
-        json.loads(finish.result or "null") if success else message,
-    )
-    await queue.finish_adopted(started.arq_id, finished.queue, result)
+def _told_late(call: Call, queue: str, row: RowMapping, now: datetime) -> Result:
+    success = row["state"] == State.SUCCEEDED
+    value = json.loads(row["result"] or "null") if success else row["error_message"]
+    return result_of_call(call, queue, now, success=success, value=value, tries=row["attempt"])
 
 
 def _can_be_looked_up(arq_id: str) -> bool:
@@ -149,37 +180,3 @@ def _refused_job(call: Call, kind: Kind[Any, Any], queue: str, reason: str, fiel
         error_message=reason,
         finished_at=datetime.now(UTC),
     )
-
-
-def _arq_result(
-    function: str,
-    arq_id: str,
-    queue: str,
-    enqueued_at: datetime,
-    start_ms: int,
-    finish_ms: int,
-    tries: int,
-    success: bool,
-    value: Any,
-) -> bytes:
-    result = serialize_result(
-        function,
-        (),
-        {},
-        tries,
-        _ms(enqueued_at),
-        success,
-        value,
-        start_ms,
-        finish_ms,
-        f"{arq_id}:{function}",
-        key_of(queue),
-        arq_id,
-        serializer=serialize,
-    )
-    assert result is not None
-    return result
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

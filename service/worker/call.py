@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from service.queue import PayloadUnreadable, Queue, deserialize, is_own_payload
+from service.queue import Payload, PayloadUnreadable, deserialize, is_own_payload
 
 _LONGEST_KIND = 100
 _DEEPEST = 100
@@ -25,12 +25,10 @@ class Call:
     enqueued_at: datetime
 
 
-async def read_call(queue: Queue, member: str) -> Call:
+def read_call(member: str, payload: Payload) -> Call:
     """Read the call behind an id. Raises `NoCall`."""
-    try:
-        payload = await queue.payload(member)
-    except PayloadUnreadable as error:
-        raise NoCall(str(error)) from error
+    if isinstance(payload, PayloadUnreadable):
+        raise NoCall(str(payload))
     if payload is None:
         raise NoCall("the ledger does not know it, and it has no payload")
     if payload[:1] == b"\x80":

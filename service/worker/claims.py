@@ -8,6 +8,7 @@ import structlog
 from service.ledger.models import Start, Started
 from service.queue import LONGEST_ID, Claimed
 from service.worker.apart import suspected_from
+from service.worker.attempt import timeout_of
 from service.worker.perform import Performer
 from service.worker.refused import Refused
 from service.worker.waiting import Waiting
@@ -73,9 +74,8 @@ class Claims:
             startable = await self._refused.settle(refused, due_by, crashed=room, suspect_may_start=may_start)
             started |= await self._record_started(startable.jobs, due_by, self._suspected_from)
             started |= await self._record_started(startable.suspect, due_by)
-        for attempt in started.values():
-            if attempt.arq_id is not None:
-                await self._hold(attempt)
+        if adopted := [attempt for attempt in started.values() if attempt.arq_id is not None]:
+            await self._hold(adopted)
 
     def _queues(self) -> list[str]:
         """Give the queues, each time beginning with the next one, so that none starves the others."""
@@ -115,8 +115,12 @@ class Claims:
         for queue in {one.queue for one in started}:
             self._resources.queue.remove_soon(queue, [one.member for one in started if one.queue == queue])
 
-    async def _hold(self, started: Started) -> None:
-        kind = self._resources.catalogue[started.kind]
-        timeout_s = started.timeout_s or kind.timeout.total_seconds()
-        assert started.arq_id is not None
-        await self._resources.queue.hold(started.arq_id, timeout_s + _HOLD_MARGIN_S)
+    async def _hold(self, adopted: Sequence[Started]) -> None:
+        catalogue = self._resources.catalogue
+        await self._resources.queue.arq.hold(
+            {
+                one.arq_id: timeout_of(one, catalogue[one.kind]) + _HOLD_MARGIN_S
+                for one in adopted
+                if one.arq_id is not None
+            }
+        )

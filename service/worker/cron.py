@@ -18,8 +18,6 @@ log = structlog.get_logger(__name__)
 # A tick that is older than this when it is noticed was missed, and the kind's `catch_up` says what becomes of it.
 ON_TIME = timedelta(seconds=10)
 MOST_CAUGHT_UP = 1_000
-# Ticks are kept for so long: of what came before, nobody can tell whether it was missed.
-_LOOK_BACK = timedelta(days=30)
 
 
 def _utc_now() -> datetime:
@@ -44,8 +42,7 @@ class _Schedule:
 
     def due(self, now: datetime) -> list[datetime]:
         """Give the latest ticks that have come due, oldest first; one more than `MOST_CAUGHT_UP` stands for all."""
-        earliest = max(self.since, now - _LOOK_BACK)
-        latest_first = takewhile(lambda tick: tick > earliest, self.kind.ticks_until(now))
+        latest_first = takewhile(lambda tick: tick > self.since, self.kind.ticks_until(now))
         return list(islice(latest_first, MOST_CAUGHT_UP + 1))[::-1]
 
 

@@ -8,18 +8,17 @@ from typing import Any
 
 import structlog
 
-from service.ledger.dispatching import HORIZON
 from service.ledger.models import Finish, Finished, Started
-from service.ledger.states import TERMINAL, Outcome
+from service.ledger.states import Outcome
 from service.lifecycle import Lifecycle
-from service.queue import UNREACHABLE, Entry
 from service.resources import JobResources, Resources
-from service.worker import adopted, verdict
+from service.worker import verdict
 from service.worker.apart import ApartAttempt, suspected_from
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
 from service.worker.finishing import Ended, Finishing, OnFinished
 from service.worker.loop_watch import Running
+from service.worker.settling import Settling
 from service.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -45,6 +44,7 @@ class Performer:
         self.lease_lost = False
         self._finishing = Finishing(resources.ledger, resources.catalogue, self._settle)
         self._on_finished: dict[str, OnFinished] = {}
+        self._settling = Settling(self.lifecycle, self.changed.set)
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._suspected_from = suspected_from(resources.settings.max_crashes)
         self.slots = Slots(self._run, self._hand_back)
@@ -100,9 +100,14 @@ class Performer:
         policy = self.resources.catalogue[started.kind].retry
         self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, datetime.now(UTC)))
 
+    @property
+    def busy(self) -> bool:
+        """Whether something runs, or its outcome is not recorded yet, or Redis not told of it."""
+        return bool(self.in_hand) or self._settling.busy
+
     async def idle(self) -> None:
-        """Wait until nothing runs and every outcome is recorded."""
-        while self.in_hand:
+        """Wait until nothing runs, every outcome is recorded, and Redis has been told."""
+        while self.busy:
             self.changed.clear()
             await self.changed.wait()
 
@@ -116,38 +121,19 @@ class Performer:
         self._finishing.add(Ended(started, finish, self._on_finished.pop(started.id)))
 
     async def _settle(self, recorded: Sequence[tuple[Ended, Finished | None]]) -> None:
-        """Say how attempts ended, and put jobs that go on on the queue again."""
+        """Say how attempts ended, and have Redis told. Nothing here waits for Redis: the next outcomes would, too."""
         # Out of hand before they are back on the queue, where this very worker may claim them at once.
         self.in_hand.difference_update(ended.started.id for ended, _ in recorded)
-        entries: list[Entry] = []
         tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
         for ended, finished in recorded:
             if tells_all or finished is None or ended.finish.outcome not in _QUIET:
                 _say(ended, finished)
-            if finished is not None and ended.started.arq_id is not None:
-                await self._settle_adopted(ended, finished)
-            elif finished is not None and finished.state not in TERMINAL:
-                started = ended.started
-                entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
-        await self._put(entries)
+            if finished is not None:
+                self._settling.add(ended, finished)
+        self._settling.begin()
         for ended, finished in recorded:
             ended.on_finished(finished)
         self.changed.set()
-
-    async def _settle_adopted(self, ended: Ended, finished: Finished) -> None:
-        try:
-            await adopted.settle(self.resources.queue, ended.started, ended.finish, finished)
-        except UNREACHABLE as error:
-            log.warning("arq_client_not_answered", job_id=ended.started.id, error=str(error))
-
-    async def _put(self, entries: Sequence[Entry]) -> None:
-        soon = [entry for entry in entries if entry.due_at <= datetime.now(UTC) + HORIZON]
-        if soon:
-            try:
-                await self.resources.queue.put(soon)
-            except UNREACHABLE as error:
-                remedy = "the sweep will dispatch them"
-                log.warning("dispatch_failed", jobs=len(soon), error=str(error), remedy=remedy)
 
 
 def _say(ended: Ended, finished: Finished | None) -> None:

@@ -10,7 +10,7 @@ from service.ledger import queries
 from service.ledger.dispatching import HORIZON
 from service.ledger.queries import Standing
 from service.ledger.states import WAITING
-from service.queue import Claimed, Entry, PayloadUnreadable, is_own_payload
+from service.queue import Claimed, Entry, is_own_payload
 from service.resources import Resources
 from service.worker.adopted import Adoption
 from service.worker.apart import suspected_from
@@ -105,21 +105,16 @@ class Refused:
     async def _adopt(
         self, members: Mapping[str, Claimed], standings: Mapping[str, Standing], due_by: datetime
     ) -> list[str]:
-        adopted = []
-        for member, claimed in members.items():
-            try:
-                if member in standings and not await self._is_foreign(member):
-                    await self._take_off([claimed])
-                elif (job_id := await self._adoption.adopt(member, claimed.queue, due_by)) is not None:
-                    adopted.append(job_id)
-            except Exception as error:  # noqa: BLE001 - one odd id must not keep the others from being settled
-                log.warning("claim_not_settled", job_id=member, error=repr(error.__cause__ or error))
-        return adopted
+        own = await self._own([member for member in members if member in standings])
+        await self._take_off([members[member] for member in own])
+        foreign = {member: claimed.queue for member, claimed in members.items() if member not in own}
+        return await self._adoption.adopt(foreign, due_by)
 
-    async def _is_foreign(self, member: str) -> bool:
-        """Whether an id whose row runs or is over was used again by an arq client, or is still shown to one."""
-        try:
-            payload = await self._queue.payload(member)
-        except PayloadUnreadable:
-            return False
-        return payload is not None and not is_own_payload(payload)
+    async def _own(self, members: Sequence[str]) -> set[str]:
+        """Find the ids, of jobs that run or are over, that no arq client has used again or is still shown."""
+        if not members:
+            return set()
+        payloads = await self._queue.arq.payloads(members)
+        return {
+            member for member, payload in payloads.items() if not isinstance(payload, bytes) or is_own_payload(payload)
+        }

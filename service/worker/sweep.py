@@ -148,11 +148,14 @@ class Sweep:
         if not rows:
             return 0, 0
         missing = await self._queue.missing(map(place_of, rows))
+        # An adopted job's id stays on the queue while it runs. After its worker's death it is put to be let go of: as
+        # in progress it would wait for as long as its timeout.
+        put = [row for row in rows if row.arq_id is not None or place_of(row) in missing]
         # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
-        await self._queue.put([entry_of(row) for row in rows if place_of(row) in missing])
+        await self._queue.put(map(entry_of, put))
         async with self._ledger.database.begin() as connection:
             await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
-        return len(rows), len(missing)
+        return len(rows), len(put)
 
     def _note_queue(self, *, away: str | None) -> None:
         """Say once when Redis stops taking jobs, and when it takes them again."""

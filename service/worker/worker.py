@@ -134,7 +134,7 @@ class Worker(arq.worker.Worker):
                 if not await self._claim(claims, performer):
                     if not self.burst:
                         await claims.waiting.wait(self._stop)
-                    elif performer.in_hand:
+                    elif performer.busy:
                         await self._wait_for_change(performer)
                     else:
                         return
@@ -159,7 +159,7 @@ class Worker(arq.worker.Worker):
         started = await claims.take(room)
         for one in started:
             performer.begin(one, self._count)
-        if self.burst and not started and not performer.in_hand:
+        if self.burst and not started and not performer.busy:
             # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
             return bool(await Sweep(performer.resources).dispatch())
         return bool(started)

@@ -1,6 +1,10 @@
-"""A load: clients that send each job under its Idempotency-Key until it is accepted, and keep every accepted id."""
+"""A load: clients that send each job under its Idempotency-Key until it is accepted, and keep every accepted id.
+
+Beside them a plain arq client enqueues, whose jobs count once they are in the ledger.
+"""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -12,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from service.queue import UNREACHABLE, open_redis
 from tests.faults.system import System
 
 SEND_AGAIN = (409, 503, 507)
@@ -61,6 +66,14 @@ def short_work(chance: random.Random) -> dict[str, Any]:
     return {"seconds": round(chance.uniform(0, 0.5), 3)}
 
 
+async def enqueue_by_arq(system: System, kind: str, job_id: str, args: dict[str, Any]) -> None:
+    """Enqueue as a plain arq client does; one that Redis does not take is nobody's."""
+    client = open_redis(system.redis_url)
+    with contextlib.suppress(*UNREACHABLE):
+        await client.enqueue_job(kind, _job_id=job_id, **args)
+    await client.aclose(close_connection_pool=True)
+
+
 @asynccontextmanager
 async def loading(
     system: System,
@@ -83,8 +96,16 @@ async def loading(
             await load.post(system.client, f"{name}-{number}", args(own), **options)
             await asyncio.sleep(own.uniform(0, 2 * pause_s))
 
+    async def send_by_arq(name: str, own: random.Random) -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            await enqueue_by_arq(system, kind, f"arq-{name}-{number}", args(own))
+            await asyncio.sleep(own.uniform(0, 4 * pause_s))
+
+    senders = [*[send] * clients, send_by_arq]
     sending = [
-        asyncio.create_task(send(f"{chance.getrandbits(64):x}", random.Random(chance.random()))) for _ in range(clients)
+        asyncio.create_task(sender(f"{chance.getrandbits(64):x}", random.Random(chance.random()))) for sender in senders
     ]
     try:
         yield load

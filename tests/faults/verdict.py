@@ -68,7 +68,8 @@ async def verdict(
 ) -> Verdict:
     """Wait until all jobs have ended, then check every accepted one; `may_fail` are ids that may end `failed`."""
     await all_ended(system, within_s)
-    rows, attempts = await _read(system, list(load.accepted))
+    adopted = await _adopted(system, load)
+    rows, attempts = await _read(system, [*load.accepted, *adopted])
     wrong = [f"{job_id}: no row" for job_id in load.accepted if job_id not in rows]
     for job_id, row in rows.items():
         wrong += [f"{job_id}: {what}" for what in wrong_with(row, attempts[job_id], may_fail=job_id in may_fail)]
@@ -79,7 +80,7 @@ async def verdict(
             for job_id, row in rows.items()
             if row["state"] == State.SUCCEEDED and not effects[job_id]
         ]
-    wrong += await _never_accepted(system, load)
+    wrong += await _never_accepted(system, load, adopted)
     async with system.ledger() as ledger:
         audited = await make_report(ledger)
     wrong += audited.lines() if audited.total else []
@@ -112,11 +113,21 @@ def wrong_with(row: RowMapping, tried: Sequence[RowMapping], *, may_fail: bool =
     return wrong
 
 
-async def _never_accepted(system: System, load: Load) -> list[str]:
+async def _adopted(system: System, load: Load) -> set[str]:
+    """Find the jobs of the load's kind that came from a plain arq client."""
+    async with system.ledger() as ledger, ledger.read() as connection:
+        statement = select(jobs.c.id).where(jobs.c.kind == load.kind, jobs.c.arq_id.is_not(None))
+        return set((await connection.execute(statement)).scalars())
+
+
+async def _never_accepted(system: System, load: Load, adopted: set[str]) -> list[str]:
     """Find jobs of the load's kind that no client was told of: a key that was sent again made a second job."""
     async with system.ledger() as ledger, ledger.read() as connection:
         found = set((await connection.execute(select(jobs.c.id).where(jobs.c.kind == load.kind))).scalars())
-    return [f"{job_id}: in the ledger, but no client was told of it" for job_id in sorted(found - set(load.accepted))]
+    return [
+        f"{job_id}: in the ledger, but no client was told of it"
+        for job_id in sorted(found - adopted - set(load.accepted))
+    ]
 
 
 async def _read(system: System, ids: Sequence[str]) -> tuple[dict[str, RowMapping], dict[str, list[RowMapping]]]:

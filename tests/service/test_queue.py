@@ -16,9 +16,10 @@ from service.queue import (
     CLAIM_HOLD_MS,
     LONGEST_ID,
     UNREACHABLE,
+    Again,
     Entry,
-    PayloadUnreadable,
     Queue,
+    Result,
     deserialize,
     is_own_payload,
     key_of,
@@ -258,20 +259,19 @@ async def test_a_payload_names_the_kind_for_arq_and_holds_no_args_and_never_expi
     assert info is not None
     assert (info.function, [*info.args], info.kwargs) == ("greet", [], {})
     assert abs(info.enqueue_time - given.due_at) < timedelta(seconds=1)
-    payload = await queue.payload("a")
-    assert payload is not None
+    payload = (await queue.arq.payloads(["a"]))["a"]
+    assert isinstance(payload, bytes)
     assert is_own_payload(payload)
     assert await redis.ttl(job_key_prefix + "a") == -1
 
 
 async def test_the_payload_of_an_arq_client_is_kept_and_known_as_not_ours(queue: Queue) -> None:
     await queue.redis.enqueue_job("greet", _job_id="theirs", name="Ann")
-    before = await queue.payload("theirs")
+    before = (await queue.arq.payloads(["theirs"]))["theirs"]
     await queue.put([entry("theirs")])
-    assert before is not None
-    assert await queue.payload("theirs") == before
+    assert isinstance(before, bytes)
+    assert await queue.arq.payloads(["theirs", "nobody's"]) == {"theirs": before, "nobody's": None}
     assert not is_own_payload(before)
-    assert await queue.payload("nobody's") is None
 
 
 @pytest.mark.parametrize(
@@ -283,13 +283,17 @@ def test_a_payload_that_only_mentions_ours_is_not_ours(payload: bytes) -> None:
 
 async def test_a_huge_payload_is_not_read(queue: Queue, redis: Redis) -> None:
     await redis.setrange("arq:job:huge", 50_000_000, "x")
-    with pytest.raises(PayloadUnreadable, match="larger than"):
-        await queue.payload("huge")
+    await redis.hset("arq:job:odd", "x", "y")  # type: ignore[misc]  # its type is that of both clients
+    await redis.set("arq:job:small", "x")
+    found = await queue.arq.payloads(["huge", "odd", "small"])
+    assert "larger than" in str(found["huge"])
+    assert "type string" in str(found["odd"])
+    assert found["small"] == b"x", "its neighbours are read all the same"
 
 
 async def test_a_held_id_is_in_progress_to_arqs_clients_for_so_long(queue: Queue, redis: Redis) -> None:
     await queue.put([entry("a")])
-    await queue.hold("a", 90.5)
+    await queue.arq.hold({"a": 90.5})
     assert await arq_job(queue, "a").status() is JobStatus.in_progress
     assert 85_000 < await redis.pttl(in_progress_key_prefix + "a") <= 90_500
 
@@ -297,10 +301,10 @@ async def test_a_held_id_is_in_progress_to_arqs_clients_for_so_long(queue: Queue
 async def test_an_id_put_again_waits_for_its_next_time_and_is_free_then(queue: Queue, redis: Redis) -> None:
     await queue.put([entry("a")])
     await claim(queue)
-    await queue.put_again("a", "default", datetime.now(UTC) + timedelta(seconds=60))
+    await queue.arq.settle([Again("a", "default", datetime.now(UTC) + timedelta(seconds=60))])
     assert 55 < seconds_from_now(await score(redis, "a")) <= 60
     assert await arq_job(queue, "a").status() is JobStatus.deferred
-    await queue.put_again("a", "default", datetime.now(UTC) - timedelta(seconds=1))
+    await queue.arq.settle([Again("a", "default", datetime.now(UTC) - timedelta(seconds=1))])
     assert await claim(queue) == ["a"]
 
 
@@ -314,7 +318,7 @@ async def test_the_end_of_an_adopted_job_is_read_by_its_client(queue: Queue, red
         serializer=serialize,
     )  # fmt: skip
     assert result is not None
-    await queue.finish_adopted(job.job_id, "default", result)
+    await queue.arq.settle([Result(job.job_id, "default", result)])
     assert await job.status() is JobStatus.complete
     assert await job.result(timeout=5) == "hello"
     assert await redis.zcard(key_of("default")) == 0

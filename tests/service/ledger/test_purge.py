@@ -3,12 +3,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Table, event, func, insert, select, text, update
 
 from jobs.tables import counted_jobs
 from service.ledger import queries
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
+from service.ledger.records.ticked import latest_ticks
 from service.ledger.states import LIVE, TERMINAL, State
 from service.tables import attempts, idempotency_keys, job_tags, jobs, tallies, ticks, workers
 from tests.running import eventually
@@ -125,12 +127,30 @@ async def test_a_recent_tick_stays_so_that_no_late_worker_enqueues_it_again(ledg
     assert (await counts(ledger))["ticks"] == 1
 
 
+@pytest.mark.parametrize("older_than", [timedelta(0), MONTH])
+async def test_latest_tick_of_a_kind_is_kept_for_ever(ledger: Ledger, older_than: timedelta) -> None:
+    year = timedelta(days=365)
+    due = {"often": (ago(MONTH + year), ago(year)), "monthly": (ago(2 * MONTH),), "odd": (ago(2 * MONTH), ago(-year))}
+    rows = [{"kind": kind, "due_at": at, "job_id": "j", "cron": "* *"} for kind, all_ in due.items() for at in all_]
+    await add(ledger, ticks, *rows)
+    foreseen = await ledger.purge(older_than, dry_run=True)
+    assert (await ledger.purge(older_than, dry_run=False))["ticks"] == foreseen["ticks"] == 1
+    async with ledger.read() as connection:
+        latest = await latest_ticks(connection, list(due), ago(timedelta(0)))
+    # "odd" has a tick of a clock that was ahead, which tells nothing of what was missed.
+    assert {kind: due_at for kind, (due_at, _) in latest.items()} == {
+        "often": due["often"][-1],
+        "monthly": due["monthly"][-1],
+        "odd": due["odd"][0],
+    }
+
+
 async def test_what_is_many_goes_in_one_purge_but_not_in_one_transaction(ledger: Ledger) -> None:
     await add_ended(ledger, *[ago(MONTH + MINUTE)] * 1_100)
     await add(
         ledger,
         ticks,
-        *({"kind": f"k{n}", "due_at": ago(MONTH + MINUTE), "job_id": "j", "cron": "* * * * *"} for n in range(1_100)),
+        *({"kind": "k", "due_at": ago(MONTH + n * MINUTE), "job_id": "j", "cron": "* * * * *"} for n in range(1_101)),
     )
     commits: list[Any] = []
     event.listen(ledger.database._writer.sync_engine, "commit", commits.append)
@@ -138,7 +158,8 @@ async def test_what_is_many_goes_in_one_purge_but_not_in_one_transaction(ledger:
     assert (purged["jobs"], purged["attempts"], purged["ticks"]) == (1_100, 2_200, 1_100)
     assert len(commits) >= 10
     rest = await counts(ledger)
-    assert not any(rest[table.name] for table in TABLES if table is not tallies)
+    assert rest["ticks"] == 1, "the latest"
+    assert not any(rest[table.name] for table in TABLES if table not in (tallies, ticks))
 
 
 async def test_two_purges_at_once_count_each_row_once(ledger: Ledger) -> None:

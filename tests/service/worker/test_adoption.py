@@ -1,8 +1,12 @@
 """Jobs of plain arq clients: they land in the ledger, and the client sees arq's own protocol."""
 
+import asyncio
 import json
 import pickle
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +19,20 @@ from jobs import Context, Retry, RetryPolicy, job
 from service.ledger import queries
 from service.queue import deserialize, key_of, serialize
 from service.settings import Settings
+from tests.proxy import proxying
 from tests.running import catalogue_of, eventually, running_worker
 from tests.servers import RedisServer
 from tests.service.worker.desk import Desk, open_desk
+
+MINUTE = timedelta(minutes=1)
 
 
 class Args(BaseModel):
     name: str
     token: SecretStr | None = None
+
+
+class Nothing(BaseModel): ...
 
 
 @job("greet", retry=RetryPolicy(base=0.001))
@@ -34,6 +44,18 @@ async def greet(ctx: Context, args: Args) -> dict[str, str]:
     if args.name == "never":
         raise ValueError("no")
     return {"hello": args.name, "token": args.token.get_secret_value() if args.token else ""}
+
+
+class Hold:
+    """A kind whose jobs run until `over` is set."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.kind = job("hold")(self._run)
+
+    async def _run(self, _ctx: Context, _args: Nothing) -> str:
+        await self.over.wait()
+        return "held"
 
 
 @pytest.fixture
@@ -133,6 +155,58 @@ async def test_reused_id_survives_a_wiped_redis(desk: Desk, arq_client: ArqRedis
     assert job_id is not None
     await redis.flushall()
     assert (await desk.ended(job_id))["state"] == "succeeded"
+
+
+async def test_outcomes_are_recorded_while_redis_is_silent_and_clients_hear_of_them_after(
+    settings: Settings, arq_client: ArqRedis, redis_server: RedisServer, short_dir: Path
+) -> None:
+    hold = Hold()
+    async with proxying(redis_server.socket, short_dir / "silent.sock") as proxy:
+        behind = settings.model_copy(update={"redis_url": f"unix://{proxy.listen}"})
+        async with open_desk(settings, hold.kind) as desk, running_worker(behind, desk.resources.catalogue):
+            adopted = [await arq_client.enqueue_job("hold") for _ in range(40)]
+            own = [await desk.enqueue(hold.kind) for _ in range(40)]
+            ids = [job.job_id for job in adopted if job] + own
+            for job_id in ids:
+                await desk.running(job_id)
+            proxy.black_hole = True
+            hold.over.set()
+            async with asyncio.timeout(8):  # one wait for Redis alone takes 3 s
+                for job_id in ids:
+                    assert (await desk.ended(job_id))["state"] == "succeeded"
+            proxy.black_hole = False
+            proxy.reset()
+            for job in adopted:
+                assert job is not None
+                assert await job.result(timeout=20, poll_delay=0.02) == "held"
+
+
+async def test_claim_of_many_adopted_jobs_takes_few_round_trips(
+    settings: Settings, arq_client: ArqRedis, redis_server: RedisServer, short_dir: Path
+) -> None:
+    async with proxying(redis_server.socket, short_dir / "slow.sock") as proxy:
+        proxy.latency_s = 0.05
+        behind = settings.model_copy(update={"redis_url": f"unix://{proxy.listen}"})
+        jobs = [await _enqueue(arq_client, name="Ann") for _ in range(100)]
+        began = time.monotonic()
+        async with running_worker(behind, catalogue_of(greet)):
+            for job in jobs:
+                await job.result(timeout=30, poll_delay=0.02)
+        # Payload, hold and result for each of them on its own are 300 round trips: 30 s and more.
+        assert time.monotonic() - began < 15
+
+
+async def test_adopted_job_that_waits_in_redis_as_in_progress_is_let_go_of_when_its_worker_is_dead(
+    settings: Settings, arq_client: ArqRedis
+) -> None:
+    async with open_desk(settings, greet) as desk:
+        arq_job = await _enqueue(arq_client, name="Ann")
+        await desk.record_only(
+            greet, {"name": "Ann"}, id=arq_job.job_id, arq_id=arq_job.job_id, created_at=datetime.now(UTC) - MINUTE
+        )
+        await desk.queue.arq.hold({arq_job.job_id: 900})
+        async with running_worker(settings, catalogue_of(greet)):
+            assert (await arq_job.result(timeout=20, poll_delay=0.02))["hello"] == "Ann"
 
 
 async def test_pickled_payload_is_removed_and_never_loaded(

@@ -212,6 +212,22 @@ async def test_catching_up_has_an_end_and_says_so(desk: Desk, settings: Settings
     assert "or more" in report["skipped"]
 
 
+async def test_monthly_tick_that_was_missed_is_caught_up_after_the_former_one_is_past_retention(
+    desk: Desk, settings: Settings, clock: Clock
+) -> None:
+    monthly = job("monthly", cron="0 0 1 * *")(each.function)
+    async with open_desk(settings, monthly) as other:
+        clock.now = datetime(2026, 6, 30, 23, 59, tzinfo=UTC)
+        cron = Cron(other.lifecycle, clock)
+        await cron.tick()
+        clock.now = datetime(2026, 7, 1, tzinfo=UTC)
+        await cron.tick()
+        await other.ledger.purge(timedelta(0), dry_run=False)
+        clock.now = datetime(2026, 10, 15, tzinfo=UTC)
+        await Cron(other.lifecycle, clock).tick()
+    assert await ticked(desk, monthly) == [datetime(2026, month, 1, tzinfo=UTC) for month in (7, 10)]
+
+
 async def test_a_tick_due_within_a_short_restart_is_on_time_under_every_policy(desk: Desk, clock: Clock) -> None:
     await begun(desk, clock)
     clock.now = NOON + 2 * MINUTE + 5 * SECOND
