@@ -32,7 +32,7 @@ async def replay_matching(request: Request, lifecycle: LifecycleDep) -> BulkRepl
     Answers within seconds: `more` says that some are left, then send the same again. It is safe to repeat. A
     `dry_run` changes nothing and tells what would be replayed.
     """
-    wanted = parse(_adapter, await read_body(request, MIB), [])
+    wanted = parse(_adapter, await read_body(request, MIB), {})
     chosen = Filter(**wanted.filter.model_dump())
     replaying = lifecycle.replay_matching(chosen, dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S)
     done = await in_time(replaying, writes=not wanted.dry_run)
