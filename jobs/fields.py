@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-from jobs.proof import unwrapped
-from jobs.round_trip import difference
+from jobs.difference import difference
+from jobs.proof import reads_other_fields, unwrapped
 
 # Where no schemas are, and a walk would meet an author's own objects.
 _NO_SCHEMAS = {"metadata", "default", "cls", "expected", "members", "config"}
@@ -21,7 +21,7 @@ def check_fields(model: type[BaseModel]) -> None:
     """Check the fields of a model, and of all that is inside. Raises `Unusable`, naming the field."""
     schema = model.__pydantic_core_schema__
     definitions = list(unwrapped(schema)[1].values())
-    for place, field in _fields(schema, ""):
+    for place, field, config in _fields(schema, "", None):
         if field.get("serialization_exclude"):
             raise Unusable(
                 f"field {place!r} has exclude=True: its value would be lost before the job runs; keep it out of the"
@@ -32,18 +32,18 @@ def check_fields(model: type[BaseModel]) -> None:
                 f"field {place!r} must lie in the future, also when an attempt begins, and then it may be past:"
                 " compare it with the clock in the function"
             )
-        _check_default(place, field["schema"], definitions)
+        _check_default(place, field["schema"], definitions, config)
 
 
-def _check_default(place: str, schema: Any, definitions: list[Any]) -> None:
-    if schema["type"] != "default" or "default" not in schema:
+def _check_default(place: str, schema: Any, definitions: list[Any], config: Any) -> None:
+    if schema["type"] != "default" or "default" not in schema or reads_other_fields(schema):
         return
-    alone = {"type": "definitions", "schema": schema["schema"], "definitions": definitions}
-    validator, serializer = SchemaValidator(alone), SchemaSerializer(alone)
-    default = schema["default"]
+    alone: Any = {"type": "definitions", "schema": schema["schema"], "definitions": definitions}
     if "Secret" in str(alone):
         return
+    default = schema["default"]
     try:
+        validator, serializer = SchemaValidator(alone, config), SchemaSerializer(alone, config)
         text = serializer.to_json(default, by_alias=True, round_trip=True, warnings=False)
         again = validator.validate_json(text, by_alias=True, by_name=True)
         same_text = serializer.to_json(again, by_alias=True, round_trip=True, warnings=False) == text
@@ -58,20 +58,21 @@ def _reason(error: Exception) -> str:
     return errors()[0]["msg"] if errors else f"{type(error).__name__}: {error}"
 
 
-def _fields(schema: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give every field of the models, dataclasses and typed dicts in a schema, with its place."""
+def _fields(schema: Any, place: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
+    """Give every field of the models, dataclasses and typed dicts in a schema, its place, and its model's config."""
     if isinstance(schema, list):
         for inner in schema:
-            yield from _fields(inner, place)
+            yield from _fields(inner, place, config)
         return
     if not isinstance(schema, Mapping):
         return
+    config = schema.get("config", config)
     for name, field in _own_fields(schema):
-        yield f"{place}{name}", field
-        yield from _fields(field["schema"], f"{place}{name}.")
+        yield f"{place}{name}", field, config
+        yield from _fields(field["schema"], f"{place}{name}.", config)
     for key, inner in schema.items():
         if key not in _NO_SCHEMAS and key != "fields":
-            yield from _fields(inner, place)
+            yield from _fields(inner, place, config)
 
 
 def _own_fields(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:

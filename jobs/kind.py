@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from jobs.context import Context
 from jobs.names import names_of, strict_about_names, without_unknown_names
 from jobs.retry import RetryPolicy
-from jobs.round_trip import RoundTrip, Written, check_whole, round_trip_of
+from jobs.round_trip import RoundTrip, Written, check_whole, round_trip_of, written_by
 from jobs.sealing import dump_whole, has_secrets
 
 A = TypeVar("A", bound=BaseModel)
@@ -86,7 +86,7 @@ class Kind(Generic[A, R]):
 
     def dump_args(self, args: BaseModel) -> Written:
         """Write args that came from JSON. Raises `ArgsChanged` when an attempt would not read them as they are."""
-        written = self._write(args)
+        written = written_by(self._write, args)
         if not self.round_trip.holds(args, written.shown):
             self._read_back(args)
         return written

@@ -42,7 +42,7 @@ def prove_fields(model: type[BaseModel]) -> dict[str, Proof] | None:
     if schema["type"] != "model" or not prover.lets_fields_stand_alone(schema):
         return None
     fields: Schema = schema["schema"]["fields"]
-    if any(_reads_other_fields(field) for field in fields.values()):
+    if any(reads_other_fields(field) for field in fields.values()):
         return None
     finite = schema.get("config", {}).get("allow_inf_nan") is False
     return {name: prover.field(field, finite=finite) for name, field in fields.items()}
@@ -59,13 +59,13 @@ def unwrapped(schema: Any) -> tuple[Schema, dict[str, Schema]]:
     return schema, definitions
 
 
-def _reads_other_fields(value: Any) -> bool:
+def reads_other_fields(value: Any) -> bool:
     """Whether a validator below takes `info`, which shows it the other fields."""
     if isinstance(value, Mapping):
         if value.get("type") == "with-info" or value.get("default_factory_takes_data"):
             return True
-        return any(_reads_other_fields(inner) for name, inner in value.items() if name not in ("metadata", "default"))
-    return isinstance(value, list) and any(map(_reads_other_fields, value))
+        return any(reads_other_fields(inner) for name, inner in value.items() if name not in ("metadata", "default"))
+    return isinstance(value, list) and any(map(reads_other_fields, value))
 
 
 _ALWAYS = {"type", "metadata", "ref", "strict"}

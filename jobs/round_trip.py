@@ -4,39 +4,43 @@ An attempt gets its args from JSON, so what JSON loses (a NaN, an excluded field
 sees its own output would make the job run with other values, or not at all.
 """
 
-import dataclasses
 import json
 import math
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
+from jobs.difference import Place, difference
 from jobs.proof import Proof, prove_fields, unwrapped
 
 A = TypeVar("A", bound=BaseModel)
-Place = tuple[str | int, ...]
+_MOST_LISTED = 5
 _ESCAPED_NUL = "\\u0000"
 # An escape for NUL: an odd number of backslashes before u0000.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CHANGED = (
-    "would be read back from JSON as another value; send what the kind's own validators return, or have its author "
-    "make its validators, serializers and aliases undo one another"
+    "would be read back from JSON as another value: send it as the kind's validators return it, or mend its "
+    "validators, serializers and aliases so that they undo one another"
 )
+_NOT_FINITE = "is NaN or infinite, which JSON cannot hold: send a number"
 
 
 class ArgsChanged(ValueError):
     """Args would not be read back as they were sent. `errors` says where and why: `loc`, `msg` and `type` of each."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors))
+        super().__init__(listed(errors))
         self.errors = list(errors)
+
+
+def listed(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Say where and why in one line, of the first few errors."""
+    shown = [f"{'.'.join(map(str, one['loc'])) or 'args'}: {one['msg']}" for one in errors[:_MOST_LISTED]]
+    return "; ".join([*shown, "…"] if len(errors) > _MOST_LISTED else shown)
 
 
 class Written(NamedTuple):
@@ -52,17 +56,20 @@ class Written(NamedTuple):
 
 def check_whole(args: BaseModel, write: Callable[[Any], Written], load: Callable[[str], A]) -> A:
     """Return args as they are read back. Raises `ArgsChanged` unless they are the same."""
-    written = _written(args, write)
+    written = written_by(write, args)
     _check_json(written.whole)
-    again = _loaded(written.whole, load)
-    same_text = _written(again, write) == written
-    place = difference(args, again, same_text=same_text)
+    try:
+        again = load(written.whole)
+    except Exception as error:
+        raise ArgsChanged(*_not_read(args, error)) from error
+    place = difference(args, again, same_text=written_by(write, again) == written)
     if place is not None:
-        raise ArgsChanged({"loc": list(place), "msg": _CHANGED, "type": "changed_when_read_back"})
+        raise ArgsChanged(_changed(args, place))
     return again
 
 
-def _written(args: BaseModel, write: Callable[[Any], Written]) -> Written:
+def written_by(write: Callable[[Any], Written], args: BaseModel) -> Written:
+    """Write args. Raises `ArgsChanged` for what JSON cannot hold."""
     try:
         return write(args)
     except Exception as error:
@@ -92,20 +99,34 @@ def _refuse_constant(constant: str) -> None:
     raise ArgsChanged({"loc": [], "msg": f"JSON has no {constant}", "type": "finite_number"})
 
 
-def _loaded(text: str, load: Callable[[str], A]) -> A:
-    try:
-        return load(text)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise ArgsChanged(
-            *(
-                {"loc": list(one["loc"]), "msg": f"would not be read back from JSON: {one['msg']}", "type": one["type"]}
-                for one in errors
-            )
-        ) from error
-    except Exception as error:
+def _changed(args: BaseModel, place: Place) -> dict[str, Any]:
+    msg = _CHANGED if _is_finite(args, place) else _NOT_FINITE
+    return {"loc": list(place), "msg": msg, "type": "changed_when_read_back"}
+
+
+def _not_read(args: BaseModel, error: Exception) -> list[dict[str, Any]]:
+    """Say why args could not be read back."""
+    if not isinstance(error, ValidationError):
         msg = f"would not be read back from JSON ({type(error).__name__})"
-        raise ArgsChanged({"loc": [], "msg": msg, "type": "not_read_back"}) from error
+        return [{"loc": [], "msg": msg, "type": "not_read_back"}]
+    return [
+        {
+            "loc": list(one["loc"]),
+            "msg": f"would not be read back from JSON: {one['msg']}" if _is_finite(args, one["loc"]) else _NOT_FINITE,
+            "type": one["type"],
+        }
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _is_finite(args: BaseModel, place: Place) -> bool:
+    value: Any = args.model_dump(by_alias=True, warnings=False)
+    for step in place:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return True
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 class RoundTrip:
@@ -168,79 +189,3 @@ def _trials(model: type[BaseModel], names: list[str]) -> dict[str, _Trial] | Non
         name: _Trial({"type": "definitions", "schema": field, "definitions": shared}, schema.get("config"))
         for name, field in fields.items()
     }
-
-
-def difference(sent: Any, again: Any, *, same_text: bool, place: Place = ()) -> Place | None:
-    """Find the first place where what is read back differs from what was sent; None where nothing does.
-
-    `same_text` says that both are the same JSON: enough for objects that cannot be compared.
-    """
-    if same_text and _equal(sent, again):
-        return None
-    parts = _parts(sent, again)
-    if parts is None:
-        return None if _same_leaf(sent, again, same_text) else place
-    for name, left, right in parts:
-        found = difference(left, right, same_text=same_text, place=(*place, *name))
-        if found is not None:
-            return found
-    return None
-
-
-def _equal(sent: Any, again: Any) -> bool:
-    try:
-        return type(sent) is type(again) and bool(sent == again)
-    except Exception:  # noqa: BLE001 - an author's __eq__, or an array's
-        return False
-
-
-_Part = tuple[Place, Any, Any]
-
-
-def _parts(sent: Any, again: Any) -> Iterator[_Part] | None:
-    """Pair what is inside of both; None where there is nothing inside, or it cannot be paired."""
-    match sent:
-        case BaseModel() if isinstance(sent, type(again)) and _names(sent) == _names(again):
-            return _of_models(sent, again)
-        case dict() if isinstance(again, dict) and sent.keys() == again.keys():
-            return (((key if isinstance(key, int) else str(key),), item, again[key]) for key, item in sent.items())
-        case list() | tuple() | deque() if isinstance(again, list | tuple | deque) and len(sent) == len(again):
-            return (((at,), *both) for at, both in enumerate(zip(sent, again, strict=True)))
-        case _ if dataclasses.is_dataclass(sent) and type(sent) is type(again):
-            names = [field.name for field in dataclasses.fields(sent)]
-            return (((name,), getattr(sent, name, None), getattr(again, name, None)) for name in names)
-    return None
-
-
-def _names(model: BaseModel) -> set[str]:
-    return {*type(model).model_fields, *(model.model_extra or {})}
-
-
-def _of_models(sent: BaseModel, again: BaseModel) -> Iterator[_Part]:
-    root = type(sent).__pydantic_root_model__
-    for name in type(sent).model_fields:
-        yield () if root else (name,), getattr(sent, name), getattr(again, name)
-    extras: Mapping[str, Any] = again.model_extra or {}
-    for name, item in (sent.model_extra or {}).items():
-        yield (name,), item, extras[name]
-
-
-def _same_leaf(sent: Any, again: Any, same_text: bool) -> bool:
-    if isinstance(sent, float) and isinstance(again, float) and math.isnan(sent):
-        return math.isnan(again)
-    if any(isinstance(sent, sort) is not isinstance(again, sort) for sort in (bool, Enum)):
-        return False
-    if isinstance(sent, datetime) and isinstance(again, datetime) and sent.tzinfo and again.tzinfo:
-        # Python calls a moment in a repeated hour unequal to any in another zone (PEP 495).
-        return sent.astimezone(UTC) == again.astimezone(UTC)
-    cannot_be_compared = type(sent) is type(again) and getattr(type(sent), "__eq__", None) is object.__eq__
-    return same_text if cannot_be_compared else _equal_leaves(sent, again)
-
-
-def _equal_leaves(sent: Any, again: Any) -> bool:
-    if isinstance(sent, BaseModel) or isinstance(again, BaseModel):
-        return False
-    try:
-        return bool(sent == again)
-    except Exception:  # noqa: BLE001 - as above
-        return False

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs import Catalogue, Kind
 from jobs.names import nearest
-from jobs.round_trip import ArgsChanged
+from jobs.round_trip import ArgsChanged, listed
 from service import metrics
 from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids
 from service.ledger import queries
@@ -29,7 +29,6 @@ from service.queue import UNREACHABLE, Entry, Queue
 log = structlog.get_logger(__name__)
 
 MAX_ARGS_BYTES = 256 * 1024
-_MOST_LISTED = 5
 _READ_AT_ONCE = 50  # of up to 256 KiB each
 _DISPATCH_WITHIN_S = 2.0
 _DISPATCH_TRIED_FOR_S = 0.2
@@ -83,7 +82,7 @@ def accepted_args(kind: Kind[Any, Any], args: BaseModel | Mapping[str, Any] | No
         accepted: BaseModel = kind.accept(args)
     except ValidationError as error:
         errors = with_nearest_names(describe(error), kind)
-        raise ArgsInvalid(f"The args do not fit {kind.name}: {_listed(errors)}.", errors=errors) from error
+        raise ArgsInvalid(f"The args do not fit {kind.name}: {listed(errors)}.", errors=errors) from error
     except ArgsChanged as error:
         raise _unfit(kind, error) from error
     return accepted
@@ -91,11 +90,6 @@ def accepted_args(kind: Kind[Any, Any], args: BaseModel | Mapping[str, Any] | No
 
 def _unfit(kind: Kind[Any, Any], error: ArgsChanged) -> ArgsInvalid:
     return ArgsInvalid(f"The args of {kind.name} cannot be kept as they were sent: {error}.", errors=error.errors)
-
-
-def _listed(errors: Sequence[Mapping[str, Any]]) -> str:
-    shown = [f"{'.'.join(map(str, one['loc'])) or 'args'}: {one['msg']}" for one in errors[:_MOST_LISTED]]
-    return "; ".join([*shown, "…"] if len(errors) > _MOST_LISTED else shown)
 
 
 def with_nearest_names(errors: Sequence[dict[str, Any]], kind: Kind[Any, Any]) -> list[dict[str, Any]]:
