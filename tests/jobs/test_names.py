@@ -67,7 +67,8 @@ def kind_of(model: type[BaseModel]) -> Kind[Any, Any]:
 
 
 def door(model: type[BaseModel], args: Any) -> BaseModel:
-    return kind_of(model).door_model.model_validate_json(json.dumps(args))
+    read: BaseModel = kind_of(model).door_model.model_validate_json(json.dumps(args))
+    return read
 
 
 @pytest.mark.parametrize("model", [Silent, ByName, Forbidding, RootModel[dict[Literal["a"], int]]])
