@@ -86,15 +86,16 @@ class Kind(Generic[A, R]):
 
     def dump_args(self, args: BaseModel) -> Written:
         """Write args that came from JSON. Raises `ArgsChanged` when an attempt would not read them as they are."""
-        written = written_by(self._write, args)
-        if not self.round_trip.holds(args, written.shown):
+        written = written_by(self.write, args)
+        if not self.round_trip.holds(args):
             self._read_back(args)
         return written
 
     def _read_back(self, args: BaseModel) -> A:
-        return check_whole(args, self._write, self.load_args)
+        return check_whole(args, self.write, self.load_args)
 
-    def _write(self, args: BaseModel) -> Written:
+    def write(self, args: BaseModel) -> Written:
+        """Write args as JSON, whether or not they would be read back as they are."""
         # As the model reads it back: under the aliases, without computed fields.
         shown = args.model_dump_json(by_alias=True, round_trip=True, warnings=False)
         return Written(shown, dump_whole(args, shown) if self.has_secrets else None)

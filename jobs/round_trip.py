@@ -134,23 +134,21 @@ class RoundTrip:
 
     def __init__(self, model: type[BaseModel]) -> None:
         proofs = prove_fields(model)
-        self._trials = None if proofs is None else _trials(model, [name for name, proof in proofs.items() if proof])
-        self._sure_without_null = {name for name, proof in (proofs or {}).items() if proof is Proof.UNLESS_NULL}
+        self._trials = (
+            None if proofs is None else _trials(model, {name: proof for name, proof in proofs.items() if proof})
+        )
 
     @property
     def is_proved(self) -> bool:
         """Whether args of the model need no trial, unless they hold a null."""
-        return self._trials is not None and set(self._trials) <= self._sure_without_null
+        return self._trials is not None and all(trial.is_sure_without_null for trial in self._trials.values())
 
-    def holds(self, args: BaseModel, shown: str) -> bool:
+    def holds(self, args: BaseModel) -> bool:
         """Whether args that came from JSON are surely read back as they are. False means: look closer."""
         if self._trials is None:
             return False
-        if not self._trials:
-            return True
-        sure = self._sure_without_null if "null" not in shown else ()
         values = args.__dict__
-        return all(trial.holds(values[name]) for name, trial in self._trials.items() if name not in sure)
+        return all(trial.holds(values[name]) for name, trial in self._trials.items())
 
 
 @cache
@@ -161,13 +159,16 @@ def round_trip_of(model: type[BaseModel]) -> RoundTrip:
 class _Trial:
     """One field, written and read back for itself."""
 
-    def __init__(self, schema: Any, config: Any) -> None:
+    def __init__(self, schema: Any, config: Any, *, is_sure_without_null: bool) -> None:
+        self.is_sure_without_null = is_sure_without_null
         self._validator = SchemaValidator(schema, config)
         self._serializer = SchemaSerializer(schema, config)
 
     def holds(self, value: Any) -> bool:
         try:
             text = self._written(value)
+            if self.is_sure_without_null and b"null" not in text:
+                return True
             _check_json(text.decode())
             again = self._validator.validate_json(text, by_alias=True, by_name=True)
             return difference(value, again, same_text=self._written(again) == text) is None
@@ -178,14 +179,18 @@ class _Trial:
         return self._serializer.to_json(value, by_alias=True, round_trip=True, warnings=False)
 
 
-def _trials(model: type[BaseModel], names: list[str]) -> dict[str, _Trial] | None:
+def _trials(model: type[BaseModel], proofs: Mapping[str, Proof]) -> dict[str, _Trial] | None:
     """Make a trial for each field; None where one cannot be tried alone: its JSON may have masks instead of secrets."""
     schema, definitions = unwrapped(model.__pydantic_core_schema__)
-    fields = {name: schema["schema"]["fields"][name]["schema"] for name in names}
+    fields = {name: schema["schema"]["fields"][name]["schema"] for name in proofs}
     if "Secret" in str(fields) + str(definitions):
         return None
     shared = list(definitions.values())
     return {
-        name: _Trial({"type": "definitions", "schema": field, "definitions": shared}, schema.get("config"))
+        name: _Trial(
+            {"type": "definitions", "schema": field, "definitions": shared},
+            schema.get("config"),
+            is_sure_without_null=proofs[name] is Proof.UNLESS_NULL,
+        )
         for name, field in fields.items()
     }
