@@ -198,8 +198,9 @@ def _is_error(value: Any) -> bool:
 def _check_args(kind: Kind[Any, Any]) -> None:
     try:
         check_fields(kind.args_model)
+        door_model = kind.door_model
         if not kind.round_trip.is_proved:
-            kind.door_model.model_json_schema()
+            door_model.model_json_schema()
     except Unusable as error:
         raise _Refused(f"args {kind.args_model.__name__}: {error}") from error
     except Exception as error:

@@ -87,9 +87,13 @@ class Kind(Generic[A, R]):
     def dump_args(self, args: BaseModel) -> Written:
         """Write args that came from JSON. Raises `ArgsChanged` when an attempt would not read them as they are."""
         written = written_by(self.write, args)
+        self.check_args(args)
+        return written
+
+    def check_args(self, args: BaseModel) -> None:
+        """Raise `ArgsChanged` when an attempt would not read args that came from JSON as they are."""
         if not self.round_trip.holds(args):
             self._read_back(args)
-        return written
 
     def _read_back(self, args: BaseModel) -> A:
         return check_whole(args, self.write, self.load_args)

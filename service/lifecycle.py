@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobs import Catalogue, Kind
 from jobs.names import nearest
-from jobs.round_trip import ArgsChanged, listed
+from jobs.round_trip import ArgsChanged, listed, written_by
 from service import metrics
 from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids
 from service.ledger import queries
@@ -51,11 +51,12 @@ class Options(NamedTuple):
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
     """Make the row of a job. Raises `ArgsInvalid` when the args are too large, or would not be read back as sent."""
     try:
-        shown, sealed = kind.dump_args(args)
+        shown, sealed = written_by(kind.write, args)
+        if len((sealed or shown).encode()) > MAX_ARGS_BYTES:
+            raise ArgsInvalid(f"The args of {kind.name} are larger than {MAX_ARGS_BYTES // 1024} KiB as JSON.")
+        kind.check_args(args)  # only now: large args take long to compare
     except ArgsChanged as error:
         raise _unfit(kind, error) from error
-    if len((sealed or shown).encode()) > MAX_ARGS_BYTES:
-        raise ArgsInvalid(f"The args of {kind.name} are larger than {MAX_ARGS_BYTES // 1024} KiB as JSON.")
     run_at = options.run_at or (now + options.delay if options.delay else now)
     fields.setdefault("id", str(uuid_utils.uuid7()))
     return NewJob(
