@@ -1,7 +1,9 @@
 """Kinds, and what is needed to write one: `from jobs import Context, Discard, Retry, Snooze, job`."""
 
-from jobs.catalogue import Catalogue, CatalogueError, Kind, job, load
+from jobs.catalogue import Catalogue, job, load
 from jobs.context import Context
+from jobs.declaration import CatalogueError
+from jobs.kind import Kind
 from jobs.outcomes import Discard, Retry, Snooze
 from jobs.retry import RetryPolicy
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from jobs.proof import Check
+
 VALUE_CAP_BYTES = 4096
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 
@@ -33,13 +35,12 @@ DENIED = {
 DENIED_PREFIXES = ("content-", "proxy-", "webhook-", "x-amz-", "x-azure-", "x-goog")
 
 
-def _check_name(name: str) -> str:
+def _check_name(name: str) -> None:
     if name.lower() in DENIED or name.lower().startswith(DENIED_PREFIXES):
         raise ValueError("this header is set by the sender, the connection or a cloud, not by the job")
-    return name
 
 
-def _check_value(value: SecretStr) -> SecretStr:
+def _check_value(value: SecretStr) -> None:
     text = value.get_secret_value()
     if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
         raise ValueError("a header's value has no control characters")
@@ -47,18 +48,18 @@ def _check_value(value: SecretStr) -> SecretStr:
         raise ValueError("a header's value neither begins nor ends with a space")
     if len(text.encode()) > VALUE_CAP_BYTES:
         raise ValueError(f"a header's value has at most {VALUE_CAP_BYTES} bytes")
-    return value
 
 
-def _check_names_differ(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+def _check_names_differ(headers: dict[str, SecretStr]) -> None:
     if len({name.lower() for name in headers}) < len(headers):
         raise ValueError("a header is named twice")
-    return headers
 
 
-Name = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=200), AfterValidator(_check_name)]
-Value = Annotated[SecretStr, AfterValidator(_check_value)]
-Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(_check_names_differ)]
+Name = Annotated[
+    str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=200), AfterValidator(Check(_check_name))
+]
+Value = Annotated[SecretStr, AfterValidator(Check(_check_value))]
+Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Check(_check_names_differ))]
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:

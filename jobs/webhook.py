@@ -15,6 +15,7 @@ from jobs.context import Context
 from jobs.http_headers import Headers, retry_after
 from jobs.outbound import AddressRefused
 from jobs.outcomes import Discard, Retry
+from jobs.proof import Check
 from jobs.standard_webhooks import secret_key, webhook_body, webhook_headers
 
 RESPONSE_CAP_BYTES = 64 * 1024
@@ -26,37 +27,34 @@ SHORTEST_MASKED = 8  # shorter values are words of their own; to mask "1" would 
 TIMEOUT = httpx.Timeout(None, connect=10).as_dict()
 
 
-def _check_url(url: HttpUrl) -> HttpUrl:
+def _check_url(url: HttpUrl) -> None:
     if url.username is not None or url.password is not None:
         raise ValueError("credentials in the URL are refused; send them as an Authorization header")
     try:
-        httpx.URL(str(url))
+        _url(str(url))
     except httpx.InvalidURL as error:
         raise ValueError(f"the URL cannot be requested: {error}") from error
-    return url
 
 
-def _check_data(data: JsonValue) -> JsonValue:
+def _check_data(data: JsonValue) -> None:
     try:
         webhook_body("", datetime.now(UTC), data)
     except UnicodeEncodeError as error:
         raise ValueError("a text in data is not valid Unicode (a lone surrogate)") from error
-    return data
 
 
-def _check_secret(secret: SecretStr) -> SecretStr:
+def _check_secret(secret: SecretStr) -> None:
     secret_key(secret.get_secret_value())
-    return secret
 
 
 class SendWebhookArgs(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    url: Annotated[HttpUrl, AfterValidator(_check_url)]
+    url: Annotated[HttpUrl, AfterValidator(Check(_check_url))]
     event: str = Field(pattern=r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$", max_length=255)
-    data: Annotated[JsonValue, AfterValidator(_check_data)]
+    data: Annotated[JsonValue, AfterValidator(Check(_check_data))]
     headers: Headers = {}
-    secret: Annotated[SecretStr, AfterValidator(_check_secret)] | None = None
+    secret: Annotated[SecretStr, AfterValidator(Check(_check_secret))] | None = None
 
 
 class SendWebhookResult(BaseModel):

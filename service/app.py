@@ -43,7 +43,13 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings, catalogue, statement_limit_s=_STATEMENT_LIMIT_S) as resources:
             app.state.resources = resources
-            app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
+            app.state.lifecycle = Lifecycle(
+                resources.ledger,
+                resources.queue,
+                catalogue,
+                writer=resources.process_id,
+                check_queue=resources.check_queue,
+            )
             app.state.watchtower = Watchtower(resources.ledger)
             checking = asyncio.create_task(_check_servers(resources), name="check-settings")
             on_stop_signal(app.state.watchtower.dismiss)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,20 +13,23 @@ import uuid_utils
 from pydantic import BaseModel, ValidationError
 
 from jobs import Catalogue, Kind
+from jobs.names import nearest
+from jobs.round_trip import ArgsChanged, listed, written_by
 from service import metrics
-from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids
+from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids
 from service.ledger import queries
 from service.ledger.bulk_replay import Batch, replay_batches
 from service.ledger.dispatching import HORIZON
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
-from service.ledger.queries import Filter
-from service.ledger.states import State
+from service.ledger.queries import Filter, ToReplay
+from service.ledger.states import REPLAYABLE, State
 from service.queue import UNREACHABLE, Entry, Queue
 
 log = structlog.get_logger(__name__)
 
 MAX_ARGS_BYTES = 256 * 1024
+_READ_AT_ONCE = 50  # of up to 256 KiB each
 _DISPATCH_WITHIN_S = 2.0
 _DISPATCH_TRIED_FOR_S = 0.2
 
@@ -46,10 +49,14 @@ class Options(NamedTuple):
 
 
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
-    """Make the row of a job. Raises `ArgsInvalid` when the args are too large."""
-    shown, sealed = kind.dump_args(args)
-    if len((sealed or shown).encode()) > MAX_ARGS_BYTES:
-        raise ArgsInvalid(f"The args of {kind.name} are larger than {MAX_ARGS_BYTES // 1024} KiB as JSON.")
+    """Make the row of a job. Raises `ArgsInvalid` when the args are too large, or would not be read back as sent."""
+    try:
+        shown, sealed = written_by(kind.write, args)
+        if len((sealed or shown).encode()) > MAX_ARGS_BYTES:
+            raise ArgsInvalid(f"The args of {kind.name} are larger than {MAX_ARGS_BYTES // 1024} KiB as JSON.")
+        kind.check_args(args)  # only now: large args take long to compare
+    except ArgsChanged as error:
+        raise _unfit(kind, error) from error
     run_at = options.run_at or (now + options.delay if options.delay else now)
     fields.setdefault("id", str(uuid_utils.uuid7()))
     return NewJob(
@@ -70,6 +77,37 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
     )
 
 
+def accepted_args(kind: Kind[Any, Any], args: BaseModel | Mapping[str, Any] | None) -> BaseModel:
+    """Validate args that come from Python code. Raises `ArgsInvalid`, naming each field that does not fit."""
+    try:
+        accepted: BaseModel = kind.accept(args)
+    except ValidationError as error:
+        errors = with_nearest_names(describe(error), kind)
+        raise ArgsInvalid(f"The args do not fit {kind.name}: {listed(errors)}.", errors=errors) from error
+    except ArgsChanged as error:
+        raise _unfit(kind, error) from error
+    return accepted
+
+
+def _unfit(kind: Kind[Any, Any], error: ArgsChanged) -> ArgsInvalid:
+    return ArgsInvalid(f"The args of {kind.name} cannot be kept as they were sent: {error}.", errors=error.errors)
+
+
+def with_nearest_names(errors: Sequence[dict[str, Any]], kind: Kind[Any, Any]) -> list[dict[str, Any]]:
+    """Add to each unknown name of the args the known one that it is like. A place ends with the name."""
+    return [
+        one | {"msg": f"{one['msg']}; {_hint(one['loc'][-1], kind)}"}
+        if one["type"] == "extra_forbidden" and len(one["loc"]) == 1
+        else one
+        for one in errors
+    ]
+
+
+def _hint(name: object, kind: Kind[Any, Any]) -> str:
+    near = nearest(name, kind.arg_names)
+    return f"did you mean {near!r}?" if near else f"known are: {', '.join(kind.arg_names) or 'none'}"
+
+
 @dataclass(slots=True)
 class BulkReplay:
     """What a bulk replay came to. `more`: its time was up before it had looked at all."""
@@ -86,13 +124,25 @@ class BulkReplay:
 
 
 class Lifecycle:
-    """Moves jobs on behalf of the API, of cron, and of jobs themselves. `writer` names this process in the tallies."""
+    """Moves jobs on behalf of the API, of cron, and of jobs themselves. `writer` names this process in the tallies.
 
-    def __init__(self, ledger: Ledger, queue: Queue, catalogue: Catalogue, *, writer: str) -> None:
+    `check_queue` raises `QueueUnknown` for a queue that nobody works.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: Queue,
+        catalogue: Catalogue,
+        *,
+        writer: str,
+        check_queue: Callable[[str], None] = lambda _queue: None,
+    ) -> None:
         self.ledger = ledger
         self.queue = queue
         self.catalogue = catalogue
         self.writer = writer
+        self._check_queue = check_queue
         self._redis_answers = True
         self._to_dispatch: list[Entry] = []
         self._dispatched: list[asyncio.Future[None]] = []
@@ -106,15 +156,16 @@ class Lifecycle:
 
     async def enqueue_one(self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options) -> str:
         """Enqueue a job by its kind's name; gives its id, or that of the holder of its unique key."""
+        kind = self.known(kind_name)
+        enqueued = await self.enqueue([new_job(kind, accepted_args(kind, args), options, datetime.now(UTC))])
+        return enqueued.ids[0]
+
+    def known(self, kind_name: str) -> Kind[Any, Any]:
+        """Find a kind by its name. Raises `KindUnknown`."""
         kind = self.catalogue.get(kind_name)
         if kind is None:
             raise KindUnknown(f"There is no kind {kind_name!r}. Known are: {', '.join(sorted(self.catalogue))}.")
-        try:
-            validated = kind.args_model.model_validate(args or {})
-        except ValidationError as error:
-            raise ArgsInvalid(f"The args do not fit {kind_name}.", errors=describe(error)) from error
-        enqueued = await self.enqueue([new_job(kind, validated, options, datetime.now(UTC))])
-        return enqueued.ids[0]
+        return kind
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put recorded jobs that are due soon on the queue; what Redis does not take in time is left to the sweep."""
@@ -140,8 +191,12 @@ class Lifecycle:
             raise await self._forbidden(job_id, "cancelled")
 
     async def replay(self, job_id: str) -> None:
-        """Run a failed or cancelled job anew, under its own id. Raises `UniqueKeyTaken`."""
+        """Run a failed or cancelled job anew, under its own id.
+
+        Raises `UniqueKeyTaken`, and what enqueueing it would: `KindUnknown`, `QueueUnknown`, `ArgsInvalid`.
+        """
         now = datetime.now(UTC)
+        await self._check_runnable(job_id)
         if not await self.ledger.replay(job_id, now):
             raise await self._forbidden(job_id, "replayed")
         async with self.ledger.read() as connection:
@@ -149,10 +204,57 @@ class Lifecycle:
         if row is not None:
             await self.put_anew([Entry(job_id, row["kind"], row["queue"], now, row["priority"])])
 
+    async def _check_runnable(self, job_id: str) -> None:
+        """Refuse to replay a job that could not run. One that is not there, or may not be replayed, is told later."""
+        async with self.ledger.read() as connection:
+            row = await queries.get_job(connection, job_id)
+            stored = await queries.stored_args(connection, [job_id])
+        if row is None or row["state"] not in REPLAYABLE:
+            return
+        kind = self.known(row["kind"])
+        self._check_queue(row["queue"])
+        try:
+            kind.load_args(stored[job_id])
+        except ValidationError as error:
+            raise ArgsInvalid(
+                f"The stored args no longer fit {kind.name}, so the job cannot be replayed; `errors` says where. Give"
+                " what is new in the kind's args a default, or enqueue a new job.",
+                errors=[one | {"loc": ["args", *one["loc"]]} for one in describe(error)],
+            ) from error
+
+    async def _unrunnable(self, jobs: Sequence[ToReplay]) -> dict[str, str]:
+        """Say of jobs that could not run why, by their ids."""
+        reasons = {job.id: reason for job in jobs if (reason := self._nowhere_to_run(job)) is not None}
+        left = [job for job in jobs if job.id not in reasons]
+        for start in range(0, len(left), _READ_AT_ONCE):
+            some = left[start : start + _READ_AT_ONCE]
+            async with self.ledger.read() as connection:
+                stored = await queries.stored_args(connection, [job.id for job in some])
+            unfit = await asyncio.to_thread(self._unfit, some, stored)
+            reasons |= dict.fromkeys(unfit, "args_invalid")
+        return reasons
+
+    def _nowhere_to_run(self, job: ToReplay) -> str | None:
+        if job.kind not in self.catalogue:
+            return "kind_unknown"
+        try:
+            self._check_queue(job.queue)
+        except QueueUnknown:
+            return "queue_unknown"
+        return None
+
+    def _unfit(self, jobs: Sequence[ToReplay], stored: Mapping[str, str]) -> list[str]:
+        return [job.id for job in jobs if job.id in stored and not self.catalogue[job.kind].reads(stored[job.id])]
+
     async def replay_matching(self, wanted: Filter, *, dry_run: bool, within_s: float) -> BulkReplay:
-        """Replay all that match, batch by batch, until `within_s` is over; see `bulk_replay`."""
+        """Replay all that match, batch by batch, until `within_s` is over; see `bulk_replay`.
+
+        Jobs that could not run are left as they are, and counted as skipped. Raises `KindUnknown` for a filter's kind.
+        """
+        if wanted.kind is not None:
+            self.known(wanted.kind)
         deadline, now, done = time.monotonic() + within_s, datetime.now(UTC), BulkReplay()
-        async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run):
+        async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run, unrunnable=self._unrunnable):
             done.add(batch)
             if batch.replayed and not dry_run:
                 await self.put_anew([Entry(job.id, job.kind, job.queue, now, job.priority) for job in batch.replayed])

@@ -13,6 +13,7 @@ from service.api.idempotency import Idempotency
 from service.api.jobs import read_job
 from service.api.problems import responses
 from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
+from service.errors import ArgsInvalid
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time, written_in_time
 from service.ledger.models import NewJob
 from service.lifecycle import Lifecycle, new_job
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(autho
 
 _BODY_LIMIT = MIB
 _BATCH_LIMIT = 32 * MIB
+_TAKES_LONG = 32 * 1024  # bytes of args that may be compared part by part: beside the loop, which others wait for
 _HOLDER_WITHIN_S = 1.0  # at least; what is left of the 5 s for an answer where recording took its own 4 s
 _JSON = "application/json"
 _KEY_HEADER: dict[str, Any] = {
@@ -55,7 +57,10 @@ async def enqueue(request: Request) -> Response:
     idempotency = Idempotency.of(request, body)
     wanted = parse(requests.one, body, requests.kinds)
     now = datetime.now(UTC)
-    job = _new_job(resources, wanted, now)
+    if len(body) > _TAKES_LONG:
+        job = await asyncio.to_thread(_new_job, resources, wanted, now)
+    else:
+        job = _new_job(resources, wanted, now)
     answer = new_job_json(job)
     began = time.monotonic()
     with idempotency:
@@ -88,9 +93,8 @@ async def enqueue_batch(request: Request) -> Response:
     resources, lifecycle, requests = _at_hand(request)
     body = await read_body(request, _BATCH_LIMIT)
     idempotency = Idempotency.of(request, body)
-    wanted = await asyncio.to_thread(parse, requests.batch, body, requests.kinds)
-    now = datetime.now(UTC)
-    jobs = [_new_job(resources, one, now) for one in wanted.jobs]
+    jobs = await asyncio.to_thread(_new_jobs, resources, requests, body)
+    now = jobs[0].created_at
     answer = batch_json(jobs, [job.id for job in jobs])
     with idempotency:
         recording = lifecycle.enqueue(jobs, idempotency.row(answer, now, _kept(resources)))
@@ -115,9 +119,24 @@ def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests]:
     return state.resources, state.lifecycle, state.requests
 
 
-def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:
+def _new_jobs(resources: Resources, requests: Requests, body: bytes) -> list[NewJob]:
+    wanted = parse(requests.batch, body, requests.kinds)
+    now = datetime.now(UTC)
+    return [_new_job(resources, one, now, "jobs", at) for at, one in enumerate(wanted.jobs)]
+
+
+def _new_job(resources: Resources, wanted: Any, now: datetime, *place: str | int) -> NewJob:
+    """Make the row of a job. What is wrong with its args is told under its `place` in the body."""
     resources.check_queue(wanted.queue)
-    return new_job(resources.catalogue[wanted.kind], wanted.args, wanted.options(), now)
+    try:
+        return new_job(resources.catalogue[wanted.kind], wanted.args, wanted.options(), now)
+    except ArgsInvalid as error:
+        raise _placed(error, (*place, "args")) from error
+
+
+def _placed(error: ArgsInvalid, place: tuple[str | int, ...]) -> ArgsInvalid:
+    errors = error.errors or [{"loc": [], "msg": error.detail, "type": "too_large"}]
+    return ArgsInvalid(error.detail, errors=[one | {"loc": [*place, *one["loc"]]} for one in errors])
 
 
 def _kept(resources: Resources) -> timedelta:

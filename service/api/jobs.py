@@ -86,7 +86,10 @@ async def cancel_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: Lifec
 
 @router.post("/{job_id}/replay", responses=responses(401, 404, 409, 422, 503, 507))
 async def replay_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep) -> JobOut:
-    """Run a failed or cancelled job anew under its own id. Its attempts stay in its history."""
+    """Run a failed or cancelled job anew under its own id. Its attempts stay in its history.
+
+    Refused with 422 like enqueueing it: when its kind or queue is unknown by now, or its args no longer fit.
+    """
 
     async def replay() -> JobOut:
         await lifecycle.replay(job_id)

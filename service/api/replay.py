@@ -30,9 +30,10 @@ async def replay_matching(request: Request, lifecycle: LifecycleDep) -> BulkRepl
     """Run all failed and cancelled jobs that match anew, each under its own id; attempts stay in their history.
 
     Answers within seconds: `more` says that some are left, then send the same again. It is safe to repeat. A
-    `dry_run` changes nothing and tells what would be replayed.
+    `dry_run` changes nothing and tells what would be replayed. Jobs that could not run today, since their kind, their
+    queue or their args no longer fit, are left as they are and counted in `skipped`.
     """
-    wanted = parse(_adapter, await read_body(request, MIB), [])
+    wanted = parse(_adapter, await read_body(request, MIB), {})
     chosen = Filter(**wanted.filter.model_dump())
     replaying = lifecycle.replay_matching(chosen, dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S)
     done = await in_time(replaying, writes=not wanted.dry_run)

@@ -93,7 +93,7 @@ class Requests:
     """The bodies of `POST /v1/jobs` and `/v1/jobs/batch`: a union over the catalogue, told apart by `kind`."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self.kinds = sorted(catalogue)
+        self.kinds = {name: catalogue[name] for name in sorted(catalogue)}
         models = tuple(_request_model(catalogue[name]) for name in self.kinds)
         one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
         self.one: TypeAdapter[Any] = TypeAdapter(one)
@@ -122,13 +122,13 @@ class Requests:
 
 def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
     name: Any = Literal[kind.name]
-    args: Any = (kind.args_model, ...)
+    args: Any = (kind.door_model, ...)
     try:
-        kind.args_model()
+        kind.door_model()
     except ValidationError:
         pass
     else:
-        args = (kind.args_model, Field(default_factory=kind.args_model))
+        args = (kind.door_model, Field(default_factory=kind.door_model))
     return create_model(
         f"Enqueue_{kind.name}",
         __base__=EnqueueOptions,
@@ -317,7 +317,10 @@ class BulkReplayRequest(BaseModel):
 class BulkReplayOut(BaseModel):
     matched: int = Field(description="How many jobs were looked at.")
     replayed: int = Field(description="How many of them were replayed or, on a dry run, would be.")
-    skipped: dict[str, int] = Field(description="How many were not, by reason: `unique_key_taken`, `state_forbids`.")
+    skipped: dict[str, int] = Field(
+        description="How many were not, by reason: `unique_key_taken`, `state_forbids`, and, for jobs that could not"
+        " run today, `kind_unknown`, `queue_unknown`, `args_invalid`."
+    )
     dry_run: bool
     more: bool = Field(description="Not all were looked at in the time there is. Send the request again.")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,6 +13,11 @@ from service.ledger.records.controlled import Replayed
 from service.ledger.states import REPLAYABLE
 
 _BATCH = 500
+Unrunnable = Callable[[Sequence[ToReplay]], Awaitable[dict[str, str]]]
+
+
+async def _all_run(_jobs: Sequence[ToReplay]) -> dict[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +25,24 @@ class Batch:
     """Jobs that matched, with what became of each, in the same order."""
 
     jobs: Sequence[ToReplay]
-    became: Sequence[Replayed]
+    became: Sequence[str]
 
     @property
     def replayed(self) -> list[ToReplay]:
-        return [job for job, became in zip(self.jobs, self.became, strict=True) if became is Replayed.YES]
+        return [job for job, became in zip(self.jobs, self.became, strict=True) if became == Replayed.YES]
 
     @property
     def skipped(self) -> Counter[str]:
-        return Counter(became.value for became in self.became if became is not Replayed.YES)
+        return Counter(became for became in self.became if became != Replayed.YES)
 
 
-async def replay_batches(ledger: Ledger, wanted: Filter, at: datetime, *, dry_run: bool) -> AsyncIterator[Batch]:
+async def replay_batches(
+    ledger: Ledger, wanted: Filter, at: datetime, *, dry_run: bool, unrunnable: Unrunnable = _all_run
+) -> AsyncIterator[Batch]:
     """Replay what matches, the newest first, each job once; with `dry_run` only say what would become of it.
 
-    Each batch is committed when it is given. Of jobs with one unique key, the newest is replayed.
+    Each batch is committed when it is given. Of jobs with one unique key, the newest that can run is replayed.
+    `unrunnable` gives the reasons, by id, why jobs could not run; those are left as they are.
     """
     keys: set[str] = set()
     for state in REPLAYABLE if wanted.state is None else (wanted.state,):
@@ -43,7 +51,10 @@ async def replay_batches(ledger: Ledger, wanted: Filter, at: datetime, *, dry_ru
             async with ledger.read() as connection:
                 jobs = await queries.to_replay(connection, page, _BATCH)
             if jobs:
-                yield Batch(jobs, await _replay(ledger, jobs, keys, at, dry_run=dry_run))
+                reasons = await unrunnable(jobs)
+                runnable = [job for job in jobs if job.id not in reasons]
+                became = reasons | await _replay(ledger, runnable, keys, at, dry_run=dry_run)
+                yield Batch(jobs, [became[job.id] for job in jobs])
                 page = replace(page, before=(jobs[-1].created_at, jobs[-1].id))
             if len(jobs) < _BATCH:
                 break
@@ -51,15 +62,15 @@ async def replay_batches(ledger: Ledger, wanted: Filter, at: datetime, *, dry_ru
 
 async def _replay(
     ledger: Ledger, jobs: Sequence[ToReplay], keys: set[str], at: datetime, *, dry_run: bool
-) -> list[Replayed]:
+) -> dict[str, str]:
     free = [job for job in jobs if not job.taken and _takes(job, keys)]
     # Written at the same moment, they are one statement; a key that somebody takes just now fails its own job alone.
     if dry_run:
         results = [Replayed.YES] * len(free)
     else:
         results = await asyncio.gather(*(ledger.try_replay(job.id, at) for job in free))
-    became = dict(zip((job.id for job in free), results, strict=True))
-    return [became.get(job.id, Replayed.UNIQUE_KEY_TAKEN) for job in jobs]
+    became: dict[str, str] = dict.fromkeys((job.id for job in jobs), Replayed.UNIQUE_KEY_TAKEN.value)
+    return became | {job.id: result.value for job, result in zip(free, results, strict=True)}
 
 
 def _takes(job: ToReplay, keys: set[str]) -> bool:

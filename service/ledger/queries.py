@@ -85,6 +85,13 @@ async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> 
     return [ToReplay(*row) for row in rows]
 
 
+async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, str]:
+    """Give the args of jobs as attempts read them, secrets in clear. Never for answers."""
+    whole = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("whole")
+    rows = await connection.execute(select(jobs.c.id, whole).where(jobs.c.id.in_(ids)))
+    return {row.id: row.whole for row in rows}
+
+
 def _matching(statement: Select[Any], wanted: Filter) -> Select[Any]:
     """Narrow a statement over jobs down to those wanted, newest first."""
     leading, job_id = _leading(wanted)

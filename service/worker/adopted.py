@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 import uuid_utils
-from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from jobs import Kind
@@ -18,7 +17,7 @@ from service.errors import ArgsInvalid
 from service.ledger import queries
 from service.ledger.models import Enqueue, NewJob
 from service.ledger.states import TERMINAL, State
-from service.lifecycle import MAX_ARGS_BYTES, Options, describe, new_job
+from service.lifecycle import MAX_ARGS_BYTES, Options, accepted_args, new_job
 from service.queue import Entry, Result
 from service.resources import Resources
 from service.worker.arq_result import result_of_call
@@ -144,9 +143,9 @@ class Adoption:
         if call.args:
             raise ValueError("positional args are not taken: give the fields of the args as keyword arguments")
         try:
-            args = kind.args_model.model_validate(call.kwargs)
-        except ValidationError as error:
-            raise ValueError(f"the args do not fit {kind.name}: {describe(error)}") from error
+            args = accepted_args(kind, call.kwargs)
+        except ArgsInvalid:
+            raise
         except Exception as error:
             raise ValueError(f"the args of {kind.name} could not be checked: {type(error).__name__}") from error
         return new_job(kind, args, options, call.enqueued_at, **fields)

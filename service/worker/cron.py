@@ -11,7 +11,7 @@ import structlog
 from jobs import Kind
 from service.errors import LedgerUnavailable
 from service.ledger.records.ticked import latest_ticks
-from service.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle import Lifecycle, Options, accepted_args, new_job
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class Cron:
     async def _enqueue(self, kind: Kind[Any, Any], due_at: datetime, now: datetime) -> None:
         try:
             tags = ("cron", f"tick:{due_at:%Y-%m-%dT%H:%M:%SZ}")
-            job = new_job(kind, kind.args_model(), Options(tags=tags), now)
+            job = new_job(kind, accepted_args(kind, None), Options(tags=tags), now)
             assert kind.cron is not None
             won = await self._lifecycle.ledger.tick(
                 kind.name, due_at, job, cron=kind.cron, writer=self._lifecycle.writer

@@ -1,9 +1,11 @@
+import functools
 import json
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,10 +17,21 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, Json, Secret, SecretBytes, SecretStr, ValidationError, computed_field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FutureDatetime,
+    Json,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    computed_field,
+)
 from pydantic_core import PydanticSerializationError
 
-from jobs import Catalogue, CatalogueError, Context, Kind, job, load
+from jobs import Catalogue, CatalogueError, Context, Kind, RetryPolicy, job, load
 from tests.fakes import fake_context
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +169,170 @@ def test_ticks_are_in_utc_and_may_have_seconds() -> None:
     ten = job("ten", cron="*/10 * * * * *")(plain)
     ticks = ten.ticks_after(datetime.fromisoformat("2026-03-29T02:30:01+02:00"))
     assert [next(ticks).isoformat() for _ in range(2)] == ["2026-03-29T00:30:10+00:00", "2026-03-29T00:30:20+00:00"]
+
+
+# ---- declarations that cannot hold
+
+
+class Later(BaseModel):
+    at: "NotDefinedAnywhere"  # type: ignore[name-defined]  # noqa: F821 - what is tested
+
+
+class Unwritten(BaseModel):
+    shown: int = 1
+    hidden: int = Field(1, exclude=True)
+
+
+class Order(BaseModel):
+    lines: list[dict[str, Unwritten | None]] = []
+
+
+class NoNumber(BaseModel):
+    count: int = Field(0, ge=1)
+
+
+class NoText(BaseModel):
+    name: str = None  # type: ignore[assignment]  # what is tested
+
+
+class Ahead(BaseModel):
+    at: FutureDatetime | None = None
+
+
+class Callback(BaseModel):
+    call: Callable[[], int]
+
+
+async def of_later(ctx: Context, args: Later) -> None: ...
+
+
+async def of_unwritten(ctx: Context, args: Unwritten) -> None: ...
+
+
+async def of_order(ctx: Context, args: Order) -> None: ...
+
+
+async def of_no_number(ctx: Context, args: NoNumber) -> None: ...
+
+
+async def of_no_text(ctx: Context, args: NoText) -> None: ...
+
+
+async def of_ahead(ctx: Context, args: Ahead) -> None: ...
+
+
+async def of_callback(ctx: Context, args: Callback) -> None: ...
+
+
+async def of_nowhere(ctx: Context, args: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+
+async def by_keyword(ctx: Context, *, args: GreetArgs) -> None: ...
+
+
+async def gives_a_lock(ctx: Context, args: GreetArgs) -> threading.Lock:
+    return threading.Lock()
+
+
+async def yields(ctx: Context, args: GreetArgs) -> AsyncIterator[int]:
+    yield 1
+
+
+class AClass:
+    async def __call__(self, ctx: Context, args: GreetArgs) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (of_later, "args Later are not a whole model"),
+        (of_unwritten, "field 'hidden' has exclude=True"),
+        (of_order, "field 'lines.hidden' has exclude=True"),
+        (of_no_number, "the default of field 'count' does not fit the field: Input should be greater than"),
+        (of_no_text, "the default of field 'name' does not fit the field: Input should be a valid string"),
+        (of_ahead, "field 'at' must lie in the future"),
+        (of_callback, "args Callback cannot be sent as JSON"),
+        (of_nowhere, "its annotations cannot be read (NameError: name 'Nowhere' is not defined)"),
+        (by_keyword, "exactly two parameters"),
+        (gives_a_lock, "what it returns cannot be written as JSON"),
+        (yields, "the function has a `yield`"),
+        (AClass, "it decorates a class"),
+        (AClass(), "it decorates a AClass"),
+        (functools.partial(plain), "it decorates a partial"),
+        (staticmethod(plain), "it decorates a staticmethod"),
+        (greet, "the function is the kind 'greet' already"),
+        ("text", "it decorates a str"),
+    ],
+)
+def test_what_cannot_run_as_sent_is_refused_when_it_is_declared(function: Any, reason: str) -> None:
+    message = refusal(function)
+    assert ": kind 'bad': " in message
+    assert reason in message
+    assert "\n" not in message
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"timeout": NAN}, "timeout must be a finite number of seconds"),
+        ({"timeout": INF}, "timeout must be a finite number of seconds"),
+        ({"timeout": 1e30}, "timeout must be a finite number of seconds"),
+        ({"timeout": timedelta.max}, "timeout must be a finite number of seconds"),
+        ({"timeout": 1e-9}, "timeout must be above 0"),
+        ({"timeout": "30"}, "timeout is a number of seconds or a timedelta"),
+        ({"timeout": True}, "timeout is a number of seconds or a timedelta"),
+        ({"timeout": None}, "timeout is a number of seconds or a timedelta"),
+        ({"max_attempts": True}, "max_attempts is a whole number"),
+        ({"max_attempts": 2.5}, "max_attempts is a whole number"),
+        ({"max_attempts": 10**30}, "max_attempts is a whole number"),
+        ({"queue": ""}, "queue has 1 to 100 characters"),
+        ({"queue": "q" * 101}, "queue has 1 to 100 characters"),
+        ({"queue": "a\0b"}, "queue has 1 to 100 characters"),
+        ({"queue": None}, "queue has 1 to 100 characters"),
+        ({"queue": "a,b"}, "without commas"),
+        ({"queue": " a"}, "without commas"),
+        ({"name": "\ud800"}, "a name has 1 to 100 characters"),
+        ({"name": 7}, "a name has 1 to 100 characters"),
+        ({"cron": 7}, "cron expression 7 is not valid"),
+        ({"retry": 3}, "retry is a RetryPolicy"),
+        ({"retry": RetryPolicy(base=-1)}, "base and cap are 0 or more"),
+        ({"retry": RetryPolicy(base=NAN)}, "retry: base must be a finite number"),
+        ({"retry": RetryPolicy(cap=INF)}, "retry: cap must be a finite number"),
+        ({"retry": RetryPolicy(base=90, cap=30)}, "base is above cap"),
+        ({"retry": RetryPolicy(never=ValueError)}, "never is a tuple of exceptions"),  # type: ignore[arg-type]
+        ({"retry": RetryPolicy(never=("ValueError",))}, "never is a tuple of exceptions"),  # type: ignore[arg-type]
+        ({"retry": RetryPolicy(by_exception={OSError: RetryPolicy(base=-1)})}, "by_exception[OSError]: base and cap"),
+        ({"retry": RetryPolicy(by_exception={OSError: 3})}, "by_exception[OSError] is a RetryPolicy"),  # type: ignore[dict-item]
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any], reason: str) -> None:
+    message = refusal(plain, **options)
+    assert reason in message
+    assert message.startswith("tests/jobs/test_catalogue.py: kind ")
+
+
+def test_a_cap_below_the_base_that_nobody_chose_is_taken() -> None:
+    assert job("soon", retry=RetryPolicy(cap=1))(plain).retry.cap == 1
+
+
+def test_job_without_its_parentheses_says_what_to_write() -> None:
+    with pytest.raises(CatalogueError, match=r'^tests/jobs/test_catalogue\.py: .*write `@job\("plain"\)`$'):
+        job(plain)  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(CatalogueError, match=r"`@job` needs the name"):
+        job(AClass)  # type: ignore[arg-type]
+
+
+def test_a_cron_kind_whose_defaults_do_not_hold_is_refused() -> None:
+    class Nothing(BaseModel):
+        count: int = Field(default_factory=lambda: None)  # type: ignore[assignment]
+
+    async def tick(ctx: Context, args: Any) -> None: ...
+
+    tick.__annotations__["args"] = Nothing
+    assert "runs with the defaults of its args: count: " in refusal(tick, cron="* * * * *")
 
 
 # ---- args as JSON
@@ -409,6 +586,58 @@ def test_a_module_that_is_not_there_is_told_by_its_name(here: Path) -> None:
         load(["no_such_kinds"])
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("x = 1", "the module named by POSTLUDE_JOBS declares no kinds (empty.py)"),
+        ("from jobs import job", "the module named by POSTLUDE_JOBS declares no kinds (empty.py)"),
+        (f"{textwrap.dedent(KIND.format(name='k'))}KINDS = [kind]\ndel kind", "it is only inside `KINDS`"),
+        (f"{textwrap.dedent(KIND.format(name='k'))}KINDS = {{'k': kind}}\ndel kind", "it is only inside `KINDS`"),
+        (
+            textwrap.dedent(KIND.format(name="k")).replace("kind(", "other(", 1)
+            + "class Kinds:\n    one = other\ndel other",
+            "it is only inside `Kinds`",
+        ),
+    ],
+)
+def test_a_module_without_kinds_is_refused(here: Path, source: str, reason: str) -> None:
+    write(here / "empty.py", source)
+    with pytest.raises(CatalogueError) as refused:
+        load(["empty"])
+    assert reason in str(refused.value)
+
+
+def test_a_kind_hidden_beside_others_is_refused(here: Path) -> None:
+    hidden = KIND.format(name="hidden").replace("async def kind", "async def other")
+    write(here / "some_kinds.py", KIND.format(name="seen") + hidden + "\n    MORE = (other,)\n    del other\n")
+    with pytest.raises(CatalogueError, match=r"kind 'hidden': it is only inside `MORE`"):
+        load(["some_kinds"])
+
+
+def test_kinds_may_stand_in_a_list_too_and_come_from_another_module(here: Path) -> None:
+    write(here / "my_kinds.py", KIND.format(name="mine") + "\n    ALL = [kind]\n")
+    write(here / "more_kinds.py", "from my_kinds import ALL, kind")
+    assert load(["my_kinds", "my_kinds", "more_kinds"])["mine"].file == "my_kinds.py"
+
+
+def test_a_folder_without_kinds_is_refused(here: Path) -> None:
+    write(here / "shop" / "kinds.py", KIND.format(name="shop"))
+    with pytest.raises(CatalogueError, match=r"shop: .* declares no kinds \(it is a folder without __init__.py\)"):
+        load(["shop"])
+
+
+@pytest.mark.parametrize("name", ["my/kinds.py", "my/kinds", "./my/kinds.py", "my\\kinds.py"])
+def test_a_path_is_told_the_name_of_its_module(here: Path, name: str) -> None:
+    write(here / "my" / "kinds.py", KIND.format(name="mine"))
+    with pytest.raises(CatalogueError, match=r"POSTLUDE_JOBS names modules, not files: write my\.kinds$"):
+        load([name])
+
+
+def test_the_name_of_a_file_is_told_the_name_of_its_module() -> None:
+    with pytest.raises(CatalogueError, match=r"^kinds\.py: .*: write kinds$"):
+        load(["kinds.py"])
+
+
 # ---- through the real command
 
 
@@ -437,8 +666,10 @@ TWINS = (
         (TWINS, ["bad_kinds.py: kind 'twin': the name is taken by bad_kinds.py"]),
         (KIND.format(name="sync").replace("async def", "def"), ["bad_kinds.py: kind 'sync': ", "`async def`"]),
         (KIND.format(name="c").replace("'c'", "'c', cron='x'"), ["bad_kinds.py: kind 'c': cron expression 'x'"]),
+        (KIND.format(name="p").replace("@job('p')", "@job"), ["bad_kinds.py: `@job` needs the name of the kind"]),
+        ("x = 1", ["bad_kinds: ", "declares no kinds"]),
     ],
-    ids=["import", "twins", "sync", "cron"],
+    ids=["import", "twins", "sync", "cron", "parentheses", "none"],
 )
 def test_a_worker_refuses_bad_kinds_in_one_sentence(tmp_path: Path, source: str, parts: list[str]) -> None:
     write(tmp_path / "bad_kinds.py", source)

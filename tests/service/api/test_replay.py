@@ -69,6 +69,46 @@ async def test_without_a_state_both_failed_and_cancelled_jobs_match(api: httpx.A
     assert "failed" not in await states(api)
 
 
+async def test_jobs_that_could_not_run_are_refused_one_by_one_and_left_in_bulk(
+    settings: Settings, ledger: Ledger
+) -> None:
+    async with running_api(settings) as api:
+        good, gone, unfit, homeless, running = [await job_in(api, ledger, State.FAILED) for _ in range(5)]
+        changes: dict[str, dict[str, Any]] = {
+            gone["id"]: {"kind": "gone"},
+            unfit["id"]: {"args": '{"subject":7}'},
+            homeless["id"]: {"queue": "nowhere"},
+            running["id"]: {"kind": "gone", "state": "running"},
+        }
+        async with ledger.database.begin() as connection:
+            for job_id, values in changes.items():
+                await connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+        problems = {
+            gone["id"]: (422, "kind-unknown"),
+            unfit["id"]: (422, "args-invalid"),
+            homeless["id"]: (422, "queue-unknown"),
+            running["id"]: (409, "state-forbids"),
+            "no-such-job": (404, "job-not-found"),
+        }
+        for job_id, (status, sort) in problems.items():
+            answer = assert_problem(await api.post(f"/v1/jobs/{job_id}/replay"), status)
+            assert answer["type"] == f"urn:postlude:problem:{sort}"
+        problem = assert_problem(await api.post(f"/v1/jobs/{unfit['id']}/replay"), 422)
+        assert problem["errors"][0]["loc"] == ["args", "subject"]
+        for dry_run in (True, False):
+            told = await replay(api, dry_run=dry_run, state="failed")
+            assert told == done(1, dry_run=dry_run, kind_unknown=1, args_invalid=1, queue_unknown=1)
+        assert (await get(api, good["id"]))["state"] == "queued"
+        assert (await get(api, gone["id"]))["state"] == "failed"
+
+
+@on_sqlite
+async def test_filter_by_a_kind_that_nobody_knows_is_refused_as_enqueueing_it_is(api: httpx.AsyncClient) -> None:
+    problem = assert_problem(await api.post("/v1/jobs/replay", json={"filter": {"kind": "gone"}}), 422)
+    assert problem["type"] == "urn:postlude:problem:kind-unknown"
+    assert "send_webhook" in problem["detail"]
+
+
 @on_sqlite
 async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await job_in(api, ledger, State.FAILED)

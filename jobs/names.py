@@ -1,0 +1,63 @@
+"""Names in args that their model does not know: refused at the doors, left out by workers."""
+
+import difflib
+from collections.abc import Iterable
+from copy import deepcopy
+from functools import cache
+from types import new_class
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+A = TypeVar("A", bound=BaseModel)
+_LONGEST_GUESSED = 100
+
+
+@cache
+def strict_about_names(model: type[A]) -> type[A]:
+    """Return `model` where it says `extra=` itself, else one like it that forbids names it does not know."""
+    if "extra" in model.model_config or model.__pydantic_root_model__:
+        return model
+    body = {
+        "model_config": ConfigDict(extra="forbid"),
+        "__module__": model.__module__,
+        "__qualname__": model.__qualname__,
+        "__doc__": model.__doc__,
+    }
+    strict: type[A] = new_class(model.__name__, (model,), exec_body=lambda namespace: namespace.update(body))
+    return strict
+
+
+def without_unknown_names(args: Any, error: ValidationError) -> Any | None:
+    """Copy args without the names that `error` complains about; None where it complains about something else."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(one["type"] != "extra_forbidden" for one in errors):
+        return None
+    known = deepcopy(args)
+    for one in errors:
+        _remove(known, one["loc"])
+    return known
+
+
+def _remove(value: Any, place: tuple[str | int, ...]) -> None:
+    """Delete what is at `place`, which may have steps that only validation knows: the members of unions."""
+    *way, last = place
+    for step in way:
+        inside = isinstance(value, dict) and step in value
+        if inside or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            value = value[step]
+    if isinstance(value, dict):
+        value.pop(last, None)
+
+
+@cache
+def names_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """List the names that a model's fields are sent under."""
+    return tuple(model.model_json_schema().get("properties", {}))
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """Find the known name that a misspelt one may stand for."""
+    if not isinstance(name, str) or len(name) > _LONGEST_GUESSED:
+        return None
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)

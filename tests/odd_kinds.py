@@ -1,0 +1,44 @@
+"""Kinds whose args do not all survive JSON, loaded through `POSTLUDE_JOBS`."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
+
+from jobs import Context, job
+
+
+class LevelArgs(BaseModel):
+    level: float | None = None
+    note: str = ""
+
+
+class DoublingArgs(BaseModel):
+    count: Annotated[int, AfterValidator(lambda count: count * 2)] = 0
+
+
+class RenamedArgs(BaseModel):
+    count: int = Field(1, serialization_alias="number")
+
+
+class SecretLevelArgs(BaseModel):
+    token: SecretStr
+    level: float | None = None
+
+
+@job("odd_level")
+async def odd_level(ctx: Context, args: LevelArgs) -> dict[str, Any]:
+    return args.model_dump()
+
+
+@job("odd_doubling")
+async def odd_doubling(ctx: Context, args: DoublingArgs) -> int:
+    return args.count
+
+
+@job("odd_renamed")
+async def odd_renamed(ctx: Context, args: RenamedArgs) -> int:
+    return args.count
+
+
+@job("odd_secret")
+async def odd_secret(ctx: Context, args: SecretLevelArgs) -> None: ...

@@ -1,0 +1,79 @@
+"""Args at the API's door: what an attempt would not read back as it was sent is refused there."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs import load
+from service.settings import Settings
+from tests.running import running_api
+from tests.service.api.driving import SECRET, assert_problem, count, on_sqlite, stat, webhook
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_api(settings.model_copy(update={"jobs": ["tests.odd_kinds"]})) as client:
+        yield client
+
+
+def odd(kind: str, **args: Any) -> dict[str, Any]:
+    return {"kind": f"odd_{kind}", "args": args}
+
+
+LONG_ADDRESS = "a," * 241 + " <ann@example.com>"  # 500 characters; quotes make it longer
+REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "NaN": (odd("level", level=float("nan")), ["args", "level"]),
+    "infinity": (odd("level", level=float("inf")), ["args", "level"]),
+    "converting": (odd("doubling", count=3), ["args", "count"]),
+    "renamed": (odd("renamed", count=3), ["args", "count"]),
+    "NaN beside a secret": (odd("secret", token=SECRET, level=float("nan")), ["args", "level"]),
+    "URL that grows": (webhook(url="http://example.com/" + "é" * 700), ["args", "url"]),
+    "misspelt": (odd("level", levle=1), ["args", "levle"]),
+    "misspelt, in the box": (stat() | {"args": {"subject": "s", "event": "e", "cuont": 1}}, ["args", "cuont"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_args_that_would_not_run_as_sent_are_422_with_the_field(api: httpx.AsyncClient, case: str) -> None:
+    body, loc = REFUSED[case]
+    single = await api.post("/v1/jobs", content=json.dumps(body))
+    batch = await api.post("/v1/jobs/batch", content=json.dumps({"jobs": [stat(), body]}))
+    for answer, place in ((single, loc), (batch, ["jobs", 1, *loc])):
+        problem = assert_problem(answer, 422)
+        assert problem["type"] == "urn:postlude:problem:args-invalid"
+        assert problem["errors"][0]["loc"] == place
+        assert SECRET not in answer.text
+    assert await count(api) == 0
+
+
+async def test_address_that_is_written_longer_than_it_may_be_read_is_not_accepted(api: httpx.AsyncClient) -> None:
+    body = {"kind": "send_email", "args": {"to": [LONG_ADDRESS], "subject": "s", "text": "t"}}
+    answer = await api.post("/v1/jobs", json=body)
+    if answer.status_code == 202:
+        load()["send_email"].load_args(json.dumps(answer.json()["args"]))
+    else:
+        assert assert_problem(answer, 422)["errors"][0]["loc"][:3] == ["args", "to", 0]
+
+
+async def test_nearest_known_name_is_suggested(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/v1/jobs", json=odd("level", levle=1))
+    assert "did you mean 'level'?" in assert_problem(answer, 422)["errors"][0]["msg"]
+    answer = await api.post("/v1/jobs/batch", json={"jobs": [odd("level", zzzz=1)]})
+    assert "known are: level, note" in assert_problem(answer, 422)["errors"][0]["msg"]
+
+
+async def test_openapi_and_kinds_say_that_no_other_name_is_taken(api: httpx.AsyncClient) -> None:
+    schemas = (await api.get("/openapi.json")).json()["components"]["schemas"]
+    assert schemas["LevelArgs"]["additionalProperties"] is False
+    [kind] = [kind for kind in (await api.get("/v1/kinds")).json()["kinds"] if kind["name"] == "odd_level"]
+    assert kind["args_schema"]["additionalProperties"] is False
+
+
+async def test_what_is_read_back_the_same_is_accepted(api: httpx.AsyncClient) -> None:
+    for body in (odd("level", level=1.5, note="n"), odd("level"), odd("doubling", count=0), odd("renamed", count=1)):
+        assert (await api.post("/v1/jobs", json=body)).status_code == 202
