@@ -127,7 +127,7 @@ async def test_server_that_breaks_down_between_two_transactions_gets_the_first_o
     mail: Mail, server: ScriptedServer
 ) -> None:
     server.answers = {**at_most(2), "": at_first("220 ready", HANG_UP, then="220 ready")}
-    with pytest.raises(Retry, match="delivered: ann@example.com, bob@example.com") as retry:
+    with pytest.raises(Retry, match=r"delivered: ann@example.com, bob@example.com$") as retry:
         await mail.attempt(server)
     assert type(retry.value).__name__ == "MailServerUnreachable"
     asked_for(server)
