@@ -36,7 +36,7 @@ async def keep_words(ctx: Context, words: Mapping[str, Answer]) -> None:
         try:
             return await _write(ctx, rows)
         except (SQLAlchemyError, OSError) as error:
-            ctx.log.warning("recipients_not_recorded_yet", reason=str(error))
+            ctx.log.warning("recipients_not_recorded_yet", reason=repr(getattr(error, "orig", error)))
             await asyncio.sleep(_WRITE_AGAIN_S)
 
 

@@ -1,15 +1,18 @@
 """Each recipient gets a final word of their own, and nobody gets a mail twice."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from jobs import Discard, Retry
-from jobs.email import SendEmailArgs, SendEmailResult, send_email
+from jobs.email import SendEmailArgs, SendEmailResult, send_email, words
 from jobs.tables import mail_recipients
 from service.ledger.ledger import Ledger
 from service.smtp import SmtpMailer
@@ -216,6 +219,25 @@ async def test_words_are_kept_only_while_somebody_waits(ledger: Ledger, server: 
     assert await kept(ledger) == {}
     with pytest.raises(Retry):
         await Mail(ledger).attempt(server)
+    assert await kept(ledger) == {ANN: "accepted", CY: "accepted"}
+
+
+async def test_words_are_written_however_long_the_database_is_away(
+    ledger: Ledger, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "_WRITE_AGAIN_S", 0.01)
+    away = iter([OperationalError("INSERT", {}, Exception("gone")), ConnectionRefusedError("away")])
+
+    class SometimesAway:
+        def session(self) -> AbstractAsyncContextManager[AsyncSession]:
+            if error := next(away, None):
+                raise error
+            return ledger.session()
+
+    server.answers = {"RCPT TO:<bob@": "450 later"}
+    with pytest.raises(Retry), capture_logs() as logs:
+        await Mail(SometimesAway()).attempt(server)  # type: ignore[arg-type]
+    assert [one["event"] for one in logs] == ["recipients_not_recorded_yet"] * 2
     assert await kept(ledger) == {ANN: "accepted", CY: "accepted"}
 
 
