@@ -13,6 +13,7 @@ import aiosmtplib
 import structlog
 
 from jobs.context import Delivery
+from jobs.email.headers import rewritten
 from jobs.email.mailbox import read_mailbox
 from jobs.mailing import DeliveryUnknown, MessageRefused, TlsFailed
 from service.errors import StartRefused
@@ -174,7 +175,11 @@ def _needs_utf8(message: EmailMessage, sender: str, recipients: Sequence[str]) -
 
 def _flattened(message: EmailMessage, *, utf8: bool, eight_bit: bool) -> bytes:
     shown = copy.copy(message)
-    del shown["Bcc"]
+    for name in set(shown.keys()):
+        del shown[name]
+    for name, header in message.raw_items():
+        if name.lower() != "bcc":
+            shown.set_raw(name, rewritten(name, header))
     policy = SMTPUTF8 if utf8 else SMTP
     return shown.as_bytes(policy=policy if eight_bit else policy.clone(cte_type="7bit"))
 

@@ -4,9 +4,9 @@ loses characters of some subjects; which ones depends on the version of Python.
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from email.message import EmailMessage
+from email.headerregistry import Address, AddressHeader, Group, UnstructuredHeader
 from email.policy import Policy
-from typing import Self
+from typing import Any, Self
 
 from jobs.email.mailbox import Mailbox, quoted
 
@@ -21,8 +21,6 @@ class Header(str):
     name: str
     lines: Sequence[str]
     utf8_lines: Sequence[str]
-    max_count = 1
-    defects = ()
 
     @classmethod
     def of(cls, name: str, text: str, lines: Sequence[str], utf8_lines: Sequence[str] | None = None) -> Self:
@@ -41,20 +39,40 @@ class Header(str):
         return f"{self.name}: " + f"{policy.linesep} ".join(lines) + policy.linesep
 
 
-def add_line(message: EmailMessage, name: str, value: str) -> None:
-    """Add a header that is ASCII and short enough to stand on one line, whatever is in it."""
-    message[name] = Header.of(name, value, [value])
+def line_header(name: str, value: str) -> Header:
+    """Write a header that is ASCII and short enough to stand on one line, whatever is in it."""
+    return Header.of(name, value, [value])
 
 
-def add_text(message: EmailMessage, name: str, text: str) -> None:
-    """Add a header of free text, such as the subject."""
-    message[name] = Header.of(name, text, [text] if _is_plain(text) else list(_encoded_words(text)))
+def text_header(name: str, text: str) -> Header:
+    """Write a header of free text, such as the subject."""
+    return Header.of(name, text, [text] if _is_plain(text) else list(_encoded_words(text)))
 
 
-def add_mailboxes(message: EmailMessage, name: str, mailboxes: Sequence[Mailbox]) -> None:
-    """Add a header of one or more mailboxes."""
+def mailboxes_header(name: str, mailboxes: Sequence[Mailbox]) -> Header:
+    """Write a header of one or more mailboxes."""
     text = ", ".join(str(mailbox) for mailbox in mailboxes)
-    message[name] = Header.of(name, text, _listed(mailboxes, utf8=False), _listed(mailboxes, utf8=True))
+    return Header.of(name, text, _listed(mailboxes, utf8=False), _listed(mailboxes, utf8=True))
+
+
+def rewritten(name: str, header: Any) -> Any:
+    """Write a header of a message that somebody else made, where the email package would do it wrong."""
+    if isinstance(header, AddressHeader) and _are_mailboxes(header.groups):
+        return mailboxes_header(name, [_mailbox_of(address) for address in header.addresses])
+    if isinstance(header, UnstructuredHeader) and name.lower() == "subject":
+        return text_header(name, str(header))
+    return header
+
+
+def _are_mailboxes(groups: Sequence[Group]) -> bool:
+    """Say whether these are whole addresses, and none stands in a group with a name."""
+    each = [(group.display_name, address.addr_spec) for group in groups for address in group.addresses or [Address()]]
+    return bool(each) and all(name is None and "@" in address for name, address in each)
+
+
+def _mailbox_of(address: Address) -> Mailbox:
+    local_part, _, domain = address.addr_spec.rpartition("@")
+    return Mailbox(" ".join(address.display_name.split()), local_part, domain)
 
 
 def _listed(mailboxes: Sequence[Mailbox], *, utf8: bool) -> list[str]:

@@ -7,7 +7,7 @@ from email.policy import SMTP
 
 from jobs.context import Context
 from jobs.email.args import SendEmailArgs
-from jobs.email.headers import add_line, add_mailboxes, add_text
+from jobs.email.headers import line_header, mailboxes_header, text_header
 from jobs.email.mailbox import Mailbox, read_mailbox
 
 # Bodies that any server takes, so that none needs to encode them anew.
@@ -17,14 +17,14 @@ _ANY_SERVER = SMTP.clone(cte_type="7bit")
 def message_of(ctx: Context, args: SendEmailArgs) -> tuple[EmailMessage, Mailbox]:
     """Make the message, and name its sender."""
     message, sender = EmailMessage(_ANY_SERVER), read_mailbox(args.from_ or ctx.mailer.default_sender)
-    add_mailboxes(message, "From", [sender])
+    message["From"] = mailboxes_header("From", [sender])
     message["Date"] = ctx.created_at
-    add_line(message, "Message-ID", _message_id(ctx.job_id, sender.domain))
-    add_text(message, "Subject", args.subject)
+    message["Message-ID"] = line_header("Message-ID", _message_id(ctx.job_id, sender.domain))
+    message["Subject"] = text_header("Subject", args.subject)
     # Bcc is for the envelope alone.
     for name, addresses in (("To", args.to), ("Cc", args.cc), ("Reply-To", [args.reply_to])):
         if mailboxes := [read_mailbox(text) for text in addresses if text is not None]:
-            add_mailboxes(message, name, mailboxes)
+            message[name] = mailboxes_header(name, mailboxes)
     if args.text is not None:
         message.set_content(args.text)
     if args.html is not None:

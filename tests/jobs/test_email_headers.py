@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs.email import SendEmailArgs
-from jobs.email.headers import add_mailboxes
+from jobs.email.headers import mailboxes_header
 from jobs.email.mailbox import Mailbox, read_mailbox
 from jobs.email.message import message_of
 from tests.fakes import FakeMailer, fake_context
@@ -161,7 +161,8 @@ def test_encoded_words_are_refused_in_quoted_names_too(subject: str) -> None:
 
 def test_an_address_beyond_ascii_is_named_without_being_an_address_where_the_server_cannot_take_it() -> None:
     message = EmailMessage()
-    add_mailboxes(message, "To", [Mailbox("Jörg", "jörg", "example.com"), Mailbox("Ann", "ann", "example.com")])
+    both = [Mailbox("Jörg", "jörg", "example.com"), Mailbox("Ann", "ann", "example.com")]
+    message["To"] = mailboxes_header("To", both)
     assert read_new(message.as_bytes(policy=SMTP), "To") == [("Ann", "ann@example.com")]
     assert "jörg@example.com" in email.message_from_bytes(message.as_bytes(policy=SMTP), policy=default)["To"]
     assert "Jörg <jörg@example.com>" in message["To"]
