@@ -37,7 +37,10 @@ class Mailer(Protocol):
         ...
 
     async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
-        """Hand `message` to the server. Raises `aiosmtplib.SMTPException` and `OSError`."""
+        """Hand `message` to the server in one transaction; done when it takes the message for at least one recipient.
+
+        Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.mailing`.
+        """
         ...
 
 
@@ -95,6 +98,7 @@ class Progress(Protocol):
 class Context:
     """One attempt's surroundings.
 
+    `failures` counts the failed attempts since the job was enqueued or replayed.
     `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
@@ -112,6 +116,7 @@ class Context:
     session: Callable[[], AbstractAsyncContextManager[AsyncSession]]
     progress: Progress
     enqueue: Enqueue
+    failures: int = 0
 
     @property
     def log(self) -> FilteringBoundLogger:

@@ -35,3 +35,12 @@ class Discard(Exception):
     def __init__(self, reason: str):
         super().__init__(reason)
         self.reason = reason
+
+
+class PartialResult:
+    """Mixed into the result of a kind whose jobs may succeed in part."""
+
+    @property
+    def shortfall(self) -> Exception | None:
+        """What the job shows as its error although it has succeeded: the exception's type and text."""
+        return None

@@ -12,12 +12,14 @@ class RetryPolicy:
     """The wait before the next attempt is random between 0 and min(`cap`, `base` * 2**n), n failures before this one.
 
     `never` lists exceptions that end the job at once; `by_exception` gives others a policy of their own.
-    Both match subclasses; of several matches the most specific class counts.
+    Both match subclasses; of several matches the most specific class counts. `delays` are waits of their own instead,
+    each varied by a fifth; after the last one it is repeated.
     Source: "Exponential Backoff and Jitter", AWS Architecture Blog (full jitter).
     """
 
     base: Seconds = 2.0
     cap: Seconds = 3600.0
+    delays: tuple[Seconds, ...] = ()
     never: tuple[type[Exception], ...] = ()
     by_exception: Mapping[type[Exception], "RetryPolicy"] = field(default_factory=dict)
 

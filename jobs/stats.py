@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from jobs.catalogue import job
 from jobs.context import Context
-from jobs.tables import counted_jobs, counters
+from jobs.tables import counted_jobs, counters, insert_into
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 _MOST_READ = 1000
@@ -52,16 +51,12 @@ async def read_counters(connection: AsyncConnection, *, subject: str | None, eve
 
 
 async def _claim_count(session: AsyncSession, job_id: str) -> bool:
-    statement = _insert(session)(counted_jobs).values(job_id=job_id)
+    statement = insert_into(session, counted_jobs).values(job_id=job_id)
     claimed = await session.execute(statement.on_conflict_do_nothing().returning(counted_jobs.c.job_id))
     return claimed.first() is not None
 
 
 async def _add(session: AsyncSession, args: UpdateStatsArgs) -> None:
-    statement = _insert(session)(counters).values(subject=args.subject, event=args.event, count=args.count)
+    statement = insert_into(session, counters).values(subject=args.subject, event=args.event, count=args.count)
     total = counters.c["count"] + statement.excluded["count"]
     await session.execute(statement.on_conflict_do_update(index_elements=["subject", "event"], set_={"count": total}))
-
-
-def _insert(session: AsyncSession) -> Any:
-    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert

@@ -81,6 +81,12 @@ async def open_resources(
 async def open_job_resources(settings: Settings) -> AsyncIterator[JobResources]:
     """Open what attempts use: HTTP, mail, files."""
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
-    mailer = SmtpMailer.open(smtp_url, socket=settings.socket_path("inbox.sock"), default_sender=settings.mail_from)
+    mailer = SmtpMailer.open(
+        smtp_url,
+        socket=settings.socket_path("inbox.sock"),
+        default_sender=settings.mail_from,
+        tls=settings.smtp_tls,
+        ca_file=settings.smtp_ca_file,
+    )
     async with open_http(settings.webhook_allow, max_connections=settings.max_jobs) as http:
         yield JobResources(http=http, mailer=mailer, files=LocalFiles(settings.files_dir))

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     redis_url: str | None = None
     smtp_url: SecretStr | None = None
+    smtp_tls: Literal["none", "may", "encrypt", "verify"] | None = None
+    smtp_ca_file: Path | None = None
     mail_from: str = "postlude@localhost"
     jobs: CommaSeparated = ()
     queues: CommaSeparated = ("default",)

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
-import re
+import copy
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
-from ipaddress import ip_address
+from email.policy import SMTP, SMTPUTF8
 from pathlib import Path
-from typing import Literal
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiosmtplib
-from aiosmtplib.typing import Default
+import structlog
 
 from jobs.context import Delivery
+from jobs.email.headers import rewritten
+from jobs.email.mailbox import read_mailbox
+from jobs.mailing import DeliveryUnknown, MessageRefused, TlsFailed
 from service.errors import StartRefused
+from service.smtp_client import BodyUnanswered, SmtpClient
+from service.smtp_server import SmtpServer, TlsLevel
+
+__all__ = ["DeliveryUnknown", "SmtpMailer", "SmtpServer"]
 
 MAX_CONNECTIONS = 10
 COMMAND_TIMEOUT_S = 30.0
@@ -24,49 +28,10 @@ QUIT_TIMEOUT_S = 5.0
 # RFC 5321, 4.5.3.2.6: a shorter wait makes duplicates of what the server has taken. The attempt's timeout comes first.
 FINAL_DOT_TIMEOUT_S = 600.0
 
-# The email package parses more than this, and fails on some of it with any exception at all.
-_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"
-_NAME = r"\"[^\"\\\x00-\x1f\x7f-\x9f\u2028\u2029]+\"|[^][\"\\<>@,:;().\x00-\x1f\x7f-\x9f\u2028\u2029]+"
-_SENDER = re.compile(rf"{_ADDRESS}|({_NAME}) ?<{_ADDRESS}>")
+# RFC 6531, 3.2 and 4.3: what a server without SMTPUTF8 would say.
+_NOT_ASCII = aiosmtplib.SMTPResponse(553, "5.6.7 SMTPUTF8 is not supported by this server")
 
-
-class DeliveryUnknown(aiosmtplib.SMTPServerDisconnected):
-    """No answer came to a message that was sent, so nobody knows whether the server has taken it."""
-
-    def __init__(self, cause: Exception):
-        super().__init__(
-            "The outcome is ambiguous: no answer came after the message was sent, so the mail server may have taken it."
-            f" Another attempt carries the same Message-ID. ({cause})"
-        )
-
-
-@dataclass(frozen=True)
-class SmtpServer:
-    """Where mail goes, as aiosmtplib takes it. `start_tls=None`: where the server offers it."""
-
-    hostname: str | None = None
-    port: int | None = None
-    socket_path: Path | None = None
-    username: str | None = None
-    password: str | None = None
-    use_tls: bool = False
-    start_tls: bool | None = None
-
-    @classmethod
-    def from_url(cls, url: str) -> "SmtpServer":
-        """Read `smtp://user:pass@host:port` or `smtps://…`. Raises `StartRefused`."""
-        parts = _split(url)
-        host = parts.hostname
-        secure = parts.scheme == "smtps"
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        if not host or parts.scheme not in ("smtp", "smtps"):
-            raise _refuse("it begins with smtp:// or smtps:// and names a host")
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise _refuse("nothing follows the port")
-        if bool(user) != bool(password):
-            raise _refuse("it has both a user and a password, or neither")
-        required = True if user and not secure and not _is_loopback(host) else None
-        return cls(host, parts.port, None, user or None, password or None, use_tls=secure, start_tls=required)
+log = structlog.get_logger(__name__)
 
 
 class SmtpMailer:
@@ -75,80 +40,160 @@ class SmtpMailer:
     def __init__(self, server: SmtpServer, default_sender: str):
         self._server = server
         self._default_sender = default_sender
-        self._tls = ssl.create_default_context() if server.hostname else None
+        self._tls = server.tls_context() if server.hostname else None
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         # The name to say hello with. Finding it may take a DNS lookup, so the first connection's is kept.
         self._own_name = None if server.hostname else "localhost"
 
     @classmethod
-    def open(cls, url: str | None, *, socket: Path, default_sender: str) -> "SmtpMailer":
+    def open(
+        cls,
+        url: str | None,
+        *,
+        socket: Path,
+        default_sender: str,
+        tls: TlsLevel | None = None,
+        ca_file: Path | None = None,
+    ) -> "SmtpMailer":
         """Read the settings; nothing is connected yet. Raises `StartRefused`."""
         _check_sender(default_sender)
-        server = SmtpServer(socket_path=socket, start_tls=False) if url is None else SmtpServer.from_url(url)
-        return cls(server, default_sender)
+        if url is None:
+            return cls(SmtpServer(socket_path=socket, start_tls=False), default_sender)
+        return cls(SmtpServer.from_url(url, tls=tls, ca_file=ca_file), default_sender)
 
     @property
     def default_sender(self) -> str:
         return self._default_sender
 
     async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
-        """Hand `message` to the server.
+        """Hand `message` to the server, for those of the recipients that it takes.
 
-        Raises `aiosmtplib.SMTPException` and `OSError`; of these `DeliveryUnknown` where the server may have taken it.
+        Raises `aiosmtplib.SMTPException` and `OSError`, `SMTPRecipientsRefused` where it takes none; of these
+        `DeliveryUnknown` where the server may have taken the message.
         """
         async with self._slots:
-            client = self._client()
+            client = await self._dial()
             try:
-                await self._connect(client)
-                self._own_name = client.local_hostname
-                refused, _ = await client.send_message(message, sender=sender, recipients=list(recipients))
+                client = await self._secured(client)
+                await client.log_in()
+                refused = await _transact(client, message, sender, recipients)
                 await _say_goodbye(client)
             finally:
                 client.close()
-        accepted = tuple(address for address in recipients if address not in refused)
-        return Delivery(accepted, {address: _answer(*response) for address, response in refused.items()})
+        return Delivery(tuple(address for address in recipients if address not in refused), refused)
 
-    async def _connect(self, client: "_Client") -> None:
+    async def _dial(self) -> SmtpClient:
+        client = SmtpClient(self._server, self._tls, self._own_name, COMMAND_TIMEOUT_S)
         try:
             await client.connect()
         except (OSError, aiosmtplib.SMTPConnectError) as error:
-            if self._server.socket_path is None:
-                raise
-            raise aiosmtplib.SMTPConnectError(
-                f"No inbox answers on {self._server.socket_path}. "
-                "Run `postlude dev` or `postlude inbox`, or set POSTLUDE_SMTP_URL."
-            ) from error
-
-    def _client(self) -> "_Client":
-        server = self._server
-        return _Client(
-            hostname=server.hostname,
-            port=server.port,
-            socket_path=server.socket_path,
-            username=server.username,
-            password=server.password,
-            use_tls=server.use_tls,
-            start_tls=server.start_tls,
-            tls_context=self._tls,
-            local_hostname=self._own_name,
-            timeout=COMMAND_TIMEOUT_S,
-        )
-
-
-class _Client(aiosmtplib.SMTP):
-    """Tells a connection that breaks once the message is under way from one that breaks before."""
-
-    async def data(
-        self, message: str | bytes, /, *, timeout: float | Literal[Default.token] | None = Default.token
-    ) -> aiosmtplib.SMTPResponse:
-        if not self.is_connected:
-            raise aiosmtplib.SMTPServerDisconnected("The mail server closed the connection before the message was sent")
-        try:
-            return await super().data(message, timeout=FINAL_DOT_TIMEOUT_S)
-        except aiosmtplib.SMTPDataError:
+            if self._server.socket_path is not None:
+                raise aiosmtplib.SMTPConnectError(
+                    f"No inbox answers on {self._server.socket_path}. "
+                    "Run `postlude dev` or `postlude inbox`, or set POSTLUDE_SMTP_URL."
+                ) from error
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise _no_tls(error.__cause__) from error
             raise
+        self._own_name = client.local_hostname
+        return client
+
+    async def _secured(self, client: SmtpClient) -> SmtpClient:
+        """Begin TLS as the settings want it. Where it may fail, give a new connection without."""
+        wanted = self._server.start_tls
+        if wanted is False or (wanted is None and not await client.offers("starttls")):
+            return client
+        try:
+            await client.starttls()
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise DeliveryUnknown(error) from error
+            client.close()
+            if wanted:
+                raise _no_tls(error) from error
+            log.info("mail_sent_without_tls", reason=str(error), remedy="POSTLUDE_SMTP_TLS=encrypt forbids it")
+            return await self._dial()
+        return client
+
+
+async def _transact(
+    client: SmtpClient, message: EmailMessage, sender: str, recipients: Sequence[str]
+) -> Mapping[str, str]:
+    """Send one message; gives the answer to each recipient that was refused."""
+    utf8 = _needs_utf8(message, sender, recipients) and await client.offers("smtputf8")
+    if not (utf8 or sender.isascii()):
+        raise aiosmtplib.SMTPSenderRefused(*_NOT_ASCII, sender)
+    raw = _flattened(message, utf8=utf8, eight_bit=await client.offers("8bitmime"))
+    options = [f"SIZE={len(raw)}"] if await client.offers("size") else []
+    options += ["BODY=8BITMIME"] if await client.offers("8bitmime") else []
+    options += ["SMTPUTF8"] if utf8 else []
+    encoding = "utf-8" if utf8 else "ascii"
+    await client.mail(sender, options=options, encoding=encoding)
+    answers = {address: await _ask_for(client, address, encoding) for address in recipients}
+    refused = {address: answer for address, answer in answers.items() if answer is not None}
+    if len(refused) == len(answers):
+        raise aiosmtplib.SMTPRecipientsRefused(
+            [aiosmtplib.SMTPRecipientRefused(*answer, address) for address, answer in refused.items()]
+        )
+    written = {address: _answer(*answer) for address, answer in refused.items()}
+    await _hand_over(client, raw, written)
+    return written
+
+
+async def _ask_for(client: SmtpClient, address: str, encoding: str) -> aiosmtplib.SMTPResponse | None:
+    """Name a recipient; gives the server's answer where it refuses."""
+    if encoding == "ascii" and not address.isascii():
+        return _NOT_ASCII
+    try:
+        await client.rcpt(address, encoding=encoding)
+    except aiosmtplib.SMTPRecipientRefused as error:
+        if error.code == 421:
+            raise aiosmtplib.SMTPServerDisconnected(
+                f"The mail server closed the connection before the message was sent: {_answer(421, error.message)}"
+            ) from error
+        # 252: it cannot verify the address, but will take the message.
+        return None if 200 <= error.code < 300 else aiosmtplib.SMTPResponse(error.code, error.message)
+    return None
+
+
+async def _hand_over(client: SmtpClient, raw: bytes, refused: Mapping[str, str]) -> None:
+    """Send the message itself; what it raises also tells who was refused before."""
+    try:
+        code, answer = await client.send_data(raw, timeout_s=FINAL_DOT_TIMEOUT_S)
+    except aiosmtplib.SMTPDataError as error:
+        raise MessageRefused(error.code, error.message, refused) from error
+    except BodyUnanswered as error:
+        raise DeliveryUnknown(error, refused) from error
+    if code >= 400:
+        raise MessageRefused(code, answer, refused)
+    if not 200 <= code < 300:
+        raise DeliveryUnknown(aiosmtplib.SMTPResponseException(code, answer), refused)
+
+
+def _needs_utf8(message: EmailMessage, sender: str, recipients: Sequence[str]) -> bool:
+    headers = any(getattr(header, "needs_utf8", False) for header in message.values())
+    return headers or not all(address.isascii() for address in (sender, *recipients))
+
+
+def _flattened(message: EmailMessage, *, utf8: bool, eight_bit: bool) -> bytes:
+    shown = copy.copy(message)
+    for name in set(shown.keys()):
+        del shown[name]
+    for name, header in message.raw_items():
+        if name.lower() != "bcc":
+            shown.set_raw(name, rewritten(name, header))
+    policy = SMTPUTF8 if utf8 else SMTP
+    return shown.as_bytes(policy=policy if eight_bit else policy.clone(cte_type="7bit"))
+
+
+def _no_tls(error: Exception) -> TlsFailed:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsFailed(
+            f"The mail server's certificate is not trusted: {error.verify_message}. Name the authority that has signed"
+            " it in POSTLUDE_SMTP_CA_FILE, or set POSTLUDE_SMTP_TLS=encrypt to trust any."
+        )
+    return TlsFailed(
+        f"There is no TLS with the mail server: {error}. POSTLUDE_SMTP_URL and POSTLUDE_SMTP_TLS require it;"
+        " POSTLUDE_SMTP_TLS=none does without."
+    )
 
 
 async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
@@ -163,33 +208,15 @@ def _answer(code: int, message: str) -> str:
     return f"{code} {text}".rstrip()
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        # Without its cause: that one quotes what may be a part of the password.
-        raise _refuse("its host or port is not valid") from None
-    return parts
-
-
-def _refuse(rule: str) -> StartRefused:
-    return StartRefused(
-        f"POSTLUDE_SMTP_URL cannot be used: {rule}. It reads smtp://user:password@host:port, or smtps://… for TLS from"
-        " the start; characters like @ : / # ? % in user and password are percent-encoded."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _check_sender(sender: str) -> None:
-    """Raise `StartRefused` unless `sender` is one ASCII address, with or without a name."""
-    if not _SENDER.fullmatch(sender):
-        raise StartRefused(
-            f"POSTLUDE_MAIL_FROM is not a mail address: {sender!r}. Write ann@example.com or Ann <ann@example.com>."
-        )
+    """Raise `StartRefused` unless `sender` is one address that any server takes, with or without a name."""
+    try:
+        if read_mailbox(sender).address.isascii():
+            return
+        reason = "before the @-sign it has letters beyond ASCII"
+    except ValueError as error:
+        reason = str(error)
+    raise StartRefused(
+        f"POSTLUDE_MAIL_FROM is not a mail address: {sender!r} ({reason}). Write ann@example.com or"
+        " Ann <ann@example.com>."
+    )

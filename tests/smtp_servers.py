@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-# Key and certificate for localhost and 127.0.0.1, made for these tests; valid until 2126.
 # Made anew for each run: an authority that only these tests know, and the servers' certificate.
 AUTHORITY = trustme.CA()
 _CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1")
@@ -82,16 +81,17 @@ def _server_tls() -> ssl.SSLContext:
 
 HANG_UP = "hang up"
 SAY_NOTHING = "say nothing"
+Script = str | Callable[[str], str]
 
 
 @dataclass
 class ScriptedServer:
-    """Gives the answer whose key is the longest beginning of the line received.
+    """Gives the answer whose key is the longest beginning of the line received, or what it makes of that line.
 
-    `""` is the greeting, `.` the end of a message.
+    `""` is the greeting, `.` the end of a message. An answer that ends with `HANG_UP` is the last one.
     """
 
-    answers: Mapping[str, str]
+    answers: Mapping[str, Script]
     port: int = 0
     lines: list[str] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
@@ -110,7 +110,7 @@ class ScriptedServer:
         self.none_open.clear()
         self.most_at_once = max(self.most_at_once, self.open)
         try:
-            if await self._answer(writer, self.answers.get("", "220 ready")):
+            if await self._answer(writer, self._script(self.answers.get("", "220 ready"), "")):
                 await self._converse(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -122,7 +122,7 @@ class ScriptedServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            line = (await reader.readuntil(b"\r\n")).decode().rstrip()
+            line = (await reader.readuntil(b"\r\n")).decode(errors="replace").rstrip()
             self.lines.append(line)
             answer = self._for(line)
             if not await self._answer(writer, answer):
@@ -133,24 +133,54 @@ class ScriptedServer:
                     return
 
     def _for(self, line: str) -> str:
-        usual = {"DATA": "354 go on", "QUIT": "221 bye", "": "250 ok"}
+        usual: dict[str, Script] = {"DATA": "354 go on", "QUIT": "221 bye", "": "250 ok"}
         known = {**usual, **{key: value for key, value in self.answers.items() if key}}
-        return known[max((key for key in known if line.startswith(key)), key=len)]
+        return self._script(known[max((key for key in known if line.startswith(key)), key=len)], line)
+
+    def _script(self, script: Script, line: str) -> str:
+        return script if isinstance(script, str) else script(line)
 
     async def _answer(self, writer: asyncio.StreamWriter, answer: str) -> bool:
-        if answer == HANG_UP:
-            return False
-        if answer != SAY_NOTHING:
-            writer.write(answer.encode("latin-1") + b"\r\n")
+        said = answer.removesuffix(HANG_UP)
+        if said not in ("", SAY_NOTHING):
+            writer.write(said.encode("latin-1") + b"\r\n")
             await writer.drain()
-        return True
+        return said == answer
 
 
 @asynccontextmanager
-async def answering(answers: Mapping[str, str] | None = None) -> AsyncIterator[ScriptedServer]:
+async def answering(answers: Mapping[str, Script] | None = None) -> AsyncIterator[ScriptedServer]:
     """Run a scripted server on a free port of 127.0.0.1."""
     scripted = ScriptedServer(answers or {})
     server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
     scripted.port = server.sockets[0].getsockname()[1]
     async with server:
         yield scripted
+
+
+def at_most(number: int, answer: str = "452 4.5.3 too many recipients") -> dict[str, Script]:
+    """Take so many recipients in one transaction, and answer the others so."""
+    taken = 0
+
+    def begin(_line: str) -> str:
+        nonlocal taken
+        taken = 0
+        return "250 ok"
+
+    def take(_line: str) -> str:
+        nonlocal taken
+        taken += 1
+        return "250 ok" if taken <= number else answer
+
+    return {"MAIL": begin, "RCPT": take}
+
+
+def at_first(*answers: str, then: str = "250 ok") -> Callable[[str], str]:
+    """Give these answers one after the other, each once for each line, and then always `then`."""
+    given: dict[str, int] = {}
+
+    def answer(line: str) -> str:
+        given[line] = given.get(line, 0) + 1
+        return answers[given[line] - 1] if given[line] <= len(answers) else then
+
+    return answer

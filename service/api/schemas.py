@@ -175,7 +175,7 @@ class JobOut(BaseModel):
     priority: int
     args: Any
     result: Any = None
-    error: ErrorOut | None = Field(None, description="of the latest attempt that did not succeed")
+    error: ErrorOut | None = Field(None, description="of the latest attempt, where it did not succeed, or only in part")
     attempt: int = 0
     failures: int = 0
     crashes: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from jobs.tables import counted_jobs
+from jobs.tables import counted_jobs, mail_recipients
 from service.ledger.database import Database
 from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.states import TERMINAL
@@ -86,8 +86,8 @@ async def delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[s
     gone_ids = [job_id for _, job_id in gone]
     listed = tuple_(job_listing.c.created_at, job_listing.c.job_id)
     await connection.execute(delete(job_listing).where(listed.in_(gone)))
-    await connection.execute(delete(counted_jobs).where(counted_jobs.c.job_id.in_(gone_ids)))
-    await connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
+    for table in (counted_jobs, mail_recipients, job_tags):
+        await connection.execute(delete(table).where(table.c.job_id.in_(gone_ids)))
     removed = await connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))
     return {"jobs": len(gone_ids), "attempts": removed.rowcount}
 

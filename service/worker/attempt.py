@@ -49,7 +49,7 @@ class Attempt:
         self._stop_as: Outcome | None = None
         self._timed_out = False
         self._ended = False
-        self._task: asyncio.Task[str] | None = None
+        self._task: asyncio.Task[Verdict] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, context: Context) -> None:
@@ -77,7 +77,7 @@ class Attempt:
         self._task.cancel()
         self._timer = asyncio.get_running_loop().call_later(STOP_WAIT_S, self.give_up)
 
-    def _task_done(self, task: asyncio.Task[str]) -> None:
+    def _task_done(self, task: asyncio.Task[Verdict]) -> None:
         if self._ended:
             with contextlib.suppress(asyncio.CancelledError):
                 log.warning("abandoned_attempt_ended", error=repr(task.exception()), **self._names())
@@ -103,7 +103,7 @@ class Attempt:
             return verdict.of_stop(self._stop_as)
         if cancelled:
             return verdict.of_error(asyncio.CancelledError())
-        return Verdict(Outcome.SUCCEEDED, result=task.result()) if error is None else verdict.of_error(error)
+        return task.result() if error is None else verdict.of_error(error)
 
     def _names(self) -> dict[str, Any]:
         return {"job_id": self.started.id, "kind": self.started.kind, "attempt": self.started.attempt}
@@ -114,8 +114,8 @@ def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
     return kind.timeout.total_seconds() if started.timeout_s is None else started.timeout_s
 
 
-async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> str:
-    """Call the kind's function; gives its result as JSON."""
+async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> Verdict:
+    """Call the kind's function; gives its success."""
     logs.performing.set({"job_id": context.job_id, "kind": context.kind, "attempt": context.attempt})
     try:
         args = kind.load_args(stored_args)
@@ -127,7 +127,7 @@ async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> str
     except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         # asyncio would let these through, and end the worker with all its other jobs.
         raise KindExited(f"the kind raised {error!r}") from error
-    return _kept(kind.dump_result(value))
+    return verdict.of_result(_kept(kind.dump_result(value)), value)
 
 
 def _kept(result: str) -> str:

@@ -32,6 +32,7 @@ class Contexts:
             session=ledger.session,
             progress=ProgressNotes(ledger, started.id, started.attempt),
             enqueue=self._enqueue,
+            failures=started.failures,
         )
 
     async def _enqueue(self, kind: str, args: Any = None, **options: Any) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import RowMapping
 
-from jobs.outcomes import Discard, Retry, Snooze
+from jobs.outcomes import Discard, PartialResult, Retry, Snooze
 from jobs.retry import RetryPolicy
 from service.ledger.models import Failure, Finish, Started
 from service.ledger.states import COUNTS_AS_FAILURE, Outcome, State, state_after
@@ -31,6 +31,13 @@ class Verdict(NamedTuple):
     after: timedelta | None = None
     error: BaseException | None = None
     final: bool = False
+
+
+def of_result(result: str, value: object) -> Verdict:
+    """Read what a kind returned: its JSON and, where it succeeded in part, what is wanting."""
+    wanting = value.shortfall if isinstance(value, PartialResult) else None
+    failure = None if wanting is None else Failure(type(wanting).__name__, _clean(str(wanting))[:_LONGEST_MESSAGE])
+    return Verdict(Outcome.SUCCEEDED, result=result, failure=failure)
 
 
 def of_error(error: BaseException) -> Verdict:
@@ -96,7 +103,7 @@ def finish_of(started: Started, verdict: Verdict, policy: RetryPolicy, at: datet
     """Say where the job goes after this attempt, and when it runs again."""
     if verdict.outcome is Outcome.SUCCEEDED:
         names = (started.id, started.kind, started.attempt, started.worker)
-        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, result=verdict.result)
+        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, result=verdict.result, failure=verdict.failure)
     failures = int(verdict.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, verdict, policy)
     state = state_after(

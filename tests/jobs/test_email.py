@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from jobs import Context, Discard, Retry
 from jobs.email import SendEmailArgs, send_email
+from service.ledger.ledger import Ledger
 from service.smtp import SmtpMailer
 from tests.fakes import FakeMailer, fake_context
 from tests.smtp_servers import HANG_UP, Inbox, answering, open_inbox
@@ -214,15 +215,15 @@ async def test_partial_refusal_succeeds_and_says_who_was_refused() -> None:
     assert len(server.messages) == 1
 
 
-async def test_refusal_of_all_is_final_only_where_each_is() -> None:
+async def test_refusal_of_all_is_final_only_where_each_is(ledger: Ledger) -> None:
     both = mail(to=["ann@example.com", "bob@example.com"])
     answers = {"RCPT TO:<ann@": "550 no", "RCPT TO:<bob@": "550-5.1.1 never\r\n550 ever"}
     async with answering(answers) as server:
         with pytest.raises(Discard, match=r"ann@example.com: 550 no; bob@example.com: 550 5.1.1 never ever"):
             await send_email(context(server.url), both)
     async with answering(answers | {"RCPT TO:<bob@": "450 later"}) as server:
-        with pytest.raises(Retry, match=r"ann@example.com: 550 no; bob@example.com: 450 later"):
-            await send_email(context(server.url), both)
+        with pytest.raises(Retry, match=r"not delivered: bob@.*: 450 later. refused for good: ann@example.com: 550 no"):
+            await send_email(context(server.url, session=ledger.session), both)
 
 
 @pytest.mark.parametrize(

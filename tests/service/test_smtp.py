@@ -1,5 +1,8 @@
 import asyncio
+import email
+import email.policy
 import socket
+from email.headerregistry import Address
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -48,6 +51,23 @@ async def test_mail_goes_to_the_server_of_the_url_and_the_connection_is_closed_p
         await mailer(server.url).send(message(), sender="me@example.com", recipients=["ann@example.com"])
     assert len(server.messages) == 1
     assert server.lines[-1] == "QUIT"
+
+
+async def test_headers_of_a_message_that_a_kind_made_itself_read_back_as_they_were_meant() -> None:
+    name, subject = (
+        "Müller, Jörg; Verkauf <Nord> @ " * 5,
+        "Grüße an größere Gärten, Öfen und Übungen für alle, äöü! " * 3,
+    )
+    mail = message()
+    del mail["To"], mail["Subject"]
+    mail["To"], mail["Subject"] = [Address(name.strip(), "ann", "example.com")], subject.strip()
+    mail["Bcc"] = "secret@example.com"
+    async with answering() as server:
+        await mailer(server.url).send(mail, sender="me@example.com", recipients=["ann@example.com"])
+    arrived = email.message_from_bytes(server.messages[0], policy=email.policy.default)
+    assert [(one.display_name, one.addr_spec) for one in arrived["To"].addresses] == [(name.strip(), "ann@example.com")]
+    assert (arrived["Subject"], arrived["Bcc"], arrived["From"]) == (subject.strip(), None, "me@example.com")
+    assert mail["Bcc"] == "secret@example.com"
 
 
 async def test_lines_that_begin_with_a_dot_arrive_whole(short_dir: Path) -> None:

@@ -13,10 +13,13 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
+from jobs.email import SendEmailArgs, send_email
 from service.dev import inbox
 from service.errors import StartRefused
 from service.mailbox import Mail, Mailbox
 from service.settings import Settings
+from service.smtp import SmtpMailer
+from tests.fakes import fake_context
 
 
 @pytest.fixture
@@ -163,3 +166,13 @@ async def test_a_data_dir_with_a_long_path_gets_a_private_runtime_folder(tmp_pat
         await client.send_message(message())
     assert not folder.exists()
     assert only_mail(settings).subject == "Hello"
+
+
+async def test_addresses_of_tests_and_local_networks_get_their_mail_here(settings: Settings) -> None:
+    to = ["ann@app.test", "ann@printer.local", "ann@localhost", "ann@mailhost", "ann@[127.0.0.1]", "jörg@shop.invalid"]
+    async with running(settings):
+        mailer = SmtpMailer.open(None, socket=settings.socket_path("inbox.sock"), default_sender="postlude@localhost")
+        args = SendEmailArgs(to=to, subject="Hello", text="Good day.")
+        result = await send_email(fake_context(mailer=mailer), args)
+    assert result.accepted == to
+    assert only_mail(settings).envelope_to == ", ".join(to)

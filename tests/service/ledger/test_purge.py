@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, event, func, insert, select, text, update
 
-from jobs.tables import counted_jobs
+from jobs.tables import counted_jobs, mail_recipients
 from service.ledger import queries
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
@@ -18,7 +18,7 @@ from tests.service.ledger.makers import enqueue, new_job
 
 MONTH = timedelta(days=30)
 MINUTE = timedelta(minutes=1)
-TABLES = (jobs, attempts, job_tags, counted_jobs, ticks, workers, idempotency_keys, tallies)
+TABLES = (jobs, attempts, job_tags, counted_jobs, mail_recipients, ticks, workers, idempotency_keys, tallies)
 
 
 def ago(period: timedelta) -> datetime:
@@ -31,7 +31,7 @@ async def add(ledger: Ledger, table: Table, *rows: dict[str, Any]) -> None:
 
 
 async def add_ended(ledger: Ledger, *ended_at: datetime, state: State = State.SUCCEEDED) -> list[NewJob]:
-    """Add jobs with a tag, two attempts and a note that they were counted."""
+    """Add jobs with a tag, two attempts, and notes of kinds: that they were counted, who got their mail."""
     created_at = ago(timedelta(days=90))
     added = [new_job(state=state, finished_at=at, created_at=created_at, tags=("a",)) for at in ended_at]
     await enqueue(ledger, *added)
@@ -39,6 +39,8 @@ async def add_ended(ledger: Ledger, *ended_at: datetime, state: State = State.SU
     runs = [{**run, "job_id": job.id, "number": n} for job in added for n in (1, 2)]
     await add(ledger, attempts, *runs)
     await add(ledger, counted_jobs, *({"job_id": job.id} for job in added))
+    told = {"address": "ann@example.com", "word": "accepted", "answer": ""}
+    await add(ledger, mail_recipients, *({"job_id": job.id, **told} for job in added))
     return added
 
 
@@ -68,7 +70,7 @@ async def test_jobs_that_ended_before_the_retention_go_and_later_ones_stay(ledge
     assert [await left(ledger, pair) for pair in added] == [{pair[1].id} for pair in added]
 
 
-async def test_a_job_takes_its_attempts_tags_and_count_note_with_it_and_no_others(ledger: Ledger) -> None:
+async def test_a_job_takes_its_attempts_tags_and_notes_with_it_and_no_others(ledger: Ledger) -> None:
     await add_ended(ledger, ago(MONTH + MINUTE), ago(MINUTE))
     await ledger.purge(MONTH, dry_run=False)
     assert await counts(ledger) | {"tallies": 0} == {
@@ -76,6 +78,7 @@ async def test_a_job_takes_its_attempts_tags_and_count_note_with_it_and_no_other
         "attempts": 2,
         "job_tags": 1,
         "counted_jobs": 1,
+        "mail_recipients": 1,
         "ticks": 0,
         "workers": 0,
         "idempotency_keys": 0,

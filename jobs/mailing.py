@@ -1,0 +1,35 @@
+"""How a mailer says that a message was not taken, beyond the errors of aiosmtplib.
+
+Those that come after recipients were named tell what the server has said of each refused one.
+"""
+
+from collections.abc import Mapping
+
+import aiosmtplib
+
+
+class DeliveryUnknown(aiosmtplib.SMTPServerDisconnected):
+    """No answer came to a message that was sent, so nobody knows whether the server has taken it."""
+
+    def __init__(self, cause: Exception, refused: Mapping[str, str]):
+        super().__init__(
+            "The outcome is ambiguous: no answer came after the message was sent, so the mail server may have taken it."
+            f" Another attempt carries the same Message-ID. ({cause})"
+        )
+        self.refused = refused
+
+
+class MessageRefused(aiosmtplib.SMTPDataError):
+    """The server took some recipients, and then not the message."""
+
+    def __init__(self, code: int, message: str, refused: Mapping[str, str]):
+        super().__init__(code, message)
+        self.refused = refused
+
+
+class TlsFailed(aiosmtplib.SMTPConnectError):
+    """There is no TLS with the server, or none that the settings trust."""
+
+
+class LoginFailed(aiosmtplib.SMTPException):
+    """The server offers no way to log in that we know."""
