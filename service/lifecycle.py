@@ -14,13 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from jobs import Catalogue, Kind
 from service import metrics
-from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids
+from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids, shown
 from service.ledger import queries
 from service.ledger.bulk_replay import Batch, replay_batches
 from service.ledger.dispatching import HORIZON
 from service.ledger.ledger import Ledger
+from service.ledger.listing import Filter
 from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
-from service.ledger.queries import Filter
 from service.ledger.states import State
 from service.queue import UNREACHABLE, Entry, Queue
 
@@ -206,7 +206,4 @@ class Lifecycle:
 
 def describe(error: ValidationError) -> list[dict[str, Any]]:
     """Say where and why validation failed, without the input: it may be a secret."""
-    return [
-        {"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]}
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    return shown(error.errors(include_url=False, include_context=False, include_input=False))

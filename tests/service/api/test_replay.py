@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import update
 
 from service.api import replay as replay_module
-from service.ledger import queries
+from service.ledger import listing
 from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.settings import Settings
@@ -115,7 +115,7 @@ async def test_a_job_that_came_back_by_itself_meanwhile_is_left_alone(
 ) -> None:
     job = await job_in(api, ledger, State.FAILED)
     rival = await job_in(api, ledger, State.FAILED, unique_key="u")
-    read = queries.to_replay
+    read = listing.to_replay
 
     async def read_and_be_late(*args: Any) -> Any:
         found = await read(*args)
@@ -124,7 +124,7 @@ async def test_a_job_that_came_back_by_itself_meanwhile_is_left_alone(
             await api.post("/v1/jobs", json=stat(unique_key="u"))
         return found
 
-    monkeypatch.setattr(queries, "to_replay", read_and_be_late)
+    monkeypatch.setattr(listing, "to_replay", read_and_be_late)
     assert await replay(api, state="failed") == done(0, state_forbids=1, unique_key_taken=1)
     assert (await get(api, job["id"]))["state"] == "queued"
     assert (await get(api, rival["id"]))["state"] == "failed"
