@@ -25,6 +25,7 @@ _BODY_LIMIT = MIB
 _BATCH_LIMIT = 32 * MIB
 _HOLDER_WITHIN_S = 1.0  # at least; what is left of the 5 s for an answer where recording took its own 4 s
 _JSON = "application/json"
+_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the job can be looked up"}}
 _KEY_HEADER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -44,7 +45,8 @@ def _body(schema: str) -> dict[str, Any]:
     status_code=202,
     response_model=JobOut,
     responses={
-        200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is"},
+        200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is", "headers": _LOCATION},
+        202: {"description": "The job is recorded", "headers": _LOCATION},
         **responses(400, 401, 409, 413, 422, 503, 507),
     },
     openapi_extra=_body("EnqueueRequest"),

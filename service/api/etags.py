@@ -5,9 +5,13 @@ The tags are weak, so that they hold for an answer with and without gzip.
 
 import re
 from hashlib import blake2b
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# For OpenAPI.
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-Match` names the `ETag`: nothing is new"}}
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _OF_THE_BODY = ("content-length", "content-type")

@@ -15,6 +15,7 @@ from service.api.deps import (
     ResourcesDep,
     WatchtowerDep,
 )
+from service.api.etags import UNCHANGED
 from service.api.filters import list_filter
 from service.api.problems import responses
 from service.api.schemas import JobList, JobOut
@@ -39,7 +40,7 @@ register_url_convertor("job", _Job())
 _EXPAND = "Show the attempts of each job, with their tracebacks"
 
 
-@router.get("", responses=responses(401, 422, 503), response_model_exclude_unset=True)
+@router.get("", responses={**UNCHANGED, **responses(401, 422, 503)}, response_model_exclude_unset=True)
 async def list_jobs(
     resources: ResourcesDep,
     wanted: Annotated[Filter, Depends(list_filter)],
@@ -58,7 +59,7 @@ async def list_jobs(
     return JobList(jobs=jobs, next_cursor=cursor.after(wanted, last["listed_at"], last["id"]))
 
 
-@router.get("/{job_id:job}", responses=responses(401, 404, 422, 503))
+@router.get("/{job_id:job}", responses={**UNCHANGED, **responses(401, 404, 422, 503)})
 async def get_job(
     job_id: JobIdDep,
     response: Response,

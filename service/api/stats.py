@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from jobs.stats import read_counters, sum_counters
 from service.api import cursor
 from service.api.deps import GUARDS, ResourcesDep, Text
+from service.api.etags import UNCHANGED
 from service.api.problems import responses
 from service.api.schemas import NEXT_CURSOR
 from service.ledger.deadline import in_time
@@ -31,7 +32,7 @@ class CounterList(BaseModel):
 _place: TypeAdapter[tuple[cursor.Text, cursor.Text]] = TypeAdapter(tuple[cursor.Text, cursor.Text])
 
 
-@router.get("", responses=responses(401, 422, 503))
+@router.get("", responses={**UNCHANGED, **responses(401, 422, 503)})
 async def get_stats(
     resources: ResourcesDep,
     subject: Text | None = None,

@@ -69,6 +69,22 @@ async def test_without_a_state_both_failed_and_cancelled_jobs_match(api: httpx.A
     assert "failed" not in await states(api)
 
 
+async def test_what_is_replayed_can_be_told_by_its_error_its_end_and_by_several_values(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    early = await job_in(api, ledger, State.FAILED)
+    cancelled = await job_in(api, ledger, State.CANCELLED)
+    late = await job_in(api, ledger, State.FAILED)
+    assert await replay(api, dry_run=True, error_type="KeyError") == done(0, dry_run=True)
+    assert await replay(api, dry_run=True, error_type=["KeyError", "ValueError"]) == done(2, dry_run=True)
+    assert await replay(api, dry_run=True, state=["failed", "cancelled"], kind=["update_stats"]) == done(
+        3, dry_run=True
+    )
+    assert await replay(api, finished_after=early["finished_at"], state="failed") == done(1)
+    assert await replay(api, finished_before=late["finished_at"]) == done(2)
+    assert [(await get(api, job["id"]))["state"] for job in (early, cancelled, late)] == ["queued"] * 3
+
+
 @on_sqlite
 async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await job_in(api, ledger, State.FAILED)
@@ -77,6 +93,12 @@ async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledge
         {"filter": {}},
         {"filter": {"state": None}},
         {"filter": {"state": "succeeded"}},
+        {"filter": {"state": []}},
+        {"filter": {"state": ["failed", "queued"]}},
+        {"filter": {"kind": [str(number) for number in range(21)]}},
+        {"filter": {"finished_after": 1767225600}},
+        {"filter": {"state": "failed"}, "dry_run": "true"},
+        {"filter": {"state": "failed"}, "dry_run": 1},
         {"filter": {"kin": "update_stats"}},
         {"filter": {"kind": "update_stats"}, "dryrun": True},
         {"filter": {"tag": "a\0b"}},
