@@ -44,8 +44,8 @@ _EXPAND = "Show the attempts of each job, with their tracebacks"
 async def list_jobs(
     resources: ResourcesDep,
     wanted: Annotated[Filter, Depends(list_filter)],
+    expand: Annotated[list[Literal["attempts"]], Query(default_factory=list, description=_EXPAND)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    expand: Annotated[list[Literal["attempts"]] | None, Query(description=_EXPAND)] = None,
 ) -> JobList:
     """List jobs, newest first unless `order=asc`.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -33,9 +33,14 @@ def _parameters(route: Any) -> Mapping[str, bool]:
 
 def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     for one in dependant.query_params:
-        yield one.alias, get_origin(one.field_info.annotation) is list
+        yield one.alias, _is_list(one.field_info.annotation)
     for deeper in dependant.dependencies:
         yield from _declared(deeper)
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a parameter is a list, or a list or nothing."""
+    return any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
 
 
 def _instead(name: str, known: Mapping[str, bool]) -> str:

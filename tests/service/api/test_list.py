@@ -39,6 +39,7 @@ async def test_list_leaves_attempts_and_their_tracebacks_out_unless_asked_for(
     assert answer.json()["jobs"] == [job]
     assert job["error"] == {"type": "ValueError", "message": "no luck"}
     assert "Traceback" not in answer.text
+    assert (await api.get("/v1/jobs?expand=attempts&expand=attempts")).json()["jobs"][0]["attempts"]
 
 
 @on_sqlite
