@@ -9,7 +9,7 @@ from jobs.context import Context
 
 
 class CleanupArgs(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     older_than_days: float | None = Field(
         None, ge=0, le=3650, description="Delete what ended longer ago. Default: POSTLUDE_RETENTION_DAYS."

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from jobs.catalogue import job
 from jobs.context import Context
 from jobs.tables import counted_jobs, counters, insert_into
+from jobs.times import Time
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
-_MOST_READ = 1000
 
 
 class UpdateStatsArgs(BaseModel):
@@ -21,8 +21,8 @@ class UpdateStatsArgs(BaseModel):
 
     subject: Name = Field(description="What is counted for, e.g. a user or a page.")
     event: Name = Field(description="What is counted, e.g. `signup`.")
-    count: int = Field(1, ge=-1_000_000_000, le=1_000_000_000, description="How many to add.")
-    at: AwareDatetime | None = Field(None, description="When it happened. Default: when the job was created.")
+    count: int = Field(1, strict=True, ge=-1_000_000_000, le=1_000_000_000, description="How many to add.")
+    at: Time | None = Field(None, description="When it happened. Default: when the job was created.")
 
 
 class UpdateStatsResult(BaseModel):
@@ -40,14 +40,32 @@ async def update_stats(ctx: Context, args: UpdateStatsArgs) -> UpdateStatsResult
     return UpdateStatsResult(counted=counted, at=args.at or ctx.created_at)
 
 
-async def read_counters(connection: AsyncConnection, *, subject: str | None, event: str | None) -> Sequence[Any]:
-    """Read counters in the order of their names."""
+async def read_counters(
+    connection: AsyncConnection,
+    *,
+    subject: str | None = None,
+    event: str | None = None,
+    after: tuple[str, str] | None = None,
+    limit: int = 1_000,
+) -> Sequence[Any]:
+    """Read counters in the order of their names: those that come after (subject, event)."""
     statement = select(counters.c.subject, counters.c.event, counters.c["count"].label("count"))
-    for column, value in ((counters.c.subject, subject), (counters.c.event, event)):
-        if value is not None:
-            statement = statement.where(column == value)
-    ordered = statement.order_by(counters.c.subject, counters.c.event).limit(_MOST_READ)
+    statement = statement.where(*_of(subject, event))
+    if after is not None:
+        statement = statement.where(tuple_(counters.c.subject, counters.c.event) > tuple_(*after))
+    ordered = statement.order_by(counters.c.subject, counters.c.event).limit(limit)
     return (await connection.execute(ordered)).all()
+
+
+async def sum_counters(connection: AsyncConnection, *, subject: str | None = None, event: str | None = None) -> int:
+    """Add up counters."""
+    total = select(func.coalesce(func.sum(counters.c["count"]), 0)).where(*_of(subject, event))
+    return int((await connection.execute(total)).scalar_one())
+
+
+def _of(subject: str | None, event: str | None) -> list[ColumnElement[bool]]:
+    wanted = ((counters.c.subject, subject), (counters.c.event, event))
+    return [column == value for column, value in wanted if value is not None]
 
 
 async def _claim_count(session: AsyncSession, job_id: str) -> bool:

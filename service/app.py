@@ -10,11 +10,15 @@ from fastapi import FastAPI
 
 import jobs
 from service import heap, logs
-from service.api import enqueue, events, health, kinds, problems, replay, stats
+from service.api import enqueue, events, health, kinds, problems, replay, stats, tickets
 from service.api import jobs as job_routes
+from service.api.compression import Compression
 from service.api.direct import DirectApi
-from service.api.schemas import Requests
+from service.api.etags import ETags
+from service.api.methods import HeadAsGet
+from service.api.schemas import Requests, components_of
 from service.api.stopping import on_stop_signal
+from service.api.telling import ProgressEvent, StateEvent
 from service.api.watchtower import Watchtower
 from service.auth import KeyRing
 from service.dashboard import home, inbox
@@ -60,17 +64,21 @@ def create_app(settings: Settings | None = None) -> DirectApi:
 
     app = DirectApi(
         direct=enqueue.DIRECT,
+        prefix=settings.root_path,
         title="Postlude",
         version=version("postlude"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.requests = Requests(catalogue)
     app.state.key_ring = KeyRing(settings.api_keys)
     app.state.keys_under_way = set()
     app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
     problems.install(app)
-    for module in (enqueue, job_routes, events, replay, kinds, stats, health, home, inbox):
+    for layer in (ETags, Compression, HeadAsGet):  # the last one is outermost
+        app.add_middleware(layer)
+    for module in (enqueue, job_routes, events, tickets, replay, kinds, stats, health, home, inbox):
         app.include_router(module.router)
     _describe_bodies(app)
     return app
@@ -89,7 +97,8 @@ def _describe_bodies(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = make_schema()
             requests: Requests = app.state.requests
-            schema.setdefault("components", {}).setdefault("schemas", {}).update(requests.components)
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            components.update(requests.components, **components_of(StateEvent, ProgressEvent))
         assert app.openapi_schema is not None
         return app.openapi_schema
 

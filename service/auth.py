@@ -19,12 +19,31 @@ class KeyRing:
         """Raise `Unauthorized` unless the header carries one of the keys."""
         if not self._digests:
             return
-        scheme, _, given = (authorization or "").partition(" ")
-        digest = _digest(given.strip())
+        scheme = (authorization or "").partition(" ")[0]
+        digest = _digest(_key_in(authorization))
         # Every key is compared, so that the time taken tells nothing.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         if scheme.lower() != "bearer" or not any(matches):
             raise Unauthorized("Send `Authorization: Bearer <key>` with a key of POSTLUDE_API_KEYS.")
+
+    def sign(self, authorization: str | None, text: str) -> str:
+        """Sign a text with the key that the header carries. Raises `Unauthorized`."""
+        self.check(authorization)
+        return _signature(_digest(_key_in(authorization)), text)
+
+    def has_signed(self, text: str, signature: str) -> bool:
+        """Whether a bearer of one of the keys had the text signed; anything is signed where no key is asked for."""
+        given = signature.encode()
+        matches = [hmac.compare_digest(given, _signature(known, text).encode()) for known in self._digests]
+        return not matches or any(matches)
+
+
+def _key_in(authorization: str | None) -> str:
+    return (authorization or "").partition(" ")[2].strip()
+
+
+def _signature(digest: bytes, text: str) -> str:
+    return hmac.new(digest, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _digest(key: str) -> bytes:

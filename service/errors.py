@@ -12,7 +12,12 @@ PostludeError
 └── StartRefused               ends a process at start, as one sentence
 """
 
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
+
+# How Pydantic names a member of an enumeration that a `Literal` allows: <State.FAILED: 'failed'>.
+_MEMBER = re.compile(r"<\w+\.\w+: ([^<>]+)>")
 
 
 class PostludeError(Exception):
@@ -123,3 +128,12 @@ class StartRefused(PostludeError):
     """A process cannot start as things are. The message says why and what to do."""
 
     title = "Start refused"
+
+
+def shown(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Say where and why validation failed, in the words of the API; not the input, which may be a secret."""
+    return [{"loc": list(one["loc"]), "msg": _plain(one["msg"]), "type": one["type"]} for one in errors]
+
+
+def _plain(message: str) -> str:
+    return _MEMBER.sub(r"\1", message.removeprefix("Value error, ").removeprefix("Assertion failed, "))

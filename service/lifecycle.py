@@ -16,13 +16,13 @@ from jobs import Catalogue, Kind
 from jobs.names import nearest
 from jobs.round_trip import ArgsChanged, listed, written_by
 from service import metrics
-from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids
+from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids, shown
 from service.ledger import queries
 from service.ledger.bulk_replay import Batch, replay_batches
 from service.ledger.dispatching import HORIZON
 from service.ledger.ledger import Ledger
+from service.ledger.listing import Filter, ToReplay
 from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
-from service.ledger.queries import Filter, ToReplay
 from service.ledger.states import REPLAYABLE, State
 from service.queue import UNREACHABLE, Entry, Queue
 
@@ -251,8 +251,8 @@ class Lifecycle:
 
         Jobs that could not run are left as they are, and counted as skipped. Raises `KindUnknown` for a filter's kind.
         """
-        if wanted.kind is not None:
-            self.known(wanted.kind)
+        for kind in wanted.kinds:
+            self.known(kind)
         deadline, now, done = time.monotonic() + within_s, datetime.now(UTC), BulkReplay()
         async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run, unrunnable=self._unrunnable):
             done.add(batch)
@@ -312,7 +312,4 @@ class Lifecycle:
 
 def describe(error: ValidationError) -> list[dict[str, Any]]:
     """Say where and why validation failed, without the input: it may be a secret."""
-    return [
-        {"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]}
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    return shown(error.errors(include_url=False, include_context=False, include_input=False))

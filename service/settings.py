@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    root_path: str | None = None
     data_dir: Path = Path("var")
     database_url: str | None = None
     redis_url: str | None = None
@@ -78,6 +80,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _rooted(cls, value: str | None) -> str | None:
+        if value is None or re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", value):
+            return (value or "").rstrip("/") or None
+        raise ValueError("must be a path that begins with /, e.g. /postlude")
 
     @field_validator("data_dir")
     @classmethod

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     text,
 )
@@ -65,7 +66,7 @@ TERMINAL_SQL = "(state || '') IN ('succeeded', 'failed', 'cancelled')"
 RUNNING_SQL = "(state || '') = 'running'"
 
 
-def _partial(name: str, *columns: str, where: str) -> Index:
+def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
@@ -105,7 +106,11 @@ jobs = Table(
     _partial("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),
     _partial("jobs_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {WAITING_SQL}"),
     _partial("jobs_running", "worker", where=RUNNING_SQL),
-    _partial("jobs_finished", "finished_at", where=TERMINAL_SQL),
+    _partial("jobs_finished", "finished_at", "id", where=TERMINAL_SQL),
+    # What succeeds, which is nearly all, writes to none of these.
+    _partial("jobs_failed", "finished_at", "id", where="(state || '') = 'failed'"),
+    _partial("jobs_cancelled", "finished_at", "id", where="(state || '') = 'cancelled'"),
+    _partial("jobs_by_error", text("substr(error_type, 1, 100)"), "created_at", "id", where="error_type IS NOT NULL"),
     Index(
         "jobs_unique_key",
         "unique_key",

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger import audit, dispatching, liveness, purge, queries, sweep_lease
 from service.ledger.database import Database
+from service.ledger.listing import Filter
 from service.ledger.models import Finish, Start
 from service.ledger.records.controlled import record_expired
 from service.ledger.records.finished import record_finished
@@ -62,21 +63,25 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
             return f"(WITH RECURSIVE numbers AS ({series}) SELECT n FROM numbers) AS numbers"
         return f"generate_series({first}, {last}) AS numbers(n)"
 
-    columns = "id, kind, state, queue, args, max_attempts, attempt, worker, dispatch_epoch, created_at, run_at"
-    common = "'k' || (n % 10), {state}, 'default', '{{}}', 3, {attempt}, {worker}, {epoch}"
+    columns = (
+        "id, kind, state, queue, args, max_attempts, attempt, worker, dispatch_epoch, error_type, created_at, run_at"
+    )
+    common = "'k' || (n % 10), {state}, 'default', '{{}}', 3, {attempt}, {worker}, {epoch}, {error}"
     done = common.format(
         state="CASE n % 10 WHEN 0 THEN 'failed' WHEN 1 THEN 'cancelled' ELSE 'succeeded' END",
         attempt=1,
         worker="'w' || (n % 2)",
         epoch="''",
+        error="CASE WHEN n % 10 = 0 THEN CASE WHEN n % 20 = 0 THEN 'ValueError' ELSE 'KeyError' END END",
     )
     waits = common.format(
         state="CASE WHEN n % 5 < 3 THEN 'queued' ELSE 'scheduled' END",
         attempt=0,
         worker="NULL",
         epoch=f"CASE WHEN n % 5 < 3 THEN '{EPOCH}' ELSE '' END",
+        error="NULL",
     )
-    runs = common.format(state="'running'", attempt=1, worker="'w' || (n % 2)", epoch="''")
+    runs = common.format(state="'running'", attempt=1, worker="'w' || (n % 2)", epoch="''", error="NULL")
     # Each is a transaction of its own, within the time that a statement may take.
     chunks = [(first, min(first + _CHUNK - 1, terminal)) for first in range(1, terminal + 1, _CHUNK)]
     when_done, due = ago("n % 2500000 + 100"), ago("CASE WHEN n % 5 < 3 THEN 100 ELSE -3600 END")
@@ -165,19 +170,51 @@ CALLS: Mapping[str, Call] = {
 
 
 _AGO = timedelta(hours=1)
-LISTS: Mapping[str, Callable[[datetime], queries.Filter]] = {
-    "all": lambda _: queries.Filter(),
-    "of a kind": lambda _: queries.Filter(kind="k1"),
-    "of a queue": lambda _: queries.Filter(queue="default"),
-    "in a state": lambda _: queries.Filter(state="succeeded"),
-    "in a state of few": lambda _: queries.Filter(state="failed"),
-    "of a kind, in a state": lambda _: queries.Filter(kind="k1", state="succeeded"),
-    "of a kind, in a state of few": lambda _: queries.Filter(kind="k1", state="failed"),
-    "with a tag": lambda _: queries.Filter(tag="t"),
-    "with a tag, of a kind": lambda _: queries.Filter(tag="t", kind="k1"),
-    "of a time": lambda now: queries.Filter(created_after=now - 2 * _AGO, created_before=now - _AGO),
-    "the next page": lambda now: queries.Filter(before=(now - _AGO, "done-1")),
-    "the next page of a state": lambda now: queries.Filter(state="succeeded", before=(now - _AGO, "done-1")),
+LISTS: Mapping[str, Callable[[datetime], Filter]] = {
+    "all": lambda _: Filter(),
+    "of a kind": lambda _: Filter(kinds=("k1",)),
+    "of a queue": lambda _: Filter(queues=("default",)),
+    "in a state": lambda _: Filter(states=("succeeded",)),
+    "in a state of few": lambda _: Filter(states=("failed",)),
+    "of a kind, in a state": lambda _: Filter(kinds=("k1",), states=("succeeded",)),
+    "of a kind, in a state of few": lambda _: Filter(kinds=("k1",), states=("failed",)),
+    "with a tag": lambda _: Filter(tag="t"),
+    "with a tag, of a kind": lambda _: Filter(tag="t", kinds=("k1",)),
+    "of a time": lambda now: Filter(created_after=now - 2 * _AGO, created_before=now - _AGO),
+    "the next page": lambda now: Filter(after=(now - _AGO, "done-1")),
+    "oldest first": lambda _: Filter(ascending=True),
+    "of a state, oldest first": lambda _: Filter(states=("failed",), ascending=True),
+    "ended after": lambda now: Filter(finished_after=now - 50 * _AGO),
+    "ended before, oldest first": lambda now: Filter(finished_before=now - _AGO, ascending=True),
+    "ended after, in a state of few": lambda now: Filter(finished_after=now - 50 * _AGO, states=("failed",)),
+    "the next page by the end": lambda now: Filter(finished_after=now - 50 * _AGO, after=(now - _AGO, "done-1")),
+    "the next page of a state": lambda now: Filter(states=("succeeded",), after=(now - _AGO, "done-1")),
+}
+
+
+# Read from several ranges of an index, whose pages are then sorted together; or of a range that
+# the planner takes for small, where sorting it may be the shorter way.
+MERGED: Mapping[str, Callable[[datetime], Filter]] = {
+    "in several states": lambda _: Filter(states=("failed", "cancelled", "queued")),
+    "in all states": lambda _: Filter(states=tuple(State)),
+    "of several kinds": lambda _: Filter(kinds=("k1", "k2")),
+    "of several kinds, in states": lambda _: Filter(kinds=("k1", "k2"), states=("succeeded", "failed")),
+    "of several queues": lambda _: Filter(queues=("default", "other")),
+    "with several errors": lambda _: Filter(error_types=("ValueError", "KeyError")),
+    "ended after, in a state": lambda now: Filter(finished_after=now - 50 * _AGO, states=("succeeded",)),
+    "ended after, of a kind": lambda now: Filter(finished_after=now - 50 * _AGO, kinds=("k1",)),
+    "ended after, with a tag": lambda now: Filter(finished_after=now - 50 * _AGO, tag="t"),
+    "ended after, with an error": lambda now: Filter(finished_after=now - 50 * _AGO, error_types=("KeyError",)),
+    "with an error": lambda _: Filter(error_types=("ValueError",)),
+    "with an error, in a state": lambda _: Filter(error_types=("ValueError",), states=("failed",)),
+    "with an error, of a kind": lambda _: Filter(error_types=("ValueError",), kinds=("k1",)),
+    "with an error that is long": lambda _: Filter(error_types=("E" * 300,)),
+    "ended after, in several states": lambda now: Filter(
+        finished_after=now - 50 * _AGO, states=("failed", "succeeded", "cancelled")
+    ),
+    "the next page of several states": lambda now: Filter(
+        states=("failed", "succeeded"), after=(now - _AGO, "done-1"), ascending=True
+    ),
 }
 
 
@@ -232,6 +269,11 @@ async def plans_of(database: Database, sent: Sent, *, avoid_walks: bool = False)
 def sorts_or_walks(plan: str) -> bool:
     """Whether a plan for a page looks at rows beyond its end. (SQLite scans `job_listing` in its order.)"""
     return re.search(r"\bSort\b|TEMP B-TREE|Seq Scan|^SCAN (jobs|job_tags)$", plan, re.M) is not None
+
+
+def walks(plan: str) -> bool:
+    """Whether a plan for a page looks at rows outside of the ranges that the page is made of."""
+    return re.search(r"Seq Scan|^SCAN (jobs|job_tags)\b", plan, re.M) is not None
 
 
 def bad_ways_in(plan: str) -> Sequence[str]:

@@ -157,6 +157,53 @@ async def test_endpoint_of_the_document_calls_the_crm_once_however_often_the_req
         assert len(crm.requests) == 1
 
 
+@on_sqlite
+@pytest.mark.usefixtures("documents_code")
+async def test_endpoint_of_the_document_takes_any_address(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        importlib.import_module("crm")
+        api = await stack.enter_async_context(running_api(with_kinds(settings, "crm")))
+        monkeypatch.setenv("POSTLUDE_URL", str(api.base_url))
+        url = stack.enter_context(serving(importlib.import_module("sign_up").app))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))
+        addresses = [
+            "zoë@example.com",
+            "用户@例子.广告",
+            '"a b"@example.com',
+            "x" * 242 + "@example.com",
+            "",
+            "a\nb",
+            "à" * 254,
+        ]
+        for address in addresses:
+            first, again = [await client.post("/users", json={"email": address}) for _ in range(2)]
+            assert (first.status_code, again.json()) == (201, first.json()), address
+        assert (await client.post("/users", json={"email": "x" * 255})).status_code == 422
+
+
+@pytest.mark.usefixtures("documents_code")
+async def test_endpoint_of_the_document_asks_to_send_again_what_was_not_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for status in (409, 422, 503, None):
+        with serving(_refusing(status)) as refusing:
+            monkeypatch.setenv("POSTLUDE_URL", refusing if status else "http://127.0.0.1:9")
+            with serving(importlib.import_module("sign_up").app) as url:
+                async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+                    answer = await client.post("/users", json={"email": "ann@example.com"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+def _refusing(status: int | None) -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/v1/jobs")
+    async def refuse() -> Response:
+        return Response(status_code=status or 500)
+
+    return app
+
+
 def test_document_names_each_test_of_this_file_and_no_others() -> None:
     named = set(re.findall(r"`(test_\w+)`", DOCUMENT.read_text()))
     assert named == {name for name in globals() if name.startswith("test_")} - {

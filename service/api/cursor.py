@@ -1,26 +1,42 @@
-"""Cursors of the job list: where a page ended, opaque to the client."""
+"""Cursors of the lists: where a page ended, opaque to the client."""
 
 import base64
-import json
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter
+from pydantic_core import to_json
 
-from service.api.schemas import Moment
+from service.api.moments import Moment
 from service.errors import BadCursor
+from service.ledger.listing import Filter
 
-_JobId = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-_position: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[Moment, _JobId])
-
-
-def encode(created_at: datetime, job_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([created_at.isoformat(), job_id]).encode()).decode().rstrip("=")
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+T = TypeVar("T")
+_place: TypeAdapter[tuple[Moment, Text, bool, bool]] = TypeAdapter(tuple[Moment, Text, bool, bool])
 
 
-def decode(cursor: str) -> tuple[datetime, str]:
+def after(wanted: Filter, listed_at: datetime, job_id: str) -> str:
+    """Make the cursor for what comes after a job in the list of `wanted`."""
+    return encode([listed_at.isoformat(), job_id, wanted.by_end, wanted.ascending])
+
+
+def resume(wanted: Filter, cursor: str) -> Filter:
+    """Go on with a list where a cursor says. Raises `BadCursor`."""
+    listed_at, job_id, by_end, ascending = decode(_place, cursor)
+    if (by_end, ascending) != (wanted.by_end, wanted.ascending):
+        raise BadCursor("The cursor is of a list in another order. Send the same query with each page.")
+    return replace(wanted, after=(listed_at, job_id))
+
+
+def encode(place: list[object]) -> str:
+    return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
+
+
+def decode(place: TypeAdapter[T], cursor: str) -> T:
     """Read a cursor. Raises `BadCursor`."""
     try:
-        return _position.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return place.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise BadCursor("The cursor is not one of ours. Send back `next_cursor` as it came, or none.") from error

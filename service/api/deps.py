@@ -4,7 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
+from pydantic import Field
 
+from service.api.query import known_query
 from service.api.watchtower import Watchtower
 from service.auth import KeyRing
 from service.errors import JobNotFound, Refused
@@ -12,6 +14,8 @@ from service.lifecycle import Lifecycle
 from service.resources import Resources
 
 LONGEST_ID = 255
+# No text of a database holds NUL, so no id and no filter does.
+Text = Annotated[str, Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
 
 
 async def _resources(request: Request) -> Resources:
@@ -38,10 +42,10 @@ def header_of(request: Request, name: bytes) -> str | None:
 
 
 # Tells OpenAPI how to send a key; the check is ours, for there may be none to check.
-_bearer = HTTPBearer(auto_error=False, description="A key of POSTLUDE_API_KEYS, where the service has any.")
+bearer = Depends(HTTPBearer(auto_error=False, description="A key of POSTLUDE_API_KEYS, where the service has any."))
 
 
-async def authorise(request: Request, _key: Annotated[object, Depends(_bearer)]) -> None:
+async def authorise(request: Request, _key: Annotated[object, bearer]) -> None:
     """Let the request through if it carries a key, or none is asked for."""
     key_ring: KeyRing = request.app.state.key_ring
     key_ring.check(header_of(request, b"authorization"))
@@ -53,15 +57,7 @@ async def storable(request: Request) -> None:
         raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
 
 
-async def known_query(request: Request) -> None:
-    """Refuse query parameters that the route does not have: a filter with a slip in its name would show all."""
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
-    unknown = request.query_params.keys() - known
-    if unknown:
-        raise Refused(f"Unknown in the query: {', '.join(sorted(unknown))}. Known are: {', '.join(sorted(known))}.")
-
-
-async def _job_id(job_id: str) -> str:
+async def _job_id(job_id: Text) -> str:
     """Pass an id that there may be."""
     if len(job_id) > LONGEST_ID:
         raise JobNotFound(f"There is no job with an id of {len(job_id)} characters.")
@@ -72,3 +68,5 @@ ResourcesDep = Annotated[Resources, Depends(_resources)]
 LifecycleDep = Annotated[Lifecycle, Depends(_lifecycle)]
 WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]
 JobIdDep = Annotated[str, Depends(_job_id)]
+# What every call below /v1 goes through, in this order: nobody without a key learns what is there.
+GUARDS = [Depends(authorise), Depends(storable), Depends(known_query)]

@@ -8,6 +8,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.api import problems
 from service.api.deps import authorise, storable
+from service.api.paths import mounted, path_of
+from service.api.query import known_query
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -20,12 +22,17 @@ class DirectApi(FastAPI):
     docs/decisions/0009.
     """
 
-    def __init__(self, *, direct: Mapping[tuple[str, str], Endpoint], **options: Any) -> None:
+    def __init__(
+        self, *, direct: Mapping[tuple[str, str], Endpoint], prefix: str | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.direct = direct
+        self.prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self.direct.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if self.prefix and scope["type"] == "http":
+            scope = mounted(scope, self.prefix)
+        endpoint = self.direct.get((scope["method"], path_of(scope))) if scope["type"] == "http" else None
         if endpoint is None:
             await super().__call__(scope, receive, send)
             return
@@ -34,6 +41,7 @@ class DirectApi(FastAPI):
         try:
             await authorise(request, None)
             await storable(request)
+            await known_query(request)
             response = await endpoint(request)
         except problems.FORESEEN as error:
             response = await problems.answer_foreseen(request, error)

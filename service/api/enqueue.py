@@ -5,12 +5,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from service.api.body import MIB, parse, read_body
-from service.api.deps import authorise, storable
+from service.api.deps import GUARDS
 from service.api.idempotency import Idempotency
 from service.api.jobs import read_job
+from service.api.paths import job_path
 from service.api.problems import responses
 from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
 from service.errors import ArgsInvalid
@@ -19,13 +20,14 @@ from service.ledger.models import NewJob
 from service.lifecycle import Lifecycle, new_job
 from service.resources import Resources
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise), Depends(storable)])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
 _BODY_LIMIT = MIB
 _BATCH_LIMIT = 32 * MIB
 _TAKES_LONG = 32 * 1024  # bytes of args that may be compared part by part: beside the loop, which others wait for
 _HOLDER_WITHIN_S = 1.0  # at least; what is left of the 5 s for an answer where recording took its own 4 s
 _JSON = "application/json"
+_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the job can be looked up"}}
 _KEY_HEADER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -45,12 +47,13 @@ def _body(schema: str) -> dict[str, Any]:
     status_code=202,
     response_model=JobOut,
     responses={
-        200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is"},
+        200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is", "headers": _LOCATION},
+        202: {"description": "The job is recorded", "headers": _LOCATION},
         **responses(400, 401, 409, 413, 422, 503, 507),
     },
     openapi_extra=_body("EnqueueRequest"),
 )
-async def enqueue(request: Request) -> Response:
+async def enqueue_job(request: Request) -> Response:
     """Enqueue a job. 202 means that it is recorded: it will run, whatever happens to any process."""
     resources, lifecycle, requests = _at_hand(request)
     body = await read_body(request, _BODY_LIMIT)
@@ -67,15 +70,16 @@ async def enqueue(request: Request) -> Response:
         recording = lifecycle.enqueue([job], idempotency.row(answer, now, _kept(resources)))
         enqueued = await written_in_time(recording)
     if enqueued.created:
-        return _answer(answer, 202, job.id)
+        return _answer(answer, 202, job_path(request.scope, job.id))
     if enqueued.held:
         idempotency.check_same(enqueued.held)
         if enqueued.held.answer is not None:
-            return _answer(enqueued.held.answer.encode(), 202, enqueued.held.job_id, replayed=True)
+            where = job_path(request.scope, enqueued.held.job_id)
+            return _answer(enqueued.held.answer.encode(), 202, where, replayed=True)
     job_id = enqueued.held.job_id if enqueued.held else enqueued.ids[0]
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
     holder = await in_time(read_job(resources, job_id), within_s=within_s)
-    return _answer(holder.model_dump_json().encode(), 200, job_id)
+    return _answer(holder.model_dump_json().encode(), 200, job_path(request.scope, job_id))
 
 
 @router.post(
@@ -85,7 +89,7 @@ async def enqueue(request: Request) -> Response:
     responses=responses(400, 401, 409, 413, 422, 503, 507),
     openapi_extra=_body("BatchRequest"),
 )
-async def enqueue_batch(request: Request) -> Response:
+async def enqueue_jobs(request: Request) -> Response:
     """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held stands for its holder.
 
     Answered within 5 s, and one more for each 1,000 jobs.
@@ -111,7 +115,7 @@ async def enqueue_batch(request: Request) -> Response:
 
 
 # What `Direct` answers; FastAPI knows the routes for OpenAPI.
-DIRECT = {("POST", "/v1/jobs"): enqueue, ("POST", "/v1/jobs/batch"): enqueue_batch}
+DIRECT = {("POST", "/v1/jobs"): enqueue_job, ("POST", "/v1/jobs/batch"): enqueue_jobs}
 
 
 def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests]:
@@ -143,10 +147,10 @@ def _kept(resources: Resources) -> timedelta:
     return timedelta(hours=resources.settings.idempotency_hours)
 
 
-def _answer(content: bytes, status: int, job_id: str | None = None, *, replayed: bool = False) -> Response:
+def _answer(content: bytes, status: int, location: str | None = None, *, replayed: bool = False) -> Response:
     headers = {}
-    if job_id is not None:
-        headers["Location"] = f"/v1/jobs/{job_id}"
+    if location is not None:
+        headers["Location"] = location
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(content, status, headers=headers, media_type=_JSON)

@@ -6,12 +6,14 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from service.api.deps import JobIdDep, ResourcesDep, WatchtowerDep, authorise, storable
+from service.api.deps import GUARDS, JobIdDep, ResourcesDep, WatchtowerDep
+from service.api.methods import asked
 from service.api.problems import responses
-from service.api.telling import Reader, Telling
+from service.api.telling import EVENT_ID, STREAM, Reader, Telling
+from service.api.tickets import authorise_reader
 from service.api.watchtower import Watchtower
 from service.errors import JobNotFound, LedgerUnavailable
 from service.ledger import queries
@@ -19,16 +21,18 @@ from service.ledger.deadline import in_time
 from service.ledger.history import changes
 from service.resources import Resources
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise), Depends(storable)])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise_reader), *GUARDS[1:]])
 
 _HEARTBEAT_S = 15.0
 _HEARTBEAT = format_sse_event(comment="still here")
 _UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_LAST = "`id` of the last event that was read"
 _DESCRIPTION = """
 Server-sent events until the job has ended: how it is now, then every change of its state (`event: state`) and of its
 progress (`event: progress`), each with JSON in `data`. A line of comment comes every 15 s. `id` says where the reader
 is: sent back as `Last-Event-ID`, as browsers do by themselves, it brings what came after. Whoever has seen the end
-gets **204**, at which browsers stop asking; a replay begins anew.
+gets **204**, at which browsers stop asking; a replay begins anew. Where keys are asked for, browsers need a ticket:
+`POST /v1/jobs/{id}/events/tickets`.
 """
 
 
@@ -37,21 +41,24 @@ gets **204**, at which browsers stop asking; a replay begins anew.
     response_class=Response,
     description=_DESCRIPTION,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events"},
+        200: {"content": {EventSourceResponse.media_type: STREAM}, "description": "The events, as they happen"},
         204: {"description": "The job has ended, and `Last-Event-ID` says that you know"},
         **responses(401, 404, 422, 503),
     },
 )
-async def job_events(
+async def follow_job(
     job_id: JobIdDep,
+    request: Request,
     resources: ResourcesDep,
     watchtower: WatchtowerDep,
-    last_event_id: Annotated[str | None, Header(description="`id` of the last event that was read")] = None,
+    last_event_id: Annotated[str, Header(description=_LAST, json_schema_extra={"pattern": EVENT_ID})] = "",
 ) -> Response:
     reader = Reader.at(last_event_id)
     telling = await in_time(_read(resources, job_id))
     if telling.ended and reader.knows(telling):
         return Response(status_code=204)
+    if asked(request) == "HEAD":
+        return Response(headers=_UNBUFFERED, media_type=EventSourceResponse.media_type)
     watchtower.check_room()
     return EventSourceResponse(_stream(job_id, reader, resources, watchtower), headers=_UNBUFFERED)
 

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
 from service import metrics
 from service.api.deps import ResourcesDep
+from service.api.problems import responses
+from service.api.query import known_query
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable
 from service.ledger import audit, migrate, queries
@@ -20,7 +22,7 @@ from service.ledger.liveness import BLOCKED_AFTER_S
 from service.queue import UNREACHABLE
 from service.resources import Resources
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 
 # Two of them, one after the other, still make an answer in time.
 _CHECK_WITHIN_S = 2.0
@@ -28,20 +30,24 @@ _CHECK_WITHIN_S = 2.0
 _EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
 
 
+_METRICS = {
+    200: {"description": "In Prometheus' text format", "content": {metrics.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    **responses(422, 503),
+}
+
+
 class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str]
 
 
-@router.head("/healthz", include_in_schema=False)
-@router.get("/healthz")
+@router.get("/healthz", operation_id="get_health", responses=responses(422))
 async def healthz() -> dict[str, str]:
     """The process answers. Touches nothing else."""
     return {"status": "ok"}
 
 
-@router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses={503: {"model": Readiness}})
+@router.get("/readyz", operation_id="get_readiness", responses={503: {"model": Readiness}, **responses(422)})
 async def readyz(response: Response, resources: ResourcesDep) -> Readiness:
     """Whether jobs are accepted (503 if not), and by name what else is missing."""
     ledger, redis, workers = await asyncio.gather(
@@ -56,7 +62,7 @@ async def readyz(response: Response, resources: ResourcesDep) -> Readiness:
     return Readiness(status="ready" if healthy else "degraded", checks=checks)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", operation_id="get_metrics", response_class=Response, responses=_METRICS)
 async def prometheus(resources: ResourcesDep) -> Response:
     """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked."""
     families = await in_time(_read_families(resources))

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from fastapi import Request
 
 from service.api.deps import header_of
+from service.api.paths import path_of
 from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
 from service.ledger.models import IdempotencyKey, KeyHeld
 
@@ -28,7 +29,7 @@ class Idempotency:
     @classmethod
     def of(cls, request: Request, body: bytes) -> "Idempotency":
         """Read the header, quoted or bare. Raises `Refused` when it is not usable as a key."""
-        return cls(_key_of(request), request.scope["path"], body, request.app.state.keys_under_way)
+        return cls(_key_of(request), path_of(request.scope), body, request.app.state.keys_under_way)
 
     def __enter__(self) -> None:
         """Refuse a second request of one key while the first is under way here. Raises `IdempotencyKeyInFlight`."""
@@ -57,11 +58,19 @@ class Idempotency:
         return hashlib.sha256(self.path.encode() + b"\n" + self.body).hexdigest()
 
 
+def _text(header: str) -> str:
+    """Read a header's bytes as the UTF-8 that clients send, where they are that."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header
+
+
 def _key_of(request: Request) -> str | None:
     header = header_of(request, b"idempotency-key")
     if header is None:
         return None
-    key = header.strip()
+    key = _text(header).strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not key or len(key) > _LONGEST or not key.isprintable():

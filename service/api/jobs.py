@@ -1,61 +1,65 @@
 """Jobs: look up, list, cancel, replay. See `enqueue.py` for how they come in."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy import RowMapping
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.api import cursor
 from service.api.deps import (
+    GUARDS,
     JobIdDep,
     LifecycleDep,
     ResourcesDep,
     WatchtowerDep,
-    authorise,
-    known_query,
-    storable,
 )
+from service.api.etags import UNCHANGED
+from service.api.filters import list_filter
 from service.api.problems import responses
-from service.api.schemas import JobList, JobOut, Moment
+from service.api.schemas import JobList, JobOut
 from service.errors import JobNotFound
-from service.ledger import queries
+from service.ledger import listing, queries
 from service.ledger.deadline import in_time
-from service.ledger.states import TERMINAL, State
+from service.ledger.listing import Filter
+from service.ledger.states import TERMINAL
 from service.resources import Resources
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise), Depends(storable)])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
 
-@router.get("", responses=responses(401, 422, 503), dependencies=[Depends(known_query)])
+class _Job(StringConvertor):
+    """A job's id in the last place of a path; the actions on many jobs are paths of their own, and have no GET."""
+
+    regex = r"(?!(?:batch|replay)$)[^/]+"
+
+
+register_url_convertor("job", _Job())
+
+_EXPAND = "Show the attempts of each job, with their tracebacks"
+
+
+@router.get("", responses={**UNCHANGED, **responses(401, 422, 503)}, response_model_exclude_unset=True)
 async def list_jobs(
     resources: ResourcesDep,
-    state: State | None = None,
-    kind: str | None = None,
-    queue: str | None = None,
-    tag: str | None = None,
-    created_after: Moment | None = None,
-    created_before: Moment | None = None,
+    wanted: Annotated[Filter, Depends(list_filter)],
+    expand: Annotated[list[Literal["attempts"]], Query(default_factory=list, description=_EXPAND)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before")] = None,
 ) -> JobList:
-    """List jobs, newest first."""
-    wanted = queries.Filter(
-        state=state,
-        kind=kind,
-        queue=queue,
-        tag=tag,
-        created_after=created_after,
-        created_before=created_before,
-        before=cursor.decode(page) if page else None,
-    )
-    rows, attempts = await in_time(_read_page(resources, wanted, limit))
-    jobs = [JobOut.of_row(row, attempts[row["id"]]) for row in rows[:limit]]
-    more = len(rows) > limit
-    return JobList(jobs=jobs, next_cursor=cursor.encode(jobs[-1].created_at, jobs[-1].id) if more else None)
+    """List jobs, newest first unless `order=asc`.
+
+    The order is that of their creation or, with `finished_after` or `finished_before`, of their end.
+    """
+    rows, attempts = await in_time(_read_page(resources, wanted, limit, with_attempts=bool(expand)))
+    jobs = [JobOut.of_row(row, attempts.get(row["id"])) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return JobList(jobs=jobs, next_cursor=None)
+    last = rows[limit - 1]
+    return JobList(jobs=jobs, next_cursor=cursor.after(wanted, last["listed_at"], last["id"]))
 
 
-@router.get("/{job_id}", responses=responses(401, 404, 422, 503))
+@router.get("/{job_id:job}", responses={**UNCHANGED, **responses(401, 404, 422, 503)})
 async def get_job(
     job_id: JobIdDep,
     response: Response,
@@ -99,12 +103,13 @@ async def replay_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: Lifec
 
 
 async def _read_page(
-    resources: Resources, wanted: queries.Filter, limit: int
+    resources: Resources, wanted: Filter, limit: int, *, with_attempts: bool
 ) -> tuple[Sequence[RowMapping], Mapping[str, list[RowMapping]]]:
     """Read one row more than the page holds, to see whether there is another page."""
     async with resources.ledger.read() as connection:
-        rows = await queries.list_jobs(connection, wanted, limit + 1)
-        return rows, await queries.get_attempts(connection, [row["id"] for row in rows[:limit]])
+        rows = await listing.list_jobs(connection, wanted, limit + 1)
+        shown = [row["id"] for row in rows[:limit]] if with_attempts else []
+        return rows, await queries.get_attempts(connection, shown) if shown else {}
 
 
 async def read_job(resources: Resources, job_id: str) -> JobOut:

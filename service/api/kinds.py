@@ -1,15 +1,16 @@
 """The catalogue over HTTP."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from service.api.deps import ResourcesDep, authorise
+from service.api.deps import GUARDS, ResourcesDep
+from service.api.etags import UNCHANGED
 from service.api.problems import responses
 from service.api.schemas import KindList, KindOut
 
-router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=[Depends(authorise)])
+router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=GUARDS)
 
 
-@router.get("", responses=responses(401))
+@router.get("", responses={**UNCHANGED, **responses(401, 422)})
 async def list_kinds(resources: ResourcesDep) -> KindList:
     """List the kinds of job that can be enqueued, each with the JSON Schema of its args."""
     return KindList(

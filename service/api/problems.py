@@ -1,7 +1,7 @@
 """Every error as RFC 9457 problem details."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -9,11 +9,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import LedgerUnavailable, PostludeError
+from service.api import methods
+from service.errors import LedgerUnavailable, PostludeError, Refused, shown
 
 log = structlog.get_logger(__name__)
 
@@ -24,22 +25,46 @@ FORESEEN = (PostludeError, ClientDisconnect)
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 
+class Mistake(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description="Where: the names and places that lead to it.")
+    msg: str
+    type: str
+
+
 class Problem(BaseModel):
     """An error, as RFC 9457 describes it."""
 
-    type: str = "about:blank"
+    type: str = Field(description="Which error it is, for programs: `urn:postlude:problem:<name>`.")
     title: str
     status: int
-    detail: str | None = None
-    errors: list[dict[str, Any]] | None = None
+    detail: str = Field(description="What happened and what to do, for people.")
+    errors: list[Mistake] | None = Field(None, description="Where the request does not fit; 100 places at most.")
+
+
+def type_of(name: str) -> str:
+    """Make a problem's type of its name: a class's, or a phrase."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "-", name.replace(" ", ""))
+    return f"urn:postlude:problem:{words.lower()}"
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of a route for OpenAPI."""
+    """Describe the errors of a route for OpenAPI, each status with the types that it may have."""
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
-        for status in statuses
+        status: {"description": _described(status), "content": {MEDIA_TYPE: {"schema": _SCHEMA}}} for status in statuses
     }
+
+
+def _described(status: int) -> str:
+    types = [type_of(error.__name__) for error in _tree(PostludeError) if error.status == status]
+    return f"{HTTPStatus(status).phrase}: {', '.join(f'`{one}`' for one in types)}"
+
+
+def _tree(error: type[PostludeError]) -> Iterator[type[PostludeError]]:
+    for one in error.__subclasses__():
+        yield one
+        yield from _tree(one)
 
 
 def install(app: FastAPI) -> None:
@@ -63,34 +88,39 @@ async def answer_foreseen(_request: Request, error: Exception) -> Response:
         return Response(status_code=400)
     if isinstance(error, LedgerUnavailable):
         log.error("ledger_unavailable", cause=repr(error.__cause__))
-    slug = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
-    problem = Problem(
-        type=f"urn:postlude:problem:{slug}",
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        errors=error.errors,
+    return answer(_problem(error), error.headers)
+
+
+def _problem(error: PostludeError) -> Problem:
+    errors = None if error.errors is None else [Mistake(**one) for one in error.errors]
+    return Problem(
+        type=type_of(type(error).__name__), title=error.title, status=error.status, detail=error.detail, errors=errors
     )
-    return answer(problem, error.headers)
 
 
-async def _answer_http(request: Request, error: Exception) -> JSONResponse:
+async def _answer_http(request: Request, error: Exception) -> Response:
+    """Answer what Starlette refuses: a path that is not there, or not for this method."""
     assert isinstance(error, HTTPException)
-    title = HTTPStatus(error.status_code).phrase
-    detail = {
-        404: f"There is nothing at {request.url.path}. See /docs for what there is.",
-        405: f"{request.method} is not possible here.",
-    }.get(error.status_code, str(error.detail))
-    return answer(Problem(title=title, status=error.status_code, detail=detail), error.headers)
+    status, headers, detail = error.status_code, dict(error.headers or {}), str(error.detail)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = allow = ", ".join(methods.allowed(request))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        detail = f"{methods.asked(request)} is not possible here. Possible are: {allow}."
+    elif status == HTTPStatus.NOT_FOUND:
+        detail = f"There is nothing at {request.url.path}. See /docs for what there is."
+    title = HTTPStatus(status).phrase
+    return answer(Problem(type=type_of(title), title=title, status=status, detail=detail), headers)
 
 
 async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
-    return answer(Problem(title="Request refused", status=422, detail="The request is not valid.", errors=errors))
+    refused = Refused("The request is not valid; `errors` says where.", errors=shown(error.errors()))
+    return answer(_problem(refused))
 
 
 async def answer_bug(request: Request, error: Exception) -> JSONResponse:
     """Answer an error that nobody foresaw, and log it."""
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
-    return answer(Problem(title="Internal error", status=500, detail="This is a fault of the service; it is logged."))
+    title, detail = "Internal error", "This is a fault of the service; it is logged."
+    return answer(Problem(type=type_of("internal-error"), title=title, status=500, detail=detail))

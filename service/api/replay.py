@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 
 from service.api.body import MIB, parse, read_body
-from service.api.deps import LifecycleDep, authorise
+from service.api.deps import GUARDS, LifecycleDep
 from service.api.problems import responses
 from service.api.schemas import BulkReplayOut, BulkReplayRequest
 from service.ledger.deadline import in_time
-from service.ledger.queries import Filter
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise)])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
 # What is left of the time for an answer when a batch that was begun is to end in time too.
 _REPLAYS_FOR_S = 2.5
@@ -26,7 +25,7 @@ _BODY: dict[str, Any] = {
 
 
 @router.post("/replay", responses=responses(400, 401, 413, 422, 503, 507), openapi_extra=_BODY)
-async def replay_matching(request: Request, lifecycle: LifecycleDep) -> BulkReplayOut:
+async def replay_jobs(request: Request, lifecycle: LifecycleDep) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match anew, each under its own id; attempts stay in their history.
 
     Answers within seconds: `more` says that some are left, then send the same again. It is safe to repeat. A
@@ -34,8 +33,7 @@ async def replay_matching(request: Request, lifecycle: LifecycleDep) -> BulkRepl
     queue or their args no longer fit, are left as they are and counted in `skipped`.
     """
     wanted = parse(_adapter, await read_body(request, MIB), {})
-    chosen = Filter(**wanted.filter.model_dump())
-    replaying = lifecycle.replay_matching(chosen, dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S)
+    replaying = lifecycle.replay_matching(wanted.filter.filter(), dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S)
     done = await in_time(replaying, writes=not wanted.dry_run)
     return BulkReplayOut(
         matched=done.matched, replayed=done.replayed, skipped=dict(done.skipped), dry_run=wanted.dry_run, more=done.more

@@ -2,26 +2,25 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
     create_model,
-    field_serializer,
     model_validator,
 )
 from pydantic_core import from_json, to_json
 from sqlalchemy import RowMapping
 
 from jobs import Catalogue, Kind
+from service.api.filters import ReplayFilter
+from service.api.moments import Moment, ShownMoment
 from service.api.problems import Problem
 from service.ledger.models import NewJob
 from service.ledger.states import Outcome, State
@@ -32,21 +31,14 @@ MAX_BATCH = 10_000
 _TEN_YEARS_S = 10 * 365 * 86400
 
 
-def _to_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("must be between the years 1 and 9999 in UTC") from error
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class EnqueueOptions(BaseModel):
     """What may be said about one job besides its kind and args."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Strict: `true` is no number of seconds, and "3" no priority.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     run_at: Moment | None = Field(None, description="When to run it, RFC 3339 with a time zone. Default: now.")
     delay: float | None = Field(None, ge=0, le=_TEN_YEARS_S, description="Seconds from now, instead of `run_at`.")
@@ -107,17 +99,24 @@ class Requests:
     @cached_property
     def components(self) -> dict[str, Any]:
         """What FastAPI cannot know for OpenAPI's components: the bodies that routes parse, and `Problem`."""
-        schemas: dict[str, Any] = {"Problem": Problem.model_json_schema()}
-        bulk_replay: TypeAdapter[Any] = TypeAdapter(BulkReplayRequest)
-        for name, adapter in (
-            ("EnqueueRequest", self.one),
-            ("BatchRequest", self.batch),
-            ("BulkReplayRequest", bulk_replay),
-        ):
-            schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= schema.pop("$defs", {})
-            schemas[name] = schema
-        return schemas
+        return {
+            **components_of(Problem, BulkReplayRequest),
+            **_component("EnqueueRequest", self.one),
+            **_component("BatchRequest", self.batch),
+        }
+
+
+def components_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """Describe models for OpenAPI's components, with all that they are made of."""
+    components: dict[str, Any] = {}
+    for model in models:
+        components |= _component(model.__name__, TypeAdapter(model))
+    return components
+
+
+def _component(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
+    schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs", {}), name: schema}
 
 
 def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
@@ -159,8 +158,8 @@ class ProgressOut(BaseModel):
 class AttemptOut(BaseModel):
     number: int
     outcome: Outcome | None = Field(description="null while it runs")
-    started_at: datetime
-    finished_at: datetime | None
+    started_at: ShownMoment
+    finished_at: ShownMoment | None
     worker: str
     error: AttemptError | None
 
@@ -182,19 +181,15 @@ class JobOut(BaseModel):
     max_attempts: int
     progress: ProgressOut | None = None
     tags: list[str]
-    run_at: datetime
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    attempts: list[AttemptOut] = []
-
-    @field_serializer("run_at", "created_at", "started_at", "finished_at", when_used="json-unless-none")
-    def _utc(self, value: datetime) -> str:
-        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    run_at: ShownMoment
+    created_at: ShownMoment
+    started_at: ShownMoment | None = None
+    finished_at: ShownMoment | None = None
+    attempts: list[AttemptOut] = Field([], description="First to last. Lists show them with `expand=attempts` alone.")
 
     @classmethod
-    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping]) -> "JobOut":
-        """Show a row of the ledger."""
+    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping] | None) -> "JobOut":
+        """Show a row of the ledger; without `attempts`, these stay unset."""
         error, done = row["error_type"], row["progress_done"]
         plain = {name: row[name] for name in _PLAIN}
         return cls(
@@ -204,7 +199,7 @@ class JobOut(BaseModel):
             error=None if error is None else ErrorOut(type=error, message=row["error_message"] or ""),
             progress=None if done is None else ProgressOut(done=done, total=row["progress_total"]),
             tags=json.loads(row["tags"]),
-            attempts=[_attempt(attempt) for attempt in attempts],
+            **({} if attempts is None else {"attempts": [_attempt(attempt) for attempt in attempts]}),
         )
 
 
@@ -239,9 +234,12 @@ def _attempt(row: RowMapping) -> AttemptOut:
     )
 
 
+NEXT_CURSOR = "Send it as `cursor`, with the same query, for the next page; null on the last."
+
+
 class JobList(BaseModel):
     jobs: list[JobOut]
-    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last.")
+    next_cursor: str | None = Field(description=NEXT_CURSOR)
 
 
 def new_job_json(job: NewJob) -> bytes:
@@ -288,27 +286,8 @@ def batch_json(jobs: Sequence[NewJob], ids: Iterable[str]) -> bytes:
     return to_json({"jobs": told})
 
 
-class ReplayFilter(BaseModel):
-    """Which jobs to replay: those that every member given matches. At least one is needed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: Literal[State.FAILED, State.CANCELLED] | None = Field(None, description="Default: both.")
-    kind: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
-
-    @model_validator(mode="after")
-    def _narrows(self) -> "ReplayFilter":
-        if all(value is None for _, value in self):
-            raise ValueError(f'name at least one of {", ".join(type(self).model_fields)}, e.g. {{"state": "failed"}}')
-        return self
-
-
 class BulkReplayRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     filter: ReplayFilter
     dry_run: bool = Field(False, description="Only tell what would be replayed.")

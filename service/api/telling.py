@@ -2,18 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
+from service.api.moments import ShownMoment
 from service.api.schemas import ErrorOut
 from service.errors import Refused
 from service.ledger.history import BEGAN, Change, Place
 from service.ledger.states import TERMINAL, Outcome, State
 
+EVENT_ID = r"^(\d{1,19}(\.\d{1,19}){2,4})?$"
 Progress = tuple[int, int | None]
 
 
@@ -22,7 +23,7 @@ class StateEvent(BaseModel):
 
     state: State
     attempt: int
-    at: datetime | None
+    at: ShownMoment | None
     outcome: Outcome | None
     error: ErrorOut | None
     result: Any
@@ -34,6 +35,26 @@ class ProgressEvent(BaseModel):
     attempt: int
     done: int
     total: int | None
+
+
+# How OpenAPI describes a stream of events (3.2, 4.14.4), as FastAPI does too.
+STREAM: dict[str, Any] = {
+    "itemSchema": {
+        "type": "object",
+        "required": ["event", "id", "data"],
+        "properties": {
+            "event": {"enum": ["state", "progress"]},
+            "id": {"type": "string", "description": "Where the reader is now; for `Last-Event-ID`."},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {
+                    "oneOf": [{"$ref": f"#/components/schemas/{one.__name__}"} for one in (StateEvent, ProgressEvent)]
+                },
+            },
+        },
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +87,8 @@ class Reader:
         self._progress = progress
 
     @classmethod
-    def at(cls, event_id: str | None) -> "Reader":
-        """Go on after an event; None for a new reader. Raises `Refused` for an id that is not one of ours."""
+    def at(cls, event_id: str) -> "Reader":
+        """Go on after an event; '' for a new reader. Raises `Refused` for an id that is not one of ours."""
         if not event_id:
             return cls()
         parts = event_id.split(".")

@@ -29,6 +29,7 @@ async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
     """Say what runs. A page carries no key, so where one is asked for, it shows no counts and no kinds."""
     closed = bool(resources.settings.api_keys)
     return pages.render(
+        request,
         "home.html",
         version=version("postlude"),
         closed=closed,

@@ -24,24 +24,26 @@ MailboxDep = Annotated[Mailbox | None, Depends(_mailbox)]
 
 
 @router.get("/inbox")
-def inbox(mailbox: MailboxDep, resources: ResourcesDep) -> HTMLResponse:
+def inbox(request: Request, mailbox: MailboxDep, resources: ResourcesDep) -> HTMLResponse:
     """List the newest mails."""
     if mailbox is None:
-        return _no_inbox(resources)
-    return render("inbox.html", mails=mailbox.newest(), total=len(mailbox), folder=resources.settings.inbox_dir)
+        return _no_inbox(request, resources)
+    return render(
+        request, "inbox.html", mails=mailbox.newest(), total=len(mailbox), folder=resources.settings.inbox_dir
+    )
 
 
 @router.get("/inbox/{mail_id}")
-def mail(mail_id: str, mailbox: MailboxDep, resources: ResourcesDep) -> HTMLResponse:
+def mail(request: Request, mail_id: str, mailbox: MailboxDep, resources: ResourcesDep) -> HTMLResponse:
     """Show one mail; its HTML as source, since it is as foreign as any mail's."""
     if mailbox is None:
-        return _no_inbox(resources)
+        return _no_inbox(request, resources)
     found = mailbox.read(mail_id)
     if found is None:
-        return render("mail.html", status=404, mail=None)
-    return render("mail.html", mail=found, shown=_SHOWN_CHARACTERS)
+        return render(request, "mail.html", status=404, mail=None)
+    return render(request, "mail.html", mail=found, shown=_SHOWN_CHARACTERS)
 
 
-def _no_inbox(resources: ResourcesDep) -> HTMLResponse:
+def _no_inbox(request: Request, resources: ResourcesDep) -> HTMLResponse:
     setting = "POSTLUDE_API_KEYS" if resources.settings.api_keys else "POSTLUDE_SMTP_URL"
-    return render("inbox.html", status=404, mails=None, setting=setting)
+    return render(request, "inbox.html", status=404, mails=None, setting=setting)

@@ -29,9 +29,13 @@ _environment = Environment(
 )
 
 
-def render(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Fill in a template. Whatever the values hold, the page can load nothing but the stylesheet."""
-    return HTMLResponse(_environment.get_template(template).render(values), status, headers=_HEADERS)
+    return HTMLResponse(
+        _environment.get_template(template).render(values, root=request.scope.get("root_path", "")),
+        status,
+        headers=_HEADERS,
+    )
 
 
 @router.get("/style.css")

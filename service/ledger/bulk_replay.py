@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.ledger import queries
+from service.ledger import listing
 from service.ledger.ledger import Ledger
-from service.ledger.queries import Filter, ToReplay
+from service.ledger.listing import Filter, ToReplay
 from service.ledger.records.controlled import Replayed
 from service.ledger.states import REPLAYABLE
 
@@ -45,17 +45,17 @@ async def replay_batches(
     `unrunnable` gives the reasons, by id, why jobs could not run; those are left as they are.
     """
     keys: set[str] = set()
-    for state in REPLAYABLE if wanted.state is None else (wanted.state,):
-        page = replace(wanted, state=state)
+    for state in wanted.states or REPLAYABLE:
+        page = replace(wanted, states=(state,))
         while True:
             async with ledger.read() as connection:
-                jobs = await queries.to_replay(connection, page, _BATCH)
+                jobs = await listing.to_replay(connection, page, _BATCH)
             if jobs:
                 reasons = await unrunnable(jobs)
                 runnable = [job for job in jobs if job.id not in reasons]
                 became = reasons | await _replay(ledger, runnable, keys, at, dry_run=dry_run)
                 yield Batch(jobs, [became[job.id] for job in jobs])
-                page = replace(page, before=(jobs[-1].created_at, jobs[-1].id))
+                page = replace(page, after=(jobs[-1].listed_at, jobs[-1].id))
             if len(jobs) < _BATCH:
                 break
 

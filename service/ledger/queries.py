@@ -1,4 +1,4 @@
-"""All reads of jobs."""
+"""All reads of jobs but lists: see `listing`."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -6,41 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, RowMapping, Select, Table, cast, func, null, select, union_all
+from sqlalchemy import RowMapping, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.liveness import SILENT_AFTER
-from service.ledger.records.guards import found_by_state, key_taken, state_is
+from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.states import WAITING, State
-from service.tables import attempts, job_listing, job_tags, jobs, tallies, workers
+from service.tables import attempts, jobs, tallies, workers
 
 # Never read for answers: it carries secrets.
-_SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which jobs a list shows. `before` is the (created_at, id) after which the page begins."""
-
-    state: str | None = None
-    kind: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    before: tuple[datetime, str] | None = None
-
-
-class ToReplay(NamedTuple):
-    """A job that may be replayed. `taken`: another live job holds its unique key."""
-
-    id: str
-    kind: str
-    queue: str
-    priority: int
-    created_at: datetime
-    unique_key: str | None
-    taken: bool
+SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
 
 
 class Glimpse(NamedTuple):
@@ -55,7 +30,7 @@ class Glimpse(NamedTuple):
 
 
 async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None:
-    return (await connection.execute(select(*_SHOWN).where(jobs.c.id == job_id))).mappings().first()
+    return (await connection.execute(select(*SHOWN).where(jobs.c.id == job_id))).mappings().first()
 
 
 async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
@@ -71,59 +46,11 @@ async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
     return by_job
 
 
-async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
-    """Give a page of jobs, newest first."""
-    page: Select[Any] = select(*_SHOWN)
-    rows: Sequence[RowMapping] = (await connection.execute(_matching(page, wanted).limit(limit))).mappings().all()
-    return rows
-
-
-async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[ToReplay]:
-    """Give a page of jobs, newest first, with what replaying them asks for."""
-    columns = [*(jobs.c[name] for name in ToReplay._fields if name != "taken"), key_taken().label("taken")]
-    rows = await connection.execute(_matching(select(*columns), wanted).limit(limit))
-    return [ToReplay(*row) for row in rows]
-
-
 async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, str]:
-    """Give the args of jobs as attempts read them, secrets in clear. Never for answers."""
+    """Return the args of jobs as attempts read them, secrets in clear. Never for answers."""
     whole = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("whole")
     rows = await connection.execute(select(jobs.c.id, whole).where(jobs.c.id.in_(ids)))
     return {row.id: row.whole for row in rows}
-
-
-def _matching(statement: Select[Any], wanted: Filter) -> Select[Any]:
-    """Narrow a statement over jobs down to those wanted, newest first."""
-    leading, job_id = _leading(wanted)
-    if leading is not jobs:
-        statement = statement.join_from(leading, jobs, jobs.c.id == job_id)
-    columns = {**dict(jobs.c), **dict(leading.c)}
-    for name in ("state", "kind", "queue", "tag"):
-        if (value := getattr(wanted, name)) is not None:
-            statement = statement.where(columns[name] == value)
-    created_at = leading.c.created_at
-    if wanted.created_after is not None:
-        statement = statement.where(created_at > wanted.created_after)
-    if wanted.created_before is not None:
-        statement = statement.where(created_at < wanted.created_before)
-    if wanted.before is not None:
-        at, last_id = wanted.before
-        older = (created_at < at) | ((created_at == at) & (job_id < last_id))
-        statement = statement.where(created_at <= at, older)
-    return statement.order_by(created_at.desc(), job_id.desc())
-
-
-def _leading(wanted: Filter) -> tuple[Table, Column[str]]:
-    """Choose the table whose index gives the wanted order, and its column with the job's id.
-
-    A state leads, except where it is that of most of the history and something else is asked for too.
-    """
-    if wanted.tag is not None:
-        return job_tags, job_tags.c.job_id
-    narrower = wanted.kind is not None or wanted.queue is not None
-    if wanted.state is not None and not (wanted.state == State.SUCCEEDED and narrower):
-        return jobs, jobs.c.id
-    return job_listing, job_listing.c.job_id
 
 
 async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:

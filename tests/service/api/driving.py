@@ -58,7 +58,7 @@ def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
     problem: dict[str, Any] = response.json()
     assert problem["status"] == status
     assert problem["title"]
-    assert problem["type"] == "about:blank" or problem["type"].startswith("urn:postlude:problem:")
+    assert problem["type"].startswith("urn:postlude:problem:")
     assert problem.get("detail")
     return problem
 

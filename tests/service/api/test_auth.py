@@ -49,6 +49,8 @@ async def test_every_call_below_v1_asks_for_a_key(settings: Settings) -> None:
                 assert_problem(response, 401)
                 assert response.headers["www-authenticate"] == "Bearer"
                 assert "key-" not in response.text
+                if method == "GET":
+                    assert (await api.head(path, headers=as_bytes(headers))).status_code == 401
             for key in ("Bearer key-one", "bearer key-two"):
                 response = await api.request(method, path, headers={"Authorization": key})
                 assert response.status_code in (200, 400, 404), (method, path, response.text)

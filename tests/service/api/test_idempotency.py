@@ -152,3 +152,13 @@ async def test_a_key_that_has_expired_may_be_used_for_another_request(api: httpx
     assert second.json()["id"] != first.json()["id"]
     again = await api.post("/v1/jobs", json=stat("b"), headers=key("k"))
     assert again.content == second.content
+
+
+@on_sqlite
+async def test_key_in_any_script_is_one_key(api: httpx.AsyncClient) -> None:
+    for key in ("zoë", "à la carte", "用户"):
+        answers = [
+            await api.post("/v1/jobs", json=stat(), headers={b"Idempotency-Key": key.encode()}) for _ in range(2)
+        ]
+        assert [answer.status_code for answer in answers] == [202, 202]
+        assert answers[0].json() == answers[1].json()

@@ -5,10 +5,12 @@ import json
 from typing import Any
 
 import httpx
+from sqlalchemy import update
 
 from service.ledger.ledger import Ledger
-from service.ledger.states import State
-from tests.service.api.driving import assert_problem, job_in, on_sqlite, post, stat
+from service.ledger.states import Outcome, State
+from service.tables import jobs
+from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post, stat
 
 
 async def ids(api: httpx.AsyncClient, **params: Any) -> list[str]:
@@ -24,7 +26,20 @@ async def test_empty_ledger_lists_nothing(api: httpx.AsyncClient) -> None:
 
 async def test_list_is_newest_first_and_shows_jobs_as_the_lookup_does(api: httpx.AsyncClient, ledger: Ledger) -> None:
     jobs = [await job_in(api, ledger, state) for state in (State.QUEUED, State.FAILED, State.SUCCEEDED)]
-    assert (await api.get("/v1/jobs")).json() == {"jobs": jobs[::-1], "next_cursor": None}
+    answer = await api.get("/v1/jobs", params={"expand": "attempts"})
+    assert answer.json() == {"jobs": jobs[::-1], "next_cursor": None}
+
+
+async def test_list_leaves_attempts_and_their_tracebacks_out_unless_asked_for(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    job = await job_in(api, ledger, State.FAILED)
+    answer = await api.get("/v1/jobs")
+    del job["attempts"]
+    assert answer.json()["jobs"] == [job]
+    assert job["error"] == {"type": "ValueError", "message": "no luck"}
+    assert "Traceback" not in answer.text
+    assert (await api.get("/v1/jobs?expand=attempts&expand=attempts")).json()["jobs"][0]["attempts"]
 
 
 @on_sqlite
@@ -74,6 +89,17 @@ async def test_pages_show_each_job_once_and_newest_first(api: httpx.AsyncClient)
         assert [job["created_at"] for job in jobs] == sorted((job["created_at"] for job in jobs), reverse=True)
 
 
+async def paged(api: httpx.AsyncClient, **params: Any) -> list[str]:
+    """Read a list to its end, page by page."""
+    found: list[str] = []
+    while True:
+        page = (await api.get("/v1/jobs", params=params)).json()
+        found += [job["id"] for job in page["jobs"]]
+        if page["next_cursor"] is None:
+            return found
+        params["cursor"] = page["next_cursor"]
+
+
 async def test_page_stays_where_it_was_when_new_jobs_arrive(api: httpx.AsyncClient) -> None:
     jobs = [await post(api) for _ in range(3)]
     cursor = (await api.get("/v1/jobs", params={"limit": 1})).json()["next_cursor"]
@@ -108,12 +134,13 @@ BAD_CURSORS = [
     forged([]),
     forged(7),
     forged([MOMENT]),
-    forged([MOMENT, 7]),
-    forged([MOMENT, "a\0b"]),
-    forged([MOMENT, "\ud800"]),
-    forged(["2026-01-01T00:00:00", "naive"]),
-    forged(["0001-01-01T00:00:00+14:00", "before all time"]),
-    forged(["noon", "x"]),
+    forged([MOMENT, 7, False, False]),
+    forged([MOMENT, "a\0b", False, False]),
+    forged([MOMENT, "\ud800", False, False]),
+    forged(["2026-01-01T00:00:00", "naive", False, False]),
+    forged(["0001-01-01T00:00:00+14:00", "before all time", False, False]),
+    forged(["noon", "x", False, False]),
+    forged([1767225600, "x", False, False]),
     base64.urlsafe_b64encode(b"[" * 20_000).decode(),
     base64.urlsafe_b64encode(b"\xff\xfe").decode(),
 ]
@@ -126,7 +153,7 @@ async def test_cursor_that_is_not_ours_is_refused(api: httpx.AsyncClient) -> Non
         assert_problem(answer, 422)
 
 
-BAD_PARAMS: list[dict[str, str | int]] = [
+BAD_PARAMS: list[dict[str, Any]] = [
     {"limit": 0},
     {"limit": 1001},
     {"limit": "x"},
@@ -135,6 +162,19 @@ BAD_PARAMS: list[dict[str, str | int]] = [
     {"created_after": "2026-01-01T00:00:00"},
     {"created_before": "0001-01-01T00:00:00+14:00"},
     {"created_after": "9999-12-31T23:59:59-14:00"},
+    {"created_after": 1767225600},
+    {"finished_after": "1767225600.5"},
+    {"finished_before": "2026-02-30T00:00:00Z"},
+    {"created_before": "2026-01-01"},
+    {"order": "newest"},
+    {"expand": "everything"},
+    {"tag": ["a", "b"]},
+    {"limit": [1, 2]},
+    {"order": ["asc", "asc"]},
+    {"cursor": ["", ""]},
+    {"state": ["failed", "done"]},
+    {"kind": [str(number) for number in range(21)]},
+    {"error_type": "a\0b"},
     {"kind": "a\0b"},
     {"queue": "\0"},
     {"tag": "\0"},
@@ -149,9 +189,78 @@ async def test_filter_that_makes_no_sense_is_refused(api: httpx.AsyncClient) -> 
 
 
 @on_sqlite
-async def test_a_filter_that_there_is_not_is_refused_and_those_that_there_are_named(api: httpx.AsyncClient) -> None:
+async def test_a_filter_that_there_is_not_is_refused_and_the_nearest_is_named(api: httpx.AsyncClient) -> None:
     problem = assert_problem(await api.get("/v1/jobs", params={"status": "failed", "limit": 5}), 422)
-    assert problem["detail"] == (
-        "Unknown in the query: status."
-        " Known are: created_after, created_before, cursor, kind, limit, queue, state, tag."
+    assert problem["detail"] == "There is no query parameter 'status' here. Did you mean 'state'?"
+    problem = assert_problem(await api.get("/v1/jobs", params={"zzz": "1"}), 422)
+    assert problem["detail"].endswith(
+        "Known are: created_after, created_before, cursor, error_type, expand, finished_after, finished_before,"
+        " kind, limit, order, queue, state, tag."
     )
+
+
+async def test_a_filter_sent_several_times_asks_for_any_of_its_values(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    of = {state: await job_in(api, ledger, state) for state in State}
+    await api.post("/v1/jobs", json={"kind": "cleanup", "delay": 3600})
+    wanted = [State.FAILED, State.CANCELLED, State.SUCCEEDED]
+    newest_first = [of[state]["id"] for state in State if state in wanted][::-1]
+    assert await ids(api, state=wanted) == newest_first
+    assert await ids(api, state=wanted, kind=["update_stats", "nope"]) == newest_first
+    assert await ids(api, kind=["nope", "update_stats"]) == [of[state]["id"] for state in State][::-1]
+    assert await ids(api, queue=["nope", "default"], state="failed") == [of[State.FAILED]["id"]]
+    assert await ids(api, state=["failed", "failed"]) == [of[State.FAILED]["id"]]
+    assert await paged(api, state=wanted, limit=1) == newest_first
+    assert await paged(api, state=wanted, limit=2, order="asc") == newest_first[::-1]
+
+
+async def test_jobs_are_found_by_the_type_of_their_error(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    failed, retrying = [await job_in(api, ledger, state) for state in (State.FAILED, State.RETRYING)]
+    await job_in(api, ledger, State.SUCCEEDED)
+    other = await job_in(api, ledger, State.FAILED)
+    long = "E" * 5_000
+    async with ledger.database.begin() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == other["id"]).values(error_type=long))
+    assert await ids(api, error_type="ValueError") == [retrying["id"], failed["id"]]
+    assert await ids(api, error_type="ValueError", state="failed") == [failed["id"]]
+    assert await ids(api, error_type=["nope", long]) == [other["id"]]
+    assert await ids(api, error_type="E" * 4_999) == []
+    assert await paged(api, error_type=["ValueError", long], limit=1) == [other["id"], retrying["id"], failed["id"]]
+
+
+async def test_jobs_are_found_by_their_end_and_listed_in_its_order(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    first, second, third = [await post(api) for _ in range(3)]
+    await post(api)
+    ended = []
+    for job, state in ((second, State.FAILED), (third, State.SUCCEEDED), (first, State.FAILED)):
+        await end(ledger, await begin(ledger, job), Outcome(state), state)
+        ended.append(await get(api, job["id"]))
+    names = [job["id"] for job in ended]
+    before_all = ended[0]["created_at"]
+    assert await ids(api, finished_after=before_all) == names[::-1]
+    assert await ids(api, finished_after=before_all, order="asc") == names
+    assert await ids(api, finished_after=ended[0]["finished_at"]) == names[:0:-1]
+    assert await ids(api, finished_before=ended[2]["finished_at"]) == names[1::-1]
+    assert await ids(api, finished_after=before_all, state=["failed", "queued"]) == [names[2], names[0]]
+    assert await ids(api, finished_after=before_all, state="succeeded", kind="update_stats") == [names[1]]
+    assert await ids(api, finished_after=before_all, state="running") == []
+    assert await ids(api, finished_after=before_all, error_type="ValueError") == [names[2], names[0]]
+    for wanted in ({}, {"order": "asc"}, {"state": ["failed", "succeeded"]}):
+        whole = await ids(api, finished_after=before_all, **wanted)
+        assert await paged(api, finished_after=before_all, limit=1, **wanted) == whole
+
+
+@on_sqlite
+async def test_cursor_of_a_list_in_another_order_is_refused(api: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await post(api)
+    cursor = (await api.get("/v1/jobs", params={"limit": 1})).json()["next_cursor"]
+    for other in ({"order": "asc"}, {"finished_after": "2026-01-01T00:00:00Z"}):
+        problem = assert_problem(await api.get("/v1/jobs", params={"cursor": cursor, **other}), 422)
+        assert problem["type"] == "urn:postlude:problem:bad-cursor"
+
+
+@on_sqlite
+async def test_time_whose_plus_was_not_encoded_is_understood(api: httpx.AsyncClient) -> None:
+    job = await post(api)
+    assert (await api.get("/v1/jobs?created_after=2026-01-01T00:00:00+00:00")).json()["jobs"][0]["id"] == job["id"]
+    assert await ids(api, created_before="2026-01-01T00:00:00+00:00") == []

@@ -60,6 +60,7 @@ def test_document_has_the_form_that_openapi_asks_for(document: dict[str, Any]) -
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in document["components"]["schemas"])
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", one) for one in ids), ids
     for (method, path), operation in operations(document).items():
         declared = [(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])]
         assert len(declared) == len(set(declared)), (method, path)
@@ -106,6 +107,39 @@ def test_every_error_of_v1_is_shown_as_a_problem(document: dict[str, Any]) -> No
             assert error["content"] == problem, (method, path, status)
 
 
+def test_each_error_is_described_with_its_types(document: dict[str, Any]) -> None:
+    described = document["paths"]["/v1/jobs"]["post"]["responses"]["422"]["description"]
+    for name in ("kind-unknown", "args-invalid", "queue-unknown", "idempotency-key-reused"):
+        assert f"`urn:postlude:problem:{name}`" in described
+    assert (
+        "urn:postlude:problem:unauthorized" in document["paths"]["/v1/kinds"]["get"]["responses"]["401"]["description"]
+    )
+
+
+def test_every_time_is_a_date_time(document: dict[str, Any]) -> None:
+    schemas = [*document["components"]["schemas"].values()]
+    members = [(name, one) for schema in schemas for name, one in schema.get("properties", {}).items()]
+    queries = [
+        (parameter["name"], parameter["schema"])
+        for operation in operations(document).values()
+        for parameter in operation.get("parameters", [])
+    ]
+    times = [(name, one) for name, one in [*members, *queries] if re.search(r"(_at|_after|_before)$|^at$", name)]
+    assert {name for name, _ in times} >= {"run_at", "created_at", "finished_at", "started_at", "at", "expires_at"}
+    for name, one in times:
+        texts = [way for way in [one, *one.get("anyOf", [])] if way.get("type") == "string"]
+        assert [way.get("format") for way in texts] == ["date-time"], name
+
+
+def test_events_are_described_as_a_stream_of_events(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/jobs/{job_id}/events"]["get"]["responses"]["200"]["content"]
+    assert list(content) == ["text/event-stream"]
+    event = content["text/event-stream"]["itemSchema"]
+    assert event["properties"]["event"]["enum"] == ["state", "progress"]
+    shown = [one["$ref"].rpartition("/")[2] for one in event["properties"]["data"]["contentSchema"]["oneOf"]]
+    assert shown == ["StateEvent", "ProgressEvent"]
+
+
 def test_calls_of_the_contract_are_there(document: dict[str, Any]) -> None:
     assert {
         ("post", "/v1/jobs"),
@@ -116,6 +150,7 @@ def test_calls_of_the_contract_are_there(document: dict[str, Any]) -> None:
         ("post", "/v1/jobs/{job_id}/replay"),
         ("post", "/v1/jobs/replay"),
         ("get", "/v1/jobs/{job_id}/events"),
+        ("post", "/v1/jobs/{job_id}/events/tickets"),
         ("get", "/v1/kinds"),
         ("get", "/v1/stats"),
         ("get", "/healthz"),

@@ -18,5 +18,5 @@ async def test_a_bug_is_a_problem_that_tells_nothing_of_what_went_wrong() -> Non
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/")
-    assert_problem(answer, 500)
+    assert assert_problem(answer, 500)["type"] == "urn:postlude:problem:internal-error"
     assert SECRET not in answer.text

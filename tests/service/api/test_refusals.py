@@ -3,10 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import pytest
+from pydantic import BaseModel, ValidationError
 
+from service.ledger.states import State
+from service.lifecycle import describe
 from tests.service.api.driving import assert_problem, count, on_sqlite, post, stat, webhook
 
 KIB, MIB = 1024, 1024 * 1024
@@ -26,6 +30,22 @@ BAD_REQUESTS: dict[str, Any] = {
     "queue empty": stat(queue=""),
     "run_at without a zone": stat(run_at="2030-01-01T00:00:00"),
     "run_at no time": stat(run_at="tomorrow"),
+    "run_at a number": stat(run_at=1893456000),
+    "run_at a number of ms": stat(run_at=1893456000000.5),
+    "run_at a number as text": stat(run_at="1893456000"),
+    "run_at a day": stat(run_at="2030-01-01"),
+    "run_at no day": stat(run_at="2030-02-30T00:00:00Z"),
+    "run_at true": stat(run_at=True),
+    "delay true": stat(delay=True),
+    "delay as text": stat(delay="5"),
+    "priority as text": stat(priority="3"),
+    "priority true": stat(priority=True),
+    "max_attempts as text": stat(max_attempts="3"),
+    "timeout as text": stat(timeout="5"),
+    "queue a number": stat(queue=5),
+    "a tag that is a number": stat(tags=[5]),
+    "the time of an arg a number": {"kind": "update_stats", "args": {"subject": "s", "event": "e", "at": 1893456000}},
+    "an arg's number true": {"kind": "update_stats", "args": {"subject": "s", "event": "e", "count": True}},
     "run_at before all time": stat(run_at="0001-01-01T00:00:00+14:00"),
     "run_at after all time": stat(run_at="9999-12-31T23:59:59-14:00"),
     "run_at and delay": stat(run_at="2030-01-01T00:00:00Z", delay=1),
@@ -101,7 +121,7 @@ async def test_refusal_says_where_the_body_does_not_fit(api: httpx.AsyncClient) 
     body = {"kind": "update_stats", "args": {"subject": "s", "count": "many"}, "tags": ["ok", ""]}
     problem = assert_problem(await api.post("/v1/jobs", json=body), 422)
     where = {tuple(error["loc"]): error["type"] for error in problem["errors"]}
-    assert where == {("args", "event"): "missing", ("args", "count"): "int_parsing", ("tags", 1): "string_too_short"}
+    assert where == {("args", "event"): "missing", ("args", "count"): "int_type", ("tags", 1): "string_too_short"}
     problem = assert_problem(await api.post("/v1/jobs", json={"kind": "nope"}), 422)
     assert problem["type"] == "urn:postlude:problem:kind-unknown"
     assert "send_webhook" in problem["detail"]
@@ -149,10 +169,39 @@ async def test_too_long_a_body_is_refused_before_it_is_sent(api: httpx.AsyncClie
 
 
 @on_sqlite
+async def test_refusals_speak_the_words_of_the_api_and_not_of_its_code(api: httpx.AsyncClient) -> None:
+    answers = [
+        await api.post("/v1/jobs/replay", json={"filter": {"state": "succeeded"}}),
+        await api.post("/v1/jobs/replay", json={"filter": {"state": ["failed", "queued"]}}),
+        await api.post("/v1/jobs/replay", json={"filter": {"state": []}}),
+        await api.post("/v1/jobs/replay", json={"filter": {"created_after": 5}}),
+        await api.get("/v1/jobs", params={"state": "done"}),
+        await api.get("/v1/jobs/x", params={"wait": "nan"}),
+        *[await api.post("/v1/jobs", content=json.dumps(body)) for body in BAD_REQUESTS.values()],
+    ]
+    for answer in answers:
+        problem = assert_problem(answer, 422)
+        assert problem["type"].startswith("urn:postlude:problem:")
+        for word in ("State.", "<", "pydantic", "Value error", "instance of", "Enqueue_"):
+            assert word not in answer.text, answer.text
+
+
+def test_members_of_an_enumeration_are_shown_by_their_values() -> None:
+    class Allowed(BaseModel):
+        state: Literal[State.FAILED, State.CANCELLED]
+
+    with pytest.raises(ValidationError) as refused:
+        Allowed.model_validate({"state": "done"})
+    assert [error["msg"] for error in describe(refused.value)] == ["Input should be 'failed' or 'cancelled'"]
+
+
+@on_sqlite
 async def test_what_is_not_there_and_what_is_not_possible_are_problems(api: httpx.AsyncClient) -> None:
     assert_problem(await api.get("/v1/nothing"), 404)
     assert_problem(await api.get("/nothing"), 404)
     assert_problem(await api.post("/v1/jobs/x/explode"), 404)
+    problem = assert_problem(await api.get("/v1/nothing"), 404)
+    assert problem["type"] == "urn:postlude:problem:not-found"
     for method, path, allowed in (("DELETE", "/v1/jobs", "POST"), ("POST", "/v1/kinds", "GET")):
         response = await api.request(method, path)
         assert_problem(response, 405)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import update
 
 from service.api import replay as replay_module
-from service.ledger import queries
+from service.ledger import listing
 from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.settings import Settings
@@ -109,6 +109,22 @@ async def test_filter_by_a_kind_that_nobody_knows_is_refused_as_enqueueing_it_is
     assert "send_webhook" in problem["detail"]
 
 
+async def test_what_is_replayed_can_be_told_by_its_error_its_end_and_by_several_values(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    early = await job_in(api, ledger, State.FAILED)
+    cancelled = await job_in(api, ledger, State.CANCELLED)
+    late = await job_in(api, ledger, State.FAILED)
+    assert await replay(api, dry_run=True, error_type="KeyError") == done(0, dry_run=True)
+    assert await replay(api, dry_run=True, error_type=["KeyError", "ValueError"]) == done(2, dry_run=True)
+    assert await replay(api, dry_run=True, state=["failed", "cancelled"], kind=["update_stats"]) == done(
+        3, dry_run=True
+    )
+    assert await replay(api, finished_after=early["finished_at"], state="failed") == done(1)
+    assert await replay(api, finished_before=late["finished_at"]) == done(2)
+    assert [(await get(api, job["id"]))["state"] for job in (early, cancelled, late)] == ["queued"] * 3
+
+
 @on_sqlite
 async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await job_in(api, ledger, State.FAILED)
@@ -117,6 +133,12 @@ async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledge
         {"filter": {}},
         {"filter": {"state": None}},
         {"filter": {"state": "succeeded"}},
+        {"filter": {"state": []}},
+        {"filter": {"state": ["failed", "queued"]}},
+        {"filter": {"kind": [str(number) for number in range(21)]}},
+        {"filter": {"finished_after": 1767225600}},
+        {"filter": {"state": "failed"}, "dry_run": "true"},
+        {"filter": {"state": "failed"}, "dry_run": 1},
         {"filter": {"kin": "update_stats"}},
         {"filter": {"kind": "update_stats"}, "dryrun": True},
         {"filter": {"tag": "a\0b"}},
@@ -155,7 +177,7 @@ async def test_a_job_that_came_back_by_itself_meanwhile_is_left_alone(
 ) -> None:
     job = await job_in(api, ledger, State.FAILED)
     rival = await job_in(api, ledger, State.FAILED, unique_key="u")
-    read = queries.to_replay
+    read = listing.to_replay
 
     async def read_and_be_late(*args: Any) -> Any:
         found = await read(*args)
@@ -164,7 +186,7 @@ async def test_a_job_that_came_back_by_itself_meanwhile_is_left_alone(
             await api.post("/v1/jobs", json=stat(unique_key="u"))
         return found
 
-    monkeypatch.setattr(queries, "to_replay", read_and_be_late)
+    monkeypatch.setattr(listing, "to_replay", read_and_be_late)
     assert await replay(api, state="failed") == done(0, state_forbids=1, unique_key_taken=1)
     assert (await get(api, job["id"]))["state"] == "queued"
     assert (await get(api, rival["id"]))["state"] == "failed"

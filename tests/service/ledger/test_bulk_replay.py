@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from service.ledger.bulk_replay import replay_batches
 from service.ledger.ledger import Ledger
-from service.ledger.queries import Filter
+from service.ledger.listing import Filter
 from tests.service.ledger.makers import NOW, engines_of, enqueue, new_job
 
 
@@ -25,7 +25,7 @@ async def test_a_unique_key_is_looked_up_and_pages_are_read_by_their_indexes(led
 
     for engine in engines_of(ledger.database):
         event.listen(engine, "before_cursor_execute", note)
-    async for batch in replay_batches(ledger, Filter(state="cancelled"), datetime.now(UTC), dry_run=False):
+    async for batch in replay_batches(ledger, Filter(states=("cancelled",)), datetime.now(UTC), dry_run=False):
         assert [replayed.id for replayed in batch.replayed] == [job.id]
     plans = []
     async with ledger.read() as connection:

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from service.ledger import queries
+from service.ledger import listing
 from service.ledger.database import Database
-from tests.plans import CALLS, LISTS, Call, bad_ways_in, fill, plans_of, sent_by, sorts_or_walks
+from tests.plans import CALLS, LISTS, MERGED, Call, bad_ways_in, fill, plans_of, sent_by, sorts_or_walks, walks
 
 
 @pytest.mark.parametrize("terminal", [20_000])
@@ -26,16 +26,17 @@ async def test_no_statement_walks_through_the_history(database_url: str, termina
     assert not bad, "\n\n".join(f"{name}: {plan}" for name, plan in bad.items())
 
 
-def first_page(wanted: Callable[[datetime], queries.Filter]) -> Call:
-    return lambda connection, now: queries.list_jobs(connection, wanted(now), 51)
+def first_page(wanted: Callable[[datetime], listing.Filter]) -> Call:
+    return lambda connection, now: listing.list_jobs(connection, wanted(now), 51)
 
 
 async def test_the_first_page_of_every_list_is_read_off_an_index(database_url: str) -> None:
     database = Database.open(database_url)
     await fill(database, terminal=20_000, waiting=2_000)
     bad = []
-    for name, wanted in LISTS.items():
-        for sent in await sent_by(database, first_page(wanted)):
-            bad += [f"{name}: {sent.sql}\n{plan}" for plan in await plans_of(database, sent) if sorts_or_walks(plan)]
+    for lists, is_bad in ((LISTS, sorts_or_walks), (MERGED, walks)):
+        for name, wanted in lists.items():
+            for sent in await sent_by(database, first_page(wanted)):
+                bad += [f"{name}: {sent.sql}\n{plan}" for plan in await plans_of(database, sent) if is_bad(plan)]
     await database.close()
     assert not bad, "\n\n".join(bad)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select, update
 
 from jobs import Context, job
-from service.ledger import liveness, queries
+from service.ledger import listing, liveness
 from service.ledger.models import Start
 from service.ledger.records.controlled import record_expired
 from service.settings import Settings
@@ -213,7 +213,7 @@ async def test_cron_job_runs_like_any_other(desk: Desk, settings: Settings) -> N
 
         async def ran() -> bool:
             async with desk.ledger.read() as connection:
-                rows = await queries.list_jobs(connection, queries.Filter(kind="often", state="succeeded"), 1)
+                rows = await listing.list_jobs(connection, listing.Filter(kinds=("often",), states=("succeeded",)), 1)
             return bool(rows)
 
         await eventually(ran)

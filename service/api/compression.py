@@ -1,0 +1,38 @@
+"""gzip for clients that accept it: Starlette's, which compresses no events, by the client's preferences."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_SMALLEST_BYTES = 1_000
+_LEVEL = 5  # half the time of level 9, for a few per cent more bytes
+_CODING = re.compile(r"([\w*-]+)\s*(?:;\s*q\s*=\s*([\d.]+))?\s*(?:,|$)", re.I)
+
+
+class Compression(GZipMiddleware):
+    """Compresses answers, except for clients that rule gzip out or like it less than the plain answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, minimum_size=_SMALLEST_BYTES, compresslevel=_LEVEL)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not prefers_gzip(Headers(scope=scope).getlist("accept-encoding")):
+            await IdentityResponder(self.app, self.minimum_size)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def prefers_gzip(accept_encoding: list[str]) -> bool:
+    """Whether gzip is acceptable, and not less wanted than `identity` (RFC 9110, 12.5.3)."""
+    wanted = {name.lower(): _weight(q) for name, q in _CODING.findall(",".join(accept_encoding))}
+    gzip = wanted.get("gzip", 0.0)
+    return gzip > 0 and gzip >= wanted.get("identity", 0.0)
+
+
+def _weight(q: str) -> float:
+    try:
+        return float(q or 1)
+    except ValueError:
+        return 0.0

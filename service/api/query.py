@@ -1,0 +1,49 @@
+"""The query of a request holds what its route has, and nothing else."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args, get_origin
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+
+from service.errors import Refused
+
+
+async def known_query(request: Request) -> None:
+    """Refuse query parameters that the route does not have, and one sent twice that is no list.
+
+    A filter with a slip in its name would show everything. Endpoints that are answered directly have no parameters.
+    """
+    if not request.scope["query_string"]:
+        return
+    known = _parameters(request.scope.get("route"))
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            raise Refused(f"There is no query parameter {name!r} here. {_instead(name, known)}")
+        if names.count(name) > 1 and not known[name]:
+            raise Refused(f"The query parameter {name!r} is there {names.count(name)} times. Send it once.")
+
+
+def _parameters(route: Any) -> Mapping[str, bool]:
+    """Return the query parameters of a route, and whether each is a list."""
+    return {} if route is None else dict(_declared(route.dependant))
+
+
+def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    for one in dependant.query_params:
+        yield one.alias, _is_list(one.field_info.annotation)
+    for deeper in dependant.dependencies:
+        yield from _declared(deeper)
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a parameter is a list, or a list or nothing."""
+    return any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
+
+
+def _instead(name: str, known: Mapping[str, bool]) -> str:
+    if near := get_close_matches(name, known, n=1):
+        return f"Did you mean {near[0]!r}?"
+    return f"Known are: {', '.join(sorted(known))}." if known else "This call has none."

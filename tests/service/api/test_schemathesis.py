@@ -1,0 +1,41 @@
+"""The API is what its OpenAPI document says: schemathesis makes requests of the document, and judges the answers."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.settings import Settings
+from tests.running import running_api
+from tests.service.api.driving import on_sqlite
+
+_CONFIG = Path(__file__).with_name("schemathesis.toml")
+_WITHIN_S = 240  # it takes 40 s on a machine that has the time
+
+
+@on_sqlite
+@pytest.mark.timeout(300)
+async def test_answers_to_what_the_document_allows_and_forbids_are_as_it_says(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with running_api(settings.model_copy(update={"api_keys": (SecretStr("key-one"),)})) as api:
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "--no-color", "run"]
+        options = ["--header", "Authorization: Bearer key-one", "--request-timeout", "10", "--warnings", "off"]
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            str(api.base_url.join("/openapi.json")),
+            *options,
+            cwd=tmp_path,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                told, _ = await child.communicate()
+        finally:
+            if child.returncode is None:
+                child.kill()
+    assert child.returncode == 0, told.decode()
