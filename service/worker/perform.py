@@ -128,11 +128,8 @@ class Performer:
         for ended, finished in recorded:
             if tells_all or finished is None or ended.finish.outcome not in _QUIET:
                 _say(ended, finished)
-            if finished is not None:
-                self._settling.add(ended, finished)
+            self._settling.add(ended, finished)
         self._settling.begin()
-        for ended, finished in recorded:
-            ended.on_finished(finished)
         self.changed.set()
 
 

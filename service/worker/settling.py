@@ -24,7 +24,8 @@ _MOST_UNTOLD = 1_000
 class Settling:
     """Puts jobs that go on on the queue again, and keeps arq's protocol for adopted ones; one round for all that wait.
 
-    `on_settled` is called after each round.
+    Whoever waits for an attempt hears of its end once Redis has been told, or has not answered. `on_settled` is called
+    after each round.
     """
 
     def __init__(self, lifecycle: Lifecycle, on_settled: Callable[[], None]) -> None:
@@ -33,6 +34,7 @@ class Settling:
         self._on_settled = on_settled
         self._entries: list[Entry] = []
         self._words: list[Again | Result] = []
+        self._heard_by: list[tuple[Ended, Finished | None]] = []
         self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._settling: asyncio.Task[None] | None = None
 
@@ -41,13 +43,17 @@ class Settling:
         """Whether a round is under way; results that wait for Redis to come back do not count."""
         return self._settling is not None
 
-    def add(self, ended: Ended, finished: Finished) -> None:
-        """Have Redis told of an attempt whose outcome is recorded."""
+    def add(self, ended: Ended, finished: Finished | None) -> None:
+        """Have Redis told of an attempt whose outcome is recorded; None: it was taken away, and is another's matter."""
         started = ended.started
-        if started.arq_id is not None:
+        if finished is not None and started.arq_id is not None:
             self._words.append(word_after(started, ended.finish, finished))
-        elif finished.state not in TERMINAL:
+        elif finished is not None and finished.state not in TERMINAL:
             self._entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
+        else:
+            ended.on_finished(finished)
+            return
+        self._heard_by.append((ended, finished))
 
     def begin(self) -> None:
         """Begin a round for all that was added, unless one is under way that will take it along."""
@@ -59,8 +65,11 @@ class Settling:
             while self._entries or self._words or self._untold:
                 entries, self._entries = self._entries, []
                 words, self._words = [*self._untold, *self._words], []
+                heard_by, self._heard_by = self._heard_by, []
                 self._untold.clear()
                 await asyncio.gather(self._lifecycle.put(entries), self._tell(words))
+                for ended, finished in heard_by:
+                    ended.on_finished(finished)
                 if self._untold:
                     asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self.begin)
                     return
