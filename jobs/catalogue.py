@@ -104,7 +104,7 @@ def job(
     name: str,
     *,
     timeout: Seconds = DEFAULT_TIMEOUT,
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    max_attempts: int | None = None,
     queue: str = "default",
     cron: str | None = None,
     catch_up: CatchUp | None = None,
@@ -115,6 +115,7 @@ def job(
     `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is a five-field expression in UTC, or a
     six-field one that begins with seconds; such a kind's args must have defaults throughout. `catch_up` says which
     ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
+    `max_attempts` is 5 by default, or one more than the `delays` of `retry`.
     Raises `CatalogueError` where the declaration does not hold.
     """
 
@@ -129,17 +130,19 @@ def job(
                 "the function must be declared with `async def`; run blocking work by `await ctx.thread(fn, ...)`"
             )
         args_model, returns = _annotations(function, refuse)
+        policy = retry or RetryPolicy()
+        attempts = len(policy.delays) + 1 if policy.delays else DEFAULT_MAX_ATTEMPTS
         kind = Kind(
             name=name,
             function=function,
             args_model=args_model,
             result_adapter=TypeAdapter(returns),
             timeout=to_timedelta(timeout),
-            max_attempts=max_attempts,
+            max_attempts=attempts if max_attempts is None else max_attempts,
             queue=queue,
             cron=cron,
             catch_up=catch_up or ("last" if cron is not None else None),
-            retry=retry or RetryPolicy(),
+            retry=policy,
             file=file,
         )
         _check_limits(kind, refuse)

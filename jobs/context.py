@@ -99,6 +99,7 @@ class Context:
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
     `enqueue(kind, args, ...)` enqueues another job and gives its id.
+    `timeout` bounds this attempt, from its begin.
     """
 
     job_id: str
@@ -112,6 +113,7 @@ class Context:
     session: Callable[[], AbstractAsyncContextManager[AsyncSession]]
     progress: Progress
     enqueue: Enqueue
+    timeout: timedelta = timedelta(seconds=60)
 
     @property
     def log(self) -> FilteringBoundLogger:

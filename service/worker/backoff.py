@@ -8,8 +8,9 @@ from jobs.retry import RetryPolicy
 
 
 def retry_wait(policy: RetryPolicy, failures_before: int) -> timedelta:
-    """Draw the wait before the next attempt: full jitter between 0 and the policy's bound."""
-    return policy.longest_wait(failures_before) * random.random()  # noqa: S311 - jitter, not a secret
+    """Draw the wait before the next attempt, between the policy's bounds."""
+    shortest, longest = policy.shortest_wait(failures_before), policy.longest_wait(failures_before)
+    return shortest + (longest - shortest) * random.random()  # noqa: S311 - jitter, not a secret
 
 
 def outage_waits(first_s: float = 0.2, cap_s: float = 5.0) -> Iterator[float]:
