@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientPayloadError, StreamReader
-from aiohttp.http import HttpVersion, RawResponseMessage
+from aiohttp.http import HttpVersion, HttpVersion11, RawResponseMessage
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -112,7 +112,7 @@ class AnswerParser:
 def _message(head: Head) -> RawResponseMessage:
     headers = CIMultiDict([(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in head.fields])
     return RawResponseMessage(
-        HttpVersion(*head.version),
+        HttpVersion11 if head.version == HttpVersion11 else HttpVersion(*head.version),
         head.status,
         head.reason.decode("utf-8", "surrogateescape"),
         CIMultiDictProxy(headers),

@@ -1,6 +1,7 @@
 """Once a complete final head is read, its status is the verdict, whatever else the receiver does."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from itertools import pairwise
@@ -204,6 +205,18 @@ def test_any_bytes_are_a_head_or_are_not_readable(noise: bytes) -> None:
             continue
         assert 100 <= head.status <= 599
         assert all(b"\n" not in name + value for name, value in head.fields)
+
+
+@pytest.mark.parametrize("filling", [b" ", b"x", b"a ", b"a" * 50 + b" " * 50, b": ", b"\t", b"\r", b"a:\n", b" \n"])
+@pytest.mark.parametrize("end", [b"", b"\x00", b"\x00:"])
+def test_no_head_takes_long_to_read(filling: bytes, end: bytes) -> None:
+    """A search that goes back over the field at each byte would take minutes."""
+    filled = filling * (MAX_HEAD_BYTES // len(filling))
+    for begin in (b"", b"x:", b"x: a"):
+        if filled.count(b"\n") < MAX_FIELDS:
+            read_head(b"HTTP/1.1 200 OK\r\n" + begin + filled + end)
+    with contextlib.suppress(NotReadable):
+        read_head(b"HTTP/1.1 200 " + filled + end)
 
 
 @given(st.lists(st.binary(max_size=20), max_size=10))
