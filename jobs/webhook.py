@@ -17,7 +17,9 @@ from jobs.masking import Masks, credentials_of
 from jobs.outbound import AddressRefused
 from jobs.retry import RetryPolicy
 from jobs.standard_webhooks import SECRET_PREFIX, secret_key, webhook_body, webhook_headers
-from jobs.webhook_answer import judge, line_of, read_excerpt
+from jobs.webhook_answer import EXCERPT_BYTES, RESPONSE_CAP_BYTES, judge, line_of, read_excerpt
+
+__all__ = ["EXCERPT_BYTES", "RESPONSE_CAP_BYTES", "SendWebhookArgs", "SendWebhookResult", "send_webhook"]
 
 # Svix's schedule, as Standard Webhooks 1.0.0 recommends it: three days and a quarter.
 HOUR = 3600

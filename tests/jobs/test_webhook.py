@@ -15,8 +15,8 @@ from standardwebhooks.webhooks import Webhook
 
 from jobs import Context, Discard, Retry
 from jobs.masking import MASK
-from jobs.webhook import SendWebhookArgs, SendWebhookResult, send_webhook
-from jobs.webhook_answer import EXCERPT_BYTES, MASKED_BYTES, RESPONSE_CAP_BYTES
+from jobs.webhook import EXCERPT_BYTES, RESPONSE_CAP_BYTES, SendWebhookArgs, SendWebhookResult, send_webhook
+from jobs.webhook_answer import MASKED_BYTES
 from jobs.webhook_failures import (
     AddressRefused,
     ConnectFailed,
