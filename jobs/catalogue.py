@@ -18,14 +18,13 @@ from jobs.outcomes import Seconds
 from jobs.retry import RetryPolicy
 
 DEFAULT_TIMEOUT = 60.0
-DEFAULT_MAX_ATTEMPTS = 5
 
 
 def job(
     name: str,
     *,
     timeout: Seconds = DEFAULT_TIMEOUT,
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    max_attempts: int | None = None,
     queue: str = "default",
     cron: str | None = None,
     catch_up: CatchUp | None = None,
@@ -36,6 +35,7 @@ def job(
     `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is a five-field expression in UTC, or a
     six-field one that begins with seconds; such a kind's args must have defaults throughout. `catch_up` says which
     ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
+    `max_attempts` is 5 by default, or one more than the `delays` of `retry`.
     Raises `CatalogueError` where the declaration does not hold.
     """
     if callable(name):

@@ -103,6 +103,7 @@ class Context:
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
     `enqueue(kind, args, ...)` enqueues another job and gives its id.
+    `timeout` bounds this attempt, from its begin.
     """
 
     job_id: str
@@ -117,6 +118,7 @@ class Context:
     progress: Progress
     enqueue: Enqueue
     failures: int = 0
+    timeout: timedelta = timedelta(seconds=60)
 
     @property
     def log(self) -> FilteringBoundLogger:

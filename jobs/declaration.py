@@ -22,6 +22,7 @@ _LONGEST_NAME = 100
 # A due time must be one that a calendar has.
 _LONGEST_WAIT = timedelta(days=3650)
 _MOST_ATTEMPTS = 1_000_000
+DEFAULT_MAX_ATTEMPTS = 5
 
 
 class CatalogueError(Exception):
@@ -38,17 +39,18 @@ def declare(function: Any, name: str, *, cron: Any, catch_up: Any, **options: An
     try:
         _check_function(function)
         args_model, returns = _annotations(function)
+        retry = _policy(options["retry"])
         kind = Kind(
             name=_name(name, "a name"),
             function=function,
             args_model=_complete(args_model),
             result_adapter=_result_adapter(returns),
             timeout=_timeout(options["timeout"]),
-            max_attempts=_max_attempts(options["max_attempts"]),
+            max_attempts=_max_attempts(options["max_attempts"], retry),
             queue=_queue(options["queue"]),
             cron=cron,
             catch_up=catch_up or ("last" if cron is not None else None),
-            retry=_policy(options["retry"]),
+            retry=retry,
             file=file,
         )
         _check_args(kind)
@@ -167,7 +169,9 @@ def _duration(value: Any, what: str) -> timedelta:
     return duration
 
 
-def _max_attempts(value: Any) -> int:
+def _max_attempts(value: Any, retry: RetryPolicy) -> int:
+    if value is None:
+        return len(retry.delays) + 1 if retry.delays else DEFAULT_MAX_ATTEMPTS
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_ATTEMPTS:
         raise _Refused(f"max_attempts is a whole number from 1 to {_MOST_ATTEMPTS:,}, not {value!r}")
     return value

@@ -5,6 +5,21 @@ from ipaddress import IPv4Address, IPv6Address
 import httpx
 
 
+class NameNotResolved(httpx.ConnectError):
+    """The host's name has no address, or nobody could be asked for it."""
+
+    def __init__(self, host: str, why: str):
+        super().__init__(f"{host} does not resolve: {why}")
+
+
+class TlsFailed(httpx.ConnectError):
+    """The server's certificate is not trusted, or there is no common TLS."""
+
+
+class NotHttp(httpx.RemoteProtocolError):
+    """What the server sent cannot be read as an answer in HTTP/1."""
+
+
 class AddressRefused(httpx.ConnectError):
     """The host is, or resolves to, an address that is not public and that the settings do not allow."""
 

@@ -13,11 +13,19 @@ def to_timedelta(value: Seconds) -> timedelta:
 class Retry(Exception):
     """Fail this attempt and try again; counts against `max_attempts`.
 
-    `after` is the wait in seconds or as a timedelta; without it the kind's retry policy decides.
+    `after` is the wait in seconds or as a timedelta; without it the kind's retry policy decides, and with `or_later`
+    the longer of the two counts.
     """
 
-    def __init__(self, message: str = "the kind asked for another attempt", *, after: Seconds | None = None):
+    def __init__(
+        self,
+        message: str = "the kind asked for another attempt",
+        *,
+        after: Seconds | None = None,
+        or_later: bool = False,
+    ):
         super().__init__(message)
+        self.or_later = or_later
         self.after = None if after is None else to_timedelta(after)
 
 

@@ -1,27 +1,41 @@
-"""When to try again: exponential backoff with full jitter and a cap, chosen by exception where a kind says so."""
+"""When to try again: backoff with jitter, or a list of waits; chosen by exception where a kind says so."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from jobs.outcomes import Seconds, to_timedelta
+
+BASE_S = 2.0
+CAP_S = 3600.0
+JITTER = 0.2
+LONGEST_WAIT = timedelta(days=365)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """The wait before the next attempt is random between 0 and min(`cap`, `base` * 2**n), n failures before this one.
 
+    With `delays` it is the (n+1)th of these instead, the last one again and again, each up to 20 % shorter or longer;
+    unless the kind says otherwise, a job then has an attempt more than there are delays.
     `never` lists exceptions that end the job at once; `by_exception` gives others a policy of their own.
-    Both match subclasses; of several matches the most specific class counts. `delays` are waits of their own instead,
-    each varied by a fifth; after the last one it is repeated.
+    Both match subclasses; of several matches the most specific class counts. Raises `ValueError`.
     Source: "Exponential Backoff and Jitter", AWS Architecture Blog (full jitter).
     """
 
-    base: Seconds = 2.0
-    cap: Seconds = 3600.0
-    delays: tuple[Seconds, ...] = ()
+    base: Seconds = BASE_S
+    cap: Seconds = CAP_S
     never: tuple[type[Exception], ...] = ()
     by_exception: Mapping[type[Exception], "RetryPolicy"] = field(default_factory=dict)
+    delays: Sequence[Seconds] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delays", tuple(self.delays))
+        if self.delays and (self.base, self.cap) != (BASE_S, CAP_S):
+            raise ValueError("RetryPolicy: delays say each wait themselves; leave out base and cap")
+        for wait in (self.base, self.cap, *self.delays):
+            _check_wait(wait)
 
     def for_error(self, error: BaseException) -> "RetryPolicy | None":
         """Find the policy for `error`; None means: do not try again."""
@@ -32,9 +46,27 @@ class RetryPolicy:
                 return policy
         return self
 
+    def shortest_wait(self, failures_before: int) -> timedelta:
+        """Return the lower bound of the jittered wait after one more failure."""
+        return self._delay(failures_before) * (1 - JITTER) if self.delays else timedelta(0)
+
     def longest_wait(self, failures_before: int) -> timedelta:
-        """Give the upper bound of the jittered wait after one more failure."""
+        """Return the upper bound of the jittered wait after one more failure."""
+        if self.delays:
+            return self._delay(failures_before) * (1 + JITTER)
         base_s, cap_s = to_timedelta(self.base).total_seconds(), to_timedelta(self.cap).total_seconds()
         # Beyond this many doublings a float overflows; every cap is reached long before.
         doublings = min(failures_before, 500)
         return timedelta(seconds=min(cap_s, base_s * 2.0**doublings))
+
+    def _delay(self, failures_before: int) -> timedelta:
+        return to_timedelta(self.delays[min(failures_before, len(self.delays) - 1)])
+
+
+def _check_wait(wait: Seconds) -> None:
+    if isinstance(wait, timedelta):
+        wait = wait.total_seconds()
+    if isinstance(wait, bool) or not isinstance(wait, int | float):
+        raise ValueError(f"RetryPolicy: a wait is a number of seconds or a timedelta, not {wait!r}")  # noqa: TRY004
+    if not (math.isfinite(wait) and 0 <= wait <= LONGEST_WAIT.total_seconds()):
+        raise ValueError(f"RetryPolicy: a wait is between 0 s and {LONGEST_WAIT.days} days, not {wait!r}")

@@ -1,27 +1,32 @@
 """The kind `send_webhook`: an event, posted to a URL as Standard Webhooks 1.0.0 says."""
 
-import re
 import time
-from contextlib import aclosing
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
 
 import httpx
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, JsonValue, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, JsonValue, SecretStr, StrictInt
 
+from jobs import webhook_failures as failures
 from jobs.catalogue import job
 from jobs.context import Context
-from jobs.http_headers import Headers, retry_after
+from jobs.http_headers import Headers
+from jobs.masking import Masks, credentials_of
 from jobs.outbound import AddressRefused
-from jobs.outcomes import Discard, Retry
 from jobs.proof import Check
-from jobs.standard_webhooks import secret_key, webhook_body, webhook_headers
+from jobs.retry import RetryPolicy
+from jobs.standard_webhooks import SECRET_PREFIX, secret_key, webhook_body, webhook_headers
+from jobs.webhook_answer import EXCERPT_BYTES, RESPONSE_CAP_BYTES, judge, line_of, read_excerpt
 
-RESPONSE_CAP_BYTES = 64 * 1024
-EXCERPT_BYTES = 2 * 1024
-MASK = "**********"
-SHORTEST_MASKED = 8  # shorter values are words of their own; to mask "1" would make a text unreadable
+__all__ = ["EXCERPT_BYTES", "RESPONSE_CAP_BYTES", "SendWebhookArgs", "SendWebhookResult", "send_webhook"]
+
+# Svix's schedule, as Standard Webhooks 1.0.0 recommends it: three days and a quarter.
+HOUR = 3600
+SCHEDULE = RetryPolicy(
+    delays=(5, 300, 1800, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
+)
 
 # The kind's timeout bounds the whole attempt; only a dead address shall not use all of it.
 TIMEOUT = httpx.Timeout(None, connect=10).as_dict()
@@ -47,6 +52,9 @@ def _check_secret(secret: SecretStr) -> None:
     secret_key(secret.get_secret_value())
 
 
+Status = Annotated[StrictInt, Field(ge=300, le=599)]
+
+
 class SendWebhookArgs(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -55,6 +63,9 @@ class SendWebhookArgs(BaseModel):
     data: Annotated[JsonValue, AfterValidator(Check(_check_data))]
     headers: Headers = {}
     secret: Annotated[SecretStr, AfterValidator(Check(_check_secret))] | None = None
+    give_up_on: list[Status] = Field(
+        [], max_length=300, description="Answers that end the job at once, as 410 always does; e.g. `[404, 422]`."
+    )
 
 
 class SendWebhookResult(BaseModel):
@@ -64,29 +75,32 @@ class SendWebhookResult(BaseModel):
     response_truncated: bool = Field(description="Whether the answer's body is longer than the excerpt.")
 
 
-@job("send_webhook", timeout=30, max_attempts=15)
+@job("send_webhook", timeout=30, retry=SCHEDULE)
 async def send_webhook(ctx: Context, args: SendWebhookArgs) -> SendWebhookResult:
     """Post `{type, timestamp, data}` to `url`, signed when a secret is given.
 
-    A 2xx answer succeeds. 5xx, 408, 429 and no answer are tried again, after `Retry-After` where the answer has it.
-    Every other answer is final, redirects included.
+    A 2xx answer succeeds, whatever becomes of its body. 410 and the statuses of `give_up_on` end the job. Every other
+    answer, redirects included, and no answer are tried again: ten attempts over three days, and not before the
+    `Retry-After` of the answer.
     """
     started = time.perf_counter()
+    masks = Masks(_secrets(args))
     try:
         response = await ctx.http.send(_request(ctx, args), stream=True, auth=None, follow_redirects=False)
-        body, whole = await _read(response)
     except AddressRefused as error:
-        raise Discard(str(error)) from error
+        raise failures.AddressRefused(str(error)) from None
     except httpx.TransportError as error:
-        raise Retry(f"no answer from {args.url.host}: {type(error).__name__}: {error}") from error
-    text = _text(body, args)
-    excerpt = text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
-    _judge(response, excerpt)
+        # What the error quotes may hold a secret, so it is not shown as the cause.
+        what = f"{type(error).__name__}: {line_of(str(error).encode(errors='replace'), masks)}"
+        raise failures.class_of(error)(f"no answer from {args.url.host}: {what}") from None
+    left_s = ctx.timeout.total_seconds() - (time.perf_counter() - started)
+    excerpt = await read_excerpt(response, masks, left_s=left_s)
+    judge(response, excerpt.text, masks, args.give_up_on)
     return SendWebhookResult(
         status=response.status_code,
         duration_ms=round((time.perf_counter() - started) * 1000),
-        response_excerpt=excerpt,
-        response_truncated=excerpt != text or not whole,
+        response_excerpt=excerpt.text,
+        response_truncated=excerpt.is_cut,
     )
 
 
@@ -96,7 +110,9 @@ def _request(ctx: Context, args: SendWebhookArgs) -> httpx.Request:
     headers = {name: value.get_secret_value() for name, value in args.headers.items()}
     headers |= webhook_headers(ctx.job_id, int(time.time()), body, secret)
     # The answer is read raw: half a megabyte of gzip can be half a gigabyte of text.
-    headers |= {"content-type": "application/json", "accept": "*/*", "accept-encoding": "identity"}
+    headers |= {"content-type": "application/json", "accept-encoding": "identity"}
+    if not any(name.lower() == "accept" for name in headers):
+        headers["accept"] = "*/*"
     headers["user-agent"] = ctx.http.headers["user-agent"]
     url = _url(str(args.url))
     headers |= {"host": url.netloc.decode(), "content-length": str(len(body))}
@@ -111,45 +127,10 @@ def _url(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-async def _read(response: httpx.Response) -> tuple[bytes, bool]:
-    """Read up to the cap, and tell whether that was all. Where the body breaks off, the status still counts."""
-    body = bytearray()
-    try:
-        async with aclosing(response):
-            async for chunk in _raw(response):
-                body += chunk
-                if len(body) >= RESPONSE_CAP_BYTES:
-                    return bytes(body[:RESPONSE_CAP_BYTES]), False
-    except httpx.TransportError:
-        return bytes(body), False
-    return bytes(body), True
-
-
-def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    return response.stream
-
-
-def _text(body: bytes, args: SendWebhookArgs) -> str:
-    """Decode for reading, without control characters and without the secrets that a receiver may echo."""
-    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", body.decode(errors="replace"))
+def _secrets(args: SendWebhookArgs) -> Iterator[str | bytes]:
+    """Tell what the receiver was sent, or shares with us, and may repeat."""
     for value in args.headers.values():
-        whole = value.get_secret_value()
-        for secret in (whole, whole.partition(" ")[2]):  # "Bearer abc", and "abc"
-            if len(secret) >= SHORTEST_MASKED:
-                text = text.replace(secret, MASK)
-    return text
-
-
-def _judge(response: httpx.Response, excerpt: str) -> None:
-    """Return when the receiver took the event. Raises `Retry` or `Discard`."""
-    if response.is_success:
-        return
-    reason = f"{response.url.host} answered {response.status_code} {response.reason_phrase}".rstrip()
-    if location := response.headers.get("location"):
-        reason += f" (to {location[:300]}; redirects are not followed)"
-    if excerpt:
-        reason += f": {excerpt}"
-    if response.is_server_error or response.status_code in (408, 429):
-        raise Retry(reason, after=retry_after(response.headers.get("retry-after", ""), datetime.now(UTC)))
-    raise Discard(reason)
+        yield from credentials_of(value.get_secret_value())
+    if args.secret is not None:
+        secret = args.secret.get_secret_value()
+        yield from (secret, secret.removeprefix(SECRET_PREFIX).rstrip("="), secret_key(secret))

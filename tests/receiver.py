@@ -13,6 +13,7 @@ class Received:
     request_line: str
     headers: dict[str, str]
     body: bytes
+    head: str = ""
 
 
 @dataclass
@@ -57,7 +58,8 @@ async def _read_request(reader: asyncio.StreamReader) -> Received:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     request_line, *lines = head.strip().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-    return Received(request_line, headers, await reader.readexactly(int(headers.get("content-length", 0))))
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(request_line, headers, body, head)
 
 
 @asynccontextmanager

@@ -5,9 +5,13 @@ dialled is the one that was checked: a name that changes its mind in between (DN
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import httpx
@@ -15,15 +19,30 @@ from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-from jobs.outbound import AddressRefused
+from jobs.outbound import AddressRefused, NameNotResolved
 from service.outbound.address import Address, Network, canonical, is_refused
+from service.outbound.connection import GuardedConnection
 from service.outbound.resolver import Resolve
 
 if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.tracing import Trace
 
-KEEPALIVE_S = 5.0
+# Below what common servers keep: gunicorn closes after 2 s, Node and uvicorn after 5.
+KEEPALIVE_S = 1.5
 MOST_DIALLED = 4
+
+_wants_fresh: ContextVar[bool] = ContextVar("_wants_fresh", default=False)
+
+
+@contextmanager
+def fresh_connection() -> Iterator[None]:
+    """Use no kept connection for the requests made inside."""
+    before = _wants_fresh.set(True)
+    try:
+        yield
+    finally:
+        _wants_fresh.reset(before)
 
 
 class GuardedConnector(aiohttp.TCPConnector):
@@ -43,6 +62,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             limit=0,  # the transport bounds requests, so that a wait for a slot and a slow connection are told apart
             socket_factory=self._checked_socket,
         )
+        self._factory = cast(Any, partial(GuardedConnection, self._loop))
         self._allow = tuple(allow)
         self._resolve = resolve
         self._max_kept = max_kept
@@ -54,6 +74,9 @@ class GuardedConnector(aiohttp.TCPConnector):
         connection = await super().connect(req, traces, timeout)
         self._keep_or_use_once(connection.protocol)
         return connection
+
+    async def _get(self, key: "ConnectionKey", traces: list["Trace"]) -> Connection | None:
+        return None if _wants_fresh.get() else await super()._get(key, traces)
 
     def _keep_or_use_once(self, protocol: ResponseHandler | None) -> None:
         # aiohttp bounds the connections in use, but not the idle ones: posts to many hosts would pile them up.
@@ -71,7 +94,7 @@ class GuardedConnector(aiohttp.TCPConnector):
         for address in addresses:
             if is_refused(address, self._allow):
                 raise AddressRefused(host, address)
-        return [_result(host, address, port) for address in addresses[:MOST_DIALLED]]
+        return [_result(host, address, port) for address in _in_turns(addresses)[:MOST_DIALLED]]
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         try:
@@ -81,9 +104,9 @@ class GuardedConnector(aiohttp.TCPConnector):
         try:
             answers = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(f"{host} does not resolve: {error}") from error
+            raise NameNotResolved(host, str(error)) from error
         if not answers:
-            raise httpx.ConnectError(f"{host} does not resolve: the name has no address")
+            raise NameNotResolved(host, "the name has no address")
         return answers
 
     def _checked_socket(self, info: AddrInfoType) -> socket.socket:
@@ -92,6 +115,14 @@ class GuardedConnector(aiohttp.TCPConnector):
         if is_refused(address, self._allow):
             raise AddressRefused(str(host), address)
         return socket.socket(family, kind, protocol)
+
+
+def _in_turns(addresses: Sequence[Address]) -> list[Address]:
+    """Order addresses so that both families are among the first: one of them may have no route at all (RFC 8305, 4)."""
+    first = [address for address in addresses if address.version == addresses[0].version]
+    second = [address for address in addresses if address.version != addresses[0].version]
+    pairs = chain.from_iterable(zip_longest(first, second))
+    return [address for address in pairs if address is not None]
 
 
 def _result(host: str, address: Address, port: int) -> ResolveResult:

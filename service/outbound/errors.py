@@ -3,6 +3,9 @@
 import aiohttp
 import httpx
 
+from jobs.outbound import NotHttp, TlsFailed
+from service.outbound.connection import ConnectionStale, SpokeUnasked
+
 
 def as_httpx(error: aiohttp.ClientError) -> httpx.TransportError:
     """Give the error of httpx that says the same."""
@@ -15,9 +18,13 @@ def _class_of(error: aiohttp.ClientError) -> type[httpx.TransportError]:
             return httpx.ConnectTimeout
         case aiohttp.ServerTimeoutError():
             return httpx.ReadTimeout
-        case aiohttp.ClientConnectorError():  # no route, refused, TLS, certificate
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return TlsFailed
+        case aiohttp.ClientConnectorError():  # no route, refused
             return httpx.ConnectError
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | SpokeUnasked():
+            return NotHttp
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | ConnectionStale():
             return httpx.RemoteProtocolError
         case aiohttp.InvalidURL():
             return httpx.UnsupportedProtocol
@@ -34,6 +41,6 @@ def _message(error: aiohttp.ClientError) -> str:
         case aiohttp.ServerDisconnectedError():
             return "the server hung up without an answer"
         case aiohttp.ClientResponseError():
-            return f"the answer is not HTTP: {error.message}"
+            return error.message
         case _:
             return str(error) or type(error).__name__

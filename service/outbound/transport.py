@@ -9,7 +9,8 @@ import httpx
 import yarl
 
 from service.outbound.address import Network
-from service.outbound.connector import GuardedConnector
+from service.outbound.connection import ConnectionStale, GuardedRequest
+from service.outbound.connector import GuardedConnector, fresh_connection
 from service.outbound.errors import as_httpx
 from service.outbound.resolver import Resolve, ThreadedResolver
 from service.outbound.upload import Upload
@@ -17,8 +18,10 @@ from service.outbound.upload import Upload
 Timeouts = Mapping[str, float | None]
 
 MOST_RESOLVER_THREADS = 32
-LONGEST_HEADER_BYTES = 64 * 1024
 WRITTEN_AT_ONCE_BYTES = 64 * 1024  # what asyncio takes without making the writer wait
+# By these headers a receiver knows a request that it has seen before.
+REPEATABLE_BY = ("webhook-id", "idempotency-key")
+IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 # httpx has set these, or has been told not to.
 HTTPX_OWN = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -38,8 +41,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             skip_auto_headers=HTTPX_OWN,
             auto_decompress=False,
             trust_env=False,
-            max_line_size=LONGEST_HEADER_BYTES,
-            max_field_size=LONGEST_HEADER_BYTES,
+            request_class=GuardedRequest,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -58,21 +60,31 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     async def _ask(self, request: httpx.Request, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        """Ask once, or once more on a fresh connection where a kept one turned out stale."""
         try:
-            if isinstance(request.stream, httpx.ByteStream):
-                body = b"".join(request.stream)
-                if len(body) <= WRITTEN_AT_ONCE_BYTES:
-                    return await self._send(request, timeouts, body or None)
-            assert isinstance(request.stream, httpx.AsyncByteStream)
-            upload = Upload(request.stream, timeouts.get("write"))
-            async with upload:
-                return await self._send(request, timeouts, upload)
+            try:
+                return await self._ask_once(request, timeouts)
+            except ConnectionStale as stale:
+                if not (stale.is_unsent or _may_be_repeated(request)):
+                    raise
+            with fresh_connection():
+                return await self._ask_once(request, timeouts)
         except aiohttp.ClientError as error:
             raise as_httpx(error) from error
         except TimeoutError as error:
             raise httpx.WriteTimeout(f"{request.url.host} does not take the body") from error
         except ValueError as error:
             raise httpx.LocalProtocolError(f"the request cannot be sent: {error}") from error
+
+    async def _ask_once(self, request: httpx.Request, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        if isinstance(request.stream, httpx.ByteStream):
+            body = b"".join(request.stream)
+            if len(body) <= WRITTEN_AT_ONCE_BYTES:
+                return await self._send(request, timeouts, body or None)
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        upload = Upload(request.stream, timeouts.get("write"))
+        async with upload:
+            return await self._send(request, timeouts, upload)
 
     async def _send(
         self, request: httpx.Request, timeouts: Timeouts, body: bytes | Upload | None
@@ -138,6 +150,13 @@ def _headers(request: httpx.Request) -> list[tuple[str, str]]:
     return [
         (name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() != b"transfer-encoding"
     ]
+
+
+def _may_be_repeated(request: httpx.Request) -> bool:
+    """Tell whether the receiver takes a repeat for what it is, should it have had the first (RFC 9110, 9.2.2)."""
+    if not isinstance(request.stream, httpx.ByteStream):
+        return False
+    return request.method in IDEMPOTENT or any(name in request.headers for name in REPEATABLE_BY)
 
 
 def _reason(answer: aiohttp.ClientResponse) -> bytes:

@@ -4,16 +4,13 @@ import random
 from collections.abc import Iterator
 from datetime import timedelta
 
-from jobs.outcomes import to_timedelta
 from jobs.retry import RetryPolicy
 
 
 def retry_wait(policy: RetryPolicy, failures_before: int) -> timedelta:
-    """Draw the wait before the next attempt: the policy's delay ± 20 %, or full jitter between 0 and its bound."""
-    if policy.delays:
-        delay = policy.delays[min(failures_before, len(policy.delays) - 1)]
-        return to_timedelta(delay) * random.uniform(0.8, 1.2)  # noqa: S311
-    return policy.longest_wait(failures_before) * random.random()  # noqa: S311 - jitter, not a secret
+    """Draw the wait before the next attempt, between the policy's bounds."""
+    shortest, longest = policy.shortest_wait(failures_before), policy.longest_wait(failures_before)
+    return shortest + (longest - shortest) * random.random()  # noqa: S311 - jitter, not a secret
 
 
 def outage_waits(first_s: float = 0.2, cap_s: float = 5.0) -> Iterator[float]:

@@ -1,5 +1,6 @@
 """Makes the `Context` that an attempt gets."""
 
+from datetime import timedelta
 from typing import Any
 
 from jobs import Context
@@ -7,6 +8,7 @@ from jobs.outcomes import to_timedelta
 from service.ledger.models import Started
 from service.lifecycle import Lifecycle, Options
 from service.resources import JobResources, Resources
+from service.worker.attempt import timeout_of
 from service.worker.progress import ProgressNotes
 
 
@@ -33,6 +35,7 @@ class Contexts:
             progress=ProgressNotes(ledger, started.id, started.attempt),
             enqueue=self._enqueue,
             failures=started.failures,
+            timeout=timedelta(seconds=timeout_of(started, self._resources.catalogue[started.kind])),
         )
 
     async def _enqueue(self, kind: str, args: Any = None, **options: Any) -> str:

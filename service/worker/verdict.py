@@ -146,7 +146,9 @@ def finish_of_lost(running: RowMapping, verdict: Verdict, by: str, at: datetime)
 def _wait(started: Started, verdict: Verdict, policy: RetryPolicy) -> timedelta | None:
     """Give the wait before another attempt; None when the policy says never."""
     if verdict.after is not None:
-        return max(timedelta(0), min(verdict.after, _LONGEST_WAIT))
+        after = max(timedelta(0), min(verdict.after, _LONGEST_WAIT))
+        or_later = isinstance(verdict.error, Retry) and verdict.error.or_later
+        return max(after, retry_wait(policy, started.failures)) if or_later else after
     if verdict.error is None or isinstance(verdict.error, Retry):
         chosen: RetryPolicy | None = policy
     else:

@@ -1,10 +1,12 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from jobs import RetryPolicy
+from jobs import Context, RetryPolicy, job
 
 
 class Flaky(ConnectionError): ...
@@ -48,3 +50,30 @@ def test_the_most_specific_class_counts() -> None:
     assert policy.for_error(Flaky()) is fast
     assert policy.for_error(ConnectionResetError()) is slow
     assert policy.for_error(FileNotFoundError()) is None
+
+
+def test_delays_are_the_waits_one_by_one_and_the_last_one_again_and_again() -> None:
+    policy = RetryPolicy(delays=[5, timedelta(minutes=5), 1800])
+    assert [policy.longest_wait(n).total_seconds() for n in range(5)] == [6, 360, 2160, 2160, 2160]
+    assert [policy.shortest_wait(n).total_seconds() for n in range(5)] == [4, 240, 1440, 1440, 1440]
+
+
+def test_kind_with_delays_has_an_attempt_more_than_there_are_delays() -> None:
+    async def perform(ctx: Context, args: BaseModel) -> None: ...
+
+    assert job("a", retry=RetryPolicy(delays=(1, 2, 3)))(perform).max_attempts == 4
+    assert job("b", retry=RetryPolicy(delays=(1, 2, 3)), max_attempts=2)(perform).max_attempts == 2
+    assert job("c")(perform).max_attempts == 5
+
+
+@pytest.mark.parametrize("wait", [-1, float("nan"), float("inf"), 10**12, timedelta(days=-1), "5", None, True])
+def test_wait_that_no_calendar_has_is_refused_where_it_is_written(wait: Any) -> None:
+    for fields in ({"base": wait}, {"cap": wait}, {"delays": [5, wait]}):
+        with pytest.raises(ValueError, match="RetryPolicy: a wait is"):
+            RetryPolicy(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"base": 5}, {"cap": 60}])
+def test_delays_beside_base_or_cap_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="leave out base and cap"):
+        RetryPolicy(delays=(1, 2), **fields)

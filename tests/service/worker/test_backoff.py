@@ -22,6 +22,14 @@ def test_the_wait_is_spread_over_all_of_it() -> None:
     assert 40 < mean(waits) < 60
 
 
+def test_delays_are_spread_by_a_fifth_to_both_sides() -> None:
+    policy = RetryPolicy(delays=(100, 1000))
+    for failures, delay in ((0, 100), (1, 1000), (7, 1000)):
+        waits = [retry_wait(policy, failures).total_seconds() for _ in range(1_000)]
+        assert 0.8 * delay <= min(waits) < 0.85 * delay
+        assert 1.15 * delay < max(waits) <= 1.2 * delay
+
+
 def test_waits_of_an_outage_double_to_a_cap_and_have_no_end() -> None:
     bounds = [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
     for _ in range(100):

@@ -191,3 +191,16 @@ class Mute(Exception):
 
 def test_an_error_that_cannot_be_written_is_still_recorded() -> None:
     assert verdict.failure_of(raised(Mute())).type == "Mute"
+
+
+@pytest.mark.parametrize(("after", "expected"), [(1, 100), (7200, 7200)])
+def test_retry_with_or_later_waits_no_shorter_than_the_policy(after: float, expected: float) -> None:
+    policy = RetryPolicy(delays=(100,))
+    run_at = after_error(Retry("busy", after=after, or_later=True), policy, failures=0, max_attempts=9).run_at
+    assert run_at is not None
+    assert 0.8 * expected <= (run_at - AT).total_seconds() <= 1.2 * expected
+
+
+def test_absurd_wait_with_or_later_is_one_that_a_calendar_has() -> None:
+    asked = Retry("busy", after=timedelta.max, or_later=True)
+    assert after_error(asked, RetryPolicy(base=1), failures=0, max_attempts=9).run_at == AT + timedelta(days=3650)

@@ -1,0 +1,127 @@
+"""A connection that is used again only when it is clean, and that takes nothing for an answer which is none.
+
+What HTTP/1.1 cannot tell apart is told by time: bytes that arrive while no request is under way, or before it was
+written, answer nothing. Such a connection is closed, and never gives the next request its result.
+"""
+
+import asyncio
+import select
+import sys
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+
+from service.outbound.answer import AnswerParser
+from service.outbound.head import Head
+
+
+class ConnectionStale(aiohttp.ClientConnectionError):
+    """A kept connection turned out dead or unclean before an answer; `is_unsent` where the receiver has not had it all.
+
+    No subclass of what aiohttp itself sends again: once is enough, and that on a fresh connection.
+    """
+
+    def __init__(self, message: str, *, is_unsent: bool) -> None:
+        super().__init__(message)
+        self.is_unsent = is_unsent
+
+
+class SpokeUnasked(aiohttp.ClientConnectionError):
+    """The server spoke on a fresh connection before it was asked anything."""
+
+
+class GuardedConnection(ResponseHandler):
+    """aiohttp's protocol of one connection, with answers read by `AnswerParser`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._requests = 0
+        self._is_asked = False
+        self._answer: AnswerParser | None = None
+
+    def set_response_params(self, **params: Any) -> None:
+        """Get ready for one more request; aiohttp calls this before it writes."""
+        self._skip_payload = params["skip_payload"]
+        self._read_timeout = params["read_timeout"]
+        self._requests += 1
+        self._is_asked = False
+        self._answer = AnswerParser(
+            self, limit=params["read_bufsize"], timer=params["timer"], asked_for_head=params["skip_payload"]
+        )
+        self._parser = cast(Any, self._answer)
+
+    def expect_answer(self) -> bool:
+        """Say that the request is written now: what arrives from here on answers it. False where it must not be."""
+        if not self._is_asked and self._exception is None and self._has_unread_bytes():
+            self._refuse()
+        self._is_asked = self._exception is None
+        return self._is_asked
+
+    def refuses_late(self, head: Head) -> bool:
+        """Tell whether a 408 ends the wait of an idle connection, and crossed with our request (RFC 9110, 15.5.9)."""
+        if self._requests > 1 and not head.stays_open:
+            self.set_exception(ConnectionStale("the kept connection ended with 408", is_unsent=True))
+        return self._exception is not None
+
+    def note_whole_answer(self, beyond: bytes) -> None:
+        """Take note that the answer has been read to its end, and of what came after it."""
+        self._is_asked = False
+        if beyond:
+            self.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        if data and not self._is_asked:
+            self._refuse()
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        has_begun = self._answer is not None and self._answer.has_begun
+        if self._requests > 1 and self._exception is None and not has_begun:
+            reason = "the kept connection ended before an answer"
+            self.set_exception(ConnectionStale(reason, is_unsent=not self._is_asked))
+        super().connection_lost(exc)
+
+    def _refuse(self) -> None:
+        if self._requests > 1:
+            reason = "the kept connection held bytes that nobody had asked for"
+            self.set_exception(ConnectionStale(reason, is_unsent=True))
+        else:
+            self.set_exception(SpokeUnasked("the server spoke before it was asked"))
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _has_unread_bytes(self) -> bool:
+        """Tell whether the socket has bytes, or its end, that the loop has not come to read."""
+        unread = None if self.transport is None else self.transport.get_extra_info("socket")
+        return unread is None or unread.fileno() < 0 or _is_readable(unread.fileno())
+
+
+class GuardedRequest(aiohttp.ClientRequest):
+    """aiohttp's request, which asks its connection in the moment before it is written."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if not self.body:
+            connection = _connection_of(conn)
+            if not connection.expect_answer() and (error := connection.exception()):
+                raise error
+        return await super().send(conn)
+
+    async def write_bytes(self, writer: Any, conn: Connection, content_length: int | None = None) -> None:
+        if _connection_of(conn).expect_answer():
+            await super().write_bytes(writer, conn, content_length)
+
+
+def _connection_of(conn: Connection) -> GuardedConnection:
+    assert isinstance(conn.protocol, GuardedConnection)
+    return conn.protocol
+
+
+def _is_readable(fd: int) -> bool:
+    if sys.platform == "win32":
+        return bool(select.select([fd], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
