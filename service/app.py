@@ -13,6 +13,8 @@ from service import heap, logs
 from service.api import enqueue, events, health, kinds, problems, replay, stats
 from service.api import jobs as job_routes
 from service.api.direct import DirectApi
+from service.api.door import Door
+from service.api.room import Room
 from service.api.schemas import Requests
 from service.api.stopping import on_stop_signal
 from service.api.watchtower import Watchtower
@@ -54,6 +56,8 @@ def create_app(settings: Settings | None = None) -> DirectApi:
 
     app = DirectApi(
         direct=enqueue.DIRECT,
+        door=Door.of(settings),
+        origins=settings.cors_origins,
         title="Postlude",
         version=version("postlude"),
         description=_DESCRIPTION,
@@ -62,6 +66,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     app.state.requests = Requests(catalogue)
     app.state.key_ring = KeyRing(settings.api_keys)
     app.state.keys_under_way = set()
+    app.state.room = Room()
     app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
     problems.install(app)
     for module in (enqueue, job_routes, events, replay, kinds, stats, health, home, inbox):

@@ -7,11 +7,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.body import MIB, parse, read_body
+from service.api.batch import parse_batch
+from service.api.body import parse, read_body
 from service.api.deps import authorise, storable
 from service.api.idempotency import Idempotency
 from service.api.jobs import read_job
 from service.api.problems import responses
+from service.api.room import MIB, Room
 from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time, written_in_time
 from service.ledger.models import NewJob
@@ -44,18 +46,19 @@ def _body(schema: str) -> dict[str, Any]:
     response_model=JobOut,
     responses={
         200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is"},
-        **responses(400, 401, 409, 413, 422, 503, 507),
+        **responses(400, 401, 403, 409, 413, 415, 422, 503, 507),
     },
     openapi_extra=_body("EnqueueRequest"),
 )
 async def enqueue(request: Request) -> Response:
     """Enqueue a job. 202 means that it is recorded: it will run, whatever happens to any process."""
-    resources, lifecycle, requests = _at_hand(request)
-    body = await read_body(request, _BODY_LIMIT)
-    idempotency = Idempotency.of(request, body)
-    wanted = parse(requests.one, body, requests.kinds)
-    now = datetime.now(UTC)
-    job = _new_job(resources, wanted, now)
+    resources, lifecycle, requests, room = _at_hand(request)
+    with room.stay() as stay:
+        body = await read_body(request, _BODY_LIMIT, stay)
+        idempotency = Idempotency.of(request, body)
+        wanted = parse(requests.one, body, requests.kinds)
+        now = datetime.now(UTC)
+        job = _new_job(resources, wanted, now)
     answer = new_job_json(job)
     began = time.monotonic()
     with idempotency:
@@ -77,7 +80,7 @@ async def enqueue(request: Request) -> Response:
     "/batch",
     status_code=202,
     response_model=BatchOut,
-    responses=responses(400, 401, 409, 413, 422, 503, 507),
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 503, 507),
     openapi_extra=_body("BatchRequest"),
 )
 async def enqueue_batch(request: Request) -> Response:
@@ -85,12 +88,18 @@ async def enqueue_batch(request: Request) -> Response:
 
     Answered within 5 s, and one more for each 1,000 jobs.
     """
-    resources, lifecycle, requests = _at_hand(request)
-    body = await read_body(request, _BATCH_LIMIT)
+    room: Room = request.app.state.room
+    with room.stay() as stay:
+        body = await read_body(request, _BATCH_LIMIT, stay)
+        return await _enqueue_batch(request, body)
+
+
+async def _enqueue_batch(request: Request, body: bytes) -> Response:
+    resources, lifecycle, requests, room = _at_hand(request)
     idempotency = Idempotency.of(request, body)
-    wanted = await asyncio.to_thread(parse, requests.batch, body, requests.kinds)
     now = datetime.now(UTC)
-    jobs = [_new_job(resources, one, now) for one in wanted.jobs]
+    async with room.reading:
+        jobs = await asyncio.to_thread(parse_batch, requests, body, lambda one: _new_job(resources, one, now))
     answer = batch_json(jobs, [job.id for job in jobs])
     with idempotency:
         recording = lifecycle.enqueue(jobs, idempotency.row(answer, now, _kept(resources)))
@@ -110,9 +119,9 @@ async def enqueue_batch(request: Request) -> Response:
 DIRECT = {("POST", "/v1/jobs"): enqueue, ("POST", "/v1/jobs/batch"): enqueue_batch}
 
 
-def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests]:
+def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests, Room]:
     state = request.app.state
-    return state.resources, state.lifecycle, state.requests
+    return state.resources, state.lifecycle, state.requests, state.room
 
 
 def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:

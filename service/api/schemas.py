@@ -97,12 +97,9 @@ class Requests:
         models = tuple(_request_model(catalogue[name]) for name in self.kinds)
         one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
         self.one: TypeAdapter[Any] = TypeAdapter(one)
-        batch = create_model(
-            "Batch",
-            __config__=ConfigDict(extra="forbid"),
-            jobs=(Annotated[list[one], Field(min_length=1, max_length=MAX_BATCH)], ...),
-        )
-        self.batch: TypeAdapter[Any] = TypeAdapter(batch)
+        self._whole_batch: TypeAdapter[Any] = TypeAdapter(_batch_of(one))
+        # What is around the jobs, each of which is validated by itself.
+        self.batch: TypeAdapter[Any] = TypeAdapter(_batch_of(dict[str, Any]))
 
     @cached_property
     def components(self) -> dict[str, Any]:
@@ -111,13 +108,18 @@ class Requests:
         bulk_replay: TypeAdapter[Any] = TypeAdapter(BulkReplayRequest)
         for name, adapter in (
             ("EnqueueRequest", self.one),
-            ("BatchRequest", self.batch),
+            ("BatchRequest", self._whole_batch),
             ("BulkReplayRequest", bulk_replay),
         ):
             schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
             schemas |= schema.pop("$defs", {})
             schemas[name] = schema
         return schemas
+
+
+def _batch_of(job: Any) -> type[BaseModel]:
+    jobs: Any = Annotated[list[job], Field(min_length=1, max_length=MAX_BATCH)]
+    return create_model("Batch", __config__=ConfigDict(extra="forbid"), jobs=(jobs, ...))
 
 
 def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
