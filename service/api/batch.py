@@ -15,12 +15,14 @@ _LARGEST_JOB = MIB
 # Pydantic reads 200 levels; a body that nests deeper is refused here, by the same words as a shallower one there.
 _DEEPEST = 200
 _JOB_DEPTH = 3
+# 200 for each of 10,000 jobs, and small lists and objects are not counted. Each takes a microsecond.
+_MOST_BRACKETS = 2_000_000
 # All that holds no bracket, then one. Possessive, and matched from where the last one ended: linear for any input.
 _PLAIN = rb'[^]["{}]++|"(?:[^"\\]++|\\.)*+(?:"|\Z)'
 _TO_BRACKET = re.compile(rb"(?:%b)*+([][{}])" % _PLAIN, re.DOTALL)
 # The same within a job, past small lists and objects too: a million of them are not worth a turn of the loop each.
-_LEAF = rb"[[{](?:%b)*+[]}]" % _PLAIN
-_BRANCH = rb"[[{](?:%b|%b)*+[]}]" % (_PLAIN, _LEAF)
+_LEAF = rb"[\[{](?:%b)*+[]}]" % _PLAIN
+_BRANCH = rb"[\[{](?:%b|%b)*+[]}]" % (_PLAIN, _LEAF)
 _TO_BRACKET_IN_JOB = re.compile(rb"(?:%b|%b)*+([][{}])" % (_PLAIN, _BRANCH), re.DOTALL)
 
 
@@ -50,32 +52,36 @@ def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> li
 
 def _jobs_in(body: bytes) -> Iterator[tuple[int, int]]:
     """Find where the jobs are: what is in brackets within the list within the object."""
-    depth, count = 0, 0
+    depth, start, count = 0, 0, 0
     found = _TO_BRACKET.match(body)
-    start = 0
-    while found:
+    for _ in range(_MOST_BRACKETS):
+        if found is None:
+            return
         at = found.end()
+        if depth >= _JOB_DEPTH and at - start > _LARGEST_JOB:
+            raise ArgsInvalid(f"Job {count} of the batch is larger than {_LARGEST_JOB // MIB} MiB.")
         if found[1] in b"[{":
             depth += 1
-            if depth == _JOB_DEPTH:
-                start = at - 1
-            elif depth > _DEEPEST:
-                raise BodyMalformed("The body is not valid JSON: it nests deeper than 200 levels.")
+            _check_depth(depth)
+            start = at - 1 if depth == _JOB_DEPTH else start
         else:
             if depth == _JOB_DEPTH:
-                yield _checked(start, at, count)
-                count += 1
+                _check_count(count := count + 1)
+                yield start, at
             depth -= 1
         found = (_TO_BRACKET_IN_JOB if depth >= _JOB_DEPTH else _TO_BRACKET).match(body, at)
+    raise ArgsInvalid("The jobs of the batch hold too many lists and objects in one another. Send smaller batches.")
 
 
-def _checked(start: int, end: int, number: int) -> tuple[int, int]:
-    if end - start > _LARGEST_JOB:
-        raise ArgsInvalid(f"Job {number} of the batch is larger than {_LARGEST_JOB // MIB} MiB.")
-    if number == MAX_BATCH:
+def _check_depth(depth: int) -> None:
+    if depth > _DEEPEST:
+        raise BodyMalformed(f"The body is not valid JSON: it nests deeper than {_DEEPEST} levels.")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_BATCH:
         text = f"A batch may have {MAX_BATCH:,} jobs at most."
         raise ArgsInvalid(text, errors=[{"loc": ["jobs"], "msg": text, "type": "too_long"}])
-    return start, end
 
 
 def _check_around(requests: Requests, body: bytes, spans: list[tuple[int, int]]) -> None:

@@ -15,8 +15,8 @@ from service.lifecycle import MAX_ARGS_BYTES, describe
 
 T = TypeVar("T")
 MOST_ERRORS = 100
-# Each value takes two bytes at least, so args of more than that have no room in the ledger.
-MOST_VALUES = MAX_ARGS_BYTES // 2
+# Args of 256 KiB have room for no more, if they are all `{},`, and a job's options need some.
+MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME = 100
 _DEEPEST = 20
@@ -26,6 +26,7 @@ _FIRST_ERRORS_CHARACTERS = 100_000
 _ESCAPED_NUL = b"\\u0000"
 # An escape for NUL: an odd number of backslashes before u0000. No database text may hold one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+_JSON_TYPE = re.compile(r"application/(?:[^+]+\+)?json")
 # A string, or what stands before a value, but for the first one.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|([,\[{])', re.DOTALL)
 
@@ -54,7 +55,7 @@ def _check_media_type(content_type: str | None) -> None:
     if content_type is None:
         return
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+    if not _JSON_TYPE.fullmatch(media_type):
         raise MediaTypeRefused(
             f"The body is of the type {media_type[:100]!r}. Send JSON, with `Content-Type: application/json`."
         )
@@ -104,8 +105,8 @@ def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
     if error.error_count() <= _DESCRIBED:
         return describe(error)[:MOST_ERRORS]
     text = error.json(include_url=False, include_context=False, include_input=False)
-    whole = from_json(text[:_FIRST_ERRORS_CHARACTERS].encode(), allow_partial=True)[:-1]
-    return whole[:MOST_ERRORS]
+    first: list[dict[str, Any]] = from_json(text[:_FIRST_ERRORS_CHARACTERS].encode(), allow_partial=True)
+    return first[:-1][:MOST_ERRORS]  # the last may be half an error
 
 
 def _shown(error: dict[str, Any], kinds: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The room for large bodies: how much of them this process keeps in memory at once, whoever sends them."""
 
 import asyncio
+from typing import Self
 
 from service.errors import TooManyBodies
 
@@ -40,7 +41,7 @@ class Stay:
         self._room = room
         self._taken = 0
 
-    def __enter__(self) -> "Stay":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from service.errors import UniqueKeyTaken
 from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
+from service.ledger.lookups import Found, Lookups
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
 from service.ledger.outages import is_data_error
 from service.ledger.purge import purge
@@ -39,6 +40,7 @@ class Ledger:
     def __init__(self, database: Database, *, retention: timedelta) -> None:
         self.database = database
         self.retention = retention
+        self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
         # SQLite has one writer; elsewhere what ends is committed beside what begins.
         self._finishes = self._group_commit if database.dialect == "sqlite" else _group_commit(database)
@@ -57,6 +59,10 @@ class Ledger:
             for groups in {ledger._group_commit, ledger._finishes}:
                 await groups.close(within_s=_CLOSE_WITHIN_S)
             await database.close()
+
+    async def find(self, job_id: str) -> Found | None:
+        """Find a job with its attempts, in one query with all who ask at the same time."""
+        return await self._lookups.find(job_id)
 
     async def enqueue(self, request: Enqueue) -> Enqueued:
         """Record a request's jobs."""
