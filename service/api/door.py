@@ -60,7 +60,7 @@ class Door:
         name = _name_of(str(host, "latin-1"))
         if not (_needs_no_name_server(name) or any(fnmatchcase(name, known) for known in self._names)):
             raise HostRefused(
-                f"This service is not known by the name {name[:255]!r}. If it is yours, add it to POSTLUDE_ALLOWED_HOSTS."
+                f"This service does not go by the name {name[:255]!r}. If it should, add it to POSTLUDE_ALLOWED_HOSTS."
             )
         if len(self._good_hosts) < _MOST_REMEMBERED:
             self._good_hosts.add(host)

@@ -1,5 +1,6 @@
 """The ledger as the rest of the service sees it: awaitable writes in groups, and connections to read from."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
@@ -53,9 +54,12 @@ class Ledger:
         """Open the ledger at a SQLAlchemy URL; at the end writes what still waits, unless that takes too long."""
         database = Database.open(url, limit_s=statement_limit_s)
         ledger = cls(database, retention=retention)
+        tidying = asyncio.create_task(database.keep_few_connections(), name="idle-connections")
         try:
             yield ledger
         finally:
+            tidying.cancel()
+            await asyncio.wait([tidying])
             for groups in {ledger._group_commit, ledger._finishes}:
                 await groups.close(within_s=_CLOSE_WITHIN_S)
             await database.close()
