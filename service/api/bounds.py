@@ -20,6 +20,8 @@ MOST_PIPELINED = 64
 # What chunks may have around them: sizes, extensions, trailers.
 _FREE_FRAMING = 64 * KIB
 _FRAMING_PER_BYTE = 8
+# What a refused peer may go on sending before it has read why.
+_MOST_DISCARDED = 1024 * KIB
 
 _HEAD, _BODY, _NOTHING = "head", "body", "nothing"
 _URL_TOO_LONG = (HTTPStatus.REQUEST_URI_TOO_LONG, f"The URL may have {LONGEST_URL // KIB} KiB at most.")
@@ -48,7 +50,7 @@ class Bounded(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _refused = False
     _refusal: tuple[HTTPStatus, str] = _NOT_HTTP
-    _chunk_size = _first_chunk_size = _head_size = _body_size = _framing_size = 0
+    _chunk_size = _first_chunk_size = _discarded_size = _head_size = _body_size = _framing_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -65,9 +67,10 @@ class Bounded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
         self._chunk_size = len(data)
+        if self._refused:
+            self._discard()
+            return
         super().data_received(data)
         if self._due == _NOTHING:
             if not self.is_idle:
@@ -212,3 +215,8 @@ class Bounded(HttpToolsProtocol):
         # Closed at once, while the peer still sends, the connection would be reset and the answer lost.
         self.transport.write_eof()
         self.loop.call_later(self.linger_s, self.transport.abort)
+
+    def _discard(self) -> None:
+        self._discarded_size += self._chunk_size
+        if self._discarded_size > _MOST_DISCARDED:
+            self.transport.abort()
