@@ -20,6 +20,7 @@ MOST_PIPELINED = 64
 # What chunks may have around them: sizes, extensions, trailers.
 _FREE_FRAMING = 64 * KIB
 _FRAMING_PER_BYTE = 8
+_ONE_MORE_LOOK_S = 0.02
 # What a refused peer may go on sending before it has read why.
 _MOST_DISCARDED = 1024 * KIB
 
@@ -128,6 +129,10 @@ class Bounded(HttpToolsProtocol):
         self._refuse(*self._refusal)
 
     def timeout_keep_alive_handler(self) -> None:
+        """Look once more before closing: after a busy turn of the loop, the next request may be here already."""
+        self.timeout_keep_alive_task = self.loop.call_later(_ONE_MORE_LOOK_S, self._end_idleness)
+
+    def _end_idleness(self) -> None:
         super().timeout_keep_alive_handler()
         self._taking.watch()
 

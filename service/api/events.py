@@ -56,7 +56,7 @@ async def job_events(
 
 
 async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower: Watchtower) -> AsyncIterator[bytes]:
-    with watchtower.watch(job_id) as watch:
+    with watchtower.watch(job_id, room_checked=True) as watch:
         while not watchtower.closing:
             if not await watch.changed(_HEARTBEAT_S):
                 yield _HEARTBEAT
