@@ -212,9 +212,9 @@ class Bounded(HttpToolsProtocol):
             self.transport.close()
             self._taking.watch()
             return
-        problem = {"type": "about:blank", "title": status.phrase, "status": status, "detail": reason}
+        problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": reason}
         body = json.dumps(problem).encode()
-        head = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
         head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(head.encode() + body)
         # Closed at once, while the peer still sends, the connection would be reset and the answer lost.
