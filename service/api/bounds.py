@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.taking import Taking
 
 KIB = 1024
-LONGEST_URL = 8 * KIB
+LONGEST_URL = 32 * KIB
 LARGEST_HEAD = 64 * KIB
 MOST_HEADERS = 200
 MOST_PIPELINED = 64
