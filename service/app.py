@@ -14,8 +14,10 @@ from service.api import enqueue, events, health, kinds, problems, replay, stats,
 from service.api import jobs as job_routes
 from service.api.compression import Compression
 from service.api.direct import DirectApi
+from service.api.door import Door
 from service.api.etags import ETags
 from service.api.methods import HeadAsGet
+from service.api.room import Room
 from service.api.schemas import Requests, components_of
 from service.api.stopping import on_stop_signal
 from service.api.telling import ProgressEvent, StateEvent
@@ -64,6 +66,8 @@ def create_app(settings: Settings | None = None) -> DirectApi:
 
     app = DirectApi(
         direct=enqueue.DIRECT,
+        door=Door.of(settings),
+        origins=settings.cors_origins,
         prefix=settings.root_path,
         title="Postlude",
         version=version("postlude"),
@@ -74,6 +78,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     app.state.requests = Requests(catalogue)
     app.state.key_ring = KeyRing(settings.api_keys)
     app.state.keys_under_way = set()
+    app.state.room = Room()
     app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
     problems.install(app)
     for layer in (ETags, Compression, HeadAsGet):  # the last one is outermost

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Open requests, such as those that wait for a job's end, are cut after this; a waiting client asks again.
 _API_STOPS_S = 3
+_OPEN_FILES = 8_192
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,12 +52,14 @@ def api() -> None:
     settings = _settings()
     refuse_network_filesystem(settings)
     check_address(settings)
+    _allow_open_files()
     uvicorn.run(
         "service.app:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,
         http="service.api.one_write:Protocol",
+        ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
@@ -111,6 +114,16 @@ def inbox() -> None:
     from service.dev.inbox import run
 
     asyncio.run(run(_settings()))
+
+
+def _allow_open_files() -> None:
+    """Allow this process as many open files as it may: each connection is one, and many systems begin with 1,024."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def main() -> None:

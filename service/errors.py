@@ -5,8 +5,12 @@ PostludeError
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, IdempotencyKeyReused, BadCursor
 ├── Conflict (409)             StateForbids, UniqueKeyTaken, IdempotencyKeyInFlight
 ├── Unauthorized (401)
+├── HostRefused (421)
+├── OriginRefused (403)
 ├── BodyTooLarge (413)
 ├── BodyMalformed (400)
+├── MediaTypeRefused (415)
+├── TooManyBodies (503)
 ├── LedgerUnavailable (503)     FateUnknown, LedgerFull (507)
 ├── TooManyWatchers (503)
 └── StartRefused               ends a process at start, as one sentence
@@ -85,12 +89,29 @@ class Unauthorized(PostludeError):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
+class HostRefused(PostludeError):
+    status, title = 421, "Host refused"
+
+
+class OriginRefused(PostludeError):
+    status, title = 403, "Origin refused"
+
+
 class BodyTooLarge(PostludeError):
     status, title = 413, "Body too large"
 
 
 class BodyMalformed(PostludeError):
     status, title = 400, "Body malformed"
+
+
+class MediaTypeRefused(PostludeError):
+    status, title = 415, "Media type refused"
+
+
+class TooManyBodies(PostludeError):
+    status, title = 503, "Too many large bodies at once"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
 class LedgerUnavailable(PostludeError):

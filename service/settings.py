@@ -8,6 +8,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,9 +50,11 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     stock_worker: bool = False
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    allowed_hosts: CommaSeparated = ()
+    cors_origins: CommaSeparated = ()
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
-    @field_validator("jobs", "queues", "api_keys", "webhook_allow", mode="before")
+    @field_validator("jobs", "queues", "api_keys", "allowed_hosts", "cors_origins", "webhook_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -87,6 +90,11 @@ class Settings(BaseSettings):
         if value is None or re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", value):
             return (value or "").rstrip("/") or None
         raise ValueError("must be a path that begins with /, e.g. /postlude")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(one) for one in value)
 
     @field_validator("data_dir")
     @classmethod
@@ -141,6 +149,14 @@ class Settings(BaseSettings):
             return path
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"postlude-{os.getuid()}-{digest}" / name
+
+
+def _origin(value: str) -> str:
+    """Write an origin as browsers send it."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError("must be origins such as https://app.example.com, each with its scheme and without a path")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def describe_invalid(error: ValidationError) -> str:

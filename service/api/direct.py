@@ -1,17 +1,28 @@
 """Answers some calls directly, past FastAPI's layers."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problems
 from service.api.deps import authorise, storable
+from service.api.door import Door
 from service.api.paths import mounted, path_of
 from service.api.query import known_query
+from service.errors import HostRefused, OriginRefused
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+# Methods, and headers beyond those that browsers let pass by themselves.
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
+    "expose_headers": ["ETag", "Idempotent-Replayed", "Location", "Retry-After"],
+}
+_PREFLIGHT_KEPT_S = 600
 
 
 class DirectApi(FastAPI):
@@ -23,15 +34,35 @@ class DirectApi(FastAPI):
     """
 
     def __init__(
-        self, *, direct: Mapping[tuple[str, str], Endpoint], prefix: str | None = None, **options: Any
+        self,
+        *,
+        direct: Mapping[tuple[str, str], Endpoint],
+        door: Door,
+        origins: Sequence[str] = (),
+        prefix: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.direct = direct
         self.prefix = prefix
+        self._door = door
+        self._behind_door: ASGIApp = self._answer
+        if origins:  # around the direct calls too, which FastAPI's own middlewares are not
+            self._behind_door = CORSMiddleware(self._answer, allow_origins=origins, max_age=_PREFLIGHT_KEPT_S, **_CORS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.prefix and scope["type"] == "http":
-            scope = mounted(scope, self.prefix)
+        if scope["type"] == "http":
+            if self.prefix:
+                scope = mounted(scope, self.prefix)
+            try:
+                self._door.check(scope)
+            except (HostRefused, OriginRefused) as error:
+                response = await problems.answer_foreseen(Request(scope), error)
+                await response(scope, receive, send)
+                return
+        await self._behind_door(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self.direct.get((scope["method"], path_of(scope))) if scope["type"] == "http" else None
         if endpoint is None:
             await super().__call__(scope, receive, send)

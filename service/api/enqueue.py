@@ -7,12 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.body import MIB, parse, read_body
+from service.api.batch import parse_batch
+from service.api.body import parse, read_body
 from service.api.deps import GUARDS
 from service.api.idempotency import Idempotency
 from service.api.jobs import read_job
 from service.api.paths import job_path
 from service.api.problems import responses
+from service.api.room import MIB, Room
 from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
 from service.errors import ArgsInvalid
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time, written_in_time
@@ -49,21 +51,22 @@ def _body(schema: str) -> dict[str, Any]:
     responses={
         200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is", "headers": _LOCATION},
         202: {"description": "The job is recorded", "headers": _LOCATION},
-        **responses(400, 401, 409, 413, 422, 503, 507),
+        **responses(400, 401, 403, 409, 413, 415, 422, 503, 507),
     },
     openapi_extra=_body("EnqueueRequest"),
 )
 async def enqueue_job(request: Request) -> Response:
     """Enqueue a job. 202 means that it is recorded: it will run, whatever happens to any process."""
-    resources, lifecycle, requests = _at_hand(request)
-    body = await read_body(request, _BODY_LIMIT)
-    idempotency = Idempotency.of(request, body)
-    wanted = parse(requests.one, body, requests.kinds)
-    now = datetime.now(UTC)
-    if len(body) > _TAKES_LONG:
-        job = await asyncio.to_thread(_new_job, resources, wanted, now)
-    else:
-        job = _new_job(resources, wanted, now)
+    resources, lifecycle, requests, room = _at_hand(request)
+    with room.stay() as stay:
+        body = await read_body(request, _BODY_LIMIT, stay)
+        idempotency = Idempotency.of(request, body)
+        wanted = parse(requests.one, body, requests.kinds)
+        now = datetime.now(UTC)
+        if len(body) > _TAKES_LONG:
+            job = await asyncio.to_thread(_new_job, resources, wanted, now)
+        else:
+            job = _new_job(resources, wanted, now)
     answer = new_job_json(job)
     began = time.monotonic()
     with idempotency:
@@ -86,7 +89,7 @@ async def enqueue_job(request: Request) -> Response:
     "/batch",
     status_code=202,
     response_model=BatchOut,
-    responses=responses(400, 401, 409, 413, 422, 503, 507),
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 503, 507),
     openapi_extra=_body("BatchRequest"),
 )
 async def enqueue_jobs(request: Request) -> Response:
@@ -94,11 +97,18 @@ async def enqueue_jobs(request: Request) -> Response:
 
     Answered within 5 s, and one more for each 1,000 jobs.
     """
-    resources, lifecycle, requests = _at_hand(request)
-    body = await read_body(request, _BATCH_LIMIT)
+    room: Room = request.app.state.room
+    with room.stay() as stay:
+        body = await read_body(request, _BATCH_LIMIT, stay)
+        return await _enqueue_batch(request, body)
+
+
+async def _enqueue_batch(request: Request, body: bytes) -> Response:
+    resources, lifecycle, requests, room = _at_hand(request)
     idempotency = Idempotency.of(request, body)
-    jobs = await asyncio.to_thread(_new_jobs, resources, requests, body)
-    now = jobs[0].created_at
+    now = datetime.now(UTC)
+    async with room.reading:
+        jobs = await asyncio.to_thread(parse_batch, requests, body, lambda one: _new_job(resources, one, now))
     answer = batch_json(jobs, [job.id for job in jobs])
     with idempotency:
         recording = lifecycle.enqueue(jobs, idempotency.row(answer, now, _kept(resources)))
@@ -118,29 +128,20 @@ async def enqueue_jobs(request: Request) -> Response:
 DIRECT = {("POST", "/v1/jobs"): enqueue_job, ("POST", "/v1/jobs/batch"): enqueue_jobs}
 
 
-def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests]:
+def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests, Room]:
     state = request.app.state
-    return state.resources, state.lifecycle, state.requests
+    return state.resources, state.lifecycle, state.requests, state.room
 
 
-def _new_jobs(resources: Resources, requests: Requests, body: bytes) -> list[NewJob]:
-    wanted = parse(requests.batch, body, requests.kinds)
-    now = datetime.now(UTC)
-    return [_new_job(resources, one, now, "jobs", at) for at, one in enumerate(wanted.jobs)]
-
-
-def _new_job(resources: Resources, wanted: Any, now: datetime, *place: str | int) -> NewJob:
-    """Make the row of a job. What is wrong with its args is told under its `place` in the body."""
+def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:
+    """Make the row of a job. What is wrong with its args is told under `args`."""
     resources.check_queue(wanted.queue)
     try:
         return new_job(resources.catalogue[wanted.kind], wanted.args, wanted.options(), now)
     except ArgsInvalid as error:
-        raise _placed(error, (*place, "args")) from error
-
-
-def _placed(error: ArgsInvalid, place: tuple[str | int, ...]) -> ArgsInvalid:
-    errors = error.errors or [{"loc": [], "msg": error.detail, "type": "too_large"}]
-    return ArgsInvalid(error.detail, errors=[one | {"loc": [*place, *one["loc"]]} for one in errors])
+        errors = error.errors or [{"loc": [], "msg": error.detail, "type": "too_large"}]
+        placed = [one | {"loc": ["args", *one["loc"]]} for one in errors]
+        raise ArgsInvalid(error.detail, errors=placed) from error
 
 
 def _kept(resources: Resources) -> timedelta:

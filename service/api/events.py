@@ -16,7 +16,6 @@ from service.api.telling import EVENT_ID, STREAM, Reader, Telling
 from service.api.tickets import authorise_reader
 from service.api.watchtower import Watchtower
 from service.errors import JobNotFound, LedgerUnavailable
-from service.ledger import queries
 from service.ledger.deadline import in_time
 from service.ledger.history import changes
 from service.resources import Resources
@@ -64,7 +63,7 @@ async def follow_job(
 
 
 async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower: Watchtower) -> AsyncIterator[bytes]:
-    with watchtower.watch(job_id) as watch:
+    with watchtower.watch(job_id, room_checked=True) as watch:
         while not watchtower.closing:
             if not await watch.changed(_HEARTBEAT_S):
                 yield _HEARTBEAT
@@ -85,9 +84,7 @@ async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower:
 
 
 async def _read(resources: Resources, job_id: str) -> Telling:
-    async with resources.ledger.read() as connection:
-        job = await queries.get_job(connection, job_id)
-        if job is None:
-            raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
-        attempts = await queries.get_attempts(connection, [job_id])
-    return Telling(job, changes(job, attempts[job_id], max_crashes=resources.settings.max_crashes))
+    found = await resources.ledger.find(job_id)
+    if found is None:
+        raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
+    return Telling(found.job, changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes))

@@ -114,9 +114,7 @@ async def _read_page(
 
 async def read_job(resources: Resources, job_id: str) -> JobOut:
     """Read a job as it is shown. Raises `JobNotFound`."""
-    async with resources.ledger.read() as connection:
-        row = await queries.get_job(connection, job_id)
-        if row is None:
-            raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
-        attempts = await queries.get_attempts(connection, [job_id])
-    return JobOut.of_row(row, attempts[job_id])
+    found = await resources.ledger.find(job_id)
+    if found is None:
+        raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
+    return JobOut.of_row(found.job, found.attempts)

@@ -6,7 +6,7 @@ Those calls take as long as enqueueing does, and the client wakes for the half o
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from service.api.bounds import Bounded
 
 
 class OneWrite:
@@ -31,6 +31,11 @@ class OneWrite:
         self._send()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """End what is written."""
+        self._send()
+        self._transport.write_eof()
+
     def _send(self) -> None:
         if self._held:
             held, self._held = self._held, b""
@@ -40,8 +45,8 @@ class OneWrite:
         return getattr(self._transport, name)
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's own, over `OneWrite`."""
+class Protocol(Bounded):
+    """uvicorn's own with bounds, over `OneWrite`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))

@@ -5,9 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 
-from service.api.body import MIB, parse, read_body
+from service.api.body import parse, read_body
 from service.api.deps import GUARDS, LifecycleDep
 from service.api.problems import responses
+from service.api.room import MIB, Room
 from service.api.schemas import BulkReplayOut, BulkReplayRequest
 from service.ledger.deadline import in_time
 
@@ -24,7 +25,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post("/replay", responses=responses(400, 401, 413, 422, 503, 507), openapi_extra=_BODY)
+@router.post("/replay", responses=responses(400, 401, 403, 413, 415, 422, 503, 507), openapi_extra=_BODY)
 async def replay_jobs(request: Request, lifecycle: LifecycleDep) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match anew, each under its own id; attempts stay in their history.
 
@@ -32,7 +33,9 @@ async def replay_jobs(request: Request, lifecycle: LifecycleDep) -> BulkReplayOu
     `dry_run` changes nothing and tells what would be replayed. Jobs that could not run today, since their kind, their
     queue or their args no longer fit, are left as they are and counted in `skipped`.
     """
-    wanted = parse(_adapter, await read_body(request, MIB), {})
+    room: Room = request.app.state.room
+    with room.stay() as stay:
+        wanted = parse(_adapter, await read_body(request, MIB, stay), {})
     replaying = lifecycle.replay_matching(wanted.filter.filter(), dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S)
     done = await in_time(replaying, writes=not wanted.dry_run)
     return BulkReplayOut(

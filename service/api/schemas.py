@@ -89,12 +89,9 @@ class Requests:
         models = tuple(_request_model(catalogue[name]) for name in self.kinds)
         one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
         self.one: TypeAdapter[Any] = TypeAdapter(one)
-        batch = create_model(
-            "Batch",
-            __config__=ConfigDict(extra="forbid"),
-            jobs=(Annotated[list[one], Field(min_length=1, max_length=MAX_BATCH)], ...),
-        )
-        self.batch: TypeAdapter[Any] = TypeAdapter(batch)
+        self._whole_batch: TypeAdapter[Any] = TypeAdapter(_batch_of(one))
+        # What is around the jobs, each of which is validated by itself.
+        self.batch: TypeAdapter[Any] = TypeAdapter(_batch_of(dict[str, Any]))
 
     @cached_property
     def components(self) -> dict[str, Any]:
@@ -102,7 +99,7 @@ class Requests:
         return {
             **components_of(Problem, BulkReplayRequest),
             **_component("EnqueueRequest", self.one),
-            **_component("BatchRequest", self.batch),
+            **_component("BatchRequest", self._whole_batch),
         }
 
 
@@ -117,6 +114,11 @@ def components_of(*models: type[BaseModel]) -> dict[str, Any]:
 def _component(name: str, adapter: TypeAdapter[Any]) -> dict[str, Any]:
     schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs", {}), name: schema}
+
+
+def _batch_of(job: Any) -> type[BaseModel]:
+    jobs: Any = Annotated[list[job], Field(min_length=1, max_length=MAX_BATCH)]
+    return create_model("Batch", __config__=ConfigDict(extra="forbid"), jobs=(jobs, ...))
 
 
 def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:

@@ -13,6 +13,7 @@ from service.errors import FateUnknown, LedgerUnavailable
 from service.ledger.engines import Doubt, postgres_engine, sqlite_engine, sqlite_jobs_engine, sqlite_thread_engine
 from service.ledger.group_commit import Operation
 from service.ledger.outages import may_be_repeated_at_once, outages_named
+from service.ledger.shrinking_pool import keep_shrinking
 from service.ledger.sqlite_writer import SqliteWriter
 
 T = TypeVar("T")
@@ -64,6 +65,10 @@ class Database:
             return cls(writer, reader, for_jobs, limit_s=limit_s, sqlite_writer=sqlite_writer)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
+
+    async def keep_few_connections(self) -> None:
+        """Let go, again and again, of connections that were not needed for a while. Runs until it is cancelled."""
+        await keep_shrinking({self._writer, self._reader, self._for_jobs})
 
     async def close(self) -> None:
         """Close all connections, those that do not answer without a goodbye."""

@@ -11,11 +11,15 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from service.ledger.shrinking_pool import ShrinkingPool
+
 CONNECT_TIMEOUT_S = 3
 # Below the API's deadline for an answer: who waited for the lock in vain can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
-_POOL: Mapping[str, float] = {"pool_size": 10, "max_overflow": 10, "pool_timeout": CONNECT_TIMEOUT_S}
+# Who waits for a connection may do so for as long as callers of the API wait for an answer.
+_WAIT_FOR_CONNECTION_S = 5
+_POOL: Mapping[str, float] = {"pool_size": 10, "max_overflow": 10, "pool_timeout": _WAIT_FOR_CONNECTION_S}
 _HIDDEN = {"hide_parameters": True}  # errors are logged, and parameters hold args
 
 
@@ -69,6 +73,7 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
         settings["idle_in_transaction_session_timeout"] = f"{idle_limit_s * 1000:.0f}"
     return create_async_engine(
         url,
+        poolclass=ShrinkingPool,
         **_POOL,
         pool_use_lifo=True,  # one that has just been used knows the statements
         **_HIDDEN,

@@ -1,5 +1,6 @@
 """The ledger as the rest of the service sees it: awaitable writes in groups, and connections to read from."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from service.errors import UniqueKeyTaken
 from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
+from service.ledger.lookups import Found, Lookups
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
 from service.ledger.outages import is_data_error
 from service.ledger.purge import purge
@@ -39,6 +41,7 @@ class Ledger:
     def __init__(self, database: Database, *, retention: timedelta) -> None:
         self.database = database
         self.retention = retention
+        self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
         # SQLite has one writer; elsewhere what ends is committed beside what begins.
         self._finishes = self._group_commit if database.dialect == "sqlite" else _group_commit(database)
@@ -51,12 +54,19 @@ class Ledger:
         """Open the ledger at a SQLAlchemy URL; at the end writes what still waits, unless that takes too long."""
         database = Database.open(url, limit_s=statement_limit_s)
         ledger = cls(database, retention=retention)
+        tidying = asyncio.create_task(database.keep_few_connections(), name="idle-connections")
         try:
             yield ledger
         finally:
+            tidying.cancel()
+            await asyncio.wait([tidying])
             for groups in {ledger._group_commit, ledger._finishes}:
                 await groups.close(within_s=_CLOSE_WITHIN_S)
             await database.close()
+
+    async def find(self, job_id: str) -> Found | None:
+        """Find a job with its attempts, in one query with all who ask at the same time."""
+        return await self._lookups.find(job_id)
 
     async def enqueue(self, request: Enqueue) -> Enqueued:
         """Record a request's jobs."""

@@ -33,6 +33,11 @@ async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None
     return (await connection.execute(select(*SHOWN).where(jobs.c.id == job_id))).mappings().first()
 
 
+async def get_jobs(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[RowMapping]:
+    """Give those of the jobs that there are."""
+    return (await connection.execute(select(*SHOWN).where(jobs.c.id.in_(ids)))).mappings().all()
+
+
 async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
     """Give the attempts of each job, first to last; one that runs is written in its job's row."""
     of_job = {"job_id": jobs.c.id, "number": jobs.c.attempt, "worker": jobs.c.worker, "started_at": jobs.c.started_at}

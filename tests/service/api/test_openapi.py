@@ -91,7 +91,7 @@ def test_both_ways_to_enqueue_show_their_body_and_the_idempotency_key(document: 
         assert body["required"]
         assert body["content"]["application/json"]["schema"]["$ref"] == f"#/components/schemas/{schema}"
         assert ("header", "Idempotency-Key") in {(one["in"], one["name"]) for one in operation["parameters"]}
-    assert {"200", "202", "400", "401", "409", "413", "422", "503", "507"} == set(
+    assert {"200", "202", "400", "401", "403", "409", "413", "415", "422", "503", "507"} == set(
         document["paths"]["/v1/jobs"]["post"]["responses"]
     )
 

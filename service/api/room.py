@@ -1,0 +1,54 @@
+"""The room for large bodies: how much of them this process keeps in memory at once, whoever sends them."""
+
+import asyncio
+from typing import Self
+
+from service.errors import TooManyBodies
+
+KIB, MIB = 1024, 1024 * 1024
+# What everybody may send at any time; not worth the counting.
+FREE_BYTES = 64 * KIB
+_ROOM_BYTES = 128 * MIB
+# Python reads one at a time anyway. Two, so that a small one need not wait for the largest.
+_READ_AT_ONCE = 2
+
+
+class Room:
+    """Counts the bytes of large bodies that have come in and are not answered yet."""
+
+    def __init__(self, size: int = _ROOM_BYTES) -> None:
+        self._left = size
+        self.reading = asyncio.Semaphore(_READ_AT_ONCE)
+
+    def stay(self) -> "Stay":
+        """Make an empty place for a body."""
+        return Stay(self)
+
+    def take(self, size: int) -> None:
+        """Take room. Raises `TooManyBodies`."""
+        if size > self._left:
+            raise TooManyBodies("Other large bodies are being read. Send the request again.")
+        self._left -= size
+
+    def leave(self, size: int) -> None:
+        self._left += size
+
+
+class Stay:
+    """The place of one body: grows with it, and is empty again at the end of the `with`."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._room.leave(self._taken)
+
+    def grow(self, size: int) -> None:
+        """Make room for a body of `size` bytes by now. Raises `TooManyBodies`."""
+        if size > FREE_BYTES:
+            self._room.take(size - self._taken)
+            self._taken = size

@@ -1,0 +1,106 @@
+"""What hostile requests cost a real API process: its memory, and the time in which it answers others."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+
+import pytest
+
+from service.settings import Settings
+from tests.hostile import MIB, Answer, hostile_bodies, peak_memory, pulse, raw
+from tests.service.api.driving import assert_problem, count, on_sqlite, stat
+from tests.test_api_process import api_process
+
+LARGE = 30 * MIB
+# A good batch of 30 MiB takes 300 MiB. Before, each of these took between 600 MiB and 5 GiB.
+MOST_MEMORY_MIB = 600
+# On a busy machine; it was 24 s on an idle one.
+LONGEST_SILENCE_S = 10
+
+
+@on_sqlite
+@pytest.mark.timeout(600)
+async def test_a_hostile_batch_costs_about_what_a_good_one_costs(settings: Settings) -> None:
+    async with api_process(settings) as (api, process), pulse(api) as took:
+        for name, body in hostile_bodies(LARGE).items():
+            answer = await api.post("/v1/jobs/batch", content=body, timeout=120)
+            problem = assert_problem(answer, 400 if answer.status_code == 400 else 422)
+            assert len(answer.content) < 100_000, name
+            assert len(problem.get("errors", [])) <= 100, name
+            assert peak_memory(process.pid) < MOST_MEMORY_MIB, name
+        assert max(took) < LONGEST_SILENCE_S
+        assert await count(api) == 0
+
+
+@on_sqlite
+async def test_a_hostile_job_is_refused_without_a_long_silence(settings: Settings) -> None:
+    start = b'{"kind":"update_stats","args":{"subject":"s","event":"e"},"tags":['
+    tags = start + b",".join([b"1"] * 300_000) + b"]}"
+    few_tags = start + b",".join([b"1"] * 170_000) + b"]}"
+    names = b'{"kind":"update_stats","args":{' + b",".join(b'"a%d":1' % number for number in range(80_000)) + b"}}"
+    long_name = b'{"kind":"update_stats","args":{"' + b"k" * 1_000_000 + b'":1}}'
+    long_kind = b'{"kind":"' + b"k" * 1_000_000 + b'"}'
+    numbers = b'{"kind":"send_webhook","args":{"url":"http://a/","event":"e","data":[' + b"9" * 1_000_000 + b"]}}"
+    async with api_process(settings) as (api, process), pulse(api) as took:
+        for path in ("/v1/jobs", "/v1/jobs/replay"):
+            for body in (tags, few_tags, names, long_name, long_kind, numbers):
+                answer = await api.post(path, content=body)
+                assert answer.status_code in (400, 422)
+                assert len(answer.content) < 100_000
+        assert max(took) < LONGEST_SILENCE_S
+        assert peak_memory(process.pid) < MOST_MEMORY_MIB
+
+
+@on_sqlite
+async def test_large_bodies_at_once_are_bounded_and_those_beyond_are_503(settings: Settings) -> None:
+    body = b'{"jobs":["' + b"x" * LARGE + b'"]}'
+    async with api_process(settings) as (api, process):
+        answers = await asyncio.gather(*(api.post("/v1/jobs/batch", content=body, timeout=120) for _ in range(12)))
+        statuses = Counter(answer.status_code for answer in answers)
+        assert set(statuses) == {422, 503}
+        for answer in answers:
+            if answer.status_code == 503:
+                assert assert_problem(answer, 503)["type"] == "urn:postlude:problem:too-many-bodies"
+                assert answer.headers["retry-after"]
+        assert peak_memory(process.pid) < MOST_MEMORY_MIB
+        again = await api.post("/v1/jobs/batch", content=body, timeout=60)
+        assert again.status_code == 422  # the room is free again
+
+
+@on_sqlite
+async def test_a_good_batch_of_30_mib_is_accepted(settings: Settings) -> None:
+    data = {f"k{number}": {"list": [number, {}, []]} for number in range(120)}
+    job = {"kind": "send_webhook", "args": {"url": "http://127.0.0.1:9/", "event": "e", "data": data}}
+    async with api_process(settings) as (api, process):
+        answer = await api.post("/v1/jobs/batch", json={"jobs": [job] * 8_000}, timeout=120)
+        assert answer.status_code == 202
+        assert len(answer.json()["jobs"]) == 8_000
+        assert peak_memory(process.pid) < MOST_MEMORY_MIB
+
+
+@pytest.mark.timeout(300)
+async def test_a_thousand_watchers_at_once_all_hold_and_hear_of_the_end(settings: Settings) -> None:
+    afresh = {"Connection": "close"}
+    async with api_process(settings) as (api, _), AsyncExitStack() as stack:
+        jobs = [(await api.post("/v1/jobs", json=stat(delay=3600), headers=afresh)).json()["id"] for _ in range(20)]
+
+        began = asyncio.Semaphore(0)
+
+        async def watch(number: int) -> Answer:
+            job, streams = jobs[number % 20], number % 5 == 0
+            path = f"/v1/jobs/{job}/events" if streams else f"/v1/jobs/{job}?wait=60"
+            client = await stack.enter_async_context(raw(api))
+            await client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            head = await client.reader.readuntil(b"\r\n\r\n") if streams else b""
+            began.release()
+            answer = await client.answer(120)
+            return Answer(int(head[9:12]), answer.text) if streams else answer
+
+        watching = [asyncio.create_task(watch(number)) for number in range(1_000)]
+        for _ in watching:
+            await began.acquire()
+        for job in jobs:
+            assert (await api.post(f"/v1/jobs/{job}/cancel", headers=afresh)).status_code == 200
+        answers = await asyncio.gather(*watching)
+    assert Counter(answer.status for answer in answers) == {200: 1_000}
+    assert all(b'"state":"cancelled"' in answer.text for answer in answers)
