@@ -20,7 +20,8 @@ class Program:
     """A command to keep running; with `once`, to run to its end before the next one starts.
 
     `stop_timeout_s` is the time it has to end after SIGTERM. `ready`, where given, must come true before the next
-    program starts. `log` takes its output instead of the screen. `sockets` are removed when it has been stopped.
+    program starts. `log` takes its output instead of the screen; `advice` is said with the end of it when the program
+    cannot start. `sockets` are removed when it has been stopped.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Program:
     once: bool = False
     ready: Callable[[], Awaitable[bool]] | None = None
     log: Path | None = None
+    advice: str = ""
     sockets: tuple[Path, ...] = ()
 
 
@@ -71,11 +73,12 @@ class Child:
         return _fate(self._process.returncode)
 
     def last_words(self) -> str:
-        """Give the end of its log, where it keeps one, as lines to print below a message."""
+        """Return the end of its log, where it keeps one, as lines to print below a message."""
         if self.program.log is None:
             return ""
         lines = self.program.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
-        return "\n".join([f"The end of {self.program.log}:", *(f"  {line}" for line in lines)])
+        end = [f"The end of {self.program.log}:", *(f"  {line}" for line in lines)]
+        return "\n".join(filter(None, [*end, self.program.advice]))
 
     async def stop(self, hurry: asyncio.Event) -> bool:
         """End it by SIGTERM, or by SIGKILL when its time is up or `hurry` is set. Give whether SIGTERM was enough."""
