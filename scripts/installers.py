@@ -14,15 +14,17 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-_PIP_KEEPS = frozenset(
-    "index_url extra_index_url find_links no_index trusted_host cert client_cert proxy cache_dir no_cache_dir "
-    "timeout default_timeout retries keyring_provider".split()
-)
-_UV_KEEPS = frozenset(
-    "UV_INDEX UV_DEFAULT_INDEX UV_INDEX_URL UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_OFFLINE UV_NO_INDEX UV_CACHE_DIR "
-    "UV_NO_CACHE UV_INSECURE_HOST UV_HTTP_TIMEOUT UV_HTTP_RETRIES UV_KEYRING_PROVIDER UV_NATIVE_TLS UV_SYSTEM_CERTS "
-    "UV_CONFIG_FILE UV_LINK_MODE UV_CONCURRENT_DOWNLOADS".split()
-)
+# fmt: off
+_PIP_KEEPS = {
+    "index_url", "extra_index_url", "find_links", "no_index", "trusted_host", "cert", "client_cert", "proxy",
+    "cache_dir", "no_cache_dir", "timeout", "default_timeout", "retries", "keyring_provider",
+}
+_UV_KEEPS = {
+    "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE",
+    "UV_CACHE_DIR", "UV_NO_CACHE", "UV_INSECURE_HOST", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_KEYRING_PROVIDER",
+    "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_CONFIG_FILE", "UV_LINK_MODE", "UV_CONCURRENT_DOWNLOADS",
+}
+# fmt: on
 _OFFLINE = (
     "The reason is above. Packages come from PyPI, or from where pip is told to look (PIP_INDEX_URL, PIP_FIND_LINKS): "
     "check the connection, then run the same command again."
@@ -36,7 +38,8 @@ class Refused(Exception):
 def create(folder: Path) -> None:
     """Make an empty environment of the Python that runs this. Raises `Refused`."""
     if uv() is not None:
-        _run([*_uv("venv"), "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], _uv_environment(), _OFFLINE)
+        command = [*_uv("venv"), "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
+        _run(command, _uv_environment(), _OFFLINE)
         return
     if find_spec("ensurepip") is None or find_spec("venv") is None:
         raise Refused(

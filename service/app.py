@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 import jobs
 from service import heap, logs
-from service.api import enqueue, events, health, kinds, problems, replay, stats
+from service.api import enqueue, events, health, kinds, offline_docs, problems, replay, stats
 from service.api import jobs as job_routes
 from service.api.direct import DirectApi
 from service.api.schemas import Requests
@@ -58,12 +58,15 @@ def create_app(settings: Settings | None = None) -> DirectApi:
         version=version("postlude"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.requests = Requests(catalogue)
     app.state.key_ring = KeyRing(settings.api_keys)
     app.state.keys_under_way = set()
     app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
     problems.install(app)
+    offline_docs.install(app)
     for module in (enqueue, job_routes, events, replay, kinds, stats, health, home, inbox):
         app.include_router(module.router)
     _describe_bodies(app)

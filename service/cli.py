@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.jobs import jobs
 from service.errors import LedgerUnavailable, PostludeError
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ def inbox() -> None:
     from service.dev.inbox import run
 
     asyncio.run(run(_settings()))
+
+
+postlude.add_command(jobs)
 
 
 def main() -> None:
