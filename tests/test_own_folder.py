@@ -16,6 +16,9 @@ import pytest
 
 from tests.running import eventually
 
+# Each starts several processes, one after the other; a machine that is busy takes its time.
+pytestmark = pytest.mark.timeout(400)
+WITHIN_S = 120.0
 POSTLUDE = Path(sys.executable).with_name("postlude")
 GREETINGS = """
 import asyncio
@@ -51,7 +54,7 @@ class Dev:
             return self.printed.count(text) >= times
 
         try:
-            await eventually(enough, timeout_s=60)
+            await eventually(enough, timeout_s=WITHIN_S)
         except TimeoutError:
             pytest.fail(f"{text!r} was not printed {times} times:\n{self.printed}")
 
@@ -64,7 +67,7 @@ class Dev:
             job = await self.look(job_id)
             return job if job and job["state"] in ("succeeded", "failed") else None
 
-        return await eventually(look, timeout_s=60) or {}
+        return await eventually(look, timeout_s=WITHIN_S) or {}
 
     async def look(self, job_id: str) -> dict[str, Any] | None:
         try:
@@ -125,7 +128,7 @@ async def test_kinds_of_ones_own_folder_run_there_and_are_started_anew_when_they
         async def runs() -> bool:
             return ((await running.look(long)) or {}).get("state") == "running"
 
-        await eventually(runs)
+        await eventually(runs, timeout_s=WITHIN_S)
         (folder / "helpers" / "words.py").write_text("HELLO = 'Good day'\n")
         job = await running.ended(long)
         assert job["result"] == "Good day"
@@ -150,13 +153,13 @@ async def test_broken_edit_is_said_and_all_goes_on_until_it_is_mended(folder: Pa
                 return False
             return bool((await running.ended(job_id))["result"] == "mended")
 
-        await eventually(mended, timeout_s=60)
+        await eventually(mended, timeout_s=WITHIN_S)
 
 
 def test_kind_that_cannot_be_used_is_refused_before_anything_starts(folder: Path) -> None:
     (folder / "greetings.py").write_text(GREETINGS.replace("max_attempts=1", "max_attempts=0"))
     done = subprocess.run(
-        [POSTLUDE, "dev"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        [POSTLUDE, "dev"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=WITHIN_S, check=False
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: greetings.py: kind 'greet': "), done.stderr
