@@ -3,14 +3,17 @@
 FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /opt/postlude
-# Before the code, so that this layer changes with the lock alone.
-COPY requirements/production.lock requirements/
+# Before the code, so that these layers change with the locks alone. Nothing is resolved: the locks name everything.
+COPY requirements/production.lock requirements/build.lock requirements/
 RUN pip --python /opt/postlude/bin/python install --no-cache-dir --only-binary :all: \
-    --require-hashes -r requirements/production.lock
+    --no-deps --require-hashes -r requirements/production.lock \
+    && pip --python /opt/postlude/bin/python check
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE worker_settings.py ./
 COPY jobs jobs
 COPY service service
-RUN pip --python /opt/postlude/bin/python install --no-cache-dir --no-deps .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip --python /opt/postlude/bin/python install --no-cache-dir --no-deps --no-index dist/*.whl
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin postlude \

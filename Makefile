@@ -13,48 +13,48 @@ help:
 	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: three minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
 
+# What is installed already is looked at each time: a tenth of a second.
+.PHONY: $(VENV) $(VENV)-for-dev
+$(VENV):
+	@scripts/setup $@ dev
+
 # Running Postlude needs less than testing it does.
-RUN := $(BIN)/.installed-embedded
-TEST := $(BIN)/.installed-dev
+$(VENV)-for-dev:
+	@scripts/setup $(VENV) embedded
 
-$(BIN)/.installed-%: requirements/%.lock pyproject.toml scripts/setup
-	@scripts/setup $(VENV) $*
-
-dev: $(RUN)
+dev: $(VENV)-for-dev
 	@$(BIN)/postlude dev
 
-test: $(TEST)
+test: $(VENV)
 	@$(BIN)/pytest --numprocesses 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
-faults: $(TEST)
+faults: $(VENV)
 	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)
 
 ARQ_VENV := .venv-arq-suite
-$(ARQ_VENV)/.installed: requirements/arq-suite.lock tests/arq_suite/setup
+arq-suite: $(VENV)
 	@tests/arq_suite/setup $(ARQ_VENV)
-
-arq-suite: $(TEST) $(ARQ_VENV)/.installed
 	@$(BIN)/python -m tests.arq_suite $(ARQ_VENV)
 
-check: $(TEST)
+check: $(VENV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 BENCH_VENV := .venv-bench
-$(BENCH_VENV)/.installed: requirements/bench.lock
+bench: $(VENV)
 	@benchmarks/setup $(BENCH_VENV)
-
-bench: $(TEST) $(BENCH_VENV)/.installed
 	@$(BIN)/python -m benchmarks run $(ARGS)
 
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 pyproject.toml -o requirements/production.lock
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --extra embedded --constraint requirements/dev.lock pyproject.toml -o requirements/embedded.lock
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 -c requirements/production.lock pyproject.toml requirements/arq-suite.in -o requirements/arq-suite.lock
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 --override requirements/bench.overrides requirements/bench.in -o requirements/bench.lock
+	$(COMPILE) pyproject.toml -o requirements/production.lock
+	$(COMPILE) --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(COMPILE) --extra embedded -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/embedded.lock
+	$(COMPILE) -c requirements/dev.lock requirements/build.in -o requirements/build.lock
+	$(COMPILE) -c requirements/production.lock pyproject.toml requirements/arq-suite.in -o requirements/arq-suite.lock
+	$(COMPILE) --override requirements/bench.overrides requirements/bench.in -o requirements/bench.lock
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) $(ARQ_VENV) var .mypy_cache .ruff_cache .pytest_cache

@@ -1,49 +1,40 @@
-"""What `arq worker_settings.WorkerSettings` runs: a worker for every kind of the catalogue."""
+"""What `arq worker_settings.WorkerSettings` runs: a worker for every kind of the catalogue.
 
-import socket
+With `--check` it is asked for a worker's health, by a probe that comes every few seconds: no kinds are loaded then,
+nor is anything imported that only a worker needs.
+"""
+
 import sys
 
-import arq.worker
-from arq.connections import RedisSettings
+import arq.cli
 from pydantic import ValidationError
 
-import jobs
-from service import logs
-from service.queue import deserialize, key_of, open_redis, serialize
 from service.settings import Settings, describe_invalid
-from service.worker.functions import kind_functions
-from service.worker.startup import Startup
-from service.worker.worker import Worker
-
-try:
-    _settings = Settings()
-    _catalogue = jobs.load(_settings.jobs)
-except ValidationError as error:
-    sys.exit(f"error: {describe_invalid(error)}")
-except jobs.CatalogueError as error:
-    sys.exit(f"error: {error}")
-
-logs.configure(_settings.log_level, _settings.log_format)
-_startup = Startup(_settings, _catalogue)
-
-if not _settings.stock_worker:
-    # arq's CLI builds `arq.worker.Worker` by that name and has no option for another class.
-    arq.worker.Worker = Worker  # type: ignore[misc]
 
 
-class WorkerSettings:
-    """Read by arq's CLI: each name is an argument of its worker."""
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.exit(f"error: {describe_invalid(error)}")
 
-    functions = kind_functions(_catalogue)
-    queue_name = key_of(_settings.queues[0])
-    redis_pool = open_redis(_settings.redis_dsn)
-    redis_settings = RedisSettings.from_dsn(_settings.redis_dsn)  # for --check, which takes no pool
-    on_startup = _startup.start_up
-    on_shutdown = _startup.shut_down
-    max_jobs = _settings.max_jobs
-    job_completion_wait = _settings.grace_s
-    health_check_interval = 5  # as arq's own class takes it; ours writes the key more often
-    health_check_key = f"{queue_name}:health-check:{socket.gethostname()}"
-    job_serializer = staticmethod(serialize)
-    job_deserializer = staticmethod(deserialize)
-    log_results = False
+
+def _of_a_check(settings: Settings) -> type:
+    from service.worker.check import check_health
+
+    # arq's own asks six times, a second apart, whether Redis is there.
+    arq.cli.check_health = lambda settings_cls: check_health(settings)  # type: ignore[attr-defined]
+    return type("WorkerSettings", (), {})
+
+
+def _of_a_worker(settings: Settings) -> type:
+    import jobs
+    from service.worker.arq_settings import make
+
+    try:
+        return make(settings)
+    except jobs.CatalogueError as error:
+        sys.exit(f"error: {error}")
+
+
+WorkerSettings = (_of_a_check if "--check" in sys.argv[1:] else _of_a_worker)(_settings())

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 import jobs
 from service import heap, logs
-from service.api import enqueue, events, health, kinds, problems, replay, stats, tickets
+from service.api import enqueue, events, health, kinds, offline_docs, problems, replay, stats, tickets
 from service.api import jobs as job_routes
 from service.api.compression import Compression
 from service.api.direct import DirectApi
@@ -73,6 +73,8 @@ def create_app(settings: Settings | None = None) -> DirectApi:
         version=version("postlude"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.requests = Requests(catalogue)
@@ -83,6 +85,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     problems.install(app)
     for layer in (ETags, Compression, HeadAsGet):  # the last one is outermost
         app.add_middleware(layer)
+    offline_docs.install(app)
     for module in (enqueue, job_routes, events, tickets, replay, kinds, stats, health, home, inbox):
         app.include_router(module.router)
     _describe_bodies(app)

@@ -11,6 +11,7 @@ from service.ledger import audit, queries
 from service.ledger.audit import Sweeping, Unaccounted
 from service.ledger.ledger import Ledger
 from service.ledger.numbering import misnumbered
+from service.words import counted
 
 _SHOWN = 1_000
 
@@ -42,9 +43,9 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Give the report as lines of text."""
-        yield f"{sum(self.states.values())} jobs"
+        yield counted(sum(self.states.values()), "job")
         yield from (f"  {state:<10} {count}" for state, count in self.states.items())
-        yield f"{self.workers} living workers; {self._sweep()}"
+        yield f"{counted(self.workers, 'living worker')}; {self._sweep()}"
         if not self.judged:
             yield "Due jobs and those of dead workers wait: there was no whole minute of sweeping to judge them by."
         yield f"{self.total} unaccounted"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.jobs import jobs
 from service.errors import LedgerUnavailable, PostludeError
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ def _allow_open_files() -> None:
     wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+postlude.add_command(jobs)
 
 
 def main() -> None:

@@ -162,9 +162,13 @@ def test_the_image_runs_the_api_as_nobody_in_particular() -> None:
 
 def test_the_image_is_built_of_locked_dependencies() -> None:
     build, _ = dockerfile()
-    install, own = [rest for word, rest in build if word == "RUN" and " install " in rest]
-    assert "--require-hashes -r requirements/production.lock" in install
-    assert "--no-deps" in own
+    steps = [rest for word, rest in build if word == "RUN" and " install " in rest]
+    assert len(steps) == 3
+    for step, lock in zip(steps, ("production.lock", "build.lock"), strict=False):
+        assert f"--no-deps --require-hashes -r requirements/{lock}" in step
+    assert steps[0].endswith(" check")
+    assert "--no-build-isolation" in steps[-1]
+    assert "--no-deps --no-index" in steps[-1]
 
 
 def test_the_image_gets_what_it_copies() -> None:

@@ -16,7 +16,7 @@ README = ROOT / "README.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SETTINGS = {f"POSTLUDE_{name.upper()}": field for name, field in Settings.model_fields.items()}
 # What an application that calls Postlude may name the address.
-CALLERS_OWN = {"POSTLUDE_URL"}
+CALLERS_OWN = {"POSTLUDE_URL", "POSTLUDE_API_KEY"}
 
 
 def blocks(path: Path, language: str) -> list[str]:

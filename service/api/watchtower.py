@@ -90,7 +90,9 @@ class Watchtower:
     def check_room(self) -> None:
         """Raise `TooManyWatchers` when there is no room for another watch."""
         if len(self._watches) >= self._max_watches:
-            raise TooManyWatchers(f"{self._max_watches} callers wait for jobs here already. Ask again later.")
+            raise TooManyWatchers(
+                f"As many callers as may ({self._max_watches}) wait for jobs here already. Ask again later."
+            )
 
     async def wait_for_end(self, job_id: str, within_s: float) -> None:
         """Wait until the job is terminal or gone, or the time is up. Raises `LedgerUnavailable`."""

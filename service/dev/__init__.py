@@ -2,6 +2,8 @@
 
 start.py         puts it together: the checks, what runs, in which order
 preflight.py     what must hold before anything starts
+kinds.py         whether the kinds can be used, and which folders they are in
+reload.py        starts the API and the worker anew when kinds change
 redis_server.py  the embedded Redis
 supervisor.py    keeps programs running, stops them in reverse order
 child.py         one program as a child process

@@ -13,6 +13,8 @@ from pathlib import Path
 
 _TETHER = Path(__file__).with_name("tether.py")
 _LOG_LINES_SHOWN = 8
+# Before a reload: short jobs finish, others are handed back.
+_RELOAD_GRACE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class Program:
     """A command to keep running; with `once`, to run to its end before the next one starts.
 
     `stop_timeout_s` is the time it has to end after SIGTERM. `ready`, where given, must come true before the next
-    program starts. `log` takes its output instead of the screen. `sockets` are removed when it has been stopped.
+    program starts. `log` takes its output instead of the screen; `advice` is said with the end of it when the program
+    cannot start. `sockets` are removed when it has been stopped. With `reloads`, it is started anew when kinds change;
+    with `hands_back`, a second SIGTERM makes it hand back at once what it runs.
     """
 
     name: str
@@ -29,7 +33,10 @@ class Program:
     once: bool = False
     ready: Callable[[], Awaitable[bool]] | None = None
     log: Path | None = None
+    advice: str = ""
     sockets: tuple[Path, ...] = ()
+    reloads: bool = False
+    hands_back: bool = False
 
 
 class Child:
@@ -39,6 +46,7 @@ class Child:
         self.program = program
         self._process = process
         self._started = time.monotonic()
+        self.was_told_to_stop = False
 
     @classmethod
     async def start(cls, program: Program, env: Mapping[str, str]) -> "Child":
@@ -71,14 +79,23 @@ class Child:
         return _fate(self._process.returncode)
 
     def last_words(self) -> str:
-        """Give the end of its log, where it keeps one, as lines to print below a message."""
+        """Return the end of its log, where it keeps one, as lines to print below a message."""
         if self.program.log is None:
             return ""
         lines = self.program.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
-        return "\n".join([f"The end of {self.program.log}:", *(f"  {line}" for line in lines)])
+        end = [f"The end of {self.program.log}:", *(f"  {line}" for line in lines)]
+        return "\n".join(filter(None, [*end, self.program.advice]))
+
+    async def stop_soon(self, hurry: asyncio.Event) -> None:
+        """End it as `stop` does, but do not wait for what it can hand back."""
+        stopping = asyncio.ensure_future(self.stop(hurry))
+        await asyncio.wait({stopping}, timeout=_RELOAD_GRACE_S)
+        if self.program.hands_back and not stopping.done():
+            self._terminate()
+        await stopping
 
     async def stop(self, hurry: asyncio.Event) -> bool:
-        """End it by SIGTERM, or by SIGKILL when its time is up or `hurry` is set. Give whether SIGTERM was enough."""
+        """End it by SIGTERM, or by SIGKILL when its time is up or `hurry` is set. Return whether SIGTERM was enough."""
         gone = asyncio.ensure_future(self._process.wait())
         in_a_hurry = asyncio.ensure_future(hurry.wait())
         self._terminate()
@@ -94,6 +111,7 @@ class Child:
         return obeyed
 
     def _terminate(self) -> None:
+        self.was_told_to_stop = True
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
 

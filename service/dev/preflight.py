@@ -61,7 +61,7 @@ def check_inbox() -> None:
     if find_spec("aiosmtpd") is None:
         raise StartRefused(
             "the mail inbox needs the package aiosmtpd. "
-            "Install `postlude[embedded]`, or set POSTLUDE_SMTP_URL to a mail server."
+            "Run `pip install aiosmtpd`, or set POSTLUDE_SMTP_URL to a mail server."
         )
 
 

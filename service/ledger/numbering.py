@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.ledger.audit import Unaccounted
 from service.ledger.states import State
 from service.tables import attempts, jobs
+from service.words import counted
 
 # Each page is a statement of its own: none is long, so it may run beside everything else.
 _PAGE = 5_000
@@ -44,4 +45,5 @@ def _wrong(beyond: str, last: str) -> Any:
 
 
 def _reason(row: Any) -> str:
-    return f"{row.state} after attempt {row.attempt}, but {row.recorded} ended attempts are recorded"
+    recorded = f"{counted(row.recorded, 'ended attempt')} {'is' if row.recorded == 1 else 'are'} recorded"
+    return f"{row.state} after attempt {row.attempt}, but {recorded}"

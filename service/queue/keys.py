@@ -1,16 +1,13 @@
 """The names of Redis' keys. arq's own, so that its clients and its worker find them; ours begin with `postlude:`."""
 
-from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, result_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
 
-__all__ = ["in_progress_key_prefix", "job_key_prefix", "result_key_prefix"]
+from service.queue_key import key_of
+
+__all__ = ["in_progress_key_prefix", "job_key_prefix", "key_of", "result_key_prefix"]
 
 MARKER = "postlude:epoch"
 PARKED = "postlude:parked:"
-
-
-def key_of(queue: str) -> str:
-    """Name the sorted set of `queue`: arq's own for `default`, arq:queue:<name> for others."""
-    return default_queue_name if queue == "default" else f"{default_queue_name}:{queue}"
 
 
 def low_key_of(queue: str) -> str:

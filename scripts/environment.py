@@ -1,0 +1,148 @@
+"""Make a virtual environment as a lock says. Run by scripts/setup, with nothing but the standard library.
+
+What is in the environment is only what the lock names: nothing is resolved, so no release of any package changes it.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import installers
+
+ROOT = Path(__file__).resolve().parent.parent
+# Whoever has the packages of the second has all of the first too, in the same versions.
+COVERED_BY = {"embedded": "dev"}
+
+Stamp = dict[str, str]
+
+
+class Environment:
+    """The environment in `folder`, and what is known of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._unfinished = folder / "unfinished"
+
+    def is_sound(self, version: str | None) -> bool:
+        """Whether it was finished, in this folder, by the Python that it has now.
+
+        The scripts of a folder that was moved or copied name the old one, and run what is there.
+        """
+        here = {"folder": str(self.folder), "python": str(version)}
+        stamps = [_read(file) for file in self.folder.glob("bin/.installed-*")]
+        return (
+            version is not None
+            and not self._unfinished.exists()
+            and all(here.items() <= {**here, **stamp}.items() for stamp in stamps)
+        )
+
+    def holds(self, lock: str, stamp: Stamp) -> bool:
+        return _read(self._stamp_file(lock)) == stamp
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Mark it as unfinished meanwhile: what is interrupted here is made anew by the next `make`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._unfinished.touch()
+        for stamp in self.folder.glob("bin/.installed-*"):
+            stamp.unlink()
+        yield
+        self._unfinished.unlink()
+
+    def remove(self) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
+
+    def write(self, lock: str, stamp: Stamp) -> None:
+        self._stamp_file(lock).write_text(json.dumps(stamp))
+
+    def _stamp_file(self, lock: str) -> Path:
+        return self.folder / "bin" / f".installed-{lock}"
+
+
+def set_up(environment: Environment, lock: str, *, checkout: bool) -> None:
+    """Bring the environment to what the lock says. Raises `Refused`."""
+
+    def stamp_of(name: str) -> Stamp:
+        inputs = [ROOT / f"requirements/{name}.lock", *([ROOT / "pyproject.toml"] if checkout else [])]
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
+        return {"folder": str(environment.folder), "python": str(version_of(environment.python)), "inputs": digest}
+
+    version = version_of(environment.python)
+    sound = environment.is_sound(version) and _is_wanted(version)
+    if sound and any(environment.holds(name, stamp_of(name)) for name in {lock, COVERED_BY.get(lock, lock)}):
+        return
+    if not sound or not installers.can_install(environment.python):
+        environment.remove()
+    with environment.changing():
+        if not environment.python.exists():
+            print(f"Setting up {environment.folder.name} with Python {version_of(sys.executable)} ...", flush=True)
+            installers.create(environment.folder)
+        print("Installing the locked packages (a minute the first time) ...", flush=True)
+        installers.install(environment.python, ROOT / f"requirements/{lock}.lock", checkout=ROOT if checkout else None)
+    environment.write(lock, stamp_of(lock))
+
+
+def _is_wanted(version: str | None) -> bool:
+    """Whether an environment with this Python will do: it is new enough, and no other was asked for."""
+    named = os.environ.get("PYTHON")
+    new_enough = version is not None and tuple(map(int, version.split("."))) >= (3, 11)
+    return new_enough and (not named or version_of(named) == version)
+
+
+def version_of(python: Path | str) -> str | None:
+    """Ask a Python for its version, as `3.11`; None where it does not run."""
+    ask = "import sys; print(*sys.version_info[:2], sep='.')"
+    try:
+        answer = subprocess.run([str(python), "-I", "-c", ask], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _read(file: Path) -> Stamp:
+    try:
+        stamp: Stamp = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep out another `make` that sets up an environment of this checkout."""
+    with Path(__file__).open("r+b") as own:
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another make that is setting up an environment here ...", flush=True)
+            fcntl.flock(own, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("venv", type=Path)
+    parser.add_argument("lock")
+    parser.add_argument("--without-checkout", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        with alone():
+            set_up(Environment(arguments.venv.resolve()), arguments.lock, checkout=not arguments.without_checkout)
+    except (installers.Refused, OSError) as reason:
+        sys.exit(f"error: {reason}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the next make begins anew")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The service, as the commands call it. Each way of being refused raises `Refusal` with a sentence."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+from httpx_sse import ServerSentEvent, SSEError, connect_sse
+
+from service.commands.text import Job, one_line
+
+_ANSWERS_WITHIN_S = 30.0
+_PAGE = 200
+
+
+class Refusal(Exception):
+    """What was asked for was not done; the message says why."""
+
+
+class Unreachable(Refusal):
+    """Nobody answers; later somebody may."""
+
+
+class Remote:
+    """A Postlude at `url`; close it, or use `with`."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        self._url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # A proxy of the environment is not asked about this machine.
+        self._http = httpx.Client(headers=headers, timeout=_ANSWERS_WITHIN_S, trust_env=not _is_here(url))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, job_id: str) -> Job:
+        return self._ask("GET", f"/v1/jobs/{quote(job_id, safe='')}")
+
+    def cancel(self, job_id: str) -> Job:
+        return self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel")
+
+    def replay(self, job_id: str) -> Job:
+        return self._ask("POST", f"/v1/jobs/{quote(job_id, safe='')}/replay")
+
+    def replay_matching(self, chosen: Mapping[str, Any], *, dry_run: bool) -> Iterator[Job]:
+        """Replay all that match; yield what each request did."""
+        more = True
+        while more:
+            done = self._ask("POST", "/v1/jobs/replay", json={"filter": chosen, "dry_run": dry_run})
+            yield done
+            more = done.get("more", False) and not dry_run
+
+    def pages(self, chosen: Mapping[str, Any], limit: int | None) -> Iterator[Job]:
+        """Yield the list page by page, up to `limit` jobs; None for all."""
+        cursor, left = chosen.get("cursor"), limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            page = self._ask(
+                "GET", "/v1/jobs", params={**chosen, "limit": size} | ({"cursor": cursor} if cursor else {})
+            )
+            yield page
+            left = None if left is None else left - len(page["jobs"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def events(self, job_id: str, after: str | None) -> Iterator[ServerSentEvent]:
+        """Yield a job's events as they happen, after the one named. Raises `Unreachable` when the connection breaks."""
+        url = f"{self._url}/v1/jobs/{quote(job_id, safe='')}/events"
+        headers = {"Last-Event-ID": after} if after else {}
+        with self._refusals(), connect_sse(self._http, "GET", url, headers=headers) as source:
+            if source.response.status_code == 204:
+                return
+            if source.response.is_error:
+                source.response.read()
+                raise Refusal(_reason(source.response))
+            yield from source.iter_sse()
+
+    def _ask(self, method: str, path: str, **content: Any) -> Job:
+        with self._refusals():
+            answer = self._http.request(method, f"{self._url}{path}", **content)
+            if not answer.is_success:
+                raise Refusal(_reason(answer))
+            told = answer.json()
+            return dict(told)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, SSEError, httpx.DecodingError, httpx.InvalidURL) as error:
+            raise Refusal(f"what answers at {self._url} is not Postlude's API. Check --url or POSTLUDE_URL.") from error
+        except httpx.TransportError as error:
+            reason = one_line(error) or type(error).__name__
+            raise Unreachable(
+                f"nobody answers at {self._url} ({reason}). Is Postlude running there? "
+                "Name another address with --url or POSTLUDE_URL."
+            ) from error
+
+
+def _reason(answer: httpx.Response) -> str:
+    """Say what a problem document says; or, where there is none, what the status does."""
+    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+        where = answer.headers.get("location")
+        leads = f", and leads to {one_line(where)}" if where else ""
+        return f"{one_line(answer.request.url)} answered {answer.status_code}{leads}. Check --url or POSTLUDE_URL."
+    problem = answer.json()
+    said = [problem.get("detail") or problem.get("title")]
+    said += [f"{'.'.join(map(str, one.get('loc', [])))}: {one.get('msg')}" for one in problem.get("errors") or []]
+    if answer.status_code == 401:
+        said.append("From here: --key or POSTLUDE_API_KEY.")
+    return one_line(" ".join(filter(None, said)))
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,38 @@
+"""What `arq worker_settings.WorkerSettings --check` does: look at one key in Redis, and say in a line what is there.
+
+Imports next to nothing: it runs every few seconds, as a process of its own, wherever containers are probed.
+"""
+
+import logging
+import socket
+
+import redis
+
+from service.queue_key import key_of
+from service.settings import Settings
+
+_WITHIN_S = 2.0
+
+log = logging.getLogger("arq.worker")
+
+
+def health_check_key(settings: Settings) -> str:
+    """Name the key that a worker of this machine writes while its event loop turns."""
+    return f"{key_of(settings.queues[0])}:health-check:{socket.gethostname()}"
+
+
+def check_health(settings: Settings) -> int:
+    """Return the exit code of arq's CLI: 0 for a living worker, 1 for none; also where Redis cannot be asked."""
+    try:
+        with redis.Redis.from_url(
+            settings.redis_dsn, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S
+        ) as client:
+            said = client.get(health_check_key(settings))
+    except (redis.RedisError, OSError) as error:
+        log.error("Health check failed: Redis does not answer (%s). Check POSTLUDE_REDIS_URL.", error)
+        return 1
+    if not said:
+        log.warning("Health check failed: no health check sentinel value found")
+        return 1
+    log.info("Health check successful: %s", said)
+    return 0

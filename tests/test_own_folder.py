@@ -1,0 +1,177 @@
+"""`postlude dev` in a folder of one's own: its kinds are found there, refused there, and started anew when edited."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.running import eventually
+
+# Each starts several processes, one after the other; a machine that is busy takes its time.
+pytestmark = pytest.mark.timeout(400)
+WITHIN_S = 120.0
+POSTLUDE = Path(sys.executable).with_name("postlude")
+GREETINGS = """
+import asyncio
+from helpers.words import HELLO
+from jobs import Context, job
+from pydantic import BaseModel
+
+class GreetArgs(BaseModel):
+    seconds: float = 0
+
+@job("greet", timeout=600, max_attempts=1)
+async def greet(ctx: Context, args: GreetArgs) -> str:
+    await asyncio.sleep(args.seconds if ctx.attempt == 1 else 0)
+    return HELLO
+"""
+
+
+class Dev:
+    """A running `postlude dev`, and what it has printed."""
+
+    def __init__(self, folder: Path, process: asyncio.subprocess.Process, http: httpx.AsyncClient) -> None:
+        self.folder = folder
+        self.process = process
+        self.http = http
+
+    @property
+    def printed(self) -> str:
+        return (self.folder / "printed").read_text()
+
+    async def until_printed(self, text: str, times: int = 1) -> None:
+        async def enough() -> bool:
+            assert self.process.returncode is None, self.printed
+            return self.printed.count(text) >= times
+
+        try:
+            await eventually(enough, timeout_s=WITHIN_S)
+        except TimeoutError:
+            pytest.fail(f"{text!r} was not printed {times} times:\n{self.printed}")
+
+    async def greet(self, **args: float) -> str:
+        answer = await self.http.post("/v1/jobs", json={"kind": "greet", "args": args})
+        return str(answer.raise_for_status().json()["id"])
+
+    async def ended(self, job_id: str) -> dict[str, Any]:
+        async def look() -> dict[str, Any] | None:
+            job = await self.look(job_id)
+            return job if job and job["state"] in ("succeeded", "failed") else None
+
+        return await eventually(look, timeout_s=WITHIN_S) or {}
+
+    async def look(self, job_id: str) -> dict[str, Any] | None:
+        try:
+            answer = await self.http.get(f"/v1/jobs/{job_id}")
+        except httpx.TransportError:
+            return None
+        job: dict[str, Any] = answer.json()
+        return job if answer.status_code == 200 else None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a space in its name, and a module `service` that must not stand in for ours."""
+    own = tmp_path / "my project"
+    (own / "helpers").mkdir(parents=True)
+    (own / "greetings.py").write_text(GREETINGS)
+    (own / "helpers" / "words.py").write_text("HELLO = 'Hello'\n")
+    (own / "service.py").write_text("raise RuntimeError('not the one that was meant')\n")
+    return own
+
+
+def environment(**settings: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
+    return inherited | {"POSTLUDE_PORT": free_port(), "POSTLUDE_JOBS": "greetings"} | settings
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
+    env = environment(**settings)
+    with (folder / "printed").open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            str(POSTLUDE), "dev", cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{env['POSTLUDE_PORT']}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+            yield Dev(folder, process, http)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+async def test_kinds_of_ones_own_folder_run_there_and_are_started_anew_when_they_are_edited(folder: Path) -> None:
+    async with dev(folder) as running:
+        await running.until_printed("ready for jobs")
+        assert (await running.ended(await running.greet()))["result"] == "Hello"
+        assert (folder / "var" / "postlude.db").exists()
+
+        # A helper that the kind imports counts as well, and a job that runs is handed back without cost.
+        long = await running.greet(seconds=500)
+
+        async def runs() -> bool:
+            return ((await running.look(long)) or {}).get("state") == "running"
+
+        await eventually(runs, timeout_s=WITHIN_S)
+        (folder / "helpers" / "words.py").write_text("HELLO = 'Good day'\n")
+        job = await running.ended(long)
+        assert job["result"] == "Good day"
+        assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
+        assert (job["failures"], job["crashes"]) == (0, 0)
+
+
+async def test_broken_edit_is_said_and_all_goes_on_until_it_is_mended(folder: Path) -> None:
+    async with dev(folder) as running:
+        await running.until_printed("ready for jobs")
+        (folder / "greetings.py").write_text(GREETINGS + "def broken(:\n")
+        await running.until_printed("the kinds cannot be loaded: greetings: ")
+        assert "SyntaxError" in running.printed
+        assert (await running.ended(await running.greet()))["result"] == "Hello"
+        (folder / "greetings.py").write_text(GREETINGS.replace("return HELLO", "return 'mended'"))
+        await running.until_printed("worker_ready", times=2)
+
+        async def mended() -> bool:
+            try:
+                job_id = await running.greet()
+            except httpx.HTTPError:
+                return False
+            return bool((await running.ended(job_id))["result"] == "mended")
+
+        await eventually(mended, timeout_s=WITHIN_S)
+
+
+def test_kind_that_cannot_be_used_is_refused_before_anything_starts(folder: Path) -> None:
+    (folder / "greetings.py").write_text(GREETINGS.replace("max_attempts=1", "max_attempts=0"))
+    done = subprocess.run(
+        [POSTLUDE, "dev"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=WITHIN_S, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: greetings.py: kind 'greet': "), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "curl" not in done.stdout
+    assert not (folder / "var" / "redis").exists()
+
+
+async def test_banner_is_shown_when_the_api_answers_and_a_worker_is_there(folder: Path) -> None:
+    async with dev(folder, POSTLUDE_API_KEYS="s3cret") as running:
+        await running.until_printed("ready for jobs")
+        assert running.printed.index("worker_ready") < running.printed.index("  Try    curl")
+        assert running.printed.index("Application startup complete") < running.printed.index("  Try    curl")
+        answer = await running.http.get("/readyz", headers={"Authorization": "Bearer s3cret"})
+        assert answer.json()["status"] == "ready"

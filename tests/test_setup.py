@@ -1,0 +1,208 @@
+"""`scripts/setup`: what breaks installations in other people's hands does not break this one.
+
+The packages are tiny wheels in a folder, so nothing here needs the network.
+"""
+
+import base64
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+class Project:
+    """A checkout that has nothing but the scripts and locks, and a folder of wheels as its index."""
+
+    def __init__(self, folder: Path, wheels: Path) -> None:
+        self.folder = folder
+        self.wheels = wheels
+        shutil.copytree(ROOT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "requirements").mkdir()
+        (folder / "pyproject.toml").touch()
+
+    @property
+    def venv(self) -> Path:
+        return self.folder / ".venv"
+
+    def lock(self, *wheels: Path) -> None:
+        (self.folder / "requirements" / "tiny.lock").write_text("".join(map(_pin, wheels)))
+
+    def start(self, **env: str) -> subprocess.Popen[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+        ours = {
+            "SETUP_PIP": "bundled",
+            "PYTHON": sys.executable,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.wheels),
+        }
+        return subprocess.Popen(
+            ["scripts/setup", ".venv", "tiny", "--without-checkout"],
+            cwd=self.folder, env=inherited | ours | env, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def set_up(self, **env: str) -> str:
+        process = self.start(**env)
+        said, _ = process.communicate(timeout=110)
+        assert process.returncode == 0, said
+        return said
+
+    def refused(self, **env: str) -> str:
+        process = self.start(**env)
+        said, _ = process.communicate(timeout=110)
+        assert process.returncode == 1, said
+        assert "Traceback" not in said
+        return said
+
+    def versions(self, *packages: str) -> list[str]:
+        """Ask the environment's Python for the versions that it imports."""
+        script = f"import {', '.join(packages)}; print({', '.join(f'{name}.version' for name in packages)})"
+        return subprocess.check_output([self.venv / "bin" / "python", "-I", "-c", script], text=True).split()
+
+
+def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> Path:
+    """Make a wheel of one module that knows its version, with a script."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more\n"
+    files: Mapping[str, str] = {
+        f"{name}.py": f"version = '{version}'\ndef main(): print(__file__)\n",
+        f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+    }
+    with zipfile.ZipFile(path, "w") as wheel:
+        record = f"{info}/RECORD,,\n"
+        for file, text in files.items():
+            wheel.writestr(file, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            record += f"{file},sha256={digest},{len(text)}\n"
+        wheel.writestr(f"{info}/RECORD", record)
+    return path
+
+
+def _pin(wheel: Path) -> str:
+    name, version, *_ = wheel.name.split("-")
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """An index on which a newer release has come out since the lock was made."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    make_wheel(folder, "covers", "2.0")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, wheels: Path) -> Project:
+    """Its folder has a space in its name. One package asks for another one with an extra, which the lock lacks."""
+    made = Project(tmp_path / "my project", wheels)
+    made.lock(make_wheel(wheels, "covers", "1.0"), make_wheel(wheels, "asks", "1.0", requires="covers[more]>=1"))
+    return made
+
+
+def test_newer_release_and_settings_of_ones_own_do_not_change_what_is_installed(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nuser = true\nrequire-virtualenv = true\n[install]\ntarget = /nowhere\n"
+    )
+    (tmp_path / "constraints.txt").write_text("covers==2.0\n")
+    (tmp_path / "elsewhere").mkdir()
+    make_wheel(tmp_path / "elsewhere", "other", "1.0", requires="covers>=9")
+    with zipfile.ZipFile(tmp_path / "elsewhere" / "other-1.0-py3-none-any.whl") as other:
+        other.extractall(tmp_path / "elsewhere")
+    said = project.set_up(
+        PIP_CONFIG_FILE=str(tmp_path / "pip.conf"),
+        PIP_CONSTRAINT=str(tmp_path / "constraints.txt"),
+        PIP_USER="1",
+        PIP_TARGET=str(tmp_path / "target"),
+        PIP_DRY_RUN="1",
+        PIP_NO_BINARY=":all:",
+        PYTHONPATH=str(tmp_path / "elsewhere"),
+    )
+    assert project.versions("covers", "asks") == ["1.0", "1.0"], said
+    stamp = project.venv / "bin" / ".installed-tiny"
+    before = stamp.stat().st_mtime_ns
+    assert project.set_up() == ""
+    assert stamp.stat().st_mtime_ns == before
+
+
+def test_environment_that_was_moved_runs_what_is_in_its_new_folder(project: Project, tmp_path: Path) -> None:
+    project.set_up()
+    shutil.copytree(project.folder, tmp_path / "copy", symlinks=True)
+    project.folder = tmp_path / "copy"
+    assert "Setting up .venv" in project.set_up()
+    ran = subprocess.check_output([project.venv / "bin" / "covers"], text=True)
+    assert Path(ran.strip()).is_relative_to(project.folder)
+
+
+def test_setup_that_was_killed_is_begun_anew(project: Project) -> None:
+    process = project.start()
+    deadline = time.monotonic() + 60
+    while not (project.venv / "unfinished").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert "Setting up .venv" in project.set_up()
+    assert project.versions("asks") == ["1.0"]
+
+
+@pytest.mark.parametrize("left", ["no python", "no pip"])
+def test_half_an_environment_is_made_anew(project: Project, left: str) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)
+    if left == "no python":
+        (project.venv / "bin" / "python").unlink()
+        (project.venv / "bin" / "python").symlink_to("/nowhere/python3")
+    project.set_up()
+    assert project.versions("asks") == ["1.0"]
+
+
+def test_changed_lock_is_installed_and_one_that_does_not_fit_is_refused(project: Project, wheels: Path) -> None:
+    project.set_up()
+    project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
+    project.set_up()
+    assert project.versions("covers") == ["2.0"]
+    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
+    said = project.refused()
+    assert "absent" in said
+    assert "tiny.lock does not fit together" in said
+    assert "make lock" in project.refused()
+
+
+def test_without_packages_to_get_it_says_where_they_would_come_from(project: Project) -> None:
+    said = project.refused(PIP_FIND_LINKS="/nowhere")
+    assert "PIP_INDEX_URL" in said
+    project.set_up()
+
+
+def test_two_at_once_do_not_get_into_each_others_way(project: Project) -> None:
+    both = [project.start(), project.start()]
+    said = [process.communicate(timeout=110)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sum("Setting up .venv" in each for each in said) == 1
+    assert project.versions("asks") == ["1.0"]
+
+
+def test_python_that_cannot_make_environments_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    monkeypatch.setenv("SETUP_PIP", "bundled")
+    import installers
+
+    installers.uv.cache_clear()
+    monkeypatch.setattr(installers, "find_spec", lambda name: None)  # as Debian's Python without python3-venv
+    with pytest.raises(installers.Refused, match=r"apt install python3-venv.*make PYTHON="):
+        installers.create(tmp_path / ".venv")
