@@ -8,24 +8,25 @@ from typing import Any
 
 import structlog
 
+from service import logs
 from service.ledger.dispatching import HORIZON
 from service.ledger.models import Finish, Finished, Started
-from service.ledger.states import TERMINAL, Outcome
+from service.ledger.states import TERMINAL, isolated_from
 from service.lifecycle import Lifecycle
 from service.queue import UNREACHABLE, Entry
 from service.resources import JobResources, Resources
 from service.worker import adopted, verdict
-from service.worker.apart import ApartAttempt, suspected_from
+from service.worker.apart import ApartAttempt
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
 from service.worker.finishing import Ended, Finishing, OnFinished
 from service.worker.loop_watch import Running
 from service.worker.slots import Slots
+from service.worker.telling import is_quiet, tell_end
 
 log = structlog.get_logger(__name__)
 
 CTX_KEY = "postlude"
-_QUIET = (Outcome.SUCCEEDED, Outcome.SNOOZED)
 
 
 class Performer:
@@ -46,7 +47,7 @@ class Performer:
         self._finishing = Finishing(resources.ledger, resources.catalogue, self._settle)
         self._on_finished: dict[str, OnFinished] = {}
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
-        self._suspected_from = suspected_from(resources.settings.max_crashes)
+        self._isolated_from = isolated_from(resources.settings.max_crashes)
         self.slots = Slots(self._run, self._hand_back)
 
     @property
@@ -57,12 +58,7 @@ class Performer:
     @property
     def runs_suspect(self) -> bool:
         """Whether a suspect runs, or waits for a slot: they run one at a time, each in a process of its own."""
-        return any(one.crashes >= self._suspected_from for one in self._started)
-
-    @property
-    def crashed_in_hand(self) -> int:
-        """How many of those that run, or wait for a slot, have crashed before."""
-        return sum(one.crashes > 0 for one in self._started)
+        return any(one.crashes >= self._isolated_from for one in self._started)
 
     @property
     def _started(self) -> list[Started]:
@@ -87,8 +83,17 @@ class Performer:
         self.slots.take(started)
 
     def _run(self, started: Started) -> None:
+        """Run an attempt. One that cannot even begin ends like any other: its slot must come back."""
+        try:
+            self._begin(started)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
+            policy = self.resources.catalogue[started.kind].retry
+            finish = verdict.finish_of(started, verdict.of_error(error), policy, datetime.now(UTC))
+            asyncio.get_running_loop().call_soon(self._ended, started, finish)
+
+    def _begin(self, started: Started) -> None:
         kind = self.resources.catalogue[started.kind]
-        if started.crashes >= self._suspected_from:
+        if started.crashes >= self._isolated_from:
             apart = self.attempts[started.id] = ApartAttempt(started, kind, self.resources.settings, self._ended)
             apart.begin()
         else:
@@ -107,7 +112,7 @@ class Performer:
             await self.changed.wait()
 
     def _ended(self, started: Started, finish: Finish) -> None:
-        del self.attempts[started.id]
+        self.attempts.pop(started.id, None)
         self._finish(started, finish)
         self.slots.end()
         self.changed.set()
@@ -119,20 +124,25 @@ class Performer:
         """Say how attempts ended, and put jobs that go on on the queue again."""
         # Out of hand before they are back on the queue, where this very worker may claim them at once.
         self.in_hand.difference_update(ended.started.id for ended, _ in recorded)
+        try:
+            await self._go_on(recorded)
+        finally:
+            for ended, finished in recorded:
+                _hear(ended.on_finished, finished)
+            self.changed.set()
+
+    async def _go_on(self, recorded: Sequence[tuple[Ended, Finished | None]]) -> None:
         entries: list[Entry] = []
         tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
         for ended, finished in recorded:
-            if tells_all or finished is None or ended.finish.outcome not in _QUIET:
-                _say(ended, finished)
+            if tells_all or not is_quiet(ended.finish, finished):
+                tell_end(ended.finish, finished)
             if finished is not None and ended.started.arq_id is not None:
                 await self._settle_adopted(ended, finished)
             elif finished is not None and finished.state not in TERMINAL:
                 started = ended.started
                 entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
         await self._put(entries)
-        for ended, finished in recorded:
-            ended.on_finished(finished)
-        self.changed.set()
 
     async def _settle_adopted(self, ended: Ended, finished: Finished) -> None:
         try:
@@ -150,16 +160,11 @@ class Performer:
                 log.warning("dispatch_failed", jobs=len(soon), error=str(error), remedy=remedy)
 
 
-def _say(ended: Ended, finished: Finished | None) -> None:
-    started, finish = ended.started, ended.finish
-    names = {"job_id": started.id, "kind": started.kind, "attempt": started.attempt, "outcome": finish.outcome}
-    if finished is None:
-        log.warning("finish_refused", reason="the attempt was taken from this worker", **names)
-    elif finish.outcome in _QUIET:
-        log.debug("attempt_ended", state=finished.state, **names)
-    else:
-        error = finish.failure.type if finish.failure else None
-        log.warning("attempt_ended", state=finished.state, error=error, **names)
+def _hear(on_finished: OnFinished, finished: Finished | None) -> None:
+    try:
+        on_finished(finished)
+    except Exception:
+        logs.surely(log.exception, "outcome_not_heard")
 
 
 def performer_of(ctx: Mapping[Any, Any]) -> Performer:

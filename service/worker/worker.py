@@ -156,9 +156,12 @@ class Worker(arq.worker.Worker):
         if not room:
             await self._wait_for_change(performer)
             return True
-        started = await claims.take(room)
-        for one in started:
-            performer.begin(one, self._count)
+        try:
+            started = await claims.take(room)
+            for one in started:
+                performer.begin(one, self._count)
+        finally:
+            performer.slots.release()
         if self.burst and not started and not performer.in_hand:
             # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
             return bool(await Sweep(performer.resources).dispatch())

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import RowMapping, update
 
 import jobs
+from service.ledger.states import isolated_from
 from service.settings import Settings
 from service.tables import jobs as job_rows
-from service.worker.apart import suspected_from
 from tests.journey_kinds import held, poison
 from tests.running import eventually, running_worker
 from tests.service.worker.desk import Desk, open_desk
@@ -45,7 +45,7 @@ async def _makes_progress(desk: Desk, job_id: str) -> RowMapping:
 
 @pytest.mark.parametrize(("max_crashes", "crashes"), [(1, 1), (2, 1), (3, 2), (10, 9)])
 def test_suspect_has_one_crash_left(max_crashes: int, crashes: int) -> None:
-    assert suspected_from(max_crashes) == crashes
+    assert isolated_from(max_crashes) == crashes
 
 
 async def test_poison_takes_only_its_own_process_with_it_and_fails_with_the_reason(
