@@ -88,6 +88,7 @@ async def _read_families(resources: Resources) -> list[Metric]:
         _of_unknown_kinds(unknown_kinds),
         _refused(totals),
         _loop_lag(workers),
+        _hung_threads(workers),
     ]
 
 
@@ -113,6 +114,14 @@ def _loop_lag(workers: Iterable[RowMapping]) -> GaugeMetricFamily:
     family = GaugeMetricFamily("postlude_worker_loop_lag_seconds", text, labels=["worker"])
     for worker in workers:
         family.add_metric([worker["id"]], worker["loop_lag_s"])
+    return family
+
+
+def _hung_threads(workers: Iterable[RowMapping]) -> GaugeMetricFamily:
+    text = "Calls in threads of the worker that go on although nobody waits for them"
+    family = GaugeMetricFamily("postlude_worker_hung_threads", text, labels=["worker"])
+    for worker in workers:
+        family.add_metric([worker["id"]], worker["hung_threads"])
     return family
 
 

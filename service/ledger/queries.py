@@ -168,7 +168,9 @@ async def standings(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[
 
 
 def _standing(row: Any) -> Standing:
-    return Standing(row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority, row.crashes, row.prefetched)
+    return Standing(
+        row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority, row.crashes, row.prefetched
+    )
 
 
 async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:

@@ -13,11 +13,11 @@
 
 A job that has one crash left is isolated: it runs in a child process. What becomes of it when a process dies:
 
-  the process that died          the attempt                                outcome       counts as
-  its worker                     had begun in that worker                   crashed       a crash
-  its worker                     may have waited for a slot (prefetched)    interrupted   nothing; it is not prefetched again
-  its worker                     was isolated                               interrupted   a loss: MAX_LOST of them end the job
-  its own child                  was isolated                               crashed       a crash: the last one
+  who died        the attempt                               outcome       counts as
+  its worker      had begun in that worker                  crashed       a crash
+  its worker      may have waited for a slot (prefetched)   interrupted   nothing; its job is not prefetched again
+  its worker      was isolated                              interrupted   a loss: MAX_LOST of them end the job
+  its own child   was isolated                              crashed       a crash: the last one
 """
 
 from enum import Enum, StrEnum

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 
 import jobs
 from service import logs
@@ -18,16 +19,34 @@ from service.settings import Settings
 from service.worker.apart import FINISH, LENGTH_BYTES, STARTED, framed
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
+from service.worker.exits import Names, run_through_exits
+from service.worker.threads import JobThreads
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker = _take_stdin()
     started = STARTED.validate_json(_read(worker, int.from_bytes(_read(worker, LENGTH_BYTES), "big")))
     threading.Thread(target=_end_with_worker, args=(worker,), daemon=True).start()
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(_perform(settings, started, worker))
+    try:
+        _run(settings, started, worker)
+    except BaseException:  # noqa: BLE001 - asyncio would clean up first, and wait for what the kind left behind
+        traceback.print_exc()
+    os._exit(1)
+
+
+def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(JobThreads(1))
+    attempts: list[Attempt] = []
+
+    def kind_exited(attempt: Names | None, error: BaseException) -> bool:
+        for one in attempts if attempt is not None else ():
+            one.exit(error)
+        return attempt is not None
+
+    run_through_exits(loop, loop.create_task(_perform(settings, started, worker, attempts)), kind_exited)
 
 
 def _take_stdin() -> socket.socket:
@@ -55,7 +74,7 @@ def _end_with_worker(worker: socket.socket) -> None:
     os._exit(1)
 
 
-async def _perform(settings: Settings, started: Started, worker: socket.socket) -> None:
+async def _perform(settings: Settings, started: Started, worker: socket.socket, attempts: list[Attempt]) -> None:
     def end(_: Started, finish: Finish) -> None:
         """Answer before anything else, and end: what the kind left behind, threads too, must not undo its success."""
         worker.sendall(framed(FINISH.dump_json(finish)))
@@ -65,6 +84,7 @@ async def _perform(settings: Settings, started: Started, worker: socket.socket) 
 
     catalogue = jobs.load(settings.jobs)
     attempt = Attempt(started, catalogue[started.kind], on_end=end)
+    attempts.append(attempt)
     async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
         attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))

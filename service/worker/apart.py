@@ -85,7 +85,7 @@ class ApartAttempt:
                 sys.executable,
                 "-m",
                 "service.worker.alone",
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 env=os.environ | self._settings.environment(),
                 start_new_session=True,  # Ctrl-C is for this process, which hands the attempt back in order
             )

@@ -1,7 +1,7 @@
 """An exception as text that any database takes: bounded, and written without trusting the exception's own code.
 
-A kind may raise anything: properties that raise, a `__str__` that exits, a group of 100,000 errors, a message of 500 MB.
-What is read of an exception here is read past its class: through `BaseException`'s own descriptors. Python's
+A kind may raise anything: properties that raise, a `__str__` that exits, a group of 100,000 errors, a message of
+500 MB. What is read of an exception here is read past its class: through `BaseException`'s own descriptors. Python's
 `traceback.TracebackException` is no help: it calls `getattr` on an author's objects, and has no bounds.
 """
 
@@ -159,7 +159,8 @@ def _ends(text: str) -> str:
     """Keep the beginning and the end of a long message."""
     if str.__len__(text) <= 2 * _LONGEST_MESSAGE:
         return str.__getitem__(text, slice(None))
-    return str.__getitem__(text, slice(_LONGEST_MESSAGE)) + " … " + str.__getitem__(text, slice(-_LONGEST_MESSAGE, None))
+    begin, end = slice(_LONGEST_MESSAGE), slice(-_LONGEST_MESSAGE, None)
+    return str.__getitem__(text, begin) + " … " + str.__getitem__(text, end)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -19,10 +19,12 @@ from service.worker import adopted, verdict
 from service.worker.apart import ApartAttempt
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
+from service.worker.failing import line_of
 from service.worker.finishing import Ended, Finishing, OnFinished
 from service.worker.loop_watch import Running
 from service.worker.slots import Slots
 from service.worker.telling import is_quiet, tell_end
+from service.worker.threads import JobThreads
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +46,12 @@ class Performer:
         self.attempts: dict[str, Attempt | ApartAttempt] = {}
         self.changed = asyncio.Event()
         self.lease_lost = False
+        self.crashed = False
+        self.threads = JobThreads(resources.settings.max_jobs)
         self._finishing = Finishing(resources.ledger, resources.catalogue, self._settle)
         self._on_finished: dict[str, OnFinished] = {}
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
+        self._max_crashes = resources.settings.max_crashes
         self._isolated_from = isolated_from(resources.settings.max_crashes)
         self.slots = Slots(self._run, self._hand_back)
 
@@ -70,6 +75,12 @@ class Performer:
             Running(attempt.started.id, attempt.started.kind, attempt.timeout_s)
             for attempt in list(self.attempts.values())
         ]
+
+    def note_blocked(self, task: asyncio.Task[Any] | None, for_s: float) -> None:
+        """Hear, from the loop's watch in its thread, whose task does not let the loop turn."""
+        for attempt in list(self.attempts.values()):
+            if isinstance(attempt, Attempt) and attempt.is_in(task):
+                attempt.blocked_s += for_s
 
     async def perform(self, started: Started) -> Finished | None:
         """Run one attempt to its end and record it; None when it was taken away meanwhile."""
@@ -105,6 +116,17 @@ class Performer:
         policy = self.resources.catalogue[started.kind].retry
         self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, datetime.now(UTC)))
 
+    def crash(self, error: BaseException) -> None:
+        """End what runs in this process as crashed: the process ends, and nobody has asked it to.
+
+        What waits for a slot goes back without cost, and isolated attempts are lost: the ledger tells these by itself.
+        """
+        self.crashed = True
+        self.slots.hand_back()
+        for attempt in [one for one in self.attempts.values() if isinstance(one, Attempt)]:
+            what = f"Worker {self.worker_id} ended by {line_of(error)} while it ran this job."
+            attempt.crash(verdict.of_crash(what, attempt.started.crashes + 1, self._max_crashes))
+
     async def idle(self) -> None:
         """Wait until nothing runs and every outcome is recorded."""
         while self.in_hand:
@@ -113,6 +135,7 @@ class Performer:
 
     def _ended(self, started: Started, finish: Finish) -> None:
         self.attempts.pop(started.id, None)
+        self.threads.leave(started.id, started.attempt)
         self._finish(started, finish)
         self.slots.end()
         self.changed.set()
@@ -163,7 +186,7 @@ class Performer:
 def _hear(on_finished: OnFinished, finished: Finished | None) -> None:
     try:
         on_finished(finished)
-    except Exception:
+    except Exception:  # noqa: BLE001 - others wait to hear of theirs
         logs.surely(log.exception, "outcome_not_heard")
 
 

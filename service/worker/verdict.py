@@ -76,10 +76,8 @@ def _read(error: BaseException, leaves: Sequence[BaseException]) -> Verdict:
 
 def _longest_after(leaves: Iterable[BaseException]) -> timedelta | None:
     """Return the longest wait that a `Retry` or `Snooze` asks for, as a calendar has it."""
-    waits: list[timedelta] = []
-    for one in leaves:
-        if _is(one, Retry, Snooze) and (after := one.after) is not None:  # type: ignore[attr-defined]
-            waits.append(max(timedelta(0), min(to_timedelta(after), _LONGEST_WAIT)))
+    asked = [one.after for one in leaves if _is(one, Retry, Snooze)]  # type: ignore[attr-defined]
+    waits = [max(timedelta(0), min(to_timedelta(after), _LONGEST_WAIT)) for after in asked if after is not None]
     return max(waits, default=None)
 
 
