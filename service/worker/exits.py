@@ -28,11 +28,12 @@ def run_through_exits(loop: asyncio.AbstractEventLoop, main: asyncio.Future[Any]
 
 
 def _attempt_behind(error: BaseException) -> Names | None:
-    """Find the attempt in whose context the loop called what raised `error`."""
+    """Find the attempt in whose context the loop called what raised `error`, and take the loop off its traceback."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - the one place all callbacks pass
             handle = trace.tb_frame.f_locals["self"]
+            error.__traceback__ = trace.tb_next
             return handle._context.get(logs.performing)  # type: ignore[no-any-return]  # noqa: SLF001 - no other way in 3.11
         trace = trace.tb_next
     return None

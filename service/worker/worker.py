@@ -155,7 +155,7 @@ class Worker(arq.worker.Worker):
         log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
         running = performer_of(self.ctx).attempts.get(attempt["job_id"])
         if isinstance(running, Attempt) and running.started.attempt == attempt["attempt"]:
-            running.exit(error)
+            self.loop.call_soon(running.exit, error)
         return True
 
     def _crash(self, error: BaseException) -> None:
@@ -167,11 +167,11 @@ class Worker(arq.worker.Worker):
         assert self.main_task is not None
         self.allow_pick_jobs = False
         self.main_task.cancel()
-        performer.crash(error)
-        ending = self.loop.create_task(self._record_crashes(performer, self.main_task))
+        ending = self.loop.create_task(self._record_crashes(performer, error, self.main_task))
         run_through_exits(self.loop, ending, lambda _attempt, _error: True)
 
-    async def _record_crashes(self, performer: Performer, main: asyncio.Task[None]) -> None:
+    async def _record_crashes(self, performer: Performer, error: BaseException, main: asyncio.Task[None]) -> None:
+        performer.crash(error)
         idle = asyncio.create_task(performer.idle())
         await asyncio.wait({main, idle}, timeout=_STOP_WAIT_S)
         idle.cancel()
