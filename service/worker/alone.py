@@ -43,7 +43,7 @@ def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
 
     def kind_exited(attempt: Names | None, error: BaseException) -> bool:
         for one in attempts if attempt is not None else ():
-            one.exit(error)
+            loop.call_soon(one.exit, error)
         return attempt is not None
 
     run_through_exits(loop, loop.create_task(_perform(settings, started, worker, attempts)), kind_exited)

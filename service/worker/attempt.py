@@ -99,7 +99,7 @@ class Attempt:
         assert self._task is not None
         try:
             self._task.cancel()
-        except Exception as error:  # noqa: BLE001 - what it waits for may be an author's future, with its own `cancel`
+        except BaseException as error:  # noqa: BLE001 - it may wait for an author's future, with its own `cancel`
             logs.surely(log.warning, "attempt_not_cancelled", error=type_name(error), **self._names())
 
     def _time_out(self) -> None:
@@ -182,7 +182,7 @@ async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> str
     logs.performing.set({"job_id": context.job_id, "kind": context.kind, "attempt": context.attempt})
     try:
         return _kept(kind.dump_result(await kind.function(context, _args_of(kind, stored_args))))
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+    except (SystemExit, KeyboardInterrupt) as error:
         # asyncio would let these through, and end the worker with all its other jobs.
         raise KindExited(f"the kind raised {line_of(error)}") from error
 
@@ -197,10 +197,14 @@ def _args_of(kind: Kind[Any, Any], stored_args: str) -> Any:
 
 def _kept(result: str) -> str:
     """Give a result's JSON as the ledger keeps it. Raises `ResultTooLarge`, and what `json.loads` does."""
-    if len(result) > _SURELY_READABLE:
+    if len(result) > _SURELY_READABLE or "NaN" in result or "Infinity" in result:
         if len(result.encode()) > MAX_RESULT_BYTES:
             raise ResultTooLarge(
                 f"The result has {len(result)} characters of JSON; at most {MAX_RESULT_BYTES} bytes are kept."
             )
-        json.loads(result)  # what cannot be read back must not be kept
+        json.loads(result, parse_constant=_refuse)  # what cannot be read back must not be kept
     return result.replace("\\u0000", "\\ufffd")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"the result holds {constant}, which is no JSON")

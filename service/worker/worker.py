@@ -73,8 +73,8 @@ class Worker(arq.worker.Worker):
         except asyncio.CancelledError:
             pass
         except BaseException as error:
-            if CTX_KEY not in self.ctx:
-                raise  # a start that was refused
+            if CTX_KEY not in self.ctx or self._is_ctrl_c(error):
+                raise  # a start that was refused, or a stop that was asked for
             self._crash(error)
             raise SystemExit(1) from error
         finally:
@@ -149,7 +149,7 @@ class Worker(arq.worker.Worker):
 
     def _kind_exited(self, attempt: Names | None, error: BaseException) -> bool:
         """Hear of `sys.exit()` in a task or callback. One that is a kind's own ends its attempt, and nothing else."""
-        if CTX_KEY not in self.ctx or attempt is None:
+        if CTX_KEY not in self.ctx or attempt is None or self._is_ctrl_c(error):
             return False
         remedy = "raise an ordinary exception instead"
         log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
@@ -157,6 +157,10 @@ class Worker(arq.worker.Worker):
         if isinstance(running, Attempt) and running.started.attempt == attempt["attempt"]:
             self.loop.call_soon(running.exit, error)
         return True
+
+    def _is_ctrl_c(self, error: BaseException) -> bool:
+        """Whether it is how Python tells of SIGINT, where signals are not handled here."""
+        return isinstance(error, KeyboardInterrupt) and not self._handle_signals
 
     def _crash(self, error: BaseException) -> None:
         """Nobody asked for this end, so what runs has crashed: that is recorded now, not when a lease runs out."""
