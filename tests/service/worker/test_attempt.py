@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from jobs import Context, Kind, RetryPolicy, job
 from service.settings import Settings
-from service.worker.perform import Performer, performer_of
 from service.worker.failing import leaves_of
+from service.worker.perform import Performer, performer_of
 from tests.running import catalogue_of, eventually, running_worker
 from tests.service.worker.desk import Desk, open_desk
 from tests.service.worker.test_failing import ODD, Hostile
