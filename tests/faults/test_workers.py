@@ -74,9 +74,10 @@ async def test_healthy_jobs_survive_any_number_of_killed_workers(
 async def test_killed_worker_costs_no_crash_to_what_waited_for_a_slot(system: System, figures: Figures) -> None:
     slots, kills = 4, 3
     system.settings["MAX_JOBS"] = str(slots)
-    await system.start(workers=1)
+    await system.start(workers=0)
     load = Load()
     await asyncio.gather(*(_post_many(load, system, lane, 150) for lane in range(4)))
+    await system.registered(system.add_worker())
     for _ in range(kills):
         had = sum(system.effects().values())
 
