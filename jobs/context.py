@@ -130,6 +130,7 @@ class Context:
     async def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the blocking `fn` in a thread, so that the worker's loop stays free.
 
-        A thread cannot be stopped: after a timeout the attempt is over, `fn` runs on to its end.
+        A thread cannot be stopped: after a timeout the attempt is over, `fn` runs on to its end. It takes no room from
+        others then, but as many such calls as `POSTLUDE_MAX_JOBS` end the worker: give what `fn` calls a timeout.
         """
         return await asyncio.to_thread(fn, *args, **kwargs)

@@ -39,11 +39,13 @@ class RetryPolicy:
 
     def for_error(self, error: BaseException) -> "RetryPolicy | None":
         """Find the policy for `error`; None means: do not try again."""
+        # Compared by identity: an author's metaclass may refuse to be hashed, or to be compared.
         for cls in type(error).__mro__:
-            if cls in self.never:
+            if any(one is cls for one in self.never):
                 return None
-            if policy := self.by_exception.get(cls):
-                return policy
+            for one, policy in self.by_exception.items():
+                if one is cls:
+                    return policy
         return self
 
     def shortest_wait(self, failures_before: int) -> timedelta:

@@ -93,7 +93,8 @@ async def _read_families(resources: Resources) -> list[Metric]:
         *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
         _of_unknown_kinds(unknown_kinds),
         _refused(totals),
-        _loop_lag(workers),
+        _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
+        _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
     ]
 
 
@@ -114,11 +115,10 @@ def _refused(totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
     return family
 
 
-def _loop_lag(workers: Iterable[RowMapping]) -> GaugeMetricFamily:
-    text = "How long the worker's event loop has been blocked"
-    family = GaugeMetricFamily("postlude_worker_loop_lag_seconds", text, labels=["worker"])
+def _of_workers(workers: Iterable[RowMapping], name: str, column: str, text: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"postlude_worker_{name}", text, labels=["worker"])
     for worker in workers:
-        family.add_metric([worker["id"]], worker["loop_lag_s"])
+        family.add_metric([worker["id"]], worker[column])
     return family
 
 

@@ -89,7 +89,10 @@ async def promote_due(connection: AsyncConnection, at: datetime, limit: int) -> 
     """
     due = select(jobs.c.id).where(found_by_state(*_PROMOTED), jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)
     promoted = await connection.execute(
-        update(jobs).where(jobs.c.id.in_(due), state_is(*_PROMOTED)).values(state=State.QUEUED).returning(*_TO_PUT)
+        update(jobs)
+        .where(jobs.c.id.in_(due), state_is(*_PROMOTED))
+        .values(state=State.QUEUED, prefetched=0)
+        .returning(*_TO_PUT)
     )
     return promoted.all()
 

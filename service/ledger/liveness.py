@@ -9,14 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.records.guards import found_by_state
 from service.ledger.rows import insert_for
-from service.ledger.states import State
-from service.tables import Moment, jobs, workers
+from service.ledger.states import Outcome, State
+from service.tables import Moment, attempts, jobs, workers
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
 SILENT_AFTER = timedelta(seconds=20)
 # Two heartbeats missed: after an outage of this length others may look dead that only could not write.
 _GAP = timedelta(seconds=10)
 BLOCKED_AFTER_S = 5.0
+# The error type of an isolated attempt that was lost with its worker.
+WORKER_LOST = "WorkerLost"
 
 
 async def register(connection: AsyncConnection, at: datetime, **worker: Any) -> None:
@@ -33,18 +35,21 @@ async def register(connection: AsyncConnection, at: datetime, **worker: Any) -> 
     await connection.execute(row.on_conflict_do_nothing())
 
 
-async def beat(connection: AsyncConnection, worker_id: str, at: datetime, loop_lag_s: float = 0.0) -> bool:
+async def beat(
+    connection: AsyncConnection, worker_id: str, at: datetime, loop_lag_s: float = 0.0, hung_threads: int = 0
+) -> bool:
     """Renew a worker's lease; False when it was declared dead, and with it all that it runs."""
     living = update(workers).where(workers.c.id == worker_id, workers.c.ended_at.is_(None))
     since = case((workers.c.heartbeat_at < at - _GAP, literal(at, Moment())), else_=workers.c.beating_since)
-    renewed = living.values(heartbeat_at=at, beating_since=since, loop_lag_s=loop_lag_s).returning(workers.c.id)
+    told = {"loop_lag_s": loop_lag_s, "hung_threads": hung_threads}
+    renewed = living.values(heartbeat_at=at, beating_since=since, **told).returning(workers.c.id)
     return (await connection.execute(renewed)).first() is not None
 
 
-async def end(connection: AsyncConnection, worker_id: str, at: datetime) -> None:
-    """End a worker's life in order."""
+async def end(connection: AsyncConnection, worker_id: str, at: datetime, *, crashed: bool = False) -> None:
+    """End a worker's life: in order or, where nobody asked for that, as a crash of what it still runs."""
     living = update(workers).where(workers.c.id == worker_id, workers.c.ended_at.is_(None))
-    await connection.execute(living.values(ended_at=at))
+    await connection.execute(living.values(ended_at=at, declared_dead=int(crashed)))
 
 
 async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
@@ -83,6 +88,20 @@ async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMappin
     return (await connection.execute(orphaned)).mappings().all()
 
 
+async def isolated_losses(connection: AsyncConnection, job_id: str) -> int:
+    """Count the attempts of an isolated job that were lost with their worker.
+
+    Those since its latest crash: a replay takes crashes back, so it takes more of them to be isolated again.
+    """
+    of_job = attempts.c.job_id == job_id
+    latest_crash = select(func.coalesce(func.max(attempts.c.number), 0)).where(
+        of_job, attempts.c.outcome == str(Outcome.CRASHED)
+    )
+    lost = (attempts.c.outcome == str(Outcome.INTERRUPTED)) & (attempts.c.error_type == WORKER_LOST)
+    counted = select(func.count()).where(of_job, lost, attempts.c.number > latest_crash.scalar_subquery())
+    return int((await connection.execute(counted)).scalar_one())
+
+
 async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence[RowMapping]:
     """Find the jobs that the ledger says this worker runs."""
     held = select(*_RUNNING).where(found_by_state(State.RUNNING), jobs.c.worker == worker_id)
@@ -94,6 +113,7 @@ _RUNNING = (
     jobs.c.kind,
     jobs.c.attempt,
     jobs.c.crashes,
+    jobs.c.prefetched,
     jobs.c.worker,
 )
 

@@ -74,7 +74,9 @@ class Start:
     """A worker's wish to begin an attempt of each of the jobs `ids`, if its kind is among `kinds`, and it is due.
 
     `due_by` is the time on the clock that due times go by; without it that is `at`. A job that has crashed
-    `crashes_below` times or more is not started.
+    `crashes_below` times or more is not started. With `prefetched`, the attempts may have to wait for a slot: should
+    the worker die, nobody will know which of them had begun. So a job that was lost like that is not started like that
+    again.
     """
 
     ids: tuple[str, ...]
@@ -83,6 +85,7 @@ class Start:
     at: datetime
     due_by: datetime | None = None
     crashes_below: int | None = None
+    prefetched: bool = False
 
 
 class Started(NamedTuple):

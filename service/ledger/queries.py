@@ -91,6 +91,7 @@ class Standing:
     run_at: datetime
     priority: int
     crashes: int
+    prefetched: int
 
 
 async def standings(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Standing]:
@@ -108,7 +109,9 @@ async def standings(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[
 
 
 def _standing(row: Any) -> Standing:
-    return Standing(row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority, row.crashes)
+    return Standing(
+        row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority, row.crashes, row.prefetched
+    )
 
 
 async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:

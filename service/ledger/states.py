@@ -6,12 +6,21 @@
       |   \\ cancel       |   \\ cancel         |  |   \\ failures used up, discarded, expired
       |    v             |    v               |  |    v
       |  cancelled       |  cancelled <-------+  |   failed  --replay--> queued (failures and crashes reset)
-      |                  |       cancel          |
+      |                  |       cancel          |  |   crashed too often, or isolated and lost too often
+      |                  |                       |
       |                  +------- retrying <-----+  failed, timed out or snoozed, and may go on (waits for run_at)
       |                  +-----------------------+  crashed or interrupted (worker died, deploy): at once
+
+A job that has one crash left is isolated: it runs in a child process. What becomes of it when a process dies:
+
+  who died        the attempt                               outcome       counts as
+  its worker      had begun in that worker                  crashed       a crash
+  its worker      may have waited for a slot (prefetched)   interrupted   nothing; its job is not prefetched again
+  its worker      was isolated                              interrupted   a loss: MAX_LOST of them end the job
+  its own child   was isolated                              crashed       a crash: the last one
 """
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class State(StrEnum):
@@ -43,6 +52,42 @@ class Outcome(StrEnum):
 
 
 COUNTS_AS_FAILURE = (Outcome.FAILED, Outcome.TIMED_OUT)
+# An isolated attempt that is lost with its worker has not crashed. But one that takes down the whole machine, and its
+# worker with it, must end some day.
+MAX_LOST = 10
+
+
+def isolated_from(max_crashes: int) -> int:
+    """Say how many crashes isolate a job: one fewer than end it, so that no neighbour of a crash ends with it."""
+    return max(1, max_crashes - 1)
+
+
+class Loss(Enum):
+    """How an attempt was lost that nobody performs any more."""
+
+    HANDED_BACK = "its worker stopped in order, and could not record it"
+    WAITED = "its worker died, and it may have waited for a slot there"
+    ISOLATED = "its worker died, and it ran in a process of its own"
+    CRASHED = "its worker died while it ran there"
+
+
+def loss_of(*, in_order: bool, prefetched: bool, crashes: int, max_crashes: int) -> Loss:
+    """Say how an attempt was lost: it has crashed only if it ran in the process that died."""
+    if in_order:
+        return Loss.HANDED_BACK
+    if prefetched:
+        return Loss.WAITED
+    return Loss.ISOLATED if crashes >= isolated_from(max_crashes) else Loss.CRASHED
+
+
+def state_after_crash(crashes: int, max_crashes: int) -> State:
+    """Say what a job becomes after a crash; `crashes` includes this one."""
+    return State.FAILED if crashes >= max_crashes else State.QUEUED
+
+
+def state_after_isolated_loss(losses: int) -> State:
+    """Say what an isolated job becomes whose worker died; `losses` includes this one, since its latest crash."""
+    return State.FAILED if losses >= MAX_LOST else State.QUEUED
 
 
 def state_after(outcome: Outcome, *, failures: int, max_attempts: int, may_retry: bool = True) -> State:

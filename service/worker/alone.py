@@ -1,11 +1,13 @@
-"""Performs one attempt in a process of its own: read from stdin, its finish written to stdout. See `apart.py`."""
+"""Performs one attempt in a process of its own, over the socket that is its stdin. See `apart.py`."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
-from typing import BinaryIO
+import traceback
 
 import jobs
 from service import logs
@@ -14,41 +16,80 @@ from service.ledger.states import Outcome
 from service.lifecycle import Lifecycle
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
-from service.worker.apart import FINISH, STARTED
+from service.worker.apart import FINISH, LENGTH_BYTES, STARTED, framed
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
+from service.worker.exits import Names, run_through_exits
+from service.worker.threads import JobThreads
 
 
 def main() -> None:
-    # What a kind prints must not be taken for its finish.
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    started = STARTED.validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
+    worker = _take_stdin()
+    started = STARTED.validate_json(_read(worker, int.from_bytes(_read(worker, LENGTH_BYTES), "big")))
+    threading.Thread(target=_end_with_worker, args=(worker,), daemon=True).start()
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format)
-    finish = asyncio.run(_perform(settings, started))
-    answer.write(FINISH.dump_json(finish))
-    answer.flush()
-    os._exit(0)  # what the kind left running, threads too, ends here
-
-
-def _end_with_parent(stdin: BinaryIO) -> None:
-    """A worker that died has lost its lease: whatever runs on here would be run a second time."""
-    stdin.read()
+    try:
+        _run(settings, started, worker)
+    except BaseException:  # noqa: BLE001 - asyncio would clean up first, and wait for what the kind left behind
+        traceback.print_exc()
     os._exit(1)
 
 
-async def _perform(settings: Settings, started: Started) -> Finish:
+def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(JobThreads(1))
+    attempts: list[Attempt] = []
+
+    def kind_exited(attempt: Names | None, error: BaseException) -> bool:
+        for one in attempts if attempt is not None else ():
+            loop.call_soon(one.exit, error)
+        return attempt is not None
+
+    run_through_exits(loop, loop.create_task(_perform(settings, started, worker, attempts)), kind_exited)
+
+
+def _take_stdin() -> socket.socket:
+    """Move the socket away from stdin: processes that the kind starts would have it, and read from it."""
+    worker = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return worker
+
+
+def _read(worker: socket.socket, size: int) -> bytes:
+    read = b""
+    while len(read) < size:
+        if not (more := worker.recv(size - len(read))):
+            os._exit(1)  # the worker has died already
+        read += more
+    return read
+
+
+def _end_with_worker(worker: socket.socket) -> None:
+    """A worker that died has lost its lease: whatever runs on here would be run a second time."""
+    with contextlib.suppress(OSError):
+        worker.recv(1)
+    os._exit(1)
+
+
+async def _perform(settings: Settings, started: Started, worker: socket.socket, attempts: list[Attempt]) -> None:
+    def end(_: Started, finish: Finish) -> None:
+        """Answer before anything else, and end: what the kind left behind, threads too, must not undo its success."""
+        worker.sendall(framed(FINISH.dump_json(finish)))
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+        os._exit(0)
+
     catalogue = jobs.load(settings.jobs)
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[Finish] = loop.create_future()
-    attempt = Attempt(started, catalogue[started.kind], on_end=lambda _, finish: ended.set_result(finish))
+    attempt = Attempt(started, catalogue[started.kind], on_end=end)
+    attempts.append(attempt)
     async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
         attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
-        loop.add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
-        return await ended
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+import signal
+import socket
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,13 +24,16 @@ log = structlog.get_logger(__name__)
 
 STARTED: TypeAdapter[Started] = TypeAdapter(Started)
 FINISH: TypeAdapter[Finish] = TypeAdapter(Finish)
+# Both are sent behind their length: the end of a stream is no mark, for a grandchild may keep it open for ever.
+LENGTH_BYTES = 8
 # Beyond its timeout: for the interpreter to start, and for the attempt to be given up in there.
 _MARGIN_S = 20.0
+# What a child that has died may have sent before is here by then; and one that has answered gets as long to end.
+_LAST_WORD_S = 1.0
 
 
-def suspected_from(max_crashes: int) -> int:
-    """Say how many crashes make a suspect: one fewer than end a job, so that no neighbour of a crash ends with it."""
-    return max(1, max_crashes - 1)
+def framed(message: bytes) -> bytes:
+    return len(message).to_bytes(LENGTH_BYTES, "big") + message
 
 
 class ApartAttempt:
@@ -42,40 +47,14 @@ class ApartAttempt:
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._stop_as: Outcome | None = None
+        self._timed_out = False
         self._killer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Have the attempt performed; a process that dies over it has crashed."""
-        log.warning("suspect_runs_apart", job_id=self.started.id, kind=self.started.kind, crashes=self.started.crashes)
         self._task = asyncio.create_task(self._run(), name=f"apart-{self.started.id}")
         self._task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[Finish]) -> None:
-        error = task.exception()
-        self._on_end(self.started, task.result() if error is None else self._finish(verdict.of_error(error)))
-
-    async def _run(self) -> Finish:
-        process = self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "service.worker.alone",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | self._settings.environment(),
-            start_new_session=True,  # Ctrl-C is for this process, which hands the attempt back in order
-        )
-        self._kill_in(self.timeout_s)
-        try:
-            if self._stop_as is not None:
-                self.stop(self._stop_as)
-            said = await self._exchange(process)
-            fate = await process.wait()
-        finally:
-            if self._killer is not None:
-                self._killer.cancel()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        return FINISH.validate_json(said) if said else self._died(fate)
+        log.warning("suspect_runs_apart", job_id=self.started.id, kind=self.started.kind, crashes=self.started.crashes)
 
     def stop(self, outcome: Outcome) -> None:
         """Have the attempt cancelled; it ends as `outcome`."""
@@ -90,24 +69,81 @@ class ApartAttempt:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _exchange(self, process: asyncio.subprocess.Process) -> bytes:
-        """Hand the attempt over and wait for its finish; our end of its stdin stays open for as long as we live."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(STARTED.dump_json(self.started) + b"\n")
-            await process.stdin.drain()
-        return await process.stdout.read()
+    def _task_done(self, task: asyncio.Task[Finish]) -> None:
+        if task.cancelled():
+            finish = self._finish(verdict.of_stop(self._stop_as or Outcome.INTERRUPTED))
+        elif (error := task.exception()) is not None:
+            finish = self._finish(verdict.of_error(error))
+        else:
+            finish = task.result()
+        self._on_end(self.started, finish)
 
-    def _kill_in(self, seconds: float) -> None:
+    async def _run(self) -> Finish:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            process = self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "service.worker.alone",
+                stdin=theirs.fileno(),
+                env=os.environ | self._settings.environment(),
+                start_new_session=True,  # Ctrl-C is for this process, which hands the attempt back in order
+            )
+            theirs.close()
+            self._kill_in(self.timeout_s, of_timeout=True)
+            try:
+                if self._stop_as is not None:
+                    self.stop(self._stop_as)
+                said = await self._exchange(process, ours)
+            finally:
+                if self._killer is not None:
+                    self._killer.cancel()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        fate = await process.wait()
+        return FINISH.validate_json(said) if said else self._died(fate)
+
+    async def _exchange(self, process: asyncio.subprocess.Process, ours: socket.socket) -> bytes | None:
+        """Hand the attempt over and wait for its finish; None where the process ends without one.
+
+        Our end of the socket stays open for as long as we live, which is how the process knows that we do.
+        """
+        reader, writer = await asyncio.open_connection(sock=ours)
+        answer = asyncio.create_task(_answer_from(reader))
+        died = asyncio.create_task(process.wait())
+        try:
+            with contextlib.suppress(OSError):
+                writer.write(framed(STARTED.dump_json(self.started)))
+                await writer.drain()
+            await asyncio.wait({answer, died}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answer} if died.done() else {died}, timeout=_LAST_WORD_S)
+            return answer.result() if answer.done() else None
+        finally:
+            answer.cancel()
+            died.cancel()
+            writer.close()
+
+    def _kill_in(self, seconds: float, *, of_timeout: bool = False) -> None:
         if self._killer is not None:
             self._killer.cancel()
-        self._killer = asyncio.get_running_loop().call_later(seconds, self.give_up)
+        kill = self._time_out if of_timeout else self.give_up
+        self._killer = asyncio.get_running_loop().call_later(seconds, kill)
+
+    def _time_out(self) -> None:
+        """Kill what its own timeout has not ended in there: its loop is blocked, or its interpreter stuck."""
+        self._timed_out = True
+        self.give_up()
 
     def _died(self, fate: int) -> Finish:
         how = f"by signal {-fate}" if fate < 0 else f"with exit code {fate}"
         if self._stop_as is not None:
             ended = verdict.of_stop(self._stop_as)
+        elif self._timed_out:
+            ended = verdict.of_timeout(
+                timedelta(seconds=self.timeout_s - _MARGIN_S), verdict.Blocked(self.timeout_s, by_itself=True)
+            )
+        elif fate == -signal.SIGTERM:  # whoever stops the worker may tell all of its processes
+            ended = verdict.of_stop(Outcome.INTERRUPTED)
         else:
             what = f"The process that ran this job alone ended {how}."
             ended = verdict.of_crash(what, self.started.crashes + 1, self._settings.max_crashes)
@@ -115,3 +151,11 @@ class ApartAttempt:
 
     def _finish(self, ended: Verdict) -> Finish:
         return verdict.finish_of(self.started, ended, self._kind.retry, datetime.now(UTC))
+
+
+async def _answer_from(reader: asyncio.StreamReader) -> bytes | None:
+    try:
+        length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
+        return await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, OSError):
+        return None

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import structlog
 
 from service.ledger.models import Start, Started
+from service.ledger.states import isolated_from
 from service.queue import LONGEST_ID, Claimed
-from service.worker.apart import suspected_from
 from service.worker.attempt import timeout_of
 from service.worker.perform import Performer
 from service.worker.refused import Refused
@@ -29,7 +29,7 @@ class Claims:
         self._kinds = tuple(performer.resources.catalogue)
         self.waiting = Waiting(performer.resources.queue, performer.resources.settings.queues)
         self._first = 0
-        self._suspected_from = suspected_from(performer.resources.settings.max_crashes)
+        self._isolated_from = isolated_from(performer.resources.settings.max_crashes)
 
     @property
     def allowed(self) -> bool:
@@ -52,29 +52,37 @@ class Claims:
     async def start(self, claimed: Sequence[Claimed], due_by: datetime) -> list[Started]:
         """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others."""
         by_id = {job_id: one for one in claimed if (job_id := await self._job_id(one)) is not None}
-        # Of what has crashed before, no more is in hand than there are slots: one more crash makes all of it suspects.
+        # Those that may have to wait for a slot are marked so, and what has crashed before is not among them.
         is_ahead = len(by_id) > self._performer.slots.free
-        started = await self._record_started(list(by_id), due_by, 1 if is_ahead else self._suspected_from)
+        started = await self._record_started(list(by_id), due_by, prefetched=is_ahead)
+        at_once: dict[str, Started] = {}
         try:
-            await self._tidy(by_id, started, due_by)
+            await self._tidy(by_id, started, at_once, due_by, prefetched=is_ahead)
         except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
             log.warning(
                 "queue_not_tidied", error=repr(error.__cause__ or error), remedy="it is tried at the next claim"
             )
-        return list(started.values())
+        return [*at_once.values(), *started.values()]  # in this order, for slots are held for the first
 
-    async def _tidy(self, by_id: Mapping[str, Claimed], started: dict[str, Started], due_by: datetime) -> None:
-        """Take started ids off the queue, and deal with the refused; adds to `started` what is adopted on the way."""
+    async def _tidy(
+        self,
+        by_id: Mapping[str, Claimed],
+        started: dict[str, Started],
+        at_once: dict[str, Started],
+        due_by: datetime,
+        *,
+        prefetched: bool,
+    ) -> None:
+        """Take started ids off the queue, and deal with the refused; adds to both dicts what is started on the way."""
         self._take_off([by_id[job_id] for job_id in started if started[job_id].arq_id is None])
         in_hand = self._performer.in_hand
         refused = {job_id: one for job_id, one in by_id.items() if job_id not in started and job_id not in in_hand}
         if refused:
-            may_start = not self._performer.runs_suspect
-            room = self._performer.slots.count - self._performer.crashed_in_hand
-            startable = await self._refused.settle(refused, due_by, crashed=room, suspect_may_start=may_start)
-            started |= await self._record_started(startable.jobs, due_by, self._suspected_from)
-            started |= await self._record_started(startable.suspect, due_by)
-        if adopted := [attempt for attempt in started.values() if attempt.arq_id is not None]:
+            may_start, hold = not self._performer.runs_suspect, self._performer.slots.hold
+            startable = await self._refused.settle(refused, due_by, suspect_may_start=may_start, hold=hold)
+            started |= await self._record_started(startable.jobs, due_by, prefetched=prefetched)
+            at_once |= await self._record_started(startable.at_once, due_by, any_crashes=True)
+        if adopted := [one for one in (*at_once.values(), *started.values()) if one.arq_id is not None]:
             await self._hold(adopted)
 
     def _queues(self) -> list[str]:
@@ -96,16 +104,17 @@ class Claims:
         return None
 
     async def _record_started(
-        self, ids: Sequence[str], due_by: datetime, crashes_below: int | None = None
+        self, ids: Sequence[str], due_by: datetime, *, prefetched: bool = False, any_crashes: bool = False
     ) -> dict[str, Started]:
         """Begin attempts. The ids are in hand before the ledger knows, so that nobody takes them for forgotten."""
+        crashes_below = None if any_crashes else 1 if prefetched else self._isolated_from
         worker_id, now = self._performer.worker_id, datetime.now(UTC)
         new = [job_id for job_id in ids if job_id not in self._performer.in_hand]
         self._performer.in_hand.update(new)
         started: dict[str, Started] = {}
         try:
             if new:
-                start = Start(tuple(new), worker_id, self._kinds, now, due_by, crashes_below)
+                start = Start(tuple(new), worker_id, self._kinds, now, due_by, crashes_below, prefetched)
                 started = await self._resources.ledger.start(start)
         finally:
             self._performer.in_hand.difference_update(set(new) - started.keys())

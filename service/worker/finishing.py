@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from jobs import Catalogue
+from service import logs
 from service.errors import LedgerUnavailable
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
@@ -61,8 +62,10 @@ class Finishing:
                 finished = await self._record(ended)
                 try:
                     await self._settle(list(zip(ended, finished, strict=True)))
-                except Exception:
-                    log.exception("outcomes_not_settled", remedy="the sweep dispatches what goes on")
+                except asyncio.CancelledError:
+                    raise
+                except BaseException:  # noqa: BLE001 - other outcomes wait to be recorded
+                    logs.surely(log.exception, "outcomes_not_settled", remedy="the sweep dispatches what goes on")
         finally:
             self._recording = None
 
@@ -82,7 +85,8 @@ class Finishing:
                 finished = await self._ledger.finish_all(finishes)
             except LedgerUnavailable as error:
                 if not self.unwritable:
-                    log.warning("outcomes_not_recorded_yet", outcomes=len(finishes), error=str(error.__cause__))
+                    names = {"outcomes": len(finishes), "error": str(error.__cause__)}
+                    logs.surely(log.warning, "outcomes_not_recorded_yet", **names)
                 self.unwritable = True
                 await asyncio.sleep(wait_s)
             else:
@@ -92,7 +96,7 @@ class Finishing:
 
     def _unrecordable(self, started: Started, error: Exception) -> Finish:
         """The database takes writes, but not this outcome: the attempt has failed, and says so."""
-        log.error("outcome_not_recordable", job_id=started.id, kind=started.kind, exc_info=error)
+        logs.surely(log.error, "outcome_not_recordable", job_id=started.id, kind=started.kind, exc_info=error)
         reason = OutcomeNotRecordable(f"The ledger refused the attempt's outcome: {type(error).__name__}.")
         policy = self._catalogue[started.kind].retry
         return verdict.finish_of(started, verdict.of_error(reason), policy, datetime.now(UTC))

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import faulthandler
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,18 +21,26 @@ _LOOK_EVERY_S = 1.0
 _BEAT_WITHIN_S = 10.0
 _AFTER_FAILURE_S = 1.0
 _STOP_WAIT_S = 2.0
+_LAST_WORD_WITHIN_S = 3.0
 
 
 class Heartbeat:
     """Beats for the worker that `worker_id` names; `on_lost` hears, on the loop, of an id that was declared dead."""
 
     def __init__(
-        self, database_url: str, watch: LoopWatch, worker_id: Callable[[], str], on_lost: Callable[[str], None]
+        self,
+        database_url: str,
+        watch: LoopWatch,
+        worker_id: Callable[[], str],
+        on_lost: Callable[[str], None],
+        hung_threads: Callable[[], int] = lambda: 0,
     ) -> None:
         self._url = database_url
         self._watch = watch
         self._worker_id = worker_id
         self._on_lost = on_lost
+        self._hung_threads = hung_threads
+        self._dying: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._told_to_stop = False
@@ -50,6 +60,23 @@ class Heartbeat:
                 self._own_loop.call_soon_threadsafe(self._stop)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), _STOP_WAIT_S)
+
+    def end_process(self) -> None:
+        """End this process, whose loop is dead; what it runs has crashed, and need not wait for a lease to run out."""
+        if self._dying is None:
+            self._dying = asyncio.create_task(self._die())
+
+    async def _die(self) -> None:
+        faulthandler.dump_traceback(all_threads=True)
+        database = Database.open(self._url)
+        try:
+            async with asyncio.timeout(_LAST_WORD_WITHIN_S), database.begin() as connection:
+                now = await database.now(connection)
+                await liveness.end(connection, self._worker_id(), now, crashed=True)
+        except Exception as error:  # noqa: BLE001 - its lease runs out by itself
+            log.warning("worker_not_signed_off", error=repr(error.__cause__ or error))
+        finally:
+            os._exit(1)
 
     async def _live(self) -> None:
         self._stopping, self._news = asyncio.Event(), asyncio.Event()
@@ -108,6 +135,6 @@ class Heartbeat:
         worker_id = self._worker_id()
         async with database.begin() as connection:
             now = await database.now(connection)
-            alive = await liveness.beat(connection, worker_id, now, self._watch.lag_s)
+            alive = await liveness.beat(connection, worker_id, now, self._watch.lag_s, self._hung_threads())
         if not alive:
             self._loop.call_soon_threadsafe(self._on_lost, worker_id)

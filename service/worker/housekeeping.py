@@ -37,9 +37,10 @@ class Housekeeping:
         self._life = Life(performer)
         self._heartbeat = Heartbeat(
             performer.resources.settings.sqlalchemy_url,
-            LoopWatch(performer.running),
+            LoopWatch(performer.running, end=lambda: self._heartbeat.end_process(), on_blocked=performer.note_blocked),
             worker_id=lambda: performer.worker_id,
             on_lost=self._life.lose,
+            hung_threads=lambda: performer.threads.hung,
         )
         self._cron = Cron(performer.lifecycle)
         self._sweep = Sweep(performer.resources)

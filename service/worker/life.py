@@ -28,9 +28,12 @@ class Life:
         await self._register(self._performer.worker_id)
 
     async def end(self) -> None:
-        """End the life in order."""
+        """End the life: in order, or as the crash of what it still runs."""
+        if self._performer.crashed:
+            await self.hand_back_unknown()  # a start that was cut off is no crash of what had not begun
         async with self._ledger.database.begin() as connection:
-            await liveness.end(connection, self._performer.worker_id, await self._ledger.database.now(connection))
+            now = await self._ledger.database.now(connection)
+            await liveness.end(connection, self._performer.worker_id, now, crashed=self._performer.crashed)
 
     def lose(self, worker_id: str) -> None:
         """Hear that `worker_id` was declared dead: stop all that it runs, for others do so by now."""

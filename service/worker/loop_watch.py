@@ -1,13 +1,12 @@
 """Watches the event loop from another thread: a kind that blocks it is named, and a dead loop ends its process."""
 
 import asyncio
-import faulthandler
-import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -32,12 +31,21 @@ class Running:
 
 
 class LoopWatch:
-    """`look()` now and then, from a thread that is not the loop's, which must make it on the loop."""
+    """`look()` now and then, from a thread that is not the loop's, which must make it on the loop.
 
-    def __init__(self, running: Callable[[], Sequence[Running]], end: Callable[[], None] | None = None) -> None:
+    `on_blocked` hears which task has not let the loop turn since the last look; `end` ends the process.
+    """
+
+    def __init__(
+        self,
+        running: Callable[[], Sequence[Running]],
+        end: Callable[[], None],
+        on_blocked: Callable[[asyncio.Task[Any] | None, float], None] = lambda _task, _for_s: None,
+    ) -> None:
         self.lag_s = 0.0
         self._running = running
-        self._end = end or _end_process
+        self._end = end
+        self._on_blocked = on_blocked
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self._asked = False
@@ -51,6 +59,7 @@ class LoopWatch:
         before = self.blocked
         if self._asked:
             self.lag_s += min(elapsed_s, _LONGEST_LOOK_S)
+            self._on_blocked(asyncio.current_task(self._loop), elapsed_s)
         else:
             if before:
                 log.info("loop_turns_again", blocked_s=round(self.lag_s, 1))
@@ -77,8 +86,3 @@ class LoopWatch:
         """Where the loop's thread is: the innermost lines."""
         frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to another thread's stack
         return "".join(traceback.format_stack(frame)[-_STACK_LINES:])
-
-
-def _end_process() -> None:
-    faulthandler.dump_traceback(all_threads=True)
-    os._exit(1)

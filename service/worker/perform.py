@@ -9,22 +9,24 @@ from typing import Any
 import structlog
 
 from service.ledger.models import Finish, Finished, Started
-from service.ledger.states import Outcome
+from service.ledger.states import isolated_from
 from service.lifecycle import Lifecycle
 from service.resources import JobResources, Resources
 from service.worker import verdict
-from service.worker.apart import ApartAttempt, suspected_from
+from service.worker.apart import ApartAttempt
 from service.worker.attempt import Attempt
 from service.worker.contexts import Contexts
+from service.worker.failing import line_of
 from service.worker.finishing import Ended, Finishing, OnFinished
 from service.worker.loop_watch import Running
 from service.worker.settling import Settling
 from service.worker.slots import Slots
+from service.worker.telling import is_quiet, tell_end
+from service.worker.threads import JobThreads
 
 log = structlog.get_logger(__name__)
 
 CTX_KEY = "postlude"
-_QUIET = (Outcome.SUCCEEDED, Outcome.SNOOZED)
 
 
 class Performer:
@@ -42,11 +44,14 @@ class Performer:
         self.attempts: dict[str, Attempt | ApartAttempt] = {}
         self.changed = asyncio.Event()
         self.lease_lost = False
+        self.crashed = False
+        self.threads = JobThreads(resources.settings.max_jobs)
         self._finishing = Finishing(resources.ledger, resources.catalogue, self._settle)
         self._on_finished: dict[str, OnFinished] = {}
         self._settling = Settling(self.lifecycle, self.changed.set)
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
-        self._suspected_from = suspected_from(resources.settings.max_crashes)
+        self._max_crashes = resources.settings.max_crashes
+        self._isolated_from = isolated_from(resources.settings.max_crashes)
         self.slots = Slots(self._run, self._hand_back)
 
     @property
@@ -57,12 +62,7 @@ class Performer:
     @property
     def runs_suspect(self) -> bool:
         """Whether a suspect runs, or waits for a slot: they run one at a time, each in a process of its own."""
-        return any(one.crashes >= self._suspected_from for one in self._started)
-
-    @property
-    def crashed_in_hand(self) -> int:
-        """How many of those that run, or wait for a slot, have crashed before."""
-        return sum(one.crashes > 0 for one in self._started)
+        return any(one.crashes >= self._isolated_from for one in self._started)
 
     @property
     def _started(self) -> list[Started]:
@@ -74,6 +74,12 @@ class Performer:
             Running(attempt.started.id, attempt.started.kind, attempt.timeout_s)
             for attempt in list(self.attempts.values())
         ]
+
+    def note_blocked(self, task: asyncio.Task[Any] | None, for_s: float) -> None:
+        """Hear, from the loop's watch in its thread, whose task does not let the loop turn."""
+        for attempt in list(self.attempts.values()):
+            if isinstance(attempt, Attempt) and attempt.is_in(task):
+                attempt.blocked_s += for_s
 
     async def perform(self, started: Started) -> Finished | None:
         """Run one attempt to its end and record it; None when it was taken away meanwhile."""
@@ -87,8 +93,17 @@ class Performer:
         self.slots.take(started)
 
     def _run(self, started: Started) -> None:
+        """Run an attempt. One that cannot even begin ends like any other: its slot must come back."""
+        try:
+            self._begin(started)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
+            policy = self.resources.catalogue[started.kind].retry
+            finish = verdict.finish_of(started, verdict.of_error(error), policy, datetime.now(UTC))
+            asyncio.get_running_loop().call_soon(self._ended, started, finish)
+
+    def _begin(self, started: Started) -> None:
         kind = self.resources.catalogue[started.kind]
-        if started.crashes >= self._suspected_from:
+        if started.crashes >= self._isolated_from:
             apart = self.attempts[started.id] = ApartAttempt(started, kind, self.resources.settings, self._ended)
             apart.begin()
         else:
@@ -105,6 +120,17 @@ class Performer:
         """Whether something runs, or its outcome is not recorded yet, or Redis not told of it."""
         return bool(self.in_hand) or self._settling.busy
 
+    def crash(self, error: BaseException) -> None:
+        """End what runs in this process as crashed: the process ends, and nobody has asked it to.
+
+        What waits for a slot goes back without cost, and isolated attempts are lost: the ledger tells these by itself.
+        """
+        self.crashed = True
+        self.slots.hand_back()
+        for attempt in [one for one in self.attempts.values() if isinstance(one, Attempt)]:
+            what = f"Worker {self.worker_id} ended by {line_of(error)} while it ran this job."
+            attempt.crash(verdict.of_crash(what, attempt.started.crashes + 1, self._max_crashes))
+
     async def idle(self) -> None:
         """Wait until nothing runs, every outcome is recorded, and Redis has been told."""
         while self.busy:
@@ -112,7 +138,8 @@ class Performer:
             await self.changed.wait()
 
     def _ended(self, started: Started, finish: Finish) -> None:
-        del self.attempts[started.id]
+        self.attempts.pop(started.id, None)
+        self.threads.leave(started.id, started.attempt)
         self._finish(started, finish)
         self.slots.end()
         self.changed.set()
@@ -126,23 +153,11 @@ class Performer:
         self.in_hand.difference_update(ended.started.id for ended, _ in recorded)
         tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
         for ended, finished in recorded:
-            if tells_all or finished is None or ended.finish.outcome not in _QUIET:
-                _say(ended, finished)
+            if tells_all or not is_quiet(ended.finish, finished):
+                tell_end(ended.finish, finished)
             self._settling.add(ended, finished)
         self._settling.begin()
         self.changed.set()
-
-
-def _say(ended: Ended, finished: Finished | None) -> None:
-    started, finish = ended.started, ended.finish
-    names = {"job_id": started.id, "kind": started.kind, "attempt": started.attempt, "outcome": finish.outcome}
-    if finished is None:
-        log.warning("finish_refused", reason="the attempt was taken from this worker", **names)
-    elif finish.outcome in _QUIET:
-        log.debug("attempt_ended", state=finished.state, **names)
-    else:
-        error = finish.failure.type if finish.failure else None
-        log.warning("attempt_ended", state=finished.state, error=error, **names)
 
 
 def performer_of(ctx: Mapping[Any, Any]) -> Performer:

@@ -1,6 +1,6 @@
 """Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,17 +9,19 @@ import structlog
 from service.ledger import queries
 from service.ledger.dispatching import HORIZON
 from service.ledger.queries import Standing
-from service.ledger.states import WAITING
+from service.ledger.states import WAITING, isolated_from
 from service.queue import Claimed, Entry, is_own_payload
 from service.resources import Resources
 from service.worker.adopted import Adoption
-from service.worker.apart import suspected_from
 from service.worker.aside import UnknownKinds
 
 log = structlog.get_logger(__name__)
 
 # A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
 _NEXT_TRY = timedelta(seconds=1)
+
+# Holds up to so many slots, and returns how many.
+Hold = Callable[[int], Awaitable[int]]
 
 
 @dataclass
@@ -31,16 +33,16 @@ class _Sorted:
     off: list[Claimed] = field(default_factory=list)
     perhaps_calls: dict[str, Claimed] = field(default_factory=dict)
     startable: list[str] = field(default_factory=list)
-    crashed: dict[str, Entry] = field(default_factory=dict)
+    certain: dict[str, Entry] = field(default_factory=dict)
     suspects: dict[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Startable:
-    """The jobs that may be started: arq's clients', those that have crashed before, and of suspects at most one."""
+    """The jobs that may be started: arq's clients', and `at_once` those that must not wait for a slot."""
 
     jobs: list[str]
-    suspect: list[str]
+    at_once: list[str]
 
 
 class Refused:
@@ -51,28 +53,32 @@ class Refused:
         self._queue = resources.queue
         self._unknown = UnknownKinds(resources.queue)
         self._adoption = Adoption(resources, self._unknown)
-        self._suspected_from = suspected_from(resources.settings.max_crashes)
+        self._isolated_from = isolated_from(resources.settings.max_crashes)
 
     async def settle(
-        self, refused: Mapping[str, Claimed], due_by: datetime, *, crashed: float, suspect_may_start: bool
+        self, refused: Mapping[str, Claimed], due_by: datetime, *, suspect_may_start: bool, hold: Hold
     ) -> Startable:
-        """Deal with refused ids; gives what may be started all the same, at most `crashed` of what has crashed."""
+        """Deal with refused ids; gives what may be started all the same.
+
+        What has crashed, or was lost while it may have waited, begins at once in a slot that `hold` holds: so it is
+        known to have begun when its worker dies. Of suspects at most one may start.
+        """
         async with self._resources.ledger.read() as connection:
             standings = await queries.standings(connection, list(refused))
         places = _Sorted()
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), due_by)
-        chosen = list(places.suspects)[: int(suspect_may_start)]
-        again = list(places.crashed)[: int(min(max(crashed, 0), len(places.crashed)))]
-        held_up = places.suspects | places.crashed
-        places.back += [entry for job_id, entry in held_up.items() if job_id not in (*chosen, *again)]
+        wanted = [*list(places.suspects)[: int(suspect_may_start)], *places.certain]
+        at_once = wanted[: await hold(len(wanted))] if wanted else []
+        held_up = places.suspects | places.certain
+        places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
         if places.back:
             await self._queue.put_back(places.back)
         if places.aside:
             await self._unknown.set_aside(places.aside, due_by)
         await self._take_off(places.off)
         adopted = await self._adopt(places.perhaps_calls, standings, due_by)
-        return Startable([*places.startable, *adopted, *again], chosen)
+        return Startable([*places.startable, *adopted], at_once)
 
     def _sort(
         self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
@@ -89,12 +95,12 @@ class Refused:
                 places.off.append(claimed)
         elif standing.kind not in self._resources.catalogue:
             places.aside.append(entry)
-        elif standing.crashes >= self._suspected_from:
+        elif standing.crashes >= self._isolated_from:
             places.suspects[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
+        elif standing.crashes or standing.prefetched:
+            places.certain[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
         elif standing.id != member:
             places.startable.append(standing.id)
-        elif standing.crashes:
-            places.crashed[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
         else:
             places.back.append(Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY))
 

@@ -7,10 +7,11 @@ import structlog
 from sqlalchemy import RowMapping
 
 from service.ledger import liveness
-from service.ledger.models import Finish
-from service.ledger.states import Outcome
+from service.ledger.states import Loss, Outcome, loss_of
 from service.resources import Resources
 from service.worker import verdict
+from service.worker.telling import tell_end
+from service.worker.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -41,18 +42,22 @@ class Rescue:
             log.error("workers_declared_dead", workers=dead)
 
     async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> None:
-        finish = self._handed_back(orphan, rescuer) if orphan["declared_dead"] == 0 else self._crashed(orphan, rescuer)
+        finish = verdict.finish_of_lost(orphan, await self._verdict(orphan), rescuer, datetime.now(UTC))
         finished = await self._ledger.finish(finish)
         if finished is not None:
-            log.warning("job_rescued", job_id=finish.id, kind=finish.kind, outcome=finish.outcome, state=finished.state)
+            tell_end(finish, finished, rescued=True)
 
-    def _handed_back(self, orphan: RowMapping, rescuer: str) -> Finish:
-        """A worker that stopped in order, and could not write this outcome any more, has not crashed."""
-        stopped = verdict.of_stop(Outcome.INTERRUPTED)
-        return verdict.finish_of_lost(orphan, stopped, rescuer, datetime.now(UTC))
-
-    def _crashed(self, orphan: RowMapping, rescuer: str) -> Finish:
-        died = verdict.of_crash(
-            f"Worker {orphan['worker']} died while it ran this job.", orphan["crashes"] + 1, self._max_crashes
-        )
-        return verdict.finish_of_lost(orphan, died, rescuer, datetime.now(UTC))
+    async def _verdict(self, orphan: RowMapping) -> Verdict:
+        worker, crashes = orphan["worker"], orphan["crashes"]
+        in_order, prefetched = orphan["declared_dead"] == 0, orphan["prefetched"] == 1
+        match loss_of(in_order=in_order, prefetched=prefetched, crashes=crashes, max_crashes=self._max_crashes):
+            case Loss.HANDED_BACK:
+                return verdict.of_stop(Outcome.INTERRUPTED)
+            case Loss.WAITED:
+                return verdict.of_lost_wait(worker)
+            case Loss.ISOLATED:
+                async with self._ledger.read() as connection:
+                    losses = await liveness.isolated_losses(connection, orphan["id"])
+                return verdict.of_lost_isolated(worker, losses + 1)
+            case Loss.CRASHED:
+                return verdict.of_crash(f"Worker {worker} died while it ran this job.", crashes + 1, self._max_crashes)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from service import logs
 from service.ledger.models import Finished
 from service.ledger.states import TERMINAL
 from service.lifecycle import Lifecycle
@@ -47,13 +48,19 @@ class Settling:
         """Have Redis told of an attempt whose outcome is recorded; None: it was taken away, and is another's matter."""
         started = ended.started
         if finished is not None and started.arq_id is not None:
-            self._words.append(word_after(started, ended.finish, finished))
+            self._add_word(ended, finished)
         elif finished is not None and finished.state not in TERMINAL:
             self._entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
         else:
-            ended.on_finished(finished)
+            _hear(ended, finished)
             return
         self._heard_by.append((ended, finished))
+
+    def _add_word(self, ended: Ended, finished: Finished) -> None:
+        try:
+            self._words.append(word_after(ended.started, ended.finish, finished))
+        except Exception:  # noqa: BLE001 - a result that arq's protocol cannot carry is no reason to lose others
+            logs.surely(log.exception, "arq_client_not_told", job_id=ended.started.id)
 
     def begin(self) -> None:
         """Begin a round for all that was added, unless one is under way that will take it along."""
@@ -69,7 +76,7 @@ class Settling:
                 self._untold.clear()
                 await asyncio.gather(self._lifecycle.put(entries), self._tell(words))
                 for ended, finished in heard_by:
-                    ended.on_finished(finished)
+                    _hear(ended, finished)
                 if self._untold:
                     asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self.begin)
                     return
@@ -94,3 +101,10 @@ class Settling:
                 error=str(error) or type(error).__name__,
                 remedy=f"results are told again in {_TRY_AGAIN_AFTER_S:g} s; the sweep dispatches what goes on",
             )
+
+
+def _hear(ended: Ended, finished: Finished | None) -> None:
+    try:
+        ended.on_finished(finished)
+    except Exception:  # noqa: BLE001 - others wait to hear of theirs
+        logs.surely(log.exception, "outcome_not_heard")

@@ -24,6 +24,7 @@ class Slots:
         self._run = run
         self._hand_back = hand_back
         self._taken = 0
+        self._held = self._wanted = 0
         self._waiting: deque[tuple[float, Started]] = deque()
         self._look: asyncio.TimerHandle | None = None
         self._moment = 0
@@ -47,8 +48,11 @@ class Slots:
         return int(room) if room > ahead / 2 else 0
 
     def take(self, started: Started) -> None:
-        """Run an attempt as soon as there is a slot."""
-        if self._taken < self.count:
+        """Run an attempt as soon as there is a slot; at once where one is held."""
+        if self._held:
+            self._held -= 1
+            self._run(started)
+        elif self._taken < self.count:
             self._taken += 1
             self._run(started)
         else:
@@ -58,12 +62,38 @@ class Slots:
 
     def end(self) -> None:
         """An attempt has ended: its slot goes to the next one."""
-        self._taken -= 1
         self._ended_lately()
         self._ended += 1
-        if self._waiting:
-            self._taken += 1
+        self._free_one()
+
+    async def hold(self, count: int) -> int:
+        """Hold up to `count` slots for attempts that must begin as soon as they are started; return how many.
+
+        Those that end within a moment count, before what waits: under a stream of short attempts no slot is ever free.
+        """
+        self.release()
+        self._held = int(min(count, self.free))
+        self._taken += self._held
+        self._wanted = count - self._held
+        if self._wanted:
+            await asyncio.sleep(_AHEAD_S)
+        self._wanted = 0
+        return self._held
+
+    def release(self) -> None:
+        """Let go of the slots that are held."""
+        while self._held:
+            self._held -= 1
+            self._free_one()
+
+    def _free_one(self) -> None:
+        if self._wanted:
+            self._wanted -= 1
+            self._held += 1
+        elif self._waiting:
             self._run(self._waiting.popleft()[1])
+        else:
+            self._taken -= 1
 
     def hand_back(self, waiting_for_s: float = 0.0) -> None:
         """Hand back what has waited so long for a slot."""

@@ -1,7 +1,6 @@
 """What happens before a worker's first job and after its last: arq's `on_startup` and `on_shutdown`."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -41,11 +40,11 @@ class Startup:
             resources = await stack.enter_async_context(
                 open_resources(self._settings, self._catalogue, redis=ctx["redis"])
             )
-            # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
-            threads = ThreadPoolExecutor(self._settings.max_jobs, thread_name_prefix="job")
-            asyncio.get_running_loop().set_default_executor(threads)
             job_resources = await stack.enter_async_context(open_job_resources(self._settings))
             performer = Performer(resources, job_resources)
+            stack.callback(performer.threads.shutdown)
+            # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
+            asyncio.get_running_loop().set_default_executor(performer.threads)
             await stack.enter_async_context(Housekeeping(performer))
             stack.enter_context(heap.settled())
             ctx[CTX_KEY] = performer

@@ -1,20 +1,33 @@
 """What an attempt's end means: from a result or an exception to an outcome, and from there to the job's next state."""
 
 import asyncio
-import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import RowMapping
 
-from jobs.outcomes import Discard, PartialResult, Retry, Snooze
+from jobs.outcomes import Discard, PartialResult, Retry, Snooze, to_timedelta
 from jobs.retry import RetryPolicy
+from service import logs
+from service.ledger.liveness import WORKER_LOST
 from service.ledger.models import Failure, Finish, Started
-from service.ledger.states import COUNTS_AS_FAILURE, Outcome, State, state_after
+from service.ledger.states import (
+    COUNTS_AS_FAILURE,
+    MAX_LOST,
+    Outcome,
+    State,
+    state_after,
+    state_after_crash,
+    state_after_isolated_loss,
+)
 from service.worker.backoff import retry_wait
+from service.worker.failing import failure_of, leaves_of, type_name
 
-_LONGEST_MESSAGE = 4_000
-_LONGEST_TRACEBACK = 16_000
+log = structlog.get_logger(__name__)
+
 # A due time must be one that a calendar has.
 _LONGEST_WAIT = timedelta(days=3650)
 
@@ -36,29 +49,66 @@ class Verdict(NamedTuple):
 def of_result(result: str, value: object) -> Verdict:
     """Read what a kind returned: its JSON and, where it succeeded in part, what is wanting."""
     wanting = value.shortfall if isinstance(value, PartialResult) else None
-    failure = None if wanting is None else Failure(type(wanting).__name__, _clean(str(wanting))[:_LONGEST_MESSAGE])
+    failure = None if wanting is None else replace(failure_of(wanting), traceback=None)
     return Verdict(Outcome.SUCCEEDED, result=result, failure=failure)
 
 
+class Blocked(NamedTuple):
+    """A timeout that came late, for the event loop was blocked: by the attempt itself, where that was seen."""
+
+    ran_for_s: float
+    by_itself: bool
+
+
 def of_error(error: BaseException) -> Verdict:
-    """Read what a kind raised."""
-    match error:
-        case Snooze():
-            return Verdict(Outcome.SNOOZED, after=error.after)
-        case Discard():
-            return Verdict(Outcome.DISCARDED, failure=failure_of(error))
-        case Retry():
-            return Verdict(Outcome.FAILED, failure=failure_of(error), after=error.after, error=error)
-        case asyncio.CancelledError():
-            message = "The kind raised CancelledError although nobody had cancelled it."
-            return Verdict(Outcome.FAILED, failure=Failure("CancelledError", message), error=error)
-        case _:
-            return Verdict(Outcome.FAILED, failure=failure_of(error), error=error)
+    """Read what a kind raised; in a group, what its errors say together. Never raises."""
+    try:
+        return _read(error, leaves_of(error))
+    except BaseException:  # noqa: BLE001 - an author's `after` may be anything; the attempt has failed all the same
+        return Verdict(Outcome.FAILED, failure=failure_of(error), error=error)
 
 
-def of_timeout(timeout: timedelta) -> Verdict:
-    """An attempt that took too long, whatever it made of its cancellation."""
+def _read(error: BaseException, leaves: Sequence[BaseException]) -> Verdict:
+    """One `Discard` in a group ends the job; it is put off only where nothing in it has failed."""
+    if (discard := next((one for one in leaves if _is(one, Discard)), None)) is not None:
+        return Verdict(Outcome.DISCARDED, failure=failure_of(error, discard))
+    after = _longest_after(leaves)
+    if all(_is(one, Snooze) for one in leaves):
+        return Verdict(Outcome.SNOOZED, after=after)
+    if _is(error, asyncio.CancelledError):
+        message = "The kind raised CancelledError although nobody had cancelled it."
+        return Verdict(Outcome.FAILED, failure=Failure("CancelledError", message), error=error)
+    only = leaves[0] if len(leaves) == 1 else None
+    return Verdict(Outcome.FAILED, failure=failure_of(error, only), after=after, error=error)
+
+
+def _longest_after(leaves: Iterable[BaseException]) -> timedelta | None:
+    """Return the longest wait that a `Retry` or `Snooze` asks for, as a calendar has it."""
+    asked = [one.after for one in leaves if _is(one, Retry, Snooze)]  # type: ignore[attr-defined]
+    waits = [max(timedelta(0), min(to_timedelta(after), _LONGEST_WAIT)) for after in asked if after is not None]
+    return max(waits, default=None)
+
+
+def _is(error: BaseException, *classes: type[BaseException]) -> bool:
+    """`isinstance`, which would ask an author's `__class__` property."""
+    return issubclass(type(error), classes)
+
+
+def of_untold(problem: BaseException) -> Verdict:
+    """An attempt whose end could not be judged: a plain failure that says so."""
+    message = f"How the attempt ended cannot be told: judging it raised {type_name(problem)}."
+    return Verdict(Outcome.FAILED, failure=Failure("OutcomeUntold", message))
+
+
+def of_timeout(timeout: timedelta, blocked: Blocked | None = None) -> Verdict:
+    """An attempt that took too long, whatever it made of its cancellation; `blocked` where that kept it going on."""
     message = f"The attempt took longer than its timeout of {timeout.total_seconds():g} s."
+    if blocked is not None:
+        whose = "it" if blocked.by_itself else "this attempt, or one beside it,"
+        message += (
+            f" It went on for {blocked.ran_for_s:.1f} s, because {whose} blocked the event loop: run blocking work by"
+            " `await ctx.thread(...)`."
+        )
     return Verdict(Outcome.TIMED_OUT, failure=Failure("TimedOut", message), error=TimeoutError(message))
 
 
@@ -85,18 +135,24 @@ def of_unheard() -> Verdict:
 
 def of_crash(what: str, crashes: int, max_crashes: int) -> Verdict:
     """An attempt whose process died; `crashes` includes this one."""
-    last = crashes >= max_crashes
+    last = state_after_crash(crashes, max_crashes) is State.FAILED
     message = f"{what} That was crash {crashes} of at most {max_crashes}: " if last else f"{what} "
     message += "the job is not tried again." if last else "The job is tried again."
     return Verdict(Outcome.CRASHED, failure=Failure("Crashed", message), final=last)
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Write an exception as text that any database takes: bounded, without NUL, without our own frames."""
-    inner = error.__traceback__.tb_next if error.__traceback__ else None
-    trace = "".join(traceback.format_exception(type(error), error, inner))
-    message = _clean(_text_of(error))[:_LONGEST_MESSAGE]
-    return Failure(type(error).__name__, message, _clean(trace)[-_LONGEST_TRACEBACK:])
+def of_lost_wait(worker: str) -> Verdict:
+    """An attempt whose worker died, and which may have waited for a slot there: its job goes on without cost."""
+    message = f"Worker {worker} died while this job waited for a slot, or had just got one. The job is tried again."
+    return Verdict(Outcome.INTERRUPTED, failure=Failure("Interrupted", message))
+
+
+def of_lost_isolated(worker: str, losses: int) -> Verdict:
+    """An isolated attempt whose worker died; `losses` includes this one."""
+    last = state_after_isolated_loss(losses) is State.FAILED
+    message = f"Worker {worker} died while this job ran in a process of its own: time {losses} of at most {MAX_LOST}. "
+    message += "The job is not tried again." if last else "The job is tried again."
+    return Verdict(Outcome.INTERRUPTED, failure=Failure(WORKER_LOST, message), final=last)
 
 
 def finish_of(started: Started, verdict: Verdict, policy: RetryPolicy, at: datetime) -> Finish:
@@ -144,25 +200,34 @@ def finish_of_lost(running: RowMapping, verdict: Verdict, by: str, at: datetime)
 
 
 def _wait(started: Started, verdict: Verdict, policy: RetryPolicy) -> timedelta | None:
-    """Give the wait before another attempt; None when the policy says never."""
-    if verdict.after is not None:
-        after = max(timedelta(0), min(verdict.after, _LONGEST_WAIT))
-        or_later = isinstance(verdict.error, Retry) and verdict.error.or_later
-        return max(after, retry_wait(policy, started.failures)) if or_later else after
-    if verdict.error is None or isinstance(verdict.error, Retry):
-        chosen: RetryPolicy | None = policy
-    else:
-        chosen = policy.for_error(verdict.error)
-    return None if chosen is None else retry_wait(chosen, started.failures)
-
-
-def _text_of(error: BaseException) -> str:
+    """Return the wait before another attempt; None when the policy says never. Never raises."""
     try:
-        return str(error)
-    except Exception as problem:  # noqa: BLE001 - what an author's __str__ raises must not lose the attempt's end
-        return f"(its text cannot be told: str() raised {type(problem).__name__})"
+        chosen = policy if verdict.error is None else _policy_for(verdict.error, policy, started.failures)
+        if chosen is None or (verdict.after is not None and not _or_later(verdict.error)):
+            return None if chosen is None else verdict.after
+        return max(verdict.after or timedelta(0), min(retry_wait(chosen, started.failures), _LONGEST_WAIT))
+    except BaseException as problem:  # noqa: BLE001 - a policy is an author's code, too
+        names = {"job_id": started.id, "kind": started.kind, "error": type_name(problem)}
+        logs.surely(log.error, "retry_policy_failed", remedy="the default policy counts instead", **names)
+        return retry_wait(RetryPolicy(), started.failures)
 
 
-def _clean(text: str) -> str:
-    """Replace what no database text may hold: NUL, and surrogates that are not UTF-8."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+def _or_later(error: BaseException | None) -> bool:
+    """Whether a `Retry` asks for the longer of its own wait and the policy's."""
+    return error is not None and any(_is(one, Retry) and one.or_later for one in leaves_of(error))  # type: ignore[attr-defined]
+
+
+def _policy_for(error: BaseException, policy: RetryPolicy, failures: int) -> RetryPolicy | None:
+    """Choose for a group what its errors ask for: never where one does, else the longest wait.
+
+    A `Retry` wants another attempt whatever `never` says; beside other errors it does not keep these from being heard.
+    """
+    leaves = [one for one in leaves_of(error) if not _is(one, Retry, Snooze)]
+    if not leaves:
+        return policy
+    asked = {id(type(one)): one for one in [error, *leaves]}  # by id: a metaclass may refuse to be hashed
+    chosen = [policy.for_error(one) for one in asked.values()]
+    if any(one is None for one in chosen):
+        return None
+    # A group's own class asks nothing that its errors do not.
+    return max(chosen[1:] or chosen, key=lambda one: one.longest_wait(failures))  # type: ignore[union-attr]

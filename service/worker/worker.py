@@ -17,8 +17,11 @@ import structlog
 
 from service.ledger.models import Finished
 from service.ledger.states import Outcome, State
+from service.worker.attempt import Attempt
 from service.worker.backoff import outage_waits
 from service.worker.claims import Claims
+from service.worker.exits import Names, run_through_exits
+from service.worker.failing import line_of
 from service.worker.functions import KindFunction
 from service.worker.health import Health
 from service.worker.housekeeping import OUTAGES
@@ -31,12 +34,18 @@ log = structlog.get_logger(__name__)
 _STOP_WAIT_S = 2.0
 _EXIT_MARGIN_S = 4.5
 _NOT_ALLOWED_WAIT_S = 0.2
+# How long as many calls hang as there are jobs at once, before the worker gives up.
+_HUNG_FOR_S = 5.0
+# How long threads that a kind has left behind get to end by themselves.
+_THREADS_WAIT_S = 1.0
 
 
 class Worker(arq.worker.Worker):
     """Claims due ids in batches, starts them in the ledger, performs them; outlives Redis and the database."""
 
     _stopping: asyncio.Event | None = None
+    _crashed = False
+    _gave_up = ""
     _hurry: asyncio.Event
 
     async def main(self) -> None:
@@ -48,9 +57,31 @@ class Worker(arq.worker.Worker):
         if await self._started_up():
             performer = performer_of(self.ctx)
             performer.slots.count = self.max_jobs
+            performer.threads.on_full = self._look_at_threads
             async with Health(self.pool, self.health_check_key, self._state_of_health):
                 await self._work(Claims(performer))
                 await self._drain(performer)
+
+    def run(self) -> None:
+        """Run until told to stop. Ends non-zero, with a sentence, where nobody has told it."""
+        if not self._performs_kinds:
+            super().run()
+            return
+        self.main_task = self.loop.create_task(self.main())
+        try:
+            run_through_exits(self.loop, self.main_task, self._kind_exited)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            if CTX_KEY not in self.ctx or self._is_ctrl_c(error):
+                raise  # a start that was refused, or a stop that was asked for
+            self._crash(error)
+            raise SystemExit(1) from error
+        finally:
+            run_through_exits(self.loop, self.loop.create_task(self.close()), self._kind_exited)
+            self._exit_without_threads()
+        if self._gave_up:
+            raise SystemExit(f"error: {self._gave_up}")
 
     def handle_sig(self, signum: Signals) -> None:
         """Stop claiming and let running jobs finish within the grace; the second time, stop at once."""
@@ -107,9 +138,62 @@ class Worker(arq.worker.Worker):
 
     def _exit_in_the_end(self) -> None:
         """Guarantee the end of the process: a thread that hangs, or a server that does, would keep it for ever."""
-        timer = threading.Timer(self._grace_s + _EXIT_MARGIN_S, _exit)
-        timer.daemon = True
-        timer.start()
+        _exit_in(self._grace_s + _EXIT_MARGIN_S)
+
+    def _exit_without_threads(self) -> None:
+        """Guarantee that the process ends although a kind has left threads behind that Python would wait for."""
+        left = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+        if left and self._handle_signals:
+            log.warning("threads_left", threads=left, reason="they are not waited for")
+            _exit_in(_THREADS_WAIT_S, status=1 if self._gave_up or self._crashed else 0)
+
+    def _kind_exited(self, attempt: Names | None, error: BaseException) -> bool:
+        """Hear of `sys.exit()` in a task or callback. One that is a kind's own ends its attempt, and nothing else."""
+        if CTX_KEY not in self.ctx or attempt is None or self._is_ctrl_c(error):
+            return False
+        remedy = "raise an ordinary exception instead"
+        log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
+        running = performer_of(self.ctx).attempts.get(attempt["job_id"])
+        if isinstance(running, Attempt) and running.started.attempt == attempt["attempt"]:
+            self.loop.call_soon(running.exit, error)
+        return True
+
+    def _is_ctrl_c(self, error: BaseException) -> bool:
+        """Whether it is how Python tells of SIGINT, where signals are not handled here."""
+        return isinstance(error, KeyboardInterrupt) and not self._handle_signals
+
+    def _crash(self, error: BaseException) -> None:
+        """Nobody asked for this end, so what runs has crashed: that is recorded now, not when a lease runs out."""
+        self._crashed = True
+        performer = performer_of(self.ctx)
+        running = {one.job_id: one.kind for one in performer.running()}
+        log.critical("worker_crashed", error=line_of(error), running=running, exc_info=error)
+        assert self.main_task is not None
+        self.allow_pick_jobs = False
+        self.main_task.cancel()
+        ending = self.loop.create_task(self._record_crashes(performer, error, self.main_task))
+        run_through_exits(self.loop, ending, lambda _attempt, _error: True)
+
+    async def _record_crashes(self, performer: Performer, error: BaseException, main: asyncio.Task[None]) -> None:
+        performer.crash(error)
+        idle = asyncio.create_task(performer.idle())
+        await asyncio.wait({main, idle}, timeout=_STOP_WAIT_S)
+        idle.cancel()
+
+    def _look_at_threads(self) -> None:
+        """As many calls hang as there are jobs at once. Some may return: look again in a while."""
+        self.loop.call_later(_HUNG_FOR_S, self._give_up_if_full)
+
+    def _give_up_if_full(self) -> None:
+        threads = performer_of(self.ctx).threads if CTX_KEY in self.ctx else None
+        if threads is not None and threads.is_full and not self._stop.is_set():
+            self._gave_up = (
+                f"{threads.hung} calls in threads hang, as many as POSTLUDE_MAX_JOBS; a thread cannot be stopped, so"
+                " this worker hands back what it runs and ends, for its supervisor to start it anew"
+            )
+            log.error("worker_gives_up", reason=self._gave_up, remedy="give what these kinds call a timeout of its own")
+            self.allow_pick_jobs = False
+            self._stop.set()
 
     async def _started_up(self) -> bool:
         """Run the start-up, which waits for the database; False when the worker was told to stop meanwhile."""
@@ -156,9 +240,12 @@ class Worker(arq.worker.Worker):
         if not room:
             await self._wait_for_change(performer)
             return True
-        started = await claims.take(room)
-        for one in started:
-            performer.begin(one, self._count)
+        try:
+            started = await claims.take(room)
+            for one in started:
+                performer.begin(one, self._count)
+        finally:
+            performer.slots.release()
         if self.burst and not started and not performer.busy:
             # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
             return bool(await Sweep(performer.resources).dispatch())
@@ -202,9 +289,15 @@ class Worker(arq.worker.Worker):
         idle.cancel()
 
 
-def _exit() -> None:
+def _exit_in(seconds: float, status: int = 1) -> None:
+    timer = threading.Timer(seconds, _exit, [status])
+    timer.daemon = True
+    timer.start()
+
+
+def _exit(status: int) -> None:
     log.error("worker_exit_forced", reason="something hangs; what it ran is rescued by other workers")
-    os._exit(1)
+    os._exit(status)
 
 
 async def _awaited(waiting: Awaitable[None]) -> None:

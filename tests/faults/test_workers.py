@@ -54,6 +54,50 @@ async def test_workers_killed_under_load_lose_nothing(
     assert recovered_after_s <= RESCUED_WITHIN_S
 
 
+async def test_healthy_jobs_survive_any_number_of_killed_workers(
+    system: System, chance: random.Random, figures: Figures
+) -> None:
+    await system.start(workers=2)
+    load = Load()
+    for number in range(40):
+        await load.post(system.client, f"h{number}", {"seconds": 5})
+    for _ in range(6):
+        await asyncio.sleep(chance.uniform(3, 9))
+        victim = system.workers.pop(chance.randrange(2))
+        await victim.kill()
+        await system.registered(system.add_worker())
+    ended = await verdict(system, load)
+    isolated = sum(ended.rows[job_id]["crashes"] >= 2 for job_id in ended.rows)
+    figures("2 workers killed 6 times under 40 jobs of 5 s", **ended.figures, isolated=isolated)
+
+
+async def test_killed_worker_costs_no_crash_to_what_waited_for_a_slot(system: System, figures: Figures) -> None:
+    slots, kills = 4, 3
+    system.settings["MAX_JOBS"] = str(slots)
+    await system.start(workers=0)
+    load = Load()
+    await asyncio.gather(*(_post_many(load, system, lane, 150) for lane in range(4)))
+    await system.registered(system.add_worker())
+    for _ in range(kills):
+        had = sum(system.effects().values())
+
+        async def goes_on(had: int = had) -> bool:
+            return sum(system.effects().values()) > had + 20
+
+        await eventually(goes_on, 60)
+        await system.workers.pop().kill()
+        await system.registered(system.add_worker())
+    ended = await verdict(system, load)
+    interrupted = sum(attempt["outcome"] == "interrupted" for tried in ended.attempts.values() for attempt in tried)
+    figures("worker kill -9 among short jobs", **ended.figures, crashed=ended.crashed, interrupted=interrupted)
+    assert ended.crashed <= kills * slots
+
+
+async def _post_many(load: Load, system: System, lane: int, count: int) -> None:
+    for number in range(count):
+        await load.post(system.client, f"s{lane}-{number}", {"seconds": 0.02})
+
+
 async def _waits_for_rescue(system: System, ended: Verdict, killed: Mapping[int, datetime]) -> list[float]:
     """Give for each crashed attempt how long after the kill the next one began."""
     async with system.ledger() as ledger, ledger.read() as connection:

@@ -29,7 +29,7 @@ from jobs.webhook_failures import (
     TlsFailed,
 )
 from service.outbound import open_http
-from service.worker.verdict import failure_of
+from service.worker.failing import failure_of
 from tests.fakes import fake_context
 from tests.raw_receiver import Line, always, raw_receiver
 from tests.receiver import Receiver, receiving

@@ -147,6 +147,7 @@ def _replay(dialect: str) -> Any:
         .where(jobs.c.id == replay.c.id, state_is(*REPLAYABLE), jobs.c.unique_key.is_(None) | ~key_taken())
         .values(
             state=State.QUEUED,
+            prefetched=0,
             failures=0,
             crashes=0,
             run_at=replay.c.at,

@@ -17,6 +17,9 @@ from service.tables import Moment, jobs, workers
 
 _ANY_CRASHES = 2**31 - 1
 _WORKER, _AT = bindparam("worker", type_=String), bindparam("at", type_=Moment)
+_PREFETCHED = bindparam("prefetched", type_=Integer)
+# A job that waits at once again after a prefetched attempt was lost with its worker, or handed back.
+_may_be_prefetched = (jobs.c.prefetched == 0) | state_is(State.RETRYING)
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
 # Of a `Started`, the last two fields are the start's own.
 _READ = [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in Started._fields[:-2]]
@@ -40,6 +43,7 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
         "due_by": start.due_by or start.at,
         "crashes_below": start.crashes_below if start.crashes_below is not None else _ANY_CRASHES,
         "kinds": start.kinds,
+        "prefetched": int(start.prefetched),
     }
     taken = _take(connection, parameters)
     started = {row[0]: Started._make((*row, start.worker, start.at)) for row in taken}
@@ -73,6 +77,7 @@ def _start(dialect: str) -> Update:
             state_is(*WAITING),
             jobs.c.run_at <= bindparam("due_by", type_=Moment),
             jobs.c.crashes < bindparam("crashes_below", type_=Integer),
+            _may_be_prefetched | (_PREFETCHED == 0),
             no_way_in(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > _AT),
             exists().where(workers.c.id == _WORKER, workers.c.ended_at.is_(None)),
@@ -81,6 +86,7 @@ def _start(dialect: str) -> Update:
             state=State.RUNNING,
             attempt=jobs.c.attempt + 1,
             worker=_WORKER,
+            prefetched=_PREFETCHED,
             started_at=_AT,
             progress_done=None,
             progress_total=None,

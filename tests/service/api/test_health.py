@@ -126,6 +126,14 @@ async def test_health_answers_to_head_as_to_get_without_the_body(api: httpx.Asyn
 
 
 @on_sqlite
+async def test_hung_threads_of_a_worker_show_in_metrics(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    worker = await living_worker(ledger)
+    async with ledger.database.begin() as connection:
+        await liveness.beat(connection, worker, datetime.now(UTC), hung_threads=3)
+    assert f'postlude_worker_hung_threads{{worker="{worker}"}} 3.0' in (await api.get("/metrics")).text
+
+
+@on_sqlite
 async def test_worker_whose_loop_is_blocked_shows_in_metrics_and_readiness(
     api: httpx.AsyncClient, ledger: Ledger
 ) -> None:

@@ -45,7 +45,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 async def _beating(desk: Desk, lost: list[str]) -> AsyncIterator[LoopWatch]:
     async with desk.ledger.database.begin() as connection:
         await liveness.register(connection, datetime.now(UTC), id="w", hostname="here", pid=1, queues="default")
-    watch = LoopWatch(list)
+    watch = LoopWatch(list, end=lambda: None)
     heartbeat = Heartbeat(desk.resources.settings.sqlalchemy_url, watch, worker_id=lambda: "w", on_lost=lost.append)
     heartbeat.start()
     try:

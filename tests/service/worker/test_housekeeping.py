@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from jobs import Context, job
 from service.ledger import listing, liveness
 from service.ledger.models import Start
 from service.ledger.records.controlled import record_expired
+from service.ledger.states import MAX_LOST, isolated_from
 from service.settings import Settings
 from service.tables import jobs, ticks, workers
 from service.worker.cron import Cron
@@ -126,20 +128,57 @@ async def test_outcome_that_a_stopped_worker_could_not_write_costs_its_job_nothi
     assert await desk.outcomes(job_id) == ["interrupted"]
 
 
-async def test_job_that_crashed_max_crashes_times_fails_with_the_reason(desk: Desk, settings: Settings) -> None:
-    job_id = await _killed_worker_running(desk, "w0", timedelta(minutes=1))
-    sweep, rescuer = Sweep(desk.resources), await _rescuer(desk)
-    for number in range(1, settings.max_crashes):
+async def _killed_again(desk: Desk, job_id: str, *, prefetched: bool = False) -> bool:
+    """Have a worker start the job, and kill the worker; whether it could be started like that."""
+    now, worker_id = datetime.now(UTC), f"killed-{uuid4().hex}"
+    async with desk.ledger.database.begin() as connection:
+        await liveness.register(connection, now, id=worker_id, hostname="gone", pid=1, queues="default")
+    started = await desk.ledger.start(Start((job_id,), worker_id, ("rest",), now, prefetched=prefetched))
+    async with desk.ledger.database.begin() as connection:
+        await liveness.end(connection, worker_id, now, crashed=True)
+    return bool(started)
+
+
+async def test_healthy_job_survives_its_workers_and_isolated_it_ends_after_ten_losses(
+    desk: Desk, settings: Settings
+) -> None:
+    job_id, sweep, rescuer = await desk.record_only(rest), Sweep(desk.resources), await _rescuer(desk)
+    crashes = isolated_from(settings.max_crashes)
+    for _ in range(crashes + MAX_LOST):
+        assert (await desk.row(job_id))["state"] == "queued"
+        assert await _killed_again(desk, job_id)
         await sweep.sweep(as_worker=rescuer)
-        now = datetime.now(UTC)
-        async with desk.ledger.database.begin() as connection:
-            await liveness.register(connection, now, id=f"w{number}", hostname="gone", pid=1, queues="default")
-        assert await desk.ledger.start(Start((job_id,), f"w{number}", ("rest",), now))
-        await desk.make_silent(f"w{number}", now - timedelta(minutes=1))
+    row = await desk.row(job_id)
+    assert (row["state"], row["crashes"], row["error_type"]) == ("failed", crashes, "WorkerLost")
+    assert await desk.outcomes(job_id) == ["crashed"] * crashes + ["interrupted"] * MAX_LOST
+    await desk.lifecycle.replay(job_id)
+    for _ in range(crashes + 1):
+        assert await _killed_again(desk, job_id)
+        await sweep.sweep(as_worker=rescuer)
+    assert (await desk.row(job_id))["state"] == "queued"  # losses before the replay do not count
+
+
+async def test_attempt_that_may_have_waited_for_a_slot_has_not_crashed_and_the_next_one_waits_for_none(
+    desk: Desk,
+) -> None:
+    job_id, sweep, rescuer = await desk.record_only(rest), Sweep(desk.resources), await _rescuer(desk)
+    assert await _killed_again(desk, job_id, prefetched=True)
     await sweep.sweep(as_worker=rescuer)
     row = await desk.row(job_id)
-    assert (row["state"], row["crashes"], row["error_type"]) == ("failed", 3, "Crashed")
-    assert "crash 3 of at most 3" in row["error_message"]
+    assert (row["state"], row["crashes"]) == ("queued", 0)
+    assert not await _killed_again(desk, job_id, prefetched=True)
+    assert await _killed_again(desk, job_id)
+    await sweep.sweep(as_worker=rescuer)
+    assert await desk.outcomes(job_id) == ["interrupted", "crashed"]
+
+
+async def test_job_that_failed_while_prefetched_may_be_prefetched_again(desk: Desk) -> None:
+    job_id = await desk.record_only(rest)
+    assert await _killed_again(desk, job_id, prefetched=True)
+    async with desk.ledger.database.begin() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="retrying"))
+    await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))  # calls it `queued`, for it is due
+    assert await _killed_again(desk, job_id, prefetched=True)
 
 
 def _life(desk: Desk) -> tuple[Performer, Life]:

@@ -156,3 +156,31 @@ async def test_stopping_hands_back_what_waits_for_a_slot(desk: Desk, settings: S
     assert states.count("running") == 0
     assert states.count("succeeded") == 63
     assert states.count("queued") == 9
+
+
+async def test_slots_are_held_for_what_must_begin_at_once() -> None:
+    runs = Runs(2)
+    for number in range(5):
+        runs.slots.take(started(number))
+    holding = asyncio.create_task(runs.slots.hold(2))
+    await asyncio.sleep(0)
+    runs.slots.end()  # goes to who holds, before what waits
+    assert await holding == 1
+    assert runs.run == [started(0), started(1)]
+    runs.slots.take(started(9))
+    assert runs.run == [started(0), started(1), started(9)]
+    runs.slots.end()
+    assert runs.run[-1] == started(2)
+
+
+async def test_held_slots_that_are_not_needed_go_to_what_waits() -> None:
+    runs = Runs(1)
+    assert await runs.slots.hold(3) == 1
+    runs.slots.take(started(0))
+    runs.slots.take(started(1))
+    assert runs.run == [started(0)]
+    runs.slots.release()
+    assert runs.run == [started(0)]
+    assert await runs.slots.hold(1) == 0
+    runs.slots.end()
+    assert runs.run == [started(0), started(1)]

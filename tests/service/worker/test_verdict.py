@@ -36,19 +36,6 @@ def after_error(error: BaseException, policy: RetryPolicy | None = None, **start
     return finish(verdict.of_error(error), policy, **started)
 
 
-def raised(error: BaseException) -> BaseException:
-    """Give an error as `perform` sees it: with a traceback that begins in our own frame."""
-
-    def kind() -> None:
-        raise error
-
-    try:
-        kind()
-    except BaseException as caught:  # noqa: BLE001 - any is meant
-        return caught
-    raise AssertionError
-
-
 def test_a_result_ends_the_job() -> None:
     done = finish(Verdict(Outcome.SUCCEEDED, result='"hi"'))
     assert (done.id, done.kind, done.attempt, done.worker, done.at) == ("j1", "greet", 4, "w1", AT)
@@ -150,47 +137,31 @@ def test_a_kind_that_cancels_itself_has_failed() -> None:
     assert "nobody had cancelled it" in failed.failure.message
 
 
-def test_a_traceback_shows_the_kind_and_its_causes_and_none_of_our_frames() -> None:
-    error = ValueError("outer")
-    error.__cause__ = raised(KeyError("inner"))
-    failure = verdict.failure_of(raised(error))
-    assert failure.traceback is not None
-    own = failure.traceback.partition("direct cause")[2]
-    assert "in kind" in own
-    assert "in raised" not in own
-    assert "KeyError: 'inner'" in failure.traceback
-    assert failure.traceback.rstrip().endswith("ValueError: outer")
+def group(*errors: BaseException) -> BaseException:
+    return BaseExceptionGroup("of a TaskGroup", [BaseExceptionGroup("inner", errors), *errors])
 
 
-def test_an_error_that_was_never_raised_has_a_traceback_too() -> None:
-    assert verdict.failure_of(ValueError("x")) == Failure("ValueError", "x", "ValueError: x\n")
+def test_one_discard_in_a_group_ends_the_job() -> None:
+    discarded = after_error(group(Retry(after=1), Discard("gone"), Snooze(after=1), ValueError()), failures=0)
+    assert (discarded.outcome, discarded.state) == (Outcome.DISCARDED, State.FAILED)
+    assert discarded.failure is not None
+    assert (discarded.failure.type, discarded.failure.message) == ("Discard", "gone")
 
 
-@pytest.mark.parametrize("text", ["nul \0 byte", "lone \ud800 surrogate"])
-def test_text_that_no_database_takes_is_replaced(text: str) -> None:
-    failure = verdict.failure_of(raised(ValueError(text)))
-    for part in (failure.message, failure.traceback or ""):
-        assert "\0" not in part
-        part.encode()
-    assert failure.message.startswith(text[:4])
+def test_one_error_in_a_group_that_is_never_tried_again_ends_the_job() -> None:
+    policy = RetryPolicy(never=(LookupError,))
+    failed = after_error(group(Retry(after=1), KeyError("x"), ValueError()), policy, failures=0)
+    assert (failed.outcome, failed.state) == (Outcome.FAILED, State.FAILED)
 
 
-def test_long_errors_are_cut_and_keep_what_matters_most() -> None:
-    failure = verdict.failure_of(raised(ValueError("begin" + "x" * 100_000 + "end")))
-    assert len(failure.message) <= 4_000
-    assert failure.message.startswith("begin")
-    assert failure.traceback is not None
-    assert len(failure.traceback) <= 16_000
-    assert failure.traceback.rstrip().endswith("end")
+def test_a_group_of_snoozes_is_put_off_for_the_longest() -> None:
+    snoozed = after_error(group(Snooze(after=5), Snooze(after=60)), failures=2)
+    assert (snoozed.outcome, snoozed.failures, snoozed.run_at) == (Outcome.SNOOZED, 0, AT + timedelta(seconds=60))
 
 
-class Mute(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-
-def test_an_error_that_cannot_be_written_is_still_recorded() -> None:
-    assert verdict.failure_of(raised(Mute())).type == "Mute"
+def test_a_group_of_a_snooze_and_an_error_has_failed() -> None:
+    failed = after_error(group(Snooze(after=60), ValueError()))
+    assert (failed.outcome, failed.failures, failed.run_at) == (Outcome.FAILED, 1, AT + timedelta(seconds=60))
 
 
 @pytest.mark.parametrize(("after", "expected"), [(1, 100), (7200, 7200)])
@@ -204,3 +175,65 @@ def test_retry_with_or_later_waits_no_shorter_than_the_policy(after: float, expe
 def test_absurd_wait_with_or_later_is_one_that_a_calendar_has() -> None:
     asked = Retry("busy", after=timedelta.max, or_later=True)
     assert after_error(asked, RetryPolicy(base=1), failures=0, max_attempts=9).run_at == AT + timedelta(days=3650)
+
+
+def test_a_group_waits_for_the_longest_that_a_retry_asks_for() -> None:
+    failed = after_error(group(Retry(after=5), ValueError(), Retry(after=90)), RetryPolicy(base=3600))
+    assert (failed.outcome, failed.run_at) == (Outcome.FAILED, AT + timedelta(seconds=90))
+
+
+def test_a_group_has_the_policy_of_its_errors() -> None:
+    policy = RetryPolicy(base=3600, by_exception={OSError: RetryPolicy(base=0)})
+    assert after_error(group(ConnectionError(), TimeoutError()), policy).run_at == AT
+
+
+def test_exits_in_a_group_are_a_failure() -> None:
+    assert after_error(group(SystemExit(3), asyncio.CancelledError())).outcome is Outcome.FAILED
+
+
+class _Odd(type):
+    def __hash__(cls) -> int:
+        raise RuntimeError
+
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError
+
+
+class _Unhashable(Exception, metaclass=_Odd):
+    pass
+
+
+def test_an_error_whose_class_cannot_be_compared_has_its_policy() -> None:
+    policy = RetryPolicy(never=(KeyError,), by_exception={OSError: RetryPolicy(base=0)})
+    assert after_error(_Unhashable(), policy).state is State.RETRYING
+
+
+class _BrokenPolicy(RetryPolicy):
+    def for_error(self, error: BaseException) -> RetryPolicy | None:
+        raise SystemExit
+
+
+def test_a_policy_that_fails_is_replaced_by_the_default() -> None:
+    assert after_error(ValueError(), _BrokenPolicy()).state is State.RETRYING
+
+
+class _RetryWithoutWait(Retry):
+    def __init__(self) -> None:
+        pass  # and so it has no `after`
+
+
+class _SnoozeWithoutWait(Snooze):
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("error", [_RetryWithoutWait(), _SnoozeWithoutWait(), group(_SnoozeWithoutWait())])
+def test_a_wait_that_cannot_be_read_is_a_plain_failure(error: BaseException) -> None:
+    failed = after_error(error)
+    assert (failed.outcome, failed.state, failed.failures) == (Outcome.FAILED, State.RETRYING, 1)
+
+
+def test_a_timeout_that_the_blocked_loop_held_up_says_so() -> None:
+    failure = finish(verdict.of_timeout(timedelta(seconds=1), verdict.Blocked(12.3, by_itself=True))).failure
+    assert failure is not None
+    assert "It went on for 12.3 s, because it blocked the event loop" in failure.message

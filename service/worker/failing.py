@@ -1,0 +1,173 @@
+"""An exception as text that any database takes: bounded, and written without trusting the exception's own code.
+
+A kind may raise anything: properties that raise, a `__str__` that exits, a group of 100,000 errors, a message of
+500 MB. What is read of an exception here is read past its class: through `BaseException`'s own descriptors. Python's
+`traceback.TracebackException` is no help: it calls `getattr` on an author's objects, and has no bounds.
+"""
+
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from service.ledger.models import Failure
+
+_LONGEST_TYPE = 200
+_LONGEST_MESSAGE = 4_000
+_LONGEST_TRACEBACK = 16_000
+_LONGEST_NOTE = 1_000
+_LONGEST_PART = 2_500
+_MOST_NOTES = 10
+_MOST_FRAMES = 60
+_MOST_PARTS = 5
+# Of one failure: causes, contexts and parts of groups, all told.
+_MOST_ERRORS = 20
+
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+def failure_of(error: BaseException, cause: BaseException | None = None) -> Failure:
+    """Write `error` down, without our own frame. Never raises.
+
+    Type and message are those of `cause` where that is given: the error inside a group that decided.
+    """
+    named = cause or error
+    try:
+        trace = _read(error, "__traceback__")
+        text = "".join(_Writer().write(error, trace.tb_next if trace else None))
+    except BaseException as problem:  # noqa: BLE001 - whatever an author's exception does, its attempt must end
+        text = f"{type_name(error)}: (its traceback cannot be told: {type_name(problem)})\n"
+    return Failure(type_name(named), _cut(_message(named), _LONGEST_MESSAGE), _cleaned(text[-_LONGEST_TRACEBACK:]))
+
+
+def type_name(error: BaseException) -> str:
+    """Name the class of `error`, even where its metaclass has a name of its own to say."""
+    return _cut(type.__dict__["__name__"].__get__(type(error)), _LONGEST_TYPE)
+
+
+def line_of(error: BaseException) -> str:
+    """Say in a line what `error` is: its class and its text."""
+    text = _cut(_message(error), _LONGEST_NOTE)
+    return f"{type_name(error)}: {text}" if text else type_name(error)
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """Return the errors in a group, at any depth and each once; an error that is no group is its own leaf."""
+    leaves: list[BaseException] = []
+    left, seen = [error], {id(error)}
+    while left:
+        one = left.pop()
+        if not issubclass(type(one), BaseExceptionGroup):
+            leaves.append(one)
+            continue
+        for inner in reversed(_parts(one)):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                left.append(inner)
+    return leaves
+
+
+class _Before(NamedTuple):
+    error: BaseException
+    link: str
+
+
+class _Writer:
+    """Writes one failure as a traceback, in the words of Python's own."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_ERRORS
+        self._seen: set[int] = set()
+
+    def write(self, error: BaseException, trace: TracebackType | None) -> Iterator[str]:
+        self._left -= 1
+        self._seen.add(id(error))
+        if (before := _before(error)) is not None and self._may_write(before.error):
+            yield from self.write(before.error, _read(before.error, "__traceback__"))
+            yield before.link
+        if trace is not None:
+            yield "Traceback (most recent call last):\n"
+            yield from _frames(trace)
+        message = _ends(_message(error))
+        yield f"{_full_name(error)}: {message}\n" if message else f"{_full_name(error)}\n"
+        yield from _notes(error)
+        if issubclass(type(error), BaseExceptionGroup):
+            yield from self._write_parts(_parts(error))
+
+    def _write_parts(self, parts: tuple[BaseException, ...]) -> Iterator[str]:
+        for number, part in enumerate(parts[:_MOST_PARTS], 1):
+            if self._may_write(part):
+                text = "".join(self.write(part, _read(part, "__traceback__")))[-_LONGEST_PART:]
+                yield f"---- {number} of {len(parts)} ----\n{text}"
+        if len(parts) > _MOST_PARTS:
+            yield f"---- and {len(parts) - _MOST_PARTS} more ----\n"
+
+    def _may_write(self, error: BaseException) -> bool:
+        return self._left > 0 and id(error) not in self._seen
+
+
+def _read(error: BaseException, name: str) -> Any:
+    """Read an attribute as `BaseException` has it, past whatever the class of `error` puts in its place."""
+    return BaseException.__dict__[name].__get__(error)
+
+
+def _parts(group: BaseException) -> tuple[BaseException, ...]:
+    parts: tuple[BaseException, ...] = BaseExceptionGroup.__dict__["exceptions"].__get__(group)
+    return parts
+
+
+def _before(error: BaseException) -> _Before | None:
+    if (cause := _read(error, "__cause__")) is not None:
+        return _Before(cause, _CAUSE)
+    context = _read(error, "__context__")
+    return None if context is None or _read(error, "__suppress_context__") else _Before(context, _CONTEXT)
+
+
+def _frames(trace: TracebackType) -> list[str]:
+    try:
+        return traceback.extract_tb(trace, limit=-_MOST_FRAMES).format()
+    except BaseException as problem:  # noqa: BLE001 - the source of a frame may come from an author's own loader
+        return [f"  (its frames cannot be told: {type_name(problem)})\n"]
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as problem:  # noqa: BLE001 - what an author's __str__ raises must not lose the attempt's end
+        return f"(its text cannot be told: str() raised {type_name(problem)})"
+
+
+def _full_name(error: BaseException) -> str:
+    module = type.__dict__["__module__"].__get__(type(error))
+    name = _cut(type.__dict__["__qualname__"].__get__(type(error)), _LONGEST_TYPE)
+    plain = type(module) is not str or module in ("builtins", "__main__")
+    return name if plain else f"{_cut(module, _LONGEST_TYPE)}.{name}"
+
+
+def _notes(error: BaseException) -> Iterator[str]:
+    notes = _read(error, "__dict__").get("__notes__")
+    if type(notes) is not list:
+        return
+    for note in notes[:_MOST_NOTES]:
+        yield f"{_cut(note, _LONGEST_NOTE)}\n" if issubclass(type(note), str) else "(a note that is no text)\n"
+    if len(notes) > _MOST_NOTES:
+        yield f"(and {len(notes) - _MOST_NOTES} more notes)\n"
+
+
+def _ends(text: str) -> str:
+    """Keep the beginning and the end of a long message."""
+    if str.__len__(text) <= 2 * _LONGEST_MESSAGE:
+        return str.__getitem__(text, slice(None))
+    begin, end = slice(_LONGEST_MESSAGE), slice(-_LONGEST_MESSAGE, None)
+    return str.__getitem__(text, begin) + " … " + str.__getitem__(text, end)
+
+
+def _cut(text: str, longest: int) -> str:
+    """Cut before anything else: cleaning 500 MB takes seconds. `str`'s own method, for a subclass may have another."""
+    return _cleaned(str.__getitem__(text, slice(longest)))
+
+
+def _cleaned(text: str) -> str:
+    """Replace what no database text may hold: NUL, and surrogates that are not UTF-8."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
