@@ -4,12 +4,11 @@ import socket
 import sys
 
 import arq.worker
-from arq.connections import RedisSettings
 from pydantic import ValidationError
 
 import jobs
 from service import logs
-from service.queue import deserialize, key_of, open_redis, serialize
+from service.queue import arq_settings, deserialize, key_of, open_redis, serialize
 from service.settings import Settings, describe_invalid
 from service.worker.functions import kind_functions
 from service.worker.startup import Startup
@@ -37,7 +36,7 @@ class WorkerSettings:
     functions = kind_functions(_catalogue)
     queue_name = key_of(_settings.queues[0])
     redis_pool = open_redis(_settings.redis_dsn)
-    redis_settings = RedisSettings.from_dsn(_settings.redis_dsn)  # for --check, which takes no pool
+    redis_settings = arq_settings(_settings.redis_dsn)  # for --check, which takes no pool
     on_startup = _startup.start_up
     on_shutdown = _startup.shut_down
     max_jobs = _settings.max_jobs

@@ -13,10 +13,12 @@ from service import heap, logs
 from service.api import enqueue, events, health, kinds, problems, replay, stats
 from service.api import jobs as job_routes
 from service.api.direct import DirectApi
+from service.api.readiness import Readiness
 from service.api.schemas import Requests
 from service.api.stopping import on_stop_signal
 from service.api.watchtower import Watchtower
 from service.auth import KeyRing
+from service.clocks import Clocks
 from service.dashboard import home, inbox
 from service.durability import Durability
 from service.lifecycle import Lifecycle
@@ -45,12 +47,21 @@ def create_app(settings: Settings | None = None) -> DirectApi:
             app.state.resources = resources
             app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
             app.state.watchtower = Watchtower(resources.ledger)
-            checking = asyncio.create_task(_check_servers(resources), name="check-settings")
+            app.state.readiness = Readiness(resources)
+            clocks = Clocks(resources.ledger.database, resources.queue.redis)
+            await clocks.agree_soon()
+            beside = [
+                asyncio.create_task(_check_servers(resources), name="check-settings"),
+                asyncio.create_task(clocks.keep(), name="clocks"),
+            ]
             on_stop_signal(app.state.watchtower.dismiss)
             with heap.settled():
                 yield
             await app.state.watchtower.close()
-            await checking
+            await app.state.readiness.close()
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
     app = DirectApi(
         direct=enqueue.DIRECT,
@@ -72,7 +83,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
 
 async def _check_servers(resources: Resources) -> None:
     """Say at the start what may break promises; beside the start, since neither server needs to answer."""
-    await Durability(resources.ledger.database, resources.queue.redis).check()
+    await Durability(resources.ledger.database, resources.queue.redis, resources.settings.queues).check()
 
 
 def _describe_bodies(app: FastAPI) -> None:

@@ -1,4 +1,4 @@
-"""How far the database's and Redis' clocks are from this machine's: leases, due times and logs go by different ones."""
+"""How far the database's and Redis' clocks are from this machine's, whose own decides nothing; see `agreed_time`."""
 
 import asyncio
 import time
@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from arq.connections import ArqRedis
 
+from service import agreed_time
+from service.errors import LedgerUnavailable
 from service.ledger.database import Database
 from service.queue import UNREACHABLE
 
@@ -15,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 LARGEST_SKEW = timedelta(seconds=1)
 _EVERY_S = 30.0
+_AGREED_WITHIN_S = 1.0
 # An answer that took longer tells too little about the time.
 _SLOWEST_ANSWER = timedelta(seconds=0.5)
 
@@ -24,7 +27,7 @@ def _now() -> datetime:
 
 
 class Clocks:
-    """Measures skew now and then, and says once when it begins and ends."""
+    """Measures skew now and then, has the process go by the servers' time, and says once when skew begins and ends."""
 
     def __init__(self, database: Database, redis: ArqRedis, now: Callable[[], datetime] = _now) -> None:
         self._database = database
@@ -34,19 +37,41 @@ class Clocks:
         self._next = 0.0
 
     async def compare(self) -> None:
-        """Measure, if it is time to. Raises `LedgerUnavailable`."""
+        """Measure, if it is time to, and go by what was measured: Redis' clock, or the database's where Redis is away.
+
+        With neither, what was agreed before holds; SQLite alone leaves this machine's own.
+        """
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_S
-        for clock, skew in (await self.measure()).items():
+        measured = await self.measure()
+        behind = measured.get("redis", measured.get("database"))
+        if behind is not None or self._database.dialect == "sqlite":
+            agreed_time.agree(behind or timedelta(0))
+        for clock, skew in measured.items():
             self._tell(clock, skew)
+
+    async def agree_soon(self) -> None:
+        """Compare before anything is decided by time; a server that keeps silent holds up no start for long."""
+        _, late = await asyncio.wait({asyncio.create_task(self.compare())}, timeout=_AGREED_WITHIN_S)
+        for task in late:
+            task.cancel()
+
+    async def keep(self) -> None:
+        """Compare again and again; for a process that has no sweep to do it."""
+        while True:
+            await self.compare()
+            await asyncio.sleep(_EVERY_S)
 
     async def measure(self) -> dict[str, timedelta]:
         """Give how far each other clock is ahead of ours; one that does not answer soon is left out."""
         measured = {}
         if self._database.dialect != "sqlite":  # whose clock is ours
-            async with self._database.connect() as connection:
-                measured["database"] = await self._ahead(lambda: self._database.now(connection))
+            try:
+                async with self._database.connect() as connection:
+                    measured["database"] = await self._ahead(lambda: self._database.now(connection))
+            except LedgerUnavailable:
+                log.debug("clock_not_compared", clock="database")
         try:
             async with asyncio.timeout(_SLOWEST_ANSWER.total_seconds()):
                 measured["redis"] = await self._ahead(self._redis_now)
@@ -71,5 +96,5 @@ class Clocks:
             self._skewed.discard(clock)
         elif clock not in self._skewed:
             self._skewed.add(clock)
-            remedy = "run NTP on all machines: jobs start that much too early or too late"
+            remedy = "run NTP on all machines; until then this process goes by the servers' time"
             log.warning("clock_skew", clock=clock, ahead_s=round(skew.total_seconds(), 3), remedy=remedy)

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
@@ -13,7 +13,7 @@ import uuid_utils
 from pydantic import BaseModel, ValidationError
 
 from jobs import Catalogue, Kind
-from service import metrics
+from service import agreed_time, metrics
 from service.errors import ArgsInvalid, JobNotFound, KindUnknown, StateForbids
 from service.ledger import queries
 from service.ledger.bulk_replay import Batch, replay_batches
@@ -113,12 +113,12 @@ class Lifecycle:
             validated = kind.args_model.model_validate(args or {})
         except ValidationError as error:
             raise ArgsInvalid(f"The args do not fit {kind_name}.", errors=describe(error)) from error
-        enqueued = await self.enqueue([new_job(kind, validated, options, datetime.now(UTC))])
+        enqueued = await self.enqueue([new_job(kind, validated, options, agreed_time.now())])
         return enqueued.ids[0]
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put recorded jobs that are due soon on the queue; what Redis does not take in time is left to the sweep."""
-        soon = datetime.now(UTC) + HORIZON
+        soon = agreed_time.now() + HORIZON
         entries = [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs if job.run_at <= soon]
         if not entries:
             return
@@ -132,12 +132,12 @@ class Lifecycle:
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
-        if await self.ledger.cancel(job_id, self.writer, datetime.now(UTC)) is None:
+        if await self.ledger.cancel(job_id, self.writer, agreed_time.now()) is None:
             raise await self._forbidden(job_id, "cancelled")
 
     async def replay(self, job_id: str) -> None:
         """Run a failed or cancelled job anew, under its own id. Raises `UniqueKeyTaken`."""
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         if not await self.ledger.replay(job_id, now):
             raise await self._forbidden(job_id, "replayed")
         async with self.ledger.read() as connection:
@@ -147,7 +147,7 @@ class Lifecycle:
 
     async def replay_matching(self, wanted: Filter, *, dry_run: bool, within_s: float) -> BulkReplay:
         """Replay all that match, batch by batch, until `within_s` is over; see `bulk_replay`."""
-        deadline, now, done = time.monotonic() + within_s, datetime.now(UTC), BulkReplay()
+        deadline, now, done = time.monotonic() + within_s, agreed_time.now(), BulkReplay()
         async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run):
             done.add(batch)
             if batch.replayed and not dry_run:

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service import agreed_time
 from service.api.body import MIB, parse, read_body
 from service.api.deps import authorise, storable
 from service.api.idempotency import Idempotency
@@ -54,7 +55,7 @@ async def enqueue(request: Request) -> Response:
     body = await read_body(request, _BODY_LIMIT)
     idempotency = Idempotency.of(request, body)
     wanted = parse(requests.one, body, requests.kinds)
-    now = datetime.now(UTC)
+    now = agreed_time.now()
     job = _new_job(resources, wanted, now)
     answer = new_job_json(job)
     began = time.monotonic()
@@ -89,7 +90,7 @@ async def enqueue_batch(request: Request) -> Response:
     body = await read_body(request, _BATCH_LIMIT)
     idempotency = Idempotency.of(request, body)
     wanted = await asyncio.to_thread(parse, requests.batch, body, requests.kinds)
-    now = datetime.now(UTC)
+    now = agreed_time.now()
     jobs = [_new_job(resources, one, now) for one in wanted.jobs]
     answer = batch_json(jobs, [job.id for job in jobs])
     with idempotency:

@@ -12,6 +12,7 @@ import uuid_utils
 from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
+from service import agreed_time
 from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, milliseconds, payload_of
 from service.queue.keys import (
     MARKER,
@@ -24,6 +25,7 @@ from service.queue.keys import (
     result_key_prefix,
     wake_key_of,
 )
+from service.queue.refusals import is_not_allowed
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +132,7 @@ class Queue:
                 await cast(Awaitable[None], self._remove(keys=[key_of(queue), low_key_of(queue)], args=args))
 
     async def _put_all(self, entries: Sequence[Entry]) -> None:
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         queues = list({entry.queue: None for entry in entries})
         keys = [name for queue in queues for name in (key_of(queue), low_key_of(queue), wake_key_of(queue))]
         args: list[str | int] = [job_key_prefix, in_progress_key_prefix]
@@ -161,7 +163,7 @@ class Queue:
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
         """Move jobs that have come due to the places of their priorities; one that has left the queue stays away."""
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.zadd(key_of(entry.queue), {entry.id: entry.score(now)}, xx=True)
@@ -254,15 +256,21 @@ class Queue:
             await pipe.execute()
 
     async def epoch(self) -> str:
-        """Name this life of this Redis: another server, a restart or a wipe is another epoch."""
+        """Name this life of this Redis: another server, a restart or a wipe is another epoch.
+
+        A user without INFO has the marker alone, which a wipe takes along. What a restart or a failover loses beside it
+        is found by the sweep's look at single ids.
+        """
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.get(MARKER)
             pipe.info("server")
-            marker, server = await pipe.execute()
+            marker, server = await pipe.execute(raise_on_error=False)
+        if isinstance(marker, Exception):
+            raise marker
         if marker is None:
             await self.redis.set(MARKER, _new_marker(), nx=True)
             return await self.epoch()
-        return f"{marker.decode()}:{server['run_id'][:16]}"
+        return f"{marker.decode()}:{_run_id(server)}"
 
 
 def _note_error(put: asyncio.Task[None]) -> None:
@@ -273,6 +281,15 @@ def _note_error(put: asyncio.Task[None]) -> None:
 
 def _shown(member: bytes) -> str:
     return member[:LONGEST_ID].decode(errors="backslashreplace")
+
+
+def _run_id(server: Any) -> str:
+    """Read INFO's answer; nothing where this user may not have it."""
+    if isinstance(server, Exception):
+        if is_not_allowed(server):
+            return ""
+        raise server
+    return str(server.get("run_id", ""))[:16]
 
 
 def _new_marker() -> str:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ from arq.jobs import serialize_result
 from pydantic import ValidationError
 
 from jobs import Kind
+from service import agreed_time
 from service.errors import ArgsInvalid
 from service.ledger import queries
 from service.ledger.models import Enqueue, Finish, Finished, NewJob, Started
@@ -100,7 +101,7 @@ class Adoption:
         return new_job(kind, args, options, call.enqueued_at, **fields)
 
     async def _tell(self, call: Call, queue: str, *, success: bool, value: Any, tries: int) -> None:
-        now_ms = _ms(datetime.now(UTC))
+        now_ms = _ms(agreed_time.now())
         result = _arq_result(call.function, call.arq_id, queue, call.enqueued_at, now_ms, now_ms, tries, success, value)
         await self._queue.finish_adopted(call.arq_id, queue, result)
 
@@ -147,7 +148,7 @@ def _refused_job(call: Call, kind: Kind[Any, Any], queue: str, reason: str, fiel
         max_attempts=kind.max_attempts,
         error_type="ArgsInvalid",
         error_message=reason,
-        finished_at=datetime.now(UTC),
+        finished_at=agreed_time.now(),
     )
 
 

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import os
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
 
 from jobs import Kind
+from service import agreed_time
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.settings import Settings
@@ -114,4 +114,4 @@ class ApartAttempt:
         return self._finish(ended)
 
     def _finish(self, ended: Verdict) -> Finish:
-        return verdict.finish_of(self.started, ended, self._kind.retry, datetime.now(UTC))
+        return verdict.finish_of(self.started, ended, self._kind.retry, agreed_time.now())

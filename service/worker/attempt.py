@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from jobs import Context, Discard, Kind
-from service import logs
+from service import agreed_time, logs
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.lifecycle import describe
@@ -89,7 +89,7 @@ class Attempt:
         self._ended = True
         self._timer.cancel()
         self._on_end(
-            self.started, verdict.finish_of(self.started, self._verdict(), self._kind.retry, datetime.now(UTC))
+            self.started, verdict.finish_of(self.started, self._verdict(), self._kind.retry, agreed_time.now())
         )
 
     def _verdict(self) -> Verdict:

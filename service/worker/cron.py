@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
 
 import structlog
 
 from jobs import Kind
+from service import agreed_time
 from service.errors import LedgerUnavailable
 from service.ledger.records.ticked import latest_ticks
 from service.lifecycle import Lifecycle, Options, new_job
@@ -20,10 +21,6 @@ ON_TIME = timedelta(seconds=10)
 MOST_CAUGHT_UP = 1_000
 # Ticks are kept for so long: of what came before, nobody can tell whether it was missed.
 _LOOK_BACK = timedelta(days=30)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass
@@ -52,7 +49,7 @@ class _Schedule:
 class Cron:
     """Enqueues ticks as they come due, and those that were missed as their kinds say."""
 
-    def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = agreed_time.now) -> None:
         self._lifecycle = lifecycle
         self._clock = clock
         now = clock()

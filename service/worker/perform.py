@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from service import agreed_time
 from service.ledger.dispatching import HORIZON
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import TERMINAL, Outcome
@@ -98,7 +98,7 @@ class Performer:
     def _hand_back(self, started: Started) -> None:
         """End an attempt that has not run: its job goes back without cost."""
         policy = self.resources.catalogue[started.kind].retry
-        self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, datetime.now(UTC)))
+        self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, agreed_time.now()))
 
     async def idle(self) -> None:
         """Wait until nothing runs and every outcome is recorded."""
@@ -141,7 +141,7 @@ class Performer:
             log.warning("arq_client_not_answered", job_id=ended.started.id, error=str(error))
 
     async def _put(self, entries: Sequence[Entry]) -> None:
-        soon = [entry for entry in entries if entry.due_at <= datetime.now(UTC) + HORIZON]
+        soon = [entry for entry in entries if entry.due_at <= agreed_time.now() + HORIZON]
         if soon:
             try:
                 await self.resources.queue.put(soon)

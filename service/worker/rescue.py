@@ -1,11 +1,11 @@
 """The rescue: jobs of workers that are gone run again or, after too many crashes, fail with the reason."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import RowMapping
 
+from service import agreed_time
 from service.ledger import liveness
 from service.ledger.models import Finish
 from service.ledger.states import Outcome
@@ -49,10 +49,10 @@ class Rescue:
     def _handed_back(self, orphan: RowMapping, rescuer: str) -> Finish:
         """A worker that stopped in order, and could not write this outcome any more, has not crashed."""
         stopped = verdict.of_stop(Outcome.INTERRUPTED)
-        return verdict.finish_of_lost(orphan, stopped, rescuer, datetime.now(UTC))
+        return verdict.finish_of_lost(orphan, stopped, rescuer, agreed_time.now())
 
     def _crashed(self, orphan: RowMapping, rescuer: str) -> Finish:
         died = verdict.of_crash(
             f"Worker {orphan['worker']} died while it ran this job.", orphan["crashes"] + 1, self._max_crashes
         )
-        return verdict.finish_of_lost(orphan, died, rescuer, datetime.now(UTC))
+        return verdict.finish_of_lost(orphan, died, rescuer, agreed_time.now())

@@ -1,0 +1,44 @@
+"""Whether a server can be the queue at all: new enough, and no cluster. HELLO tells that to restricted users too."""
+
+import re
+from typing import Any
+
+from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
+
+from service.errors import StartRefused
+from service.queue.refusals import refusal_of
+
+_OLDEST = (6, 2)
+# Servers that count their versions as Redis does.
+_COUNTED = {"redis", "keydb"}
+
+
+async def refuse_unfit(redis: ArqRedis) -> None:
+    """Raise `StartRefused` for a Redis that is too old, a cluster or a sentinel. Raises `UNREACHABLE`."""
+    try:
+        answer = await redis.execute_command("HELLO", 2)  # type: ignore[no-untyped-call]  # redis-py left it so
+    except ResponseError as error:
+        if "unknown command" in str(error).lower():
+            raise StartRefused(_too_old("older than 6.0")) from error
+        if refusal_of(error) is None:
+            raise
+        return  # refused to this user: what matters of it, the probe finds out
+    found = _read(answer)
+    version = tuple(map(int, re.findall(r"\d+", found.get("version", ""))[:2]))
+    if found.get("server") in _COUNTED and version and version < _OLDEST:
+        raise StartRefused(_too_old(found["version"]))
+    if found.get("mode") not in (None, "standalone"):
+        raise StartRefused(
+            f"POSTLUDE_REDIS_URL names a Redis in the mode {found['mode']}, which Postlude does not support. "
+            "Use a single Redis, with replicas if you like, and name the primary."
+        )
+
+
+def _read(answer: Any) -> dict[str, str]:
+    plain = [part.decode() if isinstance(part, bytes) else str(part) for part in answer]
+    return dict(zip(plain[::2], plain[1::2], strict=False))
+
+
+def _too_old(version: str) -> str:
+    return f"POSTLUDE_REDIS_URL names a Redis that is too old ({version}). Use Redis 6.2 or newer, or Valkey."
