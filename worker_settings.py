@@ -1,15 +1,17 @@
 """What `arq worker_settings.WorkerSettings` runs: a worker for every kind of the catalogue."""
 
+import os
 import socket
 import sys
 
 import arq.worker
+import structlog
 from pydantic import ValidationError
 
 import jobs
 from service import logs
 from service.queue import arq_settings, deserialize, key_of, open_redis, serialize
-from service.settings import Settings, describe_invalid
+from service.settings import Settings, describe_invalid, describe_unknown
 from service.worker.functions import kind_functions
 from service.worker.startup import Startup
 from service.worker.worker import Worker
@@ -23,6 +25,8 @@ except jobs.CatalogueError as error:
     sys.exit(f"error: {error}")
 
 logs.configure(_settings.log_level, _settings.log_format)
+for _sentence in describe_unknown(os.environ):
+    structlog.get_logger(__name__).warning("setting_unknown", reason=_sentence)
 _startup = Startup(_settings, _catalogue)
 
 if not _settings.stock_worker:

@@ -1,11 +1,13 @@
 """The API's root: `create_app()` puts the routes, the errors and the resources together."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 
 import jobs
@@ -24,7 +26,9 @@ from service.durability import Durability
 from service.lifecycle import Lifecycle
 from service.mailbox import Mailbox
 from service.resources import Resources, open_resources
-from service.settings import Settings
+from service.settings import Settings, describe_unknown
+
+log = structlog.get_logger(__name__)
 
 # Callers are answered within 4 s. A statement that takes longer is given up soon after: else those behind it would wait
 # for a connection that died in silence.
@@ -39,6 +43,8 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     """Make the ASGI app. Raises `jobs.CatalogueError` when a kind cannot be used."""
     settings = settings or Settings()
     logs.configure(settings.log_level, settings.log_format)
+    for sentence in describe_unknown(os.environ):
+        log.warning("setting_unknown", reason=sentence)
     catalogue = jobs.load(settings.jobs)
 
     @asynccontextmanager
@@ -82,7 +88,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
 
 
 async def _check_servers(resources: Resources) -> None:
-    """Say at the start what may break promises; beside the start, since neither server needs to answer."""
+    """Say at the start what is missing or may break promises; beside it, since neither server needs to answer."""
     await Durability(resources.ledger.database, resources.queue.redis, resources.settings.queues).check()
 
 

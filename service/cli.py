@@ -1,6 +1,7 @@
 """The `postlude` command. Heavy modules are imported inside the commands, so that help comes at once."""
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,10 @@ def api() -> None:
     from service.dev.preflight import check_address
     from service.durability import refuse_network_filesystem
 
-    settings = _settings()
+    settings = _settings(warn=False)  # the app does
     refuse_network_filesystem(settings)
     check_address(settings)
+    asyncio.run(_refuse_unfit(settings))
     uvicorn.run(
         "service.app:create_app",
         factory=True,
@@ -133,10 +135,22 @@ async def _audited(settings: "Settings") -> "Report":
         return await make_report(ledger)
 
 
-def _settings() -> "Settings":
-    from service.settings import Settings
+async def _refuse_unfit(settings: "Settings") -> None:
+    from jobs import Catalogue
+    from service.resources import open_resources
+    from service.unfit import refuse_unfit_servers
 
-    return Settings()
+    async with open_resources(settings, Catalogue({})) as resources:
+        await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
+
+
+def _settings(*, warn: bool = True) -> "Settings":
+    from service.settings import Settings, describe_unknown
+
+    settings = Settings()
+    for sentence in describe_unknown(os.environ) if warn else ():
+        click.echo(f"warning: {sentence}", err=True)
+    return settings
 
 
 def _sentence(error: Exception) -> str | None:

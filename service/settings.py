@@ -131,16 +131,14 @@ class Settings(BaseSettings):
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
     """Find variables that begin like settings and are none; gives for each the setting that it resembles most."""
-    known = [f"{_PREFIX}{name}".upper() for name in Settings.model_fields]
-    unknown = sorted(
-        name
-        for name in environment
-        if (upper := name.upper()).startswith(_PREFIX)
-        and upper not in known
-        and upper not in _CLIENT_NAMES
-        and not upper.startswith(_CLIENT_PREFIX)
-    )
-    return {name: next(iter(get_close_matches(name.upper(), known, n=1)), None) for name in unknown}
+    ours = {name: name.upper() for name in sorted(environment) if name.upper().startswith(_PREFIX)}
+    unknown = {}
+    for name, upper in ours.items():
+        wanted = upper.removeprefix(_PREFIX).lower()
+        if wanted not in Settings.model_fields and upper not in _CLIENT_NAMES and not upper.startswith(_CLIENT_PREFIX):
+            nearest = get_close_matches(wanted, Settings.model_fields, n=1)
+            unknown[name] = f"{_PREFIX}{nearest[0]}".upper() if nearest else None
+    return unknown
 
 
 def describe_unknown(environment: Mapping[str, str]) -> list[str]:

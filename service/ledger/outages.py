@@ -34,8 +34,8 @@ POOLED = (
     " (pool_mode=transaction): connect to Postgres itself, or use pool_mode=session"
 )
 _STALE = "The ledger's tables have just been changed by a migration"
-# The first that fits: by the beginning of Postgres' SQLSTATE, or by words of SQLite's.
-_REASONS = {
+# The first that fits, by the beginning of Postgres' SQLSTATE.
+_BY_SQLSTATE = {
     _READ_ONLY_SQLSTATE: "The ledger's database is read-only: a standby, or default_transaction_read_only is on",
     "28": "The ledger's database refuses the user or the password in POSTLUDE_DATABASE_URL",
     "3D": "The database that POSTLUDE_DATABASE_URL names does not exist",
@@ -48,6 +48,10 @@ _REASONS = {
     "26000": POOLED,
     "53300": "The ledger's database has no connection left: raise max_connections, or run fewer processes",
     "57P03": "The ledger's database is starting or stopping",
+}
+# The same by a driver's words, which are all that SQLite and poolers give.
+_BY_WORDS = {
+    "statement pooling": POOLED,
     "no such column": _OTHER_TABLES,
     "readonly database": "The ledger's file cannot be written: look at the rights of the file, its folder and its disk",
     "unable to open database file": "The ledger's file cannot be opened: look at POSTLUDE_DATA_DIR, and at its rights",
@@ -56,7 +60,7 @@ _REASONS = {
     "disk I/O error": "The disk of the ledger's file fails",
     "database is locked": "Another process keeps the ledger's file locked",
 }
-_MISSING = "The ledger's database does not answer"
+_SILENT = "The ledger's database does not answer"
 
 
 class outages_named:  # noqa: N801 - reads as a statement in `with`
@@ -89,13 +93,18 @@ class outages_named:  # noqa: N801 - reads as a statement in `with`
 def reason_of(error: BaseException | None) -> str:
     """Say what is wrong with the database, and what to do where that can be told; a sentence without its full stop."""
     if isinstance(error, DBAPIError):
-        return (_STALE if is_stale(error) else _known(error)) or _MISSING
-    return _MISSING
+        return (_STALE if is_stale(error) else _known(error)) or _SILENT
+    return _SILENT
 
 
 def is_stale(error: BaseException | None) -> bool:
     """Whether a statement that was prepared before a migration no longer fits. The next one is prepared anew."""
     return isinstance(error, DBAPIError) and isinstance(error.orig, _StaleStatement)
+
+
+def is_pooled(error: BaseException | None) -> bool:
+    """Whether a pooler between has lost a session's statements, or takes no transactions."""
+    return isinstance(error, DBAPIError) and _known(error) == POOLED
 
 
 def is_read_only(error: BaseException | None) -> bool:
@@ -146,10 +155,10 @@ def may_be_repeated_at_once(error: BaseException | None) -> bool:
 
 
 def _known(error: DBAPIError) -> str | None:
-    sqlstate, words = _sqlstate(error), str(error.orig)
-    if sqlstate:
-        return next((reason for known, reason in _REASONS.items() if sqlstate.startswith(known)), None)
-    return next((reason for known, reason in _REASONS.items() if known in words and not known[0].isdigit()), None)
+    sqlstate, words = _sqlstate(error) or "", str(error.orig)
+    by_code = (reason for code, reason in _BY_SQLSTATE.items() if sqlstate.startswith(code))
+    by_words = (reason for known, reason in _BY_WORDS.items() if known in words)
+    return next(by_code, None) or next(by_words, None)
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

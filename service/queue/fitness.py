@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
 
 from service.errors import StartRefused
-from service.queue.refusals import refusal_of
+from service.queue.refusals import is_not_allowed
 
 _OLDEST = (6, 2)
 # Servers that count their versions as Redis does.
@@ -19,11 +19,10 @@ async def refuse_unfit(redis: ArqRedis) -> None:
     try:
         answer = await redis.execute_command("HELLO", 2)  # type: ignore[no-untyped-call]  # redis-py left it so
     except ResponseError as error:
-        if "unknown command" in str(error).lower():
-            raise StartRefused(_too_old("older than 6.0")) from error
-        if refusal_of(error) is None:
+        if not is_not_allowed(error):
             raise
-        return  # refused to this user: what matters of it, the probe finds out
+        await _refuse_without_zmscore(redis)
+        return
     found = _read(answer)
     version = tuple(map(int, re.findall(r"\d+", found.get("version", ""))[:2]))
     if found.get("server") in _COUNTED and version and version < _OLDEST:
@@ -33,6 +32,15 @@ async def refuse_unfit(redis: ArqRedis) -> None:
             f"POSTLUDE_REDIS_URL names a Redis in the mode {found['mode']}, which Postlude does not support. "
             "Use a single Redis, with replicas if you like, and name the primary."
         )
+
+
+async def _refuse_without_zmscore(redis: ArqRedis) -> None:
+    """Judge a server that does not say its version by the newest command that the queue needs."""
+    try:
+        await redis.zmscore("postlude:probe", ["m"])
+    except ResponseError as error:
+        if "unknown command" in str(error).lower():
+            raise StartRefused(_too_old("without ZMSCORE")) from error
 
 
 def _read(answer: Any) -> dict[str, str]:

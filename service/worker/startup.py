@@ -9,10 +9,12 @@ import structlog
 
 from jobs import Catalogue
 from service import heap, logs
+from service.clocks import Clocks
 from service.durability import refuse_network_filesystem
 from service.errors import StartRefused
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
+from service.unfit import refuse_unfit_servers
 from service.worker.housekeeping import Housekeeping
 from service.worker.perform import CTX_KEY, Performer
 
@@ -41,6 +43,8 @@ class Startup:
             resources = await stack.enter_async_context(
                 open_resources(self._settings, self._catalogue, redis=ctx["redis"])
             )
+            await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
+            await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
             threads = ThreadPoolExecutor(self._settings.max_jobs, thread_name_prefix="job")
             asyncio.get_running_loop().set_default_executor(threads)
