@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
             clocks = Clocks(resources.ledger.database, resources.queue.redis)
             await clocks.agree_soon()
             beside = [
-                asyncio.create_task(_check_servers(resources), name="check-settings"),
+                asyncio.create_task(_check_servers(resources, app.state.readiness), name="check-settings"),
                 asyncio.create_task(clocks.keep(), name="clocks"),
             ]
             on_stop_signal(app.state.watchtower.dismiss)
@@ -87,8 +87,11 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     return app
 
 
-async def _check_servers(resources: Resources) -> None:
+async def _check_servers(resources: Resources, readiness: Readiness) -> None:
     """Say at the start what is missing or may break promises; beside it, since neither server needs to answer."""
+    ledger = (await readiness.check())["ledger"]
+    if ledger != "ok":
+        log.warning("ledger_not_ready", reason=ledger)
     await Durability(resources.ledger.database, resources.queue.redis, resources.settings.queues).check()
 
 

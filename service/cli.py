@@ -46,12 +46,14 @@ def api() -> None:
     """
     import uvicorn
 
+    from service import logs
     from service.dev.preflight import check_address
     from service.durability import refuse_network_filesystem
 
     settings = _settings(warn=False)  # the app does
     refuse_network_filesystem(settings)
     check_address(settings)
+    logs.configure(settings.log_level, settings.log_format)
     asyncio.run(_refuse_unfit(settings))
     uvicorn.run(
         "service.app:create_app",
@@ -157,11 +159,13 @@ def _sentence(error: Exception) -> str | None:
     from pydantic import ValidationError
 
     from jobs import CatalogueError
+    from service.ledger.outages import known_reason_of
     from service.settings import describe_invalid
 
     if isinstance(error, LedgerUnavailable):
         reason = str(error.__cause__ or error).partition("\n")[0]
-        return f"the database does not answer ({reason}). Check POSTLUDE_DATABASE_URL."
+        known = f" {hint}." if (hint := known_reason_of(error.__cause__)) else ""
+        return f"the database does not answer ({reason}).{known} Check POSTLUDE_DATABASE_URL."
     if isinstance(error, PostludeError | CatalogueError):
         return str(error)
     if isinstance(error, ValidationError) and error.title == "Settings":

@@ -103,7 +103,8 @@ def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:
     kept = {name: url.query[name] for name in ("host", "port", "prepared_statement_cache_size") if name in url.query}
     query = {"application_name": "postlude", **{name: value for name, value in url.query.items() if name not in kept}}
     timeout = float(str(query.pop("connect_timeout", 0))) or CONNECT_TIMEOUT_S
-    query.setdefault("sslmode", query.pop("ssl")) if "ssl" in query else None
+    if "ssl" in query:  # asyncpg's own name for it
+        query["sslmode"] = query.pop("ssl")
     if isinstance(kept.get("host"), tuple):  # several: the one that is the primary now
         query.setdefault("target_session_attrs", "read-write")
     return url.set(query=kept), {"dsn": f"postgresql://?{urlencode(query)}", "timeout": timeout}

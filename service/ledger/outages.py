@@ -28,6 +28,7 @@ _READ_ONLY_SQLSTATE = "25006"
 _UNDEFINED_TABLE = "42P01"
 _DATA_SQLSTATES = ("22", "23")
 
+_NO_TABLES = "The ledger's tables are missing: run `postlude migrate`"
 _OTHER_TABLES = "The ledger's tables are not those of this version: run `postlude migrate`"
 POOLED = (
     "Between Postlude and Postgres stands a pooler that changes connections between transactions"
@@ -41,6 +42,7 @@ _BY_SQLSTATE = {
     "3D": "The database that POSTLUDE_DATABASE_URL names does not exist",
     "42501": "The user in POSTLUDE_DATABASE_URL may not read and write the ledger's tables: grant SELECT, INSERT,"
     " UPDATE and DELETE on all of them",
+    _UNDEFINED_TABLE: _NO_TABLES,
     "42703": _OTHER_TABLES,
     "42883": _OTHER_TABLES,
     "3F000": _OTHER_TABLES,
@@ -52,6 +54,7 @@ _BY_SQLSTATE = {
 # The same by a driver's words, which are all that SQLite and poolers give.
 _BY_WORDS = {
     "statement pooling": POOLED,
+    "no such table": _NO_TABLES,
     "no such column": _OTHER_TABLES,
     "readonly database": "The ledger's file cannot be written: look at the rights of the file, its folder and its disk",
     "unable to open database file": "The ledger's file cannot be opened: look at POSTLUDE_DATA_DIR, and at its rights",
@@ -78,7 +81,7 @@ class outages_named:  # noqa: N801 - reads as a statement in `with`
         if error is None:
             return
         if lacks_tables(error):
-            raise LedgerUnavailable("The ledger's tables are missing: run `postlude migrate`.") from error
+            raise LedgerUnavailable(f"{_NO_TABLES}.") from error
         if is_full(error):
             raise LedgerFull(
                 "The disk of the ledger's database is full. Nothing was recorded; free some space, then send the"
@@ -92,9 +95,14 @@ class outages_named:  # noqa: N801 - reads as a statement in `with`
 
 def reason_of(error: BaseException | None) -> str:
     """Say what is wrong with the database, and what to do where that can be told; a sentence without its full stop."""
-    if isinstance(error, DBAPIError):
-        return (_STALE if is_stale(error) else _known(error)) or _SILENT
-    return _SILENT
+    return known_reason_of(error) or _SILENT
+
+
+def known_reason_of(error: BaseException | None) -> str | None:
+    """The same; None where all that is known is that it does not answer."""
+    if not isinstance(error, DBAPIError):
+        return None
+    return _STALE if is_stale(error) else _known(error)
 
 
 def is_stale(error: BaseException | None) -> bool:

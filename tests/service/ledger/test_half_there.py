@@ -12,6 +12,8 @@ from sqlalchemy import make_url, text
 from service.errors import LedgerUnavailable
 from service.ledger.database import Database
 from service.ledger.write_probe import WriteProbe
+from service.settings import Settings
+from tests.proxy import proxying
 from tests.servers import PostgresServer
 
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -84,6 +86,53 @@ async def test_a_user_without_rights_is_told_what_to_grant(database_url: str, po
         await database.run(touch)
     await database.close()
     postgres._sql(f"DROP ROLE reader_of_{name}")
+
+
+@on_postgres
+async def test_parameters_of_a_url_reach_postgres(database_url: str) -> None:
+    url = make_url(database_url).update_query_dict(
+        {"sslmode": "disable", "application_name": "shop", "options": "-c search_path=shop", "connect_timeout": "5"}
+    )
+    given = Settings(database_url=url.render_as_string(hide_password=False)).sqlalchemy_url
+    database = Database.open(given)
+    async with database.connect() as connection:
+        for name, value in (("application_name", "shop"), ("search_path", "shop"), ("statement_timeout", "10s")):
+            assert (await connection.execute(text(f"SHOW {name}"))).scalar_one() == value
+    await database.close()
+
+
+@on_postgres
+async def test_tls_that_the_server_does_not_have_is_an_outage_and_not_left_out(
+    database_url: str, postgres: PostgresServer
+) -> None:
+    async with proxying(postgres.folder / ".s.PGSQL.5432") as proxy:
+        name = name_of(database_url)
+        for mode, is_reached in (("require", False), ("prefer", True)):
+            database = Database.open(f"postgresql+asyncpg://postgres@127.0.0.1:{proxy.port}/{name}?sslmode={mode}")
+            if is_reached:
+                await database.check()
+            else:
+                with pytest.raises(LedgerUnavailable):
+                    await database.check()
+            await database.close()
+
+
+@on_postgres
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(
+    database_url: str, postgres: PostgresServer, short_dir: Path
+) -> None:
+    name = name_of(database_url)
+    async with proxying(postgres.folder / ".s.PGSQL.5432") as down, proxying(postgres.folder / ".s.PGSQL.5432") as up:
+        down.refuse()
+        hosts = f"host=127.0.0.1:{down.port}&host=127.0.0.1:{up.port}"
+        database = Database.open(f"postgresql+asyncpg://postgres@/{name}?{hosts}")
+        await database.run(touch)
+        postgres._sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        again = Database.open(f"postgresql+asyncpg://postgres@/{name}?{hosts}")
+        with pytest.raises(LedgerUnavailable):  # none does
+            await again.run(touch)
+        await database.close()
+        await again.close()
 
 
 @on_postgres
