@@ -7,7 +7,7 @@ would expire or tick an hour early for all. One for the process, as its clock is
 import time
 from datetime import UTC, datetime, timedelta
 
-# What the servers' answers cannot tell from no skew at all.
+# What is not worth a step.
 _NOISE_S = 0.01
 # NTP moves a clock slowly. What moves it by more has set it, and it is wrong until it is measured again.
 _JUMP_S = 0.5
@@ -35,8 +35,14 @@ def now() -> datetime:
     return datetime.fromtimestamp(own_s + _agreement.behind_s, UTC)
 
 
-def agree(behind: timedelta) -> None:
-    """Hear how far this machine's clock, as it is now, is behind the servers'."""
-    _agreement.reached_s = time.time() - time.clock_gettime(_STEADY)
-    behind_s = behind.total_seconds()
-    _agreement.behind_s = behind_s if abs(behind_s) > _NOISE_S else 0.0
+def agree(behind: timedelta, within: timedelta = timedelta(0)) -> None:
+    """Hear how far this machine's clock is behind the servers' at this moment, measured to `within`.
+
+    Time makes no step for less than that: a busy machine measures badly, and no job is to wait for it.
+    """
+    jumped_s = time.time() - time.clock_gettime(_STEADY) - _agreement.reached_s
+    held_s = _agreement.behind_s - (jumped_s if abs(jumped_s) > _JUMP_S else 0.0)
+    measured_s = behind.total_seconds()
+    is_same = abs(measured_s - held_s) <= max(within.total_seconds(), _NOISE_S)
+    _agreement.reached_s += jumped_s
+    _agreement.behind_s = held_s if is_same else measured_s

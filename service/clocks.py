@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from arq.connections import ArqRedis
@@ -20,6 +21,13 @@ _EVERY_S = 30.0
 _AGREED_WITHIN_S = 1.0
 # An answer that took longer tells too little about the time.
 _SLOWEST_ANSWER = timedelta(seconds=0.5)
+
+
+class Skew(NamedTuple):
+    """How far another clock is ahead of ours, and how well that was measured."""
+
+    ahead: timedelta
+    within: timedelta
 
 
 def _now() -> datetime:
@@ -44,12 +52,14 @@ class Clocks:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_S
-        measured = await self.measure()
+        measured = await self._measure()
         behind = measured.get("redis", measured.get("database"))
-        if behind is not None or self._database.dialect == "sqlite":
-            agreed_time.agree(behind or timedelta(0))
+        if behind is not None:
+            agreed_time.agree(*behind)
+        elif self._database.dialect == "sqlite":
+            agreed_time.agree(timedelta(0))
         for clock, skew in measured.items():
-            self._tell(clock, skew)
+            self._tell(clock, skew.ahead)
 
     async def agree_soon(self) -> None:
         """Compare before anything is decided by time; a server that keeps silent holds up no start for long."""
@@ -65,6 +75,9 @@ class Clocks:
 
     async def measure(self) -> dict[str, timedelta]:
         """Give how far each other clock is ahead of ours; one that does not answer soon is left out."""
+        return {clock: skew.ahead for clock, skew in (await self._measure()).items()}
+
+    async def _measure(self) -> dict[str, Skew]:
         measured = {}
         if self._database.dialect != "sqlite":  # whose clock is ours
             try:
@@ -79,11 +92,11 @@ class Clocks:
             log.debug("clock_not_compared", clock="redis")
         return {clock: skew for clock, skew in measured.items() if skew is not None}
 
-    async def _ahead(self, read: Callable[[], Awaitable[datetime]]) -> timedelta | None:
+    async def _ahead(self, read: Callable[[], Awaitable[datetime]]) -> Skew | None:
         before = self._now()
         theirs = await read()
         took = self._now() - before
-        return None if took > _SLOWEST_ANSWER else theirs - (before + took / 2)
+        return None if took > _SLOWEST_ANSWER else Skew(theirs - (before + took / 2), within=took / 2)
 
     async def _redis_now(self) -> datetime:
         seconds, microseconds = await self._redis.time()

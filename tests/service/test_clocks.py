@@ -72,6 +72,16 @@ def test_a_clock_that_jumps_under_way_changes_nothing(monkeypatch: pytest.Monkey
     assert error_s() < 1
 
 
+@pytest.mark.usefixtures("own_agreement")
+def test_time_makes_no_step_for_less_than_could_be_measured() -> None:
+    agreed_time.agree(timedelta(seconds=0.2), within=timedelta(seconds=0.25))
+    assert error_s() < 0.1
+    agreed_time.agree(timedelta(hours=1), within=timedelta(seconds=0.25))
+    assert 3599 < error_s() < 3601
+    agreed_time.agree(timedelta(seconds=3600.2), within=timedelta(seconds=0.25))
+    assert 3599.9 < error_s() < 3600.1
+
+
 async def test_time_is_agreed_upon_without_redis_where_the_database_has_a_clock(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
