@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import jobs
 from service import logs
+from service.clocks import Clocks
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.lifecycle import Lifecycle
@@ -45,6 +46,7 @@ async def _perform(settings: Settings, started: Started) -> Finish:
     ended: asyncio.Future[Finish] = loop.create_future()
     attempt = Attempt(started, catalogue[started.kind], on_end=lambda _, finish: ended.set_result(finish))
     async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
+        await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
         attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
         loop.add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
