@@ -15,7 +15,7 @@ from service import heap, logs
 from service.api import enqueue, events, health, kinds, problems, replay, stats
 from service.api import jobs as job_routes
 from service.api.direct import DirectApi
-from service.api.readiness import Readiness
+from service.api.readiness import Checks
 from service.api.schemas import Requests
 from service.api.stopping import on_stop_signal
 from service.api.watchtower import Watchtower
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
             app.state.resources = resources
             app.state.lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=resources.process_id)
             app.state.watchtower = Watchtower(resources.ledger)
-            app.state.readiness = Readiness(resources)
+            app.state.readiness = Checks(resources)
             clocks = Clocks(resources.ledger.database, resources.queue.redis)
             await clocks.agree_soon()
             beside = [
@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     return app
 
 
-async def _check_servers(resources: Resources, readiness: Readiness) -> None:
+async def _check_servers(resources: Resources, readiness: Checks) -> None:
     """Say at the start what is missing or may break promises; beside it, since neither server needs to answer."""
     ledger = (await readiness.check())["ledger"]
     if ledger != "ok":

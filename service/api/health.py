@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 
 from service import metrics
 from service.api.deps import ResourcesDep, header_of
-from service.api.readiness import Readiness
+from service.api.readiness import Checks
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable, Unauthorized
 from service.ledger import audit, queries
@@ -29,7 +29,7 @@ _EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried",
 _MEASURED_WITHIN_S = 3.0
 
 
-class ReadinessOut(BaseModel):
+class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str] | None = None
 
@@ -42,18 +42,18 @@ async def healthz() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", response_model_exclude_none=True, responses={503: {"model": ReadinessOut}})
-async def readyz(request: Request, response: Response) -> ReadinessOut:
+@router.get("/readyz", response_model_exclude_none=True, responses={503: {"model": Readiness}})
+async def readyz(request: Request, response: Response) -> Readiness:
     """Whether jobs are accepted (503 if not). Callers with a key, where keys are set, are told what else is missing."""
-    readiness: Readiness = request.app.state.readiness
-    checks = dict(await readiness.check())
+    checking: Checks = request.app.state.readiness
+    checks = dict(await checking.check())
     told = checks if _may_be_told(request) else None
     if checks["ledger"] != "ok":
         response.status_code = 503
         response.headers.update(LedgerUnavailable.headers)
-        return ReadinessOut(status="unready", checks=told)
+        return Readiness(status="unready", checks=told)
     healthy = all(check == "ok" for check in checks.values())
-    return ReadinessOut(status="ready" if healthy else "degraded", checks=told)
+    return Readiness(status="ready" if healthy else "degraded", checks=told)
 
 
 def _may_be_told(request: Request) -> bool:
@@ -71,8 +71,8 @@ async def prometheus(request: Request, resources: ResourcesDep) -> Response:
 
     While the ledger or Redis is away, what it would have told is left out.
     """
-    readiness: Readiness = request.app.state.readiness
-    ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(readiness), _skew_of(resources))
+    checking: Checks = request.app.state.readiness
+    ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(checking), _skew_of(resources))
     return Response(metrics.render([*ledger, *redis, *skew]), media_type=metrics.MEDIA_TYPE)
 
 
@@ -84,10 +84,10 @@ async def _of_the_ledger(resources: Resources) -> list[Metric]:
         return [_up("ledger", False)]
 
 
-async def _of_redis(readiness: Readiness) -> list[Metric]:
+async def _of_redis(checking: Checks) -> list[Metric]:
     try:
         async with asyncio.timeout(_MEASURED_WITHIN_S):
-            refusals = await readiness.redis_probe.refusals()
+            refusals = await checking.redis_probe.refusals()
     except UNREACHABLE as error:
         log.debug("redis_not_measured", error=str(error))
         return [_up("redis", False)]

@@ -21,7 +21,7 @@ _CHECK_WITHIN_S = 2.0
 _SWEPT_WITHIN = timedelta(seconds=60)
 
 
-class Readiness:
+class Checks:
     """Asks the servers; what costs them something, at most once in some seconds."""
 
     def __init__(self, resources: Resources) -> None:
