@@ -1,11 +1,13 @@
 """The API's root: `create_app()` puts the routes, the errors and the resources together."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 
 import jobs
@@ -17,18 +19,22 @@ from service.api.direct import DirectApi
 from service.api.door import Door
 from service.api.etags import ETags
 from service.api.methods import HeadAsGet
+from service.api.readiness import Checks
 from service.api.room import Room
 from service.api.schemas import Requests, components_of
 from service.api.stopping import on_stop_signal
 from service.api.telling import ProgressEvent, StateEvent
 from service.api.watchtower import Watchtower
 from service.auth import KeyRing
+from service.clocks import Clocks
 from service.dashboard import home, inbox
 from service.durability import Durability
 from service.lifecycle import Lifecycle
 from service.mailbox import Mailbox
 from service.resources import Resources, open_resources
-from service.settings import Settings
+from service.settings import Settings, describe_unknown
+
+log = structlog.get_logger(__name__)
 
 # Callers are answered within 4 s. A statement that takes longer is given up soon after: else those behind it would wait
 # for a connection that died in silence.
@@ -43,6 +49,8 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     """Make the ASGI app. Raises `jobs.CatalogueError` when a kind cannot be used."""
     settings = settings or Settings()
     logs.configure(settings.log_level, settings.log_format)
+    for sentence in describe_unknown(os.environ):
+        log.warning("setting_unknown", reason=sentence)
     catalogue = jobs.load(settings.jobs)
 
     @asynccontextmanager
@@ -57,12 +65,21 @@ def create_app(settings: Settings | None = None) -> DirectApi:
                 check_queue=resources.check_queue,
             )
             app.state.watchtower = Watchtower(resources.ledger)
-            checking = asyncio.create_task(_check_servers(resources), name="check-settings")
+            app.state.readiness = Checks(resources)
+            clocks = Clocks(resources.ledger.database, resources.queue.redis)
+            await clocks.agree_soon()
+            beside = [
+                asyncio.create_task(_check_servers(resources, app.state.readiness), name="check-settings"),
+                asyncio.create_task(clocks.keep(), name="clocks"),
+            ]
             on_stop_signal(app.state.watchtower.dismiss)
             with heap.settled():
                 yield
             await app.state.watchtower.close()
-            await checking
+            await app.state.readiness.close()
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
     app = DirectApi(
         direct=enqueue.DIRECT,
@@ -92,9 +109,12 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     return app
 
 
-async def _check_servers(resources: Resources) -> None:
-    """Say at the start what may break promises; beside the start, since neither server needs to answer."""
-    await Durability(resources.ledger.database, resources.queue.redis).check()
+async def _check_servers(resources: Resources, readiness: Checks) -> None:
+    """Say at the start what is missing or may break promises; beside it, since neither server needs to answer."""
+    ledger = (await readiness.check())["ledger"]
+    if ledger != "ok":
+        log.warning("ledger_not_ready", reason=ledger)
+    await Durability(resources.ledger.database, resources.queue.redis, resources.settings.queues).check()
 
 
 def _describe_bodies(app: FastAPI) -> None:

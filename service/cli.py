@@ -1,6 +1,7 @@
 """The `postlude` command. Heavy modules are imported inside the commands, so that help comes at once."""
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,15 @@ def api() -> None:
     """
     import uvicorn
 
+    from service import logs
     from service.dev.preflight import check_address
     from service.durability import refuse_network_filesystem
 
-    settings = _settings()
+    settings = _settings(warn=False)  # the app does
     refuse_network_filesystem(settings)
     check_address(settings)
+    logs.configure(settings.log_level, settings.log_format)
+    asyncio.run(_refuse_unfit(settings))
     _allow_open_files()
     uvicorn.run(
         "service.app:create_app",
@@ -150,21 +154,35 @@ async def _audited(settings: "Settings") -> "Report":
         return await make_report(ledger)
 
 
-def _settings() -> "Settings":
-    from service.settings import Settings
+async def _refuse_unfit(settings: "Settings") -> None:
+    from jobs import Catalogue
+    from service.resources import open_resources
+    from service.unfit import refuse_unfit_servers
 
-    return Settings()
+    async with open_resources(settings, Catalogue({})) as resources:
+        await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
+
+
+def _settings(*, warn: bool = True) -> "Settings":
+    from service.settings import Settings, describe_unknown
+
+    settings = Settings()
+    for sentence in describe_unknown(os.environ) if warn else ():
+        click.echo(f"warning: {sentence}", err=True)
+    return settings
 
 
 def _sentence(error: Exception) -> str | None:
     from pydantic import ValidationError
 
     from jobs import CatalogueError
+    from service.ledger.outages import known_reason_of
     from service.settings import describe_invalid
 
     if isinstance(error, LedgerUnavailable):
         reason = str(error.__cause__ or error).partition("\n")[0]
-        return f"the database does not answer ({reason}). Check POSTLUDE_DATABASE_URL."
+        known = f" {hint}." if (hint := known_reason_of(error.__cause__)) else ""
+        return f"the database does not answer ({reason}).{known} Check POSTLUDE_DATABASE_URL."
     if isinstance(error, PostludeError | CatalogueError):
         return str(error)
     if isinstance(error, ValidationError) and error.title == "Settings":

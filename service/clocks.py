@@ -1,13 +1,16 @@
-"""How far the database's and Redis' clocks are from this machine's: leases, due times and logs go by different ones."""
+"""How far the database's and Redis' clocks are from this machine's, whose own decides nothing; see `agreed_time`."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from arq.connections import ArqRedis
 
+from service import agreed_time
+from service.errors import LedgerUnavailable
 from service.ledger.database import Database
 from service.queue import UNREACHABLE
 
@@ -15,8 +18,16 @@ log = structlog.get_logger(__name__)
 
 LARGEST_SKEW = timedelta(seconds=1)
 _EVERY_S = 30.0
+_AGREED_WITHIN_S = 1.0
 # An answer that took longer tells too little about the time.
 _SLOWEST_ANSWER = timedelta(seconds=0.5)
+
+
+class Skew(NamedTuple):
+    """How far another clock is ahead of ours, and how well that was measured."""
+
+    ahead: timedelta
+    within: timedelta
 
 
 def _now() -> datetime:
@@ -24,7 +35,7 @@ def _now() -> datetime:
 
 
 class Clocks:
-    """Measures skew now and then, and says once when it begins and ends."""
+    """Measures skew now and then, has the process go by the servers' time, and says once when skew begins and ends."""
 
     def __init__(self, database: Database, redis: ArqRedis, now: Callable[[], datetime] = _now) -> None:
         self._database = database
@@ -34,19 +45,46 @@ class Clocks:
         self._next = 0.0
 
     async def compare(self) -> None:
-        """Measure, if it is time to. Raises `LedgerUnavailable`."""
+        """Measure, if it is time to, and go by what was measured: Redis' clock, or the database's where Redis is away.
+
+        With neither, what was agreed before holds; SQLite alone leaves this machine's own.
+        """
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_S
-        for clock, skew in (await self.measure()).items():
-            self._tell(clock, skew)
+        measured = await self._measure()
+        behind = measured.get("redis", measured.get("database"))
+        if behind is not None:
+            agreed_time.agree(*behind)
+        elif self._database.dialect == "sqlite":
+            agreed_time.agree(timedelta(0))
+        for clock, skew in measured.items():
+            self._tell(clock, skew.ahead)
+
+    async def agree_soon(self) -> None:
+        """Compare before anything is decided by time; a server that keeps silent holds up no start for long."""
+        _, late = await asyncio.wait({asyncio.create_task(self.compare())}, timeout=_AGREED_WITHIN_S)
+        for task in late:
+            task.cancel()
+
+    async def keep(self) -> None:
+        """Compare again and again; for a process that has no sweep to do it."""
+        while True:
+            await self.compare()
+            await asyncio.sleep(_EVERY_S)
 
     async def measure(self) -> dict[str, timedelta]:
         """Give how far each other clock is ahead of ours; one that does not answer soon is left out."""
+        return {clock: skew.ahead for clock, skew in (await self._measure()).items()}
+
+    async def _measure(self) -> dict[str, Skew]:
         measured = {}
         if self._database.dialect != "sqlite":  # whose clock is ours
-            async with self._database.connect() as connection:
-                measured["database"] = await self._ahead(lambda: self._database.now(connection))
+            try:
+                async with self._database.connect() as connection:
+                    measured["database"] = await self._ahead(lambda: self._database.now(connection))
+            except LedgerUnavailable:
+                log.debug("clock_not_compared", clock="database")
         try:
             async with asyncio.timeout(_SLOWEST_ANSWER.total_seconds()):
                 measured["redis"] = await self._ahead(self._redis_now)
@@ -54,11 +92,11 @@ class Clocks:
             log.debug("clock_not_compared", clock="redis")
         return {clock: skew for clock, skew in measured.items() if skew is not None}
 
-    async def _ahead(self, read: Callable[[], Awaitable[datetime]]) -> timedelta | None:
+    async def _ahead(self, read: Callable[[], Awaitable[datetime]]) -> Skew | None:
         before = self._now()
         theirs = await read()
         took = self._now() - before
-        return None if took > _SLOWEST_ANSWER else theirs - (before + took / 2)
+        return None if took > _SLOWEST_ANSWER else Skew(theirs - (before + took / 2), within=took / 2)
 
     async def _redis_now(self) -> datetime:
         seconds, microseconds = await self._redis.time()
@@ -71,5 +109,5 @@ class Clocks:
             self._skewed.discard(clock)
         elif clock not in self._skewed:
             self._skewed.add(clock)
-            remedy = "run NTP on all machines: jobs start that much too early or too late"
+            remedy = "run NTP on all machines; until then this process goes by the servers' time"
             log.warning("clock_skew", clock=clock, ahead_s=round(skew.total_seconds(), 3), remedy=remedy)

@@ -4,16 +4,17 @@ Those that leave a choice are warned about, by name and with the remedy; see `Du
 filesystem is refused, for there its write-ahead log corrupts the ledger.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
 from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
 from sqlalchemy import make_url, text
 
 from service.errors import LedgerUnavailable, StartRefused
 from service.ledger.database import Database
-from service.queue import UNREACHABLE
+from service.queue import UNREACHABLE, Probe, is_not_allowed, refusal_of
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,8 @@ _NETWORK_FILESYSTEMS = {
 class Durability:
     """Warns of each setting once, when it is first seen; forgets it when it is put right."""
 
-    def __init__(self, database: Database, redis: ArqRedis) -> None:
+    def __init__(self, database: Database, redis: ArqRedis, queues: Sequence[str] = ()) -> None:
+        self._probe = Probe(redis, queues)
         self._checks: tuple[Callable[[], Awaitable[dict[str, str]]], ...] = (
             lambda: risky_in_postgres(database),
             lambda: risky_in_redis(redis),
@@ -38,6 +40,7 @@ class Durability:
 
     async def check(self) -> None:
         """Look at both servers; one that is away is looked at when the sweep next finds it."""
+        await self._check_refusals()
         for risky in self._checks:
             try:
                 found = await risky()
@@ -48,6 +51,16 @@ class Durability:
                 if setting not in self._warned:
                     log.warning("setting_breaks_promises", setting=setting, remedy=remedy)
             self._warned |= found.keys()
+
+    async def _check_refusals(self) -> None:
+        try:
+            refusals = await self._probe.refusals()
+        except UNREACHABLE as error:
+            if (reason := refusal_of(error)) is not None:
+                log.error("redis_refuses", reason=reason)
+            return
+        for refusal in refusals:
+            log.error("redis_refuses", commands=refusal.what, reason=refusal.reason)
 
 
 async def risky_in_postgres(database: Database) -> dict[str, str]:
@@ -71,7 +84,12 @@ _POSTGRES_REMEDIES = {
 
 async def risky_in_redis(redis: ArqRedis) -> dict[str, str]:
     """Give the remedy where Redis may evict ids. Read from INFO, since hosted servers often forbid CONFIG."""
-    policy = (await redis.info("memory")).get("maxmemory_policy", "noeviction")
+    try:
+        policy = (await redis.info("memory")).get("maxmemory_policy", "noeviction")
+    except ResponseError as error:
+        if not is_not_allowed(error):
+            raise
+        return {"Redis maxmemory-policy is not known": "the user may not call INFO: grant +info, or see to noeviction"}
     if policy == "noeviction":
         return {}
     remedy = (

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from jobs import Catalogue, Kind
 from jobs.names import nearest
 from jobs.round_trip import ArgsChanged, listed, written_by
-from service import metrics
+from service import agreed_time, metrics
 from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids, shown
 from service.ledger import queries
 from service.ledger.bulk_replay import Batch, replay_batches
@@ -157,7 +157,7 @@ class Lifecycle:
     async def enqueue_one(self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options) -> str:
         """Enqueue a job by its kind's name; gives its id, or that of the holder of its unique key."""
         kind = self.known(kind_name)
-        enqueued = await self.enqueue([new_job(kind, accepted_args(kind, args), options, datetime.now(UTC))])
+        enqueued = await self.enqueue([new_job(kind, accepted_args(kind, args), options, agreed_time.now())])
         return enqueued.ids[0]
 
     def known(self, kind_name: str) -> Kind[Any, Any]:
@@ -173,7 +173,7 @@ class Lifecycle:
 
     async def put(self, waiting: Sequence[Entry]) -> None:
         """Put what is due soon on the queue, together with whatever else is put at this moment; see `dispatch`."""
-        soon = datetime.now(UTC) + HORIZON
+        soon = agreed_time.now() + HORIZON
         entries = [entry for entry in waiting if entry.due_at <= soon]
         if not entries:
             return
@@ -187,7 +187,7 @@ class Lifecycle:
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
-        if await self.ledger.cancel(job_id, self.writer, datetime.now(UTC)) is None:
+        if await self.ledger.cancel(job_id, self.writer, agreed_time.now()) is None:
             raise await self._forbidden(job_id, "cancelled")
 
     async def replay(self, job_id: str) -> None:
@@ -195,7 +195,7 @@ class Lifecycle:
 
         Raises `UniqueKeyTaken`, and what enqueueing it would: `KindUnknown`, `QueueUnknown`, `ArgsInvalid`.
         """
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         await self._check_runnable(job_id)
         if not await self.ledger.replay(job_id, now):
             raise await self._forbidden(job_id, "replayed")
@@ -253,7 +253,7 @@ class Lifecycle:
         """
         for kind in wanted.kinds:
             self.known(kind)
-        deadline, now, done = time.monotonic() + within_s, datetime.now(UTC), BulkReplay()
+        deadline, now, done = time.monotonic() + within_s, agreed_time.now(), BulkReplay()
         async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run, unrunnable=self._unrunnable):
             done.add(batch)
             if batch.replayed and not dry_run:

@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 
 from jobs import Catalogue
 from jobs.context import Mailer
+from service.data_dir import make_data_dir
 from service.errors import QueueUnknown
 from service.files import LocalFiles
 from service.ledger.database import STATEMENT_LIMIT_S
@@ -66,7 +67,7 @@ async def open_resources(
     statement_limit_s: float = STATEMENT_LIMIT_S,
 ) -> AsyncIterator[Resources]:
     """Open the ledger and the queue; neither server needs to answer yet. A given `redis` stays the caller's."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
             Ledger.open(settings.sqlalchemy_url, retention=settings.retention, statement_limit_s=statement_limit_s)

@@ -4,7 +4,9 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,21 +15,22 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.addresses import check_redis_url, read_database_url, redis_socket_url, sqlite_url
+
 # A Unix socket's path ends at 107 bytes on Linux (103 on macOS).
 _LONGEST_SOCKET_PATH = 100
 
-_DRIVERS = {
-    "postgresql+asyncpg": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-    "sqlite": "sqlite+aiosqlite",
-}
+_PREFIX = "POSTLUDE_"
+# What the client reads in the apps that use it; in one environment with the service they are no slips.
+_CLIENT_NAMES = ("POSTLUDE_URL", "POSTLUDE_API_KEY", "POSTLUDE_REQUIRED")
+_CLIENT_PREFIX = "POSTLUDE_APP_"
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="POSTLUDE_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", str_strip_whitespace=True
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -69,19 +72,13 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _async_driver(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        scheme, separator, rest = value.partition("://")
-        driver = _DRIVERS.get(scheme)
-        if not separator or driver is None:
-            raise ValueError("must begin with postgresql+asyncpg:// or sqlite+aiosqlite:///")
-        return f"{driver}://{rest}"
+        return None if value is None else read_database_url(value)
 
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value is not None:
+            check_redis_url(value)
         return value
 
     @field_validator("root_path")
@@ -115,18 +112,18 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             parts = value if isinstance(value, tuple) else () if value is None else (value,)
             plain = [part.get_secret_value() if isinstance(part, SecretStr) else str(part) for part in parts]
-            variables[f"{self.model_config['env_prefix']}{name}".upper()] = ",".join(plain)
+            variables[f"{_PREFIX}{name}".upper()] = ",".join(plain)
         return variables
 
     @property
     def sqlalchemy_url(self) -> str:
         """The ledger's database: the one named, else SQLite in the data dir."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'postlude.db'}"
+        return self.database_url or sqlite_url(self.data_dir / "postlude.db")
 
     @property
     def redis_dsn(self) -> str:
         """The Redis named, else the embedded server's socket."""
-        return self.redis_url or f"unix://{self.socket_path('redis.sock')}"
+        return self.redis_url or redis_socket_url(self.socket_path("redis.sock"))
 
     @property
     def retention(self) -> timedelta:
@@ -157,6 +154,26 @@ def _origin(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise ValueError("must be origins such as https://app.example.com, each with its scheme and without a path")
     return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Find variables that begin like settings and are none; gives for each the setting that it resembles most."""
+    ours = {name: name.upper() for name in sorted(environment) if name.upper().startswith(_PREFIX)}
+    unknown = {}
+    for name, upper in ours.items():
+        wanted = upper.removeprefix(_PREFIX).lower()
+        if wanted not in Settings.model_fields and upper not in _CLIENT_NAMES and not upper.startswith(_CLIENT_PREFIX):
+            nearest = get_close_matches(wanted, Settings.model_fields, n=1)
+            unknown[name] = f"{_PREFIX}{nearest[0]}".upper() if nearest else None
+    return unknown
+
+
+def describe_unknown(environment: Mapping[str, str]) -> list[str]:
+    """Say in a sentence each which variables are read by nobody; never their values."""
+    return [
+        f"{name} is no setting, and changes nothing; {f'do you mean {nearest}?' if nearest else 'see docs/settings.md'}"
+        for name, nearest in unknown_variables(environment).items()
+    ]
 
 
 def describe_invalid(error: ValidationError) -> str:

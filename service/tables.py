@@ -169,6 +169,7 @@ workers = Table(
     Column("started_at", Moment, nullable=False),
     Column("heartbeat_at", Moment, nullable=False),
     Column("beating_since", Moment, nullable=False, comment="since when without a gap: who may rescue others"),
+    Column("slots", Integer, comment="how many jobs it runs at once; null: an older version did not say"),
     Column("loop_lag_s", Double, nullable=False, server_default="0", comment="how long its event loop is blocked"),
     Column("hung_threads", Integer, nullable=False, server_default="0", comment="go on although nobody waits for them"),
     Column("ended_at", Moment, comment="stopped in order, or declared dead"),
@@ -216,4 +217,11 @@ tallies = Table(
     Column("event", String(11), primary_key=True, comment="enqueued, started, retried, a terminal state, ..."),
     Column("count", BigInteger, nullable=False),
     Column("updated_at", Moment, nullable=False),
+)
+
+write_probe = Table(
+    "write_probe",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1: readiness tries to write it"),
+    Column("written_at", Moment, nullable=False),
 )

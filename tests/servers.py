@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
+
+from redis import Redis
 
 from service.dev.redis_server import find_binary
 
@@ -149,6 +152,12 @@ class RedisServer:
             self.process.send_signal(how)
             self.process.wait(START_TIMEOUT_S)
             self.process = None
+
+    def add_user(self, name: str, *rules: str, password: str = "p@ss/w#rd?1%") -> str:
+        """Create a user with just these rules of ACL, or change it; give the URL to connect with as that user."""
+        with Redis(unix_socket_path=str(self.socket)) as client:
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules)
+        return f"unix://{quote(name)}:{quote(password, safe='')}@{self.socket}"
 
     @property
     def socket(self) -> Path:

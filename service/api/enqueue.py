@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service import agreed_time
 from service.api.batch import parse_batch
 from service.api.body import parse, read_body
 from service.api.deps import GUARDS
@@ -62,7 +63,7 @@ async def enqueue_job(request: Request) -> Response:
         body = await read_body(request, _BODY_LIMIT, stay)
         idempotency = Idempotency.of(request, body)
         wanted = parse(requests.one, body, requests.kinds)
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         if len(body) > _TAKES_LONG:
             job = await asyncio.to_thread(_new_job, resources, wanted, now)
         else:
@@ -106,7 +107,7 @@ async def enqueue_jobs(request: Request) -> Response:
 async def _enqueue_batch(request: Request, body: bytes) -> Response:
     resources, lifecycle, requests, room = _at_hand(request)
     idempotency = Idempotency.of(request, body)
-    now = datetime.now(UTC)
+    now = agreed_time.now()
     async with room.reading:
         jobs = await asyncio.to_thread(parse_batch, requests, body, lambda one: _new_job(resources, one, now))
     answer = batch_json(jobs, [job.id for job in jobs])

@@ -1,44 +1,45 @@
 """Alive, ready, and what there is to measure."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Response
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
 from service import metrics
-from service.api.deps import ResourcesDep
+from service.api.deps import ResourcesDep, header_of
 from service.api.problems import responses
 from service.api.query import known_query
+from service.api.readiness import Checks
 from service.clocks import Clocks
-from service.errors import LedgerUnavailable
-from service.ledger import audit, migrate, queries
+from service.errors import LedgerUnavailable, Unauthorized
+from service.ledger import audit, queries
 from service.ledger.deadline import in_time
-from service.ledger.liveness import BLOCKED_AFTER_S
 from service.queue import UNREACHABLE
 from service.resources import Resources
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
-
-# Two of them, one after the other, still make an answer in time.
-_CHECK_WITHIN_S = 2.0
+log = structlog.get_logger(__name__)
 
 _EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
+# Well within Prometheus' own 10 s, even if both servers keep silent.
+_MEASURED_WITHIN_S = 3.0
 
 
 _METRICS = {
     200: {"description": "In Prometheus' text format", "content": {metrics.MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **responses(422, 503),
+    **responses(422),
 }
 
 
 class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"]
-    checks: dict[str, str]
+    checks: dict[str, str] | None = None
 
 
 @router.get("/healthz", operation_id="get_health", responses=responses(422))
@@ -47,26 +48,75 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", operation_id="get_readiness", responses={503: {"model": Readiness}, **responses(422)})
-async def readyz(response: Response, resources: ResourcesDep) -> Readiness:
-    """Whether jobs are accepted (503 if not), and by name what else is missing."""
-    ledger, redis, workers = await asyncio.gather(
-        _check_ledger(resources), _check_redis(resources), _check_workers(resources)
-    )
-    if ledger != "ok":
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    response_model_exclude_none=True,
+    responses={503: {"model": Readiness}, **responses(422)},
+)
+async def readyz(request: Request, response: Response) -> Readiness:
+    """Whether jobs are accepted (503 if not). Callers with a key, where keys are set, are told what else is missing."""
+    checking: Checks = request.app.state.readiness
+    checks = dict(await checking.check())
+    told = checks if _may_be_told(request) else None
+    if checks["ledger"] != "ok":
         response.status_code = 503
         response.headers.update(LedgerUnavailable.headers)
-        return Readiness(status="unready", checks={"ledger": ledger, "redis": redis})
-    checks = {"ledger": ledger, "redis": redis, "workers": workers}
+        return Readiness(status="unready", checks=told)
     healthy = all(check == "ok" for check in checks.values())
-    return Readiness(status="ready" if healthy else "degraded", checks=checks)
+    return Readiness(status="ready" if healthy else "degraded", checks=told)
+
+
+def _may_be_told(request: Request) -> bool:
+    """Whether the caller has a key, or none is asked for: details name servers and what is wrong with them."""
+    try:
+        request.app.state.key_ring.check(header_of(request, b"authorization"))
+    except Unauthorized:
+        return False
+    return True
 
 
 @router.get("/metrics", operation_id="get_metrics", response_class=Response, responses=_METRICS)
-async def prometheus(resources: ResourcesDep) -> Response:
-    """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked."""
-    families = await in_time(_read_families(resources))
-    return Response(metrics.render(families), media_type=metrics.MEDIA_TYPE)
+async def prometheus(request: Request, resources: ResourcesDep) -> Response:
+    """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked.
+
+    While the ledger or Redis is away, what it would have told is left out.
+    """
+    checking: Checks = request.app.state.readiness
+    ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(checking), _skew_of(resources))
+    return Response(metrics.render([*ledger, *redis, *skew]), media_type=metrics.MEDIA_TYPE)
+
+
+async def _of_the_ledger(resources: Resources) -> list[Metric]:
+    try:
+        return [_up("ledger", True), *await in_time(_read_families(resources), within_s=_MEASURED_WITHIN_S)]
+    except LedgerUnavailable as error:
+        log.debug("ledger_not_measured", error=str(error.__cause__ or error))
+        return [_up("ledger", False)]
+
+
+async def _of_redis(checking: Checks) -> list[Metric]:
+    try:
+        async with asyncio.timeout(_MEASURED_WITHIN_S):
+            refusals = await checking.redis_probe.refusals()
+    except UNREACHABLE as error:
+        log.debug("redis_not_measured", error=str(error))
+        return [_up("redis", False)]
+    text = "Commands and keys that Redis refuses this API; /readyz names them; must be 0"
+    refused = sum(len(refusal.what) for refusal in refusals)
+    return [_up("redis", True), GaugeMetricFamily("postlude_redis_refusals", text, value=refused)]
+
+
+async def _skew_of(resources: Resources) -> list[Metric]:
+    try:
+        measuring = Clocks(resources.ledger.database, resources.queue.redis).measure()
+        return [_skew(await in_time(measuring, within_s=_MEASURED_WITHIN_S))]
+    except LedgerUnavailable:  # in_time's word for what takes too long
+        return []
+
+
+def _up(server: str, up: bool) -> Metric:
+    return GaugeMetricFamily(f"postlude_{server}_up", f"Whether the {server} answers this API", value=float(up))
 
 
 async def _read_families(resources: Resources) -> list[Metric]:
@@ -74,12 +124,14 @@ async def _read_families(resources: Resources) -> list[Metric]:
         now = await resources.ledger.database.now(connection)
         totals = await queries.tally_totals(connection)
         live = await queries.count_live(connection)
+        held = await queries.count_held(connection)
         unaccounted = await audit.count_unaccounted(connection, now)
         sweeping = await audit.sweeping(connection)
         unknown_kinds = await queries.waiting_of_unknown_kinds(connection, now)
         workers = await queries.living_workers(connection, now)
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
+        "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),
         "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
         "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
         "postlude_workers": ("Workers with a fresh heartbeat", len(workers)),
@@ -89,7 +141,6 @@ async def _read_families(resources: Resources) -> list[Metric]:
         gauges["postlude_sweep_age_seconds"] = ("Since the sweep last left nothing to mend", age)
     return [
         *(_counter(event, totals) for event in _EVENTS),
-        _skew(await Clocks(resources.ledger.database, resources.queue.redis).measure()),
         *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
         _of_unknown_kinds(unknown_kinds),
         _refused(totals),
@@ -136,41 +187,3 @@ def _of_unknown_kinds(waiting: Iterable[tuple[str, int]]) -> GaugeMetricFamily:
     for kind, count in waiting:
         family.add_metric([kind], count)
     return family
-
-
-async def _check_ledger(resources: Resources) -> str:
-    database = resources.ledger.database
-    try:
-        if not await in_time(migrate.is_current(database), within_s=_CHECK_WITHIN_S):
-            return "migrations are missing: run `postlude migrate`"
-        await in_time(database.check(), within_s=_CHECK_WITHIN_S)
-    except LedgerUnavailable as error:
-        # What the driver says, without SQLAlchemy's statement and link around it.
-        return f"away: {getattr(error.__cause__, 'orig', error.__cause__) or error}"
-    return "ok"
-
-
-async def _check_redis(resources: Resources) -> str:
-    try:
-        async with asyncio.timeout(_CHECK_WITHIN_S):
-            await resources.queue.redis.ping()
-    except UNREACHABLE as error:
-        return f"away: {error or 'no answer'}; jobs are accepted, and dispatched when it is back"
-    return "ok"
-
-
-async def _check_workers(resources: Resources) -> str:
-    try:
-        living = await in_time(_read_living(resources), within_s=_CHECK_WITHIN_S)
-    except LedgerUnavailable:
-        return "unknown: they are in the ledger"
-    if not living:
-        return "no worker is alive; jobs are accepted, and run when one is"
-    if all(worker["loop_lag_s"] >= BLOCKED_AFTER_S for worker in living):
-        return "every worker's event loop is blocked: its log names the kinds that do it"
-    return "ok"
-
-
-async def _read_living(resources: Resources) -> Sequence[RowMapping]:
-    async with resources.ledger.read() as connection:
-        return await queries.living_workers(connection, await resources.ledger.database.now(connection))

@@ -13,7 +13,7 @@ from service.dev.child import Program
 from service.dev.screen import base_url, show_banner
 from service.dev.supervisor import Supervisor
 from service.durability import refuse_network_filesystem
-from service.settings import Settings
+from service.settings import Settings, unknown_variables
 
 _STOP_MARGIN_S = 5.0
 # Webhooks to the developer's own machine are what one tries first.
@@ -90,4 +90,6 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "POSTLUDE_WEBHOOK_ALLOW": _LOOPBACK,
         "PYTHONUNBUFFERED": "1",
     }
-    return {**suits, **os.environ, "POSTLUDE_DATA_DIR": str(settings.data_dir)}
+    # The slips among them were told of already, and each child would tell of them again.
+    given = {name: value for name, value in os.environ.items() if name not in unknown_variables(os.environ)}
+    return {**suits, **given, "POSTLUDE_DATA_DIR": str(settings.data_dir)}

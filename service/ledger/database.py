@@ -9,10 +9,18 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, func, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from service import agreed_time
 from service.errors import FateUnknown, LedgerUnavailable
-from service.ledger.engines import Doubt, postgres_engine, sqlite_engine, sqlite_jobs_engine, sqlite_thread_engine
+from service.ledger.engines import (
+    READS_ONLY,
+    Doubt,
+    postgres_engine,
+    sqlite_engine,
+    sqlite_jobs_engine,
+    sqlite_thread_engine,
+)
 from service.ledger.group_commit import Operation
-from service.ledger.outages import may_be_repeated_at_once, outages_named
+from service.ledger.outages import is_stale, may_be_repeated_at_once, outages_named
 from service.ledger.shrinking_pool import keep_shrinking
 from service.ledger.sqlite_writer import SqliteWriter
 
@@ -96,10 +104,17 @@ class Database:
                 await transaction.commit()
 
     async def run(self, write: Callable[[Connection], T]) -> T:
-        """Run `write` in a transaction, committed at the end. Raises what `begin` does."""
+        """Run `write` in a transaction, committed at the end; a second time where a migration came between.
+
+        Raises what `begin` does.
+        """
         if self._sqlite_writer is None:
-            async with self.begin() as connection:
-                return await connection.run_sync(write)
+            try:
+                return await self._run(write)
+            except LedgerUnavailable as error:
+                if not is_stale(error.__cause__):
+                    raise
+                return await self._run(write)
         try:
             async with asyncio.timeout(self._transaction_limit_s):
                 with outages_named() as outage:
@@ -107,12 +122,16 @@ class Database:
         except TimeoutError as error:  # its thread goes on
             raise FateUnknown("SQLite did not confirm the write in time") from error
 
+    async def _run(self, write: Callable[[Connection], T]) -> T:
+        async with self.begin() as connection:
+            return await connection.run_sync(write)
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection to read from. Raises `LedgerUnavailable`."""
         with outages_named():
             async with self._reader.connect() as connection, self._heard(connection):
-                yield connection
+                yield await connection.execution_options(**{READS_ONLY: True})
 
     @asynccontextmanager
     async def _heard(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -153,7 +172,7 @@ class Database:
     async def now(self, connection: AsyncConnection) -> datetime:
         """Read the database's clock, by which leases are kept."""
         if self.dialect == "sqlite":
-            return datetime.now(UTC)  # SQLite's clock is that of the process which runs it
+            return agreed_time.now()  # SQLite's clock is that of the process which runs it
         now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
         return now.astimezone(UTC)
 

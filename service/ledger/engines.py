@@ -4,16 +4,23 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from service.ledger.outages import is_read_only
 from service.ledger.shrinking_pool import ShrinkingPool
 
 CONNECT_TIMEOUT_S = 3
+# An execution option: the connection is used for nothing but reads.
+READS_ONLY = "postlude_reads_only"
 # Below the API's deadline for an answer: who waited for the lock in vain can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
@@ -61,7 +68,6 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
     A client that falls silent within a transaction loses it after `idle_limit_s`, and with it its locks.
     """
     settings = {
-        "application_name": "postlude",
         "statement_timeout": f"{limit_s * 1000:.0f}",
         "synchronous_commit": "on",
         "jit": "off",
@@ -71,14 +77,65 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
     }
     if idle_limit_s is not None:
         settings["idle_in_transaction_session_timeout"] = f"{idle_limit_s * 1000:.0f}"
-    return create_async_engine(
-        url,
+    bare, arguments = _for_asyncpg(make_url(url))
+    engine = create_async_engine(
+        bare,
         poolclass=ShrinkingPool,
         **_POOL,
         pool_use_lifo=True,  # one that has just been used knows the statements
         **_HIDDEN,
-        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": limit_s, "server_settings": settings},
+        connect_args={"command_timeout": limit_s, "async_creator_fn": partial(_connect, settings), **arguments},
     )
+    event.listen(engine.sync_engine, "handle_error", _leave_read_only)
+    event.listen(engine.sync_engine, "do_execute", _read_stale_again)
+    return engine
+
+
+async def _connect(settings: Mapping[str, str], **arguments: Any) -> asyncpg.Connection:
+    """Connect, then make the session's settings: poolers refuse a connection that comes with some."""
+    connection = await asyncpg.connect(**arguments)
+    try:
+        await connection.execute(";".join(f"SET {name} = '{value}'" for name, value in settings.items()))
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:
+    """Move libpq's parameters from the URL's query to where asyncpg reads them: a DSN of its own."""
+    kept = {name: url.query[name] for name in ("host", "port", "prepared_statement_cache_size") if name in url.query}
+    query = {"application_name": "postlude", **{name: value for name, value in url.query.items() if name not in kept}}
+    timeout = float(str(query.pop("connect_timeout", 0))) or CONNECT_TIMEOUT_S
+    if "ssl" in query:  # asyncpg's own name for it
+        query["sslmode"] = query.pop("ssl")
+    if isinstance(kept.get("host"), tuple):  # several: the one that is the primary now
+        query.setdefault("target_session_attrs", "read-write")
+    return url.set(query=kept), {"dsn": f"postgresql://?{urlencode(query)}", "timeout": timeout}
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """Close a connection that takes no writes any more, and all in its pool: a new one may lead to the new primary."""
+    if is_read_only(context.original_exception):
+        context.is_disconnect = True
+
+
+def _read_stale_again(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Execute; a read whose statement a migration has made stale is prepared and executed once more.
+
+    Postgres ends the transaction with the error. For one that only reads, that loses nothing; writes are repeated
+    whole, by `Database.run`.
+    """
+    try:
+        cursor.execute(statement, parameters)
+    except AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError as error:
+        if not context.execution_options.get(READS_ONLY):
+            raise
+        context.handle_dbapi_exception(error)  # SQLAlchemy forgets the statements of all connections
+        context.root_connection.connection.rollback()
+        context.pre_exec()
+        cursor.execute(statement, parameters)
+    return True
 
 
 def sqlite_engine(url: str, *, writes: bool, pool: Mapping[str, float] = _POOL) -> AsyncEngine:
@@ -106,8 +163,17 @@ def sqlite_thread_engine(url: str) -> Engine:
 
 
 def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
+    path = Path(engine.url.database or "")
+
+    @event.listens_for(engine, "checkout")
+    def check_file(_connection: Any, record: Any, _proxy: object) -> None:
+        """Let go of a file that was deleted or replaced: what is written to it from then on nobody finds again."""
+        if record.info["file"] != _identity(path):
+            raise InvalidatePoolError
+
     @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(path)
         connection.isolation_level = None  # the driver's own BEGIN would be deferred: ours is below
         cursor = connection.cursor()
         cursor.execute("PRAGMA busy_timeout = 3000")
@@ -116,6 +182,14 @@ def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
         if writes:
             cursor.execute("PRAGMA busy_timeout = 0")
         cursor.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_deferred(connection: Connection) -> None:

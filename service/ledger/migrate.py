@@ -9,7 +9,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from service.data_dir import make_data_dir
 from service.ledger.database import Database
+from service.ledger.pooler import refuse_changing_sessions
 from service.settings import Settings
 
 # A migration may rewrite a large table, or wait for another process that does.
@@ -19,9 +21,10 @@ _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 async def upgrade(settings: Settings) -> None:
     """Apply the migrations that are missing. Raises `LedgerUnavailable`."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
     database = Database.open(settings.sqlalchemy_url, limit_s=_LIMIT_S)
     try:
+        await refuse_changing_sessions(database)
         async with database.begin() as connection:
             await connection.run_sync(_upgrade)
     finally:

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -14,13 +15,55 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.errors import FateUnknown, LedgerFull, LedgerUnavailable
 
+_StaleStatement = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
+_ClientError = AsyncAdapt_asyncpg_dbapi.InternalClientError
 # Postgres: connection lost, out of resources, operator intervention, no such login or database, read-only; and what a
-# repeat may heal.
-_UNAVAILABLE_SQLSTATES = ("08", "53", "57", "28", "3D", "25006", "25P03", "40", "55")
+# repeat may heal. Then what only an operator can: no right to a table, or tables of another version.
+_UNAVAILABLE_SQLSTATES = (
+    "08", "53", "57", "28", "3D", "25006", "25P03", "40", "55", "42501", "42703", "42883", "3F000", "42P05", "26000",
+)  # fmt: skip
 _CONFLICT_SQLSTATE = "40"
 _DISK_FULL_SQLSTATE = "53100"
+_READ_ONLY_SQLSTATE = "25006"
 _UNDEFINED_TABLE = "42P01"
 _DATA_SQLSTATES = ("22", "23")
+
+_NO_TABLES = "The ledger's tables are missing: run `postlude migrate`"
+_OTHER_TABLES = "The ledger's tables are not those of this version: run `postlude migrate`"
+POOLED = (
+    "Between Postlude and Postgres stands a pooler that changes connections between transactions"
+    " (pool_mode=transaction): connect to Postgres itself, or use pool_mode=session"
+)
+_STALE = "The ledger's tables have just been changed by a migration"
+# The first that fits, by the beginning of Postgres' SQLSTATE.
+_BY_SQLSTATE = {
+    _READ_ONLY_SQLSTATE: "The ledger's database is read-only: a standby, or default_transaction_read_only is on",
+    "28": "The ledger's database refuses the user or the password in POSTLUDE_DATABASE_URL",
+    "3D": "The database that POSTLUDE_DATABASE_URL names does not exist",
+    "42501": "The user in POSTLUDE_DATABASE_URL may not read and write the ledger's tables: grant SELECT, INSERT,"
+    " UPDATE and DELETE on all of them",
+    _UNDEFINED_TABLE: _NO_TABLES,
+    "42703": _OTHER_TABLES,
+    "42883": _OTHER_TABLES,
+    "3F000": _OTHER_TABLES,
+    "42P05": POOLED,
+    "26000": POOLED,
+    "53300": "The ledger's database has no connection left: raise max_connections, or run fewer processes",
+    "57P03": "The ledger's database is starting or stopping",
+}
+# The same by a driver's words, which are all that SQLite and poolers give.
+_BY_WORDS = {
+    "statement pooling": POOLED,
+    "no such table": _NO_TABLES,
+    "no such column": _OTHER_TABLES,
+    "readonly database": "The ledger's file cannot be written: look at the rights of the file, its folder and its disk",
+    "unable to open database file": "The ledger's file cannot be opened: look at POSTLUDE_DATA_DIR, and at its rights",
+    "malformed": "The ledger's file is damaged: restore it from a backup",
+    "not a database": "The ledger's file is no SQLite database: restore it from a backup, or name another",
+    "disk I/O error": "The disk of the ledger's file fails",
+    "database is locked": "Another process keeps the ledger's file locked",
+}
+_SILENT = "The ledger's database does not answer"
 
 
 class outages_named:  # noqa: N801 - reads as a statement in `with`
@@ -38,7 +81,7 @@ class outages_named:  # noqa: N801 - reads as a statement in `with`
         if error is None:
             return
         if lacks_tables(error):
-            raise LedgerUnavailable("The ledger's tables are missing: run `postlude migrate`.") from error
+            raise LedgerUnavailable(f"{_NO_TABLES}.") from error
         if is_full(error):
             raise LedgerFull(
                 "The disk of the ledger's database is full. Nothing was recorded; free some space, then send the"
@@ -47,9 +90,34 @@ class outages_named:  # noqa: N801 - reads as a statement in `with`
         if is_unavailable(error):
             if self.committing:
                 raise FateUnknown("The ledger's database went away before it confirmed the write") from error
-            raise LedgerUnavailable(
-                "The ledger's database does not answer. Nothing was recorded; send the request again."
-            ) from error
+            raise LedgerUnavailable(f"{reason_of(error)}. Nothing was recorded; send the request again.") from error
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Say what is wrong with the database, and what to do where that can be told; a sentence without its full stop."""
+    return known_reason_of(error) or _SILENT
+
+
+def known_reason_of(error: BaseException | None) -> str | None:
+    """The same; None where all that is known is that it does not answer."""
+    if not isinstance(error, DBAPIError):
+        return None
+    return _STALE if is_stale(error) else _known(error)
+
+
+def is_stale(error: BaseException | None) -> bool:
+    """Whether a statement that was prepared before a migration no longer fits. The next one is prepared anew."""
+    return isinstance(error, DBAPIError) and isinstance(error.orig, _StaleStatement)
+
+
+def is_pooled(error: BaseException | None) -> bool:
+    """Whether a pooler between has lost a session's statements, or takes no transactions."""
+    return isinstance(error, DBAPIError) and _known(error) == POOLED
+
+
+def is_read_only(error: BaseException | None) -> bool:
+    """Whether Postgres takes no writes on this connection: it may be a primary's that was demoted."""
+    return _sqlstate_of(error) == _READ_ONLY_SQLSTATE
 
 
 def lacks_tables(error: BaseException) -> bool:
@@ -72,7 +140,9 @@ def is_unavailable(error: BaseException) -> bool:
         sqlstate = _sqlstate(error)
         if sqlstate:
             return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
-        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        # The client's error: of several hosts, none takes writes.
+        away = isinstance(error, OperationalError | InterfaceError) or isinstance(error.orig, _ClientError)
+        return error.connection_invalidated or away or is_stale(error) or _known(error) is not None
     return isinstance(error, OSError | TimeoutError | PoolTimeoutError)
 
 
@@ -92,5 +162,16 @@ def may_be_repeated_at_once(error: BaseException | None) -> bool:
     )
 
 
+def _known(error: DBAPIError) -> str | None:
+    sqlstate, words = _sqlstate(error) or "", str(error.orig)
+    by_code = (reason for code, reason in _BY_SQLSTATE.items() if sqlstate.startswith(code))
+    by_words = (reason for known, reason in _BY_WORDS.items() if known in words)
+    return next(by_code, None) or next(by_words, None)
+
+
 def _sqlstate(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+    return _sqlstate_of(error.orig)
+
+
+def _sqlstate_of(error: BaseException | None) -> str | None:
+    return getattr(error, "sqlstate", None)

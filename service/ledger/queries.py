@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, cast, func, null, select, union_all
+from sqlalchemy import RowMapping, and_, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.liveness import SILENT_AFTER
@@ -130,11 +130,38 @@ async def tally_totals(connection: AsyncConnection) -> Sequence[tuple[str, str, 
 
 
 async def count_live(connection: AsyncConnection) -> Mapping[str, int]:
-    """Count running and waiting jobs."""
-    running = select(func.count()).select_from(jobs).where(found_by_state(State.RUNNING)).scalar_subquery()
-    waiting = select(func.count()).select_from(jobs).where(found_by_state(*WAITING)).scalar_subquery()
-    row = (await connection.execute(select(running, waiting))).one()
-    return {"running": row[0], "waiting": row[1]}
+    """Count the jobs that really run, and those that wait; what a dead worker held is rescued, so it waits."""
+    waiting = select(func.count()).select_from(jobs).where(found_by_state(*WAITING))
+    held = await count_held(connection)
+    return {"running": held.running, "waiting": (await connection.execute(waiting)).scalar_one() + held.orphaned}
+
+
+class Held(NamedTuple):
+    """Jobs that the ledger calls running: in a slot, started ahead of a free one, or left by a worker that is gone."""
+
+    running: int
+    prefetched: int
+    orphaned: int
+
+
+async def count_held(connection: AsyncConnection) -> Held:
+    """Count by what workers can run at once: of what one has started beyond its slots, nothing runs yet."""
+    held = (
+        select(jobs.c.worker, func.count().label("held"))
+        .where(found_by_state(State.RUNNING))
+        .group_by(jobs.c.worker)
+        .subquery()
+    )
+    is_living = and_(workers.c.id.is_not(None), workers.c.ended_at.is_(None))
+    by_worker = select(held.c.held, workers.c.slots, is_living).outerjoin(workers, workers.c.id == held.c.worker)
+    running = prefetched = orphaned = 0
+    for count, slots, living in await connection.execute(by_worker):
+        in_slots = count if slots is None else min(count, slots)
+        if living:
+            running, prefetched = running + in_slots, prefetched + count - in_slots
+        else:
+            orphaned += count
+    return Held(running, prefetched, orphaned)
 
 
 async def count_by_state(connection: AsyncConnection) -> Mapping[str, int]:

@@ -1,11 +1,12 @@
 """Who sweeps: one row, a lease by the database's clock. Beside it, how the sweep fared (see `audit.py`)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, case, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service import agreed_time
 from service.ledger.rows import insert_for
 from service.tables import Moment, sweep_lease
 
@@ -71,5 +72,5 @@ async def release(connection: AsyncConnection, leader: str, at: datetime) -> Non
 
 def _clock(connection: AsyncConnection) -> ColumnElement[datetime]:
     if connection.dialect.name == "sqlite":
-        return literal(datetime.now(UTC), Moment())
+        return literal(agreed_time.now(), Moment())
     return func.clock_timestamp(type_=Moment())

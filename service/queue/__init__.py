@@ -2,9 +2,12 @@
 
 from service.queue.arq_protocol import Again, Payload, Result
 from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, deserialize, is_own_payload, serialize
-from service.queue.connection import UNREACHABLE, open_redis
+from service.queue.connection import UNREACHABLE, arq_settings, open_redis
+from service.queue.fitness import refuse_unfit
 from service.queue.keys import aside_key_of, key_of, low_key_of
+from service.queue.probe import Probe, Refusal
 from service.queue.queue import ASIDE_FOR, CLAIM_HOLD_MS, LONGEST_ID, PRIORITY_STEP, Claimed, Entry, Queue, Taken
+from service.queue.refusals import is_not_allowed, refusal_of
 
 __all__ = [
     "ASIDE_FOR",
@@ -18,14 +21,20 @@ __all__ = [
     "Entry",
     "Payload",
     "PayloadUnreadable",
+    "Probe",
     "Queue",
+    "Refusal",
     "Result",
     "Taken",
+    "arq_settings",
     "aside_key_of",
     "deserialize",
+    "is_not_allowed",
     "is_own_payload",
     "key_of",
     "low_key_of",
     "open_redis",
+    "refusal_of",
+    "refuse_unfit",
     "serialize",
 ]

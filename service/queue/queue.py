@@ -11,6 +11,7 @@ import structlog
 import uuid_utils
 from arq.connections import ArqRedis
 
+from service import agreed_time
 from service.queue.arq_protocol import ArqProtocol
 from service.queue.codec import milliseconds, payload_of
 from service.queue.keys import (
@@ -23,6 +24,7 @@ from service.queue.keys import (
     low_key_of,
     wake_key_of,
 )
+from service.queue.refusals import is_not_allowed
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +131,7 @@ class Queue:
                 await cast(Awaitable[None], self._remove(keys=[key_of(queue), low_key_of(queue)], args=args))
 
     async def _put_all(self, entries: Sequence[Entry]) -> None:
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         queues = list({entry.queue: None for entry in entries})
         keys = [name for queue in queues for name in (key_of(queue), low_key_of(queue), wake_key_of(queue))]
         args: list[str | int] = [job_key_prefix, in_progress_key_prefix]
@@ -160,7 +162,7 @@ class Queue:
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
         """Move jobs that have come due to the places of their priorities; one that has left the queue stays away."""
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.zadd(key_of(entry.queue), {entry.id: entry.score(now)}, xx=True)
@@ -222,15 +224,21 @@ class Queue:
             await pipe.execute()
 
     async def epoch(self) -> str:
-        """Name this life of this Redis: another server, a restart or a wipe is another epoch."""
+        """Name this life of this Redis: another server, a restart or a wipe is another epoch.
+
+        A user without INFO has the marker alone, which a wipe takes along. What a restart or a failover loses beside it
+        is found by the sweep's look at single ids.
+        """
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.get(MARKER)
             pipe.info("server")
-            marker, server = await pipe.execute()
+            marker, server = await pipe.execute(raise_on_error=False)
+        if isinstance(marker, Exception):
+            raise marker
         if marker is None:
             await self.redis.set(MARKER, _new_marker(), nx=True)
             return await self.epoch()
-        return f"{marker.decode()}:{server['run_id'][:16]}"
+        return f"{marker.decode()}:{_run_id(server)}"
 
 
 def _note_error(put: asyncio.Task[None]) -> None:
@@ -241,6 +249,15 @@ def _note_error(put: asyncio.Task[None]) -> None:
 
 def _shown(member: bytes) -> str:
     return member[:LONGEST_ID].decode(errors="backslashreplace")
+
+
+def _run_id(server: Any) -> str:
+    """Read INFO's answer; nothing where this user may not have it."""
+    if isinstance(server, Exception):
+        if is_not_allowed(server):
+            return ""
+        raise server
+    return str(server.get("run_id", ""))[:16]
 
 
 def _new_marker() -> str:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,7 @@ import uuid_utils
 from sqlalchemy import RowMapping
 
 from jobs import Kind
+from service import agreed_time
 from service.errors import ArgsInvalid
 from service.ledger import queries
 from service.ledger.models import Enqueue, NewJob
@@ -59,7 +60,7 @@ class Adoption:
             if job.state is State.FAILED:
                 refusal = job.error_message
                 results.append(
-                    result_of_call(call, job.queue, datetime.now(UTC), success=False, value=refusal, tries=1)
+                    result_of_call(call, job.queue, agreed_time.now(), success=False, value=refusal, tries=1)
                 )
         if results:
             await self._queue.arq.settle(results)
@@ -94,7 +95,7 @@ class Adoption:
             return []
         async with self._resources.ledger.read() as connection:
             rows = [(call, await queries.get_job(connection, job_id)) for call, job_id, _ in ended]
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         return [_told_late(call, queues[call.arq_id], row, now) for call, row in rows if row is not None]
 
     async def _set_aside(self, calls: Sequence[Call], queues: Mapping[str, str], due_by: datetime) -> None:
@@ -177,5 +178,5 @@ def _refused_job(call: Call, kind: Kind[Any, Any], queue: str, reason: str, fiel
         max_attempts=kind.max_attempts,
         error_type="ArgsInvalid",
         error_message=reason,
-        finished_at=datetime.now(UTC),
+        finished_at=agreed_time.now(),
     )

@@ -11,6 +11,7 @@ import traceback
 
 import jobs
 from service import logs
+from service.clocks import Clocks
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.lifecycle import Lifecycle
@@ -86,6 +87,7 @@ async def _perform(settings: Settings, started: Started, worker: socket.socket, 
     attempt = Attempt(started, catalogue[started.kind], on_end=end)
     attempts.append(attempt)
     async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
+        await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
         attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)

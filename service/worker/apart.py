@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
 
 from jobs import Kind
+from service import agreed_time
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.settings import Settings
@@ -150,7 +151,7 @@ class ApartAttempt:
         return self._finish(ended)
 
     def _finish(self, ended: Verdict) -> Finish:
-        return verdict.finish_of(self.started, ended, self._kind.retry, datetime.now(UTC))
+        return verdict.finish_of(self.started, ended, self._kind.retry, agreed_time.now())
 
 
 async def _answer_from(reader: asyncio.StreamReader) -> bytes | None:

@@ -1,22 +1,28 @@
 """All that arq's CLI is told of our worker."""
 
+import os
+
 import arq.worker
-from arq.connections import RedisSettings
+import structlog
 
 import jobs
 from service import logs
-from service.queue import deserialize, key_of, open_redis, serialize
-from service.settings import Settings
+from service.queue import arq_settings, deserialize, key_of, open_redis, serialize
+from service.settings import Settings, describe_unknown
 from service.worker import check
 from service.worker.functions import kind_functions
 from service.worker.startup import Startup
 from service.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
 
 
 def make(settings: Settings) -> type:
     """Make the class that arq's CLI reads, for a worker of every kind. Raises `jobs.CatalogueError`."""
     catalogue = jobs.load(settings.jobs)
     logs.configure(settings.log_level, settings.log_format)
+    for sentence in describe_unknown(os.environ):
+        log.warning("setting_unknown", reason=sentence)
     startup = Startup(settings, catalogue)
     if not settings.stock_worker:
         # arq's CLI builds `arq.worker.Worker` by that name and has no option for another class.
@@ -28,7 +34,7 @@ def make(settings: Settings) -> type:
         functions = kind_functions(catalogue)
         queue_name = key_of(settings.queues[0])
         redis_pool = open_redis(settings.redis_dsn)
-        redis_settings = RedisSettings.from_dsn(settings.redis_dsn)  # for arq's own check, which takes no pool
+        redis_settings = arq_settings(settings.redis_dsn)  # for arq's own check, which takes no pool
         on_startup = startup.start_up
         on_shutdown = startup.shut_down
         max_jobs = settings.max_jobs

@@ -3,14 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from jobs import Context, Discard, Kind, RetryPolicy
-from service import logs
+from service import agreed_time, logs
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.lifecycle import describe
@@ -123,7 +123,7 @@ class Attempt:
 
     def _finish(self, ended: Verdict | None) -> Finish:
         """Judge the end. Never raises: an end that cannot be told is a plain failure."""
-        at = datetime.now(UTC)
+        at = agreed_time.now()
         try:
             return verdict.finish_of(self.started, ended or self._verdict(), self._kind.retry, at)
         except BaseException as problem:  # noqa: BLE001 - no attempt may run for ever because its end is odd

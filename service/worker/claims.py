@@ -1,10 +1,11 @@
 """From ids on the queue to attempts that may be performed."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
+from service import agreed_time
 from service.ledger.models import Start, Started
 from service.ledger.states import isolated_from
 from service.queue import LONGEST_ID, Claimed
@@ -108,7 +109,7 @@ class Claims:
     ) -> dict[str, Started]:
         """Begin attempts. The ids are in hand before the ledger knows, so that nobody takes them for forgotten."""
         crashes_below = None if any_crashes else 1 if prefetched else self._isolated_from
-        worker_id, now = self._performer.worker_id, datetime.now(UTC)
+        worker_id, now = self._performer.worker_id, agreed_time.now()
         new = [job_id for job_id in ids if job_id not in self._performer.in_hand]
         self._performer.in_hand.update(new)
         started: dict[str, Started] = {}

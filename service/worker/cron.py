@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
 
 import structlog
 
 from jobs import Kind
+from service import agreed_time
 from service.errors import LedgerUnavailable
 from service.ledger.records.ticked import latest_ticks
 from service.lifecycle import Lifecycle, Options, accepted_args, new_job
@@ -18,10 +19,6 @@ log = structlog.get_logger(__name__)
 # A tick that is older than this when it is noticed was missed, and the kind's `catch_up` says what becomes of it.
 ON_TIME = timedelta(seconds=10)
 MOST_CAUGHT_UP = 1_000
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass
@@ -49,7 +46,7 @@ class _Schedule:
 class Cron:
     """Enqueues ticks as they come due, and those that were missed as their kinds say."""
 
-    def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = agreed_time.now) -> None:
         self._lifecycle = lifecycle
         self._clock = clock
         now = clock()

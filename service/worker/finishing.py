@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
 from jobs import Catalogue
-from service import logs
+from service import agreed_time, logs
 from service.errors import LedgerUnavailable
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
@@ -99,4 +98,4 @@ class Finishing:
         logs.surely(log.error, "outcome_not_recordable", job_id=started.id, kind=started.kind, exc_info=error)
         reason = OutcomeNotRecordable(f"The ledger refused the attempt's outcome: {type(error).__name__}.")
         policy = self._catalogue[started.kind].retry
-        return verdict.finish_of(started, verdict.of_error(reason), policy, datetime.now(UTC))
+        return verdict.finish_of(started, verdict.of_error(reason), policy, agreed_time.now())

@@ -2,12 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import arq.worker
 
 from jobs import Catalogue, Kind
+from service import agreed_time
 from service.ledger.models import Finished, Started
 from service.ledger.states import TERMINAL, Outcome
 from service.queue import Claimed
@@ -46,7 +46,7 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
         performer = performer_of(ctx)
         claimed = Claimed(ctx["job_id"].encode(), performer.resources.settings.queues[0])
         # arq has compared the due time with this machine's clock.
-        for started in await Claims(performer).start([claimed], datetime.now(UTC)):
+        for started in await Claims(performer).start([claimed], agreed_time.now()):
             finished = await _performed(performer, started)
             if finished is not None and finished.state not in TERMINAL:
                 # The job is back on the queue with its due time; a bare Retry is arq's way to let it stay there.

@@ -10,7 +10,7 @@ import structlog
 
 from service.errors import LedgerUnavailable
 from service.ledger.liveness import HEARTBEAT_EVERY
-from service.queue import UNREACHABLE
+from service.queue import UNREACHABLE, refusal_of
 from service.worker.backoff import outage_waits
 from service.worker.cron import Cron
 from service.worker.heartbeat import Heartbeat
@@ -97,7 +97,7 @@ class Housekeeping:
                 await do()
             except OUTAGES as error:
                 if not waiting:
-                    log.warning("outage", chore=name, error=_reason(error))
+                    log.warning("outage", chore=name, error=_reason(error), remedy=refusal_of(error) or str(error))
                 waiting = True
                 await self._pause(wait_s)
             else:

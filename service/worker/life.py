@@ -3,10 +3,10 @@
 import json
 import os
 import socket
-from datetime import UTC, datetime
 
 import structlog
 
+from service import agreed_time
 from service.ledger import liveness, queries
 from service.ledger.states import Outcome
 from service.resources import new_process_id
@@ -65,7 +65,7 @@ class Life:
         if unknown:
             ids = [row["id"] for row in unknown]
             log.warning("attempts_handed_back", job_ids=ids, reason="the ledger says they run here; they do not")
-            lost, now = verdict.of_unheard(), datetime.now(UTC)
+            lost, now = verdict.of_unheard(), agreed_time.now()
             await self._ledger.finish_all([verdict.finish_of_lost(row, lost, row["worker"], now) for row in unknown])
 
     async def watch_cancellations(self) -> None:
@@ -89,5 +89,6 @@ class Life:
                 pid=os.getpid(),
                 queues=",".join(queues),
                 kinds=json.dumps(sorted(self._performer.resources.catalogue)),
+                slots=self._performer.resources.settings.max_jobs,
             )
         log.info("worker_registered", worker=worker_id, queues=queues)

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from service import agreed_time
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import isolated_from
 from service.lifecycle import Lifecycle
@@ -98,7 +98,7 @@ class Performer:
             self._begin(started)
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
             policy = self.resources.catalogue[started.kind].retry
-            finish = verdict.finish_of(started, verdict.of_error(error), policy, datetime.now(UTC))
+            finish = verdict.finish_of(started, verdict.of_error(error), policy, agreed_time.now())
             asyncio.get_running_loop().call_soon(self._ended, started, finish)
 
     def _begin(self, started: Started) -> None:
@@ -113,7 +113,7 @@ class Performer:
     def _hand_back(self, started: Started) -> None:
         """End an attempt that has not run: its job goes back without cost."""
         policy = self.resources.catalogue[started.kind].retry
-        self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, datetime.now(UTC)))
+        self._finish(started, verdict.finish_of(started, verdict.of_no_slot(), policy, agreed_time.now()))
 
     @property
     def busy(self) -> bool:

@@ -1,11 +1,11 @@
 """The rescue: jobs of workers that are gone run again or, after too many crashes, fail with the reason."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import RowMapping
 
+from service import agreed_time
 from service.ledger import liveness
 from service.ledger.states import Loss, Outcome, loss_of
 from service.resources import Resources
@@ -42,7 +42,7 @@ class Rescue:
             log.error("workers_declared_dead", workers=dead)
 
     async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> None:
-        finish = verdict.finish_of_lost(orphan, await self._verdict(orphan), rescuer, datetime.now(UTC))
+        finish = verdict.finish_of_lost(orphan, await self._verdict(orphan), rescuer, agreed_time.now())
         finished = await self._ledger.finish(finish)
         if finished is not None:
             tell_end(finish, finished, rescued=True)

@@ -8,10 +8,12 @@ import structlog
 
 from jobs import Catalogue
 from service import heap, logs
+from service.clocks import Clocks
 from service.durability import refuse_network_filesystem
 from service.errors import StartRefused
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
+from service.unfit import refuse_unfit_servers
 from service.worker.housekeeping import Housekeeping
 from service.worker.perform import CTX_KEY, Performer
 
@@ -40,6 +42,8 @@ class Startup:
             resources = await stack.enter_async_context(
                 open_resources(self._settings, self._catalogue, redis=ctx["redis"])
             )
+            await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
+            await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
             job_resources = await stack.enter_async_context(open_job_resources(self._settings))
             performer = Performer(resources, job_resources)
             stack.callback(performer.threads.shutdown)

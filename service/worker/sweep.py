@@ -1,16 +1,17 @@
 """The sweep: compares ledger and queue, and mends the difference."""
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import structlog
 
+from service import agreed_time
 from service.clocks import Clocks
 from service.durability import Durability
 from service.ledger import dispatching
 from service.ledger.records.controlled import record_expired
-from service.queue import UNREACHABLE, Entry
+from service.queue import UNREACHABLE, Entry, refusal_of
 from service.resources import Resources
 from service.worker.audit_log import AuditLog
 from service.worker.evictions import Evictions, entry_of, place_of
@@ -40,7 +41,7 @@ class Sweep:
         self._evictions = Evictions(resources)
         self._audit_log = AuditLog(resources.ledger)
         self._clocks = Clocks(resources.ledger.database, resources.queue.redis)
-        self._durability = Durability(resources.ledger.database, resources.queue.redis)
+        self._durability = Durability(resources.ledger.database, resources.queue.redis, resources.settings.queues)
         self._checked_epoch: str | None = None
         self._to_prioritise: list[Entry] = []
         self._queue_away = False
@@ -74,7 +75,7 @@ class Sweep:
 
     async def _mend_ledger(self) -> bool:
         """Promote what has come due, and fail what has expired. Without either, this only reads."""
-        now = datetime.now(UTC)
+        now = agreed_time.now()
         async with self._ledger.read() as connection:
             due, expired = await dispatching.has_come_due(connection, now)
         promoted = await self._promote(now) if due else 0
@@ -106,7 +107,7 @@ class Sweep:
                 self._leadership.swept(epoch)
         except UNREACHABLE as error:
             self._epoch = None
-            self._note_queue(away=f"{type(error).__name__}: {error}")
+            self._note_queue(away=f"{type(error).__name__}: {error}", reason=refusal_of(error))
             await self._leadership.note_epoch(None)
             return False
         self._note_queue(away=None)
@@ -144,7 +145,7 @@ class Sweep:
     async def _dispatch(self, epoch: str) -> tuple[int, int]:
         """Dispatch a batch; gives how many were not known to be on the queue, and how many really were not."""
         async with self._ledger.read() as connection:
-            rows = await dispatching.undispatched(connection, epoch, datetime.now(UTC), _BATCH)
+            rows = await dispatching.undispatched(connection, epoch, agreed_time.now(), _BATCH)
         if not rows:
             return 0, 0
         missing = await self._queue.missing(map(place_of, rows))
@@ -157,9 +158,11 @@ class Sweep:
             await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
         return len(rows), len(put)
 
-    def _note_queue(self, *, away: str | None) -> None:
+    def _note_queue(self, *, away: str | None, reason: str | None = None) -> None:
         """Say once when Redis stops taking jobs, and when it takes them again."""
-        if away and not self._queue_away:
+        if reason and not self._queue_away:
+            log.error("redis_refuses", error=away, reason=reason)
+        elif away and not self._queue_away:
             log.warning("queue_not_mended", error=away, remedy="jobs stay in the ledger; the sweep tries each second")
         elif self._queue_away and not away:
             log.info("queue_mended_again")

@@ -1,9 +1,11 @@
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
+from service import agreed_time
 from service.clocks import Clocks
 from service.ledger.ledger import Ledger
 from service.queue import open_redis
@@ -30,6 +32,65 @@ async def test_skew_is_told_once_when_it_begins_and_once_when_it_is_over(
         (told, clock) for told in ("clock_skew", "clocks_agree_again") for clock in others
     ]
     assert all(4.5 < line["ahead_s"] < 5.5 for line in lines if line["event"] == "clock_skew")
+
+
+@pytest.fixture
+def own_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreed_time, "_agreement", agreed_time._Agreement())
+
+
+class HourAhead:
+    """The module `time` of a machine whose clock is an hour ahead."""
+
+    clock_gettime = staticmethod(time.clock_gettime)
+    ahead_s = 3600.0
+
+    @classmethod
+    def time(cls) -> float:
+        return time.time() + cls.ahead_s
+
+
+def error_s() -> float:
+    return abs((agreed_time.now() - datetime.now(UTC)).total_seconds())
+
+
+async def test_a_process_an_hour_ahead_goes_by_the_servers_time(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreed_time, "time", HourAhead)
+    monkeypatch.setattr(agreed_time, "_agreement", agreed_time._Agreement())
+    assert error_s() > 3500
+    redis = open_redis(settings.redis_dsn)
+    await Clocks(ledger.database, redis, now=off_by([3600.0])).compare()
+    assert error_s() < 1
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.usefixtures("own_agreement")
+def test_a_clock_that_jumps_under_way_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreed_time, "time", HourAhead)
+    assert error_s() < 1
+
+
+@pytest.mark.usefixtures("own_agreement")
+def test_time_makes_no_step_for_less_than_could_be_measured() -> None:
+    agreed_time.agree(timedelta(seconds=0.2), within=timedelta(seconds=0.25))
+    assert error_s() < 0.1
+    agreed_time.agree(timedelta(hours=1), within=timedelta(seconds=0.25))
+    assert 3599 < error_s() < 3601
+    agreed_time.agree(timedelta(seconds=3600.2), within=timedelta(seconds=0.25))
+    assert 3599.9 < error_s() < 3600.1
+
+
+async def test_time_is_agreed_upon_without_redis_where_the_database_has_a_clock(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreed_time, "time", HourAhead)
+    monkeypatch.setattr(agreed_time, "_agreement", agreed_time._Agreement())
+    redis = open_redis(f"unix://{settings.data_dir}/nobody.sock")
+    await Clocks(ledger.database, redis, now=off_by([3600.0])).compare()
+    assert (error_s() < 1) == (ledger.database.dialect == "postgresql")
+    await redis.aclose(close_connection_pool=True)
 
 
 async def test_a_redis_that_is_away_is_left_out(ledger: Ledger, settings: Settings) -> None:

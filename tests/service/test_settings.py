@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from redis.asyncio.connection import parse_url
+from sqlalchemy import make_url, text
 
-from service.settings import Settings, describe_invalid
+from service.ledger.database import Database
+from service.queue import arq_settings
+from service.settings import Settings, describe_invalid, describe_unknown
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +151,109 @@ def test_a_socket_has_a_short_folder_of_its_own_where_the_data_dir_is_too_long(n
     assert path.parent == long.socket_path("inbox.sock").parent
     assert path.parent != other.socket_path("redis.sock").parent
     assert long.redis_dsn == f"unix://{path}"
+
+
+@pytest.mark.parametrize("name", ["a b", "a?b", "a#b", "a%20b", "50%", "a&b=c", "ü", "a+b", "a:b@c"])
+async def test_a_data_dir_may_have_any_name(tmp_path: Path, name: str) -> None:
+    given = Settings(data_dir=tmp_path / name)
+    given.data_dir.mkdir()
+    assert make_url(given.sqlalchemy_url).database == str(tmp_path / name / "postlude.db")
+    assert parse_url(given.redis_dsn)["path"] == str(given.socket_path("redis.sock"))
+    database = Database.open(given.sqlalchemy_url)
+    await database.run(lambda connection: connection.execute(text("CREATE TABLE here (id INTEGER)")))
+    async with database.connect() as connection:
+        await connection.execute(text("SELECT * FROM here"))
+    await database.close()
+    assert {path.name.partition("-")[0] for path in given.data_dir.iterdir()} == {"postlude.db"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:p%40ss%2Fw%23rd%25@db:5432/postlude?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgres://ann@[::1]:5433/postlude?application_name=shop&connect_timeout=5&options=-c%20search_path%3Dq",
+        "postgresql:///postlude?host=one:5432&host=two:5432&target_session_attrs=primary",
+        "sqlite:///relative/postlude.db",
+        "sqlite:////srv/a%20b/postlude.db",
+    ],
+)
+def test_urls_of_databases_are_read_as_their_own_clients_read_them(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    given, read = make_url(url), make_url(settings(monkeypatch, DATABASE_URL=url).sqlalchemy_url)
+    assert read.set(drivername=given.drivername) == given
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DATABASE_URL", "postgresql://ann:s3cret@db/x?sslmod=require", "sslmod;"),
+        ("DATABASE_URL", "postgresql://ann:s3cret@db/x?sslmode=on", "sslmode must be one of"),
+        ("DATABASE_URL", "postgresql://ann:s3cret@db/x?sslmode=require&channel_binding=require", "channel_binding"),
+        ("DATABASE_URL", "postgresql://ann:s3cret@one:1,two:2/x", "host=one:5432&host=two:5432"),
+        ("DATABASE_URL", "postgresql+psycopg://ann:s3cret@db/x", "must begin with postgresql://"),
+        ("DATABASE_URL", "sqlite://", "name a file"),
+        ("DATABASE_URL", "sqlite:///:memory:", "name a file"),
+        ("REDIS_URL", "redis://:s3cret#x@cache/0", "percent-encode"),
+        ("REDIS_URL", "redis://:s3cret/x@cache/0", "percent-encode"),
+        ("REDIS_URL", "redis://:s3cret@cache/jobs", "number of the database"),
+        ("REDIS_URL", "redis://:s3cret@cache:port/0", "percent-encode"),
+        ("REDIS_URL", "redis://:s3cret@cache/0?decode_responses=true", "decode_responses;"),
+        ("REDIS_URL", "unix://cache/redis.sock", "unix:///path"),
+        ("REDIS_URL", "http://:s3cret@cache", "must begin with redis://"),
+    ],
+)
+def test_a_url_that_would_be_taken_for_something_else_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    sentence = refusal(monkeypatch, **{name: value})
+    assert sentence.startswith(f"POSTLUDE_{name}: ")
+    assert reason in sentence
+    assert "s3cret" not in sentence
+
+
+def test_arq_is_told_users_passwords_and_paths_decoded() -> None:
+    cache = arq_settings("rediss://a%40b:p%2F%23%25@cache:6380/3?ssl_cert_reqs=none")
+    assert (cache.host, cache.port, cache.database, cache.ssl, cache.ssl_cert_reqs) == ("cache", 6380, 3, True, "none")
+    assert (cache.username, cache.password) == ("a@b", "p/#%")
+    local = arq_settings("unix:///srv/a%20b/redis.sock?db=2")
+    assert (local.unix_socket_path, local.database) == ("/srv/a b/redis.sock", 2)
+
+
+def test_a_slip_in_a_name_is_told_with_the_nearest_setting_and_without_its_value() -> None:
+    environment = {
+        "POSTLUDE_DATABSE_URL": "s3cret",
+        "postlude_max_job": "7",
+        "POSTLUDE_COLOUR_OF_THE_SKY": "blue",
+        "POSTLUDE_PORT": "1",
+        "POSTLUDE_URL": "http://postlude",
+        "POSTLUDE_API_KEY": "k",
+        "POSTLUDE_APP_NAME": "shop",
+        "POSTLUDE_REQUIRED": "1",
+        "HOME": "/",
+    }
+    sentences = describe_unknown(environment)
+    assert [sentence.split()[0] for sentence in sentences] == [
+        "POSTLUDE_COLOUR_OF_THE_SKY",
+        "POSTLUDE_DATABSE_URL",
+        "postlude_max_job",
+    ]
+    assert "docs/settings.md" in sentences[0]
+    assert "POSTLUDE_DATABASE_URL" in sentences[1]
+    assert "POSTLUDE_MAX_JOBS" in sentences[2]
+    assert "s3cret" not in "".join(sentences)
+
+
+def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = settings(
+        monkeypatch,
+        DATA_DIR=f"{tmp_path}/a, b? c#",
+        DATABASE_URL="postgresql://ann:p%2C%25@db/x?sslmode=require",
+        REDIS_URL="redis://:p%2C@cache/1 ",
+        API_KEYS="k1,k2",
+        QUEUES="default,slow",
+        STOCK_WORKER="true",
+        GRACE_S="1.5",
+    )
+    for name, value in given.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == given

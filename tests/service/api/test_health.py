@@ -1,17 +1,22 @@
 """Alive, ready, and what there is to measure."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from sqlalchemy import make_url, update
 
 from service.ledger import liveness
 from service.ledger.ledger import Ledger
-from service.ledger.models import Finish
+from service.ledger.models import Finish, Start
 from service.ledger.states import Outcome, State
 from service.settings import Settings
-from tests.running import running_api
+from service.tables import workers
+from tests.running import eventually, running_api
+from tests.servers import PostgresServer
 from tests.service.api.driving import job_in, living_worker, on_sqlite, post, with_redis_away
 
 
@@ -105,6 +110,90 @@ async def test_metrics_count_what_became_of_jobs_by_kind(api: httpx.AsyncClient,
     # None of these workers says that it knows a kind.
     assert found["postlude_jobs_of_unknown_kind", "update_stats"] == 3
     assert found["postlude_jobs_of_unknown_kind", "cleanup"] == 1
+
+
+async def test_metrics_answer_with_what_the_process_knows_while_the_database_is_away(settings: Settings) -> None:
+    async with running_api(without_a_database(settings)) as api:
+        found = await metrics(api)
+    assert (found["postlude_ledger_up", ""], found["postlude_redis_up", ""]) == (0, 1)
+    assert ("postlude_dispatch_failures_total", "") in found
+    assert ("postlude_jobs_running", "") not in found
+
+
+@on_sqlite
+async def test_metrics_answer_while_redis_is_away(settings: Settings) -> None:
+    async with running_api(with_redis_away(settings)) as api:
+        found = await metrics(api)
+    assert (found["postlude_ledger_up", ""], found["postlude_redis_up", ""]) == (1, 0)
+    assert found["postlude_jobs_running", ""] == 0
+
+
+@on_sqlite
+async def test_running_counts_what_has_a_slot_and_prefetched_what_waits_for_one(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    async def begin_under(worker: str, jobs: int) -> None:
+        ids = tuple([(await post(api))["id"] for _ in range(jobs)])
+        now = datetime.now(UTC)
+        started = await ledger.start(Start(ids, worker, ("update_stats",), now, due_by=now + timedelta(days=1)))
+        assert len(started) == jobs
+
+    async with ledger.database.begin() as connection:
+        for worker, slots in (("small", 2), ("gone", 2), ("old", None)):
+            await liveness.register(
+                connection, datetime.now(UTC), id=worker, hostname="here", pid=1, queues="default", slots=slots
+            )
+    await begin_under("small", 5)
+    await begin_under("old", 3)
+    await begin_under("gone", 2)
+    async with ledger.database.begin() as connection:
+        await liveness.end(connection, "gone", datetime.now(UTC))
+    found = await metrics(api)
+    names = ("running", "prefetched", "waiting")
+    assert [found[f"postlude_jobs_{name}", ""] for name in names] == [2 + 3, 3, 2]
+
+
+@on_sqlite
+async def test_details_of_readiness_are_for_callers_with_a_key(settings: Settings, ledger: Ledger) -> None:
+    await living_worker(ledger)
+    keyed = with_redis_away(settings).model_copy(update={"api_keys": (SecretStr("k1"),)})
+    async with running_api(keyed) as api:
+        assert (await api.get("/readyz")).json() == {"status": "degraded"}
+        wrong = await api.get("/readyz", headers={"authorization": "Bearer no"})
+        assert (wrong.status_code, wrong.json()) == (200, {"status": "degraded"})
+        told = await api.get("/readyz", headers={"authorization": "Bearer k1"})
+        assert told.json()["checks"]["redis"].startswith("away: ")
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_database_that_takes_no_writes_any_more_is_not_ready(
+    settings: Settings, postgres: PostgresServer
+) -> None:
+    name = make_url(settings.sqlalchemy_url).database
+    postgres._sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    async with running_api(settings) as api:
+        response = await api.get("/readyz")
+        assert (response.status_code, response.json()["status"]) == (503, "unready")
+        assert "read-only" in response.json()["checks"]["ledger"]
+        refused = await api.post("/v1/jobs", json={"kind": "cleanup"})
+        assert (refused.status_code, "read-only" in refused.text) == (503, True)
+        postgres._sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        assert (await api.post("/v1/jobs", json={"kind": "cleanup"})).status_code == 202
+
+        async def ready() -> bool:
+            return (await api.get("/readyz")).status_code == 200
+
+        await eventually(ready)
+
+
+@on_sqlite
+async def test_a_sweep_that_never_comes_to_its_end_shows_in_readiness(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    worker = await living_worker(ledger)
+    async with ledger.database.begin() as connection:
+        early = datetime.now(UTC) - timedelta(minutes=5)
+        await connection.execute(update(workers).where(workers.c.id == worker).values(started_at=early))
+    readiness = (await api.get("/readyz")).json()
+    assert (readiness["status"], "sweep" in readiness["checks"]["workers"]) == ("degraded", True)
 
 
 @on_sqlite

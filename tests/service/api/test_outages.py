@@ -91,7 +91,6 @@ CALLS = (
     ("POST", "/v1/jobs/x/replay", None),
     ("POST", "/v1/jobs/replay", {"filter": {"state": "failed"}}),
     ("GET", "/v1/stats", None),
-    ("GET", "/metrics", None),
 )
 
 

@@ -1,0 +1,48 @@
+"""The time that all processes agree on: a server's, by this machine's clock and how far it is off.
+
+Whoever decides by time asks here, never the machine's own clock: that of one machine may be an hour ahead, and jobs
+would expire or tick an hour early for all. One for the process, as its clock is; `clocks.py` measures.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+# What is not worth a step.
+_NOISE_S = 0.01
+# NTP moves a clock slowly. What moves it by more has set it, and it is wrong until it is measured again.
+_JUMP_S = 0.5
+# Goes on while the machine sleeps, and is never set; on macOS the monotonic clock does the same.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class _Agreement:
+    """How far this machine's clock is ahead of its steady one, and behind the servers'."""
+
+    def __init__(self) -> None:
+        self.reached_s = time.time() - time.clock_gettime(_STEADY)
+        self.behind_s = 0.0
+
+
+_agreement = _Agreement()
+
+
+def now() -> datetime:
+    """Give the agreed time; before the first word of a server, this machine's own."""
+    own_s = time.time()
+    jumped_s = own_s - time.clock_gettime(_STEADY) - _agreement.reached_s
+    if abs(jumped_s) > _JUMP_S:
+        own_s -= jumped_s
+    return datetime.fromtimestamp(own_s + _agreement.behind_s, UTC)
+
+
+def agree(behind: timedelta, within: timedelta = timedelta(0)) -> None:
+    """Hear how far this machine's clock is behind the servers' at this moment, measured to `within`.
+
+    Time makes no step for less than that: a busy machine measures badly, and no job is to wait for it.
+    """
+    jumped_s = time.time() - time.clock_gettime(_STEADY) - _agreement.reached_s
+    held_s = _agreement.behind_s - (jumped_s if abs(jumped_s) > _JUMP_S else 0.0)
+    measured_s = behind.total_seconds()
+    is_same = abs(measured_s - held_s) <= max(within.total_seconds(), _NOISE_S)
+    _agreement.reached_s += jumped_s
+    _agreement.behind_s = held_s if is_same else measured_s

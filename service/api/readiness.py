@@ -1,0 +1,88 @@
+"""Whether jobs are accepted, and what else is missing: one check for each server, and one for the workers."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping
+
+from service.errors import LedgerUnavailable
+from service.ledger import audit, migrate, queries
+from service.ledger.deadline import in_time
+from service.ledger.liveness import BLOCKED_AFTER_S
+from service.ledger.outages import reason_of
+from service.ledger.write_probe import WriteProbe
+from service.queue import UNREACHABLE, Probe, refusal_of
+from service.resources import Resources
+
+# Two of them, one after the other, still make an answer in time.
+_CHECK_WITHIN_S = 2.0
+# A sweep that has left something undone for so long does not come to its end.
+_SWEPT_WITHIN = timedelta(seconds=60)
+
+
+class Checks:
+    """Asks the servers; what costs them something, at most once in some seconds."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._database = resources.ledger.database
+        self._write_probe = WriteProbe(self._database)
+        self.redis_probe = Probe(resources.queue.redis, resources.settings.queues)
+
+    async def close(self) -> None:
+        await self._write_probe.close()
+
+    async def check(self) -> Mapping[str, str]:
+        """Say by name how each part is; `ok`, or a sentence."""
+        ledger, redis, workers = await asyncio.gather(self._ledger(), self._redis(), self._workers())
+        return {"ledger": ledger, "redis": redis} | ({"workers": workers} if ledger == "ok" else {})
+
+    async def _ledger(self) -> str:
+        try:
+            if not await in_time(migrate.is_current(self._database), within_s=_CHECK_WITHIN_S):
+                return "migrations are missing: run `postlude migrate`"
+            await in_time(self._database.check(), within_s=_CHECK_WITHIN_S)
+        except LedgerUnavailable as error:
+            return f"away: {_words(error)}"
+        try:
+            await in_time(self._write_probe.check(), within_s=_CHECK_WITHIN_S)
+        except LedgerUnavailable as error:
+            return f"takes no writes: {_words(error)}"
+        return "ok"
+
+    async def _redis(self) -> str:
+        try:
+            async with asyncio.timeout(_CHECK_WITHIN_S):
+                refusals = await self.redis_probe.refusals()
+        except UNREACHABLE as error:
+            reason = refusal_of(error) or str(error) or "no answer"
+            return f"away: {reason}; jobs are accepted, and dispatched when it is back"
+        return "; ".join(map(str, refusals)) or "ok"
+
+    async def _workers(self) -> str:
+        try:
+            living, sweeping, now = await in_time(self._read_workers(), within_s=_CHECK_WITHIN_S)
+        except LedgerUnavailable:
+            return "unknown: they are in the ledger"
+        if not living:
+            return "no worker is alive; jobs are accepted, and run when one is"
+        if all(worker["loop_lag_s"] >= BLOCKED_AFTER_S for worker in living):
+            return "every worker's event loop is blocked: its log names the kinds that do it"
+        had_time = any(worker["started_at"] < now - _SWEPT_WITHIN for worker in living)
+        if had_time and (sweeping.swept_at is None or sweeping.swept_at < now - _SWEPT_WITHIN):
+            return "no worker's sweep comes to its end: jobs may wait; the log of the one that leads says why"
+        return "ok"
+
+    async def _read_workers(self) -> tuple[Sequence[RowMapping], audit.Sweeping, datetime]:
+        async with self._resources.ledger.read() as connection:
+            now = await self._database.now(connection)
+            return await queries.living_workers(connection, now), await audit.sweeping(connection), now
+
+
+def _words(error: LedgerUnavailable) -> str:
+    """Say why: what is known of it, and what the driver says, without SQLAlchemy's statement and link around it."""
+    cause = error.__cause__
+    if cause is None:
+        return str(error)
+    return f"{reason_of(cause)} ({getattr(cause, 'orig', cause)})"

@@ -1,0 +1,15 @@
+"""The folder for what is kept in files."""
+
+from pathlib import Path
+
+from service.errors import StartRefused
+
+
+def make_data_dir(folder: Path) -> None:
+    """Make the folder if it is not there. Raises `StartRefused`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(
+            f"the data dir {folder} cannot be made ({error.strerror}). Choose another with POSTLUDE_DATA_DIR."
+        ) from error

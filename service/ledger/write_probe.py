@@ -1,0 +1,50 @@
+"""Tries a write: a database that can be read may have become a standby, or full, or taken away its rights."""
+
+import asyncio
+import time
+
+from sqlalchemy import Connection
+
+from service.agreed_time import now
+from service.errors import LedgerUnavailable
+from service.ledger.database import Database
+from service.ledger.rows import insert_for
+from service.tables import write_probe
+
+_EVERY_S = 5.0
+
+
+class WriteProbe:
+    """Writes one row, the same each time, at most once in some seconds however often it is asked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._trying: asyncio.Task[LedgerUnavailable | None] | None = None
+        self._next = 0.0
+
+    async def check(self) -> None:
+        """Raise `LedgerUnavailable` as the latest try did; while one is under way, wait for it."""
+        if self._trying is None or (self._trying.done() and time.monotonic() >= self._next):
+            self._next = time.monotonic() + _EVERY_S
+            self._trying = asyncio.create_task(self._try(), name="write-probe")
+        # Shielded: whoever gives up waiting must not end a write that others wait for.
+        if (error := await asyncio.shield(self._trying)) is not None:
+            raise error
+
+    async def close(self) -> None:
+        """End a try that is under way."""
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.wait({self._trying})
+
+    async def _try(self) -> LedgerUnavailable | None:
+        try:
+            await self._database.run(_write)
+        except LedgerUnavailable as error:
+            return error
+        return None
+
+
+def _write(connection: Connection) -> None:
+    row = insert_for(connection.dialect.name)(write_probe).values(id=1, written_at=now())
+    connection.execute(row.on_conflict_do_update(index_elements=["id"], set_={"written_at": row.excluded.written_at}))
