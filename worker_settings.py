@@ -9,32 +9,29 @@ import sys
 import arq.cli
 from pydantic import ValidationError
 
-from service.settings import Settings, describe_invalid
+from service.settings import QueueSettings, Settings, describe_invalid
 
 
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        sys.exit(f"error: {describe_invalid(error)}")
-
-
-def _of_a_check(settings: Settings) -> type:
+def _of_a_check() -> type:
     from service.worker.check import check_health
 
+    settings = QueueSettings()
     # arq's own asks six times, a second apart, whether Redis is there.
     arq.cli.check_health = lambda settings_cls: check_health(settings)  # type: ignore[attr-defined]
     return type("WorkerSettings", (), {})
 
 
-def _of_a_worker(settings: Settings) -> type:
+def _of_a_worker() -> type:
     import jobs
     from service.worker.arq_settings import make
 
     try:
-        return make(settings)
+        return make(Settings())
     except jobs.CatalogueError as error:
         sys.exit(f"error: {error}")
 
 
-WorkerSettings = (_of_a_check if "--check" in sys.argv[1:] else _of_a_worker)(_settings())
+try:
+    WorkerSettings = _of_a_check() if "--check" in sys.argv[1:] else _of_a_worker()
+except ValidationError as error:
+    sys.exit(f"error: {describe_invalid(error)}")

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
@@ -177,26 +177,10 @@ def _max_attempts(value: Any, retry: RetryPolicy) -> int:
     return value
 
 
-def _policy(policy: Any, what: str = "retry") -> RetryPolicy:
+def _policy(policy: Any) -> RetryPolicy:
     if not isinstance(policy, RetryPolicy):
-        raise _Refused(f"{what} is a RetryPolicy, not {policy!r}")
-    base, cap = _duration(policy.base, f"{what}: base"), _duration(policy.cap, f"{what}: cap")
-    if min(base, cap) < timedelta(0):
-        raise _Refused(f"{what}: base and cap are 0 or more")
-    # The base that nobody chose is bounded by any cap.
-    if base > cap and policy.base != RetryPolicy.base:
-        raise _Refused(f"{what}: base is above cap; no wait is longer than cap, so raise it or lower base")
-    if not isinstance(policy.never, tuple) or not all(map(_is_error, policy.never)):
-        raise _Refused(f"{what}: never is a tuple of exceptions, e.g. never=(ValueError,)")
-    if not isinstance(policy.by_exception, Mapping) or not all(map(_is_error, policy.by_exception)):
-        raise _Refused(f"{what}: by_exception maps exceptions to policies, e.g. {{OSError: RetryPolicy(base=1)}}")
-    for error, inner in policy.by_exception.items():
-        _policy(inner, f"{what}: by_exception[{error.__name__}]")
+        raise _Refused(f"retry is a RetryPolicy, not {policy!r}")
     return policy
-
-
-def _is_error(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def _check_args(kind: Kind[Any, Any]) -> None:

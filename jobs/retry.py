@@ -36,6 +36,21 @@ class RetryPolicy:
             raise ValueError("RetryPolicy: delays say each wait themselves; leave out base and cap")
         for wait in (self.base, self.cap, *self.delays):
             _check_wait(wait)
+        # The base that nobody chose is bounded by any cap.
+        if self.base != BASE_S and to_timedelta(self.base) > to_timedelta(self.cap):
+            raise ValueError("RetryPolicy: base is above cap; no wait is longer than cap, so raise it or lower base")
+        self._check_errors()
+
+    def _check_errors(self) -> None:
+        if not isinstance(self.never, tuple) or not all(map(_is_error, self.never)):
+            raise ValueError("RetryPolicy: never is a tuple of exceptions, e.g. never=(ValueError,)")
+        policies = self.by_exception
+        if not isinstance(policies, Mapping) or not all(map(_is_error, policies)):
+            raise ValueError(
+                "RetryPolicy: by_exception maps exceptions to policies, e.g. {OSError: RetryPolicy(base=1)}"
+            )
+        if not all(isinstance(policy, RetryPolicy) for policy in policies.values()):
+            raise ValueError("RetryPolicy: what by_exception maps exceptions to are RetryPolicy too")
 
     def for_error(self, error: BaseException) -> "RetryPolicy | None":
         """Find the policy for `error`; None means: do not try again."""
@@ -72,3 +87,7 @@ def _check_wait(wait: Seconds) -> None:
         raise ValueError(f"RetryPolicy: a wait is a number of seconds or a timedelta, not {wait!r}")  # noqa: TRY004
     if not (math.isfinite(wait) and 0 <= wait <= LONGEST_WAIT.total_seconds()):
         raise ValueError(f"RetryPolicy: a wait is between 0 s and {LONGEST_WAIT.days} days, not {wait!r}")
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)

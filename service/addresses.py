@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+
+if TYPE_CHECKING:  # it takes long to import, and whoever only asks Redis needs none of it
+    from sqlalchemy import URL
 
 _DRIVERS = {
     "postgresql+asyncpg": "postgresql+asyncpg",
@@ -40,6 +41,9 @@ _REDIS_QUERY = frozenset(
 
 def read_database_url(given: str) -> str:
     """Write the URL of a ledger with its driver. Raises ValueError, in words for whoever set it."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     if given.partition("://")[0] not in _DRIVERS or "://" not in given:
         raise ValueError("must begin with postgresql:// or sqlite:///")
     try:
@@ -60,6 +64,8 @@ def read_database_url(given: str) -> str:
 
 def sqlite_url(path: Path) -> str:
     """Write the URL of a SQLite file, whatever characters its path has."""
+    from sqlalchemy import URL
+
     return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
 
 
@@ -102,14 +108,14 @@ def _check_query(given: Mapping[str, Any], known: frozenset[str]) -> None:
         raise ValueError(f"unknown in its query: {', '.join(unknown)}; known are: {', '.join(sorted(known))}")
 
 
-def _check_sqlite(url: URL) -> None:
+def _check_sqlite(url: "URL") -> None:
     if url.host:
         raise ValueError("a file is written sqlite:///relative/path or sqlite:////absolute/path")
     if url.database in (None, "", ":memory:") or "memory" in url.query.get("mode", ""):
         raise ValueError("a database in memory is another one for each connection, and lost at the end: name a file")
 
 
-def _check_postgres(url: URL) -> None:
+def _check_postgres(url: "URL") -> None:
     for name, values in (("sslmode", _SSL_MODES), ("target_session_attrs", _SESSION_ATTRS)):
         if name in url.query and url.query[name] not in values:
             raise ValueError(f"{name} must be one of {', '.join(values)}")

@@ -24,26 +24,73 @@ _PREFIX = "POSTLUDE_"
 # What the client reads in the apps that use it; in one environment with the service they are no slips.
 _CLIENT_NAMES = ("POSTLUDE_URL", "POSTLUDE_API_KEY", "POSTLUDE_REQUIRED")
 _CLIENT_PREFIX = "POSTLUDE_APP_"
+_LISTS = ("jobs", "queues", "api_keys", "allowed_hosts", "cors_origins", "webhook_allow")
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class QueueSettings(BaseSettings):
+    """Where the queue is. All that `--check` reads, which must not import what reads the rest."""
+
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", str_strip_whitespace=True
     )
 
+    data_dir: Path = Path("var")
+    redis_url: str | None = None
+    queues: CommaSeparated = ("default",)
+
+    @field_validator(*_LISTS, mode="before", check_fields=False)
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_redis_url(value)
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("queues")
+    @classmethod
+    def _some_queue(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one queue")
+        return value
+
+    @property
+    def redis_dsn(self) -> str:
+        """The Redis named, else the embedded server's socket."""
+        return self.redis_url or redis_socket_url(self.socket_path("redis.sock"))
+
+    def socket_path(self, name: str) -> Path:
+        """Place a Unix socket in the data dir, or in a short folder of this user where that path would be too long."""
+        path = self.data_dir / name
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"postlude-{os.getuid()}-{digest}" / name
+
+
+class Settings(QueueSettings):
+    """All settings."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     root_path: str | None = None
-    data_dir: Path = Path("var")
     database_url: str | None = None
-    redis_url: str | None = None
     smtp_url: SecretStr | None = None
     smtp_tls: Literal["none", "may", "encrypt", "verify"] | None = None
     smtp_ca_file: Path | None = None
     mail_from: str = "postlude@localhost"
     jobs: CommaSeparated = ()
-    queues: CommaSeparated = ("default",)
     max_jobs: int = Field(default=100, ge=1, le=10_000)
     grace_s: float = Field(default=25, ge=0, le=3600)
     max_crashes: int = Field(default=3, ge=1, le=100)
@@ -57,13 +104,6 @@ class Settings(BaseSettings):
     cors_origins: CommaSeparated = ()
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
-    @field_validator("jobs", "queues", "api_keys", "allowed_hosts", "cors_origins", "webhook_allow", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
@@ -73,13 +113,6 @@ class Settings(BaseSettings):
     @classmethod
     def _async_driver(cls, value: str | None) -> str | None:
         return None if value is None else read_database_url(value)
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_scheme(cls, value: str | None) -> str | None:
-        if value is not None:
-            check_redis_url(value)
-        return value
 
     @field_validator("root_path")
     @classmethod
@@ -92,18 +125,6 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_origin(one) for one in value)
-
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
-
-    @field_validator("queues")
-    @classmethod
-    def _some_queue(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("name at least one queue")
-        return value
 
     def environment(self) -> dict[str, str]:
         """Give the variables that make a child process read these same settings, secrets included."""
@@ -121,11 +142,6 @@ class Settings(BaseSettings):
         return self.database_url or sqlite_url(self.data_dir / "postlude.db")
 
     @property
-    def redis_dsn(self) -> str:
-        """The Redis named, else the embedded server's socket."""
-        return self.redis_url or redis_socket_url(self.socket_path("redis.sock"))
-
-    @property
     def retention(self) -> timedelta:
         return timedelta(days=self.retention_days)
 
@@ -138,14 +154,6 @@ class Settings(BaseSettings):
     def files_dir(self) -> Path:
         """Where jobs keep files."""
         return self.data_dir / "files"
-
-    def socket_path(self, name: str) -> Path:
-        """Place a Unix socket in the data dir, or in a short folder of this user where that path would be too long."""
-        path = self.data_dir / name
-        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-            return path
-        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"postlude-{os.getuid()}-{digest}" / name
 
 
 def _origin(value: str) -> str:

@@ -9,19 +9,19 @@ import socket
 import redis
 
 from service.queue_key import key_of
-from service.settings import Settings
+from service.settings import QueueSettings
 
 _WITHIN_S = 2.0
 
 log = logging.getLogger("arq.worker")
 
 
-def health_check_key(settings: Settings) -> str:
+def health_check_key(settings: QueueSettings) -> str:
     """Name the key that a worker of this machine writes while its event loop turns."""
     return f"{key_of(settings.queues[0])}:health-check:{socket.gethostname()}"
 
 
-def check_health(settings: Settings) -> int:
+def check_health(settings: QueueSettings) -> int:
     """Return the exit code of arq's CLI: 0 for a living worker, 1 for none; also where Redis cannot be asked."""
     try:
         with redis.Redis.from_url(

@@ -298,14 +298,6 @@ NAN, INF = float("nan"), float("inf")
         ({"name": 7}, "a name has 1 to 100 characters"),
         ({"cron": 7}, "cron expression 7 is not valid"),
         ({"retry": 3}, "retry is a RetryPolicy"),
-        ({"retry": RetryPolicy(base=-1)}, "base and cap are 0 or more"),
-        ({"retry": RetryPolicy(base=NAN)}, "retry: base must be a finite number"),
-        ({"retry": RetryPolicy(cap=INF)}, "retry: cap must be a finite number"),
-        ({"retry": RetryPolicy(base=90, cap=30)}, "base is above cap"),
-        ({"retry": RetryPolicy(never=ValueError)}, "never is a tuple of exceptions"),  # type: ignore[arg-type]
-        ({"retry": RetryPolicy(never=("ValueError",))}, "never is a tuple of exceptions"),  # type: ignore[arg-type]
-        ({"retry": RetryPolicy(by_exception={OSError: RetryPolicy(base=-1)})}, "by_exception[OSError]: base and cap"),
-        ({"retry": RetryPolicy(by_exception={OSError: 3})}, "by_exception[OSError] is a RetryPolicy"),  # type: ignore[dict-item]
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], reason: str) -> None:

@@ -25,7 +25,7 @@ def test_by_default_it_is_two_seconds_to_one_hour() -> None:
 
 @given(failures=st.integers(0, 10**9), base=st.floats(0.001, 10**6), cap=st.floats(0.001, 10**6))
 def test_the_bound_is_never_past_the_cap_however_many_failures(failures: int, base: float, cap: float) -> None:
-    wait = RetryPolicy(base=base, cap=cap).longest_wait(failures)
+    wait = RetryPolicy(base=min(base, cap), cap=cap).longest_wait(failures)
     assert timedelta(0) <= wait <= timedelta(seconds=cap)
 
 
@@ -59,7 +59,9 @@ def test_delays_are_the_waits_one_by_one_and_the_last_one_again_and_again() -> N
 
 
 def test_kind_with_delays_has_an_attempt_more_than_there_are_delays() -> None:
-    async def perform(ctx: Context, args: BaseModel) -> None: ...
+    class Args(BaseModel): ...
+
+    async def perform(ctx: Context, args: Args) -> None: ...
 
     assert job("a", retry=RetryPolicy(delays=(1, 2, 3)))(perform).max_attempts == 4
     assert job("b", retry=RetryPolicy(delays=(1, 2, 3)), max_attempts=2)(perform).max_attempts == 2
@@ -77,3 +79,18 @@ def test_wait_that_no_calendar_has_is_refused_where_it_is_written(wait: Any) -> 
 def test_delays_beside_base_or_cap_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="leave out base and cap"):
         RetryPolicy(delays=(1, 2), **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"base": 90, "cap": 30}, "base is above cap"),
+        ({"never": ValueError}, "never is a tuple of exceptions"),
+        ({"never": ("ValueError",)}, "never is a tuple of exceptions"),
+        ({"by_exception": {"OSError": RetryPolicy()}}, "by_exception maps exceptions to policies"),
+        ({"by_exception": {OSError: 3}}, "are RetryPolicy too"),
+    ],
+)
+def test_policy_that_means_nothing_is_refused_where_it_is_written(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        RetryPolicy(**fields)

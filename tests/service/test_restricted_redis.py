@@ -83,7 +83,8 @@ async def test_enough_rights_are_enough_for_a_whole_life(
             "succeeded",
             "cancelled",
         ]
-        lost = await desk.enqueue(restricted_retry, delay=timedelta(seconds=2))
+        # The sweep puts what is 10 s old and due soon: here some seconds before a worker may take it.
+        lost = await desk.enqueue(restricted_retry, delay=timedelta(seconds=15))
 
         async def on_the_queue() -> bool:
             return bool(await admin.zrem("arq:queue", lost))

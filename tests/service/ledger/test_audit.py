@@ -166,6 +166,6 @@ async def test_attempts_that_are_missing_or_too_many_are_found_on_every_page(
     await change(ledger, ended, attempt=1, state="running")
     await _add_attempts(ledger, (lacking.id, 2), (ended.id, 1))
     assert await wrong_numbers(ledger) == {
-        lacking.id: "queued after attempt 2, but 1 ended attempts are recorded",
-        ended.id: "running after attempt 1, but 1 ended attempts are recorded",
+        lacking.id: "queued after attempt 2, but 1 ended attempt is recorded",
+        ended.id: "running after attempt 1, but 1 ended attempt is recorded",
     }

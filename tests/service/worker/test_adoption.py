@@ -50,12 +50,14 @@ class Hold:
     """A kind whose jobs run until `over` is set."""
 
     def __init__(self) -> None:
-        self.over = asyncio.Event()
-        self.kind = job("hold")(self._run)
+        self.over = over = asyncio.Event()
 
-    async def _run(self, _ctx: Context, _args: Nothing) -> str:
-        await self.over.wait()
-        return "held"
+        @job("hold")
+        async def run(_ctx: Context, _args: Nothing) -> str:
+            await over.wait()
+            return "held"
+
+        self.kind = run
 
 
 @pytest.fixture
