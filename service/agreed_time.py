@@ -19,8 +19,8 @@ class _Agreement:
     """How far this machine's clock is ahead of its steady one, and behind the servers'."""
 
     def __init__(self) -> None:
-        self.reached_s = time.time() - time.clock_gettime(_STEADY)
-        self.behind_s = 0.0
+        # One value: other threads read the time, too.
+        self.held_s = (time.time() - time.clock_gettime(_STEADY), 0.0)
 
 
 _agreement = _Agreement()
@@ -28,11 +28,17 @@ _agreement = _Agreement()
 
 def now() -> datetime:
     """Give the agreed time; before the first word of a server, this machine's own."""
+    reached_s, behind_s = _agreement.held_s
     own_s = time.time()
-    jumped_s = own_s - time.clock_gettime(_STEADY) - _agreement.reached_s
+    jumped_s = own_s - time.clock_gettime(_STEADY) - reached_s
     if abs(jumped_s) > _JUMP_S:
         own_s -= jumped_s
-    return datetime.fromtimestamp(own_s + _agreement.behind_s, UTC)
+    return datetime.fromtimestamp(own_s + behind_s, UTC)
+
+
+def has_jumped() -> bool:
+    """Whether this machine's clock has been set since the servers' were last heard of."""
+    return abs(time.time() - time.clock_gettime(_STEADY) - _agreement.held_s[0]) > _JUMP_S
 
 
 def agree(behind: timedelta, within: timedelta = timedelta(0)) -> None:
@@ -40,9 +46,9 @@ def agree(behind: timedelta, within: timedelta = timedelta(0)) -> None:
 
     Time makes no step for less than that: a busy machine measures badly, and no job is to wait for it.
     """
-    jumped_s = time.time() - time.clock_gettime(_STEADY) - _agreement.reached_s
-    held_s = _agreement.behind_s - (jumped_s if abs(jumped_s) > _JUMP_S else 0.0)
+    reached_s, behind_s = _agreement.held_s
+    jumped_s = time.time() - time.clock_gettime(_STEADY) - reached_s
+    held_s = behind_s - (jumped_s if abs(jumped_s) > _JUMP_S else 0.0)
     measured_s = behind.total_seconds()
     is_same = abs(measured_s - held_s) <= max(within.total_seconds(), _NOISE_S)
-    _agreement.reached_s += jumped_s
-    _agreement.behind_s = held_s if is_same else measured_s
+    _agreement.held_s = (reached_s + jumped_s, held_s if is_same else measured_s)

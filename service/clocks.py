@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 LARGEST_SKEW = timedelta(seconds=1)
 _EVERY_S = 30.0
+# For a clock that was set.
+_LOOK_EVERY_S = 1.0
 _AGREED_WITHIN_S = 1.0
 # An answer that took longer tells too little about the time.
 _SLOWEST_ANSWER = timedelta(seconds=0.5)
@@ -47,16 +49,19 @@ class Clocks:
     async def compare(self) -> None:
         """Measure, if it is time to, and go by what was measured: Redis' clock, or the database's where Redis is away.
 
-        With neither, what was agreed before holds; SQLite alone leaves this machine's own.
+        With neither, what was agreed before holds; beside SQLite alone, until this machine's clock is set: that is the
+        clock of all processes there. Then it is time at once: SQLite's leases, too, go by what is agreed, so no process
+        may notice it long before another.
         """
-        if time.monotonic() < self._next:
+        has_jumped = agreed_time.has_jumped()
+        if time.monotonic() < self._next and not has_jumped:
             return
         self._next = time.monotonic() + _EVERY_S
         measured = await self._measure()
         behind = measured.get("redis", measured.get("database"))
         if behind is not None:
             agreed_time.agree(*behind)
-        elif self._database.dialect == "sqlite":
+        elif has_jumped and self._database.dialect == "sqlite":
             agreed_time.agree(timedelta(0))
         for clock, skew in measured.items():
             self._tell(clock, skew.ahead)
@@ -71,7 +76,7 @@ class Clocks:
         """Compare again and again; for a process that has no sweep to do it."""
         while True:
             await self.compare()
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def measure(self) -> dict[str, timedelta]:
         """Give how far each other clock is ahead of ours; one that does not answer soon is left out."""

@@ -105,3 +105,22 @@ async def block(_ctx: Context, args: Args) -> str:
     if args.how == "await":
         await asyncio.sleep(0.1)
     return "late"
+
+
+@job("ends_deaf", timeout=600)
+async def deaf(ctx: Context, args: Args) -> None:
+    """Block the loop, so that no cancellation is heard."""
+    await ctx.progress(1)
+    time.sleep(args.seconds)
+
+
+@job("ends_exit_again", timeout=120)
+async def exit_again_and_again(_ctx: Context, _args: Args) -> None:
+    """Succeed, and leave behind what calls `sys.exit()` for as long as the loop turns."""
+    loop = asyncio.get_running_loop()
+
+    def again() -> None:
+        loop.call_later(0.002, again)
+        sys.exit(3)
+
+    loop.call_soon(again)

@@ -17,10 +17,12 @@ from service.errors import FateUnknown, LedgerFull, LedgerUnavailable
 
 _StaleStatement = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 _ClientError = AsyncAdapt_asyncpg_dbapi.InternalClientError
-# Postgres: connection lost, out of resources, operator intervention, no such login or database, read-only; and what a
-# repeat may heal. Then what only an operator can: no right to a table, or tables of another version.
+# Postgres: connection lost, out of resources, operator intervention, its disk or system fails, no such login or
+# database, read-only; and what a repeat may heal. Then what only an operator can: no right to a table, or tables of
+# another version.
 _UNAVAILABLE_SQLSTATES = (
-    "08", "53", "57", "28", "3D", "25006", "25P03", "40", "55", "42501", "42703", "42883", "3F000", "42P05", "26000",
+    "08", "53", "57", "58", "28", "3D", "25006", "25P03", "40", "55", "42501", "42703", "42883", "3F000", "42P05",
+    "26000",
 )  # fmt: skip
 _CONFLICT_SQLSTATE = "40"
 _DISK_FULL_SQLSTATE = "53100"
@@ -50,6 +52,7 @@ _BY_SQLSTATE = {
     "26000": POOLED,
     "53300": "The ledger's database has no connection left: raise max_connections, or run fewer processes",
     "57P03": "The ledger's database is starting or stopping",
+    "58": "The disk or the system of the ledger's database fails: see its own log",
 }
 # The same by a driver's words, which are all that SQLite and poolers give.
 _BY_WORDS = {

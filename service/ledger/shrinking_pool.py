@@ -25,6 +25,8 @@ class ShrinkingPool(AsyncAdaptedQueuePool):
         """Close what has not been in use since the last call."""
         wanted, self._most_in_use = self._most_in_use, self.checkedout()
         for _ in range(min(self.checkedin(), self.checkedin() + self.checkedout() - wanted)):
+            if not self.checkedin():
+                return  # others have taken them, while one was closed
             entry = self._pool.get(block=False)
             self._dec_overflow()
             entry.close()

@@ -75,7 +75,7 @@ class Adoption:
                 calls.append(read_call(member, payload))
             except NoCall as reason:
                 log.error("queue_member_removed", found=member, reason=str(reason))
-                await self._queue.remove(queues[member], [member.encode()])
+                self._queue.remove_soon(queues[member], [member.encode()])
         return calls
 
     async def _known(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, State]]:
@@ -89,14 +89,14 @@ class Adoption:
         self, calls: Sequence[Call], queues: Mapping[str, str], known: Mapping[str, tuple[str, State]]
     ) -> list[Result]:
         """Return the results of calls whose end Redis was never told."""
-        ended = [(call, *known[call.arq_id]) for call in calls if call.arq_id in known]
-        ended = [one for one in ended if one[2] in TERMINAL]
+        standing = [(call, *known[call.arq_id]) for call in calls if call.arq_id in known]
+        ended = {job_id: call for call, job_id, state in standing if state in TERMINAL}
         if not ended:
             return []
         async with self._resources.ledger.read() as connection:
-            rows = [(call, await queries.get_job(connection, job_id)) for call, job_id, _ in ended]
+            rows = await queries.get_jobs(connection, list(ended))
         now = agreed_time.now()
-        return [_told_late(call, queues[call.arq_id], row, now) for call, row in rows if row is not None]
+        return [_told_late(ended[row["id"]], queues[row["arq_id"]], row, now) for row in rows]
 
     async def _set_aside(self, calls: Sequence[Call], queues: Mapping[str, str], due_by: datetime) -> None:
         entries = [

@@ -58,17 +58,22 @@ class ApartAttempt:
         log.warning("suspect_runs_apart", job_id=self.started.id, kind=self.started.kind, crashes=self.started.crashes)
 
     def stop(self, outcome: Outcome) -> None:
-        """Have the attempt cancelled; it ends as `outcome`."""
-        self._stop_as = outcome
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            self._kill_in(STOP_WAIT_S)
+        """Have the attempt cancelled; it ends as `outcome`. Asking again changes nothing, nor puts off the kill."""
+        if self._stop_as is None:
+            self._stop_as = outcome
+            self._terminate()
 
     def give_up(self) -> None:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+    def _terminate(self) -> None:
+        """Tell the process to stop, or have it told as soon as it is there; one that does not is killed."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            self._kill_in(STOP_WAIT_S)
 
     def _task_done(self, task: asyncio.Task[Finish]) -> None:
         if task.cancelled():
@@ -94,7 +99,7 @@ class ApartAttempt:
             self._kill_in(self.timeout_s, of_timeout=True)
             try:
                 if self._stop_as is not None:
-                    self.stop(self._stop_as)
+                    self._terminate()
                 said = await self._exchange(process, ours)
             finally:
                 if self._killer is not None:

@@ -90,6 +90,7 @@ class Attempt:
         """End it here and now: the process that runs it ends."""
         if not self._ended:
             self._end(verdict_of_crash)
+            self._cancel()  # others may run the job before the process is gone
 
     def is_in(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether `task` is the kind's own coroutine."""
@@ -103,6 +104,9 @@ class Attempt:
             logs.surely(log.warning, "attempt_not_cancelled", error=type_name(error), **self._names())
 
     def _time_out(self) -> None:
+        assert self._task is not None
+        if self._task.done():
+            return  # it has ended in the same turn of the loop, and that is told next
         self._timed_out, self._timed_out_late = True, self._is_late
         self._timer = asyncio.get_running_loop().call_later(STOP_WAIT_S, self.give_up)
         self._cancel()

@@ -52,7 +52,7 @@ class Claims:
 
     async def start(self, claimed: Sequence[Claimed], due_by: datetime) -> list[Started]:
         """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others."""
-        by_id = {job_id: one for one in claimed if (job_id := await self._job_id(one)) is not None}
+        by_id = {job_id: one for one in claimed if (job_id := self._job_id(one)) is not None}
         # Those that may have to wait for a slot are marked so, and what has crashed before is not among them.
         is_ahead = len(by_id) > self._performer.slots.free
         started = await self._record_started(list(by_id), due_by, prefetched=is_ahead)
@@ -92,7 +92,7 @@ class Claims:
         self._first = (self._first + 1) % len(queues)
         return [*queues[self._first :], *queues[: self._first]]
 
-    async def _job_id(self, claimed: Claimed) -> str | None:
+    def _job_id(self, claimed: Claimed) -> str | None:
         """Read a member as a job's id; one that can be no id is removed."""
         try:
             job_id = claimed.member.decode()
@@ -101,7 +101,7 @@ class Claims:
         if 0 < len(job_id) <= LONGEST_ID and "\0" not in job_id:
             return job_id
         log.error("queue_member_removed", found=repr(claimed.member[:LONGEST_ID]), reason="it can be no job's id")
-        await self._resources.queue.remove(claimed.queue, [claimed.member])
+        self._resources.queue.remove_soon(claimed.queue, [claimed.member])
         return None
 
     async def _record_started(

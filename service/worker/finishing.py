@@ -11,12 +11,15 @@ from service import agreed_time, logs
 from service.errors import LedgerUnavailable
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
+from service.ledger.outages import is_data_error
 from service.worker import verdict
 from service.worker.backoff import outage_waits
 
 log = structlog.get_logger(__name__)
 
 OnFinished = Callable[[Finished | None], None]
+# After an error that says nothing about the data, and is no outage that is known as one.
+_TRY_AGAIN_AFTER_S = 2.0
 
 
 class OutcomeNotRecordable(Exception):
@@ -58,9 +61,9 @@ class Finishing:
         try:
             while self._waiting:
                 ended, self._waiting = self._waiting, []
-                finished = await self._record(ended)
+                recorded = await self._record(ended)
                 try:
-                    await self._settle(list(zip(ended, finished, strict=True)))
+                    await self._settle(recorded)
                 except asyncio.CancelledError:
                     raise
                 except BaseException:  # noqa: BLE001 - other outcomes wait to be recorded
@@ -68,14 +71,30 @@ class Finishing:
         finally:
             self._recording = None
 
-    async def _record(self, ended: Sequence[Ended]) -> Sequence[Finished | None]:
+    async def _record(self, ended: Sequence[Ended]) -> list[tuple[Ended, Finished | None]]:
+        """Record outcomes, each on its own where they cannot be recorded together; gives those that are recorded."""
         try:
-            return await self._record_in_the_end([one.finish for one in ended])
+            finished = await self._record_in_the_end([one.finish for one in ended])
+            return list(zip(ended, finished, strict=True))
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
             if len(ended) > 1:
-                return [finished for one in ended for finished in await self._record([one])]
-            ended[0].finish = self._unrecordable(ended[0].started, error)
-            return await self._record_in_the_end([ended[0].finish])
+                return [recorded for one in ended for recorded in await self._record([one])]
+            return await self._record_all_the_same(ended[0], error)
+
+    async def _record_all_the_same(self, one: Ended, error: Exception) -> list[tuple[Ended, Finished | None]]:
+        """Record that an outcome is refused for its data; what fails for another reason is tried again in a while."""
+        problem = error
+        if is_data_error(error):
+            one.finish = self._unrecordable(one.started, error)
+            try:
+                return [(one, (await self._record_in_the_end([one.finish]))[0])]
+            except Exception as again:  # noqa: BLE001 - see `_record`
+                problem = again
+        names = {"job_id": one.started.id, "kind": one.started.kind, "attempt": one.started.attempt}
+        remedy = f"it is tried again in {_TRY_AGAIN_AFTER_S:g} s"
+        logs.surely(log.error, "outcome_not_recorded", exc_info=problem, remedy=remedy, **names)
+        asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self.add, one)
+        return []
 
     async def _record_in_the_end(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
         """Record outcomes, however long the database takes to come back."""

@@ -9,7 +9,7 @@ import structlog
 
 from service import agreed_time
 from service.ledger.models import Finish, Finished, Started
-from service.ledger.states import isolated_from
+from service.ledger.states import Outcome, isolated_from
 from service.lifecycle import Lifecycle
 from service.resources import JobResources, Resources
 from service.worker import verdict
@@ -123,13 +123,17 @@ class Performer:
     def crash(self, error: BaseException) -> None:
         """End what runs in this process as crashed: the process ends, and nobody has asked it to.
 
-        What waits for a slot goes back without cost, and isolated attempts are lost: the ledger tells these by itself.
+        What waits for a slot goes back without cost, and so do isolated attempts, whose processes are not the one that
+        crashed. One that does not end in time is lost: the ledger tells that by itself.
         """
         self.crashed = True
         self.slots.hand_back()
-        for attempt in [one for one in self.attempts.values() if isinstance(one, Attempt)]:
-            what = f"Worker {self.worker_id} ended by {line_of(error)} while it ran this job."
-            attempt.crash(verdict.of_crash(what, attempt.started.crashes + 1, self._max_crashes))
+        for attempt in list(self.attempts.values()):
+            if isinstance(attempt, Attempt):
+                what = f"Worker {self.worker_id} ended by {line_of(error)} while it ran this job."
+                attempt.crash(verdict.of_crash(what, attempt.started.crashes + 1, self._max_crashes))
+            else:
+                attempt.stop(Outcome.INTERRUPTED)
 
     async def idle(self) -> None:
         """Wait until nothing runs, every outcome is recorded, and Redis has been told."""

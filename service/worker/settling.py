@@ -64,12 +64,12 @@ class Settling:
 
     def begin(self) -> None:
         """Begin a round for all that was added, unless one is under way that will take it along."""
-        if self._settling is None and (self._entries or self._words or self._untold):
+        if self._settling is None and (self._heard_by or self._untold):
             self._settling = asyncio.create_task(self._settle_all(), name="settling")
 
     async def _settle_all(self) -> None:
         try:
-            while self._entries or self._words or self._untold:
+            while self._heard_by or self._untold:
                 entries, self._entries = self._entries, []
                 words, self._words = [*self._untold, *self._words], []
                 heard_by, self._heard_by = self._heard_by, []

@@ -149,14 +149,17 @@ class Sweep:
         if not rows:
             return 0, 0
         missing = await self._queue.missing(map(place_of, rows))
-        # An adopted job's id stays on the queue while it runs. After its worker's death it is put to be let go of: as
-        # in progress it would wait for as long as its timeout.
-        put = [row for row in rows if row.arq_id is not None or place_of(row) in missing]
+        put = [row for row in rows if place_of(row) in missing]
+        # An adopted job's id stays on the queue while it runs, as in progress for as long as its timeout, and is moved
+        # ahead by each claim. After its worker's death it is let go of, to where it is due.
+        held = [row for row in rows if row.arq_id is not None and place_of(row) not in missing]
         # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
         await self._queue.put(map(entry_of, put))
+        if held:
+            await self._queue.put_back(list(map(entry_of, held)))
         async with self._ledger.database.begin() as connection:
             await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
-        return len(rows), len(put)
+        return len(rows), len(put) + len(held)
 
     def _note_queue(self, *, away: str | None, reason: str | None = None) -> None:
         """Say once when Redis stops taking jobs, and when it takes them again."""

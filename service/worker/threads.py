@@ -2,6 +2,7 @@
 
 import contextvars
 import functools
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Call(Future[Any]):
         self.attempt = logs.performing.get() or {}
         self.hangs = False
         self.is_over = False
+        self.counts = not _is_lookup(function)  # among those that hang
         self._function = function
         self._on_abandoned = on_abandoned
 
@@ -56,8 +58,9 @@ class Call(Future[Any]):
 class JobThreads(ThreadPoolExecutor):
     """Threads for `count` calls of attempts at once, and some of libraries. Calls that hang do not count.
 
-    `on_full` hears, on the loop, that `count` calls hang. The threads are daemons: none keeps the process from ending.
-    asyncio takes nothing but a `ThreadPoolExecutor` as its default; its threads are not used.
+    `on_full` hears, on the loop, that `count` calls hang. Looking up a name is none of these: it ends by itself, and
+    while its servers are silent every connection that is tried leaves one behind. The threads are daemons: none keeps
+    the process from ending. asyncio takes nothing but a `ThreadPoolExecutor` as its default; its threads are not used.
     """
 
     def __init__(self, count: int) -> None:
@@ -134,8 +137,8 @@ class JobThreads(ThreadPoolExecutor):
         with self._news:
             call.is_over = True
             self._running.discard(call)
-            self.hung -= call.hangs
-        if call.hangs:
+            self.hung -= call.hangs and call.counts
+        if call.hangs and call.counts:
             logs.surely(log.info, "hung_thread_returned", hung=self.hung, **call.names)
         return call.hangs
 
@@ -144,10 +147,12 @@ class JobThreads(ThreadPoolExecutor):
             if call.is_over or call.hangs:
                 return
             call.hangs = True
-            self.hung += 1
+            self.hung += call.counts
             self._healthy -= 1
             if self._calls:
                 self._have_served()
+        if not call.counts:
+            return
         remedy = "give what it calls a timeout of its own"
         reason = "nobody waits for it any more, and it goes on: a thread cannot be stopped"
         logs.surely(log.warning, "thread_hangs", hung=self.hung, reason=reason, remedy=remedy, **call.names)
@@ -162,6 +167,12 @@ def _raisable(error: BaseException) -> BaseException:
     wrapped = RuntimeError("the function raised StopIteration in its thread")
     wrapped.__cause__ = error
     return wrapped
+
+
+def _is_lookup(function: Any) -> bool:
+    """Whether it is asyncio that looks up a name, to connect to it."""
+    called = function.func if type(function) is functools.partial else function
+    return called is socket.getaddrinfo or called is socket.getnameinfo
 
 
 def _name_of(function: Any) -> str:

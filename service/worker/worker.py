@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 # After the grace: how long interrupted attempts get to end, and outcomes to be written; then how long in all.
 _STOP_WAIT_S = 2.0
 _EXIT_MARGIN_S = 4.5
+# In all, for a worker that ends as a crash: to record what it ran, and to sign off.
+_CRASHED_EXIT_S = 15.0
 _NOT_ALLOWED_WAIT_S = 0.2
 # How long as many calls hang as there are jobs at once, before the worker gives up.
 _HUNG_FOR_S = 5.0
@@ -94,8 +96,8 @@ class Worker(arq.worker.Worker):
             return
         if self._stopping.is_set():
             self._hurry.set()
-        elif self._handle_signals:
-            self._exit_in_the_end()
+        else:
+            self._exit_in_the_end(self._grace_s + _EXIT_MARGIN_S)
         self.allow_pick_jobs = False
         self._stopping.set()
         log.info("worker_stopping", signal=Signals(signum).name, running=self._running, grace_s=self._grace_s)
@@ -136,24 +138,30 @@ class Worker(arq.worker.Worker):
     def _grace_s(self) -> float:
         return float(self._job_completion_wait)
 
-    def _exit_in_the_end(self) -> None:
+    def _exit_in_the_end(self, seconds: float) -> None:
         """Guarantee the end of the process: a thread that hangs, or a server that does, would keep it for ever."""
-        _exit_in(self._grace_s + _EXIT_MARGIN_S)
+        if self._handle_signals:
+            _exit_in(seconds, status=self._status)
+
+    @property
+    def _status(self) -> int:
+        return 1 if self._gave_up or self._crashed else 0
 
     def _exit_without_threads(self) -> None:
         """Guarantee that the process ends although a kind has left threads behind that Python would wait for."""
         left = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
         if left and self._handle_signals:
             log.warning("threads_left", threads=left, reason="they are not waited for")
-            _exit_in(_THREADS_WAIT_S, status=1 if self._gave_up or self._crashed else 0)
+            _exit_in(_THREADS_WAIT_S, status=self._status)
 
     def _kind_exited(self, attempt: Names | None, error: BaseException) -> bool:
         """Hear of `sys.exit()` in a task or callback. One that is a kind's own ends its attempt, and nothing else."""
-        if CTX_KEY not in self.ctx or attempt is None or self._is_ctrl_c(error):
+        if attempt is None or self._is_ctrl_c(error):
             return False
         remedy = "raise an ordinary exception instead"
         log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
-        running = performer_of(self.ctx).attempts.get(attempt["job_id"])
+        # What a kind has left behind may exit while the worker closes: that goes on, too.
+        running = performer_of(self.ctx).attempts.get(attempt["job_id"]) if CTX_KEY in self.ctx else None
         if isinstance(running, Attempt) and running.started.attempt == attempt["attempt"]:
             self.loop.call_soon(running.exit, error)
         return True
@@ -165,6 +173,7 @@ class Worker(arq.worker.Worker):
     def _crash(self, error: BaseException) -> None:
         """Nobody asked for this end, so what runs has crashed: that is recorded now, not when a lease runs out."""
         self._crashed = True
+        self._exit_in_the_end(_CRASHED_EXIT_S)
         performer = performer_of(self.ctx)
         running = {one.job_id: one.kind for one in performer.running()}
         log.critical("worker_crashed", error=line_of(error), running=running, exc_info=error)
@@ -194,6 +203,7 @@ class Worker(arq.worker.Worker):
             log.error("worker_gives_up", reason=self._gave_up, remedy="give what these kinds call a timeout of its own")
             self.allow_pick_jobs = False
             self._stop.set()
+            self._exit_in_the_end(self._grace_s + _EXIT_MARGIN_S)
 
     async def _started_up(self) -> bool:
         """Run the start-up, which waits for the database; False when the worker was told to stop meanwhile."""

@@ -93,6 +93,60 @@ async def test_time_is_agreed_upon_without_redis_where_the_database_has_a_clock(
     await redis.aclose(close_connection_pool=True)
 
 
+class SetClock:
+    """The module `time` of a machine whose clock is set under way."""
+
+    ahead_s = 0.0
+    clock_gettime = staticmethod(time.clock_gettime)
+    monotonic = staticmethod(time.monotonic)
+
+    def time(self) -> float:
+        return time.time() + self.ahead_s
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.ahead_s)
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    clock = SetClock()
+    monkeypatch.setattr(agreed_time, "time", clock)
+    monkeypatch.setattr(agreed_time, "_agreement", agreed_time._Agreement())
+    return clock
+
+
+async def test_a_clock_that_was_set_is_compared_at_once(
+    settings: Settings, ledger: Ledger, set_clock: SetClock
+) -> None:
+    """On SQLite all processes of a machine keep their leases by its clock: none may notice it long before another."""
+    redis = open_redis(settings.redis_dsn)
+    clocks = Clocks(ledger.database, redis, now=set_clock.now)
+    await clocks.compare()
+    set_clock.ahead_s = -3600.0  # set right, and Redis' with it: it is the one that goes on
+    assert agreed_time.has_jumped()
+    await clocks.compare()
+    assert not agreed_time.has_jumped()
+    assert error_s() < 1
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_time_goes_on_as_agreed_while_redis_is_away(
+    settings: Settings, ledger: Ledger, set_clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.clocks._EVERY_S", 0.0)
+    redis = open_redis(f"unix://{settings.data_dir}/nobody.sock")
+    agreed_time.agree(timedelta(hours=1))
+    clocks = Clocks(ledger.database, redis, now=set_clock.now)
+    await clocks.compare()
+    has_own_clock = ledger.database.dialect == "postgresql"
+    assert (error_s() < 1) == has_own_clock
+    set_clock.ahead_s = 7200.0  # beside SQLite alone, the machine's clock is the one that all processes have
+    await clocks.compare()
+    assert (error_s() < 1) == has_own_clock
+    assert has_own_clock or 7199 < error_s() < 7201
+    await redis.aclose(close_connection_pool=True)
+
+
 async def test_a_redis_that_is_away_is_left_out(ledger: Ledger, settings: Settings) -> None:
     redis = open_redis(f"unix://{settings.data_dir}/nobody.sock")
     assert "redis" not in await Clocks(ledger.database, redis).measure()

@@ -4,7 +4,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
 
 from service.ledger import shrinking_pool
 from service.ledger.database import Database
@@ -61,3 +63,28 @@ async def test_a_hundred_readers_queue_for_twenty_connections(database_url: str)
     async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
         await use_at_once(ledger, 100)
         assert await held(ledger.database) <= 20
+
+
+@on_postgres
+async def test_connections_that_are_taken_while_one_is_closed_end_no_tidying(database_url: str) -> None:
+    closing = asyncio.Event()
+
+    def close_slowly(*_about: object) -> None:
+        if not closing.is_set():
+            closing.set()
+            await_only(asyncio.sleep(0.3))
+
+    async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
+        engine = ledger.database._reader
+        await use_at_once(ledger, 10)
+        event.listen(engine.sync_engine, "close", close_slowly)
+        shrinking = asyncio.create_task(shrink_twice(engine))
+        await asyncio.wait_for(closing.wait(), 10)
+        await use_at_once(ledger, 8)
+        await shrinking
+
+
+async def shrink_twice(engine: AsyncEngine) -> None:
+    """What was in use since the first time is closed the second time."""
+    for _ in range(2):
+        await shrinking_pool._shrink(engine)

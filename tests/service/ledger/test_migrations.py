@@ -7,11 +7,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 
 from jobs.tables import metadata as jobs_metadata
-from service.ledger import listing, migrate
+from service.ledger import listing, liveness, migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 from service.tables import metadata
+from tests.service.ledger.makers import enqueue, live_worker, new_job, start
 
 
 def _differences(connection: Connection) -> object:
@@ -29,6 +30,29 @@ async def test_models_and_migrations_agree(ledger: Ledger) -> None:
 async def test_upgrading_twice_changes_nothing(ledger: Ledger, database_url: str, tmp_path: object) -> None:
     await migrate.upgrade(Settings(database_url=database_url))
     assert await migrate.is_current(ledger.database)
+
+
+def _to(connection: Connection, revision: str) -> None:
+    config = migrate._config()
+    config.attributes["connection"] = connection
+    (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+async def test_ledger_goes_back_to_the_first_version_and_up_again_with_its_jobs(ledger: Ledger) -> None:
+    waiting, running = new_job(), new_job()
+    await live_worker(ledger, "w1")
+    await enqueue(ledger, waiting, running)
+    assert await start(ledger, running.id, "w1")
+    async with ledger.database.begin() as connection:
+        await connection.run_sync(_to, "0001")
+        await connection.run_sync(_to, "head")
+    async with ledger.read() as connection:
+        assert await connection.run_sync(_differences) == []
+        (orphan_free,) = await liveness.running_under(connection, "w1")
+        assert (orphan_free["id"], orphan_free["prefetched"]) == (running.id, 0)
+    assert await start(ledger, waiting.id, "w1")
 
 
 async def test_jobs_of_an_earlier_version_are_listed_after_the_upgrade(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import jobs
 from service.ledger.states import isolated_from
 from service.settings import Settings
 from service.tables import jobs as job_rows
-from tests.ends_kinds import exit_in_a_child, leave
+from tests.ends_kinds import deaf, exit_in_a_child, leave
 from tests.journey_kinds import held, poison
 from tests.running import eventually, running_worker
 from tests.service.worker.desk import Desk, open_desk
@@ -25,7 +25,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    async with open_desk(settings, held, poison, leave, exit_in_a_child) as opened:
+    async with open_desk(settings, deaf, held, poison, leave, exit_in_a_child) as opened:
         yield opened
 
 
@@ -89,6 +89,15 @@ async def test_cancelled_suspect_ends_cancelled(desk: Desk, settings: Settings) 
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         await _makes_progress(desk, suspect)
         await desk.lifecycle.cancel(suspect)
+        assert (await desk.ended(suspect))["state"] == "cancelled"
+
+
+async def test_cancelled_suspect_that_does_not_hear_of_it_is_killed(desk: Desk, settings: Settings) -> None:
+    suspect = await desk.record_only(deaf, {"seconds": 600})
+    await _make_suspect(desk, suspect)
+    async with running_worker(settings, jobs.load((MODULE, ENDS))):
+        await _makes_progress(desk, suspect)
+        await desk.lifecycle.cancel(suspect)  # the wish is found again and again until the job has ended
         assert (await desk.ended(suspect))["state"] == "cancelled"
 
 

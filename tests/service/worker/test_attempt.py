@@ -201,3 +201,18 @@ async def test_log_tells_why_an_attempt_failed_and_a_failed_job_is_one_error_wit
     assert (first["event"], first["log_level"], first["attempt"]) == ("attempt_ended", "warning", 1)
     assert (last["event"], last["log_level"], last["attempt"]) == ("job_failed", "error", 2)
     assert "in fails" in last["exception"]
+
+
+@job("just_in_time", timeout=0.05, max_attempts=1)
+async def just_in_time(_ctx: Context, _args: Args) -> str:
+    """End in the very turn of the loop in which the timeout is noticed."""
+    asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return "done"
+
+
+async def test_attempt_that_has_ended_when_its_timeout_is_noticed_has_succeeded(settings: Settings) -> None:
+    async with open_desk(settings, just_in_time) as desk, running_worker(settings, catalogue_of(just_in_time)):
+        row = await desk.ended(await desk.enqueue(just_in_time))
+    assert (row["state"], row["result"]) == ("succeeded", '"done"')

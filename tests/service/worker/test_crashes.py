@@ -7,12 +7,15 @@ from signal import Signals
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 import jobs
 from jobs import Kind
 from service.ledger import queries
 from service.settings import Settings
-from tests.ends_kinds import exit_in_a_child, exit_of_nobody, hang, leave, rest
+from service.tables import jobs as job_rows
+from service.tables import workers
+from tests.ends_kinds import exit_again_and_again, exit_in_a_child, exit_of_nobody, hang, leave, rest
 from tests.running import eventually
 from tests.service.worker.desk import Desk, open_desk
 from tests.worker_process import registered, worker_process
@@ -64,6 +67,39 @@ async def test_worker_that_ends_unasked_has_crashed_at_once(desk: Desk, settings
             assert (row["state"], row["crashes"], row["error_type"]) == ("queued", 1, "Crashed")
         for told in ("worker_crashed", poison, "ends_worker_exit", "SystemExit"):
             assert worker.said(told)
+
+
+async def test_isolated_job_of_a_worker_that_crashed_is_handed_back(
+    desk: Desk, settings: Settings, tmp_path: Path
+) -> None:
+    suspect = await desk.record_only(rest, {"seconds": 100})
+    async with desk.ledger.database.begin() as connection:
+        await connection.execute(update(job_rows).where(job_rows.c.id == suspect).values(crashes=2))
+    async with worker_process(settings, tmp_path) as worker:
+        await registered(worker)
+
+        async def rests() -> bool:
+            return bool((await desk.row(suspect))["progress_done"] == 1)
+
+        await eventually(rests)
+        await desk.enqueue(exit_of_nobody)
+        assert await worker.ended(30) == 1
+    row = await desk.row(suspect)
+    assert (row["state"], row["crashes"], row["error_type"]) == ("queued", 2, "Interrupted")
+
+
+async def test_kind_that_exits_while_its_worker_stops_does_not_cut_the_stop_short(
+    desk: Desk, settings: Settings, tmp_path: Path
+) -> None:
+    async with worker_process(settings, tmp_path) as worker:
+        await registered(worker)
+        assert (await desk.ended(await desk.enqueue(exit_again_and_again)))["state"] == "succeeded"
+        worker.send(Signals.SIGTERM)
+        assert await worker.ended(30) == 0
+    async with desk.ledger.read() as connection:
+        (ended,) = await connection.execute(select(workers.c.ended_at, workers.c.declared_dead))
+    assert ended.ended_at is not None
+    assert ended.declared_dead == 0
 
 
 async def test_as_many_hung_threads_as_jobs_end_the_worker_with_a_sentence(

@@ -336,6 +336,28 @@ async def test_outcome_that_the_ledger_refuses_fails_the_attempt_and_does_not_st
             assert [(await desk.ended(job_id))["state"] for job_id in neighbours] == ["succeeded"] * 5
 
 
+async def test_outcome_that_fails_for_nothing_in_its_data_is_kept_until_it_is_recorded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, failing = Ledger.finish_all, set[str]()
+    fails = iter(range(8))
+
+    async def fail_some(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if any(finish.id in failing for finish in finishes) and next(fails, None) is not None:
+            raise RuntimeError("could not be done")
+        return await record(ledger, finishes)
+
+    monkeypatch.setattr(Ledger, "finish_all", fail_some)
+    monkeypatch.setattr("service.worker.finishing._TRY_AGAIN_AFTER_S", 0.05)
+    async with open_desk(settings, *KINDS) as desk:
+        neighbours = [await desk.enqueue(greet) for _ in range(5)]
+        failing.add(await desk.enqueue(greet, max_attempts=1))
+        async with running_worker(settings, catalogue_of(*KINDS)):
+            for job_id in (*failing, *neighbours):
+                assert (await desk.ended(job_id))["state"] == "succeeded"
+    assert next(fails, None) is None
+
+
 async def test_worker_that_cannot_write_an_outcome_claims_nothing_and_writes_it_later(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

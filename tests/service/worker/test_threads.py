@@ -113,6 +113,26 @@ async def test_full_is_told_when_as_many_hang_as_there_are_jobs_at_once(threads:
     assert told == [COUNT]
 
 
+async def test_names_that_are_looked_up_in_vain_are_no_calls_that_hang(
+    threads: JobThreads, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker outlives servers whose names cannot be found, however often it tries to connect."""
+
+    def silent(*_args: Any) -> None:
+        gate.hang()
+
+    monkeypatch.setattr("socket.getaddrinfo", silent)
+    loop = asyncio.get_running_loop()
+    with capture_logs() as told:
+        for _ in range(50):
+            looking = asyncio.create_task(loop.getaddrinfo("redis.example", 6379))
+            await eventually(lambda: _entered(gate))
+            looking.cancel()
+            await asyncio.wait({looking})
+        assert (threads.hung, threads.is_full, told) == (0, False, [])
+    assert await asyncio.to_thread(NAME.get) == "nobody"  # and they take no room
+
+
 @pytest.mark.parametrize("error", [StopIteration("x"), type("Stop", (StopIteration,), {})()])
 async def test_stop_iteration_in_a_thread_is_an_error(threads: JobThreads, error: StopIteration) -> None:
     def stop() -> None:
