@@ -11,13 +11,13 @@ from starlette.requests import ClientDisconnect
 
 from jobs import Kind
 from service.api.deps import header_of
+from service.api.problems import MOST_ERRORS
 from service.api.room import MIB, Stay
 from service.errors import ArgsInvalid, BodyMalformed, BodyTooLarge, KindUnknown, MediaTypeRefused, shown
 from service.lifecycle import MAX_ARGS_BYTES, describe, with_nearest_names
 
 T = TypeVar("T")
 Kinds = Mapping[str, Kind[Any, Any]]
-MOST_ERRORS = 100
 # Args of 256 KiB have room for no more, if they are all `{},`, and a job's options need some.
 MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
 _LONGEST_MESSAGE = 500
