@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from jobs.context import Context
 from jobs.names import names_of, strict_about_names, without_unknown_names
 from jobs.retry import RetryPolicy
-from jobs.round_trip import RoundTrip, Written, check_whole, round_trip_of, written_by
+from jobs.round_trip import ArgsChanged, RoundTrip, Written, check_whole, round_trip_of, written_by
 from jobs.sealing import dump_whole, has_secrets
 
 A = TypeVar("A", bound=BaseModel)
@@ -79,10 +79,16 @@ class Kind(Generic[A, R]):
 
         Raises `pydantic.ValidationError`, and `ArgsChanged` when that is not as they were sent.
         """
-        sent = (
-            args if isinstance(args, self.args_model) else self.door_model.model_validate({} if args is None else args)
-        )
-        return self._read_back(sent)
+        return self._read_back(args if isinstance(args, self.args_model) else self._validated(args))
+
+    def _validated(self, args: Any) -> A:
+        try:
+            return self.door_model.model_validate({} if args is None else args)
+        except ValidationError:
+            raise
+        except Exception as error:
+            msg = f"a validator failed on the args ({type(error).__name__})"
+            raise ArgsChanged({"loc": [], "msg": msg, "type": "validator_failed"}) from error
 
     def dump_args(self, args: BaseModel) -> Written:
         """Write args that came from JSON. Raises `ArgsChanged` when an attempt would not read them as they are."""

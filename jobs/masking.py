@@ -1,4 +1,4 @@
-"""Takes secrets out of text that somebody else wrote: a receiver's answer, a mail server's reply, an error's message.
+"""Takes secrets out of text that somebody else wrote: a receiver's answer, an error's message.
 
 A secret is found as it is, JSON-escaped, percent-encoded, HTML-escaped or in a mixture of these, up to two layers deep,
 and in each layer also as base64 and hex. Where the text was cut, the beginning of a secret at its end is masked too.

@@ -27,6 +27,19 @@ class Check(Generic[T]):
         return value
 
 
+class Reads(Generic[T]):
+    """A validator for `BeforeValidator` that reads text into a value of the field's own type.
+
+    `read` must depend on its argument alone, and read what the type writes as the same value again.
+    """
+
+    def __init__(self, read: Callable[[object], T]) -> None:
+        self._read = read
+
+    def __call__(self, value: object) -> T:
+        return self._read(value)
+
+
 class Proof(IntEnum):
     """How surely a field is read back; of several, the highest holds for all of them together."""
 
@@ -194,6 +207,11 @@ class _Prover:
             return Proof.NONE
         return self._all(schema, {"function", "schema"}, [schema["schema"]], finite)
 
+    def _function_before(self, schema: Schema, finite: bool) -> Proof:
+        if not isinstance(schema["function"]["function"], Reads):
+            return Proof.NONE
+        return self._all(schema, {"function", "schema", "json_schema_input_schema"}, [schema["schema"]], finite)
+
     def _lax_or_strict(self, schema: Schema, _finite: bool) -> Proof:
         return Proof.PLAIN if _bare(schema) == _SECRET_STR else Proof.NONE
 
@@ -239,6 +257,7 @@ class _Prover:
         "enum": _enum,
         "default": _default,
         "function-after": _function_after,
+        "function-before": _function_before,
         "lax-or-strict": _lax_or_strict,
         "json-or-python": _json_or_python,
         "definition-ref": _definition_ref,

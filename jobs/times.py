@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BeforeValidator
 
+from jobs.proof import Reads
+
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) *([Zz]|[+ -]\d\d:?\d\d)", re.ASCII)
 _WANTED = "must be a time with a time zone, as RFC 3339 writes it, e.g. 2026-01-31T12:00:00Z"
 
@@ -26,4 +28,4 @@ def _read(value: object) -> datetime:
         raise ValueError(f"{_WANTED}; there is no such time") from error
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_read)]
+Time = Annotated[AwareDatetime, BeforeValidator(Reads(_read))]

@@ -41,7 +41,8 @@ log = structlog.get_logger(__name__)
 _STATEMENT_LIMIT_S = 5
 _DESCRIPTION = """
 Enqueue jobs, look them up by id, cancel and replay them. **202** means that a job is recorded and will run,
-whatever happens to any process. Errors are `application/problem+json` (RFC 9457).
+whatever happens to any process. Errors are `application/problem+json` (RFC 9457). Any request may also be refused
+before it is looked at, with 400, 408, 414, 431 or 503.
 """
 
 

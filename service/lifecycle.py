@@ -221,6 +221,12 @@ class Lifecycle:
                 " what is new in the kind's args a default, or enqueue a new job.",
                 errors=[one | {"loc": ["args", *one["loc"]]} for one in describe(error)],
             ) from error
+        except Exception as error:
+            log.error("validator_failed", job_id=job_id, kind=kind.name, exc_info=error)
+            raise ArgsInvalid(
+                f"The job cannot be replayed: a validator of {kind.name} failed on the stored args"
+                f" ({type(error).__name__}); the log has its traceback."
+            ) from error
 
     async def _unrunnable(self, jobs: Sequence[ToReplay]) -> dict[str, str]:
         """Say of jobs that could not run why, by their ids."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
 
 from jobs import Context, job
 
@@ -23,6 +23,19 @@ class RenamedArgs(BaseModel):
 class SecretLevelArgs(BaseModel):
     token: SecretStr
     level: float | None = None
+
+
+class RaisingArgs(BaseModel):
+    token: SecretStr
+
+    @field_validator("token")
+    @classmethod
+    def _look_up(cls, token: SecretStr) -> SecretStr:
+        return {"known": token}[token.get_secret_value()]
+
+
+@job("odd_raising")
+async def odd_raising(ctx: Context, args: RaisingArgs) -> None: ...
 
 
 @job("odd_level")

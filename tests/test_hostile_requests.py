@@ -12,9 +12,9 @@ from tests.service.api.driving import assert_problem, count, on_sqlite, stat
 from tests.test_api_process import api_process
 
 LARGE = 30 * MIB
-# A good batch of 30 MiB takes 300 MiB. Before, each of these took between 600 MiB and 5 GiB.
+# A good batch of 30 MiB takes 300 MiB.
 MOST_MEMORY_MIB = 600
-# On a busy machine; it was 24 s on an idle one.
+# For a busy machine.
 LONGEST_SILENCE_S = 10
 
 

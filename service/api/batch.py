@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from service.api.body import MOST_ERRORS, parse, refusal, refuse_nul
+from service.api.body import parse, refusal, refuse_nul
+from service.api.problems import MOST_ERRORS
 from service.api.room import MIB
 from service.api.schemas import MAX_BATCH, Requests
 from service.errors import ArgsInvalid, BodyMalformed, KindUnknown

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import structlog
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -11,15 +12,18 @@ from starlette.requests import ClientDisconnect
 
 from jobs import Kind
 from service.api.deps import header_of
+from service.api.problems import MOST_ERRORS
 from service.api.room import MIB, Stay
 from service.errors import ArgsInvalid, BodyMalformed, BodyTooLarge, KindUnknown, MediaTypeRefused, shown
 from service.lifecycle import MAX_ARGS_BYTES, describe, with_nearest_names
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 Kinds = Mapping[str, Kind[Any, Any]]
-MOST_ERRORS = 100
 # Args of 256 KiB have room for no more, if they are all `{},`, and a job's options need some.
 MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
+_MISFIT = "The body does not fit; `errors` says where."
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME = 100
 _DEEPEST = 20
@@ -76,6 +80,11 @@ def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds) -> T:
         return adapter.validate_json(body)
     except ValidationError as error:
         raise refusal([_shown(one, kinds) for one in _first_errors(error)], kinds) from None
+    except Exception as error:
+        log.error("validator_failed", exc_info=error)
+        msg = f"a validator of the kind's args failed on them ({type(error).__name__}); the log has its traceback"
+        errors = [{"loc": ["args"], "msg": msg, "type": "validator_failed"}]
+        raise ArgsInvalid(_MISFIT, errors=errors) from error
 
 
 def refuse_nul(body: bytes) -> None:
@@ -101,7 +110,7 @@ def refusal(errors: list[dict[str, Any]], kinds: Kinds) -> Exception:
         return BodyMalformed(f"The body is not valid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}.")
     if "union_tag_invalid" in sorts:
         return KindUnknown(f"The kind is unknown. Known are: {', '.join(kinds)}.", errors=errors)
-    return ArgsInvalid("The body does not fit; `errors` says where.", errors=errors)
+    return ArgsInvalid(_MISFIT, errors=errors)
 
 
 def _first_errors(error: ValidationError) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ They hold before anybody is asked for a key. What passes one is answered as a pr
 import asyncio
 import json
 from http import HTTPStatus
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NamedTuple, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -25,14 +25,29 @@ _ONE_MORE_LOOK_S = 0.02
 _MOST_DISCARDED = 1024 * KIB
 
 _HEAD, _BODY, _NOTHING = "head", "body", "nothing"
-_URL_TOO_LONG = (HTTPStatus.REQUEST_URI_TOO_LONG, f"The URL may have {LONGEST_URL // KIB} KiB at most.")
-_HEAD_TOO_LARGE = (
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+
+
+class Refusal(NamedTuple):
+    """Why a connection is closed. `name` is that of the problem's type."""
+
+    status: int
+    name: str
+    title: str
+    detail: str
+
+
+_URL_TOO_LONG = Refusal(414, "url-too-long", "URL too long", f"The URL may have {LONGEST_URL // KIB} KiB at most.")
+_HEAD_TOO_LARGE = Refusal(
+    431,
+    "headers-too-large",
+    "Headers too large",
     f"A request may have {MOST_HEADERS} headers, and {LARGEST_HEAD // KIB} KiB of them, at most.",
 )
-_TOO_SLOW = (HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.")
-_TOO_MANY = (HTTPStatus.SERVICE_UNAVAILABLE, "There are too many connections. Try again in a second.")
-_NOT_HTTP = (HTTPStatus.BAD_REQUEST, "The request is not valid HTTP.")
+_TOO_SLOW = Refusal(408, "request-too-slow", "Request too slow", "The request did not come in time.")
+_TOO_MANY = Refusal(
+    503, "too-many-connections", "Too many connections", "There are too many connections. Try again in a second."
+)
+_NOT_HTTP = Refusal(400, "not-http", "Not HTTP", "The request is not valid HTTP.")
 
 
 class Bounded(HttpToolsProtocol):
@@ -50,7 +65,7 @@ class Bounded(HttpToolsProtocol):
     waits_since: float = 0.0
     _timer: asyncio.TimerHandle | None = None
     _refused = False
-    _refusal: tuple[HTTPStatus, str] = _NOT_HTTP
+    _refusal = _NOT_HTTP
     _chunk_size = _first_chunk_size = _discarded_size = _head_size = _body_size = _framing_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -59,7 +74,7 @@ class Bounded(HttpToolsProtocol):
         self._await(_HEAD)
         self._watch()
         if len(self.connections) > self.most_connections and not self._drop_the_idlest():
-            self._refuse(*_TOO_MANY)
+            self._refuse(_TOO_MANY)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -88,11 +103,11 @@ class Bounded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.url) > LONGEST_URL:
-            self._fail(*_URL_TOO_LONG)
+            self._fail(_URL_TOO_LONG)
         if len(self.headers) > MOST_HEADERS or self._has_large_headers():
-            self._fail(*_HEAD_TOO_LARGE)
+            self._fail(_HEAD_TOO_LARGE)
         if len(self.pipeline) >= MOST_PIPELINED:
-            self._fail(*_NOT_HTTP)
+            self._fail(_NOT_HTTP)
         self._await(_BODY)
         self._body_size, self._framing_size = 0, -self._chunk_size
         super().on_headers_complete()
@@ -126,7 +141,7 @@ class Bounded(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser cannot read, or what `_fail` stopped it at."""
-        self._refuse(*self._refusal)
+        self._refuse(self._refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         """Look once more before closing: after a busy turn of the loop, the next request may be here already."""
@@ -162,11 +177,11 @@ class Bounded(HttpToolsProtocol):
         if self._due == _HEAD:
             self._head_size += self._chunk_size
             if self._head_size - self._first_chunk_size > LARGEST_HEAD:  # the first may hold other things too
-                self._refuse(*(_URL_TOO_LONG if len(self.url) > LONGEST_URL else _HEAD_TOO_LARGE))
+                self._refuse(_URL_TOO_LONG if len(self.url) > LONGEST_URL else _HEAD_TOO_LARGE)
         else:
             self._framing_size += self._chunk_size
             if self._framing_size > _FREE_FRAMING + (1 + _FRAMING_PER_BYTE) * self._body_size:
-                self._refuse(*_NOT_HTTP)
+                self._refuse(_NOT_HTTP)
 
     def _watch(self) -> None:
         if self._timer is None:
@@ -190,7 +205,7 @@ class Bounded(HttpToolsProtocol):
         elif self._due == _BODY and self.is_idle:
             self.transport.abort()
         else:
-            self._refuse(*_TOO_SLOW)
+            self._refuse(_TOO_SLOW)
 
     def _drop_the_idlest(self) -> bool:
         """Close the connection that has been without a request for longest, if there is one."""
@@ -200,26 +215,35 @@ class Bounded(HttpToolsProtocol):
         min(others, key=lambda one: one.waits_since).transport.abort()
         return True
 
-    def _fail(self, status: HTTPStatus, reason: str) -> NoReturn:
+    def _fail(self, refusal: Refusal) -> NoReturn:
         """Stop the parser, which then has `send_400_response` called."""
-        self._refusal = (status, reason)
-        raise ValueError(reason)
+        self._refusal = refusal
+        raise ValueError(refusal.detail)
 
-    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Say why, unless the peer waits for another answer, and listen no more."""
         self._refused = True
-        if not self.is_idle or self.transport.is_closing():
+        if self.transport.is_closing() or not (self.is_idle or self._takes_back_the_request()):
             self.transport.close()
             self._taking.watch()
             return
-        problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": reason}
+        status, name, title, detail = refusal
+        problem = {"type": f"urn:postlude:problem:{name}", "title": title, "status": status, "detail": detail}
         body = json.dumps(problem).encode()
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
         head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(head.encode() + body)
         # Closed at once, while the peer still sends, the connection would be reset and the answer lost.
         self.transport.write_eof()
         self.loop.call_later(self.linger_s, self.transport.abort)
+
+    def _takes_back_the_request(self) -> bool:
+        """Have the app believe that the peer has gone, where only the request that is coming in waits for an answer."""
+        if self._due != _BODY or self.pipeline or self.cycle.response_started:
+            return False
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        return True
 
     def _discard(self) -> None:
         self._discarded_size += self._chunk_size

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
+from service.api.paths import path_of
 from service.errors import HostRefused, OriginRefused
 from service.settings import Settings
 
@@ -47,7 +48,7 @@ class Door:
         """Raise `HostRefused` or `OriginRefused`."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"")
-        if not self._any_host and host not in self._good_hosts and scope["path"] not in _FOR_PROBES:
+        if not self._any_host and host not in self._good_hosts and path_of(scope) not in _FOR_PROBES:
             self._check_host(host)
         origin = headers.get(b"origin")
         if origin is not None:

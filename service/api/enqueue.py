@@ -52,7 +52,7 @@ def _body(schema: str) -> dict[str, Any]:
     responses={
         200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is", "headers": _LOCATION},
         202: {"description": "The job is recorded", "headers": _LOCATION},
-        **responses(400, 401, 403, 409, 413, 415, 422, 503, 507),
+        **responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
     },
     openapi_extra=_body("EnqueueRequest"),
 )
@@ -90,7 +90,7 @@ async def enqueue_job(request: Request) -> Response:
     "/batch",
     status_code=202,
     response_model=BatchOut,
-    responses=responses(400, 401, 403, 409, 413, 415, 422, 503, 507),
+    responses=responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
     openapi_extra=_body("BatchRequest"),
 )
 async def enqueue_jobs(request: Request) -> Response:

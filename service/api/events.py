@@ -42,7 +42,7 @@ gets **204**, at which browsers stop asking; a replay begins anew. Where keys ar
     responses={
         200: {"content": {EventSourceResponse.media_type: STREAM}, "description": "The events, as they happen"},
         204: {"description": "The job has ended, and `Last-Event-ID` says that you know"},
-        **responses(401, 404, 422, 503),
+        **responses(401, 404, 421, 422, 503),
     },
 )
 async def follow_job(

@@ -33,7 +33,7 @@ _MEASURED_WITHIN_S = 3.0
 
 _METRICS = {
     200: {"description": "In Prometheus' text format", "content": {metrics.MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **responses(422),
+    **responses(421, 422),
 }
 
 

@@ -1,10 +1,12 @@
 """Jobs: look up, list, cancel, replay. See `enqueue.py` for how they come in."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.api import cursor
@@ -18,6 +20,7 @@ from service.api.deps import (
 from service.api.etags import UNCHANGED
 from service.api.filters import list_filter
 from service.api.problems import responses
+from service.api.room import MIB
 from service.api.schemas import JobList, JobOut
 from service.errors import JobNotFound
 from service.ledger import listing, queries
@@ -37,10 +40,14 @@ class _Job(StringConvertor):
 
 register_url_convertor("job", _Job())
 
+# A page ends with the job that passes this: args and results may have 256 KiB each.
+PAGE_BYTES = 8 * MIB
+_READ_AT_ONCE = 100
+_ATTEMPT_BYTES = 20_000  # its traceback and message, at most
 _EXPAND = "Show the attempts of each job, with their tracebacks"
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 422, 503)}, response_model_exclude_unset=True)
+@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)}, response_model_exclude_unset=True)
 async def list_jobs(
     resources: ResourcesDep,
     wanted: Annotated[Filter, Depends(list_filter)],
@@ -49,17 +56,18 @@ async def list_jobs(
 ) -> JobList:
     """List jobs, newest first unless `order=asc`.
 
-    The order is that of their creation or, with `finished_after` or `finished_before`, of their end.
+    The order is that of their creation or, with `finished_after` or `finished_before`, of their end. A page of large
+    jobs may hold fewer than `limit`: `next_cursor` says whether there are more.
     """
-    rows, attempts = await in_time(_read_page(resources, wanted, limit, with_attempts=bool(expand)))
-    jobs = [JobOut.of_row(row, attempts.get(row["id"])) for row in rows[:limit]]
-    if len(rows) <= limit:
+    rows, attempts, more = await in_time(_read_page(resources, wanted, limit, with_attempts=bool(expand)))
+    jobs = [JobOut.of_row(row, attempts.get(row["id"])) for row in rows]
+    if not more:
         return JobList(jobs=jobs, next_cursor=None)
-    last = rows[limit - 1]
+    last = rows[-1]
     return JobList(jobs=jobs, next_cursor=cursor.after(wanted, last["listed_at"], last["id"]))
 
 
-@router.get("/{job_id:job}", responses={**UNCHANGED, **responses(401, 404, 422, 503)})
+@router.get("/{job_id:job}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
 async def get_job(
     job_id: JobIdDep,
     response: Response,
@@ -77,7 +85,7 @@ async def get_job(
     return job
 
 
-@router.post("/{job_id}/cancel", responses=responses(401, 404, 409, 422, 503, 507))
+@router.post("/{job_id}/cancel", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
 async def cancel_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep) -> JobOut:
     """Cancel a job. A waiting one ends at once; a running one is interrupted, and ends `cancelled` whatever it does."""
 
@@ -88,7 +96,7 @@ async def cancel_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: Lifec
     return await in_time(cancel(), writes=True)
 
 
-@router.post("/{job_id}/replay", responses=responses(401, 404, 409, 422, 503, 507))
+@router.post("/{job_id}/replay", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
 async def replay_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep) -> JobOut:
     """Run a failed or cancelled job anew under its own id. Its attempts stay in its history.
 
@@ -104,12 +112,37 @@ async def replay_job(job_id: JobIdDep, resources: ResourcesDep, lifecycle: Lifec
 
 async def _read_page(
     resources: Resources, wanted: Filter, limit: int, *, with_attempts: bool
-) -> tuple[Sequence[RowMapping], Mapping[str, list[RowMapping]]]:
+) -> tuple[Sequence[RowMapping], Mapping[str, list[RowMapping]], bool]:
     """Read one row more than the page holds, to see whether there is another page."""
     async with resources.ledger.read() as connection:
-        rows = await listing.list_jobs(connection, wanted, limit + 1)
-        shown = [row["id"] for row in rows[:limit]] if with_attempts else []
-        return rows, await queries.get_attempts(connection, shown) if shown else {}
+        rows, shown = await _read_rows(connection, wanted, limit, with_attempts=with_attempts)
+        ids = [row["id"] for row in shown] if with_attempts else []
+        attempts = await queries.get_attempts(connection, ids) if ids else {}
+    return shown, attempts, len(rows) > len(shown)
+
+
+async def _read_rows(
+    connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool
+) -> tuple[Sequence[RowMapping], Sequence[RowMapping]]:
+    """Read rows, some at a time, until there are more than the page holds; return all, and those that it shows."""
+    rows: list[RowMapping] = []
+    room, fits = PAGE_BYTES, 0
+    while room > 0 and len(rows) <= limit:
+        count = min(_READ_AT_ONCE, limit + 1 - len(rows))
+        some = await listing.list_jobs(connection, wanted, count)
+        for row in some:
+            fits += room > 0 and fits < limit
+            room -= _size_of(row, with_attempts=with_attempts)
+        rows += some
+        if len(some) < count:
+            break
+        wanted = replace(wanted, after=(some[-1]["listed_at"], some[-1]["id"]))
+    return rows, rows[:fits]
+
+
+def _size_of(row: RowMapping, *, with_attempts: bool) -> int:
+    """Estimate how many bytes a job has in an answer, and at most in its attempts."""
+    return len(row["args"]) + len(row["result"] or "") + (row["attempt"] * _ATTEMPT_BYTES if with_attempts else 0)
 
 
 async def read_job(resources: Resources, job_id: str) -> JobOut:

@@ -10,7 +10,7 @@ from service.api.schemas import KindList, KindOut
 router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=GUARDS)
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 422)})
+@router.get("", responses={**UNCHANGED, **responses(401, 421, 422)})
 async def list_kinds(resources: ResourcesDep) -> KindList:
     """List the kinds of job that can be enqueued, each with the JSON Schema of its args."""
     return KindList(

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 # What FastAPI's own pages load from a CDN. Located, not imported: its module makes an app of its own kind.
@@ -22,7 +22,11 @@ _HEADERS = {
 
 def install(app: FastAPI) -> None:
     """Add the pages to an app that was made without FastAPI's own (`docs_url=None, redoc_url=None`)."""
-    app.mount(_PATH, StaticFiles(directory=str(_ASSETS)))
+    assets = StaticFiles(directory=str(_ASSETS))
+
+    @app.get(f"{_PATH}/{{path:path}}", include_in_schema=False)  # a mount would hide from `Allow` what it has
+    async def asset(path: str, request: Request) -> Response:
+        return await assets.get_response(path, request.scope)
 
     @app.get("/docs", include_in_schema=False)
     async def swagger(request: Request) -> HTMLResponse:

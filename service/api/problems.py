@@ -19,6 +19,7 @@ from service.errors import LedgerUnavailable, PostludeError, Refused, shown
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 100
 # What an endpoint itself may raise.
 FORESEEN = (PostludeError, ClientDisconnect)
 # Named here, and not by `model=`: FastAPI would describe the errors as application/json.
@@ -40,7 +41,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What happened and what to do, for people.")
-    errors: list[Mistake] | None = Field(None, description="Where the request does not fit; 100 places at most.")
+    errors: list[Mistake] | None = Field(None, description="Where the request does not fit; the first 100 places.")
 
 
 def type_of(name: str) -> str:
@@ -115,7 +116,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    refused = Refused("The request is not valid; `errors` says where.", errors=shown(error.errors()))
+    refused = Refused("The request is not valid; `errors` says where.", errors=shown(error.errors()[:MOST_ERRORS]))
     return answer(_problem(refused))
 
 

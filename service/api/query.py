@@ -1,5 +1,6 @@
 """The query of a request holds what its route has, and nothing else."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
@@ -18,12 +19,12 @@ async def known_query(request: Request) -> None:
     if not request.scope["query_string"]:
         return
     known = _parameters(request.scope.get("route"))
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in names.items():
         if name not in known:
             raise Refused(f"There is no query parameter {name!r} here. {_instead(name, known)}")
-        if names.count(name) > 1 and not known[name]:
-            raise Refused(f"The query parameter {name!r} is there {names.count(name)} times. Send it once.")
+        if count > 1 and not known[name]:
+            raise Refused(f"The query parameter {name!r} is there {count} times. Send it once.")
 
 
 def _parameters(route: Any) -> Mapping[str, bool]:

@@ -25,7 +25,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post("/replay", responses=responses(400, 401, 403, 413, 415, 422, 503, 507), openapi_extra=_BODY)
+@router.post("/replay", responses=responses(400, 401, 403, 413, 415, 421, 422, 503, 507), openapi_extra=_BODY)
 async def replay_jobs(request: Request, lifecycle: LifecycleDep) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match anew, each under its own id; attempts stay in their history.
 

@@ -32,7 +32,7 @@ class CounterList(BaseModel):
 _place: TypeAdapter[tuple[cursor.Text, cursor.Text]] = TypeAdapter(tuple[cursor.Text, cursor.Text])
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 422, 503)})
+@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
 async def get_stats(
     resources: ResourcesDep,
     subject: Text | None = None,

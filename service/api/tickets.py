@@ -35,7 +35,7 @@ class TicketOut(BaseModel):
     expires_at: ShownMoment
 
 
-@router.post("/{job_id}/events/tickets", status_code=201, responses=responses(401, 404, 422, 503))
+@router.post("/{job_id}/events/tickets", status_code=201, responses=responses(401, 403, 404, 421, 422, 503))
 async def create_ticket(job_id: JobIdDep, request: Request, response: Response, resources: ResourcesDep) -> TicketOut:
     """Make a ticket for a browser, which cannot send a key with `EventSource`: it follows this job for an hour."""
     job = await in_time(read_job(resources, job_id))

@@ -39,17 +39,20 @@ def jobs(context: click.Context, url: str, key: str | None) -> None:
 
 def _filters(*names: str) -> Callable[[F], F]:
     """Add options that narrow down which jobs are meant; each is a parameter of the API of the same name."""
+    several = "May be given several times."
     options = {
-        "state": click.option("--state", multiple=True, type=click.Choice(_STATES), help="May be given several times."),
-        "kind": click.option("--kind"),
-        "queue": click.option("--queue"),
+        "state": click.option("--state", multiple=True, type=click.Choice(_STATES), help=several),
+        "kind": click.option("--kind", multiple=True, help=several),
+        "queue": click.option("--queue", multiple=True, help=several),
         "tag": click.option("--tag"),
-        "error_type": click.option("--error-type", help="Of the latest attempt, e.g. TimeoutError."),
+        "error_type": click.option(
+            "--error-type", multiple=True, help=f"Of the latest attempt, e.g. TimeoutError. {several}"
+        ),
         "created_after": click.option("--created-after", metavar="TIME", help="RFC 3339, e.g. 2026-01-31T09:00:00Z."),
         "created_before": click.option("--created-before", metavar="TIME"),
         "finished_after": click.option("--finished-after", metavar="TIME"),
         "finished_before": click.option("--finished-before", metavar="TIME"),
-        "order": click.option("--order", help="As the API orders them. Default: newest first."),
+        "order": click.option("--order", type=click.Choice(["desc", "asc"]), help="asc: oldest first."),
     }
 
     def add(function: F) -> F:
@@ -62,17 +65,18 @@ def _filters(*names: str) -> Callable[[F], F]:
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API has it.")
 _NARROW = ("state", "kind", "queue", "tag", "error_type", "created_after", "created_before")
+_BY_END = ("finished_after", "finished_before")
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
 
 @jobs.command("list")
-@_filters(*_NARROW, "finished_after", "finished_before", "order")
+@_filters(*_NARROW, *_BY_END, "order")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @_AS_JSON
 @click.pass_obj
 def list_jobs(to: tuple[str, str | None], /, limit: int, everything: bool, as_json: bool, **chosen: Any) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first unless told otherwise."""
     with _remote(to) as remote:
         pages = remote.pages(_given(chosen), None if everything else limit)
         if as_json:
@@ -116,7 +120,7 @@ def cancel(to: tuple[str, str | None], /, ids: tuple[str, ...], as_json: bool) -
 
 @jobs.command()
 @_IDS
-@_filters(*_NARROW)
+@_filters(*_NARROW, *_BY_END)
 @click.option("--dry-run", is_flag=True, help="With a filter: only tell how many would be replayed.")
 @_AS_JSON
 @click.pass_obj
@@ -131,10 +135,6 @@ def replay(to: tuple[str, str | None], /, ids: tuple[str, ...], dry_run: bool, a
         if ids:
             _each(ids, remote.replay, lambda job: _state_of(job, as_json))
             return
-        if len(states := given.pop("state", ())) == 1:
-            given["state"] = states[0]
-        elif states:
-            raise click.UsageError("--state: name one of failed and cancelled, or none for both.")
         for done in remote.replay_matching(given, dry_run=dry_run):
             words = "would be replayed" if dry_run else "replayed"
             skipped = "".join(f", {count} skipped ({text.one_line(why)})" for why, count in done["skipped"].items())
@@ -161,12 +161,7 @@ def tail(to: tuple[str, str | None], /, job_id: str | None, as_json: bool, **cho
     with _remote(to) as remote:
         if job_id is None:
             for job in follow_new(remote, given):
-                line = (
-                    text.as_json(job)
-                    if as_json
-                    else "  ".join(next(text.table([job], heading=False, width=None)).split("  "))
-                )
-                click.echo(line)
+                click.echo(text.as_json(job) if as_json else next(text.table([job], heading=False, width=None)))
             return
         state = ""
         for name, data in follow_one(

@@ -5,7 +5,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -48,6 +48,8 @@ from typing_extensions import TypedDict
 from jobs import Kind, job
 from jobs.proof import Check, Proof, prove_fields
 from jobs.round_trip import ArgsChanged
+from jobs.stats import update_stats
+from jobs.times import Time
 
 
 def kind_of(model: type[BaseModel]) -> Kind[Any, Any]:
@@ -411,6 +413,10 @@ def test_plain_models_are_proved_and_never_compared(monkeypatch: pytest.MonkeyPa
     kind.dump_args(args)
 
 
+def test_args_of_update_stats_are_proved_its_time_among_them() -> None:
+    assert update_stats.round_trip.is_proved
+
+
 @pytest.mark.parametrize("case", CHANGED)
 def test_no_field_that_can_change_is_proved(case: str) -> None:
     model, _ = CHANGED[case]
@@ -418,6 +424,7 @@ def test_no_field_that_can_change_is_proved(case: str) -> None:
     assert proofs is None or max(proofs.values()) is not Proof.PLAIN
 
 
+OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
 PLAIN: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (int, st.integers()),
@@ -426,6 +433,7 @@ PLAIN: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (float, st.floats()),
     (float | None, st.none() | st.floats()),
     (datetime, st.datetimes(timezones=st.just(UTC)).map(str)),
+    (Time, st.datetimes(timezones=OFFSETS).map(str)),
     (date, st.dates().map(str)),
     (uuid.UUID, st.uuids().map(str)),
     (Decimal, st.decimals(allow_nan=False, allow_infinity=False).map(str)),

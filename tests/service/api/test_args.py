@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from jobs import load
+from service.ledger.ledger import Ledger
 from service.settings import Settings
+from service.tables import jobs
 from tests.running import running_api
 from tests.service.api.driving import SECRET, assert_problem, count, on_sqlite, stat, webhook
 
@@ -58,6 +61,29 @@ async def test_address_that_is_written_longer_than_it_may_be_read_is_not_accepte
         load()["send_email"].load_args(json.dumps(answer.json()["args"]))
     else:
         assert assert_problem(answer, 422)["errors"][0]["loc"][:3] == ["args", "to", 0]
+
+
+async def test_validator_that_raises_anything_refuses_its_args_alone(api: httpx.AsyncClient) -> None:
+    body = odd("raising", token=SECRET)
+    single = await api.post("/v1/jobs", json=body)
+    batch = await api.post("/v1/jobs/batch", json={"jobs": [stat(), body, odd("level", levle=1)]})
+    for answer, places in ((single, [["args"]]), (batch, [["jobs", 1, "args"], ["jobs", 2, "args", "levle"]])):
+        errors = assert_problem(answer, 422)["errors"]
+        assert [one["loc"] for one in errors] == places
+        assert "KeyError" in errors[0]["msg"]
+        assert SECRET not in answer.text
+    assert (await api.post("/v1/jobs", json=odd("raising", token="known"))).status_code == 202
+    assert await count(api) == 1
+
+
+async def test_replay_whose_args_make_a_validator_raise_is_refused(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = (await api.post("/v1/jobs", json=odd("raising", token="known"))).json()
+    await api.post(f"/v1/jobs/{job['id']}/cancel")
+    async with ledger.database.begin() as connection:
+        await connection.execute(update(jobs).values(sealed_args='{"token":"forgotten"}'))
+    problem = assert_problem(await api.post(f"/v1/jobs/{job['id']}/replay"), 422)
+    assert problem["type"] == "urn:postlude:problem:args-invalid"
+    assert "KeyError" in problem["detail"]
 
 
 async def test_nearest_known_name_is_suggested(api: httpx.AsyncClient) -> None:

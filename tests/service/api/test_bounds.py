@@ -1,6 +1,7 @@
 """What a connection may send, and how long it may take, before anybody is asked for a key."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,7 @@ import pytest
 from service.api.bounds import Bounded
 from service.api.taking import Taking
 from service.settings import Settings
-from tests.hostile import MIB, ask, raw
+from tests.hostile import MIB, Answer, ask, raw
 from tests.running import eventually, running_api
 from tests.service.api.driving import on_sqlite, post
 
@@ -32,19 +33,29 @@ async def hurried(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield client
 
 
+def assert_refusal(answer: Answer, status: int, name: str) -> None:
+    """Check that a connection ends with one problem."""
+    assert answer.status == status
+    head, _, body = answer.text.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    problem = json.loads(body)
+    assert (problem["type"], problem["status"]) == (f"urn:postlude:problem:{name}", status)
+    assert problem["title"]
+    assert problem["detail"]
+
+
 async def test_a_url_beyond_32_kib_is_414(api: httpx.AsyncClient) -> None:
     assert (await api.get("/v1/jobs", params={"tag": "x" * 30_000})).status_code == 200
     for path in (b"/" + b"x" * 40_000, b"/v1/jobs?tag=" + b"x" * 40_000, b"/v1/jobs/" + b"x" * MIB):
         answer = await ask(api, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert answer.status == 414
-        assert b"application/problem+json" in answer.text
+        assert_refusal(answer, 414, "url-too-long")
 
 
 async def test_a_head_beyond_64_kib_or_200_headers_is_431(api: httpx.AsyncClient) -> None:
     assert (await ask(api, GET + CLOSE + b"X: y\r\n" * 150 + b"\r\n")).status == 200
     assert (await ask(api, GET + CLOSE + b"X: " + b"y" * 50_000 + b"\r\n\r\n")).status == 200
-    assert (await ask(api, GET + b"X: y\r\n" * 300 + b"\r\n")).status == 431
-    assert (await ask(api, GET + b"X: " + b"y" * 70_000 + b"\r\n\r\n")).status == 431
+    for headers in (b"X: y\r\n" * 300, b"X: " + b"y" * 70_000 + b"\r\n"):
+        assert_refusal(await ask(api, GET + headers + b"\r\n"), 431, "headers-too-large")
 
 
 @pytest.mark.parametrize("piece", [b"X: " + b"y" * 8_000 + b"\r\n", b"y" * 8_000], ids=["headers", "one header"])
@@ -114,7 +125,18 @@ async def test_a_body_that_does_not_come_in_time_is_408(hurried: httpx.AsyncClie
     for body in (b"", JOB[:10]):
         async with raw(hurried) as client:
             await client.send(POST + b"Content-Length: 1000\r\n\r\n" + body)
-            assert await client.is_dropped()
+            assert_refusal(await client.answer(), 408, "request-too-slow")
+
+
+async def test_a_request_whose_body_breaks_off_in_nonsense_is_400(api: httpx.AsyncClient) -> None:
+    answer = await ask(api, POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\nnonsense\r\n")
+    assert_refusal(answer, 400, "not-http")
+
+
+async def test_a_refusal_is_never_sent_in_place_of_another_answer(api: httpx.AsyncClient) -> None:
+    job = await post(api)
+    waits = b"GET /v1/jobs/%s?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n" % job["id"].encode()
+    assert (await ask(api, waits + POST + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n")).status == 0
 
 
 async def test_a_body_that_comes_slowly_but_comes_is_accepted(
@@ -186,7 +208,7 @@ async def test_when_all_connections_are_busy_another_is_503(
         job = await post(api)
         for _ in range(20):
             busy = await stack.enter_async_context(raw(api))
-            await busy.send(b"GET /v1/jobs/%s?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n" % job["id"].encode())
+            await busy.send(b"GET /v1/jobs/%s?wait=5 HTTP/1.1\r\nHost: x\r\n\r\n" % job["id"].encode())
         async with raw(api) as client:
             assert (await client.answer()).status in (503, 0)
 
@@ -196,7 +218,7 @@ async def test_requests_sent_without_reading_answers_are_bounded(api: httpx.Asyn
     assert few.text.count(b"200 OK") == 31
     job = await post(api)
     async with raw(api) as client:
-        await client.send(b"GET /v1/jobs/%s?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n" % job["id"].encode())
+        await client.send(b"GET /v1/jobs/%s?wait=5 HTTP/1.1\r\nHost: x\r\n\r\n" % job["id"].encode())
         await client.send((GET + b"\r\n") * 5_000)
         assert await client.is_dropped(20)
 

@@ -1,6 +1,7 @@
 """gzip for clients that accept it; events are sent as they happen."""
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -23,11 +24,20 @@ from tests.service.api.driving import on_sqlite, post
         ("identity", False),
         ("x-gzipped", False),
         ("gzip;q=x", False),
+        ("gzip;q=nan", False),
+        ("deflate;q=0,, gzip", True),
         ("", False),
     ],
 )
 def test_gzip_is_chosen_as_the_client_wants(header: str, packed: bool) -> None:
     assert prefers_gzip([header]) is packed
+
+
+@pytest.mark.parametrize("header", ["a" * 60_000 + "!", "a" + " " * 60_000 + "x", "a;" * 30_000, "a;q=" + "1" * 60_000])
+def test_no_header_takes_long_to_read(header: str) -> None:
+    began = time.process_time()
+    prefers_gzip([header])
+    assert time.process_time() - began < 0.5  # it took minutes
 
 
 @on_sqlite

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import update
 
 from service.ledger.ledger import Ledger
@@ -98,6 +99,24 @@ async def paged(api: httpx.AsyncClient, **params: Any) -> list[str]:
         if page["next_cursor"] is None:
             return found
         params["cursor"] = page["next_cursor"]
+
+
+async def test_pages_of_large_jobs_are_shorter_and_show_each_job_once(
+    api: httpx.AsyncClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.api.jobs.PAGE_BYTES", 1_000)
+    monkeypatch.setattr("service.api.jobs._READ_AT_ONCE", 3)
+    for _ in range(2):
+        await job_in(api, ledger, State.FAILED)
+    for size in (10, 250, 10, 250, 10, 10, 10):
+        await post(api, subject="s" * size)
+    newest_first = await paged(api, limit=1000)
+    assert len(newest_first) == 9
+    for params in ({"limit": 3}, {"limit": 4, "expand": "attempts"}, {"limit": 9}, {"limit": 8}):
+        assert await paged(api, **params) == newest_first, params
+    page = (await api.get("/v1/jobs", params={"expand": "attempts", "state": "failed"})).json()
+    assert len(page["jobs"]) == 1  # its attempts alone may be larger
+    assert page["next_cursor"]
 
 
 async def test_page_stays_where_it_was_when_new_jobs_arrive(api: httpx.AsyncClient) -> None:

@@ -17,6 +17,7 @@ WHOLE = {
     "/healthz": "GET, HEAD, OPTIONS",
     "/openapi.json": "GET, HEAD, OPTIONS",
     "/": "GET, HEAD, OPTIONS",
+    "/docs/assets/swagger-ui.css": "GET, HEAD, OPTIONS",
 }
 
 

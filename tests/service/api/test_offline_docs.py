@@ -13,6 +13,7 @@ import pytest
 from service.app import create_app
 from service.settings import Settings
 from tests.running import running_api
+from tests.service.api.driving import assert_problem
 
 PAGES = ["/docs", "/redoc"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -39,6 +40,13 @@ async def test_browser_is_told_to_load_nothing_from_elsewhere(tmp_path: Path, pa
         policy = (await browser.get(page)).headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
+
+
+@pytest.mark.parametrize("path", ["nothing.js", "", "%00", "..%2f__init__.py", "%2fetc%2fpasswd", "x" * 5_000])
+async def test_what_is_no_asset_is_404(tmp_path: Path, path: str) -> None:
+    transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://postlude") as browser:
+        assert_problem(await browser.get(f"/docs/assets/{path}"), 404)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -91,7 +91,7 @@ def test_both_ways_to_enqueue_show_their_body_and_the_idempotency_key(document: 
         assert body["required"]
         assert body["content"]["application/json"]["schema"]["$ref"] == f"#/components/schemas/{schema}"
         assert ("header", "Idempotency-Key") in {(one["in"], one["name"]) for one in operation["parameters"]}
-    assert {"200", "202", "400", "401", "403", "409", "413", "415", "422", "503", "507"} == set(
+    assert {"200", "202", "400", "401", "403", "409", "413", "415", "421", "422", "503", "507"} == set(
         document["paths"]["/v1/jobs"]["post"]["responses"]
     )
 
@@ -105,6 +105,14 @@ def test_every_error_of_v1_is_shown_as_a_problem(document: dict[str, Any]) -> No
         for status, error in errors.items():
             problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
             assert error["content"] == problem, (method, path, status)
+
+
+def test_refusals_at_the_door_are_shown_wherever_they_happen(document: dict[str, Any]) -> None:
+    for (method, path), operation in operations(document).items():
+        statuses = set(operation["responses"])
+        assert ("421" in statuses) == (path not in {"/healthz", "/readyz"}), (method, path)
+        assert ("403" in statuses) == (method != "get"), (method, path)
+        assert ("415" in statuses) == ("requestBody" in operation), (method, path)
 
 
 def test_each_error_is_described_with_its_types(document: dict[str, Any]) -> None:

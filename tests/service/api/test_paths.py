@@ -34,6 +34,15 @@ async def test_whatever_is_named_is_below_the_root_path(settings: Settings) -> N
 
 
 @on_sqlite
+async def test_probes_may_use_any_name_whichever_path_they_come_by(settings: Settings) -> None:
+    async with running_api(settings.model_copy(update={"root_path": "/postlude"})) as api:
+        foreign = {"Host": "evil.example"}
+        for prefix in ("", "/postlude"):
+            assert (await api.get(f"{prefix}/healthz", headers=foreign)).status_code == 200
+            assert (await api.get(f"{prefix}/v1/jobs", headers=foreign)).status_code == 421
+
+
+@on_sqlite
 async def test_idempotency_key_is_the_same_whichever_path_it_comes_by(settings: Settings) -> None:
     async with running_api(settings.model_copy(update={"root_path": "/postlude"})) as api:
         answers = [

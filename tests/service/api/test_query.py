@@ -49,6 +49,12 @@ async def test_what_is_sent_with_a_query_that_there_is_not_is_not_recorded(api: 
 
 
 @on_sqlite
+async def test_errors_of_a_query_are_bounded(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/v1/jobs?" + "&".join(["expand=x"] * 3_000))
+    assert len(assert_problem(answer, 422)["errors"]) == 100
+
+
+@on_sqlite
 async def test_the_nearest_name_is_told(api: httpx.AsyncClient) -> None:
     for path, slip, right in (
         ("/v1/stats", "evnt", "event"),

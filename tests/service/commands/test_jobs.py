@@ -115,14 +115,26 @@ async def test_all_that_match_are_replayed(api: httpx.AsyncClient) -> None:
     await run(api.base_url, "cancel", *ids)
     tried = await run(api.base_url, "replay", "--tag", "lost", "--dry-run")
     assert tried.out == "3 matched, 3 would be replayed\n"
-    done = await run(api.base_url, "replay", "--tag", "lost", "--state", "cancelled")
+    none = await run(api.base_url, "replay", "--finished-before", "2026-01-01T00:00:00Z", "--error-type", "OSError")
+    assert (none.code, none.out) == (0, "0 matched, 0 replayed\n")
+    states = ["--state", "cancelled", "--state", "failed"]
+    kinds = ["--kind", "send_email", "--kind", "update_stats"]
+    done = await run(api.base_url, "replay", "--tag", "lost", *states, *kinds)
     assert (done.code, done.out) == (0, "3 matched, 3 replayed\n")
+
+
+async def test_several_values_of_one_option_show_jobs_of_any(api: httpx.AsyncClient) -> None:
+    first, second = await enqueue(api), await enqueue(api)
+    for options in (["--kind", "cleanup", "--kind", "update_stats"], ["--queue", "nope", "--queue", "default"]):
+        shown = await run(api.base_url, "list", *options, "--order", "asc", "--json")
+        assert [job["id"] for job in json.loads(shown.out)["jobs"]] == [first, second]
 
 
 async def test_what_is_not_understood_is_exit_code_2(api: httpx.AsyncClient) -> None:
     for arguments in (
         ["list", "--limit", "0"],
         ["list", "--state", "lost"],
+        ["list", "--order", "newest"],
         ["cancel"],
         ["cancel", ".."],
         ["replay"],
