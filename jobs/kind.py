@@ -64,12 +64,12 @@ class Kind(Generic[A, R]):
         """The names that args may have at their top."""
         return names_of(self.door_model)
 
-    @property
+    @cached_property
     def has_secrets(self) -> bool:
         """Whether a field of the args, at any depth, is a `SecretStr`, `SecretBytes` or `Secret`."""
         return has_secrets(self.args_model)
 
-    @property
+    @cached_property
     def round_trip(self) -> RoundTrip:
         """What must be tried of args before they are stored."""
         return round_trip_of(self.args_model)

@@ -59,7 +59,7 @@ async def read_body(request: Request, limit: int, stay: Stay) -> bytes:
 
 def _check_media_type(content_type: str | None) -> None:
     """Refuse what a page of another origin can send without asking. Without a type it is JSON, as it ever was."""
-    if content_type is None:
+    if content_type is None or content_type == "application/json":
         return
     media_type = content_type.partition(";")[0].strip().lower()
     if not _JSON_TYPE.fullmatch(media_type):
@@ -94,7 +94,8 @@ def refuse_nul(body: bytes) -> None:
 
 def refuse_values_beyond(most: int, body: bytes) -> None:
     """Refuse JSON of more than `most` values, before any is made: in memory one takes up to 250 times its text."""
-    if body.count(b",") + body.count(b"[") + body.count(b"{") < most:  # most of it may be in strings, so look again
+    # Most of what is counted may be in strings, so look again.
+    if len(body) <= most or body.count(b",") + body.count(b"[") + body.count(b"{") < most:
         return
     left = most
     for token in _TOKEN.finditer(body):

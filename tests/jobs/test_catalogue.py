@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 import os
@@ -31,7 +32,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError
 
-from jobs import Catalogue, CatalogueError, Context, Kind, RetryPolicy, job, load
+from jobs import Catalogue, CatalogueError, Context, RetryPolicy, job, load
 from tests.fakes import fake_context
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +97,7 @@ def test_a_kind_knows_what_its_declaration_says() -> None:
 
 
 def test_two_kinds_of_one_name_are_refused_with_both_files_named() -> None:
-    other = Kind(**{**vars(greet_again), "file": "shop/kinds.py"})
+    other = dataclasses.replace(greet_again, file="shop/kinds.py")
     catalogue = Catalogue()
     catalogue.add(greet)
     with pytest.raises(CatalogueError, match=r"^shop/kinds\.py: kind 'greet': .* taken by tests/jobs/test_catalogue"):
