@@ -5,8 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 import structlog
 import uuid_utils
@@ -24,6 +24,8 @@ from service.ledger.ledger import Ledger
 from service.ledger.listing import Filter, ToReplay
 from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
 from service.ledger.states import REPLAYABLE, State
+from service.options import Options as Options
+from service.options import check
 from service.queue import UNREACHABLE, Entry, Queue
 
 log = structlog.get_logger(__name__)
@@ -32,20 +34,6 @@ MAX_ARGS_BYTES = 256 * 1024
 _READ_AT_ONCE = 50  # of up to 256 KiB each
 _DISPATCH_WITHIN_S = 2.0
 _DISPATCH_TRIED_FOR_S = 0.2
-
-
-class Options(NamedTuple):
-    """How one job differs from what its kind declares. `delay` and `expires_in` count from now."""
-
-    run_at: datetime | None = None
-    delay: timedelta | None = None
-    queue: str | None = None
-    priority: int = 0
-    max_attempts: int | None = None
-    timeout: timedelta | None = None
-    expires_in: timedelta | None = None
-    unique_key: str | None = None
-    tags: tuple[str, ...] = ()
 
 
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
@@ -156,6 +144,7 @@ class Lifecycle:
 
     async def enqueue_one(self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options) -> str:
         """Enqueue a job by its kind's name; gives its id, or that of the holder of its unique key."""
+        check(options)
         kind = self.known(kind_name)
         enqueued = await self.enqueue([new_job(kind, accepted_args(kind, args), options, agreed_time.now())])
         return enqueued.ids[0]

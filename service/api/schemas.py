@@ -19,19 +19,21 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import RowMapping
 
 from jobs import Catalogue, Kind
+from service import options as bounds
 from service.api.filters import ReplayFilter
 from service.api.moments import Moment, ShownMoment
 from service.api.problems import Problem
 from service.ledger.models import NewJob
 from service.ledger.states import Outcome, State
-from service.lifecycle import Options
+from service.options import Options
 from service.tables import moment_text
 
 MAX_BATCH = 10_000
-_TEN_YEARS_S = 10 * 365 * 86400
+_LONGEST_WAIT_S = bounds.LONGEST_WAIT.total_seconds()
+_LONGEST_TIMEOUT_S = bounds.LONGEST_TIMEOUT.total_seconds()
+_SHORTEST_S = bounds.SHORTEST_TIME.total_seconds()
 
-
-Tag = Annotated[str, Field(min_length=1, max_length=100)]
+Tag = Annotated[str, Field(min_length=1, max_length=bounds.LONGEST_TAG)]
 
 
 class EnqueueOptions(BaseModel):
@@ -41,25 +43,29 @@ class EnqueueOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     run_at: Moment | None = Field(None, description="When to run it, RFC 3339 with a time zone. Default: now.")
-    delay: float | None = Field(None, ge=0, le=_TEN_YEARS_S, description="Seconds from now, instead of `run_at`.")
-    queue: str | None = Field(None, min_length=1, max_length=100, description="Default: the kind's queue.")
+    delay: float | None = Field(None, ge=0, le=_LONGEST_WAIT_S, description="Seconds from now, instead of `run_at`.")
+    queue: str | None = Field(
+        None, min_length=1, max_length=bounds.LONGEST_QUEUE, description="Default: the kind's queue."
+    )
     priority: int = Field(
         0,
-        ge=-10,
-        le=10,
+        ge=-bounds.HIGHEST_PRIORITY,
+        le=bounds.HIGHEST_PRIORITY,
         description="Each step moves a due job 10 minutes ahead of others, or behind them. Never runs a job early, "
         "and never keeps one from an idle worker.",
     )
-    max_attempts: int | None = Field(None, ge=1, le=1000, description="Default: the kind's.")
+    max_attempts: int | None = Field(None, ge=1, le=bounds.MOST_ATTEMPTS, description="Default: the kind's.")
     timeout: float | None = Field(
-        None, ge=0.001, le=86400, description="Seconds for each attempt. Default: the kind's."
+        None, ge=_SHORTEST_S, le=_LONGEST_TIMEOUT_S, description="Seconds for each attempt. Default: the kind's."
     )
     expires_in: float | None = Field(
-        None, ge=0.001, le=_TEN_YEARS_S, description="Fail it if not started in so many seconds."
+        None, ge=_SHORTEST_S, le=_LONGEST_WAIT_S, description="Fail it if not started in so many seconds."
     )
-    unique_key: str | None = Field(None, min_length=1, max_length=255, description="One live job for each key.")
+    unique_key: str | None = Field(
+        None, min_length=1, max_length=bounds.LONGEST_UNIQUE_KEY, description="One live job for each key."
+    )
     # A tuple: Pydantic copies a list's default for every request.
-    tags: tuple[Tag, ...] = Field((), max_length=20)
+    tags: tuple[Tag, ...] = Field((), max_length=bounds.MOST_TAGS)
 
     @model_validator(mode="after")
     def _one_time(self) -> "EnqueueOptions":
