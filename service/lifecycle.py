@@ -18,7 +18,7 @@ from jobs.round_trip import ArgsChanged, listed, written_by
 from service import agreed_time, metrics
 from service.errors import ArgsInvalid, JobNotFound, KindUnknown, QueueUnknown, StateForbids, shown
 from service.ledger import queries
-from service.ledger.bulk_replay import Batch, replay_batches
+from service.ledger.bulk_replay import Batch, Place, replay_batches
 from service.ledger.dispatching import HORIZON
 from service.ledger.ledger import Ledger
 from service.ledger.listing import Filter, ToReplay
@@ -98,12 +98,12 @@ def _hint(name: object, kind: Kind[Any, Any]) -> str:
 
 @dataclass(slots=True)
 class BulkReplay:
-    """What a bulk replay came to. `more`: its time was up before it had looked at all."""
+    """What a bulk replay came to. `left_at`: its time was up there, before it had looked at all."""
 
     matched: int = 0
     replayed: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    more: bool = False
+    left_at: Place | None = None
 
     def add(self, batch: Batch) -> None:
         self.matched += len(batch.jobs)
@@ -241,20 +241,23 @@ class Lifecycle:
     def _unfit(self, jobs: Sequence[ToReplay], stored: Mapping[str, str]) -> list[str]:
         return [job.id for job in jobs if job.id in stored and not self.catalogue[job.kind].reads(stored[job.id])]
 
-    async def replay_matching(self, wanted: Filter, *, dry_run: bool, within_s: float) -> BulkReplay:
-        """Replay all that match, batch by batch, until `within_s` is over; see `bulk_replay`.
+    async def replay_matching(
+        self, wanted: Filter, *, dry_run: bool, within_s: float, beyond: Place | None = None
+    ) -> BulkReplay:
+        """Replay all that match, `beyond` a place, batch by batch, until `within_s` is over; see `bulk_replay`.
 
         Jobs that could not run are left as they are, and counted as skipped. Raises `KindUnknown` for a filter's kind.
         """
         for kind in wanted.kinds:
             self.known(kind)
         deadline, now, done = time.monotonic() + within_s, agreed_time.now(), BulkReplay()
-        async for batch in replay_batches(self.ledger, wanted, now, dry_run=dry_run, unrunnable=self._unrunnable):
+        batches = replay_batches(self.ledger, wanted, now, dry_run=dry_run, unrunnable=self._unrunnable, beyond=beyond)
+        async for batch in batches:
             done.add(batch)
             if batch.replayed and not dry_run:
                 await self.put_anew([Entry(job.id, job.kind, job.queue, now, job.priority) for job in batch.replayed])
             if time.monotonic() > deadline:
-                done.more = True
+                done.left_at = batch.place
                 break
         return done
 

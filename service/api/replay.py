@@ -6,10 +6,13 @@ from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 
 from service.api.body import parse, read_body
+from service.api.cursor import Text, decode, encode
 from service.api.deps import GUARDS, LifecycleDep
+from service.api.moments import Moment
 from service.api.problems import responses
 from service.api.room import MIB, Room
 from service.api.schemas import BulkReplayOut, BulkReplayRequest
+from service.ledger.bulk_replay import Place
 from service.ledger.deadline import in_time
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
@@ -17,6 +20,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 # What is left of the time for an answer when a batch that was begun is to end in time too.
 _REPLAYS_FOR_S = 2.5
 _adapter: TypeAdapter[BulkReplayRequest] = TypeAdapter(BulkReplayRequest)
+_place: TypeAdapter[tuple[Text, Moment, Text]] = TypeAdapter(tuple[Text, Moment, Text])
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -29,15 +33,23 @@ _BODY: dict[str, Any] = {
 async def replay_jobs(request: Request, lifecycle: LifecycleDep) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match anew, each under its own id; attempts stay in their history.
 
-    Answers within seconds: `more` says that some are left, then send the same again. It is safe to repeat. A
-    `dry_run` changes nothing and tells what would be replayed. Jobs that could not run today, since their kind, their
+    Answers within seconds: `more` says that some are left, then send the same with `next_cursor`. It is safe to repeat.
+    A `dry_run` changes nothing and tells what would be replayed. Jobs that could not run today, since their kind, their
     queue or their args no longer fit, are left as they are and counted in `skipped`.
     """
     room: Room = request.app.state.room
     with room.stay() as stay:
         wanted = parse(_adapter, await read_body(request, MIB, stay), {})
-    replaying = lifecycle.replay_matching(wanted.filter.filter(), dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S)
+    beyond = None if wanted.cursor is None else Place(*decode(_place, wanted.cursor))
+    replaying = lifecycle.replay_matching(
+        wanted.filter.filter(), dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S, beyond=beyond
+    )
     done = await in_time(replaying, writes=not wanted.dry_run)
     return BulkReplayOut(
-        matched=done.matched, replayed=done.replayed, skipped=dict(done.skipped), dry_run=wanted.dry_run, more=done.more
+        matched=done.matched,
+        replayed=done.replayed,
+        skipped=dict(done.skipped),
+        dry_run=wanted.dry_run,
+        more=done.left_at is not None,
+        next_cursor=None if done.left_at is None else encode(list(done.left_at)),
     )

@@ -299,6 +299,7 @@ class BulkReplayRequest(BaseModel):
 
     filter: ReplayFilter
     dry_run: bool = Field(False, description="Only tell what would be replayed.")
+    cursor: str | None = Field(None, max_length=1000, description="Go on where an answer's `next_cursor` says.")
 
 
 class BulkReplayOut(BaseModel):
@@ -309,7 +310,8 @@ class BulkReplayOut(BaseModel):
         " run today, `kind_unknown`, `queue_unknown`, `args_invalid`."
     )
     dry_run: bool
-    more: bool = Field(description="Not all were looked at in the time there is. Send the request again.")
+    more: bool = Field(description="Not all were looked at in the time there is. Send the same with `next_cursor`.")
+    next_cursor: str | None = Field(None, description="Where to go on; null when all were looked at.")
 
 
 class KindOut(BaseModel):

@@ -49,11 +49,13 @@ class Remote:
 
     def replay_matching(self, chosen: Mapping[str, Any], *, dry_run: bool) -> Iterator[Job]:
         """Replay all that match; yield what each request did."""
-        more = True
-        while more:
-            done = self._ask("POST", "/v1/jobs/replay", json={"filter": chosen, "dry_run": dry_run})
+        place: dict[str, str] = {}
+        while True:
+            done = self._ask("POST", "/v1/jobs/replay", json={"filter": chosen, "dry_run": dry_run, **place})
             yield done
-            more = done.get("more", False) and not dry_run
+            if (cursor := done.get("next_cursor")) is None:
+                return
+            place = {"cursor": cursor}
 
     def pages(self, chosen: Mapping[str, Any], limit: int | None) -> Iterator[Job]:
         """Yield the list page by page, up to `limit` jobs; None for all."""

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from service.ledger import listing
 from service.ledger.ledger import Ledger
@@ -20,12 +21,21 @@ async def _all_run(_jobs: Sequence[ToReplay]) -> dict[str, str]:
     return {}
 
 
+class Place(NamedTuple):
+    """Where a replay of many jobs has come to: the last job it looked at, among those of a state."""
+
+    state: str
+    listed_at: datetime
+    job_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Jobs that matched, with what became of each, in the same order."""
+    """Jobs that matched, with what became of each, in the same order; `place` is that of the last."""
 
     jobs: Sequence[ToReplay]
     became: Sequence[str]
+    place: Place
 
     @property
     def replayed(self) -> list[ToReplay]:
@@ -37,16 +47,23 @@ class Batch:
 
 
 async def replay_batches(
-    ledger: Ledger, wanted: Filter, at: datetime, *, dry_run: bool, unrunnable: Unrunnable = _all_run
-) -> AsyncIterator[Batch]:
+    ledger: Ledger,
+    wanted: Filter,
+    at: datetime,
+    *,
+    dry_run: bool,
+    unrunnable: Unrunnable = _all_run,
+    beyond: Place | None = None,
+) -> AsyncGenerator[Batch]:
     """Replay what matches, the newest first, each job once; with `dry_run` only say what would become of it.
+
+    Goes on `beyond` a place: jobs that are left as they are would be met again by each new beginning.
 
     Each batch is committed when it is given. Of jobs with one unique key, the newest that can run is replayed.
     `unrunnable` gives the reasons, by id, why jobs could not run; those are left as they are.
     """
     keys: set[str] = set()
-    for state in wanted.states or REPLAYABLE:
-        page = replace(wanted, states=(state,))
+    for page in _pages(wanted, beyond):
         while True:
             async with ledger.read() as connection:
                 jobs = await listing.to_replay(connection, page, _BATCH)
@@ -54,10 +71,20 @@ async def replay_batches(
                 reasons = await unrunnable(jobs)
                 runnable = [job for job in jobs if job.id not in reasons]
                 became = reasons | await _replay(ledger, runnable, keys, at, dry_run=dry_run)
-                yield Batch(jobs, [became[job.id] for job in jobs])
-                page = replace(page, after=(jobs[-1].listed_at, jobs[-1].id))
+                place = Place(page.states[0], jobs[-1].listed_at, jobs[-1].id)
+                yield Batch(jobs, [became[job.id] for job in jobs], place)
+                page = replace(page, after=place[1:])
             if len(jobs) < _BATCH:
                 break
+
+
+def _pages(wanted: Filter, beyond: Place | None) -> list[Filter]:
+    """Return where the jobs of each state begin that are still to be looked at."""
+    pages = [replace(wanted, states=(state,)) for state in wanted.states or REPLAYABLE]
+    if beyond is None:
+        return pages
+    first = next((at for at, page in enumerate(pages) if page.states[0] == beyond.state), len(pages))
+    return [replace(page, after=beyond[1:]) if at == first else page for at, page in enumerate(pages)][first:]
 
 
 async def _replay(

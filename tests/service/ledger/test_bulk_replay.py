@@ -1,14 +1,16 @@
 """Bulk replay's statements: their cost does not grow with the jobs that they do not touch."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
-from service.ledger.bulk_replay import replay_batches
+from service.ledger.bulk_replay import Place, replay_batches
 from service.ledger.ledger import Ledger
-from service.ledger.listing import Filter
+from service.ledger.listing import Filter, ToReplay
+from service.tables import jobs
 from tests.service.ledger.makers import NOW, engines_of, enqueue, new_job
 
 
@@ -36,3 +38,29 @@ async def test_a_unique_key_is_looked_up_and_pages_are_read_by_their_indexes(led
     assert all("SEARCH holders USING INDEX jobs_unique_key (unique_key=?)" in plan for plan in plans)
     assert "USING INDEX jobs_by_state (state=?)" in plans[0]
     assert "SCAN jobs" not in " ".join(plans)
+
+
+async def test_replay_that_goes_on_from_a_place_meets_each_job_once_though_many_are_left_as_they_are(
+    ledger: Ledger,
+) -> None:
+    ended = [new_job() for _ in range(1_100)]
+    await enqueue(ledger, *ended)
+    for job in ended[:50]:
+        await ledger.cancel(job.id, "test", NOW)
+    async with ledger.database.begin() as connection:
+        await connection.execute(update(jobs).where(jobs.c.state == "queued").values(state="failed", finished_at=NOW))
+
+    async def none_can(some: Sequence[ToReplay]) -> dict[str, str]:
+        return {job.id: "kind_unknown" for job in some}
+
+    met: list[str] = []
+    beyond: Place | None = None
+    while True:  # as an API whose time is up after each batch
+        batches = replay_batches(ledger, Filter(), NOW, dry_run=False, unrunnable=none_can, beyond=beyond)
+        batch = await anext(batches, None)
+        await batches.aclose()
+        if batch is None:
+            break
+        met += [job.id for job in batch.jobs]
+        beyond = batch.place
+    assert sorted(met) == sorted(job.id for job in ended)
