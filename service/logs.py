@@ -27,7 +27,16 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.UnicodeDecoder(),
 ]
 # At INFO these write a line for each request or connection.
-_CHATTY = ("httpx", "httpcore", "aiosqlite", "asyncio", "alembic", "mail.log", "uvicorn.access")
+_CHATTY = (
+    "httpx",
+    "httpcore",
+    "aiosqlite",
+    "asyncio",
+    "alembic",
+    "mail.log",
+    "uvicorn.access",
+    "service.ledger.shrinking_pool",
+)
 
 
 def configure(level: str, form: Literal["json", "console"]) -> None:
