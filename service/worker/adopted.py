@@ -69,13 +69,15 @@ class Adoption:
 
     async def _read_calls(self, queues: Mapping[str, str]) -> list[Call]:
         """Read the calls behind ids; an id without one is removed."""
-        calls = []
+        calls: list[Call] = []
+        useless: dict[str, list[bytes]] = {}
         for member, payload in (await self._queue.arq.payloads(list(queues))).items():
             try:
                 calls.append(read_call(member, payload))
             except NoCall as reason:
                 log.error("queue_member_removed", found=member, reason=str(reason))
-                self._queue.remove_soon(queues[member], [member.encode()])
+                useless.setdefault(queues[member], []).append(member.encode())
+        await asyncio.gather(*(self._queue.remove(queue, some) for queue, some in useless.items()))
         return calls
 
     async def _known(self, calls: Sequence[Call]) -> Mapping[str, tuple[str, State]]:

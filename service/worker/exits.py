@@ -17,14 +17,18 @@ GoesOn = Callable[[Names | None, BaseException], bool]
 
 def run_through_exits(loop: asyncio.AbstractEventLoop, main: asyncio.Future[Any], goes_on: GoesOn) -> None:
     """Run the loop until `main` is done. Raises what `main` raises, and an exit after which nothing goes on."""
-    while True:
+    while not main.done():
         try:
             loop.run_until_complete(main)
         except (SystemExit, KeyboardInterrupt) as error:
-            if main.done() or not goes_on(_attempt_behind(error), error):
+            # One that comes in the turn in which `main` has ended cuts nothing short.
+            if not main.done() and not goes_on(_attempt_behind(error), error):
                 raise
-        else:
-            return
+        except RuntimeError:
+            # The loop was stopped: by a kind, or by what ended in the turn of an exit and had no time to say so.
+            if main.done() or loop.is_closed():
+                raise
+    main.result()
 
 
 def _attempt_behind(error: BaseException) -> Names | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -53,13 +53,27 @@ async def stopping(_ctx: Context, args: Args) -> None:
     raise StopIteration if args.name == "sync" else StopAsyncIteration
 
 
+class Stuck(asyncio.Future[None]):
+    """Cannot be cancelled, until the test is over and its loop cancels all."""
+
+    refuses = True
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.refuses:
+            raise RuntimeError("no")
+        return super().cancel(msg)
+
+
+@pytest.fixture(autouse=True)
+def _stuck_for_the_test() -> Iterator[None]:
+    Stuck.refuses = True
+    yield
+    Stuck.refuses = False
+
+
 @job("swallows", timeout=0.2, max_attempts=1)
 async def swallows(_ctx: Context, _args: Args) -> None:
     """Wait for a future that cannot be cancelled."""
-
-    class Stuck(asyncio.Future[None]):
-        def cancel(self, msg: Any = None) -> bool:
-            raise RuntimeError("no")
 
     await Stuck()
 
