@@ -140,7 +140,7 @@ def _inside(value: Any, module: types.ModuleType) -> Iterable[Any]:
     if isinstance(value, list | tuple | set | frozenset):
         return list(value)
     if inspect.isclass(value) and value.__module__ == module.__name__:
-        return list(vars(value).values())
+        return [one.__func__ if isinstance(one, staticmethod | classmethod) else one for one in vars(value).values()]
     return ()
 
 

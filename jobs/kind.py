@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from jobs.context import Context
+from jobs.keys import keys_of
 from jobs.names import names_of, strict_about_names, without_unknown_names
 from jobs.retry import RetryPolicy
 from jobs.round_trip import ArgsChanged, RoundTrip, Written, check_whole, round_trip_of, written_by
@@ -81,10 +82,23 @@ class Kind(Generic[A, R]):
         """
         return self._read_back(args if isinstance(args, self.args_model) else self._validated(args))
 
+    def check_keys(self, sent: Any, *, from_json: bool) -> None:
+        """Raise `ArgsChanged` when keys of args, as they are sent, are one key once they are read."""
+        place = keys_of(self.args_model).clash(sent, from_json=from_json)
+        if place is not None:
+            msg = "has keys that are the same once they are read, so all but one would be lost"
+            raise ArgsChanged({"loc": list(place), "msg": msg, "type": "keys_clash"})
+
+    @property
+    def keys_may_clash(self) -> bool:
+        """Whether args have dicts whose keys are not read as the text that they are."""
+        return keys_of(self.args_model).may_clash
+
     def _validated(self, args: Any) -> A:
         try:
+            self.check_keys(args, from_json=False)
             return self.door_model.model_validate({} if args is None else args)
-        except ValidationError:
+        except (ValidationError, ArgsChanged):
             raise
         except Exception as error:
             msg = f"a validator failed on the args ({type(error).__name__})"

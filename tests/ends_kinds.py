@@ -124,3 +124,12 @@ async def exit_again_and_again(_ctx: Context, _args: Args) -> None:
         sys.exit(3)
 
     loop.call_soon(again)
+
+
+@job("ends_cancel_all", timeout=120)
+async def cancel_all(ctx: Context, _args: Args) -> None:
+    """Cancel every task there is, as if the loop were the kind's own."""
+    await ctx.progress(1)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(100)

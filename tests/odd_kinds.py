@@ -25,6 +25,10 @@ class SecretLevelArgs(BaseModel):
     level: float | None = None
 
 
+class NumberedArgs(BaseModel):
+    lines: dict[int, str]
+
+
 class RaisingArgs(BaseModel):
     token: SecretStr
 
@@ -55,3 +59,8 @@ async def odd_renamed(ctx: Context, args: RenamedArgs) -> int:
 
 @job("odd_secret")
 async def odd_secret(ctx: Context, args: SecretLevelArgs) -> None: ...
+
+
+@job("odd_numbered")
+async def odd_numbered(ctx: Context, args: NumberedArgs) -> dict[int, str]:
+    return args.lines

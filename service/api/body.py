@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from jobs import Kind
+from jobs.round_trip import ArgsChanged
 from service.api.deps import header_of
 from service.api.problems import MOST_ERRORS
 from service.api.room import MIB, Stay
@@ -77,14 +78,26 @@ def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds) -> T:
     refuse_nul(body)
     refuse_values_beyond(MOST_VALUES, body)
     try:
-        return adapter.validate_json(body)
+        parsed = adapter.validate_json(body)
+        _check_keys(parsed, body, kinds)
     except ValidationError as error:
         raise refusal([_shown(one, kinds) for one in _first_errors(error)], kinds) from None
+    except ArgsChanged as error:
+        errors = [_shown(one | {"loc": ["args", *one["loc"]]}, {}) for one in error.errors]
+        raise ArgsInvalid(_MISFIT, errors=errors) from error
     except Exception as error:
         log.error("validator_failed", exc_info=error)
         msg = f"a validator of the kind's args failed on them ({type(error).__name__}); the log has its traceback"
         errors = [{"loc": ["args"], "msg": msg, "type": "validator_failed"}]
         raise ArgsInvalid(_MISFIT, errors=errors) from error
+    return parsed
+
+
+def _check_keys(parsed: Any, body: bytes, kinds: Kinds) -> None:
+    """Refuse keys of args that are the same once they are read, which can be told from the body alone."""
+    kind = kinds.get(getattr(parsed, "kind", ""))
+    if kind is not None and kind.keys_may_clash:
+        kind.check_keys(from_json(body).get("args"), from_json=True)
 
 
 def refuse_nul(body: bytes) -> None:

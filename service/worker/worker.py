@@ -4,13 +4,17 @@ A drop-in for `arq.worker.Worker`: it is constructed with the same arguments (ar
 so there is no `__init__` here), and plain functions are left to arq.
 """
 
+import _thread
 import asyncio
 import contextlib
 import os
+import signal
 import threading
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from signal import Signals
+from types import FrameType
 
 import arq.worker
 import structlog
@@ -72,8 +76,10 @@ class Worker(arq.worker.Worker):
         self.main_task = self.loop.create_task(self.main())
         try:
             run_through_exits(self.loop, self.main_task, self._kind_exited)
-        except asyncio.CancelledError:
-            pass
+        except asyncio.CancelledError as error:
+            if CTX_KEY in self.ctx and not self._stop.is_set():
+                self._crash(error)  # a kind cancels tasks that are not its own
+                raise SystemExit(1) from error
         except BaseException as error:
             if CTX_KEY not in self.ctx or self._is_ctrl_c(error):
                 raise  # a start that was refused, or a stop that was asked for
@@ -96,8 +102,6 @@ class Worker(arq.worker.Worker):
             return
         if self._stopping.is_set():
             self._hurry.set()
-        else:
-            self._exit_in_the_end(self._grace_s + _EXIT_MARGIN_S)
         self.allow_pick_jobs = False
         self._stopping.set()
         log.info("worker_stopping", signal=Signals(signum).name, running=self._running, grace_s=self._grace_s)
@@ -115,6 +119,18 @@ class Worker(arq.worker.Worker):
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         await self.pool.aclose(close_connection_pool=True)
+
+    def _add_signal_handler(self, signum: Signals, handler: Callable[[Signals], None]) -> None:
+        super()._add_signal_handler(signum, handler)
+        # asyncio hears of signals by a descriptor, whatever the handler is.
+        signal.signal(signum, self._exit_in_time)
+        signal.siginterrupt(signum, False)
+
+    def _exit_in_time(self, _signum: int, _frame: FrameType | None) -> None:
+        """Guarantee the end of the process from the signal on: `handle_sig` waits for a loop that a kind blocks."""
+        if self._performs_kinds:
+            # By no `Thread`: what the signal interrupts may hold a lock that these share.
+            _thread.start_new_thread(_exit_after, (self._grace_s + _EXIT_MARGIN_S, lambda: self._status))
 
     @property
     def _performs_kinds(self) -> bool:
@@ -303,6 +319,11 @@ def _exit_in(seconds: float, status: int = 1) -> None:
     timer = threading.Timer(seconds, _exit, [status])
     timer.daemon = True
     timer.start()
+
+
+def _exit_after(seconds: float, status: Callable[[], int]) -> None:
+    time.sleep(seconds)
+    _exit(status())
 
 
 def _exit(status: int) -> None:

@@ -591,6 +591,11 @@ def test_a_module_that_is_not_there_is_told_by_its_name(here: Path) -> None:
             + "class Kinds:\n    one = other\ndel other",
             "it is only inside `Kinds`",
         ),
+        (
+            textwrap.dedent(KIND.format(name="k")).replace("kind(", "other(", 1)
+            + "class Kinds:\n    one = staticmethod(other)\ndel other",
+            "it is only inside `Kinds`",
+        ),
     ],
 )
 def test_a_module_without_kinds_is_refused(here: Path, source: str, reason: str) -> None:

@@ -36,6 +36,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "renamed": (odd("renamed", count=3), ["args", "count"]),
     "NaN beside a secret": (odd("secret", token=SECRET, level=float("nan")), ["args", "level"]),
     "URL that grows": (webhook(url="http://example.com/" + "é" * 700), ["args", "url"]),
+    "keys that are the same number": (odd("numbered", lines={"1": "a", "01": "b"}), ["args", "lines"]),
     "misspelt": (odd("level", levle=1), ["args", "levle"]),
     "misspelt, in the box": (stat() | {"args": {"subject": "s", "event": "e", "cuont": 1}}, ["args", "cuont"]),
 }

@@ -15,7 +15,7 @@ from service.ledger import queries
 from service.settings import Settings
 from service.tables import jobs as job_rows
 from service.tables import workers
-from tests.ends_kinds import exit_again_and_again, exit_in_a_child, exit_of_nobody, hang, leave, rest
+from tests.ends_kinds import cancel_all, deaf, exit_again_and_again, exit_in_a_child, exit_of_nobody, hang, leave, rest
 from tests.running import eventually
 from tests.service.worker.desk import Desk, open_desk
 from tests.worker_process import registered, worker_process
@@ -67,6 +67,18 @@ async def test_worker_that_ends_unasked_has_crashed_at_once(desk: Desk, settings
             assert (row["state"], row["crashes"], row["error_type"]) == ("queued", 1, "Crashed")
         for told in ("worker_crashed", poison, "ends_worker_exit", "SystemExit"):
             assert worker.said(told)
+
+
+async def test_worker_whose_tasks_a_kind_cancels_has_crashed_at_once(
+    desk: Desk, settings: Settings, tmp_path: Path
+) -> None:
+    async with worker_process(settings, tmp_path) as worker:
+        await registered(worker)
+        poison = await desk.enqueue(cancel_all)
+        assert await worker.ended(30) == 1
+        row = await desk.row(poison)
+        assert (row["state"], row["crashes"], row["error_type"]) == ("queued", 1, "Crashed")
+        assert worker.said("worker_crashed")
 
 
 async def test_isolated_job_of_a_worker_that_crashed_is_handed_back(
@@ -128,6 +140,25 @@ async def test_idle_worker_does_not_wait_for_threads_when_it_is_stopped(
         worker.send(Signals.SIGTERM)
         assert await worker.ended(60) == 0
         assert time.monotonic() - stopped_at < settings.grace_s / 2
+
+
+async def test_stopped_worker_whose_loop_is_blocked_ends_within_5_s_after_the_grace(
+    desk: Desk, settings: Settings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"grace_s": 1})
+    async with worker_process(settings, tmp_path) as worker:
+        await registered(worker)
+        await desk.enqueue(deaf, {"seconds": 600})
+
+        async def blocks() -> bool:
+            return worker.said("loop_blocked")
+
+        await eventually(blocks)
+        stopped_at = time.monotonic()
+        worker.send(Signals.SIGTERM)
+        assert await worker.ended(60) == 0
+        assert time.monotonic() - stopped_at < settings.grace_s + 5 + 2
+        assert worker.said("worker_exit_forced")
 
 
 async def test_burst_does_not_wait_for_threads(desk: Desk, settings: Settings, tmp_path: Path) -> None:
