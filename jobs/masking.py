@@ -1,7 +1,8 @@
 """Takes secrets out of text that somebody else wrote: a receiver's answer, an error's message.
 
-A secret is found as it is, JSON-escaped, percent-encoded, HTML-escaped or in a mixture of these, up to two layers deep,
-and in each layer also as base64 and hex. Where the text was cut, the beginning of a secret at its end is masked too.
+A secret is found as it is, JSON-escaped, percent-encoded, HTML-escaped, broken into lines or in a mixture of these, up
+to two layers deep, and in each layer also as base64 and hex; one beyond ASCII also where it was taken for Latin-1.
+Where the text was cut, the beginning of a secret at its end is masked too.
 """
 
 import base64
@@ -20,11 +21,11 @@ SHORTEST_BEGINNING = 4
 _LAYERS = 2
 _ESCAPE = re.compile(
     rb"%[0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2}|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}"
-    rb"|\\[\"\\/'bfnrt]|&#\d{1,7};|&#[xX][0-9A-Fa-f]{1,6};|&[a-z]{2,6};"
+    rb"|\\[\"\\/'bfnrt]|&#\d{1,7};|&#[xX][0-9A-Fa-f]{1,6};|&[a-z]{2,6};|\r?\n"
 )
 _HALF_ESCAPE = re.compile(
     rb"(?:%[0-9A-Fa-f]?|(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?"
-    rb"|\\u[dD][89abAB][0-9A-Fa-f]{2}|&#?[0-9A-Za-z]{0,7})\Z"
+    rb"|\\u[dD][89abAB][0-9A-Fa-f]{2}|&#?[0-9A-Za-z]{0,7}|\r)\Z"
 )
 _LONGEST_ESCAPE = 12
 _BASE64_URL = bytes.maketrans(b"-_", b"+/")
@@ -49,7 +50,7 @@ class Masks:
 
     @cached_property
     def _secrets(self) -> list[bytes]:
-        raw = {secret.encode(errors="replace") if isinstance(secret, str) else secret for secret in self._given}
+        raw = {written for secret in self._given for written in _spellings(secret)}
         return [secret for secret in raw if len(secret) >= SHORTEST_MASKED]
 
     def _spans_in(self, layer: "_Layer", *, is_cut: bool) -> Iterator[Span]:
@@ -125,6 +126,8 @@ def _resolved(layer: _Layer) -> _Layer | None:
 
 
 def _meaning(escape: bytes) -> bytes:
+    if escape.endswith(b"\n"):  # MIME and PEM break base64 into lines
+        return b""
     if escape.startswith(b"&"):
         return html.unescape(escape.decode()).encode(errors="replace")
     if escape.startswith((b"%", b"\\x")):
@@ -133,6 +136,18 @@ def _meaning(escape: bytes) -> bytes:
         meant: str = json.loads(b'"' + escape + b'"')
         return meant.encode(errors="replace")
     return _CONTROL_ESCAPES.get(escape[1:], escape[1:])
+
+
+def _spellings(secret: str | bytes) -> Iterator[bytes]:
+    """Give a secret's bytes, and those of a receiver that reads or writes them as Latin-1, as many do with headers."""
+    if isinstance(secret, bytes):
+        yield secret
+        return
+    yield (sent := secret.encode(errors="replace"))
+    if not sent.isascii():
+        yield sent.decode("latin-1").encode()
+        written = secret.encode("latin-1", errors="replace")
+        yield from (written, written.decode(errors="replace").encode())
 
 
 def _base64_forms(secret: bytes) -> Iterator[bytes]:

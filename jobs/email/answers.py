@@ -49,7 +49,7 @@ def is_final(text: str) -> bool:
     code, status = _read(text)
     if code in _NOT_ABOUT_THE_MAIL or status in _PASSING_STATUS:
         return False
-    return code >= 500 and not re.match(r"\d{3} 4\.", text)
+    return 500 <= code <= 599 and not re.match(r"\d{3} 4\.", text)
 
 
 def _read(text: str) -> tuple[int, str]:

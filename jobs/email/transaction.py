@@ -88,6 +88,8 @@ def _of_trouble(recipients: Sequence[str], error: Exception) -> Told:
 
 def _trouble(error: Exception) -> type[Retry]:
     match error:
+        case SMTPResponseException(code=421):  # the server closes, whatever it was asked
+            return errors.MailServerUnreachable
         case SMTPAuthenticationError() | mailing.LoginFailed():
             return errors.MailLoginFailed
         case mailing.TlsFailed():

@@ -52,10 +52,16 @@ class GuardedConnection(ResponseHandler):
         )
         self._parser = cast(Any, self._answer)
 
-    def expect_answer(self) -> bool:
-        """Say that the request is written now: what arrives from here on answers it. False where it must not be."""
-        if not self._is_asked and self._exception is None and self._has_unread_bytes():
-            self._refuse()
+    async def expect_answer(self) -> bool:
+        """Say that the request is written now: what arrives from here on answers it. False where it must not be.
+
+        What has arrived already is read before, and refused by `data_received`. TLS has words of its own, such as the
+        session tickets that follow a handshake: they are no answer, and no fault.
+        """
+        while not self._is_asked and self._exception is None and self._has_unread_bytes():
+            if self.transport is None:
+                self._refuse()
+            await asyncio.sleep(0)
         self._is_asked = self._exception is None
         return self._is_asked
 
@@ -105,12 +111,12 @@ class GuardedRequest(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if not self.body:
             connection = _connection_of(conn)
-            if not connection.expect_answer() and (error := connection.exception()):
+            if not await connection.expect_answer() and (error := connection.exception()):
                 raise error
         return await super().send(conn)
 
     async def write_bytes(self, writer: Any, conn: Connection, content_length: int | None = None) -> None:
-        if _connection_of(conn).expect_answer():
+        if await _connection_of(conn).expect_answer():
             await super().write_bytes(writer, conn, content_length)
 
 

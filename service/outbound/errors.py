@@ -37,7 +37,7 @@ def _message(error: aiohttp.ClientError) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return str(error.certificate_error)
         case aiohttp.ClientConnectorError():
-            return str(error.os_error)
+            return str(error.os_error) or "the server hung up before TLS was agreed on"
         case aiohttp.ServerDisconnectedError():
             return "the server hung up without an answer"
         case aiohttp.ClientResponseError():

@@ -19,7 +19,8 @@ _FIELD = re.compile(
 _ODD_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+:\s*+(.*)", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
 _LENGTH = re.compile(rb"\d{1,15}")
-_SHOWN_BYTES = 60
+# More than anybody shows in the end: whoever masks secrets needs them whole.
+_QUOTED_BYTES = 1024
 
 
 class NotReadable(Exception):
@@ -104,4 +105,4 @@ def _framed(
 
 
 def _shown(line: bytes) -> str:
-    return repr(line[:_SHOWN_BYTES].decode(errors="replace"))
+    return repr(line[:_QUOTED_BYTES].decode(errors="replace"))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from jobs import Context, Discard, Retry
 from jobs.email import SendEmailArgs, send_email
+from jobs.email.errors import MailServerUnreachable
 from service.ledger.ledger import Ledger
 from service.smtp import SmtpMailer
 from tests.fakes import FakeMailer, fake_context
@@ -198,6 +199,13 @@ async def test_wrong_password_is_tried_again_and_not_shown() -> None:
         with pytest.raises(Retry, match=r"535 5\.7\.8") as retry:
             await send_email(context(f"smtp://user:wrong@127.0.0.1:{inbox.port}"), mail())
     assert "wrong" not in str(retry.value)
+
+
+async def test_server_that_closes_instead_of_a_login_is_not_told_as_wrong_credentials() -> None:
+    async with answering({"EHLO": "250-me\r\n250 AUTH PLAIN", "AUTH": "421 4.3.2 closing" + HANG_UP}) as server:
+        url = server.url.replace("//", "//user:pass@")
+        with pytest.raises(MailServerUnreachable, match=r"421 4\.3\.2 closing"):
+            await send_email(context(url), mail())
 
 
 async def test_server_without_login_is_tried_again() -> None:

@@ -1,6 +1,7 @@
 import base64
 import html
 import json
+from textwrap import wrap
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -30,6 +31,13 @@ WRITTEN = {
     "base64 without padding": base64.b64encode(SECRET.encode()).decode().rstrip("="),
     "base64 for URLs": base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
     "base64 in percent": quote(base64.b64encode(SECRET.encode()).decode(), safe=""),
+    "base64 in lines": "\r\n".join(wrap(base64.b64encode(SECRET.encode()).decode(), 16)),
+    "base64 in lines, in JSON": "\\n".join(wrap(base64.b64encode(SECRET.encode()).decode(), 16)),
+    "taken for Latin-1": SECRET.encode().decode("latin-1"),
+    "taken for Latin-1, in JSON": json.dumps(SECRET.encode().decode("latin-1"))[1:-1],
+    "taken for Latin-1, in percent": quote(SECRET.encode().decode("latin-1"), safe=""),
+    "written in Latin-1": SECRET.encode("latin-1", "replace").decode(errors="replace"),
+    "written in Latin-1, in percent": quote(SECRET.encode("latin-1", "replace"), safe=""),
     "hex": SECRET.encode().hex(),
     "hex in capitals": SECRET.encode().hex().upper(),
 }

@@ -223,6 +223,15 @@ async def test_receiver_that_speaks_something_else_is_tried_again(ctx: Context, 
         await send_webhook(ctx, webhook(receiver.url))
 
 
+async def test_receiver_that_hangs_up_before_tls_is_agreed_on_is_named_as_such(ctx: Context) -> None:
+    async def script(line: Line) -> None:
+        await line.reader.read(65536)
+
+    async with raw_receiver(script) as receiver:
+        with pytest.raises(ConnectFailed, match="hung up before TLS was agreed on"):
+            await send_webhook(ctx, webhook(receiver.url.replace("http:", "https:")))
+
+
 async def test_receiver_without_tls_is_tried_again(ctx: Context, receiver: Receiver) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"this is no TLS\r\n")
@@ -338,6 +347,8 @@ ECHOES = {
     "in Retry-After": b"HTTP/1.1 503 Busy\r\nretry-after: %s\r\ncontent-length: 0\r\n\r\n",
     "in place of an answer": b"%s\r\n\r\n",
     "in a status line that is none": b"HTTP/1.1 OK %s\r\n\r\n",
+    "across the end of what is quoted": b"x" * 45 + b"%s\r\n\r\n",
+    "across the end of what is quoted of much": b"x" * 1010 + b"%s\r\n\r\n",
     "in a chunk's size": b"HTTP/1.1 400 Bad\r\ntransfer-encoding: chunked\r\n\r\n%s\r\n",
     "in 410": b"HTTP/1.1 410 %s\r\ncontent-length: 0\r\n\r\n%s",
     "in a long reason": b"HTTP/1.1 400 " + b"x" * 190 + b"%s\r\ncontent-length: 0\r\n\r\n",

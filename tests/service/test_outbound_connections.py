@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
@@ -113,11 +114,11 @@ async def test_server_that_speaks_first_has_given_no_answer(
 ) -> None:
     real = GuardedConnection.expect_answer
 
-    def after_its_word(self: GuardedConnection) -> bool:
+    async def after_its_word(self: GuardedConnection) -> bool:
         accepted, _ = server.accept()
         accepted.sendall(OK)
         taken.append(accepted)
-        return real(self)
+        return await real(self)
 
     taken: list[socket.socket] = []
     monkeypatch.setattr(GuardedConnection, "expect_answer", after_its_word)
@@ -311,6 +312,33 @@ async def test_kept_connection_over_tls_is_clean_too() -> None:
                 assert (await http.get(f"https://hooks.example:{port}/")).status_code == 200
                 await asyncio.sleep(0.01)
     assert connections == 1
+
+
+async def test_session_tickets_of_tls_are_no_answer_and_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is held until the server has sent them, so that they wait in the socket when the request is written."""
+    authority, handshaken = trustme.CA(), threading.Event()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("hooks.example").configure_cert(context)
+    real = GuardedConnection.expect_answer
+
+    async def after_the_tickets(self: GuardedConnection) -> bool:
+        assert handshaken.wait(30)
+        return await real(self)
+
+    def serve() -> None:
+        with context.wrap_socket(server.accept()[0], server_side=True) as accepted:
+            handshaken.set()
+            accepted.recv(65536)
+            accepted.sendall(OK)
+
+    monkeypatch.setattr(GuardedConnection, "expect_answer", after_the_tickets)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        served = asyncio.create_task(asyncio.to_thread(serve))
+        async with open_http(LOOPBACK, 10, resolve=resolving("127.0.0.1")) as http:
+            authority.configure_trust(http._guarded._session.connector._ssl)  # type: ignore[attr-defined]
+            url = f"https://hooks.example:{server.getsockname()[1]}/"
+            assert (await http.post(url, content=b"{}", timeout=30)).status_code == 200
+        await served
 
 
 async def test_dead_addresses_of_one_family_do_not_hide_the_other(http: httpx.AsyncClient) -> None:
