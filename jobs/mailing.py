@@ -3,7 +3,7 @@
 Those that come after recipients were named tell what the server has said of each refused one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import aiosmtplib
 
@@ -17,6 +17,14 @@ class DeliveryUnknown(aiosmtplib.SMTPServerDisconnected):
             f" Another attempt carries the same Message-ID. ({cause})"
         )
         self.refused = refused
+
+
+class ClosedAfter(aiosmtplib.SMTPServerDisconnected):
+    """The server closed (421) while recipients were named, after it had taken those in `taken`."""
+
+    def __init__(self, message: str, taken: Sequence[str]):
+        super().__init__(message)
+        self.taken = taken
 
 
 class MessageRefused(aiosmtplib.SMTPDataError):

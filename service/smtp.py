@@ -15,7 +15,7 @@ import structlog
 from jobs.context import Delivery
 from jobs.email.headers import rewritten
 from jobs.email.mailbox import read_mailbox
-from jobs.mailing import DeliveryUnknown, MessageRefused, TlsFailed
+from jobs.mailing import ClosedAfter, DeliveryUnknown, MessageRefused, TlsFailed
 from service.errors import StartRefused
 from service.smtp_client import BodyUnanswered, SmtpClient
 from service.smtp_server import SmtpServer, TlsLevel
@@ -109,7 +109,7 @@ class SmtpMailer:
             client.close()
             if wanted:
                 raise _no_tls(error) from error
-            log.info("mail_sent_without_tls", reason=str(error), remedy="POSTLUDE_SMTP_TLS=encrypt forbids it")
+            log.info("mail_sent_without_tls", reason=_told(error), remedy="POSTLUDE_SMTP_TLS=encrypt forbids it")
             return await self._dial()
         return client
 
@@ -127,7 +127,11 @@ async def _transact(
     options += ["SMTPUTF8"] if utf8 else []
     encoding = "utf-8" if utf8 else "ascii"
     await client.mail(sender, options=options, encoding=encoding)
-    answers = {address: await _ask_for(client, address, encoding) for address in recipients}
+    answers: dict[str, aiosmtplib.SMTPResponse | None] = {}
+    for address in recipients:
+        answer = answers[address] = await _ask_for(client, address, encoding)
+        if answer is not None and answer.code == 421:
+            raise _closed_after(answer, [one for one, refusal in answers.items() if refusal is None])
     refused = {address: answer for address, answer in answers.items() if answer is not None}
     if len(refused) == len(answers):
         raise aiosmtplib.SMTPRecipientsRefused(
@@ -145,13 +149,13 @@ async def _ask_for(client: SmtpClient, address: str, encoding: str) -> aiosmtpli
     try:
         await client.rcpt(address, encoding=encoding)
     except aiosmtplib.SMTPRecipientRefused as error:
-        if error.code == 421:
-            raise aiosmtplib.SMTPServerDisconnected(
-                f"The mail server closed the connection before the message was sent: {_answer(421, error.message)}"
-            ) from error
         # 252: it cannot verify the address, but will take the message.
         return None if 200 <= error.code < 300 else aiosmtplib.SMTPResponse(error.code, error.message)
     return None
+
+
+def _closed_after(answer: aiosmtplib.SMTPResponse, taken: Sequence[str]) -> ClosedAfter:
+    return ClosedAfter(f"The mail server closed the connection before the message was sent: {_answer(*answer)}", taken)
 
 
 async def _hand_over(client: SmtpClient, raw: bytes, refused: Mapping[str, str]) -> None:
@@ -187,11 +191,11 @@ def _flattened(message: EmailMessage, *, utf8: bool, eight_bit: bool) -> bytes:
 def _no_tls(error: Exception) -> TlsFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         return TlsFailed(
-            f"The mail server's certificate is not trusted: {error.verify_message}. Name the authority that has signed"
-            " it in POSTLUDE_SMTP_CA_FILE, or set POSTLUDE_SMTP_TLS=encrypt to trust any."
+            f"The mail server's certificate is not trusted: {error.verify_message.rstrip('.')}. Name the authority that"
+            " has signed it in POSTLUDE_SMTP_CA_FILE, or set POSTLUDE_SMTP_TLS=encrypt to trust any."
         )
     return TlsFailed(
-        f"There is no TLS with the mail server: {error}. POSTLUDE_SMTP_URL and POSTLUDE_SMTP_TLS require it;"
+        f"There is no TLS with the mail server: {_told(error)}. POSTLUDE_SMTP_URL and POSTLUDE_SMTP_TLS require it;"
         " POSTLUDE_SMTP_TLS=none does without."
     )
 
@@ -200,6 +204,13 @@ async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
     # The message is accepted by now: whatever happens here changes nothing about that.
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         await client.quit(timeout=QUIT_TIMEOUT_S)
+
+
+def _told(error: Exception) -> str:
+    """Tell an error within a sentence."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return _answer(error.code, error.message)
+    return str(error).rstrip(".")
 
 
 def _answer(code: int, message: str) -> str:

@@ -1,7 +1,7 @@
 """One SMTP transaction, told as what it means for each recipient."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 
 from aiosmtplib import (
@@ -29,10 +29,16 @@ class Told:
     reason: str = ""
     deferred_as: type[Retry] = errors.RecipientsDeferred
     refused_as: type[Discard] = errors.RecipientsRefused
+    taken: Sequence[str] = ()
 
     @property
     def left_over(self) -> list[str]:
-        """The recipients that were too many for this transaction, where another one can take some of them."""
+        """The recipients that another transaction can reach at once.
+
+        These are the ones that were too many for this one, and those that the server had taken before it closed.
+        """
+        if self.taken:
+            return list(self.taken)
         if ACCEPTED not in self.answers.values():
             return []
         return [address for address, answer in self.answers.items() if answer.too_many]
@@ -57,6 +63,9 @@ def _of_all(recipients: Sequence[str], error: Exception) -> Told:
             told = Told(_waiting(recipients, "no answer"), str(error), errors.DeliveryUnknown)
         case SMTPResponseException(code=421):  # the server closes; a word on the mail it is not
             told = _of_trouble(recipients, error)
+        case mailing.ClosedAfter():
+            waiting = _waiting(recipients, str(error))
+            told = Told(waiting, str(error), errors.MailServerUnreachable, taken=error.taken)
         case SMTPSenderRefused(code=552):  # RFC 1870, 6.1: of the message's size
             told = _of_message(recipients, error)
         case SMTPSenderRefused():
@@ -72,7 +81,7 @@ def _of_all(recipients: Sequence[str], error: Exception) -> Told:
         case _:
             told = _of_trouble(recipients, error)
     refused_before = _of_each(getattr(error, "refused", {}))
-    return Told({**told.answers, **refused_before}, told.reason, told.deferred_as, told.refused_as)
+    return replace(told, answers={**told.answers, **refused_before})
 
 
 def _of_message(recipients: Sequence[str], error: SMTPResponseException) -> Told:

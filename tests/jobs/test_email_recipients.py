@@ -118,6 +118,18 @@ async def test_recipients_too_many_for_one_transaction_get_the_next_one_at_once(
     assert len(server.messages) == 3
 
 
+async def test_server_that_closes_at_a_recipient_gets_a_transaction_for_those_it_had_taken(
+    ledger: Ledger, server: ScriptedServer
+) -> None:
+    mail = Mail(ledger, ANN, BOB, CY, DI)
+    server.answers = at_most(2, "421 4.7.0 too many recipients" + HANG_UP)
+    with pytest.raises(Retry, match=r"cy.*di.*421 4\.7\.0 too many.*delivered: ann@example.com, bob@example.com"):
+        await mail.attempt(server)
+    asked_for(server)
+    assert (await mail.attempt(server)).accepted == [ANN, BOB, CY, DI]
+    assert (asked_for(server), len(server.messages)) == ([CY, DI], 2)
+
+
 async def test_server_that_takes_one_recipient_at_a_time_gets_a_transaction_for_each(
     mail: Mail, server: ScriptedServer
 ) -> None:

@@ -80,6 +80,12 @@ async def test_where_tls_is_required_no_mail_goes_without_it(level: str, answer:
     assert not any(line.startswith("MAIL") for line in server.lines)
 
 
+async def test_answer_to_starttls_is_told_as_the_server_gave_it() -> None:
+    async with answering({**OFFERS_TLS, "STARTTLS": "454 4.7.0 TLS not available"}) as server:
+        with pytest.raises(TlsFailed, match=r"no TLS with the mail server: 454 4\.7\.0 TLS not available\. "):
+            await send(server.url, tls="encrypt")
+
+
 async def test_where_tls_is_forbidden_it_is_not_asked_for() -> None:
     async with answering({**OFFERS_TLS, "STARTTLS": HANG_UP}) as server:
         await send(server.url, tls="none")
