@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -24,6 +24,12 @@ _PREFIX = "POSTLUDE_"
 # What the client reads in the apps that use it; in one environment with the service they are no slips.
 _CLIENT_NAMES = ("POSTLUDE_URL", "POSTLUDE_API_KEY", "POSTLUDE_REQUIRED")
 _CLIENT_PREFIX = "POSTLUDE_APP_"
+_PORTS = {"http": 80, "https": 443}
+# A name, with * for any part of it, or an address. Browsers send names beyond ASCII in ASCII (xn--...).
+_NAME = re.compile(r"[A-Za-z0-9*._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?")
+_NO_ORIGIN = (
+    "must be origins such as https://app.example.com, in ASCII, each with its scheme and without a path, a user or a *"
+)
 _LISTS = ("jobs", "queues", "api_keys", "allowed_hosts", "cors_origins", "webhook_allow")
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -126,6 +132,22 @@ class Settings(QueueSettings):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_origin(one) for one in value)
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_NAME.fullmatch, value)):
+            raise ValueError(
+                "must be names such as jobs.example.com or *.example.com, in ASCII, without scheme and port"
+            )
+        return tuple(name.rstrip(".") for name in value)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _sendable(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(key.get_secret_value().isascii() and key.get_secret_value().isprintable() for key in value):
+            raise ValueError("keys are sent in a header, so they must be printable ASCII")
+        return value
+
     def environment(self) -> dict[str, str]:
         """Give the variables that make a child process read these same settings, secrets included."""
         variables = {}
@@ -157,11 +179,21 @@ class Settings(QueueSettings):
 
 
 def _origin(value: str) -> str:
-    """Write an origin as browsers send it."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ValueError("must be origins such as https://app.example.com, each with its scheme and without a path")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    """Write an origin as browsers send it: in small letters, and without its scheme's own port."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(_NO_ORIGIN) from None
+    host = parts.hostname or ""
+    if parts.scheme not in _PORTS or not _NAME.fullmatch(host) or "*" in host or parts.path not in ("", "/"):
+        raise ValueError(_NO_ORIGIN)
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(_NO_ORIGIN)
+    authority = parts.netloc.lower()
+    if port in (None, _PORTS[parts.scheme]):
+        authority = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, authority, "", "", ""))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:

@@ -5,6 +5,7 @@ points it, to this machine too (DNS rebinding). Neither kind of request carries 
 key is asked for.
 """
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
@@ -18,10 +19,12 @@ from service.settings import Settings
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _ELSEWHERE = {b"cross-site", b"same-site"}
+_ONCE = (b"host", b"origin")
 # Probes ask for these by whatever name they know, and both tell next to nothing.
 _FOR_PROBES = {"/healthz", "/readyz"}
 # `host.docker.internal` is how a container calls the machine that it runs on.
 _OF_THIS_MACHINE = ("localhost", "*.localhost", "host.docker.internal")
+_ONE_LABEL = re.compile(r"[a-z0-9_-]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MOST_REMEMBERED = 100
 
@@ -48,6 +51,8 @@ class Door:
         """Raise `HostRefused` or `OriginRefused`."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"")
+        if any(name in _ONCE and value != headers[name] for name, value in scope["headers"]):
+            raise HostRefused("The request has several hosts or origins. Send one of each.")
         if not self._any_host and host not in self._good_hosts and path_of(scope) not in _FOR_PROBES:
             self._check_host(host)
         origin = headers.get(b"origin")
@@ -59,9 +64,10 @@ class Door:
 
     def _check_host(self, host: bytes) -> None:
         name = _name_of(str(host, "latin-1"))
-        if not (_needs_no_name_server(name) or any(fnmatchcase(name, known) for known in self._names)):
+        if name is None or not (_needs_no_name_server(name) or any(fnmatchcase(name, known) for known in self._names)):
+            told = str(host[:255], "latin-1") if name is None else name[:255]
             raise HostRefused(
-                f"This service does not go by the name {name[:255]!r}. If it should, add it to POSTLUDE_ALLOWED_HOSTS."
+                f"This service does not go by the name {told!r}. If it should, add it to POSTLUDE_ALLOWED_HOSTS."
             )
         if len(self._good_hosts) < _MOST_REMEMBERED:
             self._good_hosts.add(host)
@@ -77,7 +83,7 @@ class Door:
 
 def _needs_no_name_server(name: str) -> bool:
     """Whether nobody outside can point `name` here: it is an address, or no name of the public DNS, having no dot."""
-    if "." not in name and ":" not in name:
+    if _ONE_LABEL.fullmatch(name):
         return True
     try:
         ip_address(name)
@@ -86,11 +92,15 @@ def _needs_no_name_server(name: str) -> bool:
     return True
 
 
-def _name_of(host: str) -> str:
+def _name_of(host: str) -> str | None:
+    """Return the name in a `Host`; None where it is not a name and, at most, a port."""
     try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        parts = urlsplit(f"//{host}")
     except ValueError:
-        return host
+        return None
+    if parts.netloc != host or parts.username is not None:
+        return None
+    return (parts.hostname or "").rstrip(".")
 
 
 def _place_of(scheme: str, authority: str) -> tuple[str | None, int | None] | str:

@@ -32,9 +32,22 @@ def jobs(context: click.Context, url: str, key: str | None) -> None:
 
     Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
     """
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise click.BadParameter(f"{url} does not begin with http:// or https:// and a host", param_hint="--url")
-    context.obj = (url, key)
+    url, key = url.strip(), (key or "").strip()
+    if not _names_a_server(url):
+        raise click.BadParameter(
+            f"{text.one_line(url)} does not begin with http:// or https:// and a host", param_hint="--url"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise click.BadParameter("a key has printable ASCII characters only", param_hint="--key")
+    context.obj = (url, key or None)
+
+
+def _names_a_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _filters(*names: str) -> Callable[[F], F]:
@@ -206,7 +219,7 @@ def _given(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def _width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Following jobs from the command line: one until it ends, or all that is new."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,9 +19,8 @@ def follow_one(remote: Remote, job_id: str, lost: Callable[[Unreachable], None])
     last: str | None = None
     while True:
         try:
-            for event in remote.events(job_id, last):
+            for event, told in remote.events(job_id, last):
                 last = event.id or last
-                told = json.loads(event.data)
                 yield event.event, told
                 if event.event == "state" and told.get("state") in _ENDS:
                     return

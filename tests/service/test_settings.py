@@ -102,6 +102,7 @@ def test_an_empty_list_is_none_but_there_is_no_worker_without_a_queue(monkeypatc
         ("LOG_LEVEL", "LOUD"),
         ("STOCK_WORKER", "perhaps"),
         ("WEBHOOK_ALLOW", "example.com,10.0.0.0/33"),
+        ("API_KEYS", "good,schlüssel"),
     ],
 )
 def test_a_bad_value_is_told_by_its_variable_and_not_shown(

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from service.settings import Settings
+from tests.hostile import ask
 from tests.running import running_api
 from tests.service.api.driving import assert_problem, count, on_sqlite, post, stat
 
@@ -119,6 +120,10 @@ NAMES_OF_OTHERS = [
     "localhost.evil.example",
     "127.1",
     "x.y.",
+    "evil.example@localhost",
+    "localhost/.evil.example",
+    "evil%2eexample",
+    "[::1",
 ]
 
 
@@ -153,6 +158,20 @@ async def test_addresses_and_names_of_this_machine_are_ours(api: httpx.AsyncClie
         assert (await api.get("/v1/jobs", headers={"Host": host})).status_code == 200, host
 
 
+@pytest.mark.parametrize("first_is_ours", [True, False])
+async def test_a_request_with_two_hosts_or_two_origins_is_refused(api: httpx.AsyncClient, first_is_ours: bool) -> None:
+    for name, ours, foreign in (
+        (b"Host", b"localhost", b"evil.example"),
+        (b"Origin", b"http://localhost", b"http://evil.example"),
+    ):
+        pair = (ours, foreign) if first_is_ours else (foreign, ours)
+        head = b"POST /v1/jobs HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(JOB)
+        head += b"" if name == b"Host" else b"Host: localhost\r\n"
+        head += b"".join(b"%s: %s\r\n" % (name, value) for value in pair)
+        assert (await ask(api, head + b"\r\n" + JOB)).status == 421
+    assert await count(api) == 0
+
+
 async def test_names_that_are_allowed_are_ours(settings: Settings) -> None:
     async with api_with(settings, allowed_hosts=("jobs.example.com", "*.Internal.example")) as api:
         for host, status in (
@@ -161,6 +180,8 @@ async def test_names_that_are_allowed_are_ours(settings: Settings) -> None:
             ("a.internal.example", 200),
             ("internal.example", 421),
             ("jobs.example.com.evil.example", 421),
+            ("evil.example/a.internal.example", 421),
+            ("evil.example@a.internal.example", 421),
         ):
             assert (await api.get("/v1/jobs", headers={"Host": host})).status_code == status, host
 
@@ -203,8 +224,12 @@ async def test_an_error_in_the_answer_of_a_page_does_not_hide_from_it(settings: 
 
 
 @pytest.mark.parametrize(
-    "origin", ["*", "app.example", "https://app.example/path", "ftp://app.example", "null", "https://"]
-)
+    "origin",
+    [
+        "*", "app.example", "https://app.example/path", "ftp://app.example", "null", "https://", "https://*.app.example",
+        "https://user@app.example", "https://app.example:99999", "https://[::1", "https://bücher.example",
+    ],
+)  # fmt: skip
 def test_an_origin_that_is_none_is_refused_at_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, origin: str
 ) -> None:
@@ -214,5 +239,22 @@ def test_an_origin_that_is_none_is_refused_at_start(
 
 
 def test_origins_are_read_as_browsers_write_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POSTLUDE_CORS_ORIGINS", "https://App.example/, http://localhost:3000")
-    assert Settings().cors_origins == ("https://app.example", "http://localhost:3000")
+    given = "https://App.example/, http://localhost:3000, https://b.example:443, http://c.example:80, http://[::1]:80"
+    monkeypatch.setenv("POSTLUDE_CORS_ORIGINS", given)
+    assert Settings().cors_origins == (
+        "https://app.example", "http://localhost:3000", "https://b.example", "http://c.example", "http://[::1]",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["jobs.example:8000", "https://jobs.example", "jobs.example/", "bücher.example"])
+def test_a_host_that_no_request_could_have_is_refused_at_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("POSTLUDE_ALLOWED_HOSTS", f"good.example,{name}")
+    with pytest.raises(ValidationError, match="without scheme and port"):
+        Settings()
+
+
+def test_a_name_is_listed_with_or_without_its_last_dot(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTLUDE_ALLOWED_HOSTS", "jobs.example., *.internal.example")
+    assert Settings().allowed_hosts == ("jobs.example", "*.internal.example")

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from jobs import load
 from service.settings import Settings
+from tests.raw_receiver import always, raw_receiver
 from tests.receiver import receiving
 from tests.running import eventually, running_api, running_worker
 
@@ -169,6 +170,47 @@ async def test_nobody_there_and_somebody_else_there_are_sentences() -> None:
             answered = await run(other.url, *arguments)
             assert answered.code == 1
             assert "POSTLUDE_URL" in answered.err
+
+
+JOB = b'{"id": "a", "kind": "k", "state": "failed", "attempt": 1'
+ODD_ANSWERS = {
+    "nothing": (200, "application/json", b"{}"),
+    "a list": (200, "application/json", b"[]"),
+    "no jobs": (200, "application/json", b'{"jobs": [1], "next_cursor": null}'),
+    "odd jobs": (200, "application/json", b'{"jobs": [%s, "error": "boom"}], "next_cursor": null}' % JOB),
+    "too deep": (200, "application/json", b"[" * 100_000),
+    "odd progress": (200, "application/json", JOB + b', "progress": 5, "attempts": null}'),
+    "an odd problem": (500, "application/problem+json", b"[]"),
+    "odd mistakes": (422, "application/problem+json", b'{"detail": "no", "errors": ["x"]}'),
+    "an event of no JSON": (200, "text/event-stream", b"event: state\ndata: {\n\n"),
+    "an odd event": (200, "text/event-stream", b"event: state\ndata: []\n\n"),
+}
+
+
+@pytest.mark.parametrize(("status", "media_type", "content"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
+    status: int, media_type: str, content: bytes
+) -> None:
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n"
+    async with raw_receiver(always(f"{head}Connection: close\r\n\r\n".encode() + content)) as other:
+        for arguments in (["list"], ["show", "a"], ["cancel", "a"], ["replay", "--kind", "k"], ["tail", "a"], ["tail"]):
+            answered = await run(other.url, *arguments)
+            assert answered.code == 1, arguments
+            assert "is not Postlude's API" in answered.err, answered.err
+
+
+async def test_an_environment_that_cannot_be_used_is_a_sentence_that_shows_no_key() -> None:
+    for arguments, environment, code in (
+        (["--url", "http://[::1", "list"], {}, 2),
+        (["list"], {"POSTLUDE_API_KEY": "schlüssel"}, 2),
+        (["list"], {"POSTLUDE_API_KEY": "s3cret\nkey"}, 2),
+        (["list"], {"HTTP_PROXY": "bogus://x"}, 1),
+        (["list"], {"SSL_CERT_FILE": "/nowhere"}, 1),
+        (["show", "\udcff"], {}, 1),
+    ):
+        answered = await run("http://postlude.invalid", *arguments, **environment)
+        assert answered.code == code, answered.err
+        assert "s3cret" not in answered.err
 
 
 async def test_reader_that_has_seen_enough_gets_no_traceback(api: httpx.AsyncClient) -> None:

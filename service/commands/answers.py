@@ -1,0 +1,61 @@
+"""What the API answers, as far as the commands read it: whatever answers otherwise is not Postlude."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class _Error(BaseModel):
+    type: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+
+
+class _Attempt(BaseModel):
+    error: _Error | None = None
+
+
+class Job(BaseModel):
+    id: str
+    kind: str
+    state: str
+    attempt: int
+    tags: list[str] = []
+    error: _Error | None = None
+    progress: dict[str, Any] | None = None
+    attempts: list[_Attempt] = []
+
+
+class Page(BaseModel):
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+class Replayed(BaseModel):
+    matched: int
+    replayed: int
+    skipped: dict[str, int]
+    next_cursor: str | None = None
+
+
+class Event(BaseModel):
+    state: str | None = None
+    error: _Error | None = None
+    progress: dict[str, Any] | None = None
+
+
+class _Mistake(BaseModel):
+    loc: list[str | int] = []
+    msg: str | None = None
+
+
+class Problem(BaseModel):
+    title: str | None = None
+    detail: str | None = None
+    errors: list[_Mistake] | None = None
+
+
+def checked(shape: type[BaseModel], told: Any) -> dict[str, Any]:
+    """Return an answer as it came. Raises ValueError unless it has the shape."""
+    shape.model_validate(told)
+    return dict(told)
