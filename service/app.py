@@ -69,18 +69,17 @@ def create_app(settings: Settings | None = None) -> DirectApi:
             app.state.readiness = Checks(resources)
             clocks = Clocks(resources.ledger.database, resources.queue.redis)
             await clocks.agree_soon()
-            beside = [
-                asyncio.create_task(_check_servers(resources, app.state.readiness), name="check-settings"),
-                asyncio.create_task(clocks.keep(), name="clocks"),
-            ]
+            checking = asyncio.create_task(_check_servers(resources, app.state.readiness), name="check-settings")
+            keeping = asyncio.create_task(clocks.keep(), name="clocks")
             on_stop_signal(app.state.watchtower.dismiss)
             with heap.settled():
                 yield
             await app.state.watchtower.close()
             await app.state.readiness.close()
-            for task in beside:
-                task.cancel()
-            await asyncio.wait(beside)
+            keeping.cancel()
+            # The check ends by itself: cancelled, it would leave reads behind, and these wait for ever for a connection
+            # that is closed under them.
+            await asyncio.wait([keeping, checking])
 
     app = DirectApi(
         direct=enqueue.DIRECT,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
@@ -65,7 +65,8 @@ class Stuck(asyncio.Future[None]):
 
 
 @pytest.fixture(autouse=True)
-def _stuck_for_the_test() -> Iterator[None]:
+async def _stuck_for_the_test() -> AsyncIterator[None]:
+    """Async, so that it is over before its loop is."""
     Stuck.refuses = True
     yield
     Stuck.refuses = False

@@ -1,0 +1,19 @@
+"""The app's start and stop."""
+
+import asyncio
+
+import pytest
+
+from service.app import create_app
+from service.settings import Settings
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_app_that_is_stopped_while_it_checks_its_servers_leaves_nothing_behind(settings: Settings) -> None:
+    for turns in range(20):
+        app = create_app(settings)
+        async with app.router.lifespan_context(app):
+            for _ in range(turns * 5):
+                await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert [task.get_coro() for task in others] == []
