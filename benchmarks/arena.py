@@ -21,7 +21,7 @@ import httpx
 import redis
 
 from benchmarks.contenders import ROOT, Contender
-from tests.servers import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 _LIMIT_S = 300.0
 _STOP_S = 3.0  # when it is measured, how it ends is no matter
@@ -48,7 +48,7 @@ class Arena:
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def ask(self, verb: str, *args: object) -> Any:
-        """Run a verb of the contender's stage to its end; gives its answer."""
+        """Run a verb of the contender's stage to its end; returns its answer."""
         return self.answer(self.begin(verb, *args))
 
     def begin(self, verb: str, *args: object) -> "subprocess.Popen[str]":
@@ -164,7 +164,7 @@ class Arena:
 
 @contextmanager
 def arena(contender: Contender, postgres: PostgresServer) -> Iterator[Arena]:
-    """Give fresh servers to one contender."""
+    """Return fresh servers to one contender."""
     folder = Path(tempfile.mkdtemp(prefix="plb-"))
     redis_server = RedisServer(folder / "redis")
     redis_server.start()

@@ -47,7 +47,7 @@ def finished_id(number: int) -> str:
 
 
 async def grow(count: int) -> float:
-    """Fill the ledger and, with what is due, Redis; gives the seconds it took."""
+    """Fill the ledger and, with what is due, Redis; returns the seconds it took."""
     started = time.monotonic()
     settings = Settings()
     redis = open_redis(settings.redis_dsn)

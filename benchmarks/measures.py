@@ -36,7 +36,7 @@ class Spread:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the value below which `percent` of `values` lie, by linear interpolation."""
+    """Return the value below which `percent` of `values` lie, by linear interpolation."""
     ordered = sorted(values)
     place = (len(ordered) - 1) * percent / 100
     below = int(place)

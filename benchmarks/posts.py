@@ -26,10 +26,10 @@ def url() -> str:
 
 @asynccontextmanager
 async def by_kind() -> AsyncIterator[Post]:
-    from jobs.webhook import SendWebhookArgs, send_webhook
+    from jobs.webhook.kind import SendWebhookArgs, send_webhook
     from service.outbound import open_http
     from service.settings import Settings
-    from tests.fakes import fake_context
+    from tests.support.fakes import fake_context
 
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     args = SendWebhookArgs.model_validate({"url": url(), "event": "user.created", "data": {"n": 1}, "secret": secret})

@@ -18,7 +18,7 @@ from benchmarks.arena import Arena, PerformanceFailed, arena, postgres_server
 from benchmarks.cases import Case
 from benchmarks.contenders import ROOT, Contender
 from benchmarks.results import Results
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 CASES = ("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory")
 
@@ -30,7 +30,7 @@ class Performance:
 
 
 def load_cases(only: Sequence[str]) -> list[Case]:
-    """Give the cases named, or all. Raises `ValueError`."""
+    """Return the cases named, or all. Raises `ValueError`."""
     cases: list[Case] = [importlib.import_module(f"benchmarks.cases.{name}").CASE for name in CASES]
     unknown = set(only) - {case.name for case in cases}
     if unknown:

@@ -27,7 +27,7 @@ def publish(results: Results, cases: Sequence[Case]) -> None:
 
 
 def figures(results: Results, cases: Sequence[Case]) -> str:
-    """Give all tables as Markdown."""
+    """Return all tables as Markdown."""
     sections = [_about(results), *(_section(case, results) for case in cases if case.name in results.values)]
     return "\n".join(sections)
 

@@ -35,7 +35,7 @@ class Results:
         return Spread.of(values) if values else None
 
     def shown(self, case: Case) -> list[tuple[str, Spread]]:
-        """Give the case's main measure, the best contender first or step by step."""
+        """Return the case's main measure, the best contender first or step by step."""
         spreads = {name: self.spread(case.name, name, case.main) for name in self.values[case.name]}
         known = [(name, spread) for name, spread in spreads.items() if spread is not None]
         if not case.in_steps:
@@ -68,7 +68,7 @@ class Change:
 
 
 def compare(before: Results, after: Results, yardstick: str) -> Iterator[Change]:
-    """Give each figure that both runs have."""
+    """Return each figure that both runs have."""
     for case, contenders in before.values.items():
         for contender, measures in contenders.items():
             for measure in measures:

@@ -19,9 +19,9 @@ from service.ledger import migrate
 from service.ledger.database import Database
 from service.resources import open_resources
 from service.settings import Settings
-from service.worker.sweep import Sweep
-from tests.plans import CALLS, bad_ways_in, fill, plans_of, sent_by
-from tests.servers import PostgresServer, RedisServer
+from service.worker.keeping.sweep import Sweep
+from tests.support.plans import CALLS, bad_ways_in, fill, plans_of, sent_by
+from tests.support.servers import PostgresServer, RedisServer
 
 _ROUNDS = 15
 

@@ -1,11 +1,11 @@
 """Kinds, and what is needed to write one: `from jobs import Context, Discard, Retry, Snooze, job`."""
 
-from jobs.catalogue import Catalogue, job, load
-from jobs.context import Context
-from jobs.declaration import CatalogueError
-from jobs.kind import Kind
-from jobs.outcomes import Discard, Retry, Snooze
-from jobs.retry import RetryPolicy
+from jobs.kit.catalogue import Catalogue, job, load
+from jobs.kit.context import Context
+from jobs.kit.declaration import CatalogueError
+from jobs.kit.kind import Kind
+from jobs.kit.outcomes import Discard, Retry, Snooze
+from jobs.kit.retry import RetryPolicy
 
 __all__ = [
     "Catalogue",

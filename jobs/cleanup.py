@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.catalogue import job
-from jobs.context import Context
+from jobs.kit.catalogue import job
+from jobs.kit.context import Context
 
 
 class CleanupArgs(BaseModel):

@@ -27,7 +27,7 @@ _agreement = _Agreement()
 
 
 def now() -> datetime:
-    """Give the agreed time; before the first word of a server, this machine's own."""
+    """Return the agreed time; before the first word of a server, this machine's own."""
     reached_s, behind_s = _agreement.held_s
     own_s = time.time()
     jumped_s = own_s - time.clock_gettime(_STEADY) - reached_s

@@ -12,27 +12,30 @@ from fastapi import FastAPI
 
 import jobs
 from service import heap, logs
-from service.api import enqueue, events, health, kinds, offline_docs, problems, replay, stats, tickets
+from service.api import enqueue, events, health, kinds, offline_docs, replay, tickets
 from service.api import jobs as job_routes
-from service.api.compression import Compression
-from service.api.direct import DirectApi
-from service.api.door import Door
-from service.api.etags import ETags
-from service.api.methods import HeadAsGet
+from service.api.job_events import ProgressEvent, StateEvent
 from service.api.readiness import Checks
-from service.api.room import Room
 from service.api.schemas import Requests, components_of
-from service.api.stopping import on_stop_signal
-from service.api.telling import ProgressEvent, StateEvent
 from service.api.watchtower import Watchtower
 from service.auth import KeyRing
 from service.clocks import Clocks
-from service.dashboard import home, inbox
+from service.dashboard import home
 from service.durability import Durability
-from service.lifecycle import Lifecycle
-from service.mailbox import Mailbox
+from service.lifecycle.lifecycle import Lifecycle
+from service.mail import pages as inbox
+from service.mail.mailbox import Mailbox
 from service.resources import Resources, open_resources
 from service.settings import Settings, describe_unknown
+from service.stats import routes as stats
+from service.web import problems
+from service.web.compression import Compression
+from service.web.direct import DirectApi
+from service.web.door import Door
+from service.web.etags import ETags
+from service.web.methods import HeadAsGet
+from service.web.room import Room
+from service.web.stopping import on_stop_signal
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +75,7 @@ def create_app(settings: Settings | None = None) -> DirectApi:
             checking = asyncio.create_task(_check_servers(resources, app.state.readiness), name="check-settings")
             keeping = asyncio.create_task(clocks.keep(), name="clocks")
             on_stop_signal(app.state.watchtower.dismiss)
-            with heap.settled():
+            with heap.gc_frozen():
                 yield
             await app.state.watchtower.close()
             await app.state.readiness.close()

@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.ledger import audit, queries
-from service.ledger.audit import Sweeping, Unaccounted
 from service.ledger.ledger import Ledger
-from service.ledger.numbering import misnumbered
+from service.ledger.reads import audit
+from service.ledger.reads import jobs as queries
+from service.ledger.reads.attempt_audit import misnumbered
+from service.ledger.reads.audit import Sweeping, Unaccounted
 from service.words import counted
 
 _SHOWN = 1_000
@@ -29,7 +30,7 @@ class Report:
     unaccounted: tuple[Unaccounted, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Give the report as JSON's own types."""
+        """Return the report as JSON's own types."""
         swept_at = self.sweeping.swept_at
         return {
             "at": self.at.isoformat(),
@@ -42,7 +43,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """Give the report as lines of text."""
+        """Return the report as lines of text."""
         yield counted(sum(self.states.values()), "job")
         yield from (f"  {state:<10} {count}" for state, count in self.states.items())
         yield f"{counted(self.workers, 'living worker')}; {self._sweep()}"
@@ -77,7 +78,7 @@ async def make_report(ledger: Ledger) -> Report:
 
 
 async def _unaccounted(connection: AsyncConnection, now: datetime) -> dict[str, str]:
-    """Give the reason by id; of two reasons the first, for the second follows from it."""
+    """Return the reason by id; of two reasons the first, for the second follows from it."""
     count = await audit.count_unaccounted(connection, now)
     found = {one.job_id: one.reason for one in await audit.find_unaccounted(connection, now, count)} if count else {}
     async for one in misnumbered(connection):

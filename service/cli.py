@@ -49,8 +49,8 @@ def api() -> None:
     import uvicorn
 
     from service import logs
-    from service.dev.preflight import check_address
     from service.durability import refuse_network_filesystem
+    from service.preflight import check_address
 
     settings = _settings(warn=False)  # the app does
     refuse_network_filesystem(settings)
@@ -63,7 +63,7 @@ def api() -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
-        http="service.api.one_write:Protocol",
+        http="service.web.one_write:Protocol",
         ws="none",
         lifespan="on",
         access_log=False,

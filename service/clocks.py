@@ -79,7 +79,7 @@ class Clocks:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def measure(self) -> dict[str, timedelta]:
-        """Give how far each other clock is ahead of ours; one that does not answer soon is left out."""
+        """Return how far each other clock is ahead of ours; one that does not answer soon is left out."""
         return {clock: skew.ahead for clock, skew in (await self._measure()).items()}
 
     async def _measure(self) -> dict[str, Skew]:

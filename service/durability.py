@@ -64,7 +64,7 @@ class Durability:
 
 
 async def risky_in_postgres(database: Database) -> dict[str, str]:
-    """Give the remedy for each setting under which Postgres may forget what it has committed; none on SQLite."""
+    """Return the remedy for each setting under which Postgres may forget what it has committed; none on SQLite."""
     if database.dialect == "sqlite":
         return {}
     names = ", ".join(f"'{name}'" for name in _POSTGRES_REMEDIES)
@@ -83,7 +83,7 @@ _POSTGRES_REMEDIES = {
 
 
 async def risky_in_redis(redis: ArqRedis) -> dict[str, str]:
-    """Give the remedy where Redis may evict ids. Read from INFO, since hosted servers often forbid CONFIG."""
+    """Return the remedy where Redis may evict ids. Read from INFO, since hosted servers often forbid CONFIG."""
     try:
         policy = (await redis.info("memory")).get("maxmemory_policy", "noeviction")
     except ResponseError as error:

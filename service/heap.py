@@ -9,7 +9,7 @@ _THRESHOLDS = (10_000, 20, 20)
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """Keep what is there at the start out of the collector's sight: some 200,000 objects, and they stay.
 
     Looking through them took a quarter of a drain's CPU time, and the API a tenth of its, in pauses.

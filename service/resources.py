@@ -11,16 +11,16 @@ import uuid_utils
 from arq.connections import ArqRedis
 
 from jobs import Catalogue
-from jobs.context import Mailer
+from jobs.kit.context import Mailer
 from service.data_dir import make_data_dir
 from service.errors import QueueUnknown
-from service.files import LocalFiles
+from service.files.local_files import LocalFiles
 from service.ledger.database import STATEMENT_LIMIT_S
 from service.ledger.ledger import Ledger
+from service.mail.smtp import SmtpMailer
 from service.outbound import open_http
 from service.queue import Queue, open_redis
 from service.settings import Settings
-from service.smtp import SmtpMailer
 
 
 @dataclass(frozen=True)

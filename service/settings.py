@@ -149,7 +149,7 @@ class Settings(QueueSettings):
         return value
 
     def environment(self) -> dict[str, str]:
-        """Give the variables that make a child process read these same settings, secrets included."""
+        """Return the variables that make a child process read these same settings, secrets included."""
         variables = {}
         for name in self.model_fields_set:
             value = getattr(self, name)
@@ -197,7 +197,7 @@ def _origin(value: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """Find variables that begin like settings and are none; gives for each the setting that it resembles most."""
+    """Find variables that begin like settings and are none; returns for each the setting that it resembles most."""
     ours = {name: name.upper() for name in sorted(environment) if name.upper().startswith(_PREFIX)}
     unknown = {}
     for name, upper in ours.items():

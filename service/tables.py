@@ -1,4 +1,4 @@
-"""The ledger's tables. Their indexes serve the statements in `service/ledger`; for jobs' own see `jobs.tables`."""
+"""The ledger's tables. Their indexes serve the statements in `service/ledger`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

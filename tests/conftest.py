@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.ledger import migrate
 from service.ledger.ledger import Ledger
 from service.settings import Settings
-from tests.servers import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 _numbers = itertools.count(1)
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from tests.running import eventually
 from tests.service.api.driving import count, on_sqlite, post, stat
+from tests.support.running import eventually
 from tests.test_journey import _free_port, process
 
 

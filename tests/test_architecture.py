@@ -23,7 +23,7 @@ def test_no_file_has_grown_into_a_thousand_line_room(path: Path) -> None:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Give the top names of all imports of a file, those inside functions too."""
+    """Return the top names of all imports of a file, those inside functions too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

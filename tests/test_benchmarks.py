@@ -19,7 +19,7 @@ from benchmarks.grow import finished_id
 from benchmarks.load import request_bytes
 from benchmarks.measures import Spread, percentile, steady_rate
 from benchmarks.results import Results, compare
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 ABOUT = {
     "at": "2026-01-01T00:00:00",

@@ -69,7 +69,7 @@ def services() -> dict[str, Any]:
 
 
 def dockerfile() -> list[list[tuple[str, str]]]:
-    """Give the instructions of each stage."""
+    """Return the instructions of each stage."""
     joined = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
     lines = [line.partition(" ") for line in joined.splitlines() if line and not line.startswith("#")]
     stages: list[list[tuple[str, str]]] = []

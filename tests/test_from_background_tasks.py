@@ -29,13 +29,13 @@ from sqlalchemy import insert, select
 from starlette.background import BackgroundTask
 
 from jobs import Context, Kind, RetryPolicy, job
-from jobs.tables import counters
+from jobs.stats.tables import counters
 from service.queue import key_of
 from service.settings import Settings
-from tests import journey_kinds
-from tests.receiver import receiving
-from tests.running import catalogue_of, eventually, running_api, running_worker
 from tests.service.worker.desk import Desk, open_desk
+from tests.support import journey_kinds
+from tests.support.receiver import receiving
+from tests.support.running import catalogue_of, eventually, running_api, running_worker
 from tests.test_journey import process
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "from-background-tasks.md"
@@ -63,7 +63,7 @@ async def raise_once(ctx: Context, args: Args) -> int:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an app on a loop of its own; give its URL. At the end all that it has begun is over."""
+    """Serve an app on a loop of its own; return its URL. At the end all that it has begun is over."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -253,7 +253,7 @@ def test_background_tasks_of_a_request_that_raises_or_returns_its_own_are_droppe
 @on_sqlite
 async def test_job_runs_although_the_request_that_enqueued_it_raised(settings: Settings) -> None:
     app, job_ids = FastAPI(), list[str]()
-    async with running_api(with_kinds(settings, "tests.journey_kinds")) as api:
+    async with running_api(with_kinds(settings, "tests.support.journey_kinds")) as api:
 
         @app.post("/raises")
         async def raises() -> None:
@@ -377,7 +377,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.sqlalchemy_url,
         "REDIS_URL": settings.redis_dsn,
         "DATA_DIR": str(settings.data_dir),
-        "JOBS": "tests.journey_kinds",
+        "JOBS": "tests.support.journey_kinds",
         "GRACE_S": "0.2",
         "LOG_LEVEL": "ERROR",
     }
@@ -620,7 +620,7 @@ async def test_job_that_this_worker_does_not_know_waits_for_one_that_does(settin
 
 @on_sqlite
 async def test_job_is_known_to_every_api_whichever_took_it(settings: Settings) -> None:
-    known = with_kinds(settings, "tests.journey_kinds")
+    known = with_kinds(settings, "tests.support.journey_kinds")
     async with running_api(known) as one, running_api(known) as other:
         job_id = await post(one, "journey_rest")
         assert (await other.get(f"/v1/jobs/{job_id}")).json()["state"] == "queued"
@@ -655,7 +655,7 @@ def test_background_task_runs_twice_when_a_client_that_lost_the_answer_sends_aga
 async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API, and a worker behind it."""
     async with (
-        running_api(with_kinds(settings, "tests.journey_kinds")) as opened,
+        running_api(with_kinds(settings, "tests.support.journey_kinds")) as opened,
         running_worker(settings, catalogue_of(journey_kinds.rest)),
     ):
         yield opened
@@ -673,7 +673,7 @@ class Keyed:
         return raw_post("/v1/jobs", self.body, content_type="application/json", idempotency_key=self.key)
 
     async def accepted(self, api: httpx.AsyncClient) -> str:
-        """Send it until it is accepted; give the job's id."""
+        """Send it until it is accepted; return the job's id."""
 
         async def post_once() -> str | None:
             headers = {"content-type": "application/json", "idempotency-key": self.key}

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from service.settings import Settings
-from tests.hostile import MIB, Answer, hostile_bodies, peak_memory, pulse, raw
 from tests.service.api.driving import assert_problem, count, on_sqlite, stat
+from tests.support.hostile import MIB, Answer, hostile_bodies, peak_memory, pulse, raw
 from tests.test_api_process import api_process
 
 LARGE = 30 * MIB

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from tests.receiver import receiving
-from tests.running import eventually, running_api
+from tests.support.receiver import receiving
+from tests.support.running import eventually, running_api
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
@@ -115,7 +115,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.sqlalchemy_url,
         "REDIS_URL": settings.redis_dsn,
         "DATA_DIR": str(settings.data_dir),
-        "JOBS": "tests.journey_kinds",
+        "JOBS": "tests.support.journey_kinds",
         "GRACE_S": "5",
         "LOG_LEVEL": "WARNING",
     }
@@ -123,7 +123,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_api(settings.model_copy(update={"jobs": ("tests.journey_kinds",)})) as opened:
+    async with running_api(settings.model_copy(update={"jobs": ("tests.support.journey_kinds",)})) as opened:
         yield opened
 
 

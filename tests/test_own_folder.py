@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.running import eventually
+from tests.support.running import eventually
 
 # Each starts several processes, one after the other; a machine that is busy takes its time.
 pytestmark = pytest.mark.timeout(400)

@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.ledger.database import Database
-from tests.proxy import FaultProxy, proxying
-from tests.servers import PostgresServer, RedisServer
+from tests.support.proxy import FaultProxy, proxying
+from tests.support.servers import PostgresServer, RedisServer
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

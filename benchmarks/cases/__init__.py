@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.contenders import Contender
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 
 @dataclass(frozen=True)

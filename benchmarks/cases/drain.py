@@ -6,7 +6,7 @@ from benchmarks.arena import Arena, PerformanceFailed, arena
 from benchmarks.cases import Case
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.measures import Measure, Values, end_of, steady_rate
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 _LIMIT_S = 60
 _QUICK_LIMIT_S = 20

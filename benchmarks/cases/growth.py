@@ -8,7 +8,7 @@ from benchmarks.cases.http_enqueue import load
 from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, Contender
 from benchmarks.grow import finished_id
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 SIZES = {"almost empty": 100, "10 k": 10_000, "100 k": 100_000, "1 M": 1_000_000}
 _IN_QUICK = ("almost empty", "10 k")
@@ -36,7 +36,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def grow(opened: Arena) -> Values:
-    """Fill the ledger and Redis; gives what a due job takes there, where they are many enough to tell."""
+    """Fill the ledger and Redis; returns what a due job takes there, where they are many enough to tell."""
     before = redis_bytes.used(opened)
     argv = [opened.contender.python, "-m", "benchmarks.grow", opened.contender.grown]
     opened.answer(opened.start(argv, answers=True), _GROW_LIMIT_S)

@@ -8,7 +8,7 @@ from benchmarks.arena import Arena, arena
 from benchmarks.cases import Case
 from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, Contender
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 CONNECTIONS = 32
 BATCH = 1_000

@@ -7,7 +7,7 @@ from benchmarks.arena import PerformanceFailed, arena, stamps_received
 from benchmarks.cases import Case
 from benchmarks.contenders import CONTENDERS, POSTGRES_PEER, POSTLUDE_SQLITE, TUNED_ARQ, Contender
 from benchmarks.measures import Measure, Values, end_of
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 COUNT = 2_000
 SLOTS = 500

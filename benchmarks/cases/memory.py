@@ -8,7 +8,7 @@ from benchmarks.arena import Arena, PerformanceFailed, arena
 from benchmarks.cases import Case
 from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, Contender
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 _FIRST = 10_000
 _PORTION = 99_000

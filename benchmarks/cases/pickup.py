@@ -7,7 +7,7 @@ from benchmarks.arena import Arena, arena, stamps_received, wait_until
 from benchmarks.cases import Case
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.measures import Measure, Values, percentile
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 _WARM_UP_JOBS = 10
 

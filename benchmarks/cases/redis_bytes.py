@@ -6,7 +6,7 @@ from benchmarks.arena import Arena, arena
 from benchmarks.cases import Case
 from benchmarks.contenders import CONTENDERS, POSTLUDE_SQLITE, TUNED_ARQ, Contender
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 _JOBS = 10_000
 _COMPARED = ("tuned arq", "SAQ", "Huey")
@@ -29,7 +29,7 @@ def _bytes_per_job(opened: Arena, task: str) -> float:
 
 
 def used(opened: Arena) -> int:
-    """Give Redis' memory, without what its clients and its log hold for a moment."""
+    """Return Redis' memory, without what its clients and its log hold for a moment."""
     with opened.redis() as redis:
         memory = redis.info("memory")
         return int(memory["used_memory"] - memory["mem_clients_normal"] - memory["mem_aof_buffer"])

@@ -9,7 +9,7 @@ from benchmarks.cases.drain import drain
 from benchmarks.cases.http_enqueue import load
 from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, TUNED_ARQ, Contender
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 _CONNECTIONS = 32
 _JOB = {"kind": "bench_stamp", "args": {"index": 1}}

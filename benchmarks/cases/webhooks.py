@@ -4,7 +4,7 @@ from benchmarks.arena import arena, is_open, wait_until
 from benchmarks.cases import Case
 from benchmarks.contenders import Contender
 from benchmarks.measures import Measure, Values
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 CONTENDERS = (
     Contender("Postlude's send_webhook", "", "kind", jobs=6_000, own_python=True),

@@ -33,7 +33,7 @@ class PeerModule(Protocol):
         ...
 
     def worker(self, slots: int) -> Sequence[str]:
-        """Give the command, found beside the running Python, of one worker for `slots` jobs at once."""
+        """Return the command, found beside the running Python, of one worker for `slots` jobs at once."""
         ...
 
 

@@ -12,7 +12,7 @@ from benchmarks import surroundings
 from benchmarks.peers import Task
 from benchmarks.peers.postlude_kinds import NoArgs
 from service.ledger.states import State
-from service.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle, Options, new_job
 from service.resources import open_resources
 from service.settings import Settings
 from service.tables import tallies

@@ -53,7 +53,7 @@ def is_final(text: str) -> bool:
 
 
 def _read(text: str) -> tuple[int, str]:
-    """Give the code, and the enhanced status without its class. A refusal without a code is taken as final."""
+    """Return the code, and the enhanced status without its class. A refusal without a code is taken as final."""
     read = _CODE.match(text)
     return (int(read[1]), (read["status"] or "")[2:]) if read else (550, "")
 

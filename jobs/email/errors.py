@@ -3,7 +3,7 @@
 `…Deferred` and the mail server's own troubles pass, and are tried again; `…Refused` is the server's final word.
 """
 
-from jobs.outcomes import Discard, Retry
+from jobs.kit.outcomes import Discard, Retry
 
 
 class MailServerUnreachable(Retry):

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
-from jobs.catalogue import job
-from jobs.context import Context
 from jobs.email.answers import Answer, Word
 from jobs.email.args import SendEmailArgs
 from jobs.email.errors import RecipientsRefused
 from jobs.email.message import message_of
 from jobs.email.transaction import Told, transact
 from jobs.email.words import keep_words, read_words
-from jobs.outcomes import PartialResult
-from jobs.retry import RetryPolicy
+from jobs.kit.catalogue import job
+from jobs.kit.context import Context
+from jobs.kit.outcomes import PartialResult
+from jobs.kit.retry import RetryPolicy
 
 _MINUTE, _HOUR = 60.0, 3600.0
 # RFC 5321, 4.5.4.1: half an hour between tries, given up after four to five days. The first ones come sooner: a relay

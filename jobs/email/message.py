@@ -5,10 +5,10 @@ import re
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from jobs.context import Context
 from jobs.email.args import SendEmailArgs
 from jobs.email.headers import line_header, mailboxes_header, text_header
 from jobs.email.mailbox import Mailbox, read_mailbox
+from jobs.kit.context import Context
 
 # Bodies that any server takes, so that none needs to encode them anew.
 _ANY_SERVER = SMTP.clone(cte_type="7bit")

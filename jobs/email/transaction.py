@@ -14,11 +14,11 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
-from jobs import mailing
-from jobs.context import Mailer
 from jobs.email import answers, errors
 from jobs.email.answers import ACCEPTED, Answer, Word
-from jobs.outcomes import Discard, Retry
+from jobs.kit import mail_errors as mailing
+from jobs.kit.context import Mailer
+from jobs.kit.outcomes import Discard, Retry
 
 
 @dataclass(frozen=True)

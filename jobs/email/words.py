@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.context import Context
 from jobs.email.answers import Answer, Word
-from jobs.tables import insert_into, mail_recipients
+from jobs.kit.context import Context
+from jobs.stats.tables import insert_into, mail_recipients
 
 _WRITE_AGAIN_S = 1.0
 

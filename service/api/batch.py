@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from service.api.body import parse, refusal, refuse_nul
-from service.api.problems import MOST_ERRORS
-from service.api.room import MIB
 from service.api.schemas import MAX_BATCH, Requests
 from service.errors import ArgsInvalid, BodyMalformed, KindUnknown
+from service.web.body import parse, refusal, refuse_nul
+from service.web.problems import MOST_ERRORS
+from service.web.room import MIB
 
 T = TypeVar("T")
 # As much as a job may have that is sent alone.

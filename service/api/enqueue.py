@@ -9,19 +9,19 @@ from fastapi import APIRouter, Request, Response
 
 from service import agreed_time
 from service.api.batch import parse_batch
-from service.api.body import parse, read_body
-from service.api.deps import GUARDS
 from service.api.idempotency import Idempotency
 from service.api.jobs import read_job
-from service.api.paths import job_path
-from service.api.problems import responses
-from service.api.room import MIB, Room
 from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
 from service.errors import ArgsInvalid
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time, written_in_time
 from service.ledger.models import NewJob
-from service.lifecycle import Lifecycle, new_job
+from service.lifecycle.lifecycle import Lifecycle, new_job
 from service.resources import Resources
+from service.web.body import parse, read_body
+from service.web.deps import GUARDS
+from service.web.paths import job_path
+from service.web.problems import responses
+from service.web.room import MIB, Room
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 

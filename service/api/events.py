@@ -9,16 +9,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from service.api.deps import GUARDS, JobIdDep, ResourcesDep, WatchtowerDep
-from service.api.methods import asked
-from service.api.problems import responses
-from service.api.telling import EVENT_ID, STREAM, Reader, Telling
+from service.api.job_events import EVENT_ID, STREAM, JobSnapshot, Reader
 from service.api.tickets import authorise_reader
-from service.api.watchtower import Watchtower
+from service.api.watchtower import Watchtower, WatchtowerDep
 from service.errors import JobNotFound, LedgerUnavailable
 from service.ledger.deadline import in_time
-from service.ledger.history import changes
+from service.ledger.reads.history import changes
 from service.resources import Resources
+from service.web.deps import GUARDS, JobIdDep, ResourcesDep
+from service.web.methods import asked
+from service.web.problems import responses
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise_reader), *GUARDS[1:]])
 
@@ -83,8 +83,8 @@ async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower:
                 return
 
 
-async def _read(resources: Resources, job_id: str) -> Telling:
+async def _read(resources: Resources, job_id: str) -> JobSnapshot:
     found = await resources.ledger.find(job_id)
     if found is None:
         raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
-    return Telling(found.job, changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes))
+    return JobSnapshot(found.job, changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes))

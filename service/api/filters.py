@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from service.api import cursor
-from service.api.deps import Text
-from service.api.moments import Moment
-from service.ledger.listing import Filter
+from service.ledger.reads.listing import Filter
 from service.ledger.states import State
+from service.web import cursor
+from service.web.deps import Text
+from service.web.moments import Moment
 
 _MOST_VALUES = 20
 _SEVERAL = Query(default_factory=list, max_length=_MOST_VALUES, description="Sent several times: any of these.")

@@ -12,16 +12,17 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
 from service import metrics
-from service.api.deps import ResourcesDep, header_of
-from service.api.problems import responses
-from service.api.query import known_query
 from service.api.readiness import Checks
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable, Unauthorized
-from service.ledger import audit, queries
 from service.ledger.deadline import in_time
+from service.ledger.reads import audit
+from service.ledger.reads import jobs as queries
 from service.queue import UNREACHABLE
 from service.resources import Resources
+from service.web.deps import ResourcesDep, header_of
+from service.web.problems import responses
+from service.web.query import known_query
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 log = structlog.get_logger(__name__)

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from fastapi import Request
 
-from service.api.deps import header_of
-from service.api.paths import path_of
 from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
 from service.ledger.models import IdempotencyKey, KeyHeld
+from service.web.deps import header_of
+from service.web.paths import path_of
 
 _LONGEST = 255
 

@@ -9,25 +9,26 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from service.api import cursor
-from service.api.deps import (
+from service.api.filters import list_filter
+from service.api.schemas import JobList, JobOut
+from service.api.watchtower import WatchtowerDep
+from service.errors import JobNotFound
+from service.ledger.deadline import in_time
+from service.ledger.reads import jobs as queries
+from service.ledger.reads import listing
+from service.ledger.reads.listing import Filter
+from service.ledger.states import TERMINAL
+from service.resources import Resources
+from service.web import cursor
+from service.web.deps import (
     GUARDS,
     JobIdDep,
     LifecycleDep,
     ResourcesDep,
-    WatchtowerDep,
 )
-from service.api.etags import UNCHANGED
-from service.api.filters import list_filter
-from service.api.problems import responses
-from service.api.room import MIB
-from service.api.schemas import JobList, JobOut
-from service.errors import JobNotFound
-from service.ledger import listing, queries
-from service.ledger.deadline import in_time
-from service.ledger.listing import Filter
-from service.ledger.states import TERMINAL
-from service.resources import Resources
+from service.web.etags import UNCHANGED
+from service.web.problems import responses
+from service.web.room import MIB
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from service.api.deps import GUARDS, ResourcesDep
-from service.api.etags import UNCHANGED
-from service.api.problems import responses
 from service.api.schemas import KindList, KindOut
+from service.web.deps import GUARDS, ResourcesDep
+from service.web.etags import UNCHANGED
+from service.web.problems import responses
 
 router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=GUARDS)
 

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import RowMapping
 
 from service.errors import LedgerUnavailable
-from service.ledger import audit, migrate, queries
+from service.ledger import migrate
 from service.ledger.deadline import in_time
 from service.ledger.liveness import BLOCKED_AFTER_S
 from service.ledger.outages import reason_of
+from service.ledger.reads import audit
+from service.ledger.reads import jobs as queries
 from service.ledger.write_probe import WriteProbe
 from service.queue import UNREACHABLE, Probe, refusal_of
 from service.resources import Resources

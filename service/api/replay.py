@@ -5,15 +5,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 
-from service.api.body import parse, read_body
-from service.api.cursor import Text, decode, encode
-from service.api.deps import GUARDS, LifecycleDep
-from service.api.moments import Moment
-from service.api.problems import responses
-from service.api.room import MIB, Room
 from service.api.schemas import BulkReplayOut, BulkReplayRequest
 from service.ledger.bulk_replay import Place
 from service.ledger.deadline import in_time
+from service.web.body import parse, read_body
+from service.web.cursor import Text, decode, encode
+from service.web.deps import GUARDS, LifecycleDep
+from service.web.moments import Moment
+from service.web.problems import responses
+from service.web.room import MIB, Room
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 

@@ -21,12 +21,13 @@ from sqlalchemy import RowMapping
 from jobs import Catalogue, Kind
 from service import options as bounds
 from service.api.filters import ReplayFilter
-from service.api.moments import Moment, ShownMoment
-from service.api.problems import Problem
 from service.ledger.models import NewJob
 from service.ledger.states import Outcome, State
 from service.options import Options
 from service.tables import moment_text
+from service.web.cursor import NEXT_CURSOR
+from service.web.moments import Moment, ShownMoment
+from service.web.problems import Problem
 
 MAX_BATCH = 10_000
 _LONGEST_WAIT_S = bounds.LONGEST_WAIT.total_seconds()
@@ -240,9 +241,6 @@ def _attempt(row: RowMapping) -> AttemptOut:
         if error is None
         else AttemptError(type=error, message=row["error_message"] or "", traceback=row["traceback"]),
     )
-
-
-NEXT_CURSOR = "Send it as `cursor`, with the same query, for the next page; null on the last."
 
 
 class JobList(BaseModel):

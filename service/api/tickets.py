@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from service.api.deps import GUARDS, JobIdDep, ResourcesDep, Text, authorise, bearer, header_of
 from service.api.jobs import read_job
-from service.api.moments import ShownMoment
-from service.api.paths import job_path
-from service.api.problems import responses
 from service.auth import KeyRing
 from service.errors import Unauthorized
 from service.ledger.deadline import in_time
+from service.web.deps import GUARDS, JobIdDep, ResourcesDep, Text, authorise, bearer, header_of
+from service.web.moments import ShownMoment
+from service.web.paths import job_path
+from service.web.problems import responses
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 

@@ -4,12 +4,15 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from service.errors import LedgerUnavailable, TooManyWatchers
-from service.ledger import queries
 from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
-from service.ledger.queries import Glimpse
+from service.ledger.reads import jobs as queries
+from service.ledger.reads.jobs import JobVersion
 from service.ledger.states import TERMINAL
 
 MAX_WATCHES = 1_000
@@ -24,7 +27,7 @@ class Watch:
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        self.glimpse: Glimpse | None = None
+        self.glimpse: JobVersion | None = None
         self.error: LedgerUnavailable | None = None
         self._seen: object = _NOTHING
         self._news = asyncio.Event()
@@ -52,7 +55,7 @@ class Watch:
         """Have the caller look up."""
         self._news.set()
 
-    def tell(self, glimpse: Glimpse | None) -> None:
+    def tell(self, glimpse: JobVersion | None) -> None:
         self.glimpse, self.error = glimpse, None
         if glimpse != self._seen:
             self._news.set()
@@ -132,14 +135,22 @@ class Watchtower:
     async def _look(self) -> None:
         watches = list(self._watches)
         try:
-            glimpses = await in_time(self._read({watch.job_id for watch in watches}))
+            job_versions = await in_time(self._read({watch.job_id for watch in watches}))
         except LedgerUnavailable as error:
             for watch in watches:
                 watch.fail(error)
             return
         for watch in watches:
-            watch.tell(glimpses.get(watch.job_id))
+            watch.tell(job_versions.get(watch.job_id))
 
-    async def _read(self, ids: set[str]) -> dict[str, Glimpse]:
+    async def _read(self, ids: set[str]) -> dict[str, JobVersion]:
         async with self._ledger.read() as connection:
             return await queries.glimpse(connection, ids)
+
+
+async def _watchtower(request: Request) -> Watchtower:
+    watchtower: Watchtower = request.app.state.watchtower
+    return watchtower
+
+
+WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]

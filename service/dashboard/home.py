@@ -6,12 +6,12 @@ from importlib.metadata import version
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from service.dashboard import pages
-from service.dashboard.pages import ResourcesDep
 from service.errors import LedgerUnavailable
-from service.ledger import queries
 from service.ledger.deadline import in_time
+from service.ledger.reads import jobs as queries
 from service.resources import Resources
+from service.web import pages
+from service.web.pages import ResourcesDep
 
 router = APIRouter(include_in_schema=False)
 router.include_router(pages.router)

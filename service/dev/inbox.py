@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from service import logs
 from service.dev import runtime_folder
 from service.errors import StartRefused
-from service.mailbox import Mailbox
+from service.mail.mailbox import Mailbox
 from service.settings import Settings
 
 SIZE_LIMIT_BYTES = 25 * 1024 * 1024

@@ -109,7 +109,7 @@ async def _end_orphan(socket: Path) -> None:
 
 
 async def _ask(socket: Path, command: bytes) -> bytes | None:
-    """Send one command; give the first line of the answer, or None where nobody listens."""
+    """Send one command; return the first line of the answer, or None where nobody listens."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket)
     except OSError:

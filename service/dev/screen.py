@@ -38,7 +38,7 @@ def banner(settings: Settings) -> str:
 
 
 def base_url(settings: Settings) -> str:
-    """Give the API's address as this machine reaches it."""
+    """Return the API's address as this machine reaches it."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - read, not bound
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 

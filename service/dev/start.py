@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from service.dev import kinds, preflight, redis_server, reload
+from service import preflight
+from service.dev import kinds, redis_server, reload
 from service.dev.child import Program
 from service.dev.screen import base_url, show_banner
 from service.dev.supervisor import Supervisor
@@ -84,7 +85,7 @@ def programs(settings: Settings, redis: Path | None) -> list[Program]:
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
-    """Give the children the caller's environment, and what suits a terminal on a developer's machine."""
+    """Return the children the caller's environment, and what suits a terminal on a developer's machine."""
     suits = {
         "POSTLUDE_LOG_FORMAT": "console",
         "POSTLUDE_WEBHOOK_ALLOW": _LOOPBACK,

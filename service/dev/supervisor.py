@@ -24,7 +24,7 @@ class Backoff:
         self._next_s = first_s
 
     def after(self, lived_s: float) -> float:
-        """Give the wait after a child that lived for `lived_s`."""
+        """Return the wait after a child that lived for `lived_s`."""
         if lived_s >= self._reset_after_s:
             self._next_s = self._first_s
         wait_s, self._next_s = self._next_s, min(self._next_s * 2, self._longest_s)

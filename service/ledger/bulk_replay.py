@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from service.ledger import listing
 from service.ledger.ledger import Ledger
-from service.ledger.listing import Filter, ToReplay
+from service.ledger.reads import listing
+from service.ledger.reads.listing import Filter, ToReplay
 from service.ledger.records.controlled import Replayed
 from service.ledger.states import REPLAYABLE
 

@@ -20,7 +20,7 @@ from service.ledger.engines import (
     sqlite_thread_engine,
 )
 from service.ledger.group_commit import Operation
-from service.ledger.outages import is_stale, may_be_repeated_at_once, outages_named
+from service.ledger.outages import is_stale, may_be_repeated_at_once, translate_db_errors
 from service.ledger.shrinking_pool import keep_shrinking
 from service.ledger.sqlite_writer import SqliteWriter
 
@@ -92,7 +92,7 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """Open a write transaction, committed at the end. Raises `LedgerUnavailable`; `FateUnknown` from its commit."""
-        with outages_named() as outage:
+        with translate_db_errors() as outage:
             async with (
                 asyncio.timeout(self._transaction_limit_s),
                 self._writer.connect() as connection,
@@ -117,7 +117,7 @@ class Database:
                 return await self._run(write)
         try:
             async with asyncio.timeout(self._transaction_limit_s):
-                with outages_named() as outage:
+                with translate_db_errors() as outage:
                     return await self._sqlite_writer.transact(write, outage)
         except TimeoutError as error:  # its thread goes on
             raise FateUnknown("SQLite did not confirm the write in time") from error
@@ -129,13 +129,13 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection to read from. Raises `LedgerUnavailable`."""
-        with outages_named():
+        with translate_db_errors():
             async with self._reader.connect() as connection, self._heard(connection):
                 yield await connection.execution_options(**{READS_ONLY: True})
 
     @asynccontextmanager
     async def _heard(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """Give up a connection that did not answer in time: a rollback over it would wait as long again."""
+        """Return up a connection that did not answer in time: a rollback over it would wait as long again."""
         try:
             yield
         except (TimeoutError, asyncio.CancelledError):

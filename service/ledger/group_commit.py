@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 # A set-based write: takes the rows of all who wait for it, gives one result for each row, in their order.
 Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
-# Runs operations with their rows in one transaction, in order; gives each operation's results.
+# Runs operations with their rows in one transaction, in order; returns each operation's results.
 Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
 
 _GATHER_WITHIN_S = 0.002

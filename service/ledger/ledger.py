@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from service.errors import UniqueKeyTaken
 from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
-from service.ledger.lookups import Found, Lookups
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
 from service.ledger.outages import is_data_error
-from service.ledger.purge import purge
+from service.ledger.reads.lookups import Found, Lookups
 from service.ledger.records.controlled import (
     Cancel,
     Progress,
@@ -27,6 +26,7 @@ from service.ledger.records.controlled import (
 )
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
+from service.ledger.records.purged import purge
 from service.ledger.records.started import record_started
 from service.ledger.records.ticked import record_tick
 from service.ledger.states import State
@@ -85,7 +85,7 @@ class Ledger:
         return await self._finishes.write(record_finished, finishes)
 
     async def cancel(self, job_id: str, writer: str, at: datetime) -> State | None:
-        """Cancel a job; gives `cancelled`, `running` (it will be) or None (too late)."""
+        """Cancel a job; returns `cancelled`, `running` (it will be) or None (too late)."""
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
     async def replay(self, job_id: str, at: datetime) -> bool:

@@ -58,7 +58,7 @@ async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
 
 
 async def declare_dead(connection: AsyncConnection, rescuer: str, at: datetime) -> list[str]:
-    """Declare dead the workers that have been silent for `SILENT_AFTER`; give their ids.
+    """Declare dead the workers that have been silent for `SILENT_AFTER`; return their ids.
 
     Only a worker that beats, and before which heartbeats were written without a gap for as long, may say so: right
     after an outage of the database, or a suspended machine, everybody looks dead.

@@ -40,7 +40,7 @@ async def is_current(database: Database) -> bool:
 
 
 def _revisions() -> list[str]:
-    """Give this version's revisions, newest first."""
+    """Return this version's revisions, newest first."""
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 

@@ -69,7 +69,7 @@ _BY_WORDS = {
 _SILENT = "The ledger's database does not answer"
 
 
-class outages_named:  # noqa: N801 - reads as a statement in `with`
+class translate_db_errors:  # noqa: N801 - reads as a statement in `with`
     """Turns the many faces of a lost database into `LedgerUnavailable` and its subclasses.
 
     Set `committing` once a commit is sent: what fails from then on may have been recorded all the same.

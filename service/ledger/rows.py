@@ -41,7 +41,7 @@ def unfold(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> F
 
 
 def parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Give the parameter for a statement made with `unfold`. Moments go in as text (see `tables.moment_text`)."""
+    """Return the parameter for a statement made with `unfold`. Moments go in as text (see `tables.moment_text`)."""
     return {_PARAMETER: to_json(rows).decode()}
 
 
@@ -85,5 +85,5 @@ def _text_of(statement: ClauseElement, dialect: Dialect) -> str:
 
 
 def insert_for(dialect: str) -> Any:
-    """Give the dialect's `insert`, which knows ON CONFLICT in the same words on both."""
+    """Return the dialect's `insert`, which knows ON CONFLICT in the same words on both."""
     return sqlite.insert if dialect == "sqlite" else postgresql.insert

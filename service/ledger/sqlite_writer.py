@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from service.ledger.outages import outages_named
+from service.ledger.outages import translate_db_errors
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class SqliteWriter:
         self.engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
 
-    async def transact(self, write: Callable[[Connection], T], outage: outages_named) -> T:
+    async def transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
         """Run `write` in a transaction, committed at the end; one that is not waited for any more is committed too."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, write, outage)
 
@@ -32,7 +32,7 @@ class SqliteWriter:
         await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
         self._thread.shutdown(wait=False)
 
-    def _transact(self, write: Callable[[Connection], T], outage: outages_named) -> T:
+    def _transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
         with self.engine.connect() as connection, connection.begin() as transaction:
             written = write(connection)
             outage.committing = True

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from jobs.tables import metadata as jobs_metadata
+from jobs.stats.tables import metadata as jobs_metadata
 from service.tables import metadata
 
 connection = context.config.attributes["connection"]

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import httpx
 
-from jobs.outbound import AddressRefused
+from jobs.kit.http_errors import AddressRefused
 from service.outbound.address import Network
 from service.outbound.client import OutboundClient
 from service.outbound.resolver import Resolve

@@ -45,7 +45,7 @@ DENIED: tuple[Network, ...] = tuple(
 
 
 def canonical(address: Address) -> Address:
-    """Give the IPv4 address where `address` is its IPv6-mapped form, which the kernel dials as IPv4."""
+    """Return the IPv4 address where `address` is its IPv6-mapped form, which the kernel dials as IPv4."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address

@@ -44,7 +44,7 @@ class AnswerParser:
         """Hold nothing back: what has been read is in the body already."""
 
     def feed_data(self, data: bytes) -> Parsed:
-        """Give the answer's head once it is complete. Raises `BadHttpMessage` where there will be none."""
+        """Return the answer's head once it is complete. Raises `BadHttpMessage` where there will be none."""
         self.has_begun = self.has_begun or bool(data)
         if self._body is not None:
             self._feed_body(self._body, data)

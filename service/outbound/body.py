@@ -31,7 +31,7 @@ class Body(Protocol):
 
 
 def body_of(head: Head, *, asked_for_head: bool) -> Body:
-    """Give the body that follows `head`."""
+    """Return the body that follows `head`."""
     if asked_for_head or head.status in _NO_BODY:
         return SizedBody(0)
     if head.is_chunked:

@@ -19,7 +19,7 @@ from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 
-from jobs.outbound import AddressRefused, NameNotResolved
+from jobs.kit.http_errors import AddressRefused, NameNotResolved
 from service.outbound.address import Address, Network, canonical, is_refused
 from service.outbound.connection import GuardedConnection
 from service.outbound.resolver import Resolve

@@ -3,12 +3,12 @@
 import aiohttp
 import httpx
 
-from jobs.outbound import NotHttp, TlsFailed
+from jobs.kit.http_errors import NotHttp, TlsFailed
 from service.outbound.connection import ConnectionStale, SpokeUnasked
 
 
 def as_httpx(error: aiohttp.ClientError) -> httpx.TransportError:
-    """Give the error of httpx that says the same."""
+    """Return the error of httpx that says the same."""
     return _class_of(error)(_message(error))
 
 

@@ -42,7 +42,7 @@ def payload_of(kind: str, due_at: datetime) -> str:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Give a moment as arq's scores do: in ms since 1970."""
+    """Return a moment as arq's scores do: in ms since 1970."""
     return int(moment.timestamp() * 1000)
 
 

@@ -52,7 +52,7 @@ class Entry(NamedTuple):
     priority: int = 0
 
     def score(self, now: datetime) -> int:
-        """Give its place in ms. It moves by priority when it is due: a job never runs early."""
+        """Return its place in ms. It moves by priority when it is due: a job never runs early."""
         shift_ms = self.priority * _PRIORITY_STEP_MS if self.priority and self.due_at <= now else 0
         return milliseconds(self.due_at) - shift_ms
 
@@ -148,7 +148,7 @@ class Queue:
         return await cast(Awaitable[Any], self.redis.blpop(keys, timeout=cast(int, within_s))) is not None
 
     async def next_due_ms(self, queues: Sequence[str]) -> float | None:
-        """Give the place of the first id of all `queues`, in ms on Redis' clock; None where there is none."""
+        """Return the place of the first id of all `queues`, in ms on Redis' clock; None where there is none."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for queue in queues:
                 pipe.zrange(key_of(queue), 0, 0, withscores=True)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import timedelta
 
-from jobs.retry import RetryPolicy
+from jobs.kit.retry import RetryPolicy
 
 
 def retry_wait(policy: RetryPolicy, failures_before: int) -> timedelta:
@@ -14,7 +14,7 @@ def retry_wait(policy: RetryPolicy, failures_before: int) -> timedelta:
 
 
 def outage_waits(first_s: float = 0.2, cap_s: float = 5.0) -> Iterator[float]:
-    """Give the waits while a server is away: doubling to a cap, each jittered by half. Without end."""
+    """Return the waits while a server is away: doubling to a cap, each jittered by half. Without end."""
     wait_s = first_s
     while True:
         yield wait_s * random.uniform(0.5, 1.0)  # noqa: S311

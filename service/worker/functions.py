@@ -11,8 +11,8 @@ from service import agreed_time
 from service.ledger.models import Finished, Started
 from service.ledger.states import TERMINAL, Outcome
 from service.queue import Claimed
-from service.worker.claims import Claims
-from service.worker.perform import Performer, performer_of
+from service.worker.claiming.claims import Claims
+from service.worker.performing.performer import Performer, performer_of
 
 # Under arq's own class: its limits must never be what ends an attempt, for only the ledger counts.
 _STOCK_TIMEOUT_S = 86_400 + 600

@@ -14,8 +14,8 @@ from service.errors import StartRefused
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
 from service.unfit import refuse_unfit_servers
-from service.worker.housekeeping import Housekeeping
-from service.worker.perform import CTX_KEY, Performer
+from service.worker.keeping.housekeeping import Housekeeping
+from service.worker.performing.performer import CTX_KEY, Performer
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Startup:
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
             asyncio.get_running_loop().set_default_executor(performer.threads)
             await stack.enter_async_context(Housekeeping(performer))
-            stack.enter_context(heap.settled())
+            stack.enter_context(heap.gc_frozen())
             ctx[CTX_KEY] = performer
             self._stack = stack.pop_all()
         log.info("worker_ready", kinds=sorted(self._catalogue), queues=self._settings.queues)

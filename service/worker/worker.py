@@ -21,16 +21,16 @@ import structlog
 
 from service.ledger.models import Finished
 from service.ledger.states import Outcome, State
-from service.worker.attempt import Attempt
 from service.worker.backoff import outage_waits
-from service.worker.claims import Claims
+from service.worker.claiming.claims import Claims
 from service.worker.exits import Names, run_through_exits
-from service.worker.failing import line_of
 from service.worker.functions import KindFunction
 from service.worker.health import Health
-from service.worker.housekeeping import OUTAGES
-from service.worker.perform import CTX_KEY, Performer, performer_of
-from service.worker.sweep import Sweep
+from service.worker.keeping.housekeeping import OUTAGES
+from service.worker.keeping.sweep import Sweep
+from service.worker.performing.attempt import Attempt
+from service.worker.performing.failure import line_of
+from service.worker.performing.performer import CTX_KEY, Performer, performer_of
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -33,7 +33,7 @@ def main(venv: Path) -> None:
 
 
 def run(venv: Path, name: str, options: tuple[str, ...]) -> dict[str, str]:
-    """Run the suite on a fresh Redis; gives the outcome of each test."""
+    """Run the suite on a fresh Redis; returns the outcome of each test."""
     click.echo(f"\narq's suite with {name}")
     folder = Path(tempfile.mkdtemp(prefix="arq-"))
     port = free_port()

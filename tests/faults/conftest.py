@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.form import WHOLE, Figures
 from tests.faults.system import System
-from tests.servers import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 FIGURES = "figures"
 _HERE = Path(__file__).parent

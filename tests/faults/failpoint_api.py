@@ -8,7 +8,7 @@ from typing import Any
 from service.cli import main
 from service.ledger import ledger
 from service.ledger.ledger import Ledger
-from service.lifecycle import Lifecycle
+from service.lifecycle.lifecycle import Lifecycle
 from service.queue import Queue
 
 FAILPOINT = "FAULTS_FAILPOINT"

@@ -33,7 +33,7 @@ class Load:
     slowest_s: float = 0.0
 
     async def post(self, client: httpx.AsyncClient, key: str, args: dict[str, Any], **options: Any) -> str:
-        """Send one job until it is accepted; gives its id."""
+        """Send one job until it is accepted; returns its id."""
         while True:
             status, job_id = await self._send(client, key, {"kind": self.kind, "args": args} | options)
             self.answers[status] += 1

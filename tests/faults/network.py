@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.proxy import FaultProxy
+from tests.support.proxy import FaultProxy
 
 NetworkFault = Callable[[FaultProxy], Awaitable[None]]
 
@@ -11,7 +11,7 @@ NetworkFault = Callable[[FaultProxy], Awaitable[None]]
 def network_faults(
     *, black_hole_s: int, latency_s: float, jitter_s: float, slice_bytes: int
 ) -> dict[str, NetworkFault]:
-    """Give the faults by name; each lasts until it returns, and is healed by the proxy's `heal()`."""
+    """Return the faults by name; each lasts until it returns, and is healed by the proxy's `heal()`."""
 
     async def black_hole(proxy: FaultProxy) -> None:
         proxy.black_hole = True

@@ -18,7 +18,7 @@ import httpx
 
 from service.ledger.ledger import Ledger
 from tests.faults.kinds import EFFECTS
-from tests.running import eventually
+from tests.support.running import eventually
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -59,7 +59,7 @@ class Process:
             self.child.send_signal(signum)
 
     async def ended(self, timeout_s: float) -> int:
-        """Wait until it has ended; give its exit status."""
+        """Wait until it has ended; return its exit status."""
 
         async def over() -> bool:
             return self.status is not None

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.ledger import audit
+from service.ledger.reads import audit
 from tests.faults.system import API, WORKER, System
-from tests.running import eventually
+from tests.support.running import eventually
 
 FAKETIME = shutil.which("faketime")
 

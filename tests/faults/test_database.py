@@ -20,9 +20,9 @@ from tests.faults.load import Load, loading
 from tests.faults.network import network_faults
 from tests.faults.system import System
 from tests.faults.verdict import Verdict, verdict
-from tests.proxy import FaultProxy, proxying
-from tests.running import eventually
-from tests.servers import PostgresServer, RedisServer
+from tests.support.proxy import FaultProxy, proxying
+from tests.support.running import eventually
+from tests.support.servers import PostgresServer, RedisServer
 
 # 5 s are promised; a machine that runs other tests beside this one may stall for as long again.
 ANSWERED_WITHIN_S = 10.0
@@ -91,7 +91,7 @@ async def test_postgres_frozen_for_15_s_under_load_loses_nothing(
 
 
 def _with_children(server: PostgresServer) -> list[int]:
-    """Give the server's processes; each has a session of its own, so there is no group to signal."""
+    """Return the server's processes; each has a session of its own, so there is no group to signal."""
     assert server.process is not None
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import jobs
 from service.errors import LedgerUnavailable
-from service.ledger import queries
 from service.ledger.database import Database
+from service.ledger.reads import jobs as queries
 from service.ledger.sqlite_writer import SqliteWriter
 from service.ledger.states import TERMINAL
 from service.settings import Settings
@@ -26,8 +26,8 @@ from tests.faults.form import WHOLE
 from tests.faults.kinds import EFFECTS
 from tests.faults.load import SEND_AGAIN
 from tests.faults.verdict import wrong_with
-from tests.running import eventually, running_api, running_worker
 from tests.service.worker.desk import Desk, open_desk
+from tests.support.running import eventually, running_api, running_worker
 
 Enter = Any
 # The short form tries every fifth call, from a random one on.

@@ -13,8 +13,8 @@ from tests.faults.form import Figures
 from tests.faults.load import Load
 from tests.faults.system import System
 from tests.faults.verdict import verdict
-from tests.running import eventually
 from tests.service.ledger.makers import new_job
+from tests.support.running import eventually
 
 SWEPT_WITHIN_S = 15.0
 

@@ -12,8 +12,8 @@ import jobs
 from service.settings import Settings
 from tests.faults.form import Figures
 from tests.faults.kinds import EFFECTS
-from tests.running import running_worker
 from tests.service.worker.desk import open_desk
+from tests.support.running import running_worker
 
 _ROUNDS_BEFORE = 3
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from service.ledger import queries
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, Start
+from service.ledger.reads import jobs as queries
 from service.ledger.states import Outcome, State
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job
 

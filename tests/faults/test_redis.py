@@ -18,8 +18,8 @@ from tests.faults.load import Load, loading
 from tests.faults.network import network_faults
 from tests.faults.system import System
 from tests.faults.verdict import verdict
-from tests.proxy import proxying
-from tests.servers import RedisServer
+from tests.support.proxy import proxying
+from tests.support.servers import RedisServer
 
 DISPATCHED_WITHIN_S = 30.0
 # 5 s are promised; a machine that runs other tests beside this one may stall for as long again.

@@ -15,7 +15,7 @@ from tests.faults.form import Figures
 from tests.faults.load import Load, enqueue_by_arq, loading
 from tests.faults.system import System
 from tests.faults.verdict import Verdict, verdict
-from tests.running import eventually
+from tests.support.running import eventually
 
 RESCUED_WITHIN_S = 30.0
 
@@ -99,7 +99,7 @@ async def _post_many(load: Load, system: System, lane: int, count: int) -> None:
 
 
 async def _waits_for_rescue(system: System, ended: Verdict, killed: Mapping[int, datetime]) -> list[float]:
-    """Give for each crashed attempt how long after the kill the next one began."""
+    """Return for each crashed attempt how long after the kill the next one began."""
     async with system.ledger() as ledger, ledger.read() as connection:
         pids = {row.id: row.pid for row in await connection.execute(select(workers.c.id, workers.c.pid))}
     return [

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from sqlalchemy import RowMapping, func, select
 
 from service.audit_report import make_report
-from service.ledger import queries
+from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL, Outcome, State
 from service.tables import jobs
 from tests.faults.load import Load
 from tests.faults.system import System
-from tests.running import eventually
+from tests.support.running import eventually
 
 _PIECE = 500
 

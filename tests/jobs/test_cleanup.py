@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 
 from jobs import load
 from jobs.cleanup import CleanupArgs, cleanup
-from service.files import LocalFiles
-from service.ledger import queries
+from service.files.local_files import LocalFiles
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
+from service.ledger.reads import jobs as queries
 from service.ledger.states import State
-from tests.fakes import fake_context
 from tests.service.ledger.makers import enqueue, new_job
+from tests.support.fakes import fake_context
 
 DAYS = 86_400.0
 

@@ -6,16 +6,16 @@ from pydantic import ValidationError
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from jobs.stats import UpdateStatsArgs, UpdateStatsResult, read_counters, update_stats
-from jobs.tables import counted_jobs, counters
+from jobs.stats.kind import UpdateStatsArgs, UpdateStatsResult, read_counters, update_stats
+from jobs.stats.tables import counted_jobs, counters
 from service.ledger.ledger import Ledger
-from tests.fakes import fake_context
+from tests.support.fakes import fake_context
 
 CREATED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 async def count(ledger: Ledger, job_id: str, subject: str = "ann", event: str = "login", **fields: int) -> bool:
-    """Run one attempt; gives whether it counted."""
+    """Run one attempt; returns whether it counted."""
     ctx = fake_context(session=ledger.session, job_id=job_id, created_at=CREATED_AT)
     result = await update_stats(ctx, UpdateStatsArgs.model_validate({"subject": subject, "event": event, **fields}))
     return result.counted

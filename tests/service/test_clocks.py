@@ -13,7 +13,7 @@ from service.settings import Settings
 
 
 def off_by(seconds: list[float]) -> Callable[[], datetime]:
-    """Give a clock that is so far ahead of this machine's."""
+    """Return a clock that is so far ahead of this machine's."""
     return lambda: datetime.now(UTC) + timedelta(seconds=seconds[0])
 
 

@@ -11,8 +11,8 @@ from service.errors import StartRefused
 from service.ledger.database import Database
 from service.queue import open_redis
 from service.settings import Settings
-from tests.running import running_api
-from tests.servers import PostgresServer, RedisServer
+from tests.support.running import running_api
+from tests.support.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture

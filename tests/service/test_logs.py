@@ -50,7 +50,7 @@ logging.getLogger("arq.worker").warning("arq warns")
 
 @cache
 def written(form: str) -> str:
-    """Give what a process with these logs writes to stderr."""
+    """Return what a process with these logs writes to stderr."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, form], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )

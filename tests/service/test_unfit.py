@@ -13,8 +13,8 @@ from service.ledger.ledger import Ledger
 from service.queue import open_redis
 from service.settings import Settings
 from service.unfit import refuse_unfit_servers
-from tests.pgbouncer import PGBOUNCER, PgBouncer
-from tests.servers import PostgresServer, RedisServer
+from tests.support.pgbouncer import PGBOUNCER, PgBouncer
+from tests.support.servers import PostgresServer, RedisServer
 
 _numbers = itertools.count(1)
 with_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="there is no pgbouncer on this machine")

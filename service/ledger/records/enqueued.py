@@ -57,7 +57,7 @@ def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list
 
 
 def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
-    """Insert jobs; gives for each id the one that stands for it (its own or its unique key's holder), and the new.
+    """Insert jobs; returns for each id the one that stands for it (its own or its unique key's holder), and the new.
 
     An id that is there already counts as inserted: the write was sent again because its answer was lost.
     """
@@ -77,7 +77,7 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
 
 
 def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
-    """Insert jobs where nothing stands in the way, and list those; gives their ids."""
+    """Insert jobs where nothing stands in the way, and list those; returns their ids."""
     dialect = connection.dialect.name
     rows = packed(map(_row, some))
     if dialect == "postgresql":
@@ -101,7 +101,7 @@ def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str
 
 
 def _take_keys(connection: Connection, requests: Sequence[Enqueue]) -> dict[str, KeyHeld]:
-    """Take the idempotency keys that are free or expired; give whose each key is now."""
+    """Take the idempotency keys that are free or expired; return whose each key is now."""
     first: dict[str, Enqueue] = {}
     for request in requests:
         if request.key is not None:
@@ -151,7 +151,7 @@ def _insert_tags(connection: Connection, created: Sequence[NewJob]) -> None:
 
 
 def _row(job: NewJob) -> tuple[Any, ...]:
-    """Give the values of `_COLUMNS`."""
+    """Return the values of `_COLUMNS`."""
     return (
         job.id,
         job.kind,

@@ -62,7 +62,7 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
 
 
 def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
-    """Change the jobs' rows, and write the attempts that have ended by that; gives what took."""
+    """Change the jobs' rows, and write the attempts that have ended by that; returns what took."""
     if connection.dialect.name == "sqlite":
         return _end_in_sqlite(connection, rows)
     taken = connection.execute(_finish_both(), parameter(rows)).all()
@@ -167,7 +167,7 @@ def _finish(finish: FromClause) -> Update:
 
 
 def _attempt(job: Any, ended: Any) -> dict[str, ColumnElement[Any]]:
-    """Give the columns of an attempt that has ended; while one runs, the job's own row says all there is to say."""
+    """Return the columns of an attempt that has ended; while one runs, the job's own row says all there is to say."""
     return {
         "job_id": job.id,
         "number": job.attempt,

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from sqlalchemy import Connection, Integer, String, Update, bindparam, exists, func, select, update
 
 from service.ledger.models import Start, Started
-from service.ledger.records.guards import no_way_in, state_is
+from service.ledger.records.guards import state_is, unindexed
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State
@@ -78,7 +78,7 @@ def _start(dialect: str) -> Update:
             jobs.c.run_at <= bindparam("due_by", type_=Moment),
             jobs.c.crashes < bindparam("crashes_below", type_=Integer),
             _may_be_prefetched | (_PREFETCHED == 0),
-            no_way_in(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
+            unindexed(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > _AT),
             exists().where(workers.c.id == _WORKER, workers.c.ended_at.is_(None)),
         )

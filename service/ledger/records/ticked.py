@@ -27,7 +27,7 @@ def record_tick(connection: Connection, kind: str, due_at: datetime, job: NewJob
 async def latest_ticks(
     connection: AsyncConnection, kinds: Sequence[str], at: datetime
 ) -> Mapping[str, tuple[datetime, str]]:
-    """Give (due_at, cron) of each kind's latest tick up to `at`: a clock that was wrong may have left later ones."""
+    """Return (due_at, cron) of each kind's latest tick up to `at`: a clock that was wrong may have left later ones."""
     latest = (
         select(ticks.c.kind, func.max(ticks.c.due_at).label("due_at"))
         .where(ticks.c.kind.in_(kinds), ticks.c.due_at <= at)

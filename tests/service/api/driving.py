@@ -32,7 +32,7 @@ def webhook(**args: Any) -> dict[str, Any]:
 
 
 async def post(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
-    """Enqueue an `update_stats` job; gives the job."""
+    """Enqueue an `update_stats` job; returns the job."""
     response = await api.post("/v1/jobs", json=stat(**fields))
     assert response.status_code == 202, response.text
     job: dict[str, Any] = response.json()
@@ -52,7 +52,7 @@ async def count(api: httpx.AsyncClient) -> int:
 
 
 def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    """Check that an answer is a problem of `status` as RFC 9457 describes it; gives the problem."""
+    """Check that an answer is a problem of `status` as RFC 9457 describes it; returns the problem."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()

@@ -12,15 +12,15 @@ from jobs import load
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 from service.tables import jobs
-from tests.running import running_api
 from tests.service.api.driving import SECRET, assert_problem, count, on_sqlite, stat, webhook
+from tests.support.running import running_api
 
 pytestmark = on_sqlite
 
 
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_api(settings.model_copy(update={"jobs": ["tests.odd_kinds"]})) as client:
+    async with running_api(settings.model_copy(update={"jobs": ["tests.support.odd_kinds"]})) as client:
         yield client
 
 

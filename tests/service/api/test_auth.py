@@ -7,8 +7,8 @@ import httpx
 from pydantic import SecretStr
 
 from service.settings import Settings
-from tests.running import running_api
 from tests.service.api.driving import assert_problem, count, on_sqlite, stat
+from tests.support.running import running_api
 
 WRONG: tuple[dict[str, str], ...] = (
     {},

@@ -17,10 +17,10 @@ from service.ledger.models import Started
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import jobs
-from tests.proxy import proxying
-from tests.running import eventually, running_api
-from tests.servers import PostgresServer
 from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
+from tests.support.proxy import proxying
+from tests.support.running import eventually, running_api
+from tests.support.servers import PostgresServer
 
 FAR_S = 20
 
@@ -40,7 +40,7 @@ class Stream:
         self.comments: list[str] = []
 
     async def next(self) -> Event | None:
-        """Give the next event, None at the end; not being told anything for long is a failure."""
+        """Return the next event, None at the end; not being told anything for long is a failure."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(FAR_S):
             async for line in self._lines:
@@ -55,7 +55,7 @@ class Stream:
         return None
 
     async def tell(self) -> Event:
-        """Give the next event; there must be one."""
+        """Return the next event; there must be one."""
         event = await self.next()
         assert event is not None
         return event

@@ -15,9 +15,9 @@ from service.ledger.models import Finish, Start
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import workers
-from tests.running import eventually, running_api
-from tests.servers import PostgresServer
 from tests.service.api.driving import job_in, living_worker, on_sqlite, post, with_redis_away
+from tests.support.running import eventually, running_api
+from tests.support.servers import PostgresServer
 
 
 async def test_ready_with_ledger_queue_and_a_worker(api: httpx.AsyncClient, ledger: Ledger) -> None:

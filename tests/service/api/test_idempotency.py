@@ -12,8 +12,8 @@ from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import idempotency_keys
-from tests.running import running_api
 from tests.service.api.driving import assert_problem, begin, count, end, get, on_sqlite, post, stat
+from tests.support.running import running_api
 
 
 def key(value: str) -> dict[str, str]:

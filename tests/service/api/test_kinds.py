@@ -6,7 +6,7 @@ import httpx
 from sqlalchemy import insert
 
 import jobs
-from jobs.tables import counters
+from jobs.stats.tables import counters
 from service.ledger.ledger import Ledger
 from tests.service.api.driving import assert_problem, on_sqlite
 

@@ -12,8 +12,8 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
-from tests.running import running_api
 from tests.service.api.driving import assert_problem
+from tests.support.running import running_api
 
 PAGES = ["/docs", "/redoc"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

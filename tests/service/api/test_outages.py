@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.settings import Settings
-from tests.proxy import proxying
-from tests.running import eventually, running_api
-from tests.servers import PostgresServer
 from tests.service.api.driving import assert_problem, count, get, job_in, on_sqlite, post, stat, with_redis_away
 from tests.service.api.test_health import metrics, without_a_database
+from tests.support.proxy import proxying
+from tests.support.running import eventually, running_api
+from tests.support.servers import PostgresServer
 
 
 @on_sqlite

@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 from sqlalchemy import update
 
 from service.api import replay as replay_module
-from service.ledger import listing
 from service.ledger.ledger import Ledger
+from service.ledger.reads import listing
 from service.ledger.states import State
 from service.settings import Settings
 from service.tables import jobs
-from tests.running import running_api
 from tests.service.api.driving import assert_problem, begin, count, get, job_in, on_sqlite, post, stat, with_redis_away
+from tests.support.running import running_api
 
 
 async def replay(api: httpx.AsyncClient, *, dry_run: bool = False, **wanted: Any) -> dict[str, Any]:

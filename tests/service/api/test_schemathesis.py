@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from service.settings import Settings
-from tests.running import running_api
 from tests.service.api.driving import on_sqlite
+from tests.support.running import running_api
 
 _CONFIG = Path(__file__).with_name("schemathesis.toml")
 _WITHIN_S = 240  # it takes 40 s on a machine that has the time

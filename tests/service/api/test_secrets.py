@@ -10,8 +10,8 @@ from sqlalchemy import select
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 from service.tables import idempotency_keys, jobs
-from tests.running import running_api
 from tests.service.api.driving import MASK, SECRET, assert_problem, begin, on_sqlite, stat, webhook
+from tests.support.running import running_api
 
 TOKEN = "Bearer nobody-may-read-this-either"
 

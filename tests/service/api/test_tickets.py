@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from service.settings import Settings
-from tests.running import running_api
 from tests.service.api.driving import assert_problem, on_sqlite, post
+from tests.support.running import running_api
 
 KEY = {"Authorization": "Bearer key-two"}
 
@@ -28,7 +28,7 @@ async def closed(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def opens(api: httpx.AsyncClient, url: str, headers: dict[str, str] | None = None) -> bool:
-    """Try an address as a browser would, without a key; gives whether a first event came."""
+    """Try an address as a browser would, without a key; returns whether a first event came."""
     async with (
         httpx.AsyncClient(base_url=api.base_url, trust_env=False) as browser,
         browser.stream("GET", url, headers=headers) as stream,

@@ -16,9 +16,9 @@ from pydantic import BaseModel
 
 from jobs import load
 from service.settings import Settings
-from tests.raw_receiver import always, raw_receiver
-from tests.receiver import receiving
-from tests.running import eventually, running_api, running_worker
+from tests.support.raw_receiver import always, raw_receiver
+from tests.support.receiver import receiving
+from tests.support.running import eventually, running_api, running_worker
 
 POSTLUDE = Path(sys.executable).with_name("postlude")
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
@@ -224,7 +224,7 @@ async def test_reader_that_has_seen_enough_gets_no_traceback(api: httpx.AsyncCli
 
 
 async def test_tail_follows_a_job_to_its_end_and_tells_by_the_exit_code(settings: Settings) -> None:
-    with_kinds = settings.model_copy(update={"jobs": ("tests.journey_kinds",)})
+    with_kinds = settings.model_copy(update={"jobs": ("tests.support.journey_kinds",)})
     async with running_api(with_kinds) as api:
         ids = []
         for kind in ("journey_rest", "journey_flaky"):

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from jobs import load
 from service.ledger.ledger import Ledger
 from service.settings import Settings
-from tests.service.dashboard.browser import browsing
 from tests.service.ledger.makers import enqueue, live_worker, new_job, start
+from tests.support.browser import browsing
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def away(tmp_path: Path) -> Settings:
 
 
 def words(html: str) -> str:
-    """Give what a reader sees."""
+    """Return what a reader sees."""
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
 

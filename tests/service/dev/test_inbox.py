@@ -16,10 +16,10 @@ import pytest
 from jobs.email import SendEmailArgs, send_email
 from service.dev import inbox
 from service.errors import StartRefused
-from service.mailbox import Mail, Mailbox
+from service.mail.mailbox import Mail, Mailbox
+from service.mail.smtp import SmtpMailer
 from service.settings import Settings
-from service.smtp import SmtpMailer
-from tests.fakes import fake_context
+from tests.support.fakes import fake_context
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[aiosmtplib.SMTP]:
-    """Run the inbox until a SIGTERM; give a client that is connected to it."""
+    """Run the inbox until a SIGTERM; return a client that is connected to it."""
     run = asyncio.create_task(inbox.run(settings))
     await until_it_answers(settings, run)
     client = aiosmtplib.SMTP(socket_path=settings.socket_path("inbox.sock"), timeout=20)

@@ -13,7 +13,7 @@ import pytest
 from service.dev.child import Program
 from service.dev.supervisor import Backoff, Supervisor
 from service.errors import StartRefused
-from tests.service.dev.stand_ins import (
+from tests.support.stand_ins import (
     FAILING,
     OBEDIENT,
     STUBBORN,

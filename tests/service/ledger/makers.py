@@ -35,12 +35,12 @@ async def enqueue(ledger: Ledger, *jobs: NewJob, key: IdempotencyKey | None = No
 
 
 def engine_of(database: Database) -> Engine:
-    """Give the engine that group commits go over."""
+    """Return the engine that group commits go over."""
     return database._sqlite_writer.engine if database._sqlite_writer else database._writer.sync_engine
 
 
 def engines_of(database: Database) -> set[Engine]:
-    """Give the engines that the ledger reads and writes over."""
+    """Return the engines that the ledger reads and writes over."""
     return {engine_of(database), database._reader.sync_engine, database._writer.sync_engine}
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import event, update
 
 from service.ledger.bulk_replay import Place, replay_batches
 from service.ledger.ledger import Ledger
-from service.ledger.listing import Filter, ToReplay
+from service.ledger.reads.listing import Filter, ToReplay
 from service.tables import jobs
 from tests.service.ledger.makers import NOW, engines_of, enqueue, new_job
 

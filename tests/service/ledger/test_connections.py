@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only
 from service.ledger import shrinking_pool
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
-from tests.running import eventually
+from tests.support.running import eventually
 
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 _COUNT = text(

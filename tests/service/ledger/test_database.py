@@ -14,7 +14,7 @@ from service.errors import LedgerUnavailable
 from service.ledger import engines
 from service.ledger.database import Database
 from service.ledger.outages import is_data_error, is_unavailable
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 INSERT = "INSERT INTO tallies (writer, kind, event, count, updated_at) VALUES (:writer, :kind, 'e', 1, :at)"
 AT = "2026-01-01T00:00:00.000000Z"
@@ -57,7 +57,7 @@ async def run(database: Database, statement: str, **values: Any) -> Any:
 
 
 async def error_of(database: Database, statement: str, **values: Any) -> BaseException:
-    """Give what the driver said; `LedgerUnavailable` is taken off."""
+    """Return what the driver said; `LedgerUnavailable` is taken off."""
     with pytest.raises(Exception) as raised:
         await run(database, statement, **values)
     cause = raised.value.__cause__

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from service.ledger import queries
 from service.ledger.group_commit import GroupCommit
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
-from tests.running import eventually
+from service.ledger.reads import jobs as queries
 from tests.service.ledger.makers import engine_of, enqueue, new_job
+from tests.support.running import eventually
 
 BAD = -1
 

@@ -13,8 +13,8 @@ from service.errors import LedgerUnavailable
 from service.ledger.database import Database
 from service.ledger.write_probe import WriteProbe
 from service.settings import Settings
-from tests.proxy import proxying
-from tests.servers import PostgresServer
+from tests.support.proxy import proxying
+from tests.support.servers import PostgresServer
 
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

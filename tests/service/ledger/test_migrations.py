@@ -6,10 +6,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 
-from jobs.tables import metadata as jobs_metadata
-from service.ledger import listing, liveness, migrate
+from jobs.stats.tables import metadata as jobs_metadata
+from service.ledger import liveness, migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
+from service.ledger.reads import listing
 from service.settings import Settings
 from service.tables import metadata
 from tests.service.ledger.makers import enqueue, live_worker, new_job, start

@@ -13,9 +13,9 @@ from sqlalchemy import event, text
 from service.errors import FateUnknown, LedgerFull, LedgerUnavailable
 from service.ledger import engines
 from service.ledger.database import Database
-from tests.proxy import FaultProxy, proxying
-from tests.servers import PostgresServer
 from tests.service.ledger.makers import engine_of
+from tests.support.proxy import FaultProxy, proxying
+from tests.support.servers import PostgresServer
 
 # Far beyond every limit here, far below what a driver left to itself would wait.
 NEVER_S = 20

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from service.ledger import listing
 from service.ledger.database import Database
-from tests.plans import CALLS, LISTS, MERGED, Call, bad_ways_in, fill, plans_of, sent_by, sorts_or_walks, walks
+from service.ledger.reads import listing
+from tests.support.plans import CALLS, LISTS, MERGED, Call, bad_ways_in, fill, plans_of, sent_by, sorts_or_walks, walks
 
 
 @pytest.mark.parametrize("terminal", [20_000])

@@ -21,13 +21,14 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, select, update
 
 from service.errors import UniqueKeyTaken
-from service.ledger import liveness, queries
+from service.ledger import liveness
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, NewJob, Start, Started
+from service.ledger.reads import jobs as queries
 from service.ledger.records.controlled import record_expired
 from service.ledger.states import COUNTS_AS_FAILURE, LIVE, REPLAYABLE, TERMINAL, WAITING, Outcome, State, state_after
 from service.tables import attempts, jobs, workers
-from service.worker import verdict
+from service.worker.performing import verdict
 from tests.faults.form import WHOLE
 from tests.service.ledger.makers import NOW, enqueue, new_job
 

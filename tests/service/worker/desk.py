@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import RowMapping, update
 
 from jobs import Catalogue, Kind
-from service.ledger import queries
 from service.ledger.models import Enqueue
+from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL
-from service.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle, Options, new_job
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.tables import workers
-from tests.running import catalogue_of, eventually
+from tests.support.running import catalogue_of, eventually
 
 
 class Desk:
@@ -50,7 +50,7 @@ class Desk:
         return [attempt["outcome"] for attempt in await self.attempts(job_id)]
 
     async def ended(self, job_id: str) -> RowMapping:
-        """Wait until a job is terminal; give its row."""
+        """Wait until a job is terminal; return its row."""
         return await self._in_state(job_id, *TERMINAL)
 
     async def running(self, job_id: str) -> RowMapping:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from service.settings import Settings
 from service.worker.check import health_check_key
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 ROOT = Path(__file__).parents[3]
 ARQ = Path(sys.executable).with_name("arq")

@@ -14,13 +14,13 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from jobs import Context, job
-from service.ledger import queries
+from service.ledger.reads import jobs as queries
 from service.queue import Queue, key_of
 from service.settings import Settings
 from service.worker.worker import Worker
-from tests.running import catalogue_of, eventually, running_worker
-from tests.servers import RedisServer
 from tests.service.worker.desk import Desk, open_desk
+from tests.support.running import catalogue_of, eventually, running_worker
+from tests.support.servers import RedisServer
 
 
 class Args(BaseModel):

@@ -1,0 +1,1 @@
+"""What declares a kind: its name, its args, its retries, and the context that an attempt is given."""

@@ -1,0 +1,136 @@
+"""What an attempt is given: a frozen `Context`, and Protocols for what it carries."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import httpx
+import structlog
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.typing import FilteringBoundLogger
+
+from jobs.kit.outcomes import Seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a mail server said of one message: the accepted addresses, and for each refused one its answer."""
+
+    accepted: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
+class Mailer(Protocol):
+    """Sends mail over the SMTP server of the settings."""
+
+    @property
+    def default_sender(self) -> str:
+        """The address that mail is sent from when the args name none."""
+        ...
+
+    async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
+        """Hand `message` to the server in one transaction; done when it takes the message for at least one recipient.
+
+        Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.kit.mail_errors`.
+        """
+        ...
+
+
+class Files(Protocol):
+    """Files that jobs make, kept under the data directory."""
+
+    async def write(self, name: str, data: bytes) -> None: ...
+
+    async def read(self, name: str) -> bytes: ...
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> int:
+        """Delete files last changed longer ago than `older_than`; return their number."""
+        ...
+
+
+class RetentionApi(Protocol):
+    """The few things that a housekeeping job may ask of the ledger."""
+
+    @property
+    def retention(self) -> timedelta:
+        """How long terminal jobs are kept, by the settings."""
+        ...
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
+        """Delete terminal jobs, attempts, ticks and idempotency keys past `older_than`; return counts by table."""
+        ...
+
+
+class Enqueue(Protocol):
+    """Enqueues another job; see `Context.enqueue`."""
+
+    def __call__(
+        self,
+        kind: str,
+        args: BaseModel | Mapping[str, Any] | None = None,
+        *,
+        delay: Seconds | None = None,
+        run_at: datetime | None = None,
+        queue: str | None = None,
+        max_attempts: int | None = None,
+        timeout: Seconds | None = None,
+        expires_in: Seconds | None = None,
+        unique_key: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Awaitable[str]: ...
+
+
+class Progress(Protocol):
+    """Notes how far an attempt is; see `Context.progress`."""
+
+    def __call__(self, done: int, total: int | None = None) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One attempt's surroundings.
+
+    `failures` counts the failed attempts since the job was enqueued or replayed.
+    `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
+    `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
+    `progress(done, total)` notes how far the attempt is; await it to know that it is written.
+    `enqueue(kind, args, ...)` enqueues another job and gives its id.
+    `timeout` bounds this attempt, from its begin.
+    """
+
+    job_id: str
+    kind: str
+    attempt: int
+    created_at: datetime
+    http: httpx.AsyncClient
+    mailer: Mailer
+    files: Files
+    ledger: RetentionApi
+    session: Callable[[], AbstractAsyncContextManager[AsyncSession]]
+    progress: Progress
+    enqueue: Enqueue
+    failures: int = 0
+    timeout: timedelta = timedelta(seconds=60)
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A logger named after the kind; what it says carries the job's id, kind and attempt."""
+        names = {"job_id": self.job_id, "kind": self.kind, "attempt": self.attempt}
+        logger: FilteringBoundLogger = structlog.get_logger(f"jobs.{self.kind}", **names)
+        return logger
+
+    async def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the blocking `fn` in a thread, so that the worker's loop stays free.
+
+        A thread cannot be stopped: after a timeout the attempt is over, `fn` runs on to its end. It takes no room from
+        others then, but as many such calls as `POSTLUDE_MAX_JOBS` end the worker: give what `fn` calls a timeout.
+        """
+        return await asyncio.to_thread(fn, *args, **kwargs)

@@ -1,0 +1,122 @@
+"""Keys that fall together when they are read: `"1"` and `"01"` of a `dict[int, str]`. One of them would be lost."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import SchemaValidator, to_json
+
+from jobs.kit.difference import Place
+from jobs.kit.proof import Check, Schema, unwrapped
+
+_CONVERTED = ("strip_whitespace", "to_lower", "to_upper")
+_CONVERTED_BY_CONFIG = tuple(f"str_{setting}" for setting in _CONVERTED)
+_DICTS = ("dict", "ordered-dict")
+# What hands on what is sent as it is, and the key of the schema that gets it.
+_WRAPPINGS = {
+    "nullable": "schema",
+    "default": "schema",
+    "function-after": "schema",
+    "json-or-python": "json_schema",
+    "lax-or-strict": "lax_schema",
+}
+
+
+class Keys:
+    """The dicts of a model whose keys are read as something else. Those behind unions and converters are not seen."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._schema, self._definitions = unwrapped(model.__pydantic_core_schema__)
+        self._readers: dict[int, SchemaValidator] = {}
+        self.may_clash = any(_convert(*found) for found in _dicts([self._schema, *self._definitions.values()], {}))
+
+    def clash(self, sent: Any, *, from_json: bool) -> Place | None:
+        """Find a dict in args, as they are sent, of which keys would fall together."""
+        return next(self._clashes(self._schema, {}, sent, (), from_json), None) if self.may_clash else None
+
+    def _clashes(self, schema: Schema, config: Schema, sent: Any, place: Place, from_json: bool) -> Iterator[Place]:
+        sort = schema["type"]
+        if sort == "definition-ref":
+            yield from self._clashes(self._definitions[schema["schema_ref"]], config, sent, place, from_json)
+        elif sort == "model":
+            yield from self._clashes(schema["schema"], schema.get("config", {}), sent, place, from_json)
+        elif sort in _WRAPPINGS:
+            yield from self._clashes(schema[_WRAPPINGS[sort]], config, sent, place, from_json)
+        else:
+            is_dict = sort in _DICTS and isinstance(sent, Mapping)
+            if is_dict and _convert(schema, config) and self._read(schema, config, sent, from_json) < len(sent):
+                yield place
+            config = schema.get("config", config)
+            for step, inner, value in _inside(schema, sent):
+                yield from self._clashes(inner, config, value, (*place, step), from_json)
+
+    def _read(self, schema: Schema, config: Schema, sent: Mapping[Any, Any], from_json: bool) -> int:
+        """Count the keys that are left when they are read."""
+        reader, bare = self._reader(schema["keys_schema"], config), dict.fromkeys(sent)
+        try:
+            return len(reader.validate_json(to_json(bare)) if from_json else reader.validate_python(bare))
+        except Exception:  # noqa: BLE001 - whatever it is, it is told where the args are validated
+            return len(sent)
+
+    def _reader(self, keys: Any, config: Any) -> SchemaValidator:
+        """Make what reads a dict's keys alone, once for each of the schema's dicts."""
+        reader = self._readers.get(id(keys))
+        if reader is None:
+            alone: Any = {"type": "dict", "keys_schema": keys}
+            shared: Any = list(self._definitions.values())
+            reader = SchemaValidator({"type": "definitions", "schema": alone, "definitions": shared}, config or None)
+            self._readers[id(keys)] = reader
+        return reader
+
+
+@cache
+def keys_of(model: type[BaseModel]) -> Keys:
+    return Keys(model)
+
+
+_ANY: Schema = {"type": "any"}
+
+
+def _inside(schema: Schema, sent: Any) -> Iterator[tuple[str | int, Schema, Any]]:
+    """Return what is in a list, a dict or the fields of a model: its step, its schema, and what is sent for it."""
+    sort = schema["type"]
+    if sort == "list" and isinstance(sent, list):
+        for at, item in enumerate(sent):
+            yield at, schema.get("items_schema", _ANY), item
+    elif sort in _DICTS and isinstance(sent, Mapping):
+        for key, value in sent.items():
+            yield str(key), schema.get("values_schema", _ANY), value
+    elif sort in ("model-fields", "typed-dict") and isinstance(sent, Mapping):
+        for name, field in schema["fields"].items():
+            for known in {name, _alias(field)} & sent.keys():
+                yield known, field["schema"], sent[known]
+
+
+def _alias(field: Schema) -> str | None:
+    alias = field.get("validation_alias")
+    return alias if isinstance(alias, str) else None
+
+
+def _convert(schema: Schema, config: Schema) -> bool:
+    """Whether the keys of a dict are read as anything else than what they are as text."""
+    keys = schema.get("keys_schema", _ANY)
+    while keys["type"] == "function-after" and isinstance(keys["function"]["function"], Check):
+        keys = keys["schema"]
+    if keys["type"] == "str":
+        return any(map(keys.get, _CONVERTED)) or any(map(config.get, _CONVERTED_BY_CONFIG))
+    return bool(keys["type"] != "any")
+
+
+def _dicts(schema: Any, config: Schema) -> Iterator[tuple[Schema, Schema]]:
+    """Return every dict in a schema, and the config that holds for it."""
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from _dicts(inner, config)
+    elif isinstance(schema, Mapping):
+        config = schema.get("config", config) if schema.get("type") in ("model", "typed-dict") else config
+        if schema.get("type") in _DICTS:
+            yield schema, config
+        for name, inner in schema.items():
+            if name not in ("metadata", "default", "serialization", "config"):
+                yield from _dicts(inner, config)

@@ -1,0 +1,168 @@
+"""A kind: a named sort of job. How its args are accepted at the doors, written for the ledger, and read back."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Generic, Literal, TypeVar
+
+from cronsim import CronSim
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from jobs.kit.context import Context
+from jobs.kit.keys import keys_of
+from jobs.kit.names import names_of, strict_about_names, without_unknown_names
+from jobs.kit.retry import RetryPolicy
+from jobs.kit.round_trip import ArgsChanged, RoundTrip, Written, check_whole, round_trip_of, written_by
+from jobs.kit.sealing import dump_whole, has_secrets
+
+A = TypeVar("A", bound=BaseModel)
+R = TypeVar("R")
+JobFunction = Callable[[Context, A], Awaitable[R]]
+CatchUp = Literal["none", "last", "all"]
+
+
+@dataclass(frozen=True)
+class Kind(Generic[A, R]):
+    """A named sort of job: its args, its function, and how its attempts are run. Calling it calls the function."""
+
+    name: str
+    function: JobFunction[A, R]
+    args_model: type[A]
+    result_adapter: TypeAdapter[R]
+    timeout: timedelta
+    max_attempts: int
+    queue: str
+    cron: str | None
+    catch_up: CatchUp | None
+    retry: RetryPolicy
+    file: str
+
+    async def __call__(self, ctx: Context, args: A) -> R:
+        return await self.function(ctx, args)
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def door_model(self) -> type[A]:
+        """What args are validated by when they are sent: the args model, and no name that it does not know.
+
+        A model that says `extra=` in its config is taken at its word.
+        """
+        return strict_about_names(self.args_model)
+
+    @cached_property
+    def args_schema(self) -> dict[str, Any]:
+        """The JSON Schema of the args."""
+        return self.door_model.model_json_schema()
+
+    @property
+    def arg_names(self) -> tuple[str, ...]:
+        """The names that args may have at their top."""
+        return names_of(self.door_model)
+
+    @cached_property
+    def has_secrets(self) -> bool:
+        """Whether a field of the args, at any depth, is a `SecretStr`, `SecretBytes` or `Secret`."""
+        return has_secrets(self.args_model)
+
+    @cached_property
+    def round_trip(self) -> RoundTrip:
+        """What must be tried of args before they are stored."""
+        return round_trip_of(self.args_model)
+
+    def accept(self, args: BaseModel | Mapping[str, Any] | None) -> A:
+        """Validate args that Python code sends, and return them as an attempt will read them.
+
+        Raises `pydantic.ValidationError`, and `ArgsChanged` when that is not as they were sent.
+        """
+        return self._read_back(args if isinstance(args, self.args_model) else self._validated(args))
+
+    def check_keys(self, sent: Any, *, from_json: bool) -> None:
+        """Raise `ArgsChanged` when keys of args, as they are sent, are one key once they are read."""
+        place = keys_of(self.args_model).clash(sent, from_json=from_json)
+        if place is not None:
+            msg = "has keys that are the same once they are read, so all but one would be lost"
+            raise ArgsChanged({"loc": list(place), "msg": msg, "type": "keys_clash"})
+
+    @property
+    def keys_may_clash(self) -> bool:
+        """Whether args have dicts whose keys are not read as the text that they are."""
+        return keys_of(self.args_model).may_clash
+
+    def _validated(self, args: Any) -> A:
+        try:
+            self.check_keys(args, from_json=False)
+            return self.door_model.model_validate({} if args is None else args)
+        except (ValidationError, ArgsChanged):
+            raise
+        except Exception as error:
+            msg = f"a validator failed on the args ({type(error).__name__})"
+            raise ArgsChanged({"loc": [], "msg": msg, "type": "validator_failed"}) from error
+
+    def dump_args(self, args: BaseModel) -> Written:
+        """Write args that came from JSON. Raises `ArgsChanged` when an attempt would not read them as they are."""
+        written = written_by(self.write, args)
+        self.check_args(args)
+        return written
+
+    def check_args(self, args: BaseModel) -> None:
+        """Raise `ArgsChanged` when an attempt would not read args that came from JSON as they are."""
+        if not self.round_trip.holds(args):
+            self._read_back(args)
+
+    def _read_back(self, args: BaseModel) -> A:
+        return check_whole(args, self.write, self.load_args)
+
+    def write(self, args: BaseModel) -> Written:
+        """Write args as JSON, whether or not they would be read back as they are."""
+        # As the model reads it back: under the aliases, without computed fields.
+        shown = args.model_dump_json(by_alias=True, round_trip=True, warnings=False)
+        return Written(shown, dump_whole(args, shown) if self.has_secrets else None)
+
+    def load_args(self, stored: str) -> A:
+        """Read args from the ledger. Raises `pydantic.ValidationError` when the model has changed since.
+
+        Names that the model does not know are left out, even where it forbids them: during a rollout they come from
+        callers and services that are newer than this process.
+        """
+        try:
+            return self._load(stored)
+        except ValidationError as error:
+            known = without_unknown_names(from_json(stored), error)
+            if known is None:
+                raise
+        return self._load(to_json(known).decode())
+
+    def reads(self, stored: str) -> bool:
+        """Whether stored args fit the kind as it is now."""
+        try:
+            self.load_args(stored)
+        except Exception:  # noqa: BLE001 - an author's validators raise what they like
+            return False
+        return True
+
+    def _load(self, stored: str) -> A:
+        return self.args_model.model_validate_json(stored, by_alias=True, by_name=True)
+
+    def dump_result(self, value: R) -> str:
+        """Write a result as JSON. Raises `pydantic_core.PydanticSerializationError`."""
+        return self.result_adapter.dump_json(value, warnings="error").decode()
+
+    def ticks_after(self, moment: datetime) -> Iterator[datetime]:
+        """Return the due times of the cron expression (UTC) after `moment`, without end."""
+        return CronSim(self._expression, moment.astimezone(UTC))
+
+    def ticks_until(self, moment: datetime) -> Iterator[datetime]:
+        """Return the due times of the cron expression (UTC) up to and with `moment`, latest first: 50 years."""
+        return CronSim(self._expression, moment.astimezone(UTC) + timedelta(microseconds=1), reverse=True)
+
+    @property
+    def _expression(self) -> str:
+        if self.cron is None:
+            raise ValueError(f"kind {self.name!r} has no cron expression")
+        return self.cron

@@ -1,0 +1,94 @@
+"""What a receiver answered to a webhook: an excerpt to read, without secrets, and the verdict."""
+
+import asyncio
+import math
+import re
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import httpx
+
+from jobs.kit.masking import Masks
+from jobs.webhook import failures
+from jobs.webhook.headers import retry_after
+
+RESPONSE_CAP_BYTES = 64 * 1024
+EXCERPT_BYTES = 2 * 1024
+MASKED_BYTES = 8 * 1024  # more than is shown: a secret may stand across the excerpt's end
+MASKED_LINE_BYTES = 1024
+LINE_CHARS = 200
+
+# What comes after the head is for reading only: the status has been told.
+BODY_WAIT_S = 2.0
+
+
+class Excerpt(NamedTuple):
+    text: str
+    is_cut: bool
+
+
+async def read_excerpt(response: httpx.Response, masks: Masks, *, left_s: float) -> Excerpt:
+    """Read the body's beginning, with `left_s` until the attempt's timeout. A body that breaks off is no failure."""
+    # Half of what is left, so that the timeout does not come first and undo the verdict.
+    body, whole = await _read(response, max(0.0, min(BODY_WAIT_S, left_s / 2)))
+    is_whole = whole and len(body) <= MASKED_BYTES
+    text = masks(_text(body[:MASKED_BYTES]), is_cut=not is_whole)
+    excerpt = text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
+    return Excerpt(excerpt, not is_whole or excerpt != text)
+
+
+async def _read(response: httpx.Response, wait_s: float) -> tuple[bytes, bool]:
+    """Read up to the cap, for at most `wait_s`, and tell whether that was all."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(wait_s), aclosing(response):
+            async for chunk in _raw(response):
+                body += chunk
+                if len(body) >= RESPONSE_CAP_BYTES:
+                    return bytes(body), False
+    except (httpx.TransportError, TimeoutError):
+        return bytes(body), False
+    return bytes(body), True
+
+
+def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.stream
+
+
+def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequence[int]) -> None:
+    """Return when the receiver took the event. Raises what `webhook_failures` lists."""
+    if response.is_success:
+        return
+    status = response.status_code
+    phrase = line_of(response.extensions.get("reason_phrase", b""), masks)
+    reason = f"{response.url.host} answered {status} {phrase}".rstrip()
+    if location := _field(response, b"location"):
+        reason += f" (to {line_of(location, masks)}; redirects are not followed)"
+    told = f": {excerpt}" if excerpt else ""
+    if status == httpx.codes.GONE:
+        raise failures.ReceiverGone(reason + told)
+    if status in give_up_on:
+        raise failures.StatusGivenUpOn(reason + told)
+    after = retry_after(response.headers.get("retry-after", ""), datetime.now(UTC))
+    if after is not None:
+        reason += f" (it asks for a wait of {math.ceil(after.total_seconds())} s)"
+    raise failures.HttpStatusError(reason + told, after=after, or_later=True)
+
+
+def line_of(told: bytes, masks: Masks) -> str:
+    """Make one line, without secrets, of what a receiver wrote beside a body."""
+    text = masks(_text(told[:MASKED_LINE_BYTES]), is_cut=len(told) > MASKED_LINE_BYTES)
+    return " ".join(text.split())[:LINE_CHARS]
+
+
+def _text(told: bytes) -> str:
+    """Decode for reading, without control characters."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", told.decode(errors="replace"))
+
+
+def _field(response: httpx.Response, name: bytes) -> bytes:
+    # As bytes: httpx guesses one encoding for all fields, and a wrong guess would hide a secret from the masks.
+    return next((value for key, value in response.headers.raw if key.lower() == name), b"")

@@ -1,0 +1,80 @@
+"""HTTP header fields: which of them a job may set, and how `Retry-After` reads. Pure."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from jobs.kit.proof import Check
+
+VALUE_CAP_BYTES = 4096
+LONGEST_RETRY_AFTER = timedelta(hours=24)
+
+# What the sender sets itself, what belongs to the connection, and what clouds give a meaning of their own.
+DENIED = {
+    "accept-encoding",
+    "age",
+    "cache-control",
+    "clear-site-data",
+    "connection",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "pragma",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "warning",
+}
+DENIED_PREFIXES = ("content-", "proxy-", "webhook-", "x-amz-", "x-azure-", "x-goog")
+
+
+def _check_name(name: str) -> None:
+    if name.lower() in DENIED or name.lower().startswith(DENIED_PREFIXES):
+        raise ValueError("this header is set by the sender, the connection or a cloud, not by the job")
+
+
+def _check_value(value: SecretStr) -> None:
+    text = value.get_secret_value()
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        raise ValueError("a header's value has no control characters")
+    if text != text.strip():
+        raise ValueError("a header's value neither begins nor ends with a space")
+    if len(text.encode()) > VALUE_CAP_BYTES:
+        raise ValueError(f"a header's value has at most {VALUE_CAP_BYTES} bytes")
+
+
+def _check_names_differ(headers: dict[str, SecretStr]) -> None:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("a header is named twice")
+
+
+Name = Annotated[
+    str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=200), AfterValidator(Check(_check_name))
+]
+Value = Annotated[SecretStr, AfterValidator(Check(_check_value))]
+Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Check(_check_names_differ))]
+
+
+def retry_after(value: str, now: datetime) -> timedelta | None:
+    """Read a `Retry-After` header (RFC 9110, 10.2.3), at most 24 h. None where it asks for no wait or is not valid."""
+    value = value.strip()
+    try:
+        if value.isascii() and value.isdigit():
+            wait = timedelta(seconds=min(float(value), LONGEST_RETRY_AFTER.total_seconds()))
+        else:
+            wait = _http_date(value) - now
+    except (ValueError, OverflowError):
+        return None
+    return min(wait, LONGEST_RETRY_AFTER) if wait > timedelta(0) else None
+
+
+def _http_date(value: str) -> datetime:
+    date = parsedate_to_datetime(value)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The files feature: files that jobs make, below the data directory."""

@@ -1,0 +1,118 @@
+"""The loss audit: which accepted jobs nobody answers for.
+
+Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue. What
+is wrong in itself (a running job whose attempt has ended) is found at once. What the sweep and the rescue would mend is
+judged only where they had the chance to: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So while
+Redis is away, or no worker runs, due jobs and those of dead workers wait, and are not lost; see `Sweeping`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, exists, func, literal, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.records.guards import CREATED_AT, found_by_state
+from service.ledger.states import WAITING, State
+from service.ledger.sweep_lease import LONGEST_GAP
+from service.tables import attempts, jobs, sweep_lease, workers
+
+JUDGED_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Unaccounted:
+    """A job that nobody answers for, and why."""
+
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """How the sweep fares: the queue's epoch at its last whole pass, when that was, and since when without a gap."""
+
+    epoch: str | None
+    swept_at: datetime | None
+    swept_since: datetime | None
+
+    def had_the_chance(self, now: datetime) -> bool:
+        """Whether what is not mended by now should have been."""
+        if self.swept_at is None or self.swept_since is None:
+            return False
+        return now - self.swept_at <= LONGEST_GAP and now - self.swept_since >= JUDGED_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Finds jobs; each row has an `id`, and what `reason` needs."""
+
+    jobs: Select[Any]
+    reason: Callable[[Any], str]
+
+
+async def sweeping(connection: AsyncConnection) -> Sweeping:
+    """Read how the sweep fares."""
+    columns = (sweep_lease.c.epoch, sweep_lease.c.swept_at, sweep_lease.c.swept_since)
+    row = (await connection.execute(select(*columns))).first()
+    return Sweeping(None, None, None) if row is None else Sweeping(*row)
+
+
+async def count_unaccounted(connection: AsyncConnection, now: datetime) -> int:
+    """Count the jobs that nobody answers for; `now` is the database's."""
+    found = union_all(*(select(one.jobs.subquery().c.id) for one in await _questions(connection, now))).subquery()
+    return int((await connection.execute(select(func.count()).select_from(found))).scalar_one())
+
+
+async def find_unaccounted(connection: AsyncConnection, now: datetime, limit: int) -> list[Unaccounted]:
+    """Return up to `limit` of the jobs that nobody answers for, with the reason; `now` is the database's."""
+    found: list[Unaccounted] = []
+    for one in await _questions(connection, now):
+        rows = await connection.execute(one.jobs.limit(limit - len(found)))
+        found += [Unaccounted(row.id, one.reason(row)) for row in rows]
+    return found
+
+
+async def _questions(connection: AsyncConnection, now: datetime) -> list[_Question]:
+    state = await sweeping(connection)
+    questions = [_with_ended_attempt()]
+    if state.had_the_chance(now):
+        assert state.epoch is not None
+        questions += [_without_worker(now - JUDGED_AFTER), *_not_on_the_queue(state.epoch, now - JUDGED_AFTER)]
+    return questions
+
+
+_LATEST = (attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt)
+# Asked row by row, of which there are few: as EXISTS, Postgres made it a join that walks through all attempts.
+_ENDED_ATTEMPT = select(literal(1)).where(*_LATEST).scalar_subquery()
+
+
+def _with_ended_attempt() -> _Question:
+    found = select(jobs.c.id, jobs.c.attempt).where(found_by_state(State.RUNNING), _ENDED_ATTEMPT.is_not(None))
+    return _Question(found, lambda row: f"running as attempt {row.attempt}, but that attempt has ended")
+
+
+def _without_worker(late: datetime) -> _Question:
+    last_heard_of = func.coalesce(workers.c.ended_at, workers.c.heartbeat_at, type_=workers.c.heartbeat_at.type)
+    held = exists().where(workers.c.id == jobs.c.worker, last_heard_of >= late)
+    found = select(jobs.c.id, jobs.c.worker).where(
+        found_by_state(State.RUNNING), _ENDED_ATTEMPT.is_(None), jobs.c.started_at < late, ~held
+    )
+    return _Question(found, lambda row: f"running under the worker {row.worker}, which is gone, and not rescued")
+
+
+def _not_on_the_queue(epoch: str, late: datetime) -> list[_Question]:
+    # A job that was handed back may be due for long, and wait only since its latest attempt ended.
+    ended_lately = select(literal(1)).where(*_LATEST, attempts.c.finished_at >= late).scalar_subquery()
+    due = select(jobs.c.id, jobs.c.run_at).where(
+        found_by_state(*WAITING), jobs.c.run_at < late, late > CREATED_AT, ended_lately.is_(None)
+    )
+    # As in `dispatching.undispatched`: three ranges of the index, of which '' must not walk what is not due.
+    ranges = (
+        (jobs.c.dispatch_epoch == literal(""),),
+        (jobs.c.dispatch_epoch > "", jobs.c.dispatch_epoch < epoch),
+        (jobs.c.dispatch_epoch > epoch,),
+    )
+    return [_Question(due.where(*one), lambda row: f"due since {row.run_at}, but not on the queue") for one in ranges]

@@ -1,0 +1,201 @@
+"""Lists of jobs, page by page: what they show, and by which index each page is found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    RowMapping,
+    Select,
+    Table,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.reads.jobs import SHOWN
+from service.ledger.records.guards import found_by_state, key_taken, state_is, unindexed
+from service.ledger.states import REPLAYABLE, TERMINAL, State
+from service.tables import job_listing, job_tags, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a list shows, and in what order; of several values of one field any will do.
+
+    The order is that of their creation or, where the end is asked for, of their end. `after` is the (time, id) at which
+    the page before ended.
+    """
+
+    states: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    queues: Sequence[str] = ()
+    error_types: Sequence[str] = ()
+    tag: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    finished_after: datetime | None = None
+    finished_before: datetime | None = None
+    ascending: bool = False
+    after: tuple[datetime, str] | None = None
+
+    @property
+    def by_end(self) -> bool:
+        return self.finished_after is not None or self.finished_before is not None
+
+
+class ToReplay(NamedTuple):
+    """A job that may be replayed. `taken`: another live job holds its unique key."""
+
+    id: str
+    kind: str
+    queue: str
+    priority: int
+    unique_key: str | None
+    taken: bool
+    listed_at: datetime
+
+
+async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
+    """Return a page of jobs; each row says as `listed_at` and `id` where it stands."""
+    statement = _page(SHOWN, wanted, limit)
+    if statement is None:
+        return []
+    rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+    return rows
+
+
+async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[ToReplay]:
+    """Return a page of jobs, with what replaying them asks for."""
+    columns = [*(jobs.c[name] for name in ToReplay._fields[:-2]), key_taken().label("taken")]
+    statement = _page(columns, wanted, limit)
+    return [] if statement is None else [ToReplay(*row[:-1]) for row in await connection.execute(statement)]
+
+
+class _Way(NamedTuple):
+    """How to a page: the table whose index gives the order, its time and job's id, and each of the index' ranges.
+
+    `leads` names the field that the ranges stand for.
+    """
+
+    table: Table
+    moment: Column[Any]
+    job_id: Column[str]
+    leads: str
+    ranges: list[ColumnElement[bool]]
+
+
+def _page(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> Any:
+    """Select a page: from each range of the index what a page holds, then the first of these. None: nothing matches."""
+    way = _way(wanted)
+    shown = [*columns, way.moment.label("listed_at"), way.job_id.label("listed_id")]
+    pages = [_first(select(*shown).where(one), way, wanted).limit(limit) for one in way.ranges]
+    if len(pages) < 2:
+        return pages[0] if pages else None
+    places: list[ColumnElement[Any]] = [literal_column("listed_at"), literal_column("listed_id")]
+    together = union_all(*(select(page.subquery()) for page in pages))
+    return together.order_by(*(_directed(place, wanted) for place in places)).limit(limit)
+
+
+def _first(statement: Select[Any], way: _Way, wanted: Filter) -> Select[Any]:
+    """Narrow a statement over one range down to what is wanted, in the wanted order."""
+    if way.table is not jobs:
+        statement = statement.join_from(way.table, jobs, jobs.c.id == way.job_id)
+    statement = statement.where(*_others(way, wanted), *_times(way, wanted))
+    if wanted.after is not None:
+        at, last_id = wanted.after
+        if wanted.ascending:
+            beyond = (way.moment > at) | ((way.moment == at) & (way.job_id > last_id))
+            statement = statement.where(way.moment >= at, beyond)
+        else:
+            beyond = (way.moment < at) | ((way.moment == at) & (way.job_id < last_id))
+            statement = statement.where(way.moment <= at, beyond)
+    return statement.order_by(_directed(way.moment, wanted), _directed(way.job_id, wanted))
+
+
+def _directed(column: ColumnElement[Any], wanted: Filter) -> ColumnElement[Any]:
+    return column.asc() if wanted.ascending else column.desc()
+
+
+def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
+    """Ask for the fields that do not lead."""
+    listed = job_listing if way.table is job_listing else jobs
+    # Where the way goes through the jobs themselves, the index on state must not look like a better one.
+    state = state_is(*map(State, wanted.states)) if way.table is jobs else _one_of(jobs.c.state, wanted.states)
+    tagged = exists().where(
+        job_tags.c.tag == wanted.tag, job_tags.c.created_at == jobs.c.created_at, job_tags.c.job_id == jobs.c.id
+    )
+    asked = {
+        "state": (wanted.states, state),
+        "kind": (wanted.kinds, _one_of(listed.c.kind, wanted.kinds)),
+        "queue": (wanted.queues, _one_of(listed.c.queue, wanted.queues)),
+        "error_type": (wanted.error_types, _one_of(jobs.c.error_type, wanted.error_types)),
+        "tag": (wanted.tag, tagged),
+    }
+    return [condition for name, (values, condition) in asked.items() if values and name != way.leads]
+
+
+def _one_of(column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
+    created_at = way.table.c.created_at
+    bounds = [
+        (wanted.created_after, created_at.__gt__),
+        (wanted.created_before, created_at.__lt__),
+        (wanted.finished_after, jobs.c.finished_at.__gt__),
+        (wanted.finished_before, jobs.c.finished_at.__lt__),
+    ]
+    return [compare(value) for value, compare in bounds if value is not None]
+
+
+def _way(wanted: Filter) -> _Way:
+    """Choose the index to read by.
+
+    A state leads, except where it is that of most of the history and something else is asked for too.
+    """
+    narrower = bool(wanted.kinds or wanted.queues)
+    if wanted.by_end:
+        return _Way(jobs, jobs.c.finished_at, jobs.c.id, "state", _ends(wanted.states))
+    if wanted.tag is not None:
+        return _Way(job_tags, job_tags.c.created_at, job_tags.c.job_id, "tag", [job_tags.c.tag == wanted.tag])
+    if wanted.error_types:
+        return _Way(jobs, jobs.c.created_at, jobs.c.id, "error_type", [_error_is(one) for one in wanted.error_types])
+    if wanted.states and not (State.SUCCEEDED in wanted.states and narrower):
+        return _Way(jobs, jobs.c.created_at, jobs.c.id, "state", [jobs.c.state == one for one in wanted.states])
+    listed = (job_listing, job_listing.c.created_at, job_listing.c.job_id)
+    if wanted.kinds:
+        return _Way(*listed, "kind", [job_listing.c.kind == one for one in wanted.kinds])
+    if wanted.queues:
+        return _Way(*listed, "queue", [job_listing.c.queue == one for one in wanted.queues])
+    return _Way(*listed, "", [true()])
+
+
+def _ends(states: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Ask for jobs that have ended, in the words of the partial indexes; without `states` for all of them."""
+    if not states:
+        return [found_by_state(*TERMINAL)]
+    return [
+        found_by_state(state) if state in REPLAYABLE else found_by_state(*TERMINAL) & state_is(state)
+        for state in TERMINAL
+        if state in states
+    ]
+
+
+def _error_is(error_type: str) -> ColumnElement[bool]:
+    """Ask for an error in the words of the index, which holds the beginning alone: a type may be of any length.
+
+    The whole is only compared where the beginning does not say all: Postgres knows how often beginnings occur, and
+    SQLite would put a value that the column is compared with into the expression, and see the index no more.
+    """
+    beginning = func.substr(jobs.c.error_type, literal_column("1"), literal_column("100")) == error_type[:100]
+    whole = true() if len(error_type) < 100 else unindexed(jobs.c.error_type) == error_type
+    return beginning & jobs.c.error_type.is_not(None) & whole

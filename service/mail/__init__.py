@@ -1,0 +1,1 @@
+"""The mail feature: the SMTP client that jobs send through, and the dev inbox."""

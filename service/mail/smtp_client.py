@@ -1,0 +1,97 @@
+"""One connection to a mail server: aiosmtplib's, careful about when a message is under way and what answers show."""
+
+import re
+import ssl
+from base64 import b64encode
+from typing import Literal
+from urllib.parse import quote
+
+import aiosmtplib
+from aiosmtplib.typing import Default
+
+from jobs.kit.mail_errors import LoginFailed
+from service.mail.smtp_server import SmtpServer
+
+_GO_AHEAD = 354
+
+
+class SmtpClient(aiosmtplib.SMTP):
+    """A connection that shows the password to nobody, whatever the server echoes."""
+
+    def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None, own_name: str | None, timeout_s: float):
+        super().__init__(
+            hostname=server.hostname,
+            port=server.port,
+            socket_path=server.socket_path,
+            use_tls=server.use_tls,
+            start_tls=False,
+            tls_context=tls,
+            local_hostname=own_name,
+            timeout=timeout_s,
+        )
+        self._username, self._password = server.username, server.password
+
+    async def log_in(self) -> None:
+        """Log in, where there are credentials. Raises `SMTPException`; `LoginFailed` where the server knows no way."""
+        if self._username is None or self._password is None:
+            return
+        try:
+            await self.login(self._username, self._password)
+        except (aiosmtplib.SMTPResponseException, ConnectionError, TimeoutError):
+            raise
+        except (aiosmtplib.SMTPException, ValueError) as error:  # no AUTH, or a challenge that is none
+            raise LoginFailed(str(error)) from error
+
+    async def offers(self, extension: str) -> bool:
+        await self._ehlo_or_helo_if_needed()
+        return self.supports_extension(extension)
+
+    async def send_data(self, message: bytes, *, timeout_s: float) -> aiosmtplib.SMTPResponse:
+        """Send the message and give the answer to its final dot.
+
+        Raises `SMTPDataError` where the server does not want it, `ConnectionError` and `TimeoutError` before a byte
+        of it was sent; what comes later is a `BodyUnanswered`.
+        """
+        go_ahead = await self.execute_command(b"DATA")
+        if go_ahead.code != _GO_AHEAD:
+            raise aiosmtplib.SMTPDataError(go_ahead.code, go_ahead.message)
+        protocol = self.protocol
+        if protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("The mail server closed the connection before the message was sent")
+        lines = re.sub(rb"\r\n|\r|\n", b"\r\n", message).removesuffix(b"\r\n")
+        protocol.write(re.sub(rb"(?m)^\.", b"..", lines) + b"\r\n.\r\n")
+        try:
+            response = await protocol.read_response(timeout=timeout_s)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            self.close()
+            raise BodyUnanswered(str(error)) from error
+        return aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
+
+    async def execute_command(
+        self, *args: bytes, timeout: float | Literal[Default.token] | None = Default.token
+    ) -> aiosmtplib.SMTPResponse:
+        try:
+            response = await super().execute_command(*args, timeout=timeout)
+        except aiosmtplib.SMTPResponseException as error:
+            raise aiosmtplib.SMTPResponseException(error.code, self._masked(error.message)) from None
+        if response.code < 400:  # not shown; a challenge must stay as it is
+            return response
+        return aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
+
+    def _masked(self, answer: str) -> str:
+        for form in _forms(self._username or "", self._password or ""):
+            answer = answer.replace(form, "***")
+        return answer
+
+
+class BodyUnanswered(aiosmtplib.SMTPException):
+    """Nothing that can be read came after the message was sent."""
+
+
+def _forms(username: str, password: str) -> list[str]:
+    """The password as a server may echo it: as AUTH PLAIN and LOGIN send it, or written out."""
+    if not password:
+        return []
+    sent = [f"\0{username}\0{password}", password]
+    encoded = [b64encode(text.encode()).decode() for text in sent]
+    return sorted({*encoded, password, quote(password, safe="")}, key=len, reverse=True)

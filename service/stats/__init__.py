@@ -1,0 +1,1 @@
+"""The stats feature: the counters that `update_stats` fills."""

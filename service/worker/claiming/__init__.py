@@ -1,0 +1,1 @@
+"""Taking due ids off the queue, and starting their jobs in the ledger."""

@@ -1,0 +1,126 @@
+"""Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from service.ledger.reads import jobs as queries
+from service.ledger.reads.dispatching import HORIZON
+from service.ledger.reads.jobs import Standing
+from service.ledger.states import WAITING, isolated_from
+from service.queue import Claimed, Entry, is_own_payload
+from service.resources import Resources
+from service.worker.claiming.adoption import Adoption
+from service.worker.claiming.unknown_kinds import UnknownKinds
+
+log = structlog.get_logger(__name__)
+
+# A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
+_NEXT_TRY = timedelta(seconds=1)
+
+# Holds up to so many slots, and returns how many.
+Hold = Callable[[int], Awaitable[int]]
+
+
+@dataclass
+class _Sorted:
+    """Where refused ids go."""
+
+    back: list[Entry] = field(default_factory=list)
+    aside: list[Entry] = field(default_factory=list)
+    off: list[Claimed] = field(default_factory=list)
+    maybe_arq_jobs: dict[str, Claimed] = field(default_factory=dict)
+    startable: list[str] = field(default_factory=list)
+    certain: dict[str, Entry] = field(default_factory=dict)
+    suspects: dict[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Startable:
+    """The jobs that may be started: arq's clients', and `at_once` those that must not wait for a slot."""
+
+    jobs: list[str]
+    at_once: list[str]
+
+
+class NotStarted:
+    """Settles the ids that could not be started."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._queue = resources.queue
+        self._unknown = UnknownKinds(resources.queue)
+        self._adoption = Adoption(resources, self._unknown)
+        self._isolated_from = isolated_from(resources.settings.max_crashes)
+
+    async def settle(
+        self, refused: Mapping[str, Claimed], due_by: datetime, *, suspect_may_start: bool, hold: Hold
+    ) -> Startable:
+        """Deal with refused ids; returns what may be started all the same.
+
+        What has crashed, or was lost while it may have waited, begins at once in a slot that `hold` holds: so it is
+        known to have begun when its worker dies. Of suspects at most one may start.
+        """
+        async with self._resources.ledger.read() as connection:
+            standings = await queries.standings(connection, list(refused))
+        places = _Sorted()
+        for member, claimed in refused.items():
+            self._sort(places, member, claimed, standings.get(member), due_by)
+        wanted = [*list(places.suspects)[: int(suspect_may_start)], *places.certain]
+        at_once = wanted[: await hold(len(wanted))] if wanted else []
+        held_up = places.suspects | places.certain
+        places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
+        if places.back:
+            await self._queue.put_back(places.back)
+        if places.aside:
+            await self._unknown.set_aside(places.aside, due_by)
+        await self._take_off(places.off)
+        adopted = await self._adopt(places.maybe_arq_jobs, standings, due_by)
+        return Startable([*places.startable, *adopted], at_once)
+
+    def _sort(
+        self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
+    ) -> None:
+        if standing is None or standing.state not in WAITING:
+            places.maybe_arq_jobs[member] = claimed
+            return
+        entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority)
+        if standing.run_at > due_by:
+            # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
+            if standing.run_at <= due_by + HORIZON or standing.arq_id is not None:
+                places.back.append(entry)
+            else:
+                places.off.append(claimed)
+        elif standing.kind not in self._resources.catalogue:
+            places.aside.append(entry)
+        elif standing.crashes >= self._isolated_from:
+            places.suspects[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
+        elif standing.crashes or standing.prefetched:
+            places.certain[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
+        elif standing.id != member:
+            places.startable.append(standing.id)
+        else:
+            places.back.append(Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY))
+
+    async def _take_off(self, claimed: Sequence[Claimed]) -> None:
+        for queue in {one.queue for one in claimed}:
+            await self._queue.remove(queue, [one.member for one in claimed if one.queue == queue])
+
+    async def _adopt(
+        self, members: Mapping[str, Claimed], standings: Mapping[str, Standing], due_by: datetime
+    ) -> list[str]:
+        own = await self._own([member for member in members if member in standings])
+        await self._take_off([members[member] for member in own])
+        foreign = {member: claimed.queue for member, claimed in members.items() if member not in own}
+        return await self._adoption.adopt(foreign, due_by)
+
+    async def _own(self, members: Sequence[str]) -> set[str]:
+        """Find the ids, of jobs that run or are over, that no arq client has used again or is still shown."""
+        if not members:
+            return set()
+        payloads = await self._queue.arq.payloads(members)
+        return {
+            member for member, payload in payloads.items() if not isinstance(payload, bytes) or is_own_payload(payload)
+        }

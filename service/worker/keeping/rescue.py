@@ -1,0 +1,63 @@
+"""The rescue: jobs of workers that are gone run again or, after too many crashes, fail with the reason."""
+
+import asyncio
+
+import structlog
+from sqlalchemy import RowMapping
+
+from service import agreed_time
+from service.ledger import liveness
+from service.ledger.states import Loss, Outcome, loss_of
+from service.resources import Resources
+from service.worker.performing import verdict
+from service.worker.performing.attempt_log import tell_end
+from service.worker.performing.verdict import Verdict
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 1_000
+
+
+class Rescue:
+    """Finds who is dead and what they held. Every step is guarded: two rescuers at once do no harm."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._ledger = resources.ledger
+        self._max_crashes = resources.settings.max_crashes
+
+    async def rescue(self, as_worker: str) -> None:
+        """Take their jobs from dead workers, if the worker `as_worker` may call others dead; putting is the sweep's."""
+        async with self._ledger.read() as connection:
+            silent = await liveness.is_anybody_silent(connection, await self._ledger.database.now(connection))
+        if silent:
+            await self._declare_dead(as_worker)
+        async with self._ledger.read() as connection:
+            orphans = await liveness.orphans(connection, _BATCH)
+        await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in orphans))
+
+    async def _declare_dead(self, as_worker: str) -> None:
+        async with self._ledger.database.begin() as connection:
+            dead = await liveness.declare_dead(connection, as_worker, await self._ledger.database.now(connection))
+        if dead:
+            log.error("workers_declared_dead", workers=dead)
+
+    async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> None:
+        finish = verdict.finish_of_lost(orphan, await self._verdict(orphan), rescuer, agreed_time.now())
+        finished = await self._ledger.finish(finish)
+        if finished is not None:
+            tell_end(finish, finished, rescued=True)
+
+    async def _verdict(self, orphan: RowMapping) -> Verdict:
+        worker, crashes = orphan["worker"], orphan["crashes"]
+        in_order, prefetched = orphan["declared_dead"] == 0, orphan["prefetched"] == 1
+        match loss_of(in_order=in_order, prefetched=prefetched, crashes=crashes, max_crashes=self._max_crashes):
+            case Loss.HANDED_BACK:
+                return verdict.of_stop(Outcome.INTERRUPTED)
+            case Loss.WAITED:
+                return verdict.of_lost_wait(worker)
+            case Loss.ISOLATED:
+                async with self._ledger.read() as connection:
+                    losses = await liveness.isolated_losses(connection, orphan["id"])
+                return verdict.of_lost_isolated(worker, losses + 1)
+            case Loss.CRASHED:
+                return verdict.of_crash(f"Worker {worker} died while it ran this job.", crashes + 1, self._max_crashes)

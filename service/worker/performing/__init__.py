@@ -1,0 +1,1 @@
+"""An attempt, from its recorded start to its recorded finish."""

@@ -1,0 +1,47 @@
+"""Makes the `Context` that an attempt gets."""
+
+from datetime import timedelta
+from typing import Any
+
+from jobs import Context
+from jobs.kit.outcomes import to_timedelta
+from service.ledger.models import Started
+from service.lifecycle.lifecycle import Lifecycle, Options
+from service.resources import JobResources, Resources
+from service.worker.performing.attempt import timeout_of
+from service.worker.performing.progress import ProgressNotes
+
+
+class Contexts:
+    """Contexts over the resources of one process."""
+
+    def __init__(self, resources: Resources, job_resources: JobResources, lifecycle: Lifecycle) -> None:
+        self._resources = resources
+        self._job_resources = job_resources
+        self._lifecycle = lifecycle
+
+    def context_of(self, started: Started) -> Context:
+        ledger, carried = self._resources.ledger, self._job_resources
+        return Context(
+            job_id=started.id,
+            kind=started.kind,
+            attempt=started.attempt,
+            created_at=started.created_at,
+            http=carried.http,
+            mailer=carried.mailer,
+            files=carried.files,
+            ledger=ledger,
+            session=ledger.session,
+            progress=ProgressNotes(ledger, started.id, started.attempt),
+            enqueue=self._enqueue,
+            failures=started.failures,
+            timeout=timedelta(seconds=timeout_of(started, self._resources.catalogue[started.kind])),
+        )
+
+    async def _enqueue(self, kind: str, args: Any = None, **options: Any) -> str:
+        for name in ("delay", "timeout", "expires_in"):
+            if options.get(name) is not None:
+                options[name] = to_timedelta(options[name])
+        options["tags"] = tuple(options.get("tags", ()))
+        self._resources.check_queue(options.get("queue"))
+        return await self._lifecycle.enqueue_one(kind, args, Options(**options))

@@ -1,0 +1,98 @@
+"""Performs one attempt in a process of its own, over the socket that is its stdin. See `apart.py`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+
+import jobs
+from service import logs
+from service.clocks import Clocks
+from service.ledger.models import Finish, Started
+from service.ledger.states import Outcome
+from service.lifecycle.lifecycle import Lifecycle
+from service.resources import open_job_resources, open_resources
+from service.settings import Settings
+from service.worker.exits import Names, run_through_exits
+from service.worker.performing.attempt import Attempt
+from service.worker.performing.contexts import Contexts
+from service.worker.performing.isolated import FINISH, LENGTH_BYTES, STARTED, framed
+from service.worker.performing.threads import JobThreads
+
+
+def main() -> None:
+    worker = _take_stdin()
+    started = STARTED.validate_json(_read(worker, int.from_bytes(_read(worker, LENGTH_BYTES), "big")))
+    threading.Thread(target=_end_with_worker, args=(worker,), daemon=True).start()
+    settings = Settings()
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        _run(settings, started, worker)
+    except BaseException:  # noqa: BLE001 - asyncio would clean up first, and wait for what the kind left behind
+        traceback.print_exc()
+    os._exit(1)
+
+
+def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(JobThreads(1))
+    attempts: list[Attempt] = []
+
+    def kind_exited(attempt: Names | None, error: BaseException) -> bool:
+        for one in attempts if attempt is not None else ():
+            loop.call_soon(one.exit, error)
+        return attempt is not None
+
+    run_through_exits(loop, loop.create_task(_perform(settings, started, worker, attempts)), kind_exited)
+
+
+def _take_stdin() -> socket.socket:
+    """Move the socket away from stdin: processes that the kind starts would have it, and read from it."""
+    worker = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return worker
+
+
+def _read(worker: socket.socket, size: int) -> bytes:
+    read = b""
+    while len(read) < size:
+        if not (more := worker.recv(size - len(read))):
+            os._exit(1)  # the worker has died already
+        read += more
+    return read
+
+
+def _end_with_worker(worker: socket.socket) -> None:
+    """A worker that died has lost its lease: whatever runs on here would be run a second time."""
+    with contextlib.suppress(OSError):
+        worker.recv(1)
+    os._exit(1)
+
+
+async def _perform(settings: Settings, started: Started, worker: socket.socket, attempts: list[Attempt]) -> None:
+    def end(_: Started, finish: Finish) -> None:
+        """Answer before anything else, and end: what the kind left behind, threads too, must not undo its success."""
+        worker.sendall(framed(FINISH.dump_json(finish)))
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+        os._exit(0)
+
+    catalogue = jobs.load(settings.jobs)
+    attempt = Attempt(started, catalogue[started.kind], on_end=end)
+    attempts.append(attempt)
+    async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
+        await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
+        lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
+        attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""An idle worker hears of a put at once, finds what wakes nobody, and keeps Redis quiet."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from service.queue import Entry, Queue, key_of, low_key_of, open_redis
+from service.worker.claiming.waiting import Waiting
+from tests.support.servers import RedisServer
+
+
+@pytest.fixture
+def queue(redis: Redis, redis_server: RedisServer) -> Queue:
+    return Queue(open_redis(redis_server.url))
+
+
+def _entry(job_id: str, due_in_s: float = 0.0) -> Entry:
+    return Entry(job_id, "greet", "default", datetime.now(UTC) + timedelta(seconds=due_in_s))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+async def _waits(queue: Queue, stopping: asyncio.Event | None = None) -> asyncio.Task[None]:
+    """Begin to wait, and let it come to where a put would wake it."""
+    waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event()))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    return waiting
+
+
+async def test_a_put_wakes_one_waiting_worker(queue: Queue) -> None:
+    waiting = [await _waits(queue) for _ in range(3)]
+    await queue.put([_entry("a")])
+    done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    assert (len(done), len(others)) == (1, 2)
+    for one in others:
+        one.cancel()
+
+
+async def test_a_claim_that_leaves_something_behind_wakes_the_next_worker(queue: Queue) -> None:
+    await queue.put([_entry(f"{number}") for number in range(5)])
+    assert await queue.woken(["default"], 1)
+    waiting = await _waits_for_token(queue)
+    assert len((await queue.claim(["default"], 2)).claimed) == 2
+    assert await asyncio.wait_for(waiting, 5)
+
+
+async def _waits_for_token(queue: Queue) -> asyncio.Task[bool]:
+    waiting = asyncio.create_task(queue.woken(["default"], 5))
+    await asyncio.sleep(0.1)
+    return waiting
+
+
+async def test_what_comes_due_later_wakes_when_it_is_due(queue: Queue) -> None:
+    due = _entry("later", due_in_s=0.7)
+    await queue.put([due])
+    waiting = Waiting(queue, ["default"])
+    await waiting.wait(asyncio.Event())  # for the put itself
+    await waiting.wait(asyncio.Event())
+    assert datetime.now(UTC) >= due.due_at - timedelta(milliseconds=5)
+
+
+async def test_what_a_plain_arq_client_puts_is_found_though_it_wakes_nobody(queue: Queue, redis: Redis) -> None:
+    waiting = await _waits(queue)
+    await redis.zadd(key_of("default"), {"foreign": _ms(datetime.now(UTC))})
+    await asyncio.wait_for(waiting, 10)
+
+
+async def test_what_stands_out_of_order_is_found_though_its_signal_was_lost(queue: Queue, redis: Redis) -> None:
+    waiting = await _waits(queue)
+    await redis.zadd(low_key_of("default"), {"low": _ms(datetime.now(UTC) + timedelta(hours=1))})
+    await asyncio.wait_for(waiting, 15)
+
+
+async def test_waiting_ends_when_told_to_stop(queue: Queue) -> None:
+    stopping = asyncio.Event()
+    waiting = await _waits(queue, stopping)
+    stopping.set()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_waiting_asks_redis_for_less_than_two_commands_a_second(queue: Queue, redis: Redis) -> None:
+    waiting = await _waits(queue)
+    before = (await redis.info("stats"))["total_commands_processed"]
+    began = time.monotonic()
+    await asyncio.sleep(4.5)
+    commands = (await redis.info("stats"))["total_commands_processed"] - before - 1
+    assert commands <= 2 * (time.monotonic() - began)
+    waiting.cancel()

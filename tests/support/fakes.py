@@ -1,0 +1,73 @@
+"""Small public fakes: a `Context` for calling a kind by hand, and what it carries."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from jobs import Context
+from jobs.kit.context import Delivery
+
+
+@dataclass
+class FakeMailer:
+    """Keeps what it is handed, and accepts everybody."""
+
+    default_sender: str = "postlude@localhost"
+    sent: list[EmailMessage] = field(default_factory=list)
+
+    async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
+        self.sent.append(message)
+        return Delivery(accepted=tuple(recipients), refused={})
+
+
+class NoFiles:
+    async def write(self, name: str, data: bytes) -> None:
+        raise NotImplementedError
+
+    async def read(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> int:
+        return 0
+
+
+class NoLedger:
+    retention = timedelta(days=30)
+
+    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
+        return {}
+
+
+def _no_session() -> AbstractAsyncContextManager[AsyncSession]:
+    raise NotImplementedError
+
+
+async def _no_progress(done: int, total: int | None = None) -> None: ...
+
+
+async def _no_enqueue(kind: str, args: Mapping[str, Any] | Any = None, **options: Any) -> str:
+    raise NotImplementedError
+
+
+def fake_context(**overrides: Any) -> Context:
+    """Make a context for attempt 1 of a job; name what the kind under test needs for real."""
+    context = Context(
+        job_id="018f0000-0000-7000-8000-000000000001",
+        kind="test",
+        attempt=1,
+        created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        http=httpx.AsyncClient(trust_env=False),
+        mailer=FakeMailer(),
+        files=NoFiles(),
+        ledger=NoLedger(),
+        session=_no_session,
+        progress=_no_progress,
+        enqueue=_no_enqueue,
+    )
+    return replace(context, **overrides)

@@ -1,0 +1,290 @@
+"""What housekeeping asks the ledger, on a database with a long history: each statement as it is sent, and its plan."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger import liveness, sweep_lease
+from service.ledger.database import Database
+from service.ledger.models import Finish, Start
+from service.ledger.reads import audit, dispatching
+from service.ledger.reads import jobs as queries
+from service.ledger.reads.listing import Filter
+from service.ledger.records import purged as purge
+from service.ledger.records.controlled import record_expired
+from service.ledger.records.finished import record_finished
+from service.ledger.records.started import record_started
+from service.ledger.states import Outcome, State
+
+EPOCH = "epoch-5"
+_LIMIT = 1_000
+_CHUNK = 50_000
+# The ways in to `jobs` whose cost does not grow with the history: by id, and the partial indexes on what is live.
+WAYS_IN = {"jobs_pkey", "sqlite_autoindex_jobs_1", "jobs_by_epoch", "jobs_due", "jobs_expiring", "jobs_running"}
+# Purge looks at the history on purpose, from its oldest end.
+WAYS_IN |= {"jobs_finished"}
+
+Call = Callable[[AsyncConnection, datetime], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A statement as the driver got it."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+
+
+async def fill(database: Database, *, terminal: int, waiting: int) -> None:
+    """Make a history of `terminal` jobs, each with an attempt, `waiting` ones, and 100 that run; on an empty ledger.
+
+    Of the waiting, three in five are on the queue, the others due in an hour.
+    """
+    for statement in _filling(database.dialect, terminal, waiting):
+        async with database.begin() as connection:
+            await connection.exec_driver_sql(statement)
+    if database.dialect == "postgresql":  # as its autovacuum does; SQLite never gathers statistics by itself
+        async with database.begin() as connection:
+            await connection.exec_driver_sql("ANALYZE")
+
+
+def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
+    def ago(seconds: str) -> str:
+        if dialect == "sqlite":
+            return f"strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', printf('%+f seconds', -({seconds})))"
+        return f"now() - ({seconds}) * interval '1 second'"
+
+    def numbers(last: int, first: int = 1) -> str:
+        if dialect == "sqlite":
+            series = f"SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}"
+            return f"(WITH RECURSIVE numbers AS ({series}) SELECT n FROM numbers) AS numbers"
+        return f"generate_series({first}, {last}) AS numbers(n)"
+
+    columns = (
+        "id, kind, state, queue, args, max_attempts, attempt, worker, dispatch_epoch, error_type, created_at, run_at"
+    )
+    common = "'k' || (n % 10), {state}, 'default', '{{}}', 3, {attempt}, {worker}, {epoch}, {error}"
+    done = common.format(
+        state="CASE n % 10 WHEN 0 THEN 'failed' WHEN 1 THEN 'cancelled' ELSE 'succeeded' END",
+        attempt=1,
+        worker="'w' || (n % 2)",
+        epoch="''",
+        error="CASE WHEN n % 10 = 0 THEN CASE WHEN n % 20 = 0 THEN 'ValueError' ELSE 'KeyError' END END",
+    )
+    waits = common.format(
+        state="CASE WHEN n % 5 < 3 THEN 'queued' ELSE 'scheduled' END",
+        attempt=0,
+        worker="NULL",
+        epoch=f"CASE WHEN n % 5 < 3 THEN '{EPOCH}' ELSE '' END",
+        error="NULL",
+    )
+    runs = common.format(state="'running'", attempt=1, worker="'w' || (n % 2)", epoch="''", error="NULL")
+    # Each is a transaction of its own, within the time that a statement may take.
+    chunks = [(first, min(first + _CHUNK - 1, terminal)) for first in range(1, terminal + 1, _CHUNK)]
+    when_done, due = ago("n % 2500000 + 100"), ago("CASE WHEN n % 5 < 3 THEN 100 ELSE -3600 END")
+    return [
+        "INSERT INTO workers (id, hostname, pid, queues, started_at, heartbeat_at, beating_since, ended_at) "
+        f"SELECT 'w' || (n - 1), 'h', 1, 'default', {ago('9000')}, {ago('0')}, {ago('9000')}, "
+        f"CASE WHEN n > 2 THEN {ago('60')} END FROM {numbers(20)}",
+        "INSERT INTO sweep_lease (id, leader, leased_until, epoch, swept_at, swept_since) "
+        f"VALUES (1, 'w0', {ago('-5')}, '{EPOCH}', {ago('1')}, {ago('9000')})",
+        *(
+            f"INSERT INTO jobs ({columns}, started_at, finished_at) "
+            f"SELECT 'done-' || n, {done}, {', '.join([when_done] * 4)} FROM {numbers(last, first)}"
+            for first, last in chunks
+        ),
+        f"INSERT INTO jobs ({columns}) SELECT 'waits-' || n, {waits}, {ago('100')}, {due} FROM {numbers(waiting)}",
+        f"INSERT INTO jobs ({columns}, started_at) "
+        f"SELECT 'runs-' || n, {runs}, {ago('100')}, {ago('100')}, {ago('90')} FROM {numbers(100)}",
+        "INSERT INTO job_listing (created_at, job_id, kind, queue) SELECT created_at, id, kind, queue FROM jobs",
+        *(
+            "INSERT INTO attempts (job_id, number, outcome, worker, started_at, finished_at) "
+            f"SELECT 'done-' || n, 1, 'succeeded', 'w0', {when_done}, {when_done} FROM {numbers(last, first)}"
+            for first, last in chunks
+        ),
+        "INSERT INTO ticks (kind, due_at, cron, job_id) "
+        f"SELECT 'k', {ago('n')}, '* * * * *', 'j' FROM {numbers(10_000)}",
+        "INSERT INTO idempotency_keys (key, fingerprint, job_id, created_at, expires_at) "
+        f"SELECT 'k' || n, 'f', 'j', {ago('0')}, {ago('-9000')} FROM {numbers(10_000)}",
+    ]
+
+
+async def _note(connection: AsyncConnection, _now: datetime) -> None:
+    await dispatching.note_dispatched(connection, [(f"waits-{n}", 0) for n in range(1, _LIMIT)], "epoch-6")
+
+
+async def _still_waiting(connection: AsyncConnection, _now: datetime) -> object:
+    return await dispatching.still_waiting(connection, [(f"waits-{n}", 0) for n in range(1, _LIMIT)])
+
+
+async def _cursor(connection: AsyncConnection, now: datetime) -> object:
+    return await dispatching.dispatched(connection, EPOCH, (now - timedelta(days=1), ""), 2_000)
+
+
+async def _choose_for_purge(connection: AsyncConnection, now: datetime) -> object:
+    return (await connection.execute(purge.old_jobs(now - timedelta(days=30)))).all()
+
+
+async def _delete(connection: AsyncConnection, _now: datetime) -> object:
+    return await purge.delete_jobs(connection, [f"done-{n}" for n in range(1, 501)])
+
+
+async def _start(connection: AsyncConnection, now: datetime) -> object:
+    ids = tuple(f"waits-{n}" for n in range(1, 501))
+    return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now)])
+
+
+async def _finish(connection: AsyncConnection, now: datetime) -> object:
+    ids = [f"runs-{n}" for n in range(1, 101)]
+    ended = [Finish(one, "k1", 1, "w0", Outcome.SUCCEEDED, State.SUCCEEDED, now) for one in ids]
+    return await connection.run_sync(record_finished, ended)
+
+
+CALLS: Mapping[str, Call] = {
+    "start (500)": _start,
+    "finish (100)": _finish,
+    "look a job up": lambda c, _: queries.get_job(c, "done-1"),
+    "its attempts": lambda c, _: queries.get_attempts(c, ["done-1"]),
+    "read the lease": lambda c, _: sweep_lease.read(c),
+    "has anything come due?": dispatching.has_come_due,
+    "promote what is due": lambda c, now: dispatching.promote_due(c, now, _LIMIT),
+    "fail what has expired": lambda c, now: c.run_sync(record_expired, "w", now, _LIMIT),
+    "is anybody silent?": liveness.is_anybody_silent,
+    "declare the silent dead": lambda c, now: liveness.declare_dead(c, "w0", now),
+    "find orphans": lambda c, _: liveness.orphans(c, _LIMIT),
+    "find the undispatched": lambda c, now: dispatching.undispatched(c, EPOCH, now, _LIMIT),
+    "the same after a wipe (1,000)": lambda c, now: dispatching.undispatched(c, "epoch-6", now, _LIMIT),
+    "note them dispatched (1,000)": _note,
+    "the cursor's page (2,000)": _cursor,
+    "which still wait? (1,000)": _still_waiting,
+    "audit: count": audit.count_unaccounted,
+    "audit: name": lambda c, now: audit.find_unaccounted(c, now, 20),
+    "cancel wishes": lambda c, _: queries.cancel_wishes(c, "w1"),
+    "what runs under a worker": lambda c, _: liveness.running_under(c, "w1"),
+    "purge: choose": _choose_for_purge,
+    "purge: delete (500)": _delete,
+}
+
+
+_AGO = timedelta(hours=1)
+LISTS: Mapping[str, Callable[[datetime], Filter]] = {
+    "all": lambda _: Filter(),
+    "of a kind": lambda _: Filter(kinds=("k1",)),
+    "of a queue": lambda _: Filter(queues=("default",)),
+    "in a state": lambda _: Filter(states=("succeeded",)),
+    "in a state of few": lambda _: Filter(states=("failed",)),
+    "of a kind, in a state": lambda _: Filter(kinds=("k1",), states=("succeeded",)),
+    "of a kind, in a state of few": lambda _: Filter(kinds=("k1",), states=("failed",)),
+    "with a tag": lambda _: Filter(tag="t"),
+    "with a tag, of a kind": lambda _: Filter(tag="t", kinds=("k1",)),
+    "of a time": lambda now: Filter(created_after=now - 2 * _AGO, created_before=now - _AGO),
+    "the next page": lambda now: Filter(after=(now - _AGO, "done-1")),
+    "oldest first": lambda _: Filter(ascending=True),
+    "of a state, oldest first": lambda _: Filter(states=("failed",), ascending=True),
+    "ended after": lambda now: Filter(finished_after=now - 50 * _AGO),
+    "ended before, oldest first": lambda now: Filter(finished_before=now - _AGO, ascending=True),
+    "ended after, in a state of few": lambda now: Filter(finished_after=now - 50 * _AGO, states=("failed",)),
+    "the next page by the end": lambda now: Filter(finished_after=now - 50 * _AGO, after=(now - _AGO, "done-1")),
+    "the next page of a state": lambda now: Filter(states=("succeeded",), after=(now - _AGO, "done-1")),
+}
+
+
+# Read from several ranges of an index, whose pages are then sorted together; or of a range that
+# the planner takes for small, where sorting it may be the shorter way.
+MERGED: Mapping[str, Callable[[datetime], Filter]] = {
+    "in several states": lambda _: Filter(states=("failed", "cancelled", "queued")),
+    "in all states": lambda _: Filter(states=tuple(State)),
+    "of several kinds": lambda _: Filter(kinds=("k1", "k2")),
+    "of several kinds, in states": lambda _: Filter(kinds=("k1", "k2"), states=("succeeded", "failed")),
+    "of several queues": lambda _: Filter(queues=("default", "other")),
+    "with several errors": lambda _: Filter(error_types=("ValueError", "KeyError")),
+    "ended after, in a state": lambda now: Filter(finished_after=now - 50 * _AGO, states=("succeeded",)),
+    "ended after, of a kind": lambda now: Filter(finished_after=now - 50 * _AGO, kinds=("k1",)),
+    "ended after, with a tag": lambda now: Filter(finished_after=now - 50 * _AGO, tag="t"),
+    "ended after, with an error": lambda now: Filter(finished_after=now - 50 * _AGO, error_types=("KeyError",)),
+    "with an error": lambda _: Filter(error_types=("ValueError",)),
+    "with an error, in a state": lambda _: Filter(error_types=("ValueError",), states=("failed",)),
+    "with an error, of a kind": lambda _: Filter(error_types=("ValueError",), kinds=("k1",)),
+    "with an error that is long": lambda _: Filter(error_types=("E" * 300,)),
+    "ended after, in several states": lambda now: Filter(
+        finished_after=now - 50 * _AGO, states=("failed", "succeeded", "cancelled")
+    ),
+    "the next page of several states": lambda now: Filter(
+        states=("failed", "succeeded"), after=(now - _AGO, "done-1"), ascending=True
+    ),
+}
+
+
+async def sent_by(database: Database, call: Call) -> list[Sent]:
+    """Make a call in a transaction that is rolled back; return what was sent."""
+    async with database._writer.connect() as connection:
+        now = await database.now(connection)
+        with _noting(database) as sent:
+            await call(connection, now)
+        await connection.rollback()
+    return sent
+
+
+@contextmanager
+def _noting(database: Database) -> Iterator[list[Sent]]:
+    sent: list[Sent] = []
+
+    def note(_connection: Any, _cursor: Any, sql: str, parameters: Any, *_rest: Any) -> None:
+        if not sql.startswith(("BEGIN", "PRAGMA")):
+            sent.append(Sent(sql, tuple(parameters)))
+
+    event.listen(database._writer.sync_engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(database._writer.sync_engine, "before_cursor_execute", note)
+
+
+async def plans_of(database: Database, sent: Sent, *, avoid_walks: bool = False) -> list[str]:
+    """Explain a statement, without doing it; on Postgres also as it is planned for any parameters.
+
+    With `avoid_walks` Postgres walks through a table only where no index serves, however small the table is.
+    """
+    async with database._reader.connect() as connection:
+        if database.dialect == "sqlite":
+            rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sent.sql}", sent.parameters)
+            return ["\n".join(row.detail for row in rows)]
+        if avoid_walks:
+            await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        custom = await connection.exec_driver_sql(f"EXPLAIN {sent.sql}", sent.parameters)
+        plans = ["\n".join(custom.scalars())]
+        if sent.parameters:
+            await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+            await connection.exec_driver_sql(f"PREPARE explained AS {sent.sql}")
+            nothing = ", ".join(["NULL"] * len(sent.parameters))
+            generic = await connection.exec_driver_sql(f"EXPLAIN EXECUTE explained ({nothing})")
+            plans.append("\n".join(generic.scalars()))
+            await connection.exec_driver_sql("DEALLOCATE explained")
+        return plans
+
+
+def sorts_or_walks(plan: str) -> bool:
+    """Whether a plan for a page looks at rows beyond its end. (SQLite scans `job_listing` in its order.)"""
+    return re.search(r"\bSort\b|TEMP B-TREE|Seq Scan|^SCAN (jobs|job_tags)$", plan, re.M) is not None
+
+
+def walks(plan: str) -> bool:
+    """Whether a plan for a page looks at rows outside of the ranges that the page is made of."""
+    return re.search(r"Seq Scan|^SCAN (jobs|job_tags)\b", plan, re.M) is not None
+
+
+def bad_ways_in(plan: str) -> Sequence[str]:
+    """Return the lines of a plan that read `jobs` in a way whose cost grows with the history."""
+    bad = []
+    for line in plan.splitlines():
+        if re.search(r"Seq Scan on (jobs|attempts)\b|^SCAN (jobs|attempts)$", line):
+            bad.append(line)
+        used = re.findall(r"(?:INDEX|using|on) (jobs_\w+|sqlite_autoindex_jobs_1)", line)
+        bad += [line for index in used if index not in WAYS_IN]
+    return bad

