@@ -1,0 +1,62 @@
+"""What may stand around each request, each enqueue and each attempt: tracing, log capture, metrics.
+
+A hook is given by the feature that owns it (`Feature.hooks`). Hooks of one sort are entered in the order of the
+features, and left in reverse. Where there are none they cost nothing.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from jobs import Context
+from service.ledger.models import NewJob, Started
+
+# Wraps the whole API: every request passes through it, those for the direct endpoints too.
+RequestHook = Callable[[ASGIApp], ASGIApp]
+# Around the recording of jobs. It yields the jobs to record: those it was given, or changed ones.
+EnqueueHook = Callable[[Sequence[NewJob]], AbstractAsyncContextManager[Sequence[NewJob]]]
+# Around the kind's function, in the process that runs it. What the kind raises passes through it; it must let it pass.
+AttemptHook = Callable[[Started, Context], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Hooks by what they stand around."""
+
+    requests: tuple[RequestHook, ...] = ()
+    enqueues: tuple[EnqueueHook, ...] = ()
+    attempts: tuple[AttemptHook, ...] = ()
+
+    @classmethod
+    def joined(cls, all_hooks: Iterable["Hooks"]) -> "Hooks":
+        """Return all of `all_hooks` as one."""
+        every = tuple(all_hooks)
+        return cls(
+            requests=tuple(hook for hooks in every for hook in hooks.requests),
+            enqueues=tuple(hook for hooks in every for hook in hooks.enqueues),
+            attempts=tuple(hook for hooks in every for hook in hooks.attempts),
+        )
+
+    def around_requests(self, app: ASGIApp) -> ASGIApp:
+        """Wrap `app`; the first hook is outermost."""
+        for hook in reversed(self.requests):
+            app = hook(app)
+        return app
+
+    @asynccontextmanager
+    async def around_enqueue(self, jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
+        """Stand around the recording of jobs; yields those to record."""
+        async with AsyncExitStack() as stack:
+            for hook in self.enqueues:
+                jobs = await stack.enter_async_context(hook(jobs))
+            yield jobs
+
+    @asynccontextmanager
+    async def around_attempt(self, started: Started, context: Context) -> AsyncIterator[None]:
+        """Stand around the call of a kind's function."""
+        async with AsyncExitStack() as stack:
+            for hook in self.attempts:
+                await stack.enter_async_context(hook(started, context))
+            yield
