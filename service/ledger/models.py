@@ -62,8 +62,9 @@ class KeyHeld:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of an `Enqueue`: the ids in the request's order, and those of them that are new."""
+    """What became of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new."""
 
+    jobs: tuple[NewJob, ...] = ()
     ids: tuple[str, ...] = ()
     created: frozenset[str] = frozenset()
     held: KeyHeld | None = None

@@ -1,5 +1,6 @@
 """The queue: ids of due jobs in Redis, under arq's own key names. Everything in it can be rebuilt from the ledger."""
 
+from service.queue.arq_job import ArqJob, NotAnArqJob, read_arq_job
 from service.queue.arq_protocol import Again, Payload, Result
 from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, deserialize, is_own_payload, serialize
 from service.queue.connection import UNREACHABLE, arq_settings, open_redis
@@ -17,8 +18,10 @@ __all__ = [
     "PRIORITY_STEP",
     "UNREACHABLE",
     "Again",
+    "ArqJob",
     "Claimed",
     "Entry",
+    "NotAnArqJob",
     "Payload",
     "PayloadUnreadable",
     "Probe",
@@ -34,6 +37,7 @@ __all__ = [
     "key_of",
     "low_key_of",
     "open_redis",
+    "read_arq_job",
     "refusal_of",
     "refuse_unfit",
     "serialize",

@@ -49,7 +49,7 @@ def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list
     results = [
         Enqueued(held=holder)
         if holder
-        else Enqueued(ids=tuple(ids[job.id] for job in request.jobs), created=_created(request, ids))
+        else Enqueued(request.jobs, tuple(ids[job.id] for job in request.jobs), _created(request, ids))
         for request, holder in zip(requests, held, strict=True)
     ]
     _correct_answers(connection, requests, results)

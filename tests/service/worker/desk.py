@@ -12,7 +12,9 @@ from jobs import Catalogue, Kind
 from service.ledger.models import Enqueue
 from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL
-from service.lifecycle.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.tables import workers

@@ -18,7 +18,8 @@ from jobs import Context, Kind, job
 from service.ledger.models import Started
 from service.ledger.reads import jobs as queries
 from service.ledger.records.controlled import record_expired
-from service.lifecycle.lifecycle import Options, new_job
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.queue import MAX_PAYLOAD_BYTES, key_of
 from service.settings import Settings
 from service.tables import jobs

@@ -11,7 +11,8 @@ from sqlalchemy import event, select
 from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
-from service.lifecycle.lifecycle import Options, new_job
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.settings import Settings
 from service.tables import jobs, ticks
 from service.worker.keeping.cron import MOST_CAUGHT_UP, Cron

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event, update
 
-from service.ledger.bulk_replay import Place, replay_batches
 from service.ledger.ledger import Ledger
 from service.ledger.reads.listing import Filter, ToReplay
+from service.lifecycle.bulk_replay import Reached, replay_batches
 from service.tables import jobs
 from tests.service.ledger.makers import NOW, engines_of, enqueue, new_job
+
+
+async def all_run(_jobs: Sequence[ToReplay]) -> dict[str, str]:
+    return {}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -27,7 +31,8 @@ async def test_a_unique_key_is_looked_up_and_pages_are_read_by_their_indexes(led
 
     for engine in engines_of(ledger.database):
         event.listen(engine, "before_cursor_execute", note)
-    async for batch in replay_batches(ledger, Filter(states=("cancelled",)), datetime.now(UTC), dry_run=False):
+    wanted = Filter(states=("cancelled",))
+    async for batch in replay_batches(ledger, wanted, datetime.now(UTC), dry_run=False, reasons_against=all_run):
         assert [replayed.id for replayed in batch.replayed] == [job.id]
     plans = []
     async with ledger.read() as connection:
@@ -40,7 +45,7 @@ async def test_a_unique_key_is_looked_up_and_pages_are_read_by_their_indexes(led
     assert "SCAN jobs" not in " ".join(plans)
 
 
-async def test_replay_that_goes_on_from_a_place_meets_each_job_once_though_many_are_left_as_they_are(
+async def test_replay_that_goes_on_where_it_stopped_meets_each_job_once_though_many_are_left_as_they_are(
     ledger: Ledger,
 ) -> None:
     ended = [new_job() for _ in range(1_100)]
@@ -54,13 +59,13 @@ async def test_replay_that_goes_on_from_a_place_meets_each_job_once_though_many_
         return {job.id: "kind_unknown" for job in some}
 
     met: list[str] = []
-    beyond: Place | None = None
+    beyond: Reached | None = None
     while True:  # as an API whose time is up after each batch
-        batches = replay_batches(ledger, Filter(), NOW, dry_run=False, unrunnable=none_can, beyond=beyond)
+        batches = replay_batches(ledger, Filter(), NOW, dry_run=False, reasons_against=none_can, beyond=beyond)
         batch = await anext(batches, None)
         await batches.aclose()
         if batch is None:
             break
         met += [job.id for job in batch.jobs]
-        beyond = batch.place
+        beyond = batch.reached
     assert sorted(met) == sorted(job.id for job in ended)
