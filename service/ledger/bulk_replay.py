@@ -10,7 +10,7 @@ from typing import NamedTuple
 from service.ledger.ledger import Ledger
 from service.ledger.reads import listing
 from service.ledger.reads.listing import Filter, ToReplay
-from service.ledger.records.controlled import Replayed
+from service.ledger.records.replayed import Replayed
 from service.ledger.states import REPLAYABLE
 
 _BATCH = 500

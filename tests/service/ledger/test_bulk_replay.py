@@ -12,6 +12,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads.listing import Filter, ToReplay
 from service.tables import jobs
 from tests.service.ledger.makers import NOW, engines_of, enqueue, new_job
+from tests.support.writing import writing
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -47,7 +48,7 @@ async def test_replay_that_goes_on_from_a_place_meets_each_job_once_though_many_
     await enqueue(ledger, *ended)
     for job in ended[:50]:
         await ledger.cancel(job.id, "test", NOW)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.state == "queued").values(state="failed", finished_at=NOW))
 
     async def none_can(some: Sequence[ToReplay]) -> dict[str, str]:
