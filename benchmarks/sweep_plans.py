@@ -22,6 +22,7 @@ from service.settings import Settings
 from service.worker.keeping.sweep import Sweep
 from tests.support.plans import CALLS, bad_ways_in, fill, plans_of, sent_by
 from tests.support.servers import PostgresServer, RedisServer
+from tests.support.writing import writing
 
 _ROUNDS = 15
 
@@ -97,7 +98,7 @@ async def _show_plans(database: Database, *, all_of_them: bool) -> None:
 async def _refill_s(settings: Settings) -> float:
     """Sweep as a leader does until all that is due is on the queue of an empty Redis."""
     async with open_resources(settings, Catalogue({})) as resources:
-        async with resources.ledger.database.begin() as connection:
+        async with writing(resources.ledger.database) as connection:
             await connection.exec_driver_sql(
                 "UPDATE jobs SET run_at = created_at, dispatch_epoch = 'gone' WHERE id LIKE 'waits-%'"
             )

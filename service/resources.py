@@ -12,11 +12,13 @@ from arq.connections import ArqRedis
 
 from jobs import Catalogue
 from jobs.kit.context import Mailer
+from jobs.stats.tables import counted_jobs, mail_recipients
 from service.data_dir import make_data_dir
 from service.errors import QueueUnknown
 from service.files.local_files import LocalFiles
 from service.ledger.database import STATEMENT_LIMIT_S
 from service.ledger.ledger import Ledger
+from service.ledger.records.purged import rows_of_jobs
 from service.mail.smtp import SmtpMailer
 from service.outbound import open_http
 from service.queue import Queue, open_redis
@@ -70,7 +72,12 @@ async def open_resources(
     make_data_dir(settings.data_dir)
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
-            Ledger.open(settings.sqlalchemy_url, retention=settings.retention, statement_limit_s=statement_limit_s)
+            Ledger.open(
+                settings.sqlalchemy_url,
+                retention=settings.retention,
+                belongings=[rows_of_jobs(counted_jobs), rows_of_jobs(mail_recipients)],
+                statement_limit_s=statement_limit_s,
+            )
         )
         if redis is None:
             redis = open_redis(settings.redis_dsn)

@@ -9,10 +9,10 @@ from sqlalchemy import RowMapping
 from service.errors import LedgerUnavailable
 from service.ledger import migrate
 from service.ledger.deadline import in_time
-from service.ledger.liveness import BLOCKED_AFTER_S
+from service.ledger.leases import BLOCKED_AFTER_S
 from service.ledger.outages import reason_of
 from service.ledger.reads import audit
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.workers import living_workers
 from service.ledger.write_probe import WriteProbe
 from service.queue import UNREACHABLE, Probe, refusal_of
 from service.resources import Resources
@@ -79,7 +79,7 @@ class Checks:
     async def _read_workers(self) -> tuple[Sequence[RowMapping], audit.Sweeping, datetime]:
         async with self._resources.ledger.read() as connection:
             now = await self._database.now(connection)
-            return await queries.living_workers(connection, now), await audit.sweeping(connection), now
+            return await living_workers(connection, now), await audit.sweeping(connection), now
 
 
 def _words(error: LedgerUnavailable) -> str:

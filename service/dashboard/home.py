@@ -8,7 +8,8 @@ from fastapi.responses import HTMLResponse
 
 from service.errors import LedgerUnavailable
 from service.ledger.deadline import in_time
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.counts import count_live
+from service.ledger.reads.workers import living_workers
 from service.resources import Resources
 from service.web import pages
 from service.web.pages import ResourcesDep
@@ -50,6 +51,6 @@ async def _activity(resources: Resources) -> Activity | None:
 async def _read_activity(resources: Resources) -> Activity:
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
-        workers = len(await queries.living_workers(connection, now))
-        live = await queries.count_live(connection)
+        workers = len(await living_workers(connection, now))
+        live = await count_live(connection)
     return Activity(workers=workers, running=live["running"], waiting=live["waiting"])

@@ -25,8 +25,7 @@ async def upgrade(settings: Settings) -> None:
     database = Database.open(settings.sqlalchemy_url, limit_s=_LIMIT_S)
     try:
         await refuse_changing_sessions(database)
-        async with database.begin() as connection:
-            await connection.run_sync(_upgrade)
+        await database.run(_upgrade)
     finally:
         await database.close()
 

@@ -12,7 +12,7 @@ from service import agreed_time
 from service.ledger.ledger import Ledger
 from service.ledger.reads import listing
 from service.ledger.reads.listing import Filter, ToReplay
-from service.ledger.records.controlled import Replayed
+from service.ledger.records.replayed import Replayed
 from service.ledger.states import REPLAYABLE
 from service.lifecycle.dispatch import Dispatcher
 from service.lifecycle.runnable import Runnable

@@ -10,6 +10,7 @@ from jobs.stats.kind import UpdateStatsArgs, UpdateStatsResult, read_counters, u
 from jobs.stats.tables import counted_jobs, counters
 from service.ledger.ledger import Ledger
 from tests.support.fakes import fake_context
+from tests.support.writing import writing
 
 CREATED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -56,12 +57,12 @@ async def test_counts_may_be_negative(ledger: Ledger) -> None:
 
 
 async def test_an_attempt_that_fails_leaves_nothing_and_the_next_one_counts(ledger: Ledger) -> None:
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(text("ALTER TABLE counters RENAME TO away"))
     with pytest.raises(DBAPIError):
         await count(ledger, "j1")
     assert await noted(ledger) == 0
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(text("ALTER TABLE away RENAME TO counters"))
     assert await count(ledger, "j1")
     assert await total(ledger) == 1
@@ -69,7 +70,7 @@ async def test_an_attempt_that_fails_leaves_nothing_and_the_next_one_counts(ledg
 
 async def test_an_attempt_that_is_cancelled_leaves_nothing_and_the_next_one_counts(ledger: Ledger) -> None:
     await count(ledger, "j0")
-    async with ledger.database.begin() as blocking:
+    async with writing(ledger.database) as blocking:
         await blocking.execute(update(counters).values(count=counters.c["count"]))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(count(ledger, "j1"), 0.2)

@@ -15,6 +15,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.tables import jobs
 from tests.service.ledger.makers import enqueue, new_job
+from tests.support.writing import writing
 
 POSTLUDE = Path(sys.executable).with_name("postlude")
 
@@ -117,7 +118,7 @@ async def test_audit_says_how_every_job_is_accounted_for_and_tells_by_its_exit_c
     assert "  succeeded  1\n" in found.stdout
     assert found.stdout.endswith("\n0 unaccounted\n")
     await enqueue(ledger, bad)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == bad.id).values(attempt=1))
     assert postlude("audit", POSTLUDE_DATABASE_URL=database_url).returncode == 1
     found = postlude("audit", "--json", POSTLUDE_DATABASE_URL=database_url)

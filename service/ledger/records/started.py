@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import Connection, Integer, String, Update, bindparam, exists, func, select, update
 
+from service.ledger.guards import state_is, unindexed
 from service.ledger.models import Start, Started
-from service.ledger.records.guards import state_is, unindexed
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from service.ledger.reads import jobs as queries
 from service.ledger.reads.dispatching import HORIZON
-from service.ledger.reads.jobs import Standing
+from service.ledger.reads.standings import Standing, standings_of
 from service.ledger.states import WAITING, isolated_from
 from service.lifecycle.lifecycle import Lifecycle
 from service.queue import Claimed, Entry, is_own_payload
@@ -65,7 +64,7 @@ class NotStarted:
         known to have begun when its worker dies. Of suspects at most one may start.
         """
         async with self._resources.ledger.read() as connection:
-            standings = await queries.standings(connection, list(refused))
+            standings = await standings_of(connection, list(refused))
         places = _Sorted()
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), due_by)

@@ -11,7 +11,7 @@ import structlog
 from jobs import Kind
 from service import agreed_time
 from service.errors import LedgerUnavailable
-from service.ledger.records.ticked import latest_ticks
+from service.ledger.reads.ticks import latest_ticks
 from service.lifecycle.lifecycle import Lifecycle
 
 log = structlog.get_logger(__name__)

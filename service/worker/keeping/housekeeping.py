@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from service.errors import LedgerUnavailable
-from service.ledger.liveness import HEARTBEAT_EVERY
+from service.ledger.leases import HEARTBEAT_EVERY
 from service.queue import UNREACHABLE, refusal_of
 from service.worker.backoff import outage_waits
 from service.worker.keeping.cron import Cron

@@ -10,7 +10,9 @@ from service import agreed_time
 from service.clocks import Clocks
 from service.durability import Durability
 from service.ledger.reads import dispatching
-from service.ledger.records.controlled import record_expired
+from service.ledger.records.dispatched import record_dispatched
+from service.ledger.records.expired import record_expired
+from service.ledger.records.promoted import record_promoted
 from service.queue import UNREACHABLE, Entry, refusal_of
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
@@ -83,8 +85,7 @@ class Sweep:
         return _BATCH in (promoted, failed)
 
     async def _promote(self, now: datetime) -> int:
-        async with self._ledger.database.begin() as connection:
-            promoted = await dispatching.promote_due(connection, now, _BATCH)
+        promoted = await self._ledger.database.run(partial(record_promoted, at=now, limit=_BATCH))
         self._to_prioritise += [entry_of(row) for row in promoted if row.priority]
         return len(promoted)
 
@@ -157,8 +158,8 @@ class Sweep:
         await self._queue.put(map(entry_of, put))
         if held:
             await self._queue.put_back(list(map(entry_of, held)))
-        async with self._ledger.database.begin() as connection:
-            await dispatching.note_dispatched(connection, [(row.id, row.attempt) for row in rows], epoch)
+        noted = [(row.id, row.attempt) for row in rows]
+        await self._ledger.database.run(partial(record_dispatched, put=noted, epoch=epoch))
         return len(rows), len(put) + len(held)
 
     def _note_queue(self, *, away: str | None, reason: str | None = None) -> None:

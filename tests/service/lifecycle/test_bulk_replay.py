@@ -12,6 +12,7 @@ from service.ledger.reads.listing import Filter, ToReplay
 from service.lifecycle.bulk_replay import Reached, replay_batches
 from service.tables import jobs
 from tests.service.ledger.makers import NOW, engines_of, enqueue, new_job
+from tests.support.writing import writing
 
 
 async def all_run(_jobs: Sequence[ToReplay]) -> dict[str, str]:
@@ -52,7 +53,7 @@ async def test_replay_that_goes_on_where_it_stopped_meets_each_job_once_though_m
     await enqueue(ledger, *ended)
     for job in ended[:50]:
         await ledger.cancel(job.id, "test", NOW)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.state == "queued").values(state="failed", finished_at=NOW))
 
     async def none_can(some: Sequence[ToReplay]) -> dict[str, str]:

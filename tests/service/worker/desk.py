@@ -19,6 +19,7 @@ from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.tables import workers
 from tests.support.running import catalogue_of, eventually
+from tests.support.writing import writing
 
 
 class Desk:
@@ -69,7 +70,7 @@ class Desk:
 
     async def make_silent(self, worker_id: str, since: datetime) -> None:
         """Set a worker's last heartbeat back, as if it had been killed then."""
-        async with self.ledger.database.begin() as connection:
+        async with writing(self.ledger.database) as connection:
             await connection.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=since))
 
 

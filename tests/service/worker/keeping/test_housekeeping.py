@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from sqlalchemy import func, select, update
 
 from jobs import Context, job
-from service.ledger import liveness
 from service.ledger.models import Start
 from service.ledger.reads import listing
-from service.ledger.records.controlled import record_expired
+from service.ledger.records.expired import record_expired
+from service.ledger.records.workers import record_ended, record_heartbeat, record_registered
 from service.ledger.states import MAX_LOST, isolated_from
 from service.settings import Settings
 from service.tables import jobs, ticks, workers
@@ -23,6 +23,7 @@ from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.performer import Performer
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
+from tests.support.writing import writing
 
 
 class Args(BaseModel):
@@ -50,9 +51,9 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 async def _rescuer(desk: Desk) -> str:
     """Register a worker that has beaten without a gap for long enough to call others dead."""
     now = datetime.now(UTC)
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         since = now - timedelta(seconds=25)
-        await liveness.register(connection, since, id="rescuer", hostname="here", pid=1, queues="default")
+        await connection.run_sync(record_registered, since, id="rescuer", hostname="here", pid=1, queues="default")
         await connection.execute(update(workers).where(workers.c.id == "rescuer").values(heartbeat_at=now))
     return "rescuer"
 
@@ -60,8 +61,8 @@ async def _rescuer(desk: Desk) -> str:
 async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedelta) -> str:
     """Leave a job running under a worker that was last heard of `silent_for` ago."""
     now = datetime.now(UTC)
-    async with desk.ledger.database.begin() as connection:
-        await liveness.register(connection, now, id=worker_id, hostname="gone", pid=1, queues="default")
+    async with writing(desk.ledger.database) as connection:
+        await connection.run_sync(record_registered, now, id=worker_id, hostname="gone", pid=1, queues="default")
     job_id = await desk.record_only(rest)
     assert await desk.ledger.start(Start((job_id,), worker_id, ("rest",), datetime.now(UTC)))
     await desk.make_silent(worker_id, now - silent_for)
@@ -105,8 +106,8 @@ async def test_worker_whose_own_heartbeat_had_a_gap_rescues_nobody_for_a_while(d
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
     rescuer = await _rescuer(desk)
     await desk.make_silent(rescuer, datetime.now(UTC) - timedelta(seconds=12))
-    async with desk.ledger.database.begin() as connection:
-        assert await liveness.beat(connection, rescuer, datetime.now(UTC))
+    async with writing(desk.ledger.database) as connection:
+        assert await connection.run_sync(record_heartbeat, rescuer, datetime.now(UTC))
     await Sweep(desk.resources).sweep(as_worker=rescuer)
     assert (await desk.row(job_id))["state"] == "running"
 
@@ -121,8 +122,8 @@ async def test_worker_that_has_not_beaten_lately_rescues_nobody(desk: Desk) -> N
 
 async def test_outcome_that_a_stopped_worker_could_not_write_costs_its_job_nothing(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "stopped", timedelta(0))
-    async with desk.ledger.database.begin() as connection:
-        await liveness.end(connection, "stopped", datetime.now(UTC))
+    async with writing(desk.ledger.database) as connection:
+        await connection.run_sync(record_ended, "stopped", datetime.now(UTC))
     await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))
     row = await desk.row(job_id)
     assert (row["state"], row["crashes"], row["failures"]) == ("queued", 0, 0)
@@ -132,11 +133,11 @@ async def test_outcome_that_a_stopped_worker_could_not_write_costs_its_job_nothi
 async def _killed_again(desk: Desk, job_id: str, *, prefetched: bool = False) -> bool:
     """Have a worker start the job, and kill the worker; whether it could be started like that."""
     now, worker_id = datetime.now(UTC), f"killed-{uuid4().hex}"
-    async with desk.ledger.database.begin() as connection:
-        await liveness.register(connection, now, id=worker_id, hostname="gone", pid=1, queues="default")
+    async with writing(desk.ledger.database) as connection:
+        await connection.run_sync(record_registered, now, id=worker_id, hostname="gone", pid=1, queues="default")
     started = await desk.ledger.start(Start((job_id,), worker_id, ("rest",), now, prefetched=prefetched))
-    async with desk.ledger.database.begin() as connection:
-        await liveness.end(connection, worker_id, now, crashed=True)
+    async with writing(desk.ledger.database) as connection:
+        await connection.run_sync(record_ended, worker_id, now, crashed=True)
     return bool(started)
 
 
@@ -176,7 +177,7 @@ async def test_attempt_that_may_have_waited_for_a_slot_has_not_crashed_and_the_n
 async def test_job_that_failed_while_prefetched_may_be_prefetched_again(desk: Desk) -> None:
     job_id = await desk.record_only(rest)
     assert await _killed_again(desk, job_id, prefetched=True)
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="retrying"))
     await Sweep(desk.resources).sweep(as_worker=await _rescuer(desk))  # calls it `queued`, for it is due
     assert await _killed_again(desk, job_id, prefetched=True)
@@ -226,7 +227,7 @@ async def test_recorded_job_that_was_never_dispatched_is_swept_onto_the_queue(de
 
 async def test_expired_job_fails_before_it_starts(desk: Desk, settings: Settings) -> None:
     job_id = await desk.enqueue(rest, delay=timedelta(hours=1), expires_in=timedelta(seconds=0.01))
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         assert await connection.run_sync(record_expired, "test", datetime.now(UTC) + timedelta(seconds=1), 10) == 1
     row = await desk.row(job_id)
     assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "Expired", 0)

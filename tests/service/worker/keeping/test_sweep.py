@@ -14,12 +14,13 @@ from sqlalchemy import event, insert, update
 from structlog.testing import capture_logs
 
 from jobs import Context, job
-from service.ledger import liveness
-from service.ledger import sweep_lease as lease
+from service.ledger.leases import SWEEP_LEASE
 from service.ledger.models import Start
 from service.ledger.reads import audit, dispatching
 from service.ledger.reads.dispatching import HORIZON
-from service.ledger.sweep_lease import LEASE
+from service.ledger.reads.sweep_lease import read_lease
+from service.ledger.records.dispatched import record_dispatched
+from service.ledger.records.workers import record_registered
 from service.queue import Entry
 from service.settings import Settings
 from service.tables import attempts, jobs, sweep_lease
@@ -30,6 +31,7 @@ from service.worker.keeping.sweep import Sweep
 from tests.service.ledger.makers import engines_of
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
+from tests.support.writing import writing
 
 
 class Args(BaseModel): ...
@@ -73,7 +75,7 @@ async def on_queue(redis: Redis) -> set[str]:
 
 
 async def set_lease(desk: Desk, leased_until: datetime) -> None:
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         await connection.execute(update(sweep_lease).values(leased_until=leased_until))
 
 
@@ -101,7 +103,9 @@ async def test_a_leader_that_stops_in_order_is_followed_at_once(desks: tuple[Des
     assert await on_queue(redis) == {job_id}
 
 
-@pytest.mark.parametrize("beyond_now", [timedelta(0), LEASE + timedelta(hours=1)], ids=["ran out", "clock set back"])
+@pytest.mark.parametrize(
+    "beyond_now", [timedelta(0), SWEEP_LEASE + timedelta(hours=1)], ids=["ran out", "clock set back"]
+)
 async def test_a_frozen_leader_is_replaced_and_sweeps_no_more(
     desks: tuple[Desk, Desk], redis: Redis, beyond_now: timedelta
 ) -> None:
@@ -119,8 +123,10 @@ async def test_a_leader_that_was_frozen_in_the_middle_of_a_pass_does_no_harm(des
     before = await desk.queue.epoch()
     await redis.flushall()
     await Sweep(desk.resources).dispatch()
-    async with desk.ledger.database.begin() as connection:  # the frozen one goes on: it had put the job before the wipe
-        await dispatching.note_dispatched(connection, [(job_id, 0)], before)
+    async with writing(
+        desk.ledger.database
+    ) as connection:  # the frozen one goes on: it had put the job before the wipe
+        await connection.run_sync(record_dispatched, [(job_id, 0)], before)
     await Sweep(desk.resources).dispatch()
     assert await redis.zcard("arq:queue") == 1
     assert (await desk.row(job_id))["dispatch_epoch"] == await desk.queue.epoch()
@@ -133,7 +139,7 @@ async def test_a_lease_is_renewed_before_it_runs_out(desks: tuple[Desk, Desk]) -
     await leader.sweep(as_worker="w")
     assert not await other._leadership.is_held()
     async with desks[0].ledger.read() as connection:
-        left = (await lease.read(connection)).left  # type: ignore[union-attr]
+        left = (await read_lease(connection)).left  # type: ignore[union-attr]
     assert left > timedelta(seconds=7)
 
 
@@ -260,8 +266,8 @@ async def test_a_job_that_has_started_meanwhile_is_no_eviction(desk: Desk, redis
     epoch = await desk.queue.epoch()
     async with desk.ledger.read() as connection:
         rows = await dispatching.dispatched(connection, epoch, evictions._START, 10)
-    async with desk.ledger.database.begin() as connection:
-        await liveness.register(connection, ago(0), id="w", hostname="here", pid=1, queues="default")
+    async with writing(desk.ledger.database) as connection:
+        await connection.run_sync(record_registered, ago(0), id="w", hostname="here", pid=1, queues="default")
     assert await desk.ledger.start(Start((job_id,), "w", ("rest",), ago(0)))
     await redis.delete("arq:queue")
     assert await Evictions(desk.resources)._gone(rows) == []
@@ -337,7 +343,7 @@ async def test_unaccounted_jobs_are_logged_with_the_reason_once_and_when_it_is_o
 ) -> None:
     monkeypatch.setattr("service.worker.keeping.audit_log._EVERY_S", 0.0)
     job_id = await forgotten(desk)
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="running", attempt=1))
         ended = {"number": 1, "worker": "w", "outcome": "failed", "started_at": ago(9), "finished_at": ago(8)}
         await connection.execute(insert(attempts).values(job_id=job_id, **ended))
@@ -345,7 +351,7 @@ async def test_unaccounted_jobs_are_logged_with_the_reason_once_and_when_it_is_o
     with capture_logs() as logs:
         await looking.look()
         await looking.look()
-        async with desk.ledger.database.begin() as connection:
+        async with writing(desk.ledger.database) as connection:
             await connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="failed"))
         await looking.look()
         await looking.look()

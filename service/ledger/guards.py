@@ -4,11 +4,15 @@ from datetime import datetime
 
 from sqlalchemy import Column, ColumnElement, String, exists, func, literal_column, select, text
 
+from service.ledger.leases import SILENT_AFTER
 from service.ledger.states import State
-from service.tables import LIVE_SQL, Moment, jobs
+from service.tables import LIVE_SQL, Moment, jobs, workers
 
-# `created_at`, which is never null, for conditions that nearly all rows meet: Postgres took an index with it for help.
+# Wrapped so that Postgres won't pick the `created_at` index for a condition that is nearly always true.
 CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.run_at, type_=Moment())
+
+# What putting a job on the queue needs.
+TO_DISPATCH = (jobs.c.id, jobs.c.attempt, jobs.c.kind, jobs.c.queue, jobs.c.run_at, jobs.c.arq_id, jobs.c.priority)
 
 
 def state_is(*states: State) -> ColumnElement[bool]:
@@ -47,3 +51,8 @@ def key_taken() -> ColumnElement[bool]:
         holders.c.unique_key == jobs.c.unique_key, holders.c.unique_key.is_not(None), text(LIVE_SQL)
     )
     return exists(holds)
+
+
+def is_silent(at: datetime) -> ColumnElement[bool]:
+    """Ask for workers that have not ended, and were not heard of for `SILENT_AFTER`."""
+    return workers.c.ended_at.is_(None) & (workers.c.heartbeat_at < at - SILENT_AFTER)
