@@ -2,12 +2,15 @@
 
 from service.queue.arq_job import ArqJob, NotAnArqJob, read_arq_job
 from service.queue.arq_protocol import Again, Payload, Result
+from service.queue.claiming import ASIDE_FOR, CLAIM_HOLD_MS, Claimed, Taken
 from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, deserialize, is_own_payload, serialize
 from service.queue.connection import UNREACHABLE, arq_settings, open_redis
+from service.queue.entry import LONGEST_ID, PRIORITY_STEP, Entry
 from service.queue.fitness import refuse_unfit
 from service.queue.keys import aside_key_of, key_of, low_key_of
+from service.queue.mending import Member
 from service.queue.probe import Probe, Refusal
-from service.queue.queue import ASIDE_FOR, CLAIM_HOLD_MS, LONGEST_ID, PRIORITY_STEP, Claimed, Entry, Queue, Taken
+from service.queue.queue import Queue
 from service.queue.refusals import is_not_allowed, refusal_of
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "ArqJob",
     "Claimed",
     "Entry",
+    "Member",
     "NotAnArqJob",
     "Payload",
     "PayloadUnreadable",
