@@ -19,7 +19,7 @@ from service.ledger import migrate
 from service.ledger.database import Database
 from service.resources import open_resources
 from service.settings import Settings
-from service.worker.keeping.sweep import Sweep
+from service.worker.keeping.chores import sweep_of
 from tests.support.plans import CALLS, bad_ways_in, fill, plans_of, sent_by
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.writing import writing
@@ -104,9 +104,9 @@ async def _refill_s(settings: Settings) -> float:
             )
             await connection.exec_driver_sql("DELETE FROM sweep_lease")  # which `fill` made
         await resources.queue.redis.flushall()
-        sweep = Sweep(resources)
+        sweep = sweep_of(resources, lambda: "w")
         begun = time.perf_counter()
-        while await sweep.sweep(as_worker="w"):
+        while await sweep.sweep():
             pass
         took_s = time.perf_counter() - begun
         print(f"{await resources.queue.redis.zcard('arq:queue'):,} ids on the queue")

@@ -1,6 +1,7 @@
 """The rescue: jobs of workers that are gone run again or, after too many crashes, fail with the reason."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy import RowMapping
@@ -23,12 +24,14 @@ _BATCH = 1_000
 class Rescue:
     """Finds who is dead and what they held. Every step is guarded: two rescuers at once do no harm."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger
+        self._worker_id = worker_id
         self._max_crashes = resources.settings.max_crashes
 
-    async def rescue(self, as_worker: str) -> None:
-        """Take their jobs from dead workers, if the worker `as_worker` may call others dead; putting is the sweep's."""
+    async def rescue(self) -> None:
+        """Take their jobs from dead workers. Only a worker whose own lease has been kept may call others dead."""
+        as_worker = self._worker_id()
         async with self._ledger.read() as connection:
             silent = await is_anybody_silent(connection, await self._ledger.database.now(connection))
         if silent:

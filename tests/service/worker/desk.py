@@ -18,6 +18,9 @@ from service.options import Options
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.tables import workers
+from service.worker.keeping.chores import sweep_of
+from service.worker.keeping.redispatch import Redispatch
+from service.worker.keeping.sweep import Sweep
 from tests.support.running import catalogue_of, eventually
 from tests.support.writing import writing
 
@@ -67,6 +70,14 @@ class Desk:
         row = await eventually(check)
         assert row is not None
         return row
+
+    def sweep_as(self, worker_id: str = "w") -> Sweep:
+        """Make the sweep of this process, on behalf of a worker."""
+        return sweep_of(self.resources, lambda: worker_id)
+
+    async def redispatch(self) -> int:
+        """Dispatch a batch of what was forgotten, as the sweep does."""
+        return await Redispatch(self.ledger, self.queue).dispatch()
 
     async def make_silent(self, worker_id: str, since: datetime) -> None:
         """Set a worker's last heartbeat back, as if it had been killed then."""

@@ -24,7 +24,6 @@ from service.queue import MAX_PAYLOAD_BYTES, key_of
 from service.settings import Settings
 from service.tables import jobs
 from service.worker.claiming.claims import Claims
-from service.worker.keeping.sweep import Sweep
 from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.performer import Performer
 from tests.service.worker.desk import Desk, open_desk
@@ -154,7 +153,7 @@ async def test_an_old_job_is_not_starved_by_endless_urgent_ones(desk: Desk) -> N
     )
     for _ in range(10):
         await desk.enqueue(known, priority=10)
-    await Sweep(desk.resources).dispatch()
+    await desk.redispatch()
     claims = await _claims(desk)
     assert sorted(_ids(await claims.take(2))) == sorted([old, old_and_low])
 
@@ -166,7 +165,7 @@ async def test_priority_never_makes_a_job_early_and_counts_from_when_it_is_due(d
     later = await desk.record_only(known, state="scheduled", run_at=run_at - timedelta(seconds=21), priority=3)
     lower = await desk.record_only(known, state="retrying", run_at=run_at - timedelta(seconds=21), priority=-3)
     await redis.zadd(key_of("default"), {later: 1, lower: 1})
-    await Sweep(desk.resources).sweep(as_worker="nobody")
+    await desk.sweep_as("nobody").sweep()
     assert await _score(redis, later) == _ms(run_at) - 21_000 - 30 * MINUTE_MS
     assert await _score(redis, lower) == _ms(run_at) - 21_000 + 30 * MINUTE_MS
     assert sorted(_ids(await (await _claims(desk)).take(5))) == sorted([later, lower])
