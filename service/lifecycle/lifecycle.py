@@ -25,7 +25,7 @@ from service.ledger.reads.dispatching import HORIZON
 from service.ledger.reads.listing import Filter, ToReplay
 from service.ledger.states import REPLAYABLE, State
 from service.options import Options as Options
-from service.options import check
+from service.options import check, metadata_json
 from service.queue import UNREACHABLE, Entry, Queue
 
 log = structlog.get_logger(__name__)
@@ -61,6 +61,7 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
         expires_at=now + options.expires_in if options.expires_in else None,
         unique_key=options.unique_key,
         tags=options.tags,
+        metadata=metadata_json(options.metadata) if options.metadata else None,
         **fields,
     )
 
