@@ -80,11 +80,13 @@ class Enqueue(Protocol):
         delay: Seconds | None = None,
         run_at: datetime | None = None,
         queue: str | None = None,
+        priority: int = 0,
         max_attempts: int | None = None,
         timeout: Seconds | None = None,
         expires_in: Seconds | None = None,
         unique_key: str | None = None,
         tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> Awaitable[str]: ...
 
 

@@ -10,7 +10,7 @@ from jobs import Kind
 from service.ledger.models import NewJob
 from service.ledger.states import State
 from service.lifecycle.args import written_args
-from service.options import Options
+from service.options import Options, metadata_json
 
 
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
@@ -32,6 +32,7 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
         expires_at=now + options.expires_in if options.expires_in else None,
         unique_key=options.unique_key,
         tags=options.tags,
+        metadata=metadata_json(options.metadata) if options.metadata else None,
         **fields,
     )
 

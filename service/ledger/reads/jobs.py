@@ -11,8 +11,8 @@ from service.ledger.guards import state_is
 from service.ledger.states import State
 from service.tables import attempts, jobs
 
-# Never read for answers: it carries secrets.
-SHOWN = [column for column in jobs.c if column.name != "sealed_args"]
+# `sealed_args` carry secrets, and `trace_context` is for tracing alone: neither is ever read for answers.
+SHOWN = [column for column in jobs.c if column.name not in ("sealed_args", "trace_context")]
 
 
 class JobVersion(NamedTuple):

@@ -131,6 +131,12 @@ async def test_start_numbers_the_attempt_and_gives_the_args_with_their_secrets(l
     assert [(a["number"], a["outcome"]) for a in await attempt_rows(ledger, started.id)] == [(1, None)]
 
 
+@pytest.mark.parametrize("told", [{"trace_context": '{"traceparent":"00-1"}', "metadata": '{"n":1}'}, {}], ids=str)
+async def test_an_attempt_carries_the_trace_and_the_metadata_of_its_job(ledger: Ledger, told: dict[str, str]) -> None:
+    started = await running(ledger, **told)
+    assert (started.trace_context, started.metadata) == (told.get("trace_context"), told.get("metadata"))
+
+
 async def test_running_job_is_not_started_again(ledger: Ledger) -> None:
     started = await running(ledger)
     assert await start(ledger, started.id) is None
