@@ -39,7 +39,7 @@ class Mailer(Protocol):
     async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
         """Hand `message` to the server in one transaction; done when it takes the message for at least one recipient.
 
-        Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.kit.mail_errors`.
+        Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.email.mailer_errors`.
         """
         ...
 
