@@ -87,11 +87,12 @@ def worker(burst: bool, check: bool) -> None:
 def migrate() -> None:
     """Bring the database to the newest schema. Safe to repeat."""
     from service.durability import refuse_network_filesystem
+    from service.features import FEATURES
     from service.ledger.migrate import upgrade
 
     settings = _settings()
     refuse_network_filesystem(settings)
-    asyncio.run(upgrade(settings))
+    asyncio.run(upgrade(settings, [feature.schema for feature in FEATURES]))
 
 
 @postlude.command()
@@ -116,7 +117,7 @@ def audit(as_json: bool) -> None:
 @postlude.command()
 def inbox() -> None:
     """Run the mail inbox for development: an SMTP server that keeps all mail in the data dir."""
-    from service.dev.inbox import run
+    from service.mail.inbox import run
 
     asyncio.run(run(_settings()))
 

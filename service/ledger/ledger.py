@@ -26,7 +26,7 @@ from service.ledger.records.controlled import (
 )
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
-from service.ledger.records.purged import purge
+from service.ledger.records.purged import PurgeOfJobs, purge
 from service.ledger.records.started import record_started
 from service.ledger.records.ticked import record_tick
 from service.ledger.states import State
@@ -38,9 +38,10 @@ _CLOSE_WITHIN_S = 3
 class Ledger:
     """Every method that writes returns once its write is committed, and raises `LedgerUnavailable` if it cannot be."""
 
-    def __init__(self, database: Database, *, retention: timedelta) -> None:
+    def __init__(self, database: Database, *, retention: timedelta, belongings: Sequence[PurgeOfJobs] = ()) -> None:
         self.database = database
         self.retention = retention
+        self._belongings = belongings
         self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
         # SQLite has one writer; elsewhere what ends is committed beside what begins.
@@ -49,11 +50,19 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, retention: timedelta, statement_limit_s: float = STATEMENT_LIMIT_S
+        cls,
+        url: str,
+        *,
+        retention: timedelta,
+        belongings: Sequence[PurgeOfJobs] = (),
+        statement_limit_s: float = STATEMENT_LIMIT_S,
     ) -> AsyncIterator["Ledger"]:
-        """Open the ledger at a SQLAlchemy URL; at the end writes what still waits, unless that takes too long."""
+        """Open the ledger at a SQLAlchemy URL; at the end write what still waits, unless that takes too long.
+
+        `belongings` delete what features keep of the jobs that are purged.
+        """
         database = Database.open(url, limit_s=statement_limit_s)
-        ledger = cls(database, retention=retention)
+        ledger = cls(database, retention=retention, belongings=belongings)
         tidying = asyncio.create_task(database.keep_few_connections(), name="idle-connections")
         try:
             yield ledger
@@ -113,7 +122,7 @@ class Ledger:
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
         """Delete what is past `older_than`; see `purge.purge`."""
-        return await purge(self.database, older_than=older_than, dry_run=dry_run)
+        return await purge(self.database, older_than=older_than, dry_run=dry_run, belongings=self._belongings)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a connection for `queries`."""

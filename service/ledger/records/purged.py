@@ -1,13 +1,12 @@
 """Deletes what is past its retention, in batches small enough that nobody waits for them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from jobs.stats.tables import counted_jobs, mail_recipients
 from service.ledger.database import Database
 from service.ledger.records.guards import found_by_state, state_is
 from service.ledger.states import TERMINAL
@@ -17,9 +16,22 @@ _BATCH = 500
 _TALLIES_KEPT = timedelta(days=1)
 # A worker that is late to see a tick come due must find that another has enqueued it.
 _TICKS_KEPT = timedelta(days=1)
+# Deletes what a feature keeps of the jobs with the given ids, in the transaction that deletes the jobs.
+PurgeOfJobs = Callable[[Connection, Sequence[str]], None]
 
 
-async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> dict[str, int]:
+def rows_of_jobs(table: Table) -> PurgeOfJobs:
+    """Return the purge of a table whose rows belong to jobs, by their `job_id`."""
+
+    def purge(connection: Connection, ids: Sequence[str]) -> None:
+        connection.execute(delete(table).where(table.c.job_id.in_(ids)))
+
+    return purge
+
+
+async def purge(
+    database: Database, *, older_than: timedelta, dry_run: bool, belongings: Sequence[PurgeOfJobs] = ()
+) -> dict[str, int]:
     """Delete terminal jobs with their attempts and tags, ticks and ended workers older than `older_than`, and
     idempotency keys that have expired. The latest tick of each kind stays.
 
@@ -28,7 +40,7 @@ async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> 
     async with database.connect() as connection:
         now = await database.now(connection)
     before = now - older_than
-    deleted = await _purge_jobs(database, before, dry_run=dry_run)
+    deleted = await _purge_jobs(database, before, belongings, dry_run=dry_run)
     for table, expired in (
         (ticks, _is_old_tick(min(before, now - _TICKS_KEPT), now)),
         (workers, workers.c.ended_at < before),
@@ -40,7 +52,9 @@ async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> 
     return deleted
 
 
-async def _purge_jobs(database: Database, before: datetime, *, dry_run: bool) -> dict[str, int]:
+async def _purge_jobs(
+    database: Database, before: datetime, belongings: Sequence[PurgeOfJobs], *, dry_run: bool
+) -> dict[str, int]:
     if dry_run:
         old, mine = _is_old(before), select(jobs.c.id).where(_is_old(before))
         async with database.connect() as connection:
@@ -54,7 +68,7 @@ async def _purge_jobs(database: Database, before: datetime, *, dry_run: bool) ->
             ids = (await connection.execute(old_jobs(before))).scalars().all()
             if not ids:
                 return counts
-            for table, gone in (await delete_jobs(connection, ids)).items():
+            for table, gone in (await delete_jobs(connection, ids, belongings)).items():
                 counts[table] += gone
 
 
@@ -78,7 +92,9 @@ def _is_old(before: datetime) -> ColumnElement[bool]:
     return found_by_state(*TERMINAL) & (jobs.c.finished_at < before)
 
 
-async def delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, int]:
+async def delete_jobs(
+    connection: AsyncConnection, ids: Sequence[str], belongings: Sequence[PurgeOfJobs]
+) -> dict[str, int]:
     """Delete terminal jobs with all that belongs to them; returns the number of rows by table."""
     # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
     deleted = delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.created_at, jobs.c.id)
@@ -86,8 +102,9 @@ async def delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[s
     gone_ids = [job_id for _, job_id in gone]
     listed = tuple_(job_listing.c.created_at, job_listing.c.job_id)
     await connection.execute(delete(job_listing).where(listed.in_(gone)))
-    for table in (counted_jobs, mail_recipients, job_tags):
-        await connection.execute(delete(table).where(table.c.job_id.in_(gone_ids)))
+    await connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
+    for purge_of_jobs in belongings:
+        await connection.run_sync(purge_of_jobs, gone_ids)
     removed = await connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))
     return {"jobs": len(gone_ids), "attempts": removed.rowcount}
 
