@@ -62,16 +62,16 @@ class Pages:
 
 @dataclass(frozen=True)
 class DevServer:
-    """A server that `postlude dev` runs beside the API and a worker, and `postlude <name>` runs alone.
+    """A server that `postlude dev` runs beside the API and a worker.
 
-    `check` says whether these settings want it, and raises `StartRefused` where it is wanted and cannot run.
-    `banner` is the line about it at the terminal, given the API's URL.
+    `is_wanted` says whether these settings leave a use for it. `check` raises `StartRefused` where it cannot run.
+    `run` serves until a signal. `banner` is the line about it at the terminal, given the API's URL.
     """
 
     name: str
-    about: str
+    is_wanted: Callable[[Settings], bool]
+    check: Callable[[], None]
     run: Callable[[Settings], Awaitable[None]]
-    check: Callable[[Settings], bool]
     banner: Callable[[Settings, str], str]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
+from service.mail.dev import keeps_mail
 from service.mail.mailbox import Mailbox
 from service.web.pages import ResourcesDep, Templates
 
@@ -18,7 +19,7 @@ _SHOWN_CHARACTERS = 200_000
 async def _mailbox(resources: ResourcesDep) -> Mailbox | None:
     """Return the mailbox; None where there is none, or where callers need a key, which a page cannot carry."""
     settings = resources.settings
-    return None if settings.smtp_url or settings.api_keys else Mailbox(settings.inbox_dir)
+    return Mailbox(settings.inbox_dir) if keeps_mail(settings) and not settings.api_keys else None
 
 
 MailboxDep = Annotated[Mailbox | None, Depends(_mailbox)]
