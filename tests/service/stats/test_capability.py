@@ -6,18 +6,27 @@ from pydantic import ValidationError
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from jobs.stats.kind import UpdateStatsArgs, UpdateStatsResult, read_counters, update_stats
-from jobs.stats.tables import counted_jobs, counters
+from jobs import Context
+from jobs.stats.counters import Counters
+from jobs.stats.kind import UpdateStatsArgs, UpdateStatsResult, update_stats
 from service.ledger.ledger import Ledger
+from service.stats.capability import LedgerCounters
+from service.stats.reads import read_counters
+from service.stats.tables import counted_jobs, counters
 from tests.support.fakes import fake_context
 from tests.support.writing import writing
 
 CREATED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
+def context(ledger: Ledger, job_id: str) -> Context:
+    counters = {Counters: LedgerCounters(ledger)}
+    return fake_context(capabilities=counters, job_id=job_id, created_at=CREATED_AT)
+
+
 async def count(ledger: Ledger, job_id: str, subject: str = "ann", event: str = "login", **fields: int) -> bool:
     """Run one attempt; returns whether it counted."""
-    ctx = fake_context(session=ledger.session, job_id=job_id, created_at=CREATED_AT)
+    ctx = context(ledger, job_id)
     result = await update_stats(ctx, UpdateStatsArgs.model_validate({"subject": subject, "event": event, **fields}))
     return result.counted
 
@@ -93,7 +102,7 @@ async def test_counters_are_read_by_subject_and_event_in_order(ledger: Ledger) -
 
 async def test_the_result_says_when_it_happened(ledger: Ledger) -> None:
     for job_id, at in (("j1", None), ("j2", datetime(2025, 5, 5, tzinfo=UTC))):
-        ctx = fake_context(session=ledger.session, job_id=job_id, created_at=CREATED_AT)
+        ctx = context(ledger, job_id)
         result = await update_stats(ctx, UpdateStatsArgs(subject="a", event="b", count=1, at=at))
         assert result == UpdateStatsResult(counted=True, at=at or CREATED_AT)
 

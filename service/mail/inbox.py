@@ -7,8 +7,7 @@ from pathlib import Path
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from service import logs
-from service.dev import runtime_folder
+from service import logs, runtime_folder
 from service.errors import StartRefused
 from service.mail.mailbox import Mailbox
 from service.settings import Settings

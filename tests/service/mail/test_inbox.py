@@ -14,8 +14,8 @@ import aiosmtplib
 import pytest
 
 from jobs.email import SendEmailArgs, send_email
-from service.dev import inbox
 from service.errors import StartRefused
+from service.mail import inbox
 from service.mail.mailbox import Mail, Mailbox
 from service.mail.smtp import SmtpMailer
 from service.settings import Settings

@@ -1,6 +1,6 @@
-"""How a mailer says that a message was not taken, beyond the errors of aiosmtplib.
+"""The errors that `Context.mailer` raises beyond those of aiosmtplib.
 
-Those that come after recipients were named tell what the server has said of each refused one.
+Errors raised after the recipients were named also carry the server's answer to each refused recipient.
 """
 
 from collections.abc import Mapping, Sequence
