@@ -11,9 +11,10 @@ from service.ledger.deadline import in_time
 from service.ledger.reads import jobs as queries
 from service.resources import Resources
 from service.web import pages
-from service.web.pages import ResourcesDep
+from service.web.deps import ResourcesDep
+from service.web.guards import PAGE_GUARDS
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=PAGE_GUARDS)
 router.include_router(pages.router)
 
 
@@ -33,7 +34,7 @@ async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
         "home.html",
         version=version("postlude"),
         closed=closed,
-        has_inbox=not closed and request.app.state.mailbox is not None,
+        has_inbox=not closed and resources.settings.smtp_url is None,
         activity=None if closed else await _activity(resources),
         kinds=[] if closed else [resources.catalogue[name] for name in sorted(resources.catalogue)],
     )

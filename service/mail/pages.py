@@ -6,18 +6,20 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from service.mail.mailbox import Mailbox
-from service.web.pages import ResourcesDep, render
+from service.web.deps import ResourcesDep
+from service.web.guards import PAGE_GUARDS
+from service.web.pages import render
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=PAGE_GUARDS)
 
 # A browser gets slow beyond this.
 _SHOWN_CHARACTERS = 200_000
 
 
-async def _mailbox(request: Request, resources: ResourcesDep) -> Mailbox | None:
+async def _mailbox(resources: ResourcesDep) -> Mailbox | None:
     """Return the mailbox; None where there is none, or where callers need a key, which a page cannot carry."""
-    mailbox: Mailbox | None = request.app.state.mailbox
-    return None if resources.settings.api_keys else mailbox
+    settings = resources.settings
+    return None if settings.api_keys or settings.smtp_url else Mailbox(settings.inbox_dir)
 
 
 MailboxDep = Annotated[Mailbox | None, Depends(_mailbox)]
