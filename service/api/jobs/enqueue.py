@@ -1,4 +1,4 @@
-"""How jobs come in: one, or a batch. Both are answered by `Direct`, so what they need they read from the request."""
+"""How jobs come in: one, or a batch. `Direct` calls both with the request alone, so all they need is read from it."""
 
 import asyncio
 import time
@@ -9,21 +9,21 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service import agreed_time
-from service.api.batch import parse_batch
-from service.api.idempotency import Idempotency
-from service.api.jobs import read_job
-from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
+from service.api.jobs.batch import parse_batch
+from service.api.jobs.idempotency import Idempotency
+from service.api.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
+from service.api.jobs.lookup import read_job
+from service.api.state import ApiState, api_state_of
 from service.errors import ArgsInvalid
-from service.ledger.deadline import ANSWER_WITHIN_S, in_time, written_in_time
+from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.models import IdempotencyKey, NewJob
-from service.lifecycle.lifecycle import Lifecycle
 from service.lifecycle.new_job import new_job
 from service.resources import Resources
 from service.web.body import parse, read_body
-from service.web.deps import GUARDS
+from service.web.guards import GUARDS
 from service.web.paths import job_path
 from service.web.problems import responses
-from service.web.room import MIB, Room
+from service.web.room import MIB
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
@@ -60,26 +60,26 @@ def _body(schema: str) -> dict[str, Any]:
 )
 async def enqueue_job(request: Request) -> Response:
     """Enqueue a job. 202 means that it is recorded: it will run, whatever happens to any process."""
-    resources, lifecycle, requests, room = _at_hand(request)
-    with room.stay() as stay:
+    state = api_state_of(request)
+    with state.room.stay() as stay:
         body = await read_body(request, _BODY_LIMIT, stay)
-        idempotency = Idempotency.of(request, body)
-        wanted = parse(requests.one, body, requests.kinds)
+        idempotency = Idempotency.of(request, body, state.keys_under_way)
+        wanted = parse(state.requests.one, body, state.requests.kinds)
         now = agreed_time.now()
         if len(body) > _TAKES_LONG:
-            job = await asyncio.to_thread(_new_job, resources, wanted, now)
+            job = await asyncio.to_thread(_new_job, state.resources, wanted, now)
         else:
-            job = _new_job(resources, wanted, now)
+            job = _new_job(state.resources, wanted, now)
     answer = b""
 
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
         answer = new_job_json(recorded[0])
-        return idempotency.row(answer, now, _kept(resources))
+        return idempotency.row(answer, now, _kept(state))
 
     began = time.monotonic()
     with idempotency:
-        enqueued = await written_in_time(lifecycle.enqueue([job], key_for))
+        enqueued = await state.write_deadline.keep(state.lifecycle.enqueue([job], key_for))
     if enqueued.created:
         return _answer(answer, 202, job_path(request.scope, job.id))
     if enqueued.held:
@@ -87,9 +87,13 @@ async def enqueue_job(request: Request) -> Response:
         if enqueued.held.answer is not None:
             where = job_path(request.scope, enqueued.held.job_id)
             return _answer(enqueued.held.answer.encode(), 202, where, replayed=True)
-    job_id = enqueued.held.job_id if enqueued.held else enqueued.ids[0]
+    return await _answer_holder(request, enqueued.held.job_id if enqueued.held else enqueued.ids[0], began)
+
+
+async def _answer_holder(request: Request, job_id: str, began: float) -> Response:
+    """Answer with the live job that holds the `unique_key`, in what is left of the time."""
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
-    holder = await in_time(read_job(resources, job_id), within_s=within_s)
+    holder = await in_time(read_job(api_state_of(request).resources, job_id), within_s=within_s)
     return _answer(holder.model_dump_json().encode(), 200, job_path(request.scope, job_id))
 
 
@@ -105,28 +109,28 @@ async def enqueue_jobs(request: Request) -> Response:
 
     Answered within 5 s, and one more for each 1,000 jobs.
     """
-    room: Room = request.app.state.room
-    with room.stay() as stay:
+    state = api_state_of(request)
+    with state.room.stay() as stay:
         body = await read_body(request, _BATCH_LIMIT, stay)
-        return await _enqueue_batch(request, body)
+        return await _enqueue_batch(state, Idempotency.of(request, body, state.keys_under_way))
 
 
-async def _enqueue_batch(request: Request, body: bytes) -> Response:
-    resources, lifecycle, requests, room = _at_hand(request)
-    idempotency = Idempotency.of(request, body)
+async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     now = agreed_time.now()
-    async with room.reading:
-        jobs = await asyncio.to_thread(parse_batch, requests, body, lambda one: _new_job(resources, one, now))
+    async with state.room.reading:
+        jobs = await asyncio.to_thread(
+            parse_batch, state.requests, idempotency.body, lambda one: _new_job(state.resources, one, now)
+        )
     answer = b""
 
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
         answer = batch_json(recorded, [job.id for job in recorded])
-        return idempotency.row(answer, now, _kept(resources))
+        return idempotency.row(answer, now, _kept(state))
 
     with idempotency:
-        recording = lifecycle.enqueue(jobs, key_for)
-        enqueued = await written_in_time(recording, within_s=ANSWER_WITHIN_S + len(jobs) // 1_000)
+        recording = state.lifecycle.enqueue(jobs, key_for)
+        enqueued = await state.write_deadline.keep(recording, within_s=ANSWER_WITHIN_S + len(jobs) // 1_000)
     if enqueued.held:
         idempotency.check_same(enqueued.held)
         # Without a stored answer: a batch of one, whose job was another's.
@@ -142,11 +146,6 @@ async def _enqueue_batch(request: Request, body: bytes) -> Response:
 DIRECT = {("POST", "/v1/jobs"): enqueue_job, ("POST", "/v1/jobs/batch"): enqueue_jobs}
 
 
-def _at_hand(request: Request) -> tuple[Resources, Lifecycle, Requests, Room]:
-    state = request.app.state
-    return state.resources, state.lifecycle, state.requests, state.room
-
-
 def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:
     """Make the row of a job. What is wrong with its args is told under `args`."""
     resources.check_queue(wanted.queue)
@@ -158,8 +157,8 @@ def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:
         raise ArgsInvalid(error.detail, errors=placed) from error
 
 
-def _kept(resources: Resources) -> timedelta:
-    return timedelta(hours=resources.settings.idempotency_hours)
+def _kept(state: ApiState) -> timedelta:
+    return timedelta(hours=state.resources.settings.idempotency_hours)
 
 
 def _answer(content: bytes, status: int, location: str | None = None, *, replayed: bool = False) -> Response:

@@ -8,7 +8,7 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
-from service.api.schemas import ErrorOut
+from service.api.jobs.job_out import ErrorOut
 from service.errors import Refused
 from service.ledger.reads.history import BEGAN, Change, Place
 from service.ledger.states import TERMINAL, Outcome, State
@@ -98,30 +98,30 @@ class Reader:
         done, total = [*progress, None, None][:2]
         return cls((attempt, step, moment), None if done is None else (done, total))
 
-    def knows(self, telling: JobSnapshot) -> bool:
+    def knows(self, snapshot: JobSnapshot) -> bool:
         """Whether the reader has been told of the newest change."""
-        return self._place is not None and self._place >= telling.changes[-1].place
+        return self._place is not None and self._place >= snapshot.changes[-1].place
 
-    def news(self, telling: JobSnapshot) -> list[bytes]:
+    def news(self, snapshot: JobSnapshot) -> list[bytes]:
         """Tell what is new since the last time: to a new reader how the job is, to others all that happened."""
         place = self._place
-        new = telling.changes[-1:] if place is None else [one for one in telling.changes if one.place > place]
+        new = snapshot.changes[-1:] if place is None else [one for one in snapshot.changes if one.place > place]
         events: list[bytes] = []
         for change in new:
-            events += self._tell_progress(telling)
-            events.append(_state_event(change, telling.job))
+            events += self._tell_progress(snapshot)
+            events.append(_state_event(change, snapshot.job))
             self._place, self._progress = change.place, None
-        return events + self._tell_progress(telling)
+        return events + self._tell_progress(snapshot)
 
-    def _tell_progress(self, telling: JobSnapshot) -> list[bytes]:
+    def _tell_progress(self, snapshot: JobSnapshot) -> list[bytes]:
         """Tell of progress that is new, after the attempt's begin and before its end."""
-        if self._place != telling.began or telling.progress in (None, self._progress):
+        if self._place != snapshot.began or snapshot.progress in (None, self._progress):
             return []
-        self._progress = telling.progress
+        self._progress = snapshot.progress
         assert self._progress is not None
         done, total = self._progress
-        event = ProgressEvent(attempt=telling.job["attempt"], done=done, total=total)
-        known = (*telling.began, *(number for number in self._progress if number is not None))
+        event = ProgressEvent(attempt=snapshot.job["attempt"], done=done, total=total)
+        known = (*snapshot.began, *(number for number in self._progress if number is not None))
         return [_event("progress", event, known)]
 
 

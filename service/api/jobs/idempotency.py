@@ -11,25 +11,25 @@ from fastapi import Request
 
 from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
 from service.ledger.models import IdempotencyKey, KeyHeld
-from service.web.deps import header_of
+from service.web.headers import header_of
 from service.web.paths import path_of
 
 _LONGEST = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take twice as long, and each enqueue makes one
 class Idempotency:
     """What a request says of itself: its key, if it has one, and what it asks for."""
 
     key: str | None
-    path: str
+    request: Request
     body: bytes
     keys_under_way: set[str]
 
     @classmethod
-    def of(cls, request: Request, body: bytes) -> "Idempotency":
+    def of(cls, request: Request, body: bytes, keys_under_way: set[str]) -> "Idempotency":
         """Read the header, quoted or bare. Raises `Refused` when it is not usable as a key."""
-        return cls(_key_of(request), path_of(request.scope), body, request.app.state.keys_under_way)
+        return cls(_key_of(request), request, body, keys_under_way)
 
     def __enter__(self) -> None:
         """Refuse a second request of one key while the first is under way here. Raises `IdempotencyKeyInFlight`."""
@@ -55,7 +55,7 @@ class Idempotency:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body. Use a new key for this one.")
 
     def _fingerprint(self) -> str:
-        return hashlib.sha256(self.path.encode() + b"\n" + self.body).hexdigest()
+        return hashlib.sha256(path_of(self.request.scope).encode() + b"\n" + self.body).hexdigest()
 
 
 def _text(header: str) -> str:

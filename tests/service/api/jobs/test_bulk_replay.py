@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import update
 
-from service.api import replay as replay_module
+from service.api.jobs import bulk_replay as replay_module
 from service.ledger.ledger import Ledger
 from service.ledger.reads import listing
 from service.ledger.states import State

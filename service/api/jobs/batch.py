@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from service.api.schemas import MAX_BATCH, Requests
+from service.api.jobs.requests import MAX_BATCH, Requests
 from service.errors import ArgsInvalid, BodyMalformed, KindUnknown
 from service.web.body import parse, refusal, refuse_nul
 from service.web.problems import MOST_ERRORS

@@ -12,14 +12,16 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from service.api.jobs import read_job
-from service.auth import KeyRing
+from service.api.jobs.lookup import JobIdDep, read_job
+from service.auth import Principal
 from service.errors import Unauthorized
 from service.ledger.deadline import in_time
-from service.web.deps import GUARDS, JobIdDep, ResourcesDep, Text, authorise, bearer, header_of
+from service.web.deps import PrincipalDep, ResourcesDep, Text
+from service.web.guards import GUARDS, authorise, bearer, recognise
 from service.web.moments import ShownMoment
 from service.web.paths import job_path
 from service.web.problems import responses
+from service.web.state import state_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
@@ -36,12 +38,14 @@ class TicketOut(BaseModel):
 
 
 @router.post("/{job_id}/events/tickets", status_code=201, responses=responses(401, 403, 404, 421, 422, 503))
-async def create_ticket(job_id: JobIdDep, request: Request, response: Response, resources: ResourcesDep) -> TicketOut:
+async def create_ticket(
+    job_id: JobIdDep, request: Request, response: Response, resources: ResourcesDep, principal: PrincipalDep
+) -> TicketOut:
     """Make a ticket for a browser, which cannot send a key with `EventSource`: it follows this job for an hour."""
     job = await in_time(read_job(resources, job_id))
     expires = int(time.time() + _HOLDS_FOR.total_seconds())
-    ring: KeyRing = request.app.state.key_ring
-    ticket = f"{expires}.{ring.sign(header_of(request, b'authorization'), _text(job.id, expires))}"
+    signature = state_of(request).key_ring.sign(principal, _text(job.id, expires))
+    ticket = f"{expires}.{signature}"
     response.headers["Cache-Control"] = "no-store"
     url = f"{job_path(request.scope, job.id)}/events?{urlencode({'ticket': ticket})}"
     return TicketOut(ticket=ticket, url=url, expires_at=datetime.fromtimestamp(expires, UTC))
@@ -52,16 +56,16 @@ async def authorise_reader(
     job_id: Text,
     key: Annotated[object, bearer],
     ticket: Annotated[str | None, Query(description="A ticket for this job, instead of a key")] = None,
-) -> None:
-    """Let the request through if it has a ticket for the job, or else a key."""
+) -> Principal:
+    """Let the request through if it has a ticket for the job, or else a key. A ticket's bearer is its signer."""
     if ticket is None:
-        await authorise(request, key)
-        return
+        return await authorise(request, key)
     expires, _, signature = ticket.partition(".")
-    ring: KeyRing = request.app.state.key_ring
     lives = expires.isdecimal() and len(expires) < 12 and int(expires) > time.time()
-    if not lives or not ring.has_signed(_text(job_id, int(expires)), signature):
+    signer = state_of(request).key_ring.signer_of(_text(job_id, int(expires)), signature) if lives else None
+    if signer is None:
         raise Unauthorized("The ticket has expired, or is of another job. POST /v1/jobs/{id}/events/tickets makes one.")
+    return recognise(request, signer)
 
 
 def _text(job_id: str, expires: int) -> str:

@@ -1,11 +1,18 @@
 """Cancelling and replaying a job."""
 
+import json
+
 import httpx
+import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from service.auth import KeyRing
 from service.ledger.ledger import Ledger
 from service.ledger.states import REPLAYABLE, TERMINAL, WAITING, Outcome, State
+from service.settings import Settings
 from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
+from tests.support.running import running_api
 
 
 async def test_waiting_job_is_cancelled_at_once(api: httpx.AsyncClient, ledger: Ledger) -> None:
@@ -70,3 +77,29 @@ async def test_job_whose_unique_key_was_taken_since_is_not_replayed(api: httpx.A
     assert await get(api, job["id"]) == job
     await api.post(f"/v1/jobs/{holder['id']}/cancel")
     assert (await api.post(f"/v1/jobs/{job['id']}/replay")).status_code == 200
+
+
+@on_sqlite
+async def test_log_names_the_key_that_cancelled_replayed_or_was_refused_it(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keys = (SecretStr("key-one"), SecretStr("key-two"))
+    settings = settings.model_copy(update={"api_keys": keys, "log_level": "INFO", "log_format": "json"})
+    one, two = (KeyRing(keys).identify(f"Bearer {key.get_secret_value()}").key for key in keys)
+    async with running_api(settings) as api:
+        api.headers["Authorization"] = "Bearer key-one"
+        job = (await post(api, delay=3600))["id"]
+        assert (await api.post(f"/v1/jobs/{job}/cancel")).status_code == 200
+        api.headers["Authorization"] = "Bearer key-two"
+        assert (await api.post(f"/v1/jobs/{job}/cancel")).status_code == 409
+        assert (await api.post(f"/v1/jobs/{job}/replay")).status_code == 200
+        assert (await api.post("/v1/jobs/replay", json={"filter": {"tag": "t"}})).status_code == 200
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"action_' in line]
+    assert [(line["event"], line["action"], line["key"], line.get("job_id")) for line in lines] == [
+        ("action_taken", "cancel", one, job),
+        ("action_refused", "cancel", two, job),
+        ("action_taken", "replay", two, job),
+        ("action_taken", "replay", two, None),
+    ]
+    assert lines[1]["reason"] == "urn:postlude:problem:state-forbids"
+    assert lines[3]["filter"] == {"tag": "t"}

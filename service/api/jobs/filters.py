@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from service.api.jobs.list_cursor import resume
 from service.ledger.reads.listing import Filter
 from service.ledger.states import State
-from service.web import cursor
 from service.web.deps import Text
 from service.web.moments import Moment
 
@@ -50,7 +50,7 @@ async def list_filter(
         finished_before=finished_before,
         ascending=order == "asc",
     )
-    return cursor.resume(wanted, page) if page else wanted
+    return resume(wanted, page) if page else wanted
 
 
 def _each_once(values: list[Any]) -> tuple[Any, ...]:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from service.api import events as events_module
-from service.api import watchtower as watchtower_module
+from service.api.jobs import events as events_module
+from service.api.jobs import watchtower as watchtower_module
 from service.ledger.ledger import Ledger
 from service.ledger.models import Started
 from service.ledger.states import Outcome, State

@@ -9,14 +9,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from service.api.job_events import EVENT_ID, STREAM, JobSnapshot, Reader
-from service.api.tickets import authorise_reader
-from service.api.watchtower import Watchtower, WatchtowerDep
+from service.api.jobs.event_reader import EVENT_ID, STREAM, JobSnapshot, Reader
+from service.api.jobs.lookup import JobIdDep, find_job
+from service.api.jobs.tickets import authorise_reader
+from service.api.jobs.watchtower import Watchtower
+from service.api.state import WatchtowerDep
 from service.errors import JobNotFound, LedgerUnavailable
 from service.ledger.deadline import in_time
 from service.ledger.reads.history import changes
 from service.resources import Resources
-from service.web.deps import GUARDS, JobIdDep, ResourcesDep
+from service.web.deps import ResourcesDep
+from service.web.guards import GUARDS
 from service.web.methods import asked
 from service.web.problems import responses
 
@@ -53,8 +56,8 @@ async def follow_job(
     last_event_id: Annotated[str, Header(description=_LAST, json_schema_extra={"pattern": EVENT_ID})] = "",
 ) -> Response:
     reader = Reader.at(last_event_id)
-    telling = await in_time(_read(resources, job_id))
-    if telling.ended and reader.knows(telling):
+    snapshot = await in_time(_read(resources, job_id))
+    if snapshot.ended and reader.knows(snapshot):
         return Response(status_code=204)
     if asked(request) == "HEAD":
         return Response(headers=_UNBUFFERED, media_type=EventSourceResponse.media_type)
@@ -71,20 +74,18 @@ async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower:
             if watch.error is not None:  # the reader stays: a browser that is refused once does not come back
                 continue
             try:
-                telling = await in_time(_read(resources, job_id))
+                snapshot = await in_time(_read(resources, job_id))
             except LedgerUnavailable:
                 watch.forget()
                 continue
             except JobNotFound:
                 return
-            for event in reader.news(telling):
+            for event in reader.news(snapshot):
                 yield event
-            if telling.ended:
+            if snapshot.ended:
                 return
 
 
 async def _read(resources: Resources, job_id: str) -> JobSnapshot:
-    found = await resources.ledger.find(job_id)
-    if found is None:
-        raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
+    found = await find_job(resources, job_id)
     return JobSnapshot(found.job, changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes))

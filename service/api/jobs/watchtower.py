@@ -4,9 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
-
-from fastapi import Depends, Request
 
 from service.errors import LedgerUnavailable, TooManyWatchers
 from service.ledger.deadline import in_time
@@ -23,11 +20,11 @@ _NOTHING = object()
 
 
 class Watch:
-    """One caller's view of one job: the newest `glimpse` (None: the job is gone), or why there is none."""
+    """One caller's view of one job: the newest `version` (None: the job is gone), or why there is none."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        self.glimpse: JobVersion | None = None
+        self.version: JobVersion | None = None
         self.error: LedgerUnavailable | None = None
         self._seen: object = _NOTHING
         self._news = asyncio.Event()
@@ -44,7 +41,7 @@ class Watch:
             return False
         self._news.clear()
         if self.error is None:
-            self._seen = self.glimpse
+            self._seen = self.version
         return True
 
     def forget(self) -> None:
@@ -55,9 +52,9 @@ class Watch:
         """Have the caller look up."""
         self._news.set()
 
-    def tell(self, glimpse: JobVersion | None) -> None:
-        self.glimpse, self.error = glimpse, None
-        if glimpse != self._seen:
+    def tell(self, version: JobVersion | None) -> None:
+        self.version, self.error = version, None
+        if version != self._seen:
             self._news.set()
 
     def fail(self, error: LedgerUnavailable) -> None:
@@ -106,7 +103,7 @@ class Watchtower:
                     return
                 if watch.error is not None:
                     raise watch.error
-                if watch.glimpse is None or watch.glimpse.state in TERMINAL:
+                if watch.version is None or watch.version.state in TERMINAL:
                     return
 
     def dismiss(self) -> None:
@@ -135,22 +132,14 @@ class Watchtower:
     async def _look(self) -> None:
         watches = list(self._watches)
         try:
-            job_versions = await in_time(self._read({watch.job_id for watch in watches}))
+            versions = await in_time(self._read({watch.job_id for watch in watches}))
         except LedgerUnavailable as error:
             for watch in watches:
                 watch.fail(error)
             return
         for watch in watches:
-            watch.tell(job_versions.get(watch.job_id))
+            watch.tell(versions.get(watch.job_id))
 
     async def _read(self, ids: set[str]) -> dict[str, JobVersion]:
         async with self._ledger.read() as connection:
             return await queries.versions_of(connection, ids)
-
-
-async def _watchtower(request: Request) -> Watchtower:
-    watchtower: Watchtower = request.app.state.watchtower
-    return watchtower
-
-
-WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]
