@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
 from service.ledger.models import Started
-from service.ledger.reads import counts as counts_reads
+from service.ledger.reads.counts import waiting_of_unknown_kinds
 from service.ledger.records.expired import record_expired
 from service.lifecycle.new_job import new_job
 from service.options import Options
@@ -314,7 +314,7 @@ async def test_jobs_of_kinds_that_no_living_worker_knows_are_counted(desk: Desk,
 
     async def counted() -> Sequence[tuple[str, int]]:
         async with desk.ledger.read() as connection:
-            return await counts_reads.waiting_of_unknown_kinds(connection, datetime.now(UTC))
+            return await waiting_of_unknown_kinds(connection, datetime.now(UTC))
 
     assert await counted() == []  # nobody works at all, which is another matter
     async with claimer(settings, known):
