@@ -77,7 +77,7 @@ async def _filled(settings: Settings, terminal: int, waiting: int) -> AsyncItera
 
 
 async def _median_ms(database: Database, name: str) -> float:
-    """Time a call, its statements and their parsing in Python included, in a transaction that is rolled back."""
+    """Time a call with its statements and their parsing in Python, in a transaction that is rolled back."""
     took = []
     for _ in range(_ROUNDS):
         begun = time.perf_counter()
@@ -96,13 +96,13 @@ async def _show_plans(database: Database, *, all_of_them: bool) -> None:
 
 
 async def _refill_s(settings: Settings) -> float:
-    """Sweep as a leader does until all that is due is on the queue of an empty Redis."""
+    """Sweep as the leader until every due job is on the queue of an empty Redis; return how long that took."""
     async with open_resources(settings, Catalogue({})) as resources:
         async with writing(resources.ledger.database) as connection:
             await connection.exec_driver_sql(
                 "UPDATE jobs SET run_at = created_at, dispatch_epoch = 'gone' WHERE id LIKE 'waits-%'"
             )
-            await connection.exec_driver_sql("DELETE FROM sweep_lease")  # which `fill` made
+            await connection.exec_driver_sql("DELETE FROM sweep_lease")  # made by `fill`
         await resources.queue.redis.flushall()
         sweep = sweep_of(resources, lambda: "w")
         begun = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import jobs
-from service.api.schemas import Requests
+from service.api.jobs.requests import Requests
 from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent

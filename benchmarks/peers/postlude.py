@@ -1,4 +1,4 @@
-"""Postlude: ledger and attempts written, worker by arq's CLI, settings as `make dev` has them."""
+"""Postlude with the settings of `make dev`, its worker run by arq's CLI. Ledger and attempts are written."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ class Postlude:
         answer.raise_for_status()
 
     async def done(self) -> int:
-        # The ledger's own count, written in the transaction that ends the job: to watch it costs the database nothing.
+        # The ledger's own count, written in the transaction that ends the job: watching it costs the database nothing.
         succeeded = select(func.coalesce(func.sum(tallies.c["count"]), 0)).where(tallies.c.event == State.SUCCEEDED)
         async with self._lifecycle.ledger.read() as connection:
             return int((await connection.execute(succeeded)).scalar_one())

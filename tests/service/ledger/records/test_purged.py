@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, event, func, insert, select, text, update
+from sqlalchemy import Column, MetaData, String, Table, event, func, insert, select, text, update
 
-from jobs.stats.tables import counted_jobs, mail_recipients
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
 from service.ledger.reads import counts as counts_reads
@@ -21,13 +20,16 @@ from tests.support.writing import writing
 
 MONTH = timedelta(days=30)
 MINUTE = timedelta(minutes=1)
-TABLES = (jobs, attempts, job_tags, counted_jobs, mail_recipients, ticks, workers, idempotency_keys, tallies)
+notes = Table("notes", MetaData(), Column("job_id", String(255), primary_key=True))
+TABLES = (jobs, attempts, job_tags, notes, ticks, workers, idempotency_keys, tallies)
 
 
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Ledger]:
-    belongings = [rows_of_jobs(counted_jobs), rows_of_jobs(mail_recipients)]
+    """A ledger with a table of notes, each of which belongs to a job."""
+    belongings = [rows_of_jobs(notes)]
     async with Ledger.open(database_url, retention=MONTH, belongings=belongings) as opened:
+        await opened.database.run(notes.create)
         yield opened
 
 
@@ -41,16 +43,14 @@ async def add(ledger: Ledger, table: Table, *rows: dict[str, Any]) -> None:
 
 
 async def add_ended(ledger: Ledger, *ended_at: datetime, state: State = State.SUCCEEDED) -> list[NewJob]:
-    """Add jobs with a tag, two attempts, and notes of kinds: that they were counted, who got their mail."""
+    """Add jobs with a tag, two attempts and a note."""
     created_at = ago(timedelta(days=90))
     added = [new_job(state=state, finished_at=at, created_at=created_at, tags=("a",)) for at in ended_at]
     await enqueue(ledger, *added)
     run = {"worker": "w", "outcome": "failed", "started_at": created_at, "finished_at": created_at}
     runs = [{**run, "job_id": job.id, "number": n} for job in added for n in (1, 2)]
     await add(ledger, attempts, *runs)
-    await add(ledger, counted_jobs, *({"job_id": job.id} for job in added))
-    told = {"address": "ann@example.com", "word": "accepted", "answer": ""}
-    await add(ledger, mail_recipients, *({"job_id": job.id, **told} for job in added))
+    await add(ledger, notes, *({"job_id": job.id} for job in added))
     return added
 
 
@@ -87,8 +87,7 @@ async def test_a_job_takes_its_attempts_tags_and_notes_with_it_and_no_others(led
         "jobs": 1,
         "attempts": 2,
         "job_tags": 1,
-        "counted_jobs": 1,
-        "mail_recipients": 1,
+        "notes": 1,
         "ticks": 0,
         "workers": 0,
         "idempotency_keys": 0,
