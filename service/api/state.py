@@ -84,6 +84,7 @@ def _lifecycle(resources: Resources) -> Lifecycle:
         resources.queue,
         resources.catalogue,
         writer=resources.process_id,
+        hooks=resources.hooks,
         check_queue=resources.check_queue,
     )
 

@@ -22,7 +22,7 @@ _BATCH = 1_000
 
 
 class Rescue:
-    """Finds who is dead and what they held. Every step is guarded: two rescuers at once do no harm."""
+    """Finds dead workers and what they held. Every step is guarded: two rescuers at once do no harm."""
 
     def __init__(self, resources: Resources, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger

@@ -92,7 +92,9 @@ async def _perform(settings: Settings, started: Started, worker: socket.socket, 
         open_job_resources(resources) as job_resources,
     ):
         await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
-        lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
+        lifecycle = Lifecycle(
+            resources.ledger, resources.queue, catalogue, writer=started.worker, hooks=resources.hooks
+        )
         attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
         await asyncio.Event().wait()

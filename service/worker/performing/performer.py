@@ -39,7 +39,13 @@ class Performer:
 
     def __init__(self, resources: Resources, job_resources: JobResources) -> None:
         self.resources = resources
-        self.lifecycle = Lifecycle(resources.ledger, resources.queue, resources.catalogue, writer=resources.process_id)
+        self.lifecycle = Lifecycle(
+            resources.ledger,
+            resources.queue,
+            resources.catalogue,
+            writer=resources.process_id,
+            hooks=resources.hooks,
+        )
         self.worker_id = resources.process_id
         self.held_ids: set[str] = set()
         self.attempts: dict[str, Attempt | ApartAttempt] = {}

@@ -17,11 +17,9 @@ from structlog.testing import capture_logs
 from jobs import Context, job
 from service.errors import Refused
 from service.hooks import EnqueueHook, Hooks
-from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
-from service.lifecycle.dispatch import Dispatcher
-from service.lifecycle.enqueue import Enqueuer
 from service.queue import key_of, open_redis
+from service.resources import Resources
 from service.settings import Settings
 from service.tables import job_tags, jobs, ticks
 from tests.service.api.driving import assert_problem, on_sqlite, stat
@@ -64,12 +62,7 @@ class Recorder:
 
 def stand_around_enqueues(monkeypatch: pytest.MonkeyPatch, *hooks: EnqueueHook) -> None:
     """Have each process that is opened from now on enqueue within these hooks, as features would."""
-    real = Enqueuer.__init__
-
-    def with_hooks(self: Enqueuer, ledger: Ledger, dispatcher: Dispatcher, _hooks: Hooks, *, writer: str) -> None:
-        real(self, ledger, dispatcher, Hooks(enqueues=hooks), writer=writer)
-
-    monkeypatch.setattr(Enqueuer, "__init__", with_hooks)
+    monkeypatch.setattr(Resources, "hooks", Hooks(enqueues=hooks))
 
 
 @pytest.fixture
