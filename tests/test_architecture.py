@@ -11,14 +11,14 @@ LONGEST_FILE = 350
 SOURCES = sorted(path for folder in ("jobs", "service") for path in (ROOT / folder).rglob("*.py"))
 
 
-def test_imports_keep_to_the_layers() -> None:
+def test_imports_point_down_the_layers() -> None:
     lint_imports = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint_imports], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_has_grown_into_a_thousand_line_room(path: Path) -> None:
+def test_no_file_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 
 

@@ -182,7 +182,7 @@ async def test_endpoint_of_the_document_takes_any_address(settings: Settings, mo
 
 
 @pytest.mark.usefixtures("documents_code")
-async def test_endpoint_of_the_document_asks_to_send_again_what_was_not_accepted(
+async def test_endpoint_of_the_document_asks_callers_to_send_again_when_no_job_was_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for status in (409, 422, 503, None):
@@ -251,7 +251,7 @@ def test_background_tasks_of_a_request_that_raises_or_returns_its_own_are_droppe
 
 
 @on_sqlite
-async def test_job_runs_although_the_request_that_enqueued_it_raised(settings: Settings) -> None:
+async def test_job_runs_even_though_the_request_that_enqueued_it_raised(settings: Settings) -> None:
     app, job_ids = FastAPI(), list[str]()
     async with running_api(with_kinds(settings, "tests.support.journey_kinds")) as api:
 
@@ -271,7 +271,7 @@ async def test_job_runs_although_the_request_that_enqueued_it_raised(settings: S
 # 2. Swallowed exception
 
 
-def test_background_task_that_raises_answers_as_if_it_had_not_and_drops_the_next_one() -> None:
+def test_background_task_that_raises_goes_unnoticed_by_the_client_and_drops_the_next_one() -> None:
     app, ran = FastAPI(), list[str]()
 
     def fail() -> None:
@@ -390,7 +390,7 @@ async def journey(settings: Settings) -> AsyncIterator[Desk]:
 
 
 @on_sqlite
-async def test_job_runs_although_the_api_was_killed_right_after_it_answered(
+async def test_job_runs_even_though_the_api_was_killed_right_after_its_answer(
     journey: Desk, settings: Settings, environment: dict[str, str]
 ) -> None:
     port = free_port()
@@ -407,7 +407,7 @@ async def test_job_runs_although_the_api_was_killed_right_after_it_answered(
 
 
 @on_sqlite
-async def test_worker_stopped_in_the_midst_of_a_job_hands_it_back_and_the_next_one_runs_it(
+async def test_worker_stopped_during_a_job_hands_it_back_and_the_next_worker_runs_it(
     journey: Desk, settings: Settings, environment: dict[str, str]
 ) -> None:
     async with process("arq", "worker_settings.WorkerSettings", **environment) as worker:
@@ -563,7 +563,7 @@ async def test_blocking_work_in_a_thread_holds_up_no_other_job(settings: Setting
 # 6. Missing timeout
 
 
-def test_background_task_that_hangs_holds_up_the_stop_of_its_server() -> None:
+def test_background_task_that_hangs_keeps_its_server_from_stopping() -> None:
     app, released, ended_at_stop = FastAPI(), threading.Event(), list[bool]()
 
     async def hang() -> None:
@@ -602,7 +602,7 @@ async def test_attempt_that_hangs_is_timed_out_and_tried_again(settings: Setting
 
 
 @on_sqlite
-async def test_job_that_this_worker_does_not_know_waits_for_one_that_does(settings: Settings, redis: Redis) -> None:
+async def test_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it(settings: Settings, redis: Redis) -> None:
     async with open_desk(settings, quick, raise_once) as desk, running_worker(settings, catalogue_of(raise_once)):
         unknown = await desk.enqueue(quick)
         await desk.ended(await desk.enqueue(raise_once))
@@ -619,7 +619,7 @@ async def test_job_that_this_worker_does_not_know_waits_for_one_that_does(settin
 
 
 @on_sqlite
-async def test_job_is_known_to_every_api_whichever_took_it(settings: Settings) -> None:
+async def test_every_api_knows_a_job_whichever_accepted_it(settings: Settings) -> None:
     known = with_kinds(settings, "tests.support.journey_kinds")
     async with running_api(known) as one, running_api(known) as other:
         job_id = await post(one, "journey_rest")
@@ -691,7 +691,7 @@ async def listed(api: httpx.AsyncClient) -> list[str]:
 
 
 @on_sqlite
-async def test_job_whose_answer_nobody_read_runs_and_the_request_sent_again_gives_the_same(
+async def test_job_whose_answer_was_lost_runs_and_sending_again_returns_the_same_job(
     api: httpx.AsyncClient,
 ) -> None:
     request = Keyed("any")
@@ -704,7 +704,7 @@ async def test_job_whose_answer_nobody_read_runs_and_the_request_sent_again_give
 
 @on_sqlite
 @pytest.mark.parametrize("reset", [False, True])
-async def test_request_cut_off_anywhere_and_sent_again_is_one_job(api: httpx.AsyncClient, reset: bool) -> None:
+async def test_request_cut_off_anywhere_and_sent_again_makes_one_job(api: httpx.AsyncClient, reset: bool) -> None:
     length, body = len(Keyed("00").raw), len(Keyed.body)
     cuts = (0, 1, length - body - 1, length - body, length - 1, length)
     requests = [Keyed(f"{number:02}") for number in range(len(cuts))]

@@ -130,7 +130,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 WORKER = ("arq", "worker_settings.WorkerSettings")
 
 
-async def test_arq_cli_in_burst_mode_runs_what_is_due_and_ends(
+async def test_arq_cli_in_burst_mode_runs_due_jobs_and_ends(
     client: httpx.AsyncClient, environment: dict[str, str]
 ) -> None:
     job_ids = [await _post(client, "journey_rest", {}) for _ in range(20)]
@@ -181,7 +181,7 @@ async def test_sigterm_hands_a_long_job_back_and_the_next_worker_runs_it(
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
 
 
-async def test_arqs_own_class_performs_the_same_kinds(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
+async def test_stock_arq_worker_performs_the_same_kinds(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
     stock = environment | {"STOCK_WORKER": "1"}
     async with process(*WORKER, **stock):
         good = await _post(client, "journey_rest", {})

@@ -116,7 +116,7 @@ async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
             await process.wait()
 
 
-async def test_kinds_of_ones_own_folder_run_there_and_are_started_anew_when_they_are_edited(folder: Path) -> None:
+async def test_kinds_in_the_users_folder_run_and_restart_when_edited(folder: Path) -> None:
     async with dev(folder) as running:
         await running.until_printed("ready for jobs")
         assert (await running.ended(await running.greet()))["result"] == "Hello"
@@ -136,7 +136,7 @@ async def test_kinds_of_ones_own_folder_run_there_and_are_started_anew_when_they
         assert (job["failures"], job["crashes"]) == (0, 0)
 
 
-async def test_broken_edit_is_said_and_all_goes_on_until_it_is_mended(folder: Path) -> None:
+async def test_broken_edit_is_reported_and_everything_goes_on_until_it_is_fixed(folder: Path) -> None:
     async with dev(folder) as running:
         await running.until_printed("ready for jobs")
         (folder / "greetings.py").write_text(GREETINGS + "def broken(:\n")
@@ -156,7 +156,7 @@ async def test_broken_edit_is_said_and_all_goes_on_until_it_is_mended(folder: Pa
         await eventually(mended, timeout_s=WITHIN_S)
 
 
-def test_kind_that_cannot_be_used_is_refused_before_anything_starts(folder: Path) -> None:
+def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
     (folder / "greetings.py").write_text(GREETINGS.replace("max_attempts=1", "max_attempts=0"))
     done = subprocess.run(
         [POSTLUDE, "dev"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=WITHIN_S, check=False
@@ -168,7 +168,7 @@ def test_kind_that_cannot_be_used_is_refused_before_anything_starts(folder: Path
     assert not (folder / "var" / "redis").exists()
 
 
-async def test_banner_is_shown_when_the_api_answers_and_a_worker_is_there(folder: Path) -> None:
+async def test_banner_appears_once_the_api_answers_and_a_worker_is_ready(folder: Path) -> None:
     async with dev(folder, POSTLUDE_API_KEYS="s3cret") as running:
         await running.until_printed("ready for jobs")
         assert running.printed.index("worker_ready") < running.printed.index("  Try    curl")

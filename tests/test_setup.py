@@ -113,7 +113,7 @@ def project(tmp_path: Path, wheels: Path) -> Project:
     return made
 
 
-def test_newer_release_and_settings_of_ones_own_do_not_change_what_is_installed(
+def test_neither_a_newer_release_nor_own_pip_settings_change_what_is_installed(
     project: Project, tmp_path: Path
 ) -> None:
     (tmp_path / "pip.conf").write_text(
@@ -140,7 +140,7 @@ def test_newer_release_and_settings_of_ones_own_do_not_change_what_is_installed(
     assert stamp.stat().st_mtime_ns == before
 
 
-def test_environment_that_was_moved_runs_what_is_in_its_new_folder(project: Project, tmp_path: Path) -> None:
+def test_moved_environment_runs_what_is_in_its_new_folder(project: Project, tmp_path: Path) -> None:
     project.set_up()
     shutil.copytree(project.folder, tmp_path / "copy", symlinks=True)
     project.folder = tmp_path / "copy"
@@ -149,7 +149,7 @@ def test_environment_that_was_moved_runs_what_is_in_its_new_folder(project: Proj
     assert Path(ran.strip()).is_relative_to(project.folder)
 
 
-def test_setup_that_was_killed_is_begun_anew(project: Project) -> None:
+def test_killed_setup_starts_over(project: Project) -> None:
     process = project.start()
     deadline = time.monotonic() + 60
     while not (project.venv / "unfinished").exists():
@@ -162,7 +162,7 @@ def test_setup_that_was_killed_is_begun_anew(project: Project) -> None:
 
 
 @pytest.mark.parametrize("left", ["no python", "no pip"])
-def test_half_an_environment_is_made_anew(project: Project, left: str) -> None:
+def test_half_an_environment_is_rebuilt(project: Project, left: str) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)
     if left == "no python":
         (project.venv / "bin" / "python").unlink()
@@ -171,7 +171,7 @@ def test_half_an_environment_is_made_anew(project: Project, left: str) -> None:
     assert project.versions("asks") == ["1.0"]
 
 
-def test_changed_lock_is_installed_and_one_that_does_not_fit_is_refused(project: Project, wheels: Path) -> None:
+def test_changed_lock_is_installed_and_an_inconsistent_one_is_refused(project: Project, wheels: Path) -> None:
     project.set_up()
     project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
     project.set_up()
@@ -183,13 +183,13 @@ def test_changed_lock_is_installed_and_one_that_does_not_fit_is_refused(project:
     assert "make lock" in project.refused()
 
 
-def test_without_packages_to_get_it_says_where_they_would_come_from(project: Project) -> None:
+def test_without_packages_setup_says_where_they_would_come_from(project: Project) -> None:
     said = project.refused(PIP_FIND_LINKS="/nowhere")
     assert "PIP_INDEX_URL" in said
     project.set_up()
 
 
-def test_two_at_once_do_not_get_into_each_others_way(project: Project) -> None:
+def test_two_setups_at_once_take_turns(project: Project) -> None:
     both = [project.start(), project.start()]
     said = [process.communicate(timeout=110)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -197,7 +197,9 @@ def test_two_at_once_do_not_get_into_each_others_way(project: Project) -> None:
     assert project.versions("asks") == ["1.0"]
 
 
-def test_python_that_cannot_make_environments_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_python_that_cannot_make_environments_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.syspath_prepend(ROOT / "scripts")
     monkeypatch.setenv("SETUP_PIP", "bundled")
     import installers

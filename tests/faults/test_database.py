@@ -58,7 +58,7 @@ async def proxied(
 
 
 @pytest.mark.short
-async def test_postgres_stopped_at_once_and_started_under_load_loses_nothing(
+async def test_postgres_that_crashes_and_restarts_under_load_loses_nothing(
     hurt: System, own_postgres: PostgresServer, chance: random.Random, whole: bool, figures: Figures
 ) -> None:
     await hurt.start(workers=2 if whole else 1)
@@ -102,7 +102,7 @@ NETWORK_FAULTS = network_faults(black_hole_s=15, latency_s=0.1, jitter_s=0.1, sl
 
 
 @pytest.mark.parametrize("name", NETWORK_FAULTS)
-async def test_network_fault_before_postgres_loses_nothing(
+async def test_network_fault_on_the_way_to_postgres_loses_nothing(
     proxied: tuple[System, FaultProxy], chance: random.Random, name: str, figures: Figures
 ) -> None:
     system, proxy = proxied
@@ -135,7 +135,7 @@ async def test_worker_stops_in_time_while_postgres_is_a_black_hole(
     figures("SIGTERM, grace 5 s, Postgres a black hole", stopped_after_s=round(stopped_after_s, 1))
 
 
-async def test_nobody_who_lives_is_rescued_after_an_outage_of_60_s(
+async def test_jobs_of_living_workers_are_not_rescued_after_an_outage_of_60_s(
     hurt: System, own_postgres: PostgresServer, figures: Figures
 ) -> None:
     await hurt.start(workers=3)
@@ -151,7 +151,7 @@ async def test_nobody_who_lives_is_rescued_after_an_outage_of_60_s(
     figures("database away for 60 s, jobs running", **ended.figures, crashed=ended.crashed)
 
 
-async def test_nobody_who_lives_is_rescued_after_sqlite_was_locked_for_60_s(
+async def test_jobs_of_living_workers_are_not_rescued_after_sqlite_was_locked_for_60_s(
     sqlite_system: System, figures: Figures
 ) -> None:
     await sqlite_system.start(workers=3)

@@ -152,7 +152,7 @@ async def _wrong_after_all_ended(desk: Desk, ids: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.short("postgres", "after_its_commit]")
-async def test_any_call_that_fails_under_way_loses_nothing(
+async def test_any_failing_call_on_a_jobs_way_loses_nothing(
     quiet: Settings, failing: FailingCall, chance: random.Random
 ) -> None:
     catalogue = jobs.load(quiet.jobs)
@@ -169,7 +169,7 @@ async def test_any_call_that_fails_under_way_loses_nothing(
     assert number > 5
 
 
-async def test_any_call_that_fails_while_a_worker_starts_and_stops_loses_nothing(
+async def test_any_failing_call_while_a_worker_starts_and_stops_loses_nothing(
     quiet: Settings, failing: FailingCall, chance: random.Random
 ) -> None:
     catalogue = jobs.load(quiet.jobs)

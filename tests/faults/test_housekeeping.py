@@ -19,7 +19,7 @@ from tests.support.running import eventually
 SWEPT_WITHIN_S = 15.0
 
 
-async def test_frozen_sweeper_is_replaced_whichever_it_is(system: System, figures: Figures) -> None:
+async def test_frozen_sweeper_is_replaced_whichever_worker_it_is(system: System, figures: Figures) -> None:
     await system.start(workers=3)
     load = Load()
     longest_s = 0.0
@@ -54,7 +54,7 @@ async def _has_ended(system: System, job_id: str) -> bool:
     return bool((await system.client.get(f"/v1/jobs/{job_id}")).json()["state"] == "succeeded")
 
 
-async def test_cron_that_was_frozen_for_95_s_ticks_no_tick_twice(system: System, figures: Figures) -> None:
+async def test_cron_frozen_for_95_s_enqueues_no_tick_twice(system: System, figures: Figures) -> None:
     system.settings["JOBS"] = "tests.faults.kinds,tests.faults.ticking"
     system.api = system.process(system.api.argv)
     await system.start(workers=2)

@@ -19,7 +19,7 @@ _ROUNDS_BEFORE = 3
 
 
 @pytest.mark.short("postgres")
-async def test_starts_and_stops_of_a_worker_leave_nothing_open(
+async def test_starting_and_stopping_a_worker_leaves_nothing_open(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, figures: Figures
 ) -> None:
     if not Path("/proc/self/fd").exists():

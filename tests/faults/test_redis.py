@@ -147,7 +147,7 @@ NETWORK_FAULTS = network_faults(black_hole_s=10, latency_s=0.2, jitter_s=0.3, sl
 
 
 @pytest.mark.parametrize("name", NETWORK_FAULTS)
-async def test_network_fault_before_redis_loses_nothing_and_the_api_accepts_meanwhile(
+async def test_network_fault_on_the_way_to_redis_loses_nothing_and_the_api_accepts_meanwhile(
     database_url: str, own_redis: RedisServer, tmp_path: Path, chance: random.Random, name: str, figures: Figures
 ) -> None:
     async with proxying(own_redis.socket) as proxy:

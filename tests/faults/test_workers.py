@@ -71,7 +71,7 @@ async def test_healthy_jobs_survive_any_number_of_killed_workers(
     figures("2 workers killed 6 times under 40 jobs of 5 s", **ended.figures, isolated=isolated)
 
 
-async def test_killed_worker_costs_no_crash_to_what_waited_for_a_slot(system: System, figures: Figures) -> None:
+async def test_killed_worker_costs_no_crash_for_jobs_that_waited_for_a_slot(system: System, figures: Figures) -> None:
     slots, kills = 4, 3
     system.settings["MAX_JOBS"] = str(slots)
     await system.start(workers=0)
@@ -167,7 +167,7 @@ async def test_poison_ends_failed_and_takes_no_neighbour_with_it(system: System,
     figures("poison job (os._exit)", **ended.figures, recovered_after_s=round(over_after_s, 1))
 
 
-async def test_frozen_worker_that_comes_back_cannot_finish_what_was_taken(system: System, figures: Figures) -> None:
+async def test_frozen_worker_that_comes_back_cannot_finish_rescued_jobs(system: System, figures: Figures) -> None:
     await system.start(workers=1)
     zombie = system.workers[0]
     load = Load()
@@ -227,7 +227,9 @@ async def test_second_sigterm_ends_a_worker_at_once(system: System) -> None:
     await _all_in_state(system, [job_id], "queued")
 
 
-async def test_blocked_loop_is_no_death_and_is_logged_with_its_kinds(system: System, figures: Figures) -> None:
+async def test_blocked_loop_does_not_count_as_death_and_is_logged_with_its_kinds(
+    system: System, figures: Figures
+) -> None:
     await system.start(workers=2)
     load = Load("fault_block")
     job_id = await load.post(system.client, "b", {"seconds": 28})
