@@ -99,7 +99,7 @@ async def test_api_stops_cleanly_with_streams_open(settings: Settings, capfd: py
             child.send_signal(signal.SIGTERM)
             async with asyncio.timeout(20):
                 assert (await waiting).json()["state"] == "queued"
-                assert [line async for line in lines]  # to its end, and not cut off
+                assert [line async for line in lines]  # the stream ends properly and is not cut off
         async with asyncio.timeout(20):
             await child.wait()
     assert "Cancel" not in capfd.readouterr().err

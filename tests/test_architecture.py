@@ -23,7 +23,7 @@ def test_no_file_is_too_long_to_read(path: Path) -> None:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Return the top names of all imports of a file, those inside functions too."""
+    """Return the top-level names that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -1,4 +1,4 @@
-"""The files that people deploy by hold against the code and against each other."""
+"""The files for deployment agree with the code and with each other."""
 
 import json
 import re
@@ -18,7 +18,7 @@ OURS = ("api", "worker", "migrate")
 
 
 class ComposeReader:
-    """Reads the part of YAML that compose.yaml is written in, and fails on any other."""
+    """Reads the subset of YAML that compose.yaml uses, and fails on anything else."""
 
     def __init__(self, text: str) -> None:
         lines = [line.rstrip() for line in text.splitlines()]

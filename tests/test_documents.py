@@ -1,4 +1,4 @@
-"""What the documents state holds against the code."""
+"""What the documents state is true of the code."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SETTINGS = {f"POSTLUDE_{name.upper()}": field for name, field in Settings.model_fields.items()}
-# What an application that calls Postlude may name the address.
+# What an application that calls Postlude may call its own settings.
 CALLERS_OWN = {"POSTLUDE_URL", "POSTLUDE_API_KEY"}
 
 

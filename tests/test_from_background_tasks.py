@@ -1,6 +1,6 @@
-"""What docs/from-background-tasks.md says of BackgroundTasks and of Postlude, way by way, on real servers.
+"""What docs/from-background-tasks.md says of BackgroundTasks and of Postlude, section by section, on real servers.
 
-Tests named `test_background_task...` show the installed FastAPI losing work; the others, what Postlude does instead.
+Tests named `test_background_task...` show the installed FastAPI losing work. The others show what Postlude does.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def raise_once(ctx: Context, args: Args) -> int:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an app on a loop of its own; return its URL. At the end all that it has begun is over."""
+    """Serve an app on a loop of its own; return its URL. At the end everything it started has ended."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -77,7 +77,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @contextmanager
 def client_of(url: str) -> Iterator[httpx.Client]:
-    # A connection for each request: uvicorn closes the one over which an exception went.
+    # A connection for each request: uvicorn closes a connection after an exception.
     alone = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(base_url=url, trust_env=False, timeout=20, limits=alone) as client:
         yield client
@@ -85,7 +85,7 @@ def client_of(url: str) -> Iterator[httpx.Client]:
 
 @contextmanager
 def sent(url: httpx.URL, request: bytes, *, reset: bool = False) -> Iterator[None]:
-    """Send bytes; at the end close, or reset, the connection, without having read an answer."""
+    """Send bytes; at the end close or reset the connection without reading an answer."""
     with socket.create_connection((url.host, url.port or 80)) as connection:
         connection.sendall(request)
         yield
@@ -303,7 +303,7 @@ async def test_exception_is_kept_with_its_attempt_and_the_job_is_tried_again(set
 
 
 def one_process() -> FastAPI:
-    """An app whose background task notes in a file that it began and, when it may go on, that it ended."""
+    """An app whose background task records in a file that it began and, once it may go on, that it ended."""
     app, notes, begun = FastAPI(), Path(os.environ["NOTES"]), list[str]()
 
     def note(line: str) -> None:
@@ -609,7 +609,7 @@ async def test_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it(settings:
         assert (await desk.row(unknown))["state"] == "queued"
 
         async def ran() -> bool:
-            # An id that was claimed for nothing is held for 15 s; the test does not wait so long.
+            # An id that was claimed in vain is held for 15 s; the test does not wait that long.
             await redis.zadd(key_of("default"), {unknown: 1}, xx=True)
             return bool((await desk.row(unknown))["state"] == "succeeded")
 
@@ -663,7 +663,7 @@ async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass(frozen=True)
 class Keyed:
-    """A request to enqueue a job, which carries an idempotency key, over and over the same."""
+    """A request to enqueue a job, with an idempotency key: the same one, over and over."""
 
     key: str
     body: bytes = b'{"kind": "journey_rest", "args": {}}'
@@ -673,12 +673,12 @@ class Keyed:
         return raw_post("/v1/jobs", self.body, content_type="application/json", idempotency_key=self.key)
 
     async def accepted(self, api: httpx.AsyncClient) -> str:
-        """Send it until it is accepted; return the job's id."""
+        """Send the request until it is accepted; return the job's id."""
 
         async def post_once() -> str | None:
             headers = {"content-type": "application/json", "idempotency-key": self.key}
             answer = await api.post("/v1/jobs", content=self.body, headers=headers)
-            assert answer.status_code in (202, 409)  # 409: the first one is still in flight
+            assert answer.status_code in (202, 409)  # 409: the first request is still under way
             return answer.json()["id"] if answer.status_code == 202 else None
 
         job_id = await eventually(post_once)

@@ -1,4 +1,4 @@
-"""What hostile requests cost a real API process: its memory, and the time in which it answers others."""
+"""What hostile requests cost a real API process: memory, and the time it takes to answer others."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.test_api_process import api_process
 LARGE = 30 * MIB
 # A good batch of 30 MiB takes 300 MiB.
 MOST_MEMORY_MIB = 600
-# For a busy machine.
+# Allows for a busy machine.
 LONGEST_SILENCE_S = 10
 
 
@@ -64,7 +64,7 @@ async def test_large_bodies_held_at_once_are_bounded_and_the_rest_are_503(settin
                 assert answer.headers["retry-after"]
         assert peak_memory(process.pid) < MOST_MEMORY_MIB
         again = await api.post("/v1/jobs/batch", content=body, timeout=60)
-        assert again.status_code == 422  # the room is free again
+        assert again.status_code == 422  # there is room again
 
 
 @on_sqlite

@@ -31,7 +31,7 @@ def _environment(**settings: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def process(*argv: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command of ours; at the end it gets SIGTERM, and SIGKILL when it does not heed that."""
+    """Run one of our commands; end it with SIGTERM, and with SIGKILL if it ignores that."""
     child = await asyncio.create_subprocess_exec(
         str(BIN / argv[0]), *argv[1:], env=_environment(**settings), cwd=ROOT, start_new_session=True
     )

@@ -1,4 +1,4 @@
-"""`postlude dev` in a folder of one's own: its kinds are found there, refused there, and started anew when edited."""
+"""`postlude dev` in the user's own folder: it finds kinds there, refuses invalid ones, and restarts after an edit."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.running import eventually
 
-# Each starts several processes, one after the other; a machine that is busy takes its time.
+# Each test starts several processes one after another, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 120.0
 POSTLUDE = Path(sys.executable).with_name("postlude")
@@ -80,7 +80,7 @@ class Dev:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a space in its name, and a module `service` that must not stand in for ours."""
+    """A folder with a space in its name, and with a module `service` that must not shadow ours."""
     own = tmp_path / "my project"
     (own / "helpers").mkdir(parents=True)
     (own / "greetings.py").write_text(GREETINGS)
@@ -122,7 +122,7 @@ async def test_kinds_in_the_users_folder_run_and_restart_when_edited(folder: Pat
         assert (await running.ended(await running.greet()))["result"] == "Hello"
         assert (folder / "var" / "postlude.db").exists()
 
-        # A helper that the kind imports counts as well, and a job that runs is handed back without cost.
+        # An edit of a helper that the kind imports counts too, and a running job is handed back without cost.
         long = await running.greet(seconds=500)
 
         async def runs() -> bool:

@@ -1,4 +1,4 @@
-"""The fault proxy does each fault, on a connection that stands and on a new one."""
+"""The fault proxy makes each fault happen, on an open connection and on a new one."""
 
 import asyncio
 import time
@@ -90,7 +90,7 @@ async def test_black_hole_swallows_bytes_on_open_and_new_connections(proxy: Faul
         with pytest.raises(TimeoutError):
             await _ask(streams, timeout_s=0.1)
     proxy.heal()
-    with pytest.raises(TimeoutError):  # what was lost is lost: only a new connection works again
+    with pytest.raises(TimeoutError):  # the lost bytes are gone: only a new connection works again
         await _ask(standing, timeout_s=0.1)
     fresh = await _connect(proxy)
     assert await _ask(fresh) == b"hello"

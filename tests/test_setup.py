@@ -1,4 +1,4 @@
-"""`scripts/setup`: what breaks installations in other people's hands does not break this one.
+"""`scripts/setup` withstands what breaks installations on other people's machines.
 
 The packages are tiny wheels in a folder, so nothing here needs the network.
 """
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Project:
-    """A checkout that has nothing but the scripts and locks, and a folder of wheels as its index."""
+    """A checkout with nothing but scripts and locks, and a folder of wheels as its index."""
 
     def __init__(self, folder: Path, wheels: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ class Project:
 
 
 def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> Path:
-    """Make a wheel of one module that knows its version, with a script."""
+    """Make a wheel with a script and one module, which knows its version."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more\n"
@@ -107,7 +107,7 @@ def wheels(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, wheels: Path) -> Project:
-    """Its folder has a space in its name. One package asks for another one with an extra, which the lock lacks."""
+    """A project in a folder with a space in its name. One package needs another with an extra that the lock lacks."""
     made = Project(tmp_path / "my project", wheels)
     made.lock(make_wheel(wheels, "covers", "1.0"), make_wheel(wheels, "asks", "1.0", requires="covers[more]>=1"))
     return made
@@ -205,6 +205,6 @@ def test_python_that_cannot_make_environments_is_refused_in_a_sentence(
     import installers
 
     installers.uv.cache_clear()
-    monkeypatch.setattr(installers, "find_spec", lambda name: None)  # as Debian's Python without python3-venv
+    monkeypatch.setattr(installers, "find_spec", lambda name: None)  # like Debian's Python without python3-venv
     with pytest.raises(installers.Refused, match=r"apt install python3-venv.*make PYTHON="):
         installers.create(tmp_path / ".venv")

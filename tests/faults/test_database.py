@@ -1,4 +1,4 @@
-"""A database that dies, hangs, is slow, locked or full: bounded 503 meanwhile, and every outcome is written after."""
+"""A database that dies, hangs, is slow, locked or full: 503 in bounded time; every outcome is written afterwards."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ from tests.support.proxy import FaultProxy, proxying
 from tests.support.running import eventually
 from tests.support.servers import PostgresServer, RedisServer
 
-# 5 s are promised; a machine that runs other tests beside this one may stall for as long again.
+# 5 s are promised; a machine that runs other tests as well may stall for as long again.
 ANSWERED_WITHIN_S = 10.0
 RECOVERED_WITHIN_S = 30.0
 
@@ -91,7 +91,7 @@ async def test_postgres_frozen_for_15_s_under_load_loses_nothing(
 
 
 def _with_children(server: PostgresServer) -> list[int]:
-    """Return the server's processes; each has a session of its own, so there is no group to signal."""
+    """Return the pids of the server's processes; each has a session of its own, so there is no group to signal."""
     assert server.process is not None
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -131,7 +131,7 @@ async def test_worker_stops_in_time_while_postgres_is_a_black_hole(
     grace_s = float(system.settings["GRACE_S"])
     await system.workers[0].ended(grace_s + 5 + 5)
     stopped_after_s = (datetime.now(UTC) - told_at).total_seconds()
-    assert stopped_after_s <= grace_s + 5 + 1  # the last second is for a machine that stalls
+    assert stopped_after_s <= grace_s + 5 + 1  # the last second allows for a machine that stalls
     figures("SIGTERM, grace 5 s, Postgres a black hole", stopped_after_s=round(stopped_after_s, 1))
 
 
@@ -219,7 +219,7 @@ async def sqlite_system(sqlite_template: Path, own_redis: RedisServer, tmp_path:
 
 @pytest.fixture
 def small_disk(short_dir: Path) -> Iterator[Path]:
-    """A file system of 16 MB, where this user may mount one."""
+    """A file system of 16 MB, if this user may mount one."""
     folder = short_dir / "small"
     folder.mkdir()
     mounted = subprocess.run(
@@ -234,7 +234,7 @@ def small_disk(short_dir: Path) -> Iterator[Path]:
 
 @asynccontextmanager
 async def _write_locked(system: System) -> AsyncIterator[None]:
-    """Hold SQLite's write lock, as another program with an open transaction does."""
+    """Hold SQLite's write lock, like another program with an open transaction."""
     path = system.database_url.removeprefix("sqlite+aiosqlite:///")
     with closing(sqlite3.connect(path, timeout=30, check_same_thread=False)) as other:
         await asyncio.to_thread(_begin, other)

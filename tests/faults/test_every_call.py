@@ -36,7 +36,7 @@ _STEP = 1 if WHOLE else 5
 
 @dataclass
 class FailingCall:
-    """Fails one call of every database of this process but `spared`; `after` its commit: only the answer is lost."""
+    """Fails one call of each database in this process but `spared`; with `after`, only the commit's answer is lost."""
 
     after: bool
     repeatable: bool
@@ -56,7 +56,7 @@ class FailingCall:
             raise self._lost()
 
     def instead_of(self, transact: Enter) -> Enter:
-        """SQLite's groups do not pass by `begin`."""
+        """SQLite's groups do not go through `begin`."""
 
         async def failing(writer: SqliteWriter, *args: Any) -> Any:
             hit = (self.spared is None or writer is not self.spared._sqlite_writer) and self._is_it("transact")
@@ -107,7 +107,7 @@ def quiet(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def _insist(client: httpx.AsyncClient, path: str, fine: Sequence[int], **request: Any) -> httpx.Response:
-    """Send a request until it is answered as it should be, as a client does that heeds `Retry-After`."""
+    """Send a request until it gets the right answer, like a client that respects `Retry-After`."""
     while True:
         answer = await client.post(path, **request)
         if answer.status_code in fine:
@@ -124,7 +124,7 @@ async def _post(client: httpx.AsyncClient, key: str, kind: str, **options: Any) 
 
 
 async def _journey(client: httpx.AsyncClient, key: str) -> list[str]:
-    """Enqueue, fail once and retry, cancel and replay: every write that a job can meet. Gives the ids."""
+    """Enqueue, fail once and retry, cancel and replay: every write that a job can meet. Return the ids."""
     work, flaky, late = await asyncio.gather(
         _post(client, f"{key}-work", "fault_work"),
         _post(client, f"{key}-flaky", "fault_flaky"),

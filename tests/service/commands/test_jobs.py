@@ -1,4 +1,4 @@
-"""`postlude jobs`, as a process, against an API and a worker that run."""
+"""`postlude jobs` as a process, against a running API and worker."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Answer(BaseModel):
 
 
 async def run(url: httpx.URL | str, *arguments: str, **env: str) -> Answer:
-    """Run `postlude jobs`; what it prints must never be a traceback."""
+    """Run `postlude jobs`; it must never print a traceback."""
     process = await asyncio.create_subprocess_exec(
         str(POSTLUDE), "jobs", *arguments,
         env=CLEAN | {"POSTLUDE_URL": str(url)} | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -47,7 +47,7 @@ async def run(url: httpx.URL | str, *arguments: str, **env: str) -> Answer:
 
 @pytest.fixture(params=["sqlite"])
 def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> str:
-    """One database will do: the commands know HTTP alone."""
+    """One database is enough: the commands only know HTTP."""
     (tmp_path / "postlude.db").write_bytes(sqlite_template.read_bytes())
     return f"sqlite+aiosqlite:///{tmp_path / 'postlude.db'}"
 

@@ -1,4 +1,4 @@
-"""The embedded Redis, for real: found, started on its socket, kept over restarts, explained when it cannot start."""
+"""The embedded Redis for real: found, started on its socket, durable over restarts, clear about why it cannot start."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Redis]:
-    """Run the server under a supervisor, as `postlude dev` does."""
+    """Run the server under a supervisor, like `postlude dev`."""
     await redis_server.prepare(settings)
     started = asyncio.Event()
 
@@ -56,7 +56,7 @@ def fake_server(folder: Path, name: str, says: str) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole PATH."""
+    """A folder that is all of the PATH."""
     folder = tmp_path / "bin"
     monkeypatch.setenv("PATH", str(folder))
     return folder

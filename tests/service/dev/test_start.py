@@ -1,4 +1,4 @@
-"""What `postlude dev` runs, in which order, with which environment; and what it says first."""
+"""What `postlude dev` runs, in which order and with which environment, and what its banner says."""
 
 from pathlib import Path
 

@@ -58,7 +58,7 @@ def supervisor(*all_programs: Program, is_ready: Callable[[], Awaitable[bool]] =
 
 
 def program(name: str, script: str, **fields: object) -> Program:
-    return Program(**stand_in(name, script, **fields))  # type: ignore[arg-type]  # fields are as the test gives them
+    return Program(**stand_in(name, script, **fields))  # type: ignore[arg-type]  # the test chooses the fields
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -1,4 +1,4 @@
-"""Once a complete final head is read, its status is the verdict, whatever else the receiver does."""
+"""Once a complete final head is read, its status decides, whatever else the receiver does."""
 
 import asyncio
 import contextlib
@@ -210,7 +210,7 @@ def test_any_bytes_are_a_head_or_are_not_readable(noise: bytes) -> None:
 @pytest.mark.parametrize("filling", [b" ", b"x", b"a ", b"a" * 50 + b" " * 50, b": ", b"\t", b"\r", b"a:\n", b" \n"])
 @pytest.mark.parametrize("end", [b"", b"\x00", b"\x00:"])
 def test_no_head_takes_long_to_read(filling: bytes, end: bytes) -> None:
-    """A search that goes back over the field at each byte would take minutes."""
+    """A search that starts over at each byte of the field would take minutes."""
     filled = filling * (MAX_HEAD_BYTES // len(filling))
     for begin in (b"", b"x:", b"x: a"):
         if filled.count(b"\n") < MAX_FIELDS:

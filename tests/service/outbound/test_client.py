@@ -37,7 +37,7 @@ PUBLIC = words("""
 223.255.255.255 2606:4700::1111 2001:4860:4860::8888 2a00:1450::1 2003::1
 """)
 
-# Each is a way to write 127.0.0.1 or another private address in a URL.
+# Ways to write 127.0.0.1 or another private address in a URL.
 DISGUISED = words("""
 127.0.0.1 127.1 127.0.1 0x7f.1 0x7f000001 2130706433 017700000001 0 localhost LOCALHOST
 [::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::ffff:7f00:1] [::ffff:10.0.0.1] [::127.0.0.1]
@@ -57,7 +57,7 @@ def resolving(*answers: str, calls: list[str] | None = None) -> "Resolver":
 
 
 class Resolver:
-    """Stands for a DNS server that the network's other end controls."""
+    """Stands in for a DNS server that an attacker controls."""
 
     def __init__(self, answers: Sequence[Address], calls: list[str]):
         self.answers = answers

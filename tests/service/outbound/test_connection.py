@@ -69,7 +69,7 @@ async def test_bytes_that_arrive_while_a_connection_is_kept_never_become_an_answ
 
 
 async def test_bytes_that_the_loop_has_not_read_yet_never_become_an_answer(http: httpx.AsyncClient) -> None:
-    """The loop is held between the receiver's word and the request, so that only the socket knows of it."""
+    """The loop is held between the receiver's bytes and the request, so that only the socket has the bytes."""
     lines: list[Line] = []
 
     async def script(line: Line) -> None:
@@ -94,7 +94,7 @@ async def test_bytes_that_arrive_between_choosing_and_writing_never_become_an_an
     async def late(self: GuardedRequest, conn: object) -> object:
         if len(receiver.requests) == 1 and len(lines) == 1:
             await lines[0].say(NOT_FOR_YOU)
-            await asyncio.sleep(0.05)  # the loop reads it: the connection is chosen, and nothing is written
+            await asyncio.sleep(0.05)  # the loop reads the bytes: the connection is chosen, and nothing is written yet
         return await send(self, conn)  # type: ignore[arg-type]
 
     async def script(line: Line) -> None:
@@ -315,7 +315,7 @@ async def test_kept_connection_over_tls_is_clean_too() -> None:
 
 
 async def test_tls_session_tickets_are_neither_an_answer_nor_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop is held until the server has sent them, so that they wait in the socket when the request is written."""
+    """The loop is held until the server has sent the tickets: they wait in the socket when the request is written."""
     authority, handshaken = trustme.CA(), threading.Event()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("hooks.example").configure_cert(context)
