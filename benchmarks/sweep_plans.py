@@ -19,9 +19,10 @@ from service.ledger import migrate
 from service.ledger.database import Database
 from service.resources import open_resources
 from service.settings import Settings
-from service.worker.keeping.sweep import Sweep
+from service.worker.keeping.chores import sweep_of
 from tests.support.plans import CALLS, bad_ways_in, fill, plans_of, sent_by
 from tests.support.servers import PostgresServer, RedisServer
+from tests.support.writing import writing
 
 _ROUNDS = 15
 
@@ -97,15 +98,15 @@ async def _show_plans(database: Database, *, all_of_them: bool) -> None:
 async def _refill_s(settings: Settings) -> float:
     """Sweep as the leader until every due job is on the queue of an empty Redis; return how long that took."""
     async with open_resources(settings, Catalogue({})) as resources:
-        async with resources.ledger.database.begin() as connection:
+        async with writing(resources.ledger.database) as connection:
             await connection.exec_driver_sql(
                 "UPDATE jobs SET run_at = created_at, dispatch_epoch = 'gone' WHERE id LIKE 'waits-%'"
             )
             await connection.exec_driver_sql("DELETE FROM sweep_lease")  # made by `fill`
         await resources.queue.redis.flushall()
-        sweep = Sweep(resources)
+        sweep = sweep_of(resources, lambda: "w")
         begun = time.perf_counter()
-        while await sweep.sweep(as_worker="w"):
+        while await sweep.sweep():
             pass
         took_s = time.perf_counter() - begun
         print(f"{await resources.queue.redis.zcard('arq:queue'):,} ids on the queue")

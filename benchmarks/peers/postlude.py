@@ -12,7 +12,9 @@ from benchmarks import surroundings
 from benchmarks.peers import Task
 from benchmarks.peers.postlude_kinds import NoArgs
 from service.ledger.states import State
-from service.lifecycle.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.resources import open_resources
 from service.settings import Settings
 from service.tables import tallies

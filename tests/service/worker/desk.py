@@ -12,11 +12,17 @@ from jobs import Catalogue, Kind
 from service.ledger.models import Enqueue
 from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL
-from service.lifecycle.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.tables import workers
+from service.worker.keeping.chores import sweep_of
+from service.worker.keeping.redispatch import Redispatch
+from service.worker.keeping.sweep import Sweep
 from tests.support.running import catalogue_of, eventually
+from tests.support.writing import writing
 
 
 class Desk:
@@ -65,9 +71,17 @@ class Desk:
         assert row is not None
         return row
 
+    def sweep_as(self, worker_id: str = "w") -> Sweep:
+        """Make the sweep of this process, on behalf of a worker."""
+        return sweep_of(self.resources, lambda: worker_id)
+
+    async def redispatch(self) -> int:
+        """Dispatch a batch of what was forgotten, as the sweep does."""
+        return await Redispatch(self.ledger, self.queue).dispatch()
+
     async def make_silent(self, worker_id: str, since: datetime) -> None:
         """Set a worker's last heartbeat back, as if it had been killed then."""
-        async with self.ledger.database.begin() as connection:
+        async with writing(self.ledger.database) as connection:
             await connection.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=since))
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from redis.asyncio import Redis
 
 from jobs import Context, Retry, RetryPolicy, job
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.standings import standings_of
 from service.queue import deserialize, key_of, serialize
 from service.settings import Settings
 from tests.service.worker.desk import Desk, open_desk
@@ -150,7 +150,7 @@ async def test_reused_id_survives_a_wiped_redis(desk: Desk, arq_client: ArqRedis
 
     async def waits() -> str | None:
         async with desk.ledger.read() as connection:
-            standing = (await queries.standings(connection, ["mine"])).get("mine")
+            standing = (await standings_of(connection, ["mine"])).get("mine")
         return standing.id if standing is not None and standing.id != "mine" else None
 
     job_id = await eventually(waits)

@@ -14,6 +14,7 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.ends_kinds import deaf, exit_in_a_child, leave
 from tests.support.journey_kinds import held, poison
 from tests.support.running import eventually, running_worker
+from tests.support.writing import writing
 
 MODULE, ENDS = "tests.support.journey_kinds", "tests.support.ends_kinds"
 
@@ -30,7 +31,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 
 async def _make_suspect(desk: Desk, job_id: str, crashes: int = 2) -> None:
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         await connection.execute(update(job_rows).where(job_rows.c.id == job_id).values(crashes=crashes))
 
 
