@@ -16,19 +16,19 @@ LAYERS: list[list[str]] = [layer.split(" | ") for layer in _CONTRACTS[0]["layers
 SOURCES = sorted(path for folder in ("jobs", "service") for path in (ROOT / folder).rglob("*.py"))
 
 
-def test_imports_keep_to_the_layers() -> None:
+def test_imports_point_down_the_layers() -> None:
     lint_imports = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([lint_imports], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_has_grown_into_a_thousand_line_room(path: Path) -> None:
+def test_no_file_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Return the top names of all imports of a file, those inside functions too."""
+    """Return the top-level names that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -31,7 +31,7 @@ def _environment(**settings: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def process(*argv: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command of ours; at the end it gets SIGTERM, and SIGKILL when it does not heed that."""
+    """Run one of our commands; end it with SIGTERM, and with SIGKILL if it ignores that."""
     child = await asyncio.create_subprocess_exec(
         str(BIN / argv[0]), *argv[1:], env=_environment(**settings), cwd=ROOT, start_new_session=True
     )
@@ -130,7 +130,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 WORKER = ("arq", "worker_settings.WorkerSettings")
 
 
-async def test_arq_cli_in_burst_mode_runs_what_is_due_and_ends(
+async def test_arq_cli_in_burst_mode_runs_due_jobs_and_ends(
     client: httpx.AsyncClient, environment: dict[str, str]
 ) -> None:
     job_ids = [await _post(client, "journey_rest", {}) for _ in range(20)]
@@ -181,7 +181,7 @@ async def test_sigterm_hands_a_long_job_back_and_the_next_worker_runs_it(
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
 
 
-async def test_arqs_own_class_performs_the_same_kinds(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
+async def test_stock_arq_worker_performs_the_same_kinds(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
     stock = environment | {"STOCK_WORKER": "1"}
     async with process(*WORKER, **stock):
         good = await _post(client, "journey_rest", {})
