@@ -13,6 +13,7 @@ from service.outbound import AddressRefused, Network, open_http
 from service.outbound.address import Address, is_refused
 from service.outbound.connector import GuardedConnector
 from service.outbound.resolver import ThreadedResolver
+from tests.support.raw_receiver import OK, Line, raw_receiver
 from tests.support.receiver import Receiver, receiving
 from tests.support.running import eventually
 
@@ -294,14 +295,17 @@ async def test_body_that_is_not_read_is_a_write_timeout() -> None:
         done.set()
 
 
-async def test_waiting_for_a_connection_is_a_pool_timeout_and_a_finished_answer_frees_its_connection(
-    receiver: Receiver,
-) -> None:
-    async with open_http(LOOPBACK, 1) as http:
-        async with http.stream("GET", receiver.url):
+async def test_an_answer_holds_its_slot_until_its_body_has_ended_or_is_given_up(receiver: Receiver) -> None:
+    async def half_an_answer(line: Line) -> None:
+        await line.answer(OK[:-1])
+        await line.hung_up()
+
+    async with raw_receiver(half_an_answer) as slow, open_http(LOOPBACK, 1) as http:
+        async with http.stream("GET", slow.url):
             with pytest.raises(httpx.PoolTimeout):
                 await http.get(receiver.url, timeout=httpx.Timeout(30, pool=0.05))
-        assert (await http.get(receiver.url)).status_code == 200
+        async with http.stream("GET", receiver.url):
+            assert (await http.get(receiver.url, timeout=httpx.Timeout(30, pool=0.05))).status_code == 200
 
 
 async def test_failed_requests_free_their_slots(receiver: Receiver) -> None:
