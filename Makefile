@@ -10,7 +10,7 @@ help:
 	@echo "make faults    run the whole fault suite (35 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make arq-suite run arq's own tests with Postlude's worker in the place of arq's"
 	@echo "make check     lint, types and layers"
-	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: three minutes)"
+	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: about three minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
 
 # What is installed already is looked at each time: a tenth of a second.
@@ -55,6 +55,7 @@ lock:
 	$(COMPILE) -c requirements/dev.lock requirements/build.in -o requirements/build.lock
 	$(COMPILE) -c requirements/production.lock pyproject.toml requirements/arq-suite.in -o requirements/arq-suite.lock
 	$(COMPILE) --override requirements/bench.overrides requirements/bench.in -o requirements/bench.lock
+	$(COMPILE:3.11=3.12) requirements/bench-ardiq.in -o requirements/bench-ardiq.lock
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(ARQ_VENV) var .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(BENCH_VENV)-ardiq .bench-base $(ARQ_VENV) var .mypy_cache .ruff_cache .pytest_cache

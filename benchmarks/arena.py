@@ -1,8 +1,9 @@
-"""One performance: fresh servers, and the processes of one contender, all ended with it."""
+"""One performance: fresh servers and one contender's processes, all of which end with it."""
 
 import itertools
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -20,18 +21,17 @@ from typing import Any
 import httpx
 import redis
 
-from benchmarks.contenders import ROOT, Contender
+from benchmarks.contenders import Contender
 from tests.support.servers import PostgresServer, RedisServer
 
 _LIMIT_S = 300.0
-_STOP_S = 3.0  # when it is measured, how it ends is no matter
+_STOP_S = 3.0  # once the contender is measured, it need not end well
 _SHOWN_LINES = 15
-_EMPTY = "empty_ledger"
 _numbers = itertools.count(1)
 
 
 class PerformanceFailed(Exception):
-    """A contender's process ended, or did not finish in time; the message has the end of its log."""
+    """A contender's process ended or took too long; the message has the end of its log."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Arena:
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def ask(self, verb: str, *args: object) -> Any:
-        """Run a verb of the contender's stage to its end; returns its answer."""
+        """Run a verb of the contender's stage to its end; return its answer."""
         return self.answer(self.begin(verb, *args))
 
     def begin(self, verb: str, *args: object) -> "subprocess.Popen[str]":
@@ -70,18 +70,18 @@ class Arena:
         return api
 
     def check(self, holds: bool, otherwise: str) -> None:
-        """Raise `PerformanceFailed` with the end of all logs unless something holds."""
+        """Raise `PerformanceFailed` with the end of every log unless `holds`."""
         if not holds:
             words = "\n".join(self.last_words(process) for process in self.processes)
             raise PerformanceFailed(f"{otherwise}\n{words}")
 
     def start(self, argv: Sequence[object], *, answers: bool = False) -> "subprocess.Popen[str]":
-        """Start a process that ends with the arena; what it prints is kept as its log, or read as its answers."""
+        """Start a process that ends with the arena. Its output goes to its log, or is read as its answers."""
         with self._log(len(self.processes)).open("ab") as log:
             process = subprocess.Popen(
                 [str(part) for part in argv],
                 env=self.environment(),
-                cwd=ROOT,
+                cwd=self.contender.root,
                 stdout=subprocess.PIPE if answers else log,
                 stderr=log,
                 text=True,
@@ -91,7 +91,7 @@ class Arena:
         return process
 
     def answer(self, process: "subprocess.Popen[str]", limit_s: float = _LIMIT_S) -> Any:
-        """Read one line of JSON. Raises `PerformanceFailed`, also when a worker has ended meanwhile."""
+        """Read one line of JSON. Raises `PerformanceFailed` when none comes, or when a worker ends meanwhile."""
         assert process.stdout is not None
         deadline = time.monotonic() + limit_s
         while not select.select([process.stdout], [], [], 0.5)[0]:
@@ -118,7 +118,7 @@ class Arena:
         return self.folder / "stamps.sock"
 
     def environment(self) -> Mapping[str, str]:
-        """What the processes are told; see `benchmarks.surroundings`, and Postlude's own settings."""
+        """Return the environment of the processes: `benchmarks.surroundings`, and Postlude's own settings."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
         return {
             **inherited,
@@ -144,11 +144,17 @@ class Arena:
     def on_postgres(self) -> bool:
         return self.contender.variant == "postgres"
 
+    @property
+    def empty_ledger(self) -> str:
+        """Name the kept copy of an empty ledger: the schema of each checkout may differ."""
+        checkout = re.sub(r"\W", "_", self.contender.root.name).lower()
+        return f"empty_{self.contender.variant}_{checkout}"
+
     def _log(self, number: int) -> Path:
         return self.folder / f"process-{number}.log"
 
     def end(self) -> None:
-        """End the processes: SIGTERM to all, and SIGKILL to those, with all their children, that do not heed it."""
+        """Send every process SIGTERM; kill those that ignore it, with their children."""
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -164,15 +170,15 @@ class Arena:
 
 @contextmanager
 def arena(contender: Contender, postgres: PostgresServer) -> Iterator[Arena]:
-    """Return fresh servers to one contender."""
+    """Start fresh servers for one contender; stop them, and its processes, at the end."""
     folder = Path(tempfile.mkdtemp(prefix="plb-"))
     redis_server = RedisServer(folder / "redis")
     redis_server.start()
     database = f"bench_{next(_numbers)}"
     opened = Arena(contender, folder, redis_server, postgres, database, free_port())
-    kept = postgres.folder / f"empty-{contender.variant}"
+    kept = postgres.folder / opened.empty_ledger
     known = contender.is_postlude and kept.exists()
-    postgres.create_database(database, _EMPTY if known and opened.on_postgres else "template1")
+    postgres.create_database(database, opened.empty_ledger if known and opened.on_postgres else "template1")
     try:
         if known:
             shutil.copytree(kept, folder / "data")
@@ -187,18 +193,18 @@ def arena(contender: Contender, postgres: PostgresServer) -> Iterator[Arena]:
 
 
 def _migrate(opened: Arena, kept: Path) -> None:
-    """Make an empty ledger, and keep it for the performances to come: each migration takes seconds."""
+    """Make an empty ledger, and keep a copy for later performances: a migration takes seconds."""
     migrating = opened.start([opened.contender.python, "-m", "service.cli", "migrate"])
     if migrating.wait() != 0:
         raise PerformanceFailed(opened.last_words(migrating))
     shutil.copytree(opened.folder / "data", kept)
     if opened.on_postgres:
-        opened.postgres.create_database(_EMPTY, opened.database)
+        opened.postgres.create_database(opened.empty_ledger, opened.database)
 
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """The Postgres of a whole run: durable, as it comes."""
+    """Start the Postgres of a whole run, with its default settings: every commit is durable."""
     folder = Path(tempfile.mkdtemp(prefix="plb-pg-"))
     server = PostgresServer(folder / "pg")
     server.start()
@@ -211,7 +217,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def stamps_received(path: Path) -> Iterator[dict[int, int]]:
-    """Collect what `benchmarks.tasks.stamp` tells: for each index the first monotonic_ns."""
+    """Collect what `benchmarks.tasks.stamp` sends: the first monotonic_ns for each index."""
     received: dict[int, int] = {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(path))
@@ -253,7 +259,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def is_open(port: int) -> bool:
-    """Whether somebody listens on loopback."""
+    """Whether something listens at this port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -1,4 +1,4 @@
-"""What a job's args cost the process that takes them, in µs of its CPU: reading, writing, and making sure.
+"""What a job's args cost the API in µs of CPU: to read them, to write them, and to check that they read back the same.
 
 Run by `python -m benchmarks.args_cost`.
 """
@@ -30,7 +30,7 @@ def main() -> None:
     catalogue = load()
     catalogue.add(stamp)
     requests = Requests(catalogue)
-    print(f"{'kind':<14}{'read':>8}{'write':>8}{'sure':>8}   µs for each job")
+    print(f"{'kind':<14}{'read':>8}{'write':>8}{'check':>8}   µs for each job")
     for name, args in _ARGS.items():
         body = json.dumps({"kind": name, "args": args}).encode()
         kind: Kind[Any, Any] = catalogue[name]

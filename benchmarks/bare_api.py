@@ -1,4 +1,4 @@
-"""A FastAPI endpoint with a model like that of `POST /v1/jobs` which does nothing: `python -m benchmarks.bare_api`."""
+"""A FastAPI endpoint that does nothing, with a model like that of `POST /v1/jobs`: `python -m benchmarks.bare_api`."""
 
 from datetime import datetime
 from typing import Any
@@ -40,5 +40,5 @@ async def ready() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # As `postlude api` runs its own.
+    # With the options of `postlude api`.
     uvicorn.run(app, host="127.0.0.1", port=surroundings.port(), lifespan="on", access_log=False, log_config=None)

@@ -49,7 +49,7 @@ def _rows(rows: Sequence[tuple[str, Spread]], measure: Measure) -> Iterator[str]
 
 
 def _longest(values: Sequence[float]) -> float:
-    """Return the value that fills the width: not one far worse than all others, whose bar is broken off."""
+    """Return the value whose bar fills the width. A bar far longer than all others is broken off."""
     *others, worst = sorted(values)
     return _FAR * others[-1] if others and worst > _FAR * others[-1] > 0 else worst
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+PEERS = ".venv-bench"
+ARDIQ = ".venv-bench-ardiq"  # ardiq needs Python 3.12, and the project runs on 3.11 too
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A library in one set-up. `jobs` is how many no-op jobs it gets to drain: some seconds' worth.
+    """A library in one set-up. `jobs` is how many no-op jobs it drains: a few seconds' worth.
 
-    `grown` is how many jobs wait in its ledger, and how many are over, before it begins.
+    `grown` is how many jobs already wait in its ledger, and how many have ended, before it begins. `root` is the
+    checkout that its processes run in; see `benchmarks.base`.
     """
 
     name: str
@@ -24,14 +26,22 @@ class Contender:
     workers: int = 1
     is_async: bool = True
     own_python: bool = False
+    environment: str = PEERS
+    root: Path = ROOT
     in_quick: bool = True
     grown: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
-        """The environment that it is installed in: the project's, or that of the peers."""
-        return Path(sys.executable) if self.own_python else BENCH_PYTHON
+        """The Python of the environment that it is installed in: the checkout's own, or one for peers."""
+        if not self.own_python:
+            return ROOT / self.environment / "bin" / "python"
+        return Path(sys.executable) if self.root == ROOT else self.root / ".venv" / "bin" / "python"
+
+    @property
+    def is_installed(self) -> bool:
+        return self.python.exists()
 
     @property
     def is_postlude(self) -> bool:
@@ -50,6 +60,7 @@ CONTENDERS = (
     Contender("arq, defaults", "arq", "defaults", jobs=1_000, slots=10, own_python=True, in_quick=False),
     TUNED_ARQ,
     Contender("SAQ", "saq", jobs=5_000),
+    Contender("ardiq", "ardiq", jobs=60_000, environment=ARDIQ),
     Contender("streaQ", "streaq", jobs=3_000, in_quick=False),
     Contender("Taskiq", "taskiq", jobs=5_000, in_quick=False),
     Contender("Dramatiq", "dramatiq", jobs=8_000, is_async=False, in_quick=False),

@@ -1,7 +1,7 @@
-"""Fills Postlude's ledger in a few statements: `python -m benchmarks.grow COUNT`.
+"""Fill Postlude's ledger with a few statements: `python -m benchmarks.grow COUNT`.
 
-COUNT jobs wait: half of them are due, on the queue `QUEUE` that nobody works on, the other half is due tomorrow. COUNT
-have succeeded, with their attempts. It is what long use would leave.
+COUNT jobs wait: half are due, on the queue `QUEUE` that no worker serves, and half are due tomorrow. COUNT more have
+succeeded, each with its attempt, as long use would leave them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ QUEUE = "later"
 _DUE, _TOMORROW, _FINISHED = "due", "tomorrow", "finished"
 _PUT_AT_ONCE = 10_000
 
-# Ids and times go up together, as those of real jobs do.
+# Ids and times rise together, as they do for real jobs.
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
 _LATER = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%f000Z', julianday(:{0}) + i / 86400000.0)",
@@ -38,7 +38,7 @@ _ATTEMPTS = (
     "SELECT id, attempt, 'succeeded', 'gone', started_at, finished_at FROM jobs WHERE state = 'succeeded'"
 )
 _LISTING = "INSERT INTO job_listing (created_at, job_id, kind, queue) SELECT created_at, id, kind, queue FROM jobs"
-# As the database's own housekeeping would leave it.
+# What the database's own maintenance would have done by then.
 _REST = {"sqlite": "ANALYZE", "postgresql": "VACUUM ANALYZE"}
 
 
@@ -47,7 +47,7 @@ def finished_id(number: int) -> str:
 
 
 async def grow(count: int) -> float:
-    """Fill the ledger and, with what is due, Redis; returns the seconds it took."""
+    """Fill the ledger, put the due jobs on the queue, and return how many seconds that took."""
     started = time.monotonic()
     settings = Settings()
     redis = open_redis(settings.redis_dsn)

@@ -1,4 +1,4 @@
-"""A load generator that is not the bottleneck: raw HTTP/1.1 on kept connections.
+"""A load generator that is not the bottleneck: raw HTTP/1.1 on kept-alive connections.
 
 `python -m benchmarks.load PORT CONNECTIONS SECONDS PAUSE METHOD PATH [BODY]` prints one line of JSON.
 """
@@ -21,7 +21,7 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 
 @dataclass
 class Load:
-    """What came of it; `not_2xx` are answers of another status."""
+    """The figures of a load; `not_2xx` counts the answers with another status."""
 
     per_s: float
     p50_ms: float
@@ -31,7 +31,7 @@ class Load:
 
 @dataclass
 class Times:
-    """Of all answers within the measured time."""
+    """The times of all requests sent within the measured time."""
 
     begin_at: float
     took_s: list[float] = field(default_factory=list)
@@ -39,14 +39,14 @@ class Times:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the request again and again, `pause_s` after each answer."""
+    """Sends the request again `pause_s` after each answer."""
 
     def __init__(self, request: bytes, times: Times, pause_s: float) -> None:
         self._request, self._times, self._pause_s = request, times, pause_s
         self._answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport is not a subclass
         self._send()
 
     def _send(self) -> None:
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
 
 
 async def load(port: int, connections: int, seconds: float, pause_s: float, request: bytes) -> Load:
-    """Load for so long, after a short warm-up."""
+    """Load the server for `seconds`, after a short warm-up."""
     times = Times(begin_at=time.perf_counter() + _WARM_UP_S)
     loop = asyncio.get_running_loop()
     for _ in range(connections):

@@ -1,4 +1,4 @@
-"""What can be measured, and what is made of several measurements. Pure."""
+"""What can be measured, and the statistics of several measurements. Pure."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -45,15 +45,15 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def steady_rate(samples: Sequence[Sample], count: int) -> float:
-    """Jobs a second between a tenth and nine tenths of `count`: without start-up and without the last stragglers."""
+    """Return jobs a second between a tenth and nine tenths of `count`, without the start and the last stragglers."""
     reached = [sample for sample in samples if sample[1] >= count * 0.1]
     first = reached[0]
     last = next(sample for sample in reached if sample[1] >= count * 0.9)
-    if last is first:  # most of it between two samples
+    if last is first:  # most jobs ended between two samples
         first = max(sample for sample in samples if sample[0] < last[0])
     return (last[1] - first[1]) / (last[0] - first[0])
 
 
 def end_of(samples: Sequence[Sample], count: int) -> float:
-    """When `count` jobs were done."""
+    """Return when `count` jobs were done."""
     return next(at for at, done in samples if done >= count)

@@ -1,6 +1,6 @@
-"""Posts to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT` prints posts a second.
+"""Post to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT` prints posts a second.
 
-`kind` is the function of `send_webhook` with a real `Context.http`: signed, guarded, its answer read with care.
+`kind` is the function of `send_webhook` with a real `Context.http`: signed, address checked, answer capped.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The programme of a run: every case, played by its contenders in turns, so that a slow minute hits all alike."""
+"""The programme of a run: every case, played by its contenders in turns, so that a slow minute hits all of them."""
 
 import importlib
 import os
@@ -30,7 +30,7 @@ class Performance:
 
 
 def load_cases(only: Sequence[str]) -> list[Case]:
-    """Return the cases named, or all. Raises `ValueError`."""
+    """Return the cases named, or all. Raises `ValueError` for an unknown name."""
     cases: list[Case] = [importlib.import_module(f"benchmarks.cases.{name}").CASE for name in CASES]
     unknown = set(only) - {case.name for case in cases}
     if unknown:
@@ -39,7 +39,7 @@ def load_cases(only: Sequence[str]) -> list[Case]:
 
 
 def performances(cases: Sequence[Case], peers: Sequence[str], rounds: int, *, quick: bool) -> list[Performance]:
-    """List what is played: round by round, in each round another contender first. `peers` are parts of names."""
+    """List what is played, round by round; each round begins with another contender. `peers` are parts of names."""
     return [
         Performance(case, contender)
         for number in range(rounds)
@@ -47,6 +47,12 @@ def performances(cases: Sequence[Case], peers: Sequence[str], rounds: int, *, qu
         if number < case.rounds_at_most
         for contender in _turned(_chosen(case, peers, quick=quick), number)
     ]
+
+
+def absent(programme: Sequence[Performance]) -> dict[str, str]:
+    """Say why a contender cannot take part: its environment is not on this machine."""
+    missing = {one.contender.name: one.contender.environment for one in programme if not one.contender.is_installed}
+    return {name: f"{environment}, its environment, is not here" for name, environment in missing.items()}
 
 
 def _chosen(case: Case, peers: Sequence[str], *, quick: bool) -> list[Contender]:
@@ -63,9 +69,12 @@ def _turned(contenders: Sequence[Contender], number: int) -> Iterator[Contender]
 
 
 def play(programme: Sequence[Performance], *, rounds: int, quick: bool) -> Iterator[Results]:
-    """Play everything, and give what is known after each; a contender that fails is reported and the others go on."""
-    results = Results(about={})
+    """Play everything, and yield the results so far after each. A contender that fails or is absent is reported."""
+    results = Results(about={}, absent=absent(programme))
     console = Console(stderr=True)
+    for name, reason in results.absent.items():
+        console.print(f"{name} takes no part: {reason}.", markup=False)
+    programme = [one for one in programme if one.contender.is_installed]
     with postgres_server() as postgres, _progress(console) as progress:
         results.about = about(postgres, programme, rounds=rounds, quick=quick)
         bar = progress.add_task("", total=len(programme))
@@ -110,9 +119,13 @@ def _versions(contenders: Iterable[Contender], postgres: PostgresServer) -> dict
     known = list(contenders)
     if not known:
         return {}
-    with arena(replace(known[0], peer=""), postgres) as opened:  # one for all: nobody performs
-        own = {one.peer: replace(opened, contender=one).ask("version") for one in known}
+    with arena(replace(known[0], peer=""), postgres) as opened:  # one arena for all: nobody performs
+        own = {one.peer: _shown(*replace(opened, contender=one).ask("version")) for one in known}
         return own | _server_versions(opened)
+
+
+def _shown(library: str, python: str) -> str:
+    return library if python == platform.python_version() else f"{library} (Python {python})"
 
 
 def _server_versions(opened: Arena) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A receiver of posts that answers 200 at once: `python -m benchmarks.receiver` serves on BENCH_PORT, on uvloop."""
+"""A receiver that answers each post with 200 at once: `python -m benchmarks.receiver` serves on BENCH_PORT."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 
 class Receiver(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport is not a subclass
         self._request = b""
 
     def data_received(self, data: bytes) -> None:

@@ -39,6 +39,7 @@ def _about(results: Results) -> str:
         f"Measured {about['at'][:10]} at {about['commit']} on {about['machine']}, load average "
         f"{about['load_before']:.1f} before. Medians of {about['rounds']} interleaved rounds, in brackets least and "
         f"most. {versions}.\n"
+        + "".join(f"\n{contender} took no part: {reason}.\n" for contender, reason in results.absent.items())
     )
 
 
@@ -70,7 +71,7 @@ def cell(spread: Spread | None, measure: Measure) -> str:
 
 
 def _times(case: Case, spread: Spread, yardstick: Spread) -> str:
-    """How many times better than tuned arq; for figures where less is better, its figure divided by this one."""
+    """Return how many times better than tuned arq; where less is better, divide tuned arq's figure by this one."""
     if not spread.median or not yardstick.median:
         return "-"
     ratio = spread.median / yardstick.median

@@ -1,4 +1,4 @@
-"""What a run measured, as JSON; and how two runs compare."""
+"""What a run measured, as JSON; and what changed between two runs."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,15 @@ LATEST = FOLDER / "latest.json"
 
 @dataclass
 class Results:
-    """`values[case][contender][measure]` has one number a round; `failures[case][contender]` says why there is none."""
+    """`values[case][contender][measure]` has one number a round; `failures[case][contender]` says why there is none.
+
+    `absent[contender]` says why a contender took no part in any case.
+    """
 
     about: dict[str, Any]
     values: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     def add(self, case: str, contender: str, measured: Mapping[str, float]) -> None:
         by_measure = self.values.setdefault(case, {}).setdefault(contender, {})
@@ -53,7 +56,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in two runs. `drift` is what `yardstick`, measured in both, did meanwhile: the machine's change."""
+    """One figure in two runs. `drift` is the yardstick's ratio in the same two runs: what the machine changed."""
 
     case: str
     contender: str
@@ -67,7 +70,7 @@ class Change:
         return self.after.median / self.before.median if self.before.median else float("nan")
 
 
-def compare(before: Results, after: Results, yardstick: str) -> Iterator[Change]:
+def changes_between(before: Results, after: Results, yardstick: str) -> Iterator[Change]:
     """Return each figure that both runs have."""
     for case, contenders in before.values.items():
         for contender, measures in contenders.items():

@@ -1,10 +1,10 @@
 """A peer's part of a performance, in a process of its own: `python -m benchmarks.stage PEER VERB [ARGS]`.
 
-    version            print the library's version
+    version            print the versions of the library and of the Python that runs it
     fill TASK COUNT    enqueue, and print how many seconds that took
     work SLOTS         become a worker
-    watch COUNT LIMIT  print `ready`, then, when COUNT more jobs are done, or LIMIT seconds after the first, all samples
-                       [[monotonic, done], ...]
+    watch COUNT LIMIT  print `ready`; once COUNT more jobs are done, or LIMIT seconds after the first one, print all
+                       samples [[monotonic, done], ...]
     trickle COUNT      enqueue jobs one by one at random intervals; print [[index, monotonic_ns], ...]
 
 Answers are JSON, one a line.
@@ -14,6 +14,7 @@ import asyncio
 import importlib
 import json
 import os
+import platform
 import random
 import sys
 import time
@@ -24,7 +25,7 @@ from typing import Any, cast
 from benchmarks.peers import Peer, PeerModule, Task
 
 SAMPLE_EVERY_S = 0.02
-STARTS_WITHIN_S = 60.0  # a loaded machine takes long to start a worker
+STARTS_WITHIN_S = 60.0  # a busy machine is slow to start a worker
 INTERVALS_S = (0.02, 0.08)
 
 
@@ -32,7 +33,7 @@ def main(name: str, verb: str, *args: str) -> None:
     module = cast(PeerModule, importlib.import_module(f"benchmarks.peers.{name}"))
     match verb, args:
         case "version", ():
-            _say(version(module.DISTRIBUTION))
+            _say([version(module.DISTRIBUTION), platform.python_version()])
         case "work", (slots,):
             command, *options = module.worker(int(slots))
             path = str(Path(sys.executable).parent / command)

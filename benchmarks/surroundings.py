@@ -1,4 +1,4 @@
-"""What the arena tells the processes of a contender, by environment variables."""
+"""What the arena tells a contender's processes through environment variables."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def postgres_dsn() -> str:
 
 
 def variant() -> str:
-    """Which of the set-ups that the peer's file knows is played."""
+    """Which of the peer's set-ups is played."""
     return os.environ["BENCH_VARIANT"]
 
 

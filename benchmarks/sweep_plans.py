@@ -19,9 +19,10 @@ from service.ledger import migrate
 from service.ledger.database import Database
 from service.resources import open_resources
 from service.settings import Settings
-from service.worker.keeping.sweep import Sweep
+from service.worker.keeping.chores import sweep_of
 from tests.support.plans import CALLS, bad_ways_in, fill, plans_of, sent_by
 from tests.support.servers import PostgresServer, RedisServer
+from tests.support.writing import writing
 
 _ROUNDS = 15
 
@@ -76,7 +77,7 @@ async def _filled(settings: Settings, terminal: int, waiting: int) -> AsyncItera
 
 
 async def _median_ms(database: Database, name: str) -> float:
-    """Time a call, its statements and their parsing in Python included, in a transaction that is rolled back."""
+    """Time a call with its statements and their parsing in Python, in a transaction that is rolled back."""
     took = []
     for _ in range(_ROUNDS):
         begun = time.perf_counter()
@@ -95,17 +96,17 @@ async def _show_plans(database: Database, *, all_of_them: bool) -> None:
 
 
 async def _refill_s(settings: Settings) -> float:
-    """Sweep as a leader does until all that is due is on the queue of an empty Redis."""
+    """Sweep as the leader until every due job is on the queue of an empty Redis; return how long that took."""
     async with open_resources(settings, Catalogue({})) as resources:
-        async with resources.ledger.database.begin() as connection:
+        async with writing(resources.ledger.database) as connection:
             await connection.exec_driver_sql(
                 "UPDATE jobs SET run_at = created_at, dispatch_epoch = 'gone' WHERE id LIKE 'waits-%'"
             )
-            await connection.exec_driver_sql("DELETE FROM sweep_lease")  # which `fill` made
+            await connection.exec_driver_sql("DELETE FROM sweep_lease")  # made by `fill`
         await resources.queue.redis.flushall()
-        sweep = Sweep(resources)
+        sweep = sweep_of(resources, lambda: "w")
         begun = time.perf_counter()
-        while await sweep.sweep(as_worker="w"):
+        while await sweep.sweep():
             pass
         took_s = time.perf_counter() - begun
         print(f"{await resources.queue.redis.zcard('arq:queue'):,} ids on the queue")

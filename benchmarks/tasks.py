@@ -5,7 +5,7 @@ import socket
 import time
 
 SLEEP_S = 0.2
-FIRST = -1  # the index under which `note_start` reports
+FIRST = -1  # the index that `note_start` reports
 
 _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 _noted = False

@@ -28,6 +28,5 @@ async def cleanup(ctx: Context, args: CleanupArgs) -> CleanupResult:
     """Delete terminal jobs, attempts, ticks, idempotency keys and files past their retention, in small batches."""
     older_than = ctx.ledger.retention if args.older_than_days is None else timedelta(days=args.older_than_days)
     deleted = await ctx.ledger.purge(older_than, dry_run=args.dry_run)
-    deleted["files"] = await ctx.files.purge(older_than, dry_run=args.dry_run)
     ctx.log.info("cleaned_up", dry_run=args.dry_run, **deleted)
     return CleanupResult(dry_run=args.dry_run, older_than_days=older_than / timedelta(days=1), deleted=deleted)

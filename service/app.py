@@ -22,12 +22,10 @@ from service.auth import KeyRing
 from service.clocks import Clocks
 from service.dashboard import home
 from service.durability import Durability
+from service.features import FEATURES
 from service.lifecycle.lifecycle import Lifecycle
-from service.mail import pages as inbox
-from service.mail.mailbox import Mailbox
 from service.resources import Resources, open_resources
 from service.settings import Settings, describe_unknown
-from service.stats import routes as stats
 from service.web import problems
 from service.web.compression import Compression
 from service.web.direct import DirectApi
@@ -59,7 +57,9 @@ def create_app(settings: Settings | None = None) -> DirectApi:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings, catalogue, statement_limit_s=_STATEMENT_LIMIT_S) as resources:
+        async with open_resources(
+            settings, catalogue, features=FEATURES, statement_limit_s=_STATEMENT_LIMIT_S
+        ) as resources:
             app.state.resources = resources
             app.state.lifecycle = Lifecycle(
                 resources.ledger,
@@ -101,13 +101,15 @@ def create_app(settings: Settings | None = None) -> DirectApi:
     app.state.key_ring = KeyRing(settings.api_keys)
     app.state.keys_under_way = set()
     app.state.room = Room()
-    app.state.mailbox = None if settings.smtp_url else Mailbox(settings.inbox_dir)
     problems.install(app)
     for layer in (ETags, Compression, HeadAsGet):  # the last one is outermost
         app.add_middleware(layer)
     offline_docs.install(app)
-    for module in (enqueue, job_routes, events, tickets, replay, kinds, stats, health, home, inbox):
+    for module in (enqueue, job_routes, events, tickets, replay, kinds, health, home):
         app.include_router(module.router)
+    for feature in FEATURES:
+        for router in feature.routers:
+            app.include_router(router)
     _describe_bodies(app)
     return app
 

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.ledger import Ledger
 from service.ledger.reads import audit
-from service.ledger.reads import jobs as queries
 from service.ledger.reads.attempt_audit import misnumbered
 from service.ledger.reads.audit import Sweeping, Unaccounted
+from service.ledger.reads.counts import count_by_state
+from service.ledger.reads.workers import living_workers
 from service.words import counted
 
 _SHOWN = 1_000
@@ -68,8 +69,8 @@ async def make_report(ledger: Ledger) -> Report:
         found = await _unaccounted(connection, now)
         return Report(
             at=now,
-            states=await queries.count_by_state(connection),
-            workers=len(await queries.living_workers(connection, now)),
+            states=await count_by_state(connection),
+            workers=len(await living_workers(connection, now)),
             sweeping=sweeping,
             judged=sweeping.had_the_chance(now),
             total=len(found),

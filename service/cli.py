@@ -49,14 +49,11 @@ def api() -> None:
     import uvicorn
 
     from service import logs
-    from service.durability import refuse_network_filesystem
-    from service.preflight import check_address
+    from service.preflight import check_api
 
     settings = _settings(warn=False)  # the app does
-    refuse_network_filesystem(settings)
-    check_address(settings)
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(_refuse_unfit(settings))
+    asyncio.run(check_api(settings))
     _allow_open_files()
     uvicorn.run(
         "service.app:create_app",
@@ -86,12 +83,13 @@ def worker(burst: bool, check: bool) -> None:
 @postlude.command()
 def migrate() -> None:
     """Bring the database to the newest schema. Safe to repeat."""
-    from service.durability import refuse_network_filesystem
+    from service.features import FEATURES
     from service.ledger.migrate import upgrade
+    from service.preflight import check_ledger_file
 
     settings = _settings()
-    refuse_network_filesystem(settings)
-    asyncio.run(upgrade(settings))
+    check_ledger_file(settings)
+    asyncio.run(upgrade(settings, [feature.schema for feature in FEATURES]))
 
 
 @postlude.command()
@@ -116,9 +114,20 @@ def audit(as_json: bool) -> None:
 @postlude.command()
 def inbox() -> None:
     """Run the mail inbox for development: an SMTP server that keeps all mail in the data dir."""
-    from service.dev.inbox import run
+    _serve("inbox")
 
-    asyncio.run(run(_settings()))
+
+@postlude.command(hidden=True)
+@click.argument("name")
+def serve(name: str) -> None:
+    """Run the server of this name that a feature offers for development."""
+    _serve(name)
+
+
+def _serve(name: str) -> None:
+    from service.dev.servers import run
+
+    asyncio.run(run(name, _settings()))
 
 
 def _allow_open_files() -> None:
@@ -152,15 +161,6 @@ async def _audited(settings: "Settings") -> "Report":
 
     async with Ledger.open(settings.sqlalchemy_url, retention=settings.retention) as ledger:
         return await make_report(ledger)
-
-
-async def _refuse_unfit(settings: "Settings") -> None:
-    from jobs import Catalogue
-    from service.resources import open_resources
-    from service.unfit import refuse_unfit_servers
-
-    async with open_resources(settings, Catalogue({})) as resources:
-        await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
 
 
 def _settings(*, warn: bool = True) -> "Settings":

@@ -1,30 +1,20 @@
 """Settings of servers under which accepted jobs could be lost, or wait for long: one function for each.
 
-Those that leave a choice are warned about, by name and with the remedy; see `Durability`. SQLite on a network
-filesystem is refused, for there its write-ahead log corrupts the ledger.
+They leave a choice, so they are warned about, by name and with the remedy. What is refused is in `preflight.py`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
-from service.errors import LedgerUnavailable, StartRefused
+from service.errors import LedgerUnavailable
 from service.ledger.database import Database
 from service.queue import UNREACHABLE, Probe, is_not_allowed, refusal_of
-from service.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-_MOUNTS = Path("/proc/self/mountinfo")
-_NETWORK_FILESYSTEMS = {
-    "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs",
-    "smb2", "smb3", "smbfs", "fuse.ceph", "fuse.curlftpfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs",
-    "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs",
-}  # fmt: skip
 
 
 class Durability:
@@ -96,31 +86,3 @@ async def risky_in_redis(redis: ArqRedis) -> dict[str, str]:
         "a full Redis drops ids, whose jobs wait until the sweep finds them: CONFIG SET maxmemory-policy noeviction"
     )
     return {f"Redis maxmemory-policy={policy}": remedy}
-
-
-def refuse_network_filesystem(settings: Settings, mounts: Path = _MOUNTS) -> None:
-    """Raise `StartRefused` where SQLite's file is on a network filesystem; `mounts` is Linux' mountinfo.
-
-    Its write-ahead log needs memory that all its users share: https://sqlite.org/wal.html.
-    """
-    url = make_url(settings.sqlalchemy_url)
-    if url.get_backend_name() != "sqlite" or not url.database or not mounts.exists():
-        return
-    path = Path(url.database).resolve()
-    filesystem = _filesystem_of(path, mounts.read_text())
-    if filesystem in _NETWORK_FILESYSTEMS:
-        raise StartRefused(
-            f"the ledger {path} is on a network filesystem ({filesystem}), where SQLite loses data. Put "
-            "POSTLUDE_DATA_DIR on a disk of this machine, or use Postgres (POSTLUDE_DATABASE_URL)."
-        )
-
-
-def _filesystem_of(path: Path, mountinfo: str) -> str:
-    """Name the type of the filesystem that `path` is on; see proc_pid_mountinfo(5). Of equal mounts the last counts."""
-    best, found = -1, ""
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        mount_point = Path(before.split()[4].replace("\\040", " "))
-        if path.is_relative_to(mount_point) and len(mount_point.parts) >= best:
-            best, found = len(mount_point.parts), after.split()[0]
-    return found

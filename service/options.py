@@ -1,9 +1,12 @@
 """How one job differs from what its kind declares, and within which bounds."""
 
+import json
+import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, TypeAdapter, ValidationError
 
 from service.errors import Refused, shown
 
@@ -16,6 +19,9 @@ LONGEST_QUEUE = 100
 LONGEST_UNIQUE_KEY = 255
 LONGEST_TAG = 100
 MOST_TAGS = 20
+MOST_METADATA_BYTES = 4 * 1024
+# Its backslash is not itself escaped.
+_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Options(NamedTuple):
@@ -30,8 +36,25 @@ class Options(NamedTuple):
     expires_in: timedelta | None = None
     unique_key: str | None = None
     tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = None
 
 
+def metadata_json(metadata: Mapping[str, Any]) -> str:
+    """Write metadata as it is stored. Raises `ValueError`, saying what is wrong with it."""
+    text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if (size := len(text.encode())) > MOST_METADATA_BYTES:
+        raise ValueError(f"metadata may have {MOST_METADATA_BYTES} bytes as JSON, and has {size}")
+    if _NUL_IN_JSON.search(text):
+        raise ValueError("metadata may not contain the character NUL")
+    return text
+
+
+def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    metadata_json(metadata)
+    return metadata
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_check_metadata)]
 _WITHOUT_NUL = r"^[^\x00]*$"
 _Wait = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST_WAIT)]
 _Expiry = Annotated[timedelta, Field(strict=True, ge=SHORTEST_TIME, le=LONGEST_WAIT)]
@@ -53,6 +76,7 @@ class _Bounded(NamedTuple):
     expires_in: _Expiry | None
     unique_key: _Key | None
     tags: Annotated[tuple[_Tag, ...], Field(max_length=MOST_TAGS)]
+    metadata: Metadata | None
 
 
 _bounded: TypeAdapter[_Bounded] = TypeAdapter(_Bounded)

@@ -1,28 +1,111 @@
-"""What must hold before a process starts. Each check raises `StartRefused` with a sentence that says what to do."""
+"""Whether this configuration is fit to start: one check for each thing, by `postlude api`, `worker` and `dev` alike.
 
+Each check raises `StartRefused` with a sentence that says what to do. A server that is away is not judged: it is waited
+for. What may break promises but leaves a choice is warned about in `durability.py`.
+"""
+
+import asyncio
 import errno
 import fcntl
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from service.errors import StartRefused
+import structlog
+from arq.connections import ArqRedis
+from sqlalchemy import make_url
+
+from jobs import Catalogue
+from service.data_dir import make_data_dir
+from service.errors import LedgerUnavailable, StartRefused
+from service.ledger.database import Database
+from service.ledger.pooler import refuse_changing_sessions
+from service.queue import UNREACHABLE, refuse_unfit
+from service.resources import open_resources
 from service.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 # What a killed supervisor leaves behind ends by itself, and frees the port within this time.
 _ORPHANS_END_S = 8.0
+_ANSWERED_WITHIN_S = 3.0
+_MOUNTS = Path("/proc/self/mountinfo")
+_NETWORK_FILESYSTEMS = {
+    "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs",
+    "smb2", "smb3", "smbfs", "fuse.ceph", "fuse.curlftpfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs",
+    "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs",
+}  # fmt: skip
+
+
+async def check_api(settings: Settings) -> None:
+    """Check all that the API needs."""
+    check_ledger_file(settings)
+    check_address(settings)
+    async with open_resources(settings, Catalogue({})) as resources:
+        await check_servers(resources.ledger.database, resources.queue.redis)
+
+
+def check_ledger_file(settings: Settings) -> None:
+    """Check that the ledger's file, where SQLite keeps it, can be written and is safe there. Makes the data dir."""
+    check_filesystem(settings)
+    make_data_dir(settings.data_dir)
+    path = _sqlite_path(settings)
+    # Nothing is written: a disk that is full is no reason to refuse, for what is there can still be read.
+    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StartRefused(
+            f"the ledger's folder {path.parent} is not there or cannot be written. Mend that, or choose another with "
+            "POSTLUDE_DATA_DIR or POSTLUDE_DATABASE_URL."
+        )
+
+
+def check_filesystem(settings: Settings, mounts: Path = _MOUNTS) -> None:
+    """Check that the ledger's file is not on a filesystem that other machines share; `mounts` is Linux' mountinfo.
+
+    SQLite's write-ahead log needs memory that all its users share: https://sqlite.org/wal.html.
+    """
+    path = _sqlite_path(settings)
+    filesystem = _filesystem_of(path, mounts.read_text()) if path is not None and mounts.exists() else ""
+    if filesystem in _NETWORK_FILESYSTEMS:
+        raise StartRefused(
+            f"the ledger {path} is on a network filesystem ({filesystem}), where SQLite loses data. Put "
+            "POSTLUDE_DATA_DIR on a disk of this machine, or use Postgres (POSTLUDE_DATABASE_URL)."
+        )
+
+
+async def check_servers(database: Database, redis: ArqRedis) -> None:
+    """Check that neither server is one that cannot be used at all.
+
+    Refused are a Redis that is a cluster or too old, and a pooler that changes connections within a session.
+    """
+    await asyncio.gather(
+        _unless_away("database", refuse_changing_sessions(database)), _unless_away("redis", refuse_unfit(redis))
+    )
+
+
+def check_address(settings: Settings, *, patience_s: float = 0.0) -> None:
+    """Check that the API can listen where the settings say, and is not open to everybody there."""
+    addresses = _resolve(settings)
+    if not settings.api_keys and not all(ip_address(address[0]).is_loopback for _, address in addresses):
+        raise StartRefused(
+            f"POSTLUDE_HOST {settings.host} can be reached from other machines, so callers need a key: "
+            "set POSTLUDE_API_KEYS (comma-separated), or use POSTLUDE_HOST=127.0.0.1."
+        )
+    deadline = time.monotonic() + patience_s
+    while reason := _why_not_bound(addresses):
+        if time.monotonic() >= deadline:
+            raise StartRefused(_cannot_listen(settings, reason))
+        time.sleep(0.1)
 
 
 @contextmanager
 def only_one(settings: Settings) -> Iterator[float]:
-    """Hold the data dir for this process alone. Gives how long to wait for what a killed predecessor leaves behind."""
+    """Hold the data dir for this `postlude dev` alone; yield how long to wait for what a killed predecessor left."""
     _check_writable(settings.data_dir)
     with (settings.data_dir / "dev.lock").open("a+") as lock:
         lock.seek(0)
@@ -41,28 +124,23 @@ def only_one(settings: Settings) -> Iterator[float]:
             _write(lock.fileno(), "")
 
 
-def check_address(settings: Settings, *, patience_s: float = 0.0) -> None:
-    """Check that the API can listen where the settings say, and is not open to everybody there."""
-    addresses = _resolve(settings)
-    if not settings.api_keys and not all(ip_address(address[0]).is_loopback for _, address in addresses):
-        raise StartRefused(
-            f"POSTLUDE_HOST {settings.host} can be reached from other machines, so callers need a key: "
-            "set POSTLUDE_API_KEYS (comma-separated), or use POSTLUDE_HOST=127.0.0.1."
-        )
-    deadline = time.monotonic() + patience_s
-    while reason := _why_not_bound(addresses):
-        if time.monotonic() >= deadline:
-            raise StartRefused(_cannot_listen(settings, reason))
-        time.sleep(0.1)
+def _sqlite_path(settings: Settings) -> Path | None:
+    """Return the ledger's file; None where it is another database, or in memory."""
+    url = make_url(settings.sqlalchemy_url)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(url.database).resolve()
 
 
-def check_inbox() -> None:
-    """Check that the packages of the mail inbox are installed."""
-    if find_spec("aiosmtpd") is None:
-        raise StartRefused(
-            "the mail inbox needs the package aiosmtpd. "
-            "Run `pip install aiosmtpd`, or set POSTLUDE_SMTP_URL to a mail server."
-        )
+def _filesystem_of(path: Path, mountinfo: str) -> str:
+    """Name the type of the filesystem that `path` is on; see proc_pid_mountinfo(5). Of equal mounts the last counts."""
+    best, found = -1, ""
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        mount_point = Path(before.split()[4].replace("\\040", " "))
+        if path.is_relative_to(mount_point) and len(mount_point.parts) >= best:
+            best, found = len(mount_point.parts), after.split()[0]
+    return found
 
 
 def _check_writable(folder: Path) -> None:
@@ -74,6 +152,14 @@ def _check_writable(folder: Path) -> None:
         raise StartRefused(
             f"the data dir {folder} cannot be written ({error.strerror}). Choose another with POSTLUDE_DATA_DIR."
         ) from error
+
+
+async def _unless_away(server: str, refusing: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(_ANSWERED_WITHIN_S):
+            await refusing
+    except (LedgerUnavailable, *UNREACHABLE) as error:
+        log.debug("server_not_judged", server=server, error=str(error.__cause__ or error))
 
 
 def _write(descriptor: int, text: str) -> None:
@@ -92,7 +178,7 @@ def _resolve(settings: Settings) -> list[tuple[socket.AddressFamily, tuple[Any, 
 
 
 def _why_not_bound(addresses: list[tuple[socket.AddressFamily, tuple[Any, ...]]]) -> int:
-    """Bind each address and let go. Gives the error number of what failed, else 0."""
+    """Bind each address and let go; return the error number of what failed, else 0."""
     for family, address in addresses:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             # As the server will: else connections that have just ended count as the port's use.

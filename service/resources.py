@@ -2,24 +2,26 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import httpx
 import uuid_utils
 from arq.connections import ArqRedis
 
 from jobs import Catalogue
-from jobs.kit.context import Mailer
 from service.data_dir import make_data_dir
 from service.errors import QueueUnknown
-from service.files.local_files import LocalFiles
+from service.feature import Capabilities, Feature, belongings_of
+from service.hooks import Hooks
 from service.ledger.database import STATEMENT_LIMIT_S
 from service.ledger.ledger import Ledger
-from service.mail.smtp import SmtpMailer
 from service.outbound import open_http
 from service.queue import Queue, open_redis
+from service.retention import Retention
 from service.settings import Settings
 
 
@@ -32,6 +34,12 @@ class Resources:
     process_id: str
     ledger: Ledger
     queue: Queue
+    features: Sequence[Feature] = ()
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """The hooks of all features."""
+        return Hooks.joined(feature.hooks for feature in self.features)
 
     @property
     def known_queues(self) -> set[str]:
@@ -49,8 +57,8 @@ class JobResources:
     """What only performing jobs needs."""
 
     http: httpx.AsyncClient
-    mailer: Mailer
-    files: LocalFiles
+    capabilities: Capabilities
+    retention: Retention
 
 
 def new_process_id() -> str:
@@ -64,30 +72,33 @@ async def open_resources(
     catalogue: Catalogue,
     redis: ArqRedis | None = None,
     *,
+    features: Sequence[Feature] = (),
     statement_limit_s: float = STATEMENT_LIMIT_S,
 ) -> AsyncIterator[Resources]:
     """Open the ledger and the queue; neither server needs to answer yet. A given `redis` stays the caller's."""
     make_data_dir(settings.data_dir)
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(
-            Ledger.open(settings.sqlalchemy_url, retention=settings.retention, statement_limit_s=statement_limit_s)
+        opening = Ledger.open(
+            settings.sqlalchemy_url,
+            retention=settings.retention,
+            belongings=belongings_of(features),
+            statement_limit_s=statement_limit_s,
         )
+        ledger = await stack.enter_async_context(opening)
         if redis is None:
             redis = open_redis(settings.redis_dsn)
             stack.push_async_callback(redis.aclose, close_connection_pool=True)
-        yield Resources(settings, catalogue, new_process_id(), ledger, Queue(redis))
+        yield Resources(settings, catalogue, new_process_id(), ledger, Queue(redis), features)
 
 
 @asynccontextmanager
-async def open_job_resources(settings: Settings) -> AsyncIterator[JobResources]:
-    """Open what attempts use: HTTP, mail, files."""
-    smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
-    mailer = SmtpMailer.open(
-        smtp_url,
-        socket=settings.socket_path("inbox.sock"),
-        default_sender=settings.mail_from,
-        tls=settings.smtp_tls,
-        ca_file=settings.smtp_ca_file,
-    )
-    async with open_http(settings.webhook_allow, max_connections=settings.max_jobs) as http:
-        yield JobResources(http=http, mailer=mailer, files=LocalFiles(settings.files_dir))
+async def open_job_resources(resources: Resources) -> AsyncIterator[JobResources]:
+    """Open what attempts use: HTTP, and what the features can do for them."""
+    settings, ledger = resources.settings, resources.ledger
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(open_http(settings.webhook_allow, max_connections=settings.max_jobs))
+        capabilities: dict[type[Any], Any] = {}
+        for feature in resources.features:
+            if feature.capability is not None:
+                capabilities |= await stack.enter_async_context(feature.capability(settings, ledger))
+        yield JobResources(http, capabilities, Retention(settings, ledger, resources.features))

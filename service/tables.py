@@ -102,6 +102,8 @@ jobs = Table(
     Column("created_at", Moment, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
+    Column("trace_context", Text, comment="JSON: W3C traceparent and tracestate; null: enqueued outside of any trace"),
+    Column("metadata", Text, comment="JSON object as it was sent; null: none"),
     Index("jobs_by_state", "state", "created_at", "id"),
     _partial("jobs_by_epoch", "dispatch_epoch", "run_at", "id", where=WAITING_SQL),
     _partial("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),

@@ -15,6 +15,8 @@ import structlog
 from redis.asyncio import Redis
 
 from service import heap
+from service.feature import belongings_of
+from service.features import FEATURES
 from service.ledger import migrate
 from service.ledger.ledger import Ledger
 from service.settings import Settings
@@ -67,6 +69,10 @@ def loggers_are_asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
 
 
+async def _migrate(settings: Settings) -> None:
+    await migrate.upgrade(settings, [feature.schema for feature in FEATURES])
+
+
 @pytest.fixture(scope="session")
 def short_dir() -> Iterator[Path]:
     """A folder with a path short enough for Unix sockets."""
@@ -82,7 +88,7 @@ def postgres(short_dir: Path) -> Iterator[PostgresServer]:
     server = PostgresServer(short_dir / "pg", options=("-c", "fsync=off"))
     server.start()
     url = server.create_database("template_postlude")
-    asyncio.run(migrate.upgrade(Settings(database_url=url, data_dir=short_dir)))
+    asyncio.run(_migrate(Settings(database_url=url, data_dir=short_dir)))
     yield server
     server.stop()
 
@@ -109,7 +115,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
 def sqlite_template(short_dir: Path) -> Path:
     """A migrated SQLite database to copy from."""
     path = short_dir / "template.db"
-    asyncio.run(migrate.upgrade(Settings(database_url=f"sqlite+aiosqlite:///{path}", data_dir=short_dir)))
+    asyncio.run(_migrate(Settings(database_url=f"sqlite+aiosqlite:///{path}", data_dir=short_dir)))
     return path
 
 
@@ -129,7 +135,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Ledger]:
     """An empty ledger, on each database in turn."""
-    async with Ledger.open(database_url, retention=timedelta(days=30)) as opened:
+    belongings = belongings_of(FEATURES)
+    async with Ledger.open(database_url, retention=timedelta(days=30), belongings=belongings) as opened:
         yield opened
 
 

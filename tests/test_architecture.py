@@ -44,3 +44,32 @@ def test_nobody_imports_worker_settings_or_the_tests() -> None:
 def test_no_kind_reads_the_environment() -> None:
     files = [path for path in SOURCES if path.is_relative_to(ROOT / "jobs")]
     assert not [path for path in files if "environ" in path.read_text() or "getenv" in path.read_text()]
+
+
+OPENS_TRANSACTIONS = {"database", "engine", "connection", "session"}
+OPENERS = {"service/ledger/database.py", "service/ledger/engines.py", "service/ledger/sqlite_writer.py"}
+
+
+def is_write_door(path: Path) -> bool:
+    """Whether a file may write: the ledger's records, a feature's, and kinds, which write what is their own."""
+    name = str(path.relative_to(ROOT))
+    return name.startswith(("service/ledger/records/", "jobs/")) or path.name == "records.py"
+
+
+def writes_of(path: Path) -> Iterator[str]:
+    """Return what in a file begins a write: SQLAlchemy's insert, update or delete, or a transaction."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith("sqlalchemy") or node.module == "service.ledger.rows":
+                yield from {alias.name for alias in node.names} & {"insert", "update", "delete", "insert_for"}
+        elif isinstance(node, ast.Attribute) and node.attr == "begin" and str(path.relative_to(ROOT)) not in OPENERS:
+            opener = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if opener.strip("_") in OPENS_TRANSACTIONS:
+                yield f"{opener}.begin"
+
+
+def test_every_write_goes_through_the_one_door() -> None:
+    files = [path for path in SOURCES if not is_write_door(path)]
+    assert {str(path.relative_to(ROOT)): found for path in files if (found := list(writes_of(path)))} == {}
+    door = next(path for path in SOURCES if path.name == "started.py")
+    assert list(writes_of(door)), "what the door does is recognised"

@@ -1,6 +1,6 @@
 """The benchmark's harness: its statistics, its report, and one tiny performance of Postlude by the real commands."""
 
-import json
+import platform
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import replace
@@ -10,17 +10,26 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import charts, program, report
+from benchmarks import charts, comparison, contenders, program, report, screen
 from benchmarks.__main__ import benchmarks
 from benchmarks.arena import arena
 from benchmarks.cases import drain, growth
-from benchmarks.contenders import CONTENDERS, POSTGRES_PEER, POSTLUDE_POSTGRES, POSTLUDE_SQLITE, TUNED_ARQ, Contender
+from benchmarks.contenders import (
+    CONTENDERS,
+    POSTGRES_PEER,
+    POSTLUDE_POSTGRES,
+    POSTLUDE_SQLITE,
+    ROOT,
+    TUNED_ARQ,
+    Contender,
+)
 from benchmarks.grow import finished_id
 from benchmarks.load import request_bytes
-from benchmarks.measures import Spread, percentile, steady_rate
-from benchmarks.results import Results, compare
+from benchmarks.measures import Spread, Values, percentile, steady_rate
+from benchmarks.results import Results, changes_between
 from tests.support.servers import PostgresServer
 
+BASE = Path("/base")
 ABOUT = {
     "at": "2026-01-01T00:00:00",
     "commit": "abc",
@@ -63,14 +72,14 @@ def test_comparison_takes_the_machines_drift_out(results: Results) -> None:
     slower = Results(about=dict(ABOUT))
     slower.add("drain", TUNED_ARQ.name, {"steady_per_s": 500.0})
     slower.add("drain", POSTLUDE_SQLITE.name, {"steady_per_s": 8000.0})
-    changes = {one.contender: one for one in compare(results, slower, TUNED_ARQ.name)}
+    changes = {one.contender: one for one in changes_between(results, slower, TUNED_ARQ.name)}
     ours = changes[POSTLUDE_SQLITE.name]
     assert (ours.ratio, ours.drift) == (1.0, 0.5)
 
 
-def test_compare_command_prints_the_ratios(results: Results, tmp_path: Path) -> None:
+def test_changes_command_prints_the_ratios(results: Results, tmp_path: Path) -> None:
     results.write(tmp_path / "a.json")
-    done = CliRunner().invoke(benchmarks, ["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")])
+    done = CliRunner().invoke(benchmarks, ["changes", str(tmp_path / "a.json"), str(tmp_path / "a.json")])
     assert done.exit_code == 0, done.output
     assert "1.00" in done.output
 
@@ -140,6 +149,68 @@ def test_peer_files_exist_for_all_contenders() -> None:
     assert all((peers / f"{one.peer}.py").exists() for one in CONTENDERS)
 
 
+def test_contender_without_its_environment_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "ROOT", Path("/nowhere"))
+    programme = program.performances(program.load_cases(["drain"]), ["saq", "tuned"], 1, quick=False)
+    absent = program.absent(programme)
+    assert absent == {"SAQ": ".venv-bench, its environment, is not here"}
+    text = report.figures(Results(about=dict(ABOUT), absent=absent), [])
+    assert "SAQ took no part: .venv-bench, its environment, is not here." in text
+
+
+def test_comparison_plays_both_checkouts_in_each_round_and_takes_turns_at_being_first() -> None:
+    pairs = comparison.pairs(["drain"], 2, quick=False)
+    assert [(one.contender, one.base_first) for one in pairs] == [
+        (POSTLUDE_SQLITE, True),
+        (POSTLUDE_POSTGRES, True),
+        (POSTLUDE_SQLITE, False),
+        (POSTLUDE_POSTGRES, False),
+    ]
+
+
+@pytest.mark.parametrize("base_first", [True, False])
+def test_comparison_knows_the_base_from_this_checkout_whoever_plays_first(
+    base_first: bool, postgres: PostgresServer
+) -> None:
+    played = []
+
+    def play(contender: Contender, _postgres: PostgresServer, _quick: bool) -> Values:
+        played.append(contender.root)
+        return {"steady_per_s": 1.0 if contender.root == BASE else 2.0}
+
+    [case] = program.load_cases(["drain"])
+    pair = comparison.Pair(replace(case, play=play), POSTLUDE_SQLITE, base_first)
+    assert pair.play(BASE, postgres, quick=True) == ({"steady_per_s": 1.0}, {"steady_per_s": 2.0})
+    assert played == ([BASE, ROOT] if base_first else [ROOT, BASE])
+
+
+@pytest.mark.parametrize(("case", "key"), [("drain", "steady_per_s"), ("pickup", "p50_ms")])
+def test_gain_is_above_1_where_this_checkout_is_better_and_is_taken_round_by_round(case: str, key: str) -> None:
+    pair = comparison.pairs([case], 1, quick=False)[0]
+    slow, fast = (4.0, 8.0) if case == "drain" else (8.0, 4.0)
+    # The machine was ten times slower in the second round: the medians tell nothing, the ratios do.
+    rounds = [({key: slow}, {key: fast}), ({key: slow / 10}, {key: fast / 10})]
+    compared = comparison.Comparison.of(pair, key, rounds)
+    assert compared.gain == Spread(2.0, 2.0, 2.0)
+    assert not compared.loses
+    assert comparison.Comparison.of(pair, key, [(here, base) for base, here in rounds]).loses
+
+
+def test_comparison_shows_both_medians_the_gain_and_what_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = comparison.pairs(["memory"], 1, quick=True)[0]
+    rounds = [({"idle_mb": 80.0}, {"idle_mb": 100.0})]
+    screen.show_comparisons([comparison.Comparison.of(pair, "idle_mb", rounds)], "main~1")
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("main~1", "80.0", "100.0", "0.80"))
+
+
+def test_comparison_with_an_unknown_revision_or_case_says_so() -> None:
+    for options, reason in ((["--base", "no-such"], "git knows no revision no-such"), (["--only", "io"], "io")):
+        done = CliRunner().invoke(benchmarks, ["compare", "--base", "HEAD", *options])
+        assert done.exit_code == 1
+        assert reason in done.output
+
+
 def test_load_sends_a_body_with_its_length() -> None:
     assert request_bytes("POST", "/x", b"{}").endswith(b"content-length: 2\r\n\r\n{}")
 
@@ -148,7 +219,9 @@ def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> No
     contender = replace(POSTLUDE_SQLITE, jobs=40)
     with arena(contender, postgres) as opened:
         measured = drain.drain(opened, contender.jobs, 60)
-        assert json.loads(json.dumps(opened.ask("version"))).count(".") == 2
+        library, python = opened.ask("version")
+        assert library.count(".") == 2
+        assert python == platform.python_version()
     assert set(measured) == set(drain.CASE.measures)
     assert Spread.of(list(measured.values())).least > 0
 

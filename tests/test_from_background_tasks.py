@@ -29,9 +29,9 @@ from sqlalchemy import insert, select
 from starlette.background import BackgroundTask
 
 from jobs import Context, Kind, RetryPolicy, job
-from jobs.stats.tables import counters
 from service.queue import key_of
 from service.settings import Settings
+from service.stats.tables import counters
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
 from tests.support.receiver import receiving

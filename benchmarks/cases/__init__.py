@@ -1,4 +1,4 @@
-"""One file for each question. A case plays one contender once, and gives one number for each of its measures."""
+"""One file for each question. A case plays one contender once, and returns one number for each of its measures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.support.servers import PostgresServer
 class Case:
     """`play(contender, postgres, quick)` measures once. `main` is the measure that the chart shows.
 
-    Contenders are shown best first, or, where they are steps of one thing, `in_steps` as they are listed.
+    The best contender is shown first. With `in_steps`, the contenders keep the order in which they are listed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""No-op jobs that wait already: how many a second end with their outcome stored?"""
+"""No-op jobs that already wait: how many a second end with their outcome stored?"""
 
 import time
 
@@ -20,14 +20,14 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def drain(opened: Arena, count: int, limit_s: float) -> Values:
-    """Enqueue, then start the workers and watch; after `limit_s` what is done by then counts."""
+    """Enqueue, start the workers and watch. After `limit_s` seconds, what is done by then counts."""
     fill_s = opened.ask("fill", "noop", count)
     watch = opened.begin("watch", count, limit_s)
     opened.answer(watch)
     started = time.monotonic()
     opened.work()
     samples = opened.answer(watch)
-    done = samples[-1][1]  # less than all of them where the time was up
+    done = samples[-1][1]  # less than `count` when the time was up
     if done < count / 100:
         raise PerformanceFailed(f"{done} of {count} jobs were done when the time was up")
     return {

@@ -1,4 +1,4 @@
-"""What work that waits and work that is over cost the work at hand."""
+"""How much waiting jobs and ended jobs slow down the work at hand."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests.support.servers import PostgresServer
 SIZES = {"almost empty": 100, "10 k": 10_000, "100 k": 100_000, "1 M": 1_000_000}
 _IN_QUICK = ("almost empty", "10 k")
 _GROW_LIMIT_S = 900.0
-_ENOUGH = 1_000  # below, what Redis takes anyway would count
+_ENOUGH = 1_000  # with fewer jobs, the memory that Redis needs anyway would distort the figure
 _READ_S = 1.0
 
 
@@ -36,7 +36,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def grow(opened: Arena) -> Values:
-    """Fill the ledger and Redis; returns what a due job takes there, where they are many enough to tell."""
+    """Fill the ledger and Redis; return the bytes of a due job in Redis, where there are enough jobs to tell."""
     before = redis_bytes.used(opened)
     argv = [opened.contender.python, "-m", "benchmarks.grow", opened.contender.grown]
     opened.answer(opened.start(argv, answers=True), _GROW_LIMIT_S)
@@ -51,8 +51,8 @@ def _read_ms(opened: Arena, path: str) -> float:
 CASE = Case(
     name="growth",
     title="Cost as work grows",
-    explanation="That many jobs wait, half of them due on a queue that nobody works on and half of them due tomorrow, "
-    "and as many have finished. Then come a drain, single jobs, and an API that is asked by one client.",
+    explanation="So many jobs wait (half are due, on a queue that no worker serves; half are due tomorrow), and as "
+    "many have ended. Then come a drain, single jobs, and one client that asks the API.",
     contenders=[_at(size, contender) for contender in (POSTLUDE_SQLITE, POSTLUDE_POSTGRES) for size in SIZES],
     measures={
         "steady_per_s": Measure("drain, jobs/s steady"),

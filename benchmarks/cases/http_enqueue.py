@@ -30,7 +30,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def _while_it_drains(opened: Arena, seconds: float) -> Values:
-    """One client at a measured pace, while a worker drains all that was enqueued."""
+    """Enqueue at a steady pace while a worker drains all that was enqueued before."""
     opened.work()
     during = load(opened, 1, seconds, _PACE_S, "POST", "/v1/jobs", json.dumps(_JOB))
     return {"drain_p99_ms": during["p99_ms"]}
@@ -47,9 +47,10 @@ def load(opened: Arena, *parts: object) -> dict[str, Any]:
 CASE = Case(
     name="http",
     title="Enqueue over HTTP",
-    explanation=f"`POST /v1/jobs`, committed before the 202, over {CONNECTIONS} kept connections, beside an endpoint "
-    f"with a like model that does nothing, served by uvicorn as it comes. Batches of {BATCH:,} over 2 connections. "
-    "During a drain: one client at 100 requests/s while a worker drains what the first two measurements left.",
+    explanation=f"`POST /v1/jobs`, committed before the 202, over {CONNECTIONS} kept-alive connections, beside an "
+    "endpoint that does nothing, with a similar model, served by plain uvicorn. Batches of "
+    f"{BATCH:,} over 2 connections. "
+    "During a drain: one client at 100 requests/s while a worker drains what the first two measurements enqueued.",
     contenders=[BARE, POSTLUDE_SQLITE, replace(POSTLUDE_POSTGRES, in_quick=False)],
     measures={
         "requests_per_s": Measure("requests/s"),

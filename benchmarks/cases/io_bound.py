@@ -1,4 +1,4 @@
-"""Jobs that only wait: how near do 2,000 sleeps of 0.2 s at 500 at once come to the ideal 0.8 s?"""
+"""Jobs that only wait: how close to the ideal 0.8 s do 2,000 sleeps of 0.2 s come, 500 at once?"""
 
 from dataclasses import replace
 

@@ -32,7 +32,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def _perform(opened: Arena, count: int) -> None:
-    # Begun before there is anything to count, which is for Postlude alone: peers count what is left on their queues.
+    # Watch before anything is enqueued. That works for Postlude alone: peers count what is left on their queues.
     watch = opened.begin("watch", count, _PORTION_LIMIT_S)
     opened.answer(watch)
     opened.ask("fill", "noop", count)

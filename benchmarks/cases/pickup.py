@@ -1,4 +1,4 @@
-"""An idle worker, single jobs: how long from the answer to the enqueuer until the job starts? What does idling cost?"""
+"""An idle worker, single jobs: how long after the enqueuer's answer does the job start? What does idling cost?"""
 
 import time
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def percentiles(waited_ms: Sequence[float]) -> dict[str, float]:
 
 
 def waits_ms(opened: Arena, stamps: dict[int, int], count: int) -> list[float]:
-    """Time `count` jobs after a warm-up; below 0 where a job starts before its enqueuer knows."""
+    """Return how long `count` jobs waited, after a warm-up; negative where one started before the answer."""
     opened.ask("trickle", _WARM_UP_JOBS)
     wait_until(lambda: len(stamps) == _WARM_UP_JOBS, "the worker")
     stamps.clear()
@@ -36,11 +36,11 @@ def waits_ms(opened: Arena, stamps: dict[int, int], count: int) -> list[float]:
 
 
 def _idle_commands(opened: Arena, for_s: float) -> float:
-    """Redis commands a second while nothing is to do; those inside scripts count too."""
+    """Return the Redis commands a second of an idle worker, those inside scripts included."""
     with opened.redis() as redis:
         before = redis.info("stats")["total_commands_processed"]
         time.sleep(for_s)
-        # Less the first INFO, which counted itself only after it had answered.
+        # Minus the first INFO, which Redis counts only after it has answered.
         return float(redis.info("stats")["total_commands_processed"] - before - 1) / for_s
 
 

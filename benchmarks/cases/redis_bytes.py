@@ -22,14 +22,14 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def _bytes_per_job(opened: Arena, task: str) -> float:
-    opened.ask("fill", task, 100)  # what the first jobs bring along
+    opened.ask("fill", task, 100)  # so that keys which only the first jobs create are there already
     before = used(opened)
     opened.ask("fill", task, _JOBS)
     return (used(opened) - before) / _JOBS
 
 
 def used(opened: Arena) -> int:
-    """Return Redis' memory, without what its clients and its log hold for a moment."""
+    """Return Redis' memory, without the passing buffers of its clients and its log."""
     with opened.redis() as redis:
         memory = redis.info("memory")
         return int(memory["used_memory"] - memory["mem_clients_normal"] - memory["mem_aof_buffer"])
@@ -38,7 +38,7 @@ def used(opened: Arena) -> int:
 CASE = Case(
     name="redis_bytes",
     title="Redis memory",
-    explanation=f"What Redis' memory grows by for each of {_JOBS:,} jobs that are due and wait.",
+    explanation=f"How much memory Redis takes for each of {_JOBS:,} due jobs that wait.",
     contenders=[
         POSTLUDE_SQLITE,
         *(replace(one, in_quick=one is TUNED_ARQ) for one in CONTENDERS if one.name in _COMPARED),

@@ -1,4 +1,4 @@
-"""One worker and two on the same queue; and what the API accepts beside them."""
+"""One worker and two on the same queue, and what the API accepts beside them."""
 
 import json
 from dataclasses import replace
@@ -33,8 +33,8 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 CASE = Case(
     name="scaling",
     title="Two workers",
-    explanation="The drain with one worker process and with two on the same queue; then what the API accepts over "
-    f"{_CONNECTIONS} connections while they run what it accepts.",
+    explanation="The drain with one worker process and with two on the same queue. Then what the API accepts over "
+    f"{_CONNECTIONS} connections, while the workers perform what it accepts.",
     contenders=[_with_workers(one, n) for one in (POSTLUDE_SQLITE, POSTLUDE_POSTGRES, TUNED_ARQ) for n in (1, 2)],
     measures={
         "steady_per_s": Measure("drain, jobs/s steady"),

@@ -26,8 +26,8 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 CASE = Case(
     name="webhooks",
     title="Webhooks",
-    explanation="Posts to a local receiver that answers at once, 100 at once, all on uvloop. Postlude's is the kind's "
-    "own function with the HTTP client that a worker gives it: signed, address-checked, answer capped; no queue.",
+    explanation="Posts to a local receiver that answers at once; 100 posts at a time, all on uvloop. Postlude's is the "
+    "kind's own function with the HTTP client of a worker: signed, address checked, answer capped. No queue.",
     contenders=CONTENDERS,
     measures={"posts_per_s": Measure("posts/s")},
     main="posts_per_s",

@@ -1,4 +1,4 @@
-"""What each library must show to take part. `benchmarks.stage` runs these files, never the harness itself."""
+"""What each library must offer to take part. `benchmarks.stage` runs these files; the harness never imports them."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ class Peer(Protocol):
     """A library with its tasks `noop`, `sleep` (0.2 s) and `stamp`, see `benchmarks.tasks`."""
 
     async def fill(self, task: Task, count: int) -> None:
-        """Enqueue `count` jobs, as fast as the library can; `tomorrow`, a `noop` due then, for Postlude alone."""
+        """Enqueue `count` jobs as fast as the library can. Only Postlude knows `tomorrow`: a `noop` due in a day."""
         ...
 
     async def enqueue_stamp(self, index: int) -> None:

@@ -1,4 +1,4 @@
-"""arq, as it comes and tuned: 100 jobs at once, a poll each 10 ms, uvloop, no log line for each job."""
+"""arq with its defaults, and tuned: 100 jobs at once, a poll every 10 ms, uvloop, no log line for each job."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -61,7 +61,7 @@ def worker(slots: int) -> list[str]:
 
 
 class Defaults:
-    """Read by arq's CLI, which looks at the class alone and at nothing that it inherits."""
+    """Read by arq's CLI, which sees only what the class itself defines, and nothing it inherits."""
 
     functions = (noop, sleep, stamp)
     redis_settings = _redis()
@@ -75,5 +75,5 @@ class Tuned:
 
 
 if surroundings.variant() == "tuned":
-    # Before arq's CLI makes its loop.
+    # Set on import: arq's CLI makes the loop later.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

@@ -1,4 +1,4 @@
-"""Huey: four threads, results stored; it blocks on Redis and does not poll."""
+"""Huey: four threads, results stored. It blocks on Redis instead of polling."""
 
 from contextlib import asynccontextmanager
 

@@ -1,4 +1,4 @@
-"""PgQueuer: Postgres alone, batches of 100, its log of outcomes written. On uvloop."""
+"""PgQueuer on uvloop: Postgres alone, batches of 100, its log of outcomes written."""
 
 import asyncio
 import signal
@@ -71,7 +71,7 @@ async def _work() -> None:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, pgq.shutdown.set)
-    # It accepts no limit below twice the batch; unlimited is its faster way.
+    # It accepts no limit below twice the batch, and runs faster without a limit.
     limit = surroundings.slots() if surroundings.slots() >= 2 * BATCH else None
     await pgq.run(batch_size=BATCH, max_concurrent_tasks=limit)
 

@@ -1,4 +1,4 @@
-"""Postlude: ledger and attempts written, worker by arq's CLI, settings as `make dev` has them."""
+"""Postlude with the settings of `make dev`, its worker run by arq's CLI. Ledger and attempts are written."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +12,9 @@ from benchmarks import surroundings
 from benchmarks.peers import Task
 from benchmarks.peers.postlude_kinds import NoArgs
 from service.ledger.states import State
-from service.lifecycle.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.resources import open_resources
 from service.settings import Settings
 from service.tables import tallies
@@ -39,7 +41,7 @@ class Postlude:
         answer.raise_for_status()
 
     async def done(self) -> int:
-        # The ledger's own count, written in the transaction that ends the job: to watch it costs the database nothing.
+        # The ledger's own count, written in the transaction that ends the job: watching it costs the database nothing.
         succeeded = select(func.coalesce(func.sum(tallies.c["count"]), 0)).where(tallies.c.event == State.SUCCEEDED)
         async with self._lifecycle.ledger.read() as connection:
             return int((await connection.execute(succeeded)).scalar_one())

@@ -46,8 +46,8 @@ class Saq:
         return -await self._redis.zcard("saq:default:incomplete")
 
 
-# Each slot of its worker holds a connection in a blocking read. Those of `RedisQueue.from_url` have redis-py's limits:
-# since release 8 these are 100 connections and 5 s, and it would run out of both.
+# Each slot of the worker holds a connection in a blocking read. `RedisQueue.from_url` has the limits of redis-py, since
+# release 8 100 connections and 5 s: too few connections, and too short a wait.
 _redis = Redis.from_url(surroundings.redis_url(), max_connections=2 * surroundings.slots() + 100, socket_timeout=None)
 queue = RedisQueue(_redis)
 settings = {"queue": queue, "functions": [noop, sleep, stamp], "concurrency": surroundings.slots()}

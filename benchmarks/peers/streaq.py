@@ -1,4 +1,4 @@
-"""streaQ 5 on uvloop, which it brings itself; version 6 and later need the functions of Redis 7."""
+"""streaQ 5 on uvloop, which it brings along. Version 6 and later need the functions of Redis 7."""
 
 import asyncio
 from contextlib import asynccontextmanager

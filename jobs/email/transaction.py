@@ -14,9 +14,8 @@ from aiosmtplib import (
     SMTPSenderRefused,
 )
 
-from jobs.email import answers, errors
+from jobs.email import answers, errors, mailer_errors
 from jobs.email.answers import ACCEPTED, Answer, Word
-from jobs.kit import mail_errors as mailing
 from jobs.kit.context import Mailer
 from jobs.kit.outcomes import Discard, Retry
 
@@ -59,11 +58,11 @@ async def transact(mailer: Mailer, message: EmailMessage, sender: str, recipient
 def _of_all(recipients: Sequence[str], error: Exception) -> Told:
     """Tell of an error that concerns everybody, but those refused before it."""
     match error:
-        case mailing.DeliveryUnknown():
+        case mailer_errors.DeliveryUnknown():
             told = Told(_waiting(recipients, "no answer"), str(error), errors.DeliveryUnknown)
         case SMTPResponseException(code=421):  # the server closes; a word on the mail it is not
             told = _of_trouble(recipients, error)
-        case mailing.ClosedAfter():
+        case mailer_errors.ClosedAfter():
             waiting = _waiting(recipients, str(error))
             told = Told(waiting, str(error), errors.MailServerUnreachable, taken=error.taken)
         case SMTPSenderRefused(code=552):  # RFC 1870, 6.1: of the message's size
@@ -99,9 +98,9 @@ def _trouble(error: Exception) -> type[Retry]:
     match error:
         case SMTPResponseException(code=421):  # the server closes, whatever it was asked
             return errors.MailServerUnreachable
-        case SMTPAuthenticationError() | mailing.LoginFailed():
+        case SMTPAuthenticationError() | mailer_errors.LoginFailed():
             return errors.MailLoginFailed
-        case mailing.TlsFailed():
+        case mailer_errors.TlsFailed():
             return errors.MailTlsFailed
         case _:
             return errors.MailServerUnreachable

@@ -2,46 +2,45 @@
 
 import asyncio
 from collections.abc import Mapping
-
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from typing import Protocol
 
 from jobs.email.answers import Answer, Word
 from jobs.kit.context import Context
-from jobs.stats.tables import insert_into, mail_recipients
 
 _WRITE_AGAIN_S = 1.0
+
+
+class NotKept(Exception):
+    """The database did not take the words; it may take them later."""
+
+
+class RecipientWords(Protocol):
+    """The mail server's final words on the recipients of each job."""
+
+    async def read(self, job_id: str) -> Mapping[str, Answer]:
+        """Return the words by address."""
+        ...
+
+    async def keep(self, job_id: str, words: Mapping[str, Answer]) -> None:
+        """Write words, in place of earlier ones on the same addresses. Raises `NotKept`."""
+        ...
 
 
 async def read_words(ctx: Context) -> dict[str, Answer]:
     """Read the final words of earlier attempts. Those refused before a replay are asked for again."""
     if ctx.attempt == 1:
         return {}
-    table = mail_recipients.c
-    statement = select(table.address, table.word, table.answer).where(table.job_id == ctx.job_id)
-    async with ctx.session() as session:
-        rows = (await session.execute(statement)).all()
-    words = {address: Answer(Word(word), answer) for address, word, answer in rows}
+    words = await ctx.capability(RecipientWords).read(ctx.job_id)
     anew = ctx.failures == 0
     return {address: answer for address, answer in words.items() if not (anew and answer.word is Word.REFUSED)}
 
 
 async def keep_words(ctx: Context, words: Mapping[str, Answer]) -> None:
     """Write final words, however long the database is away: without them another attempt doubles the mail."""
-    rows = [
-        {"job_id": ctx.job_id, "address": address, "word": answer.word.value, "answer": answer.text}
-        for address, answer in words.items()
-    ]
+    kept = ctx.capability(RecipientWords)
     while True:
         try:
-            return await _write(ctx, rows)
-        except (SQLAlchemyError, OSError) as error:
-            ctx.log.warning("recipients_not_recorded_yet", reason=repr(getattr(error, "orig", error)))
+            return await kept.keep(ctx.job_id, words)
+        except NotKept as error:
+            ctx.log.warning("recipients_not_recorded_yet", reason=str(error))
             await asyncio.sleep(_WRITE_AGAIN_S)
-
-
-async def _write(ctx: Context, rows: list[dict[str, str]]) -> None:
-    async with ctx.session() as session, session.begin():
-        statement = insert_into(session, mail_recipients).values(rows)
-        said = {name: statement.excluded[name] for name in ("word", "answer")}
-        await session.execute(statement.on_conflict_do_update(index_elements=["job_id", "address"], set_=said))

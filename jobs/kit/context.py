@@ -3,21 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import httpx
 import structlog
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.typing import FilteringBoundLogger
 
 from jobs.kit.outcomes import Seconds
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")
+
+
+class FeatureMissing(LookupError):
+    """A kind asked for something that no feature of this service offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +46,13 @@ class Mailer(Protocol):
     async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
         """Hand `message` to the server in one transaction; done when it takes the message for at least one recipient.
 
-        Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.kit.mail_errors`.
+        Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.email.mailer_errors`.
         """
         ...
 
 
 class Files(Protocol):
-    """Files that jobs make, kept under the data directory."""
+    """Files that jobs make, kept below the data directory."""
 
     async def write(self, name: str, data: bytes) -> None: ...
 
@@ -65,7 +72,7 @@ class RetentionApi(Protocol):
         ...
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-        """Delete terminal jobs, attempts, ticks and idempotency keys past `older_than`; return counts by table."""
+        """Delete jobs, attempts, ticks and keys past `older_than`, and what features keep; return counts of each."""
         ...
 
 
@@ -80,11 +87,13 @@ class Enqueue(Protocol):
         delay: Seconds | None = None,
         run_at: datetime | None = None,
         queue: str | None = None,
+        priority: int = 0,
         max_attempts: int | None = None,
         timeout: Seconds | None = None,
         expires_in: Seconds | None = None,
         unique_key: str | None = None,
         tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> Awaitable[str]: ...
 
 
@@ -111,14 +120,36 @@ class Context:
     attempt: int
     created_at: datetime
     http: httpx.AsyncClient
-    mailer: Mailer
-    files: Files
     ledger: RetentionApi
-    session: Callable[[], AbstractAsyncContextManager[AsyncSession]]
+    session: "Callable[[], AbstractAsyncContextManager[AsyncSession]]"
     progress: Progress
     enqueue: Enqueue
     failures: int = 0
     timeout: timedelta = timedelta(seconds=60)
+    capabilities: Mapping[type[Any], Any] = field(default_factory=dict)
+
+    # Not `type[C]`, of which mypy allows no Protocol.
+    def capability(self, wanted: Callable[..., C]) -> C:
+        """Return what a feature offers for the Protocol `wanted`. Raises `FeatureMissing` when none does."""
+        return self._offered(wanted, "that offers it")
+
+    @property
+    def mailer(self) -> Mailer:
+        """The mail server of the settings. Raises `FeatureMissing`."""
+        return self._offered(Mailer, "`mail`")
+
+    @property
+    def files(self) -> Files:
+        """Files that jobs make. Raises `FeatureMissing`."""
+        return self._offered(Files, "`files`")
+
+    def _offered(self, wanted: Callable[..., C], feature: str) -> C:
+        try:
+            offered: C = self.capabilities[wanted]  # type: ignore[index]
+        except KeyError:
+            name = getattr(wanted, "__qualname__", wanted)
+            raise FeatureMissing(f"No {name} here: the feature {feature} is not in service/features.py.") from None
+        return offered
 
     @property
     def log(self) -> FilteringBoundLogger:

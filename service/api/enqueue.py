@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,9 @@ from service.api.jobs import read_job
 from service.api.schemas import BatchOut, JobOut, Requests, batch_json, new_job_json
 from service.errors import ArgsInvalid
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time, written_in_time
-from service.ledger.models import NewJob
-from service.lifecycle.lifecycle import Lifecycle, new_job
+from service.ledger.models import IdempotencyKey, NewJob
+from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.new_job import new_job
 from service.resources import Resources
 from service.web.body import parse, read_body
 from service.web.deps import GUARDS
@@ -68,11 +70,16 @@ async def enqueue_job(request: Request) -> Response:
             job = await asyncio.to_thread(_new_job, resources, wanted, now)
         else:
             job = _new_job(resources, wanted, now)
-    answer = new_job_json(job)
+    answer = b""
+
+    def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
+        nonlocal answer
+        answer = new_job_json(recorded[0])
+        return idempotency.row(answer, now, _kept(resources))
+
     began = time.monotonic()
     with idempotency:
-        recording = lifecycle.enqueue([job], idempotency.row(answer, now, _kept(resources)))
-        enqueued = await written_in_time(recording)
+        enqueued = await written_in_time(lifecycle.enqueue([job], key_for))
     if enqueued.created:
         return _answer(answer, 202, job_path(request.scope, job.id))
     if enqueued.held:
@@ -110,9 +117,15 @@ async def _enqueue_batch(request: Request, body: bytes) -> Response:
     now = agreed_time.now()
     async with room.reading:
         jobs = await asyncio.to_thread(parse_batch, requests, body, lambda one: _new_job(resources, one, now))
-    answer = batch_json(jobs, [job.id for job in jobs])
+    answer = b""
+
+    def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
+        nonlocal answer
+        answer = batch_json(recorded, [job.id for job in recorded])
+        return idempotency.row(answer, now, _kept(resources))
+
     with idempotency:
-        recording = lifecycle.enqueue(jobs, idempotency.row(answer, now, _kept(resources)))
+        recording = lifecycle.enqueue(jobs, key_for)
         enqueued = await written_in_time(recording, within_s=ANSWER_WITHIN_S + len(jobs) // 1_000)
     if enqueued.held:
         idempotency.check_same(enqueued.held)
@@ -121,7 +134,7 @@ async def _enqueue_batch(request: Request, body: bytes) -> Response:
         answer = told.encode() if told is not None else batch_json(jobs, [enqueued.held.job_id])
         return _answer(answer, 202, replayed=True)
     if len(enqueued.created) < len(jobs):
-        answer = batch_json(jobs, enqueued.ids)
+        answer = batch_json(enqueued.jobs, enqueued.ids)
     return _answer(answer, 202)
 
 

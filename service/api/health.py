@@ -16,8 +16,8 @@ from service.api.readiness import Checks
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable, Unauthorized
 from service.ledger.deadline import in_time
-from service.ledger.reads import audit
-from service.ledger.reads import jobs as queries
+from service.ledger.reads import audit, counts
+from service.ledger.reads.workers import living_workers
 from service.queue import UNREACHABLE
 from service.resources import Resources
 from service.web.deps import ResourcesDep, header_of
@@ -123,13 +123,13 @@ def _up(server: str, up: bool) -> Metric:
 async def _read_families(resources: Resources) -> list[Metric]:
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
-        totals = await queries.tally_totals(connection)
-        live = await queries.count_live(connection)
-        held = await queries.count_held(connection)
+        totals = await counts.tally_totals(connection)
+        live = await counts.count_live(connection)
+        held = await counts.count_held(connection)
         unaccounted = await audit.count_unaccounted(connection, now)
         sweeping = await audit.sweeping(connection)
-        unknown_kinds = await queries.waiting_of_unknown_kinds(connection, now)
-        workers = await queries.living_workers(connection, now)
+        unknown_kinds = await counts.waiting_of_unknown_kinds(connection, now)
+        workers = await living_workers(connection, now)
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),

@@ -9,10 +9,10 @@ from sqlalchemy import RowMapping
 from service.errors import LedgerUnavailable
 from service.ledger import migrate
 from service.ledger.deadline import in_time
-from service.ledger.liveness import BLOCKED_AFTER_S
+from service.ledger.leases import BLOCKED_AFTER_S
 from service.ledger.outages import reason_of
 from service.ledger.reads import audit
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.workers import living_workers
 from service.ledger.write_probe import WriteProbe
 from service.queue import UNREACHABLE, Probe, refusal_of
 from service.resources import Resources
@@ -29,6 +29,7 @@ class Checks:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._database = resources.ledger.database
+        self._schemas = [feature.schema for feature in resources.features]
         self._write_probe = WriteProbe(self._database)
         self.redis_probe = Probe(resources.queue.redis, resources.settings.queues)
 
@@ -42,7 +43,7 @@ class Checks:
 
     async def _ledger(self) -> str:
         try:
-            if not await in_time(migrate.is_current(self._database), within_s=_CHECK_WITHIN_S):
+            if not await in_time(migrate.is_current(self._database, self._schemas), within_s=_CHECK_WITHIN_S):
                 return "migrations are missing: run `postlude migrate`"
             await in_time(self._database.check(), within_s=_CHECK_WITHIN_S)
         except LedgerUnavailable as error:
@@ -79,7 +80,7 @@ class Checks:
     async def _read_workers(self) -> tuple[Sequence[RowMapping], audit.Sweeping, datetime]:
         async with self._resources.ledger.read() as connection:
             now = await self._database.now(connection)
-            return await queries.living_workers(connection, now), await audit.sweeping(connection), now
+            return await living_workers(connection, now), await audit.sweeping(connection), now
 
 
 def _words(error: LedgerUnavailable) -> str:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 
 from service.api.schemas import BulkReplayOut, BulkReplayRequest
-from service.ledger.bulk_replay import Place
 from service.ledger.deadline import in_time
+from service.lifecycle.bulk_replay import Reached
 from service.web.body import parse, read_body
 from service.web.cursor import Text, decode, encode
 from service.web.deps import GUARDS, LifecycleDep
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 # What is left of the time for an answer when a batch that was begun is to end in time too.
 _REPLAYS_FOR_S = 2.5
 _adapter: TypeAdapter[BulkReplayRequest] = TypeAdapter(BulkReplayRequest)
-_place: TypeAdapter[tuple[Text, Moment, Text]] = TypeAdapter(tuple[Text, Moment, Text])
+_reached: TypeAdapter[tuple[Text, Moment, Text]] = TypeAdapter(tuple[Text, Moment, Text])
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -40,7 +40,7 @@ async def replay_jobs(request: Request, lifecycle: LifecycleDep) -> BulkReplayOu
     room: Room = request.app.state.room
     with room.stay() as stay:
         wanted = parse(_adapter, await read_body(request, MIB, stay), {})
-    beyond = None if wanted.cursor is None else Place(*decode(_place, wanted.cursor))
+    beyond = None if wanted.cursor is None else Reached(*decode(_reached, wanted.cursor))
     replaying = lifecycle.replay_matching(
         wanted.filter.filter(), dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S, beyond=beyond
     )

@@ -67,6 +67,9 @@ class EnqueueOptions(BaseModel):
     )
     # A tuple: Pydantic copies a list's default for every request.
     tags: tuple[Tag, ...] = Field((), max_length=bounds.MOST_TAGS)
+    metadata: bounds.Metadata | None = Field(
+        None, description="Anything to remember about the job: a JSON object of at most 4 KiB."
+    )
 
     @model_validator(mode="after")
     def _one_time(self) -> "EnqueueOptions":
@@ -85,6 +88,7 @@ class EnqueueOptions(BaseModel):
             expires_in=_seconds(self.expires_in),
             unique_key=self.unique_key,
             tags=tuple(dict.fromkeys(self.tags)),
+            metadata=self.metadata,
         )
 
 
@@ -190,6 +194,7 @@ class JobOut(BaseModel):
     max_attempts: int
     progress: ProgressOut | None = None
     tags: list[str]
+    metadata: dict[str, Any]
     run_at: ShownMoment
     created_at: ShownMoment
     started_at: ShownMoment | None = None
@@ -208,6 +213,7 @@ class JobOut(BaseModel):
             error=None if error is None else ErrorOut(type=error, message=row["error_message"] or ""),
             progress=None if done is None else ProgressOut(done=done, total=row["progress_total"]),
             tags=json.loads(row["tags"]),
+            metadata=json.loads(row["metadata"] or "{}"),
             **({} if attempts is None else {"attempts": [_attempt(attempt) for attempt in attempts]}),
         )
 
@@ -266,6 +272,7 @@ def new_job_json(job: NewJob) -> bytes:
             "max_attempts": job.max_attempts,
             "progress": None,
             "tags": job.tags,
+            "metadata": from_json(job.metadata or "{}"),
             "run_at": moment_text(job.run_at),
             "created_at": moment_text(job.created_at),
             "started_at": None,

@@ -145,7 +145,7 @@ class Watchtower:
 
     async def _read(self, ids: set[str]) -> dict[str, JobVersion]:
         async with self._ledger.read() as connection:
-            return await queries.glimpse(connection, ids)
+            return await queries.versions_of(connection, ids)
 
 
 async def _watchtower(request: Request) -> Watchtower:

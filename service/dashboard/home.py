@@ -7,14 +7,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from service.errors import LedgerUnavailable
+from service.feature import Pages
 from service.ledger.deadline import in_time
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.counts import count_live
+from service.ledger.reads.workers import living_workers
 from service.resources import Resources
 from service.web import pages
-from service.web.pages import ResourcesDep
+from service.web.pages import ResourcesDep, Templates
 
 router = APIRouter(include_in_schema=False)
 router.include_router(pages.router)
+_templates = Templates("service.dashboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,21 @@ class Activity:
 async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
     """Say what runs. A page carries no key, so where one is asked for, it shows no counts and no kinds."""
     closed = bool(resources.settings.api_keys)
-    return pages.render(
+    return _templates.render(
         request,
         "home.html",
         version=version("postlude"),
         closed=closed,
-        has_inbox=not closed and request.app.state.mailbox is not None,
+        links=[] if closed else _links(resources),
         activity=None if closed else await _activity(resources),
         kinds=[] if closed else [resources.catalogue[name] for name in sorted(resources.catalogue)],
     )
+
+
+def _links(resources: Resources) -> list[Pages]:
+    """Return the features' pages that there is something to see on."""
+    every = (feature.pages for feature in resources.features)
+    return [one for one in every if one is not None and one.are_shown(resources.settings)]
 
 
 async def _activity(resources: Resources) -> Activity | None:
@@ -50,6 +59,6 @@ async def _activity(resources: Resources) -> Activity | None:
 async def _read_activity(resources: Resources) -> Activity:
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
-        workers = len(await queries.living_workers(connection, now))
-        live = await queries.count_live(connection)
+        workers = len(await living_workers(connection, now))
+        live = await count_live(connection)
     return Activity(workers=workers, running=live["running"], waiting=live["waiting"])

@@ -1,7 +1,6 @@
-"""`postlude dev`: the API, a worker, Redis and a mail inbox in the foreground, as children of one supervisor.
+"""`postlude dev`: the API, a worker, Redis and what features add, in the foreground, as children of one supervisor.
 
 start.py         puts it together: the checks, what runs, in which order
-preflight.py     what must hold before anything starts
 kinds.py         whether the kinds can be used, and which folders they are in
 reload.py        starts the API and the worker anew when kinds change
 redis_server.py  the embedded Redis
@@ -9,5 +8,5 @@ supervisor.py    keeps programs running, stops them in reverse order
 child.py         one program as a child process
 tether.py        ends a child when its supervisor dies
 screen.py        what the person at the terminal reads
-inbox.py         the mail inbox
+servers.py       the servers that features offer, such as the mail inbox
 """

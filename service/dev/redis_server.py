@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from service.dev import runtime_folder
+from service import runtime_folder
 from service.dev.child import Program
 from service.errors import StartRefused
 from service.settings import Settings

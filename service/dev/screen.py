@@ -4,9 +4,11 @@ import contextlib
 
 import click
 
+from service.dev import servers
 from service.settings import Settings
 
-_EXAMPLE = '{"kind": "update_stats", "args": {"subject": "demo", "event": "visit"}}'
+# Of a kind that every installation has.
+_EXAMPLE = '{"kind": "cleanup", "args": {"dry_run": true}}'
 
 
 def say(line: str) -> None:
@@ -21,14 +23,13 @@ def show_banner(settings: Settings) -> None:
 
 def banner(settings: Settings) -> str:
     url = base_url(settings)
-    mail = "  Mail   goes out through POSTLUDE_SMTP_URL" if settings.smtp_url else f"  Inbox  {url}/inbox"
     key = " -H 'authorization: Bearer ONE_OF_YOUR_POSTLUDE_API_KEYS'" if settings.api_keys else ""
     return "\n".join(
         [
             "Postlude",
             f"  API    {url}",
             f"  Docs   {url}/docs",
-            mail,
+            *(server.banner(settings, url) for server in servers.offered()),
             f"  Data   {settings.data_dir}",
             f"  Try    curl {url}/v1/jobs -H 'content-type: application/json'{key} -d '{_EXAMPLE}'",
             "  Stop   Ctrl-C",

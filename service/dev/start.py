@@ -1,4 +1,4 @@
-"""`postlude dev`, put together: the checks, then Redis, migrations, the inbox, the API and a worker."""
+"""`postlude dev`, put together: the checks, then Redis, migrations, the features' servers, the API and a worker."""
 
 import asyncio
 import os
@@ -9,11 +9,10 @@ from pathlib import Path
 import httpx
 
 from service import preflight
-from service.dev import kinds, redis_server, reload
+from service.dev import kinds, redis_server, reload, servers
 from service.dev.child import Program
 from service.dev.screen import base_url, show_banner
 from service.dev.supervisor import Supervisor
-from service.durability import refuse_network_filesystem
 from service.settings import Settings, unknown_variables
 
 _STOP_MARGIN_S = 5.0
@@ -23,12 +22,12 @@ _LOOPBACK = "127.0.0.0/8,::1/128"
 
 async def run(settings: Settings) -> None:
     """Run everything until a signal. Raises `StartRefused`."""
-    refuse_network_filesystem(settings)
+    preflight.check_ledger_file(settings)
     with preflight.only_one(settings) as patience_s:
         preflight.check_address(settings, patience_s=patience_s)
         redis = None if settings.redis_url else redis_server.find_binary()
-        if settings.smtp_url is None:
-            preflight.check_inbox()
+        for server in servers.wanted(settings):
+            server.check()
         folders = await kinds.check(environment(settings))
         await _supervise(settings, redis, folders)
 
@@ -69,7 +68,7 @@ def programs(settings: Settings, redis: Path | None) -> list[Program]:
     python = (sys.executable, "-P", "-m")
     everything = [
         Program("migrations", [*python, "service.cli", "migrate"], once=True),
-        Program("inbox", [*python, "service.cli", "inbox"]),
+        *(Program(server.name, [*python, "service.cli", "serve", server.name]) for server in servers.wanted(settings)),
         Program("api", [*python, "service.cli", "api"], reloads=True),
         Program(
             "worker",
@@ -79,8 +78,6 @@ def programs(settings: Settings, redis: Path | None) -> list[Program]:
             hands_back=True,
         ),
     ]
-    if settings.smtp_url is not None:
-        everything = [program for program in everything if program.name != "inbox"]
     return everything if redis is None else [redis_server.program(settings, redis), *everything]
 
 

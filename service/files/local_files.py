@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class LocalFiles:
-    """Keeps files in `folder`; see `jobs.context.Files`."""
+    """Keeps files in `folder`; see `jobs.kit.context.Files`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

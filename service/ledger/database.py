@@ -3,20 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, make_url, select, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from service import agreed_time
 from service.errors import FateUnknown, LedgerUnavailable
+from service.ledger.clock import now_by
 from service.ledger.engines import (
     READS_ONLY,
     Doubt,
     postgres_engine,
-    sqlite_engine,
     sqlite_jobs_engine,
+    sqlite_reader,
     sqlite_thread_engine,
 )
 from service.ledger.group_commit import Operation
@@ -35,29 +35,27 @@ _CLOSE_WITHIN_S = 2
 
 
 class Database:
-    """Engines over one database: `run()` and `begin()` for writes, `connect()` for reads, `session()` for jobs.
+    """Engines over one database: `run()` for writes, `connect()` for reads, `session()` for jobs.
 
     Jobs have connections of their own: however long they hold them, the ledger's writes and the lease go on.
     """
 
     def __init__(
         self,
-        writer: AsyncEngine,
+        writer: SqliteWriter | AsyncEngine,
         reader: AsyncEngine,
         for_jobs: AsyncEngine,
         *,
         limit_s: float = STATEMENT_LIMIT_S,
-        sqlite_writer: SqliteWriter | None = None,
     ) -> None:
-        self._sqlite_writer = sqlite_writer
         self._writer = writer
         self._reader = reader
         self._for_jobs = for_jobs
         self._transaction_limit_s = _STATEMENTS_IN_A_TRANSACTION * limit_s
         self._doubt = Doubt()
-        self.dialect = writer.dialect.name
+        self.dialect = reader.dialect.name
         if self.dialect == "postgresql":
-            self._doubt.watch(writer)
+            self._doubt.watch(reader)
 
     @classmethod
     def open(cls, url: str, *, limit_s: float = STATEMENT_LIMIT_S) -> "Database":
@@ -67,64 +65,60 @@ class Database:
         times that.
         """
         if make_url(url).get_backend_name() == "sqlite":
-            writer, reader = sqlite_engine(url, writes=True), sqlite_engine(url, writes=False)
-            sqlite_writer = SqliteWriter(sqlite_thread_engine(url))
             for_jobs = sqlite_jobs_engine(url, wait_s=_STATEMENT_OF_A_JOB_LIMIT_S)
-            return cls(writer, reader, for_jobs, limit_s=limit_s, sqlite_writer=sqlite_writer)
+            return cls(SqliteWriter(sqlite_thread_engine(url)), sqlite_reader(url), for_jobs, limit_s=limit_s)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
 
     async def keep_few_connections(self) -> None:
         """Let go, again and again, of connections that were not needed for a while. Runs until it is cancelled."""
-        await keep_shrinking({self._writer, self._reader, self._for_jobs})
+        await keep_shrinking({self._reader, self._for_jobs})
 
     async def close(self) -> None:
         """Close all connections, those that do not answer without a goodbye."""
-        engines = {self._writer, self._reader, self._for_jobs}
+        engines = {self._reader, self._for_jobs}
         closing = [asyncio.create_task(engine.dispose(), name="engine-dispose") for engine in engines]
-        if self._sqlite_writer is not None:
-            closing.append(asyncio.create_task(self._sqlite_writer.close(), name="writer-close"))
+        if isinstance(self._writer, SqliteWriter):
+            closing.append(asyncio.create_task(self._writer.close(), name="writer-close"))
         _, hanging = await asyncio.wait(closing, timeout=_CLOSE_WITHIN_S)
         for task in hanging:
             task.cancel()
         await asyncio.gather(*closing, return_exceptions=bool(hanging))
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """Open a write transaction, committed at the end. Raises `LedgerUnavailable`; `FateUnknown` from its commit."""
-        with translate_db_errors() as outage:
-            async with (
-                asyncio.timeout(self._transaction_limit_s),
-                self._writer.connect() as connection,
-                self._heard(connection),
-            ):
-                transaction = await connection.begin()
-                yield connection
-                outage.committing = True
-                await transaction.commit()
-
     async def run(self, write: Callable[[Connection], T]) -> T:
         """Run `write` in a transaction, committed at the end; a second time where a migration came between.
 
-        Raises what `begin` does.
+        Raises `LedgerUnavailable`, and `FateUnknown` where the commit was not confirmed.
         """
-        if self._sqlite_writer is None:
-            try:
-                return await self._run(write)
-            except LedgerUnavailable as error:
-                if not is_stale(error.__cause__):
-                    raise
-                return await self._run(write)
+        if isinstance(self._writer, SqliteWriter):
+            return await self._run_in_thread(self._writer, write)
+        try:
+            return await self._run(self._writer, write)
+        except LedgerUnavailable as error:
+            if not is_stale(error.__cause__):
+                raise
+            return await self._run(self._writer, write)
+
+    async def _run_in_thread(self, writer: SqliteWriter, write: Callable[[Connection], T]) -> T:
         try:
             async with asyncio.timeout(self._transaction_limit_s):
                 with translate_db_errors() as outage:
-                    return await self._sqlite_writer.transact(write, outage)
+                    return await writer.transact(write, outage)
         except TimeoutError as error:  # its thread goes on
             raise FateUnknown("SQLite did not confirm the write in time") from error
 
-    async def _run(self, write: Callable[[Connection], T]) -> T:
-        async with self.begin() as connection:
-            return await connection.run_sync(write)
+    async def _run(self, engine: AsyncEngine, write: Callable[[Connection], T]) -> T:
+        with translate_db_errors() as outage:
+            async with (
+                asyncio.timeout(self._transaction_limit_s),
+                engine.connect() as connection,
+                self._heard(connection),
+            ):
+                transaction = await connection.begin()
+                written = await connection.run_sync(write)
+                outage.committing = True
+                await transaction.commit()
+        return written
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -135,7 +129,7 @@ class Database:
 
     @asynccontextmanager
     async def _heard(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """Return up a connection that did not answer in time: a rollback over it would wait as long again."""
+        """Give up a connection that did not answer in time: a rollback over it would wait as long again."""
         try:
             yield
         except (TimeoutError, asyncio.CancelledError):
@@ -171,10 +165,7 @@ class Database:
 
     async def now(self, connection: AsyncConnection) -> datetime:
         """Read the database's clock, by which leases are kept."""
-        if self.dialect == "sqlite":
-            return agreed_time.now()  # SQLite's clock is that of the process which runs it
-        now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return now.astimezone(UTC)
+        return await connection.run_sync(now_by)
 
     async def check(self) -> None:
         """Raise `LedgerUnavailable` unless the tables can be read."""

@@ -138,24 +138,28 @@ def _read_stale_again(cursor: Any, statement: str, parameters: Any, context: Any
     return True
 
 
-def sqlite_engine(url: str, *, writes: bool, pool: Mapping[str, float] = _POOL) -> AsyncEngine:
-    """Prepare an engine; one that `writes` holds SQLite's write lock from the beginning of each transaction."""
-    engine = create_async_engine(url, **pool, **_HIDDEN)
-    _configure_sqlite(engine.sync_engine, writes=writes)
-    event.listen(engine.sync_engine, "begin", partial(_begin_immediate, pause=_pause) if writes else _begin_deferred)
+def sqlite_reader(url: str) -> AsyncEngine:
+    """Prepare an engine whose transactions see one state of the database, and take no lock."""
+    engine = create_async_engine(url, **_POOL, **_HIDDEN)
+    _configure_sqlite(engine.sync_engine, writes=False)
+    event.listen(engine.sync_engine, "begin", _begin_deferred)
     return engine
 
 
 def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
     """Prepare an engine for jobs: one connection, for which they queue up to `wait_s`.
 
-    Each of their transactions holds SQLite's one write lock. A hundred that fought for it were done 40 times a second.
+    Each of their transactions holds SQLite's one write lock from its beginning. A hundred that fought for it were done
+    40 times a second.
     """
-    return sqlite_engine(url, writes=True, pool={"pool_size": 1, "max_overflow": 0, "pool_timeout": wait_s})
+    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=wait_s, **_HIDDEN)
+    _configure_sqlite(engine.sync_engine, writes=True)
+    event.listen(engine.sync_engine, "begin", partial(_begin_immediate, pause=_pause))
+    return engine
 
 
 def sqlite_thread_engine(url: str) -> Engine:
-    """Prepare an engine that writes with one connection from a thread; see `sqlite_engine`."""
+    """Prepare an engine that writes with one connection from a thread; see `SqliteWriter`."""
     engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
     _configure_sqlite(engine, writes=True)
     event.listen(engine, "begin", partial(_begin_immediate, pause=time.sleep))

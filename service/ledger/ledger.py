@@ -14,19 +14,14 @@ from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
 from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
 from service.ledger.outages import is_data_error
+from service.ledger.purge import purge
 from service.ledger.reads.lookups import Found, Lookups
-from service.ledger.records.controlled import (
-    Cancel,
-    Progress,
-    Replay,
-    Replayed,
-    record_cancelled,
-    record_progress,
-    record_replayed,
-)
+from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
-from service.ledger.records.purged import purge
+from service.ledger.records.progressed import Progress, record_progress
+from service.ledger.records.purged import PurgeOfJobs
+from service.ledger.records.replayed import Replay, Replayed, record_replayed
 from service.ledger.records.started import record_started
 from service.ledger.records.ticked import record_tick
 from service.ledger.states import State
@@ -38,9 +33,10 @@ _CLOSE_WITHIN_S = 3
 class Ledger:
     """Every method that writes returns once its write is committed, and raises `LedgerUnavailable` if it cannot be."""
 
-    def __init__(self, database: Database, *, retention: timedelta) -> None:
+    def __init__(self, database: Database, *, retention: timedelta, belongings: Sequence[PurgeOfJobs] = ()) -> None:
         self.database = database
         self.retention = retention
+        self._belongings = belongings
         self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
         # SQLite has one writer; elsewhere what ends is committed beside what begins.
@@ -49,11 +45,19 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, retention: timedelta, statement_limit_s: float = STATEMENT_LIMIT_S
+        cls,
+        url: str,
+        *,
+        retention: timedelta,
+        belongings: Sequence[PurgeOfJobs] = (),
+        statement_limit_s: float = STATEMENT_LIMIT_S,
     ) -> AsyncIterator["Ledger"]:
-        """Open the ledger at a SQLAlchemy URL; at the end writes what still waits, unless that takes too long."""
+        """Open the ledger at a SQLAlchemy URL; at the end write what still waits, unless that takes too long.
+
+        `belongings` delete what features keep of the jobs that are purged.
+        """
         database = Database.open(url, limit_s=statement_limit_s)
-        ledger = cls(database, retention=retention)
+        ledger = cls(database, retention=retention, belongings=belongings)
         tidying = asyncio.create_task(database.keep_few_connections(), name="idle-connections")
         try:
             yield ledger
@@ -73,7 +77,7 @@ class Ledger:
         return (await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs)))[0]
 
     async def start(self, start: Start) -> dict[str, Started]:
-        """Begin attempts; gives, by id, those of the jobs that may start."""
+        """Begin attempts; return, by id, the jobs that may start."""
         return (await self._group_commit.write(record_started, [start], weight=len(start.ids)))[0]
 
     async def finish(self, finish: Finish) -> Finished | None:
@@ -113,10 +117,10 @@ class Ledger:
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
         """Delete what is past `older_than`; see `purge.purge`."""
-        return await purge(self.database, older_than=older_than, dry_run=dry_run)
+        return await purge(self.database, older_than=older_than, dry_run=dry_run, belongings=self._belongings)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Open a connection for `queries`."""
+        """Open a connection for the functions of `reads`."""
         return self.database.connect()
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:

@@ -9,7 +9,7 @@ from service.ledger.states import Outcome, State
 
 @dataclass(slots=True)  # not frozen: that would take three times as long, and a batch makes 10,000
 class NewJob:
-    """A job as it is recorded first."""
+    """A job as it is recorded first. Args, `trace_context` and `metadata` are JSON."""
 
     id: str
     kind: str
@@ -26,6 +26,8 @@ class NewJob:
     unique_key: str | None = None
     arq_id: str | None = None
     tags: tuple[str, ...] = ()
+    trace_context: str | None = None
+    metadata: str | None = None
     error_type: str | None = None
     error_message: str | None = None
     finished_at: datetime | None = None
@@ -62,8 +64,9 @@ class KeyHeld:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of an `Enqueue`: the ids in the request's order, and those of them that are new."""
+    """What became of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new."""
 
+    jobs: tuple[NewJob, ...] = ()
     ids: tuple[str, ...] = ()
     created: frozenset[str] = frozenset()
     held: KeyHeld | None = None
@@ -73,10 +76,9 @@ class Enqueued:
 class Start:
     """A worker's wish to begin an attempt of each of the jobs `ids`, if its kind is among `kinds`, and it is due.
 
-    `due_by` is the time on the clock that due times go by; without it that is `at`. A job that has crashed
-    `crashes_below` times or more is not started. With `prefetched`, the attempts may have to wait for a slot: should
-    the worker die, nobody will know which of them had begun. So a job that was lost like that is not started like that
-    again.
+    `due_by` is Redis' current time; it defaults to `at`. A job that has crashed `crashes_below` times or more is not
+    started. `prefetched` attempts may have to wait for a slot: should the worker die, nobody will know which of them
+    had begun. A job that was lost like that is not prefetched again.
     """
 
     ids: tuple[str, ...]
@@ -89,7 +91,7 @@ class Start:
 
 
 class Started(NamedTuple):
-    """An attempt that may now be performed, with all that performing it needs."""
+    """An attempt that may now be performed, with all that performing it needs. Args and the last two are JSON."""
 
     id: str
     kind: str
@@ -104,6 +106,8 @@ class Started(NamedTuple):
     created_at: datetime
     worker: str
     started_at: datetime
+    trace_context: str | None = None
+    metadata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class State(StrEnum):
 
 
 WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
+# Become `queued` once they are due.
+PROMOTABLE = (State.SCHEDULED, State.RETRYING)
 LIVE = (*WAITING, State.RUNNING)
 TERMINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 # Replaying a succeeded job would repeat an effect that was wanted once: enqueue it anew instead.
@@ -55,6 +57,8 @@ COUNTS_AS_FAILURE = (Outcome.FAILED, Outcome.TIMED_OUT)
 # An isolated attempt that is lost with its worker has not crashed. But one that takes down the whole machine, and its
 # worker with it, must end some day.
 MAX_LOST = 10
+# The error type of an isolated attempt that was lost with its worker.
+WORKER_LOST = "WorkerLost"
 
 
 def isolated_from(max_crashes: int) -> int:

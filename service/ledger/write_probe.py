@@ -3,13 +3,10 @@
 import asyncio
 import time
 
-from sqlalchemy import Connection
-
 from service.agreed_time import now
 from service.errors import LedgerUnavailable
 from service.ledger.database import Database
-from service.ledger.rows import insert_for
-from service.tables import write_probe
+from service.ledger.records.probed import record_probe
 
 _EVERY_S = 5.0
 
@@ -39,12 +36,7 @@ class WriteProbe:
 
     async def _try(self) -> LedgerUnavailable | None:
         try:
-            await self._database.run(_write)
+            await self._database.run(lambda connection: record_probe(connection, now()))
         except LedgerUnavailable as error:
             return error
         return None
-
-
-def _write(connection: Connection) -> None:
-    row = insert_for(connection.dialect.name)(write_probe).values(id=1, written_at=now())
-    connection.execute(row.on_conflict_do_update(index_elements=["id"], set_={"written_at": row.excluded.written_at}))

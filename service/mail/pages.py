@@ -5,19 +5,21 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
+from service.mail.dev import keeps_mail
 from service.mail.mailbox import Mailbox
-from service.web.pages import ResourcesDep, render
+from service.web.pages import ResourcesDep, Templates
 
 router = APIRouter(include_in_schema=False)
+_templates = Templates("service.mail")
 
 # A browser gets slow beyond this.
 _SHOWN_CHARACTERS = 200_000
 
 
-async def _mailbox(request: Request, resources: ResourcesDep) -> Mailbox | None:
+async def _mailbox(resources: ResourcesDep) -> Mailbox | None:
     """Return the mailbox; None where there is none, or where callers need a key, which a page cannot carry."""
-    mailbox: Mailbox | None = request.app.state.mailbox
-    return None if resources.settings.api_keys else mailbox
+    settings = resources.settings
+    return Mailbox(settings.inbox_dir) if keeps_mail(settings) and not settings.api_keys else None
 
 
 MailboxDep = Annotated[Mailbox | None, Depends(_mailbox)]
@@ -28,7 +30,7 @@ def inbox(request: Request, mailbox: MailboxDep, resources: ResourcesDep) -> HTM
     """List the newest mails."""
     if mailbox is None:
         return _no_inbox(request, resources)
-    return render(
+    return _templates.render(
         request, "inbox.html", mails=mailbox.newest(), total=len(mailbox), folder=resources.settings.inbox_dir
     )
 
@@ -40,10 +42,10 @@ def mail(request: Request, mail_id: str, mailbox: MailboxDep, resources: Resourc
         return _no_inbox(request, resources)
     found = mailbox.read(mail_id)
     if found is None:
-        return render(request, "mail.html", status=404, mail=None)
-    return render(request, "mail.html", mail=found, shown=_SHOWN_CHARACTERS)
+        return _templates.render(request, "mail.html", status=404, mail=None)
+    return _templates.render(request, "mail.html", mail=found, shown=_SHOWN_CHARACTERS)
 
 
 def _no_inbox(request: Request, resources: ResourcesDep) -> HTMLResponse:
     setting = "POSTLUDE_API_KEYS" if resources.settings.api_keys else "POSTLUDE_SMTP_URL"
-    return render(request, "inbox.html", status=404, mails=None, setting=setting)
+    return _templates.render(request, "inbox.html", status=404, mails=None, setting=setting)

@@ -14,8 +14,8 @@ import structlog
 
 from jobs.email.headers import rewritten
 from jobs.email.mailbox import read_mailbox
+from jobs.email.mailer_errors import ClosedAfter, DeliveryUnknown, MessageRefused, TlsFailed
 from jobs.kit.context import Delivery
-from jobs.kit.mail_errors import ClosedAfter, DeliveryUnknown, MessageRefused, TlsFailed
 from service.errors import StartRefused
 from service.mail.smtp_client import BodyUnanswered, SmtpClient
 from service.mail.smtp_server import SmtpServer, TlsLevel

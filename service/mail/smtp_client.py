@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiosmtplib
 from aiosmtplib.typing import Default
 
-from jobs.kit.mail_errors import LoginFailed
+from jobs.email.mailer_errors import LoginFailed
 from service.mail.smtp_server import SmtpServer
 
 _GO_AHEAD = 354

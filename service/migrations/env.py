@@ -2,9 +2,12 @@
 
 from alembic import context
 
-from jobs.stats.tables import metadata as jobs_metadata
 from service.tables import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=[metadata, jobs_metadata])
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    version_table=context.config.attributes.get("version_table", "alembic_version"),
+)
 context.run_migrations()

@@ -1,12 +1,16 @@
 """The queue: ids of due jobs in Redis, under arq's own key names. Everything in it can be rebuilt from the ledger."""
 
+from service.queue.arq_job import ArqJob, NotAnArqJob, read_arq_job
 from service.queue.arq_protocol import Again, Payload, Result
+from service.queue.claiming import ASIDE_FOR, CLAIM_HOLD_MS, Claimed, Taken
 from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, deserialize, is_own_payload, serialize
 from service.queue.connection import UNREACHABLE, arq_settings, open_redis
+from service.queue.entry import LONGEST_ID, PRIORITY_STEP, Entry
 from service.queue.fitness import refuse_unfit
 from service.queue.keys import aside_key_of, key_of, low_key_of
+from service.queue.mending import Member
 from service.queue.probe import Probe, Refusal
-from service.queue.queue import ASIDE_FOR, CLAIM_HOLD_MS, LONGEST_ID, PRIORITY_STEP, Claimed, Entry, Queue, Taken
+from service.queue.queue import Queue
 from service.queue.refusals import is_not_allowed, refusal_of
 
 __all__ = [
@@ -17,8 +21,11 @@ __all__ = [
     "PRIORITY_STEP",
     "UNREACHABLE",
     "Again",
+    "ArqJob",
     "Claimed",
     "Entry",
+    "Member",
+    "NotAnArqJob",
     "Payload",
     "PayloadUnreadable",
     "Probe",
@@ -34,6 +41,7 @@ __all__ = [
     "key_of",
     "low_key_of",
     "open_redis",
+    "read_arq_job",
     "refusal_of",
     "refuse_unfit",
     "serialize",

@@ -8,7 +8,7 @@
 -- Returns the time in ms, what was mended as {what, key, member}, and for each queue its claimed ids.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
 local room, hold, in_progress, parked, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
-redis.call('DEL', ARGV[3]) -- a claim frees more than it takes: after a write that needs no memory, a full Redis lets it
+redis.call('DEL', ARGV[3]) -- a full Redis rejects scripts whose first write needs memory, so start with DEL
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local queues = #KEYS / 4
@@ -26,7 +26,7 @@ local function read(command, key, ...)
   return {}
 end
 
--- Move ids ahead by the hold. Gives those that are on the queue: elsewhere, a mention may be all that is left of one.
+-- Move ids ahead by the hold. Returns the ids that are on the queue: elsewhere, a mention may be all that is left.
 local function hold_back(queue, source, ids)
   if source == queue then
     for first = 1, #ids, 1000 do
@@ -60,7 +60,7 @@ local function claim(claimed, queue, id)
   end
 end
 
--- Gives whether there may be more.
+-- Returns whether there may be more.
 local function take(number, source, latest, count)
   local queue = KEYS[4 * number - 3]
   local ids = read('ZRANGEBYSCORE', source, '-inf', latest, 'LIMIT', 0, count)

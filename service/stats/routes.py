@@ -1,4 +1,4 @@
-"""The counters that `update_stats` fills."""
+"""`GET /v1/stats`: the counters that `update_stats` fills."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, TypeAdapter
 
-from jobs.stats.kind import read_counters, sum_counters
 from service.ledger.deadline import in_time
+from service.stats.reads import read_counters, sum_counters
 from service.web import cursor
 from service.web.cursor import NEXT_CURSOR
 from service.web.deps import GUARDS, ResourcesDep, Text

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from service.resources import Resources
 
@@ -20,22 +20,27 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_environment = Environment(
-    loader=PackageLoader("service.web"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=StrictUndefined,
-)
 
 
-def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Fill in a template. Whatever the values hold, the page can load nothing but the stylesheet."""
-    return HTMLResponse(
-        _environment.get_template(template).render(values, root=request.scope.get("root_path", "")),
-        status,
-        headers=_HEADERS,
-    )
+class Templates:
+    """The templates of a package, in its folder `templates`. They may extend `layout.html`, which all pages share."""
+
+    def __init__(self, package: str) -> None:
+        self._environment = Environment(
+            loader=ChoiceLoader([PackageLoader(package), PackageLoader("service.web")]),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+
+    def render(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """Fill in a template. Whatever the values hold, the page can load nothing but the stylesheet."""
+        return HTMLResponse(
+            self._environment.get_template(template).render(values, root=request.scope.get("root_path", "")),
+            status,
+            headers=_HEADERS,
+        )
 
 
 @router.get("/style.css")

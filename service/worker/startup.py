@@ -7,13 +7,12 @@ from typing import Any
 import structlog
 
 from jobs import Catalogue
-from service import heap, logs
+from service import heap, logs, preflight
 from service.clocks import Clocks
-from service.durability import refuse_network_filesystem
 from service.errors import StartRefused
+from service.features import FEATURES
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
-from service.unfit import refuse_unfit_servers
 from service.worker.keeping.housekeeping import Housekeeping
 from service.worker.performing.performer import CTX_KEY, Performer
 
@@ -37,14 +36,14 @@ class Startup:
 
     async def _open(self, ctx: dict[Any, Any]) -> None:
         logs.mute_arq()
-        refuse_network_filesystem(self._settings)
+        preflight.check_ledger_file(self._settings)
         async with AsyncExitStack() as stack:
             resources = await stack.enter_async_context(
-                open_resources(self._settings, self._catalogue, redis=ctx["redis"])
+                open_resources(self._settings, self._catalogue, redis=ctx["redis"], features=FEATURES)
             )
-            await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
+            await preflight.check_servers(resources.ledger.database, resources.queue.redis)
             await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
-            job_resources = await stack.enter_async_context(open_job_resources(self._settings))
+            job_resources = await stack.enter_async_context(open_job_resources(resources))
             performer = Performer(resources, job_resources)
             stack.callback(performer.threads.shutdown)
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.

@@ -27,7 +27,7 @@ from service.worker.exits import Names, run_through_exits
 from service.worker.functions import KindFunction
 from service.worker.health import Health
 from service.worker.keeping.housekeeping import OUTAGES
-from service.worker.keeping.sweep import Sweep
+from service.worker.keeping.redispatch import Redispatch
 from service.worker.performing.attempt import Attempt
 from service.worker.performing.failure import line_of
 from service.worker.performing.performer import CTX_KEY, Performer, performer_of
@@ -274,7 +274,7 @@ class Worker(arq.worker.Worker):
             performer.slots.release()
         if self.burst and not started and not performer.busy:
             # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
-            return bool(await Sweep(performer.resources).dispatch())
+            return bool(await Redispatch(performer.lifecycle.ledger, performer.lifecycle.queue).dispatch())
         return bool(started)
 
     async def _wait_for_change(self, performer: Performer) -> None:

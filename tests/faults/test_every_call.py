@@ -19,7 +19,6 @@ import jobs
 from service.errors import LedgerUnavailable
 from service.ledger.database import Database
 from service.ledger.reads import jobs as queries
-from service.ledger.sqlite_writer import SqliteWriter
 from service.ledger.states import TERMINAL
 from service.settings import Settings
 from tests.faults.form import WHOLE
@@ -55,19 +54,14 @@ class FailingCall:
         if hit:
             raise self._lost()
 
-    def instead_of(self, transact: Enter) -> Enter:
-        """SQLite's groups do not pass by `begin`."""
-
-        async def failing(writer: SqliteWriter, *args: Any) -> Any:
-            hit = (self.spared is None or writer is not self.spared._sqlite_writer) and self._is_it("transact")
-            if hit and not self.after:
-                raise self._lost()
-            written = await transact(writer, *args)
-            if hit:
-                raise self._lost()
-            return written
-
-        return failing
+    async def run(self, real: Enter, database: Database, write: Enter) -> Any:
+        hit = database is not self.spared and self._is_it("run")
+        if hit and not self.after:
+            raise self._lost()
+        written = await real(database, write)
+        if hit:
+            raise self._lost()
+        return written
 
     def arm(self, number: int) -> None:
         self.left = number
@@ -93,10 +87,9 @@ class FailingCall:
 @pytest.fixture(params=["before_its_commit", "after_its_commit", "after_its_commit_and_repeated"])
 def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FailingCall:
     failing = FailingCall(after="after" in request.param, repeatable="repeated" in request.param)
-    for name in ("begin", "connect"):
-        real = getattr(Database, name)
-        monkeypatch.setattr(Database, name, lambda database, real=real: failing.around(real, database))
-    monkeypatch.setattr(SqliteWriter, "transact", failing.instead_of(SqliteWriter.transact))
+    connect, run = Database.connect, Database.run
+    monkeypatch.setattr(Database, "connect", lambda database: failing.around(connect, database))
+    monkeypatch.setattr(Database, "run", lambda database, write: failing.run(run, database, write))
     return failing
 
 

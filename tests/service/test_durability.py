@@ -6,8 +6,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
-from service.durability import Durability, refuse_network_filesystem, risky_in_postgres, risky_in_redis
-from service.errors import StartRefused
+from service.durability import Durability, risky_in_postgres, risky_in_redis
 from service.ledger.database import Database
 from service.queue import open_redis
 from service.settings import Settings
@@ -90,39 +89,3 @@ async def test_the_api_warns_at_its_start(settings: Settings, redis: Redis, caps
     finally:
         await redis.config_set("maxmemory-policy", "noeviction")
     assert "Redis maxmemory-policy=volatile-lru" in capsys.readouterr().err
-
-
-MOUNTS = """\
-24 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-25 24 0:21 / /srv/my\\040data rw,relatime shared:1 - nfs4 files:/data rw,vers=4.2
-26 25 254:1 / /srv/my\\040data/local rw,relatime - xfs /dev/vdb rw
-27 24 0:22 / /over rw,relatime - ext4 /dev/vdc rw
-28 27 0:23 / /over rw,relatime - fuse.sshfs ann@files:/ rw
-"""
-
-
-@pytest.mark.parametrize(
-    ("folder", "filesystem"), [("/srv/my data/var", "nfs4"), ("/srv/my data", "nfs4"), ("/over/var", "fuse.sshfs")]
-)
-def test_sqlite_on_a_network_filesystem_is_refused_with_the_remedy(
-    tmp_path: Path, folder: str, filesystem: str
-) -> None:
-    (tmp_path / "mountinfo").write_text(MOUNTS)
-    with pytest.raises(StartRefused, match=rf"\({filesystem}\).*POSTLUDE_DATABASE_URL"):
-        refuse_network_filesystem(Settings(data_dir=Path(folder)), tmp_path / "mountinfo")
-
-
-@pytest.mark.parametrize("folder", ["/var", "/srv/my data/local/var", "/srv/other"])
-def test_sqlite_on_a_disk_is_not_refused(tmp_path: Path, folder: str) -> None:
-    (tmp_path / "mountinfo").write_text(MOUNTS)
-    refuse_network_filesystem(Settings(data_dir=Path(folder)), tmp_path / "mountinfo")
-
-
-def test_a_postgres_whose_client_has_its_files_on_the_network_is_not_refused(tmp_path: Path) -> None:
-    (tmp_path / "mountinfo").write_text(MOUNTS)
-    settings = Settings(database_url="postgresql://ann@db/postlude", data_dir=Path("/srv/my data"))
-    refuse_network_filesystem(settings, tmp_path / "mountinfo")
-
-
-def test_this_machines_own_disk_is_not_refused(tmp_path: Path) -> None:
-    refuse_network_filesystem(Settings(data_dir=tmp_path))

@@ -22,6 +22,7 @@ OUT_OF_BOUNDS: dict[str, Any] = {
     "expires_in": timedelta(0),
     "unique_key": "k" * 256,
     "tags": ("t",) * 21,
+    "metadata": {"note": "n" * 4096},
 }
 
 
@@ -40,7 +41,17 @@ def test_what_the_api_refuses_is_refused_to_python_code_by_name(name: str) -> No
 
 @pytest.mark.parametrize(
     "changed",
-    [{"queue": ""}, {"unique_key": "a\0b"}, {"tags": ("\ud800",)}, {"tags": ("",)}, {"priority": True}],
+    [
+        {"queue": ""},
+        {"unique_key": "a\0b"},
+        {"tags": ("\ud800",)},
+        {"tags": ("",)},
+        {"priority": True},
+        {"metadata": {"a": "\0"}},
+        {"metadata": {"a": float("nan")}},
+        {"metadata": {"a": {1, 2}}},
+        {"metadata": {1: "a"}},
+    ],
     ids=str,
 )
 def test_what_no_database_keeps_is_refused(changed: dict[str, Any]) -> None:
@@ -57,3 +68,10 @@ def test_options_within_bounds_are_taken() -> None:
     check(Options())
     check(Options(run_at=NOW.astimezone(timezone(timedelta(hours=2))), tags=("t" * 100,) * 20, priority=-10))
     check(Options(delay=timedelta(0), queue="q", max_attempts=1000, timeout=timedelta(days=1), unique_key="k" * 255))
+
+
+def test_metadata_of_4_kib_is_taken_and_a_byte_more_is_refused_with_both_sizes() -> None:
+    most = {"note": "é" * 2042 + "n"}  # with `{"note":""}`
+    check(Options(metadata=most))
+    with pytest.raises(Refused, match="may have 4096 bytes as JSON, and has 4097"):
+        check(Options(metadata={"note": most["note"] + "n"}))

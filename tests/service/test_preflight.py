@@ -1,17 +1,25 @@
-"""What must hold before anything starts: one per data dir, a free port, an address that is safe, a writable folder."""
+"""Whether a configuration is fit to start: an address, a folder, one per data dir, and servers that can be used."""
 
 import fcntl
+import itertools
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service import preflight
 from service.errors import StartRefused
+from service.ledger import migrate
+from service.ledger.database import Database
+from service.ledger.ledger import Ledger
+from service.queue import open_redis
 from service.settings import Settings
+from tests.support.pgbouncer import PGBOUNCER, PgBouncer
+from tests.support.servers import PostgresServer, RedisServer
 
 
 def test_a_taken_port_is_refused_with_the_variable_to_set() -> None:
@@ -65,6 +73,120 @@ def test_the_start_after_a_killed_one_waits_for_what_it_left_behind(tmp_path: Pa
     (tmp_path / "dev.lock").write_text("4194303\n")
     with preflight.only_one(Settings(data_dir=tmp_path)) as patience_s:
         assert patience_s > 0
+
+
+MOUNTS = """\
+24 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+25 24 0:21 / /srv/my\\040data rw,relatime shared:1 - nfs4 files:/data rw,vers=4.2
+26 25 254:1 / /srv/my\\040data/local rw,relatime - xfs /dev/vdb rw
+27 24 0:22 / /over rw,relatime - ext4 /dev/vdc rw
+28 27 0:23 / /over rw,relatime - fuse.sshfs ann@files:/ rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "filesystem"), [("/srv/my data/var", "nfs4"), ("/srv/my data", "nfs4"), ("/over/var", "fuse.sshfs")]
+)
+def test_sqlite_on_a_network_filesystem_is_refused_with_the_remedy(
+    tmp_path: Path, folder: str, filesystem: str
+) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    with pytest.raises(StartRefused, match=rf"\({filesystem}\).*POSTLUDE_DATABASE_URL"):
+        preflight.check_filesystem(Settings(data_dir=Path(folder)), tmp_path / "mountinfo")
+
+
+@pytest.mark.parametrize("folder", ["/var", "/srv/my data/local/var", "/srv/other"])
+def test_sqlite_on_a_disk_is_not_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    preflight.check_filesystem(Settings(data_dir=Path(folder)), tmp_path / "mountinfo")
+
+
+def test_a_postgres_whose_client_has_its_files_on_the_network_is_not_refused(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    settings = Settings(database_url="postgresql://ann@db/postlude", data_dir=Path("/srv/my data"))
+    preflight.check_filesystem(settings, tmp_path / "mountinfo")
+
+
+def test_this_machines_own_disk_is_not_refused(tmp_path: Path) -> None:
+    preflight.check_ledger_file(Settings(data_dir=tmp_path))
+
+
+_numbers = itertools.count(1)
+with_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="there is no pgbouncer on this machine")
+
+
+@pytest.fixture
+def pooled(request: pytest.FixtureRequest, short_dir: Path, postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a migrated database behind a PgBouncer in the mode that the test names."""
+    number = next(_numbers)
+    postgres.create_database(f"pooled_{number}", template="template_postlude")
+    pooler = PgBouncer(short_dir / f"pooler{number}", postgres, request.param)
+    pooler.start()
+    yield pooler.url(f"pooled_{number}")
+    pooler.stop()
+    postgres.drop_database(f"pooled_{number}")
+
+
+@with_pgbouncer
+@pytest.mark.parametrize("pooled", ["transaction", "statement"], indirect=True)
+async def test_a_pooler_that_changes_connections_is_refused_with_the_remedy(pooled: str, short_dir: Path) -> None:
+    database, redis = Database.open(pooled), open_redis(f"unix://{short_dir}/nobody.sock")
+    with pytest.raises(StartRefused, match="pool_mode=session"):
+        await preflight.check_servers(database, redis)
+    with pytest.raises(StartRefused, match="pool_mode=session"):
+        await migrate.upgrade(Settings(database_url=pooled, data_dir=short_dir))
+    await database.close()
+
+
+@with_pgbouncer
+@pytest.mark.parametrize("pooled", ["session"], indirect=True)
+async def test_a_pooler_that_keeps_sessions_is_as_good_as_postgres_itself(pooled: str, short_dir: Path) -> None:
+    database, redis = Database.open(pooled), open_redis(f"unix://{short_dir}/nobody.sock")
+    await preflight.check_servers(database, redis)
+    await migrate.upgrade(Settings(database_url=pooled, data_dir=short_dir))
+    await database.close()
+
+
+async def test_servers_that_are_away_are_not_refused(tmp_path: Path) -> None:
+    database = Database.open(f"postgresql+asyncpg://ann@/none?host={tmp_path}")
+    await preflight.check_servers(database, open_redis(f"unix://{tmp_path}/nobody.sock"))
+    await database.close()
+
+
+async def test_the_servers_of_the_tests_are_fit(ledger: Ledger, redis_server: RedisServer) -> None:
+    redis = open_redis(redis_server.url)
+    await preflight.check_servers(ledger.database, redis)
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_redis_cluster_is_refused(short_dir: Path, tmp_path: Path) -> None:
+    server = RedisServer(short_dir / "cluster", options=("--cluster-enabled", "yes"))
+    server.start()
+    database, redis = Database.open(f"sqlite+aiosqlite:///{tmp_path}/x.db"), open_redis(server.url)
+    with pytest.raises(StartRefused, match="mode cluster"):
+        await preflight.check_servers(database, redis)
+    await redis.aclose(close_connection_pool=True)
+    await database.close()
+    server.stop()
+
+
+async def test_a_redis_without_the_commands_of_6_2_is_too_old(short_dir: Path, tmp_path: Path) -> None:
+    renamed = [option for name in ("HELLO", "ZMSCORE") for option in ("--rename-command", name, "")]
+    server = RedisServer(short_dir / "old", options=tuple(renamed))
+    server.start()
+    database, redis = Database.open(f"sqlite+aiosqlite:///{tmp_path}/x.db"), open_redis(server.url)
+    with pytest.raises(StartRefused, match=r"6\.2 or newer"):
+        await preflight.check_servers(database, redis)
+    await redis.aclose(close_connection_pool=True)
+    await database.close()
+    server.stop()
+
+
+def test_a_ledger_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/none/postlude.db", data_dir=tmp_path)
+    with pytest.raises(StartRefused, match=r"none is not there or cannot be written.*POSTLUDE_DATABASE_URL"):
+        preflight.check_ledger_file(settings)
+    preflight.check_ledger_file(Settings(database_url="sqlite:///:memory:", data_dir=tmp_path))
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobs import Context
-from jobs.kit.context import Delivery
+from jobs.kit.context import Delivery, Files, Mailer
 
 
 @dataclass
@@ -55,19 +55,25 @@ async def _no_enqueue(kind: str, args: Mapping[str, Any] | Any = None, **options
     raise NotImplementedError
 
 
-def fake_context(**overrides: Any) -> Context:
+def fake_context(
+    *,
+    mailer: Mailer | None = None,
+    files: Files | None = None,
+    capabilities: Mapping[type[Any], Any] | None = None,
+    **overrides: Any,
+) -> Context:
     """Make a context for attempt 1 of a job; name what the kind under test needs for real."""
+    offered: dict[type[Any], Any] = {Mailer: mailer or FakeMailer(), Files: files or NoFiles()}
     context = Context(
         job_id="018f0000-0000-7000-8000-000000000001",
         kind="test",
         attempt=1,
         created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         http=httpx.AsyncClient(trust_env=False),
-        mailer=FakeMailer(),
-        files=NoFiles(),
         ledger=NoLedger(),
         session=_no_session,
         progress=_no_progress,
         enqueue=_no_enqueue,
+        capabilities=offered | dict(capabilities or {}),
     )
     return replace(context, **overrides)

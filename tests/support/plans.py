@@ -10,17 +10,24 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.ledger import liveness, sweep_lease
+from service.feature import belongings_of
+from service.features import FEATURES
 from service.ledger.database import Database
 from service.ledger.models import Finish, Start
 from service.ledger.reads import audit, dispatching
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.listing import Filter
+from service.ledger.reads.sweep_lease import read_lease
+from service.ledger.reads.workers import cancel_wishes, is_anybody_silent, orphans, running_under
 from service.ledger.records import purged as purge
-from service.ledger.records.controlled import record_expired
+from service.ledger.records.dispatched import record_dispatched
+from service.ledger.records.expired import record_expired
 from service.ledger.records.finished import record_finished
+from service.ledger.records.promoted import record_promoted
 from service.ledger.records.started import record_started
+from service.ledger.records.workers import record_dead
 from service.ledger.states import Outcome, State
+from tests.support.writing import writing
 
 EPOCH = "epoch-5"
 _LIMIT = 1_000
@@ -47,10 +54,10 @@ async def fill(database: Database, *, terminal: int, waiting: int) -> None:
     Of the waiting, three in five are on the queue, the others due in an hour.
     """
     for statement in _filling(database.dialect, terminal, waiting):
-        async with database.begin() as connection:
+        async with writing(database) as connection:
             await connection.exec_driver_sql(statement)
     if database.dialect == "postgresql":  # as its autovacuum does; SQLite never gathers statistics by itself
-        async with database.begin() as connection:
+        async with writing(database) as connection:
             await connection.exec_driver_sql("ANALYZE")
 
 
@@ -116,7 +123,7 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
 
 
 async def _note(connection: AsyncConnection, _now: datetime) -> None:
-    await dispatching.note_dispatched(connection, [(f"waits-{n}", 0) for n in range(1, _LIMIT)], "epoch-6")
+    await connection.run_sync(record_dispatched, [(f"waits-{n}", 0) for n in range(1, _LIMIT)], "epoch-6")
 
 
 async def _still_waiting(connection: AsyncConnection, _now: datetime) -> object:
@@ -132,7 +139,8 @@ async def _choose_for_purge(connection: AsyncConnection, now: datetime) -> objec
 
 
 async def _delete(connection: AsyncConnection, _now: datetime) -> object:
-    return await purge.delete_jobs(connection, [f"done-{n}" for n in range(1, 501)])
+    ids = [f"done-{n}" for n in range(1, 501)]
+    return await connection.run_sync(purge.delete_jobs, ids, belongings_of(FEATURES))
 
 
 async def _start(connection: AsyncConnection, now: datetime) -> object:
@@ -151,13 +159,13 @@ CALLS: Mapping[str, Call] = {
     "finish (100)": _finish,
     "look a job up": lambda c, _: queries.get_job(c, "done-1"),
     "its attempts": lambda c, _: queries.get_attempts(c, ["done-1"]),
-    "read the lease": lambda c, _: sweep_lease.read(c),
+    "read the lease": lambda c, _: read_lease(c),
     "has anything come due?": dispatching.has_come_due,
-    "promote what is due": lambda c, now: dispatching.promote_due(c, now, _LIMIT),
+    "promote what is due": lambda c, now: c.run_sync(record_promoted, now, _LIMIT),
     "fail what has expired": lambda c, now: c.run_sync(record_expired, "w", now, _LIMIT),
-    "is anybody silent?": liveness.is_anybody_silent,
-    "declare the silent dead": lambda c, now: liveness.declare_dead(c, "w0", now),
-    "find orphans": lambda c, _: liveness.orphans(c, _LIMIT),
+    "is anybody silent?": is_anybody_silent,
+    "declare the silent dead": lambda c, now: c.run_sync(record_dead, "w0", now),
+    "find orphans": lambda c, _: orphans(c, _LIMIT),
     "find the undispatched": lambda c, now: dispatching.undispatched(c, EPOCH, now, _LIMIT),
     "the same after a wipe (1,000)": lambda c, now: dispatching.undispatched(c, "epoch-6", now, _LIMIT),
     "note them dispatched (1,000)": _note,
@@ -165,8 +173,8 @@ CALLS: Mapping[str, Call] = {
     "which still wait? (1,000)": _still_waiting,
     "audit: count": audit.count_unaccounted,
     "audit: name": lambda c, now: audit.find_unaccounted(c, now, 20),
-    "cancel wishes": lambda c, _: queries.cancel_wishes(c, "w1"),
-    "what runs under a worker": lambda c, _: liveness.running_under(c, "w1"),
+    "cancel wishes": lambda c, _: cancel_wishes(c, "w1"),
+    "what runs under a worker": lambda c, _: running_under(c, "w1"),
     "purge: choose": _choose_for_purge,
     "purge: delete (500)": _delete,
 }
@@ -223,7 +231,7 @@ MERGED: Mapping[str, Callable[[datetime], Filter]] = {
 
 async def sent_by(database: Database, call: Call) -> list[Sent]:
     """Make a call in a transaction that is rolled back; return what was sent."""
-    async with database._writer.connect() as connection:
+    async with database._for_jobs.connect() as connection:
         now = await database.now(connection)
         with _noting(database) as sent:
             await call(connection, now)
@@ -239,11 +247,11 @@ def _noting(database: Database) -> Iterator[list[Sent]]:
         if not sql.startswith(("BEGIN", "PRAGMA")):
             sent.append(Sent(sql, tuple(parameters)))
 
-    event.listen(database._writer.sync_engine, "before_cursor_execute", note)
+    event.listen(database._for_jobs.sync_engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
-        event.remove(database._writer.sync_engine, "before_cursor_execute", note)
+        event.remove(database._for_jobs.sync_engine, "before_cursor_execute", note)
 
 
 async def plans_of(database: Database, sent: Sent, *, avoid_walks: bool = False) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Select, exists, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.ledger.records.guards import CREATED_AT, found_by_state
+from service.ledger.guards import CREATED_AT, found_by_state
+from service.ledger.leases import LONGEST_SWEEP_GAP
 from service.ledger.states import WAITING, State
-from service.ledger.sweep_lease import LONGEST_GAP
 from service.tables import attempts, jobs, sweep_lease, workers
 
 JUDGED_AFTER = timedelta(seconds=60)
@@ -42,7 +42,7 @@ class Sweeping:
         """Whether what is not mended by now should have been."""
         if self.swept_at is None or self.swept_since is None:
             return False
-        return now - self.swept_at <= LONGEST_GAP and now - self.swept_since >= JUDGED_AFTER
+        return now - self.swept_at <= LONGEST_SWEEP_GAP and now - self.swept_since >= JUDGED_AFTER
 
 
 @dataclass(frozen=True, slots=True)

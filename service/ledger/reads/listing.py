@@ -20,8 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.ledger.guards import found_by_state, key_taken, state_is, unindexed
 from service.ledger.reads.jobs import SHOWN
-from service.ledger.records.guards import found_by_state, key_taken, state_is, unindexed
 from service.ledger.states import REPLAYABLE, TERMINAL, State
 from service.tables import job_listing, job_tags, jobs
 

@@ -29,6 +29,8 @@ _COLUMNS = [
     "run_at",
     "expires_at",
     "created_at",
+    "trace_context",
+    "metadata",
     "error_type",
     "error_message",
     "finished_at",
@@ -49,7 +51,7 @@ def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list
     results = [
         Enqueued(held=holder)
         if holder
-        else Enqueued(ids=tuple(ids[job.id] for job in request.jobs), created=_created(request, ids))
+        else Enqueued(request.jobs, tuple(ids[job.id] for job in request.jobs), _created(request, ids))
         for request, holder in zip(requests, held, strict=True)
     ]
     _correct_answers(connection, requests, results)
@@ -168,6 +170,8 @@ def _row(job: NewJob) -> tuple[Any, ...]:
         moment_text(job.run_at),
         moment_text(job.expires_at) if job.expires_at else None,
         moment_text(job.created_at),
+        job.trace_context,
+        job.metadata,
         job.error_type,
         job.error_message,
         moment_text(job.finished_at) if job.finished_at else None,

@@ -23,8 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from service.ledger.guards import state_is
 from service.ledger.models import Finish, Finished
-from service.ledger.records.guards import state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import insert_for, parameter, unfold
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State

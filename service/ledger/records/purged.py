@@ -1,132 +1,79 @@
-"""Deletes what is past its retention, in batches small enough that nobody waits for them."""
+"""What is past its retention is deleted, in batches small enough that nobody waits for them."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, insert, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, tuple_
 
-from jobs.stats.tables import counted_jobs, mail_recipients
-from service.ledger.database import Database
-from service.ledger.records.guards import found_by_state, state_is
+from service.ledger.guards import state_is
+from service.ledger.retention import ended_before, folds_into_totals
 from service.ledger.states import TERMINAL
-from service.tables import attempts, idempotency_keys, job_listing, job_tags, jobs, tallies, ticks, workers
+from service.tables import attempts, job_listing, job_tags, jobs, tallies
 
-_BATCH = 500
-_TALLIES_KEPT = timedelta(days=1)
-# A worker that is late to see a tick come due must find that another has enqueued it.
-_TICKS_KEPT = timedelta(days=1)
+PURGE_BATCH = 500
+# Deletes what a feature keeps of the jobs with the given ids, in the transaction that deletes the jobs.
+PurgeOfJobs = Callable[[Connection, Sequence[str]], None]
 
 
-async def purge(database: Database, *, older_than: timedelta, dry_run: bool) -> dict[str, int]:
-    """Delete terminal jobs with their attempts and tags, ticks and ended workers older than `older_than`, and
-    idempotency keys that have expired. The latest tick of each kind stays.
+def rows_of_jobs(table: Table) -> PurgeOfJobs:
+    """Return the purge of a table whose rows belong to jobs, by their `job_id`."""
 
-    Return the number of rows by table; with `dry_run` nothing is deleted.
+    def purge(connection: Connection, ids: Sequence[str]) -> None:
+        connection.execute(delete(table).where(table.c.job_id.in_(ids)))
+
+    return purge
+
+
+def record_jobs_purged(connection: Connection, before: datetime, belongings: Sequence[PurgeOfJobs]) -> dict[str, int]:
+    """Delete a batch of the jobs that ended before then, with all that belongs to them; none are left when it is empty.
+
+    Return the number of rows by table.
     """
-    async with database.connect() as connection:
-        now = await database.now(connection)
-    before = now - older_than
-    deleted = await _purge_jobs(database, before, dry_run=dry_run)
-    for table, expired in (
-        (ticks, _is_old_tick(min(before, now - _TICKS_KEPT), now)),
-        (workers, workers.c.ended_at < before),
-        (idempotency_keys, idempotency_keys.c.expires_at < now),
-    ):
-        deleted[table.name] = await _purge_table(database, table, expired, dry_run=dry_run)
-    if not dry_run:
-        await _fold_tallies(database, now - _TALLIES_KEPT)
-    return deleted
-
-
-async def _purge_jobs(database: Database, before: datetime, *, dry_run: bool) -> dict[str, int]:
-    if dry_run:
-        old, mine = _is_old(before), select(jobs.c.id).where(_is_old(before))
-        async with database.connect() as connection:
-            return {
-                "jobs": await _count(connection, jobs, old),
-                "attempts": await _count(connection, attempts, attempts.c.job_id.in_(mine)),
-            }
-    counts = {"jobs": 0, "attempts": 0}
-    while True:
-        async with database.begin() as connection:
-            ids = (await connection.execute(old_jobs(before))).scalars().all()
-            if not ids:
-                return counts
-            for table, gone in (await delete_jobs(connection, ids)).items():
-                counts[table] += gone
+    ids = connection.execute(old_jobs(before)).scalars().all()
+    return delete_jobs(connection, ids, belongings) if ids else {}
 
 
 def old_jobs(before: datetime) -> Select[Any]:
-    """Choose a batch of jobs that ended before then, the oldest first: else Postgres may think it finds them soon in
-    a walk through all.
+    """Choose a batch of jobs that ended before then, the oldest first.
+
+    Without an order, Postgres may think that a walk through all jobs finds them soon.
     """
-    return select(jobs.c.id).where(_is_old(before)).order_by(jobs.c.finished_at).limit(_BATCH)
+    return select(jobs.c.id).where(ended_before(before)).order_by(jobs.c.finished_at).limit(PURGE_BATCH)
 
 
-def _is_old_tick(before: datetime, now: datetime) -> ColumnElement[bool]:
-    """A kind's latest tick is kept for ever: what was missed since is told from it. A clock that was wrong may have
-    left later ones, which tell nothing.
-    """
-    later = ticks.alias()
-    is_not_latest = exists().where(later.c.kind == ticks.c.kind, later.c.due_at > ticks.c.due_at, later.c.due_at <= now)
-    return (ticks.c.due_at < before) & is_not_latest
-
-
-def _is_old(before: datetime) -> ColumnElement[bool]:
-    return found_by_state(*TERMINAL) & (jobs.c.finished_at < before)
-
-
-async def delete_jobs(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, int]:
-    """Delete terminal jobs with all that belongs to them; returns the number of rows by table."""
+def delete_jobs(connection: Connection, ids: Sequence[str], belongings: Sequence[PurgeOfJobs]) -> dict[str, int]:
+    """Delete terminal jobs with all that belongs to them; return the number of rows by table."""
     # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
     deleted = delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.created_at, jobs.c.id)
-    gone = [(created_at, job_id) for created_at, job_id in await connection.execute(deleted)]
+    gone = [(created_at, job_id) for created_at, job_id in connection.execute(deleted)]
     gone_ids = [job_id for _, job_id in gone]
     listed = tuple_(job_listing.c.created_at, job_listing.c.job_id)
-    await connection.execute(delete(job_listing).where(listed.in_(gone)))
-    for table in (counted_jobs, mail_recipients, job_tags):
-        await connection.execute(delete(table).where(table.c.job_id.in_(gone_ids)))
-    removed = await connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))
+    connection.execute(delete(job_listing).where(listed.in_(gone)))
+    connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
+    for purge in belongings:
+        purge(connection, gone_ids)
+    removed = connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))
     return {"jobs": len(gone_ids), "attempts": removed.rowcount}
 
 
-async def _purge_table(database: Database, table: Table, expired: Any, *, dry_run: bool) -> int:
-    if dry_run:
-        async with database.connect() as connection:
-            return await _count(connection, table, expired)
+def record_rows_purged(connection: Connection, table: Table, expired: ColumnElement[bool]) -> int:
+    """Delete a batch of the rows that have `expired`; return their number."""
     key = tuple_(*table.primary_key.columns)
-    chosen = select(*table.primary_key.columns).where(expired).limit(_BATCH)
-    total = 0
-    while True:
-        async with database.begin() as connection:
-            removed = (await connection.execute(delete(table).where(key.in_(chosen)))).rowcount
-        total += removed
-        if removed < _BATCH:
-            return total
+    chosen = select(*table.primary_key.columns).where(expired).limit(PURGE_BATCH)
+    return connection.execute(delete(table).where(key.in_(chosen))).rowcount
 
 
-async def _count(connection: AsyncConnection, table: Table, condition: Any) -> int:
-    return (await connection.execute(select(func.count()).select_from(table).where(condition))).scalar_one()
-
-
-async def _fold_tallies(database: Database, before: datetime) -> None:
+def record_tallies_folded(connection: Connection, before: datetime) -> None:
     """Add up the counters of processes long gone under the writer '', so that totals never shrink."""
-    folded = (tallies.c.writer == "") | (tallies.c.updated_at < before)
-    async with database.begin() as connection:
-        totals = await connection.execute(
-            delete(tallies)
-            .where(folded)
-            .returning(tallies.c.kind, tallies.c.event, tallies.c["count"], tallies.c.updated_at)
-        )
-        sums: dict[tuple[str, str], tuple[int, datetime]] = {}
-        for row in totals:
-            count, updated_at = sums.get((row.kind, row.event), (0, row.updated_at))
-            sums[row.kind, row.event] = count + row[2], max(updated_at, row.updated_at)
-        if sums:
-            rows = [
-                {"writer": "", "kind": kind, "event": event, "count": count, "updated_at": updated_at}
-                for (kind, event), (count, updated_at) in sums.items()
-            ]
-            await connection.execute(insert(tallies), rows)
+    counted = (tallies.c.kind, tallies.c.event, tallies.c["count"], tallies.c.updated_at)
+    sums: dict[tuple[str, str], tuple[int, datetime]] = {}
+    for row in connection.execute(delete(tallies).where(folds_into_totals(before)).returning(*counted)):
+        count, updated_at = sums.get((row.kind, row.event), (0, row.updated_at))
+        sums[row.kind, row.event] = count + row[2], max(updated_at, row.updated_at)
+    if sums:
+        rows = [
+            {"writer": "", "kind": kind, "event": event, "count": count, "updated_at": updated_at}
+            for (kind, event), (count, updated_at) in sums.items()
+        ]
+        connection.execute(insert(tallies), rows)

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import Connection, Integer, String, Update, bindparam, exists, func, select, update
 
+from service.ledger.guards import state_is, unindexed
 from service.ledger.models import Start, Started
-from service.ledger.records.guards import state_is, unindexed
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State
@@ -21,15 +21,17 @@ _PREFETCHED = bindparam("prefetched", type_=Integer)
 # A job that waits at once again after a prefetched attempt was lost with its worker, or handed back.
 _may_be_prefetched = (jobs.c.prefetched == 0) | state_is(State.RETRYING)
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
-# Of a `Started`, the last two fields are the start's own.
-_READ = [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in Started._fields[:-2]]
+# All but `worker` and `started_at`, which are the start's own.
+_WORKER_AT = Started._fields.index("worker")
+_NAMES = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 :]
+_READ = [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in _NAMES]
 _CREATED_AT = Started._fields.index("created_at")
 
 
 def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict[str, Started]]:
     """Begin an attempt of each job that waits, is due, not expired, and of a known kind, under a living worker.
 
-    Gives, by id, those that may be performed. While one runs, the job's row is all that is written of it;
+    Return, by id, the attempts that may be performed. While one runs, the job's row is all that is written of it;
     `record_finished` adds the attempt's own.
     """
     return [_record_started(connection, start) for start in starts]
@@ -46,16 +48,17 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
         "prefetched": int(start.prefetched),
     }
     taken = _take(connection, parameters)
-    started = {row[0]: Started._make((*row, start.worker, start.at)) for row in taken}
+    own = start.worker, start.at
+    started = {row[0]: Started._make((*row[:_WORKER_AT], *own, *row[_WORKER_AT:])) for row in taken}
     tally(connection, ((start.worker, one.kind, "started") for one in started.values()), start.at)
     return started
 
 
 def _take(connection: Connection, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-    """Change the rows, and give what `Started` wants of them.
+    """Change the rows, and return of each what `Started` reads.
 
-    SQLite gives it as one JSON text: between any two rows of a result its driver lets go of Python's lock, and beside a
-    busy event loop waits up to 5 ms to get it back.
+    SQLite returns them as one JSON text: between any two rows of a result its driver lets go of Python's lock, and
+    beside a busy event loop waits up to 5 ms to get it back.
     """
     if connection.dialect.name != "sqlite":
         return connection.execute(_start_returning(), parameters).all()

@@ -26,7 +26,7 @@ class Claims:
     def __init__(self, performer: Performer) -> None:
         self._performer = performer
         self._resources = performer.resources
-        self._refused = NotStarted(performer.resources)
+        self._refused = NotStarted(performer.resources, performer.lifecycle)
         self._kinds = tuple(performer.resources.catalogue)
         self.waiting = Waiting(performer.resources.queue, performer.resources.settings.queues)
         self._first = 0

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from service.ledger.reads import jobs as queries
 from service.ledger.reads.dispatching import HORIZON
-from service.ledger.reads.jobs import Standing
+from service.ledger.reads.standings import Standing, standings_of
 from service.ledger.states import WAITING, isolated_from
+from service.lifecycle.lifecycle import Lifecycle
 from service.queue import Claimed, Entry, is_own_payload
 from service.resources import Resources
 from service.worker.claiming.adoption import Adoption
@@ -48,11 +48,11 @@ class Startable:
 class NotStarted:
     """Settles the ids that could not be started."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, lifecycle: Lifecycle) -> None:
         self._resources = resources
         self._queue = resources.queue
         self._unknown = UnknownKinds(resources.queue)
-        self._adoption = Adoption(resources, self._unknown)
+        self._adoption = Adoption(lifecycle, self._unknown)
         self._isolated_from = isolated_from(resources.settings.max_crashes)
 
     async def settle(
@@ -64,7 +64,7 @@ class NotStarted:
         known to have begun when its worker dies. Of suspects at most one may start.
         """
         async with self._resources.ledger.read() as connection:
-            standings = await queries.standings(connection, list(refused))
+            standings = await standings_of(connection, list(refused))
         places = _Sorted()
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), due_by)
@@ -113,8 +113,8 @@ class NotStarted:
     ) -> list[str]:
         own = await self._own([member for member in members if member in standings])
         await self._take_off([members[member] for member in own])
-        foreign = {member: claimed.queue for member, claimed in members.items() if member not in own}
-        return await self._adoption.adopt(foreign, due_by)
+        maybe_arq_jobs = {member: claimed.queue for member, claimed in members.items() if member not in own}
+        return await self._adoption.adopt(maybe_arq_jobs, due_by)
 
     async def _own(self, members: Sequence[str]) -> set[str]:
         """Find the ids, of jobs that run or are over, that no arq client has used again or is still shown."""

@@ -1,1 +1,1 @@
-"""What a worker does beside performing jobs: the lease, the sweep, cron; one file for each chore."""
+"""What a worker does beside performing jobs. `chores.py` lists every chore with its interval; each has its own file."""

@@ -1,7 +1,5 @@
 """Says in the log which jobs nobody answers for, when there are any."""
 
-import time
-
 import structlog
 
 from service.ledger.ledger import Ledger
@@ -9,23 +7,18 @@ from service.ledger.reads.audit import Unaccounted, count_unaccounted, find_unac
 
 log = structlog.get_logger(__name__)
 
-_EVERY_S = 5.0
 _SHOWN = 20
 
 
 class AuditLog:
-    """Audits the ledger every few seconds; tells of each change once."""
+    """Audits the ledger; tells of each change once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._told: tuple[int, set[Unaccounted]] = (0, set())
-        self._next = 0.0
 
     async def look(self) -> None:
-        """Audit, if it is time to."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _EVERY_S
+        """Audit, and tell of what has changed since the last time."""
         async with self._ledger.read() as connection:
             now = await self._ledger.database.now(connection)
             total = await count_unaccounted(connection, now)

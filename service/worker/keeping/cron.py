@@ -11,8 +11,8 @@ import structlog
 from jobs import Kind
 from service import agreed_time
 from service.errors import LedgerUnavailable
-from service.ledger.records.ticked import latest_ticks
-from service.lifecycle.lifecycle import Lifecycle, Options, accepted_args, new_job
+from service.ledger.reads.ticks import latest_ticks
+from service.lifecycle.lifecycle import Lifecycle
 
 log = structlog.get_logger(__name__)
 
@@ -93,20 +93,14 @@ class Cron:
 
     async def _enqueue(self, kind: Kind[Any, Any], due_at: datetime, now: datetime) -> None:
         try:
-            tags = ("cron", f"tick:{due_at:%Y-%m-%dT%H:%M:%SZ}")
-            job = new_job(kind, accepted_args(kind, None), Options(tags=tags), now)
-            assert kind.cron is not None
-            won = await self._lifecycle.ledger.tick(
-                kind.name, due_at, job, cron=kind.cron, writer=self._lifecycle.writer
-            )
+            job = await self._lifecycle.tick(kind, due_at, now)
         except LedgerUnavailable:
             raise
         except Exception:
             log.exception("cron_tick_failed", kind=kind.name, due_at=due_at.isoformat())
             return
-        if won:
+        if job is not None:
             log.info("cron_tick", kind=kind.name, due_at=due_at.isoformat(), job_id=job.id)
-            await self._lifecycle.dispatch([job])
 
 
 def _wanted(kind: Kind[Any, Any], due: Sequence[datetime], now: datetime) -> Sequence[datetime]:

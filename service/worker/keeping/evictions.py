@@ -6,9 +6,10 @@ from typing import Any
 
 import structlog
 
+from service.ledger.ledger import Ledger
 from service.ledger.reads import dispatching
-from service.queue import Entry
-from service.resources import Resources
+from service.queue import Queue
+from service.worker.keeping.redispatch import entry_of, member_of
 
 log = structlog.get_logger(__name__)
 
@@ -20,13 +21,13 @@ _START = (datetime.min.replace(tzinfo=UTC), "")
 class Evictions:
     """A cursor over all jobs that should be on the queue: a page at each pass, and from the start again."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._ledger = resources.ledger
-        self._queue = resources.queue
+    def __init__(self, ledger: Ledger, queue: Queue) -> None:
+        self._ledger = ledger
+        self._queue = queue
         self._beyond = _START
 
-    async def mend(self, epoch: str) -> int:
-        """Check the next page against Redis, and put again what is gone; returns how many were."""
+    async def mend(self, epoch: str) -> None:
+        """Check the next page against Redis, and put again what is gone."""
         async with self._ledger.read() as connection:
             rows = await dispatching.dispatched(connection, epoch, self._beyond, _PAGE)
         self._beyond = (rows[-1].run_at, rows[-1].id) if len(rows) == _PAGE else _START
@@ -39,24 +40,13 @@ class Evictions:
                 job_ids=[row.id for row in gone[:_SHOWN]],
                 remedy="set Redis' maxmemory-policy to noeviction, unless somebody removed them by hand",
             )
-        return len(gone)
 
     async def _gone(self, rows: Sequence[Any]) -> list[Any]:
-        """Find the jobs that are not in Redis and wait all the same: one that has just started is neither."""
-        missing = await self._queue.missing(map(place_of, rows)) if rows else set()
-        suspects = [row for row in rows if missing and place_of(row) in missing]
+        """Find the jobs that are not in Redis and still wait: one that has just started is not in Redis either."""
+        missing = await self._queue.missing(map(member_of, rows)) if rows else set()
+        suspects = [row for row in rows if missing and member_of(row) in missing]
         if not suspects:
             return []
         async with self._ledger.read() as connection:
             waiting = await dispatching.still_waiting(connection, [(row.id, row.attempt) for row in suspects])
         return [row for row in suspects if row.id in waiting]
-
-
-def place_of(row: Any) -> tuple[str, str]:
-    """Return where a row's id belongs: its queue, and the id as it stands there."""
-    return row.queue, row.arq_id or row.id
-
-
-def entry_of(row: Any) -> Entry:
-    """Return what is put on the queue for a row that `dispatching` found."""
-    return Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at, row.priority)

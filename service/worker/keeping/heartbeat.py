@@ -11,8 +11,10 @@ from collections.abc import Callable
 import structlog
 
 from service.errors import LedgerUnavailable
-from service.ledger import liveness
+from service.ledger.clock import now_by
 from service.ledger.database import Database
+from service.ledger.leases import HEARTBEAT_EVERY
+from service.ledger.records.workers import record_ended, record_heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
 
 log = structlog.get_logger(__name__)
@@ -70,9 +72,10 @@ class Heartbeat:
         faulthandler.dump_traceback(all_threads=True)
         database = Database.open(self._url)
         try:
-            async with asyncio.timeout(_LAST_WORD_WITHIN_S), database.begin() as connection:
-                now = await database.now(connection)
-                await liveness.end(connection, self._worker_id(), now, crashed=True)
+            async with asyncio.timeout(_LAST_WORD_WITHIN_S):
+                await database.run(
+                    lambda connection: record_ended(connection, self._worker_id(), now_by(connection), crashed=True)
+                )
         except Exception as error:  # noqa: BLE001 - its lease runs out by itself
             log.warning("worker_not_signed_off", error=repr(error.__cause__ or error))
         finally:
@@ -112,7 +115,7 @@ class Heartbeat:
         """Beat every few seconds, and at once when the loop is found blocked or turns again."""
         failing = False
         while not self._stopping.is_set():
-            wait_s = liveness.HEARTBEAT_EVERY.total_seconds()
+            wait_s = HEARTBEAT_EVERY.total_seconds()
             self._news.clear()
             try:
                 async with asyncio.timeout(_BEAT_WITHIN_S):
@@ -133,8 +136,9 @@ class Heartbeat:
 
     async def _beat(self, database: Database) -> None:
         worker_id = self._worker_id()
-        async with database.begin() as connection:
-            now = await database.now(connection)
-            alive = await liveness.beat(connection, worker_id, now, self._watch.lag_s, self._hung_threads())
+        told = self._watch.lag_s, self._hung_threads()
+        alive = await database.run(
+            lambda connection: record_heartbeat(connection, worker_id, now_by(connection), *told)
+        )
         if not alive:
             self._loop.call_soon_threadsafe(self._on_lost, worker_id)

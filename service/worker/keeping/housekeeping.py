@@ -1,4 +1,4 @@
-"""Runs what a worker does beside performing jobs: lease, sweep, cron, cancellations. Each survives any outage."""
+"""Keeps house: does the chores of `chores.py` again and again, each through any outage."""
 
 import asyncio
 import contextlib
@@ -9,23 +9,18 @@ from typing import Self
 import structlog
 
 from service.errors import LedgerUnavailable
-from service.ledger.liveness import HEARTBEAT_EVERY
 from service.queue import UNREACHABLE, refusal_of
 from service.worker.backoff import outage_waits
-from service.worker.keeping.cron import Cron
+from service.worker.keeping.chore import Chore
+from service.worker.keeping.chores import chores_of, sweep_of
 from service.worker.keeping.heartbeat import Heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
-from service.worker.keeping.sweep import Sweep
 from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.performer import Performer
 
 log = structlog.get_logger(__name__)
 
 OUTAGES = (*UNREACHABLE, LedgerUnavailable)
-_LEASE_EVERY_S = 0.5
-_SWEEP_EVERY_S = 1.0
-_CRON_EVERY_S = 0.25
-_CANCEL_EVERY_S = 0.5
 _LAST_PASS_S = 2.0
 
 
@@ -33,7 +28,6 @@ class Housekeeping:
     """`async with Housekeeping(...)`: registers the worker, keeps house, and at the end takes it off the books."""
 
     def __init__(self, performer: Performer) -> None:
-        self._performer = performer
         self._life = WorkerLease(performer)
         self._heartbeat = Heartbeat(
             performer.resources.settings.sqlalchemy_url,
@@ -42,22 +36,15 @@ class Housekeeping:
             on_lost=self._life.lose,
             hung_threads=lambda: performer.threads.hung,
         )
-        self._cron = Cron(performer.lifecycle)
-        self._sweep = Sweep(performer.resources)
+        self._sweep = sweep_of(performer.resources, lambda: performer.worker_id)
+        self._chores = chores_of(performer, self._life, self._sweep)
         self._stopping = asyncio.Event()
-        self._chores: list[asyncio.Task[None]] = []
+        self._doing: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self._outlive("register", self._life.begin)
         self._heartbeat.start()
-        every = (
-            ("lease", self._life.begin_anew_if_lost, _LEASE_EVERY_S),
-            ("running rows", self._life.hand_back_unknown, HEARTBEAT_EVERY.total_seconds()),
-            ("cancellations", self._life.watch_cancellations, _CANCEL_EVERY_S),
-            ("sweep", self._sweep_once, _SWEEP_EVERY_S),
-            ("cron", self._cron.tick, _CRON_EVERY_S),
-        )
-        self._chores = [asyncio.create_task(self._repeat(name, do, pause_s), name=name) for name, do, pause_s in every]
+        self._doing = [asyncio.create_task(self._repeat(chore), name=chore.name) for chore in self._chores]
         return self
 
     async def __aexit__(
@@ -74,27 +61,29 @@ class Housekeeping:
     async def _end_chores(self) -> None:
         """Let each finish its pass: cancelling a database call in the middle costs the connection, or worse."""
         self._stopping.set()
-        _, late = await asyncio.wait(self._chores, timeout=_LAST_PASS_S)
+        _, late = await asyncio.wait(self._doing, timeout=_LAST_PASS_S)
         for chore in late:
             log.warning("chore_cut_off", chore=chore.get_name())
             chore.cancel()
         if late:
             await asyncio.wait(late, timeout=_LAST_PASS_S)
 
-    async def _repeat(self, name: str, do: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    async def _repeat(self, chore: Chore) -> None:
         while not self._stopping.is_set():
+            more: bool | None = False
             try:
-                await self._outlive(name, do)
+                more = await self._outlive(chore.name, chore.do)
             except Exception:
-                log.exception("chore_failed", chore=name)
-            await self._pause(pause_s)
+                log.exception("chore_failed", chore=chore.name)
+            if not more:
+                await self._pause(chore.every_s)
 
-    async def _outlive(self, name: str, do: Callable[[], Awaitable[None]]) -> None:
-        """Do it, waiting through outages for as long as they take; says so once when one begins and ends."""
+    async def _outlive(self, name: str, do: Callable[[], Awaitable[bool | None]]) -> bool | None:
+        """Do it, waiting through outages for as long as they take; say so once when one begins and ends."""
         waiting = False
         for wait_s in outage_waits():
             try:
-                await do()
+                more = await do()
             except OUTAGES as error:
                 if not waiting:
                     log.warning("outage", chore=name, error=_reason(error), remedy=refusal_of(error) or str(error))
@@ -103,17 +92,14 @@ class Housekeeping:
             else:
                 if waiting:
                     log.info("outage_over", chore=name)
-                return
+                return more
             if self._stopping.is_set():
-                return
+                break
+        return False
 
     async def _pause(self, pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), pause_s)
-
-    async def _sweep_once(self) -> None:
-        while await self._sweep.sweep(as_worker=self._performer.worker_id) and not self._stopping.is_set():
-            pass  # a full pass: the next one follows at once
 
 
 def _reason(error: BaseException) -> str:

@@ -3,10 +3,13 @@
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from service.errors import LedgerUnavailable
-from service.ledger import sweep_lease
+from service.ledger.clock import now_by
 from service.ledger.ledger import Ledger
+from service.ledger.reads.sweep_lease import read_lease
+from service.ledger.records.sweep_lease import record_behind, record_leader, record_released, record_swept
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +31,7 @@ class Leadership:
     async def is_held(self) -> bool:
         """Whether this process leads now; takes the lease when it is free. One read, for all that do not lead."""
         async with self._ledger.read() as connection:
-            lease = await sweep_lease.read(connection)
+            lease = await read_lease(connection)
         self._epoch = lease.epoch if lease else None
         if lease is None or lease.is_over or (lease.leader == self._me and lease.left < _RENEW_BELOW):
             leads = await self._take()
@@ -51,8 +54,7 @@ class Leadership:
         if self._is_behind or (epoch is not None and epoch in (self._epoch, self._swept)):
             return
         self._swept, self._is_behind = None, True
-        async with self._ledger.database.begin() as connection:
-            await sweep_lease.note_behind(connection, self._me)
+        await self._ledger.database.run(lambda connection: record_behind(connection, self._me))
 
     async def release(self) -> None:
         """Let another lead at once."""
@@ -60,16 +62,20 @@ class Leadership:
             return
         self._leads = False
         try:
-            async with self._ledger.database.begin() as connection:
-                await sweep_lease.release(connection, self._me, await self._ledger.database.now(connection))
+            await self._ledger.database.run(
+                lambda connection: record_released(connection, self._me, now_by(connection))
+            )
         except LedgerUnavailable as error:
             log.warning("sweep_not_released", error=str(error.__cause__), remedy="its lease runs out by itself")
 
     async def _take(self) -> bool:
-        async with self._ledger.database.begin() as connection:
-            now = await self._ledger.database.now(connection)
-            leads = await sweep_lease.take(connection, self._me, now)
-            if leads and self._swept is not None:
-                await sweep_lease.note_swept(connection, self._me, self._swept, now)
+        leads = await self._ledger.database.run(self._record_leader)
         self._epoch, self._swept = self._swept or self._epoch, None
+        return leads
+
+    def _record_leader(self, connection: Connection) -> bool:
+        now = now_by(connection)
+        leads = record_leader(connection, self._me, now)
+        if leads and self._swept is not None:
+            record_swept(connection, self._me, self._swept, now)
         return leads

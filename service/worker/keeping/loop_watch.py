@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from service.ledger.liveness import BLOCKED_AFTER_S
+from service.ledger.leases import BLOCKED_AFTER_S
 
 log = structlog.get_logger(__name__)
 

@@ -1,12 +1,15 @@
 """The rescue: jobs of workers that are gone run again or, after too many crashes, fail with the reason."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy import RowMapping
 
 from service import agreed_time
-from service.ledger import liveness
+from service.ledger.clock import now_by
+from service.ledger.reads.workers import is_anybody_silent, isolated_losses, orphans
+from service.ledger.records.workers import record_dead
 from service.ledger.states import Loss, Outcome, loss_of
 from service.resources import Resources
 from service.worker.performing import verdict
@@ -21,23 +24,26 @@ _BATCH = 1_000
 class Rescue:
     """Finds who is dead and what they held. Every step is guarded: two rescuers at once do no harm."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger
+        self._worker_id = worker_id
         self._max_crashes = resources.settings.max_crashes
 
-    async def rescue(self, as_worker: str) -> None:
-        """Take their jobs from dead workers, if the worker `as_worker` may call others dead; putting is the sweep's."""
+    async def rescue(self) -> None:
+        """Take their jobs from dead workers. Only a worker whose own lease has been kept may call others dead."""
+        as_worker = self._worker_id()
         async with self._ledger.read() as connection:
-            silent = await liveness.is_anybody_silent(connection, await self._ledger.database.now(connection))
+            silent = await is_anybody_silent(connection, await self._ledger.database.now(connection))
         if silent:
             await self._declare_dead(as_worker)
         async with self._ledger.read() as connection:
-            orphans = await liveness.orphans(connection, _BATCH)
-        await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in orphans))
+            lost = await orphans(connection, _BATCH)
+        await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in lost))
 
     async def _declare_dead(self, as_worker: str) -> None:
-        async with self._ledger.database.begin() as connection:
-            dead = await liveness.declare_dead(connection, as_worker, await self._ledger.database.now(connection))
+        dead = await self._ledger.database.run(
+            lambda connection: record_dead(connection, as_worker, now_by(connection))
+        )
         if dead:
             log.error("workers_declared_dead", workers=dead)
 
@@ -57,7 +63,7 @@ class Rescue:
                 return verdict.of_lost_wait(worker)
             case Loss.ISOLATED:
                 async with self._ledger.read() as connection:
-                    losses = await liveness.isolated_losses(connection, orphan["id"])
+                    losses = await isolated_losses(connection, orphan["id"])
                 return verdict.of_lost_isolated(worker, losses + 1)
             case Loss.CRASHED:
                 return verdict.of_crash(f"Worker {worker} died while it ran this job.", crashes + 1, self._max_crashes)

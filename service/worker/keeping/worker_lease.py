@@ -3,12 +3,14 @@
 import json
 import os
 import socket
+from typing import Any
 
 import structlog
 
 from service import agreed_time
-from service.ledger import liveness
-from service.ledger.reads import jobs as queries
+from service.ledger.clock import now_by
+from service.ledger.reads.workers import cancel_wishes, running_under
+from service.ledger.records.workers import record_ended, record_registered
 from service.ledger.states import Outcome
 from service.resources import new_process_id
 from service.worker.performing import verdict
@@ -32,9 +34,10 @@ class WorkerLease:
         """End the life: in order, or as the crash of what it still runs."""
         if self._performer.crashed:
             await self.hand_back_unknown()  # a start that was cut off is no crash of what had not begun
-        async with self._ledger.database.begin() as connection:
-            now = await self._ledger.database.now(connection)
-            await liveness.end(connection, self._performer.worker_id, now, crashed=self._performer.crashed)
+        worker_id, crashed = self._performer.worker_id, self._performer.crashed
+        await self._ledger.database.run(
+            lambda connection: record_ended(connection, worker_id, now_by(connection), crashed=crashed)
+        )
 
     def lose(self, worker_id: str) -> None:
         """Hear that `worker_id` was declared dead: stop all that it runs, for others do so by now."""
@@ -59,7 +62,7 @@ class WorkerLease:
         """Hand back what runs here only by the ledger: a start was committed, and its answer lost."""
         held_before = set(self._performer.held_ids)
         async with self._ledger.read() as connection:
-            rows = await liveness.running_under(connection, self._performer.worker_id)
+            rows = await running_under(connection, self._performer.worker_id)
         # What ends while the ledger reads is in hand before, what begins meanwhile is afterwards.
         known = held_before | self._performer.held_ids
         unknown = [row for row in rows if row["id"] not in known]
@@ -74,22 +77,20 @@ class WorkerLease:
         if not self._performer.attempts:
             return
         async with self._ledger.read() as connection:
-            wishes = await queries.cancel_wishes(connection, self._performer.worker_id)
+            wishes = await cancel_wishes(connection, self._performer.worker_id)
         for job_id in wishes:
             if attempt := self._performer.attempts.get(job_id):
                 attempt.stop(Outcome.CANCELLED)
 
     async def _register(self, worker_id: str) -> None:
         queues = self._performer.resources.settings.queues
-        async with self._ledger.database.begin() as connection:
-            await liveness.register(
-                connection,
-                await self._ledger.database.now(connection),
-                id=worker_id,
-                hostname=socket.gethostname(),
-                pid=os.getpid(),
-                queues=",".join(queues),
-                kinds=json.dumps(sorted(self._performer.resources.catalogue)),
-                slots=self._performer.resources.settings.max_jobs,
-            )
+        worker: dict[str, Any] = {
+            "id": worker_id,
+            "hostname": socket.gethostname(),
+            "pid": os.getpid(),
+            "queues": ",".join(queues),
+            "kinds": json.dumps(sorted(self._performer.resources.catalogue)),
+            "slots": self._performer.resources.settings.max_jobs,
+        }
+        await self._ledger.database.run(lambda connection: record_registered(connection, now_by(connection), **worker))
         log.info("worker_registered", worker=worker_id, queues=queues)

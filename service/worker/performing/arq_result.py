@@ -8,8 +8,7 @@ from arq.jobs import serialize_result
 
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import TERMINAL, State
-from service.queue import Again, Result, key_of, serialize
-from service.worker.claiming.arq_job import ArqJob
+from service.queue import Again, ArqJob, Result, key_of, serialize
 
 
 def word_after(started: Started, finish: Finish, finished: Finished) -> Again | Result:
@@ -26,10 +25,10 @@ def word_after(started: Started, finish: Finish, finished: Finished) -> Again | 
     )
 
 
-def result_of_call(call: ArqJob, queue: str, at: datetime, *, success: bool, value: Any, tries: int) -> Result:
-    """Return the result of a call that no attempt of this worker has ended."""
-    times = (call.enqueued_at, at, at)
-    return _result(call.function, call.arq_id, queue, times, tries=tries, success=success, value=value)
+def result_of_arq_job(arq_job: ArqJob, at: datetime, *, success: bool, value: Any, tries: int) -> Result:
+    """Return the result of an arq job that no attempt of this worker has ended."""
+    times = (arq_job.enqueued_at, at, at)
+    return _result(arq_job.function, arq_job.id, arq_job.queue, times, tries=tries, success=success, value=value)
 
 
 def _result(

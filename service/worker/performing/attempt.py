@@ -13,7 +13,7 @@ from jobs import Context, Discard, Kind, RetryPolicy
 from service import agreed_time, logs
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
-from service.lifecycle.lifecycle import describe
+from service.lifecycle.args import describe
 from service.worker.performing import verdict
 from service.worker.performing.failure import line_of, type_name
 from service.worker.performing.verdict import Verdict

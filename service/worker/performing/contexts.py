@@ -6,7 +6,8 @@ from typing import Any
 from jobs import Context
 from jobs.kit.outcomes import to_timedelta
 from service.ledger.models import Started
-from service.lifecycle.lifecycle import Lifecycle, Options
+from service.lifecycle.lifecycle import Lifecycle
+from service.options import Options
 from service.resources import JobResources, Resources
 from service.worker.performing.attempt import timeout_of
 from service.worker.performing.progress import ProgressNotes
@@ -28,9 +29,8 @@ class Contexts:
             attempt=started.attempt,
             created_at=started.created_at,
             http=carried.http,
-            mailer=carried.mailer,
-            files=carried.files,
-            ledger=ledger,
+            capabilities=carried.capabilities,
+            ledger=carried.retention,
             session=ledger.session,
             progress=ProgressNotes(ledger, started.id, started.attempt),
             enqueue=self._enqueue,

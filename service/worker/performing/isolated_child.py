@@ -12,6 +12,7 @@ import traceback
 import jobs
 from service import logs
 from service.clocks import Clocks
+from service.features import FEATURES
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.lifecycle.lifecycle import Lifecycle
@@ -86,7 +87,10 @@ async def _perform(settings: Settings, started: Started, worker: socket.socket, 
     catalogue = jobs.load(settings.jobs)
     attempt = Attempt(started, catalogue[started.kind], on_end=end)
     attempts.append(attempt)
-    async with open_resources(settings, catalogue) as resources, open_job_resources(settings) as job_resources:
+    async with (
+        open_resources(settings, catalogue, features=FEATURES) as resources,
+        open_job_resources(resources) as job_resources,
+    ):
         await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker)
         attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))

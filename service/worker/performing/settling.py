@@ -74,7 +74,7 @@ class Settling:
                 words, self._words = [*self._untold, *self._words], []
                 heard_by, self._heard_by = self._heard_by, []
                 self._untold.clear()
-                await asyncio.gather(self._lifecycle.put(entries), self._tell(words))
+                await asyncio.gather(self._lifecycle.dispatcher.put(entries), self._tell(words))
                 for ended, finished in heard_by:
                     _hear(ended, finished)
                 if self._untold:

@@ -12,11 +12,11 @@ from sqlalchemy import RowMapping
 from jobs.kit.outcomes import Discard, PartialResult, Retry, Snooze, to_timedelta
 from jobs.kit.retry import RetryPolicy
 from service import logs
-from service.ledger.liveness import WORKER_LOST
 from service.ledger.models import Failure, Finish, Started
 from service.ledger.states import (
     COUNTS_AS_FAILURE,
     MAX_LOST,
+    WORKER_LOST,
     Outcome,
     State,
     state_after,

@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 
 from jobs import Discard, Retry
 from jobs.email import SendEmailArgs, SendEmailResult, send_email, words
-from jobs.stats.tables import mail_recipients
 from service.ledger.ledger import Ledger
+from service.mail.capability import LedgerWords
 from service.mail.smtp import SmtpMailer
+from service.mail.tables import mail_recipients
 from tests.support.fakes import fake_context
 from tests.support.smtp_servers import HANG_UP, Script, ScriptedServer, answering, at_first, at_most
 
@@ -36,7 +37,7 @@ class Mail:
             mailer=SmtpMailer.open(server.url, socket=Path("/nowhere"), default_sender="post@example.com"),
             attempt=self._attempt,
             failures=self._attempt - 1 if failures is None else failures,
-            **({"session": self._ledger.session} if self._ledger else {}),
+            capabilities={words.RecipientWords: LedgerWords(self._ledger)} if self._ledger else {},
         )
         return await send_email(ctx, self.args)
 

@@ -8,11 +8,12 @@ import httpx
 import pytest
 import uuid_utils
 
-from service.ledger import liveness
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, Start, Started
+from service.ledger.records.workers import record_registered
 from service.ledger.states import Outcome, State
 from service.settings import Settings
+from tests.support.writing import writing
 
 SECRET = "whsec_" + base64.b64encode(b"nobody-may-read-this-in-answers!").decode()
 MASK = "**********"
@@ -66,8 +67,10 @@ def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
 async def living_worker(ledger: Ledger) -> str:
     """Register a worker whose heart has just beaten."""
     worker = f"w-{uuid_utils.uuid7().hex[-12:]}"
-    async with ledger.database.begin() as connection:
-        await liveness.register(connection, datetime.now(UTC), id=worker, hostname="here", pid=1, queues="default")
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(
+            record_registered, datetime.now(UTC), id=worker, hostname="here", pid=1, queues="default"
+        )
     return worker
 
 

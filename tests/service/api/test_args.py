@@ -14,6 +14,7 @@ from service.settings import Settings
 from service.tables import jobs
 from tests.service.api.driving import SECRET, assert_problem, count, on_sqlite, stat, webhook
 from tests.support.running import running_api
+from tests.support.writing import writing
 
 pytestmark = on_sqlite
 
@@ -80,7 +81,7 @@ async def test_validator_that_raises_anything_refuses_its_args_alone(api: httpx.
 async def test_replay_whose_args_make_a_validator_raise_is_refused(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = (await api.post("/v1/jobs", json=odd("raising", token="known"))).json()
     await api.post(f"/v1/jobs/{job['id']}/cancel")
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).values(sealed_args='{"token":"forgotten"}'))
     problem = assert_problem(await api.post(f"/v1/jobs/{job['id']}/replay"), 422)
     assert problem["type"] == "urn:postlude:problem:args-invalid"

@@ -21,6 +21,7 @@ from tests.service.api.driving import assert_problem, begin, end, get, job_in, o
 from tests.support.proxy import proxying
 from tests.support.running import eventually, running_api
 from tests.support.servers import PostgresServer
+from tests.support.writing import writing
 
 FAR_S = 20
 
@@ -82,7 +83,7 @@ def shown(event: Event) -> str:
 
 async def begin_early(ledger: Ledger, job: dict[str, Any]) -> Started:
     """Begin an attempt of a job that was to wait, as if its time had come."""
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(run_at=jobs.c.created_at))
     return await begin(ledger, job)
 

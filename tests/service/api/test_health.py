@@ -9,15 +9,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import make_url, update
 
-from service.ledger import liveness
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Start
+from service.ledger.records.workers import record_ended, record_heartbeat, record_registered
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import workers
 from tests.service.api.driving import job_in, living_worker, on_sqlite, post, with_redis_away
 from tests.support.running import eventually, running_api
 from tests.support.servers import PostgresServer
+from tests.support.writing import writing
 
 
 async def test_ready_with_ledger_queue_and_a_worker(api: httpx.AsyncClient, ledger: Ledger) -> None:
@@ -138,16 +139,16 @@ async def test_running_counts_what_has_a_slot_and_prefetched_what_waits_for_one(
         started = await ledger.start(Start(ids, worker, ("update_stats",), now, due_by=now + timedelta(days=1)))
         assert len(started) == jobs
 
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         for worker, slots in (("small", 2), ("gone", 2), ("old", None)):
-            await liveness.register(
-                connection, datetime.now(UTC), id=worker, hostname="here", pid=1, queues="default", slots=slots
+            await connection.run_sync(
+                record_registered, datetime.now(UTC), id=worker, hostname="here", pid=1, queues="default", slots=slots
             )
     await begin_under("small", 5)
     await begin_under("old", 3)
     await begin_under("gone", 2)
-    async with ledger.database.begin() as connection:
-        await liveness.end(connection, "gone", datetime.now(UTC))
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_ended, "gone", datetime.now(UTC))
     found = await metrics(api)
     names = ("running", "prefetched", "waiting")
     assert [found[f"postlude_jobs_{name}", ""] for name in names] == [2 + 3, 3, 2]
@@ -189,7 +190,7 @@ async def test_a_database_that_takes_no_writes_any_more_is_not_ready(
 @on_sqlite
 async def test_a_sweep_that_never_comes_to_its_end_shows_in_readiness(api: httpx.AsyncClient, ledger: Ledger) -> None:
     worker = await living_worker(ledger)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         early = datetime.now(UTC) - timedelta(minutes=5)
         await connection.execute(update(workers).where(workers.c.id == worker).values(started_at=early))
     readiness = (await api.get("/readyz")).json()
@@ -217,8 +218,8 @@ async def test_health_answers_to_head_as_to_get_without_the_body(api: httpx.Asyn
 @on_sqlite
 async def test_hung_threads_of_a_worker_show_in_metrics(api: httpx.AsyncClient, ledger: Ledger) -> None:
     worker = await living_worker(ledger)
-    async with ledger.database.begin() as connection:
-        await liveness.beat(connection, worker, datetime.now(UTC), hung_threads=3)
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_heartbeat, worker, datetime.now(UTC), hung_threads=3)
     assert f'postlude_worker_hung_threads{{worker="{worker}"}} 3.0' in (await api.get("/metrics")).text
 
 
@@ -228,8 +229,8 @@ async def test_worker_whose_loop_is_blocked_shows_in_metrics_and_readiness(
 ) -> None:
     worker = await living_worker(ledger)
     assert (await api.get("/readyz")).json()["checks"]["workers"] == "ok"
-    async with ledger.database.begin() as connection:
-        await liveness.beat(connection, worker, datetime.now(UTC), loop_lag_s=7.0)
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_heartbeat, worker, datetime.now(UTC), loop_lag_s=7.0)
     assert f'postlude_worker_loop_lag_seconds{{worker="{worker}"}} 7.0' in (await api.get("/metrics")).text
     readiness = (await api.get("/readyz")).json()
     assert readiness["status"] == "degraded"

@@ -14,6 +14,7 @@ from service.settings import Settings
 from service.tables import idempotency_keys
 from tests.service.api.driving import assert_problem, begin, count, end, get, on_sqlite, post, stat
 from tests.support.running import running_api
+from tests.support.writing import writing
 
 
 def key(value: str) -> dict[str, str]:
@@ -143,7 +144,7 @@ async def test_replayed_answer_of_an_own_job_is_202_though_the_unique_key_is_its
 
 async def test_a_key_that_has_expired_may_be_used_for_another_request(api: httpx.AsyncClient, ledger: Ledger) -> None:
     first = await api.post("/v1/jobs", json=stat("a"), headers=key("k"))
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         held = (await connection.execute(select(idempotency_keys))).one()
         assert held.expires_at - held.created_at == timedelta(hours=24)
         await connection.execute(update(idempotency_keys).values(expires_at=datetime.now(UTC)))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -13,7 +14,17 @@ from service.ledger.states import Outcome, State
 from tests.service.api.driving import SECRET, assert_problem, begin, end, get, job_in, on_sqlite, post, stat, webhook
 
 CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
-CONTRACT += ["max_attempts", "progress", "tags", "run_at", "created_at", "started_at", "finished_at", "attempts"]
+CONTRACT += [
+    "max_attempts",
+    "progress",
+    "tags",
+    "metadata",
+    "run_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "attempts",
+]
 
 
 async def test_accepted_job_is_answered_with_its_place_and_every_field_of_the_contract(api: httpx.AsyncClient) -> None:
@@ -40,13 +51,10 @@ async def test_accepted_job_is_on_the_queue_without_its_args(api: httpx.AsyncCli
 
 @on_sqlite
 async def test_every_option_is_recorded(api: httpx.AsyncClient, ledger: Ledger) -> None:
-    options = {"priority": -10, "max_attempts": 7, "unique_key": "k", "tags": ["b", "a", "b"]}
-    job = await post(api, **options, timeout=1.5, expires_in=60)
-    assert {name: job[name] for name in ("priority", "max_attempts", "tags")} == {
-        "priority": -10,
-        "max_attempts": 7,
-        "tags": ["b", "a"],
-    }
+    metadata = {"tenant": 42, "cause": {"é": [1.5, None, "\\u0000"]}}
+    options = {"priority": -10, "max_attempts": 7, "tags": ["b", "a", "b"], "metadata": metadata}
+    job = await post(api, **options, unique_key="k", timeout=1.5, expires_in=60)
+    assert {name: job[name] for name in options} == options | {"tags": ["b", "a"]}
     assert await get(api, job["id"]) == job
     assert (await begin(ledger, job)).timeout_s == 1.5
 
@@ -54,10 +62,34 @@ async def test_every_option_is_recorded(api: httpx.AsyncClient, ledger: Ledger) 
 @on_sqlite
 async def test_accepted_job_is_answered_in_the_very_bytes_of_its_look_up(api: httpx.AsyncClient) -> None:
     data = {"text": "\U0001f3b5 <b> \x01", "big": 10**40, "small": 1e-300, "deep": [[{}]], "none": None}
-    for body in (stat(tags=["b", "ü"], priority=-3, max_attempts=7, delay=5), webhook(data=data, secret=SECRET)):
+    options: dict[str, Any] = {
+        "tags": ["b", "ü"],
+        "metadata": {"ü": 1e-300},
+        "priority": -3,
+        "max_attempts": 7,
+        "delay": 5,
+    }
+    for body in (stat(**options), webhook(data=data, secret=SECRET)):
         accepted = await api.post("/v1/jobs", json=body)
         found = await api.get(accepted.headers["location"])
         assert (accepted.status_code, accepted.content) == (202, found.content)
+
+
+@on_sqlite
+async def test_metadata_of_a_batch_is_shown_with_each_job_and_is_empty_where_none_was_sent(
+    api: httpx.AsyncClient,
+) -> None:
+    batch = {"jobs": [stat(metadata={"n": 1}), stat(metadata={}), stat()]}
+    accepted = (await api.post("/v1/jobs/batch", json=batch)).json()["jobs"]
+    assert [(await get(api, job["id"]))["metadata"] for job in accepted] == [{"n": 1}, {}, {}]
+
+
+@on_sqlite
+async def test_metadata_that_is_too_large_is_refused_with_both_sizes(api: httpx.AsyncClient) -> None:
+    refused = await api.post("/v1/jobs", json=stat(metadata={"note": "n" * 5000}))
+    (error,) = assert_problem(refused, 422)["errors"]
+    assert error["loc"][-1] == "metadata"
+    assert "metadata may have 4096 bytes as JSON, and has 5011" in error["msg"]
 
 
 @on_sqlite

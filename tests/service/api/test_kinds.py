@@ -6,9 +6,10 @@ import httpx
 from sqlalchemy import insert
 
 import jobs
-from jobs.stats.tables import counters
 from service.ledger.ledger import Ledger
+from service.stats.tables import counters
 from tests.service.api.driving import assert_problem, on_sqlite
+from tests.support.writing import writing
 
 
 @on_sqlite
@@ -33,7 +34,7 @@ async def test_stats_are_read_by_subject_and_by_event(api: httpx.AsyncClient, le
         {"subject": subject, "event": event, "count": count}
         for subject, event, count in (("b", "view", 2), ("a", "view", 1), ("a", "buy", -4))
     ]
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(insert(counters), rows)
     b_view, a_view, a_buy = rows
     expectations: list[tuple[dict[str, str], list[dict[str, Any]]]] = [
@@ -51,7 +52,7 @@ async def test_stats_are_read_by_subject_and_by_event(api: httpx.AsyncClient, le
 
 async def test_stats_are_read_page_by_page_to_their_end(api: httpx.AsyncClient, ledger: Ledger) -> None:
     rows = [{"subject": f"s{n:04}", "event": event, "count": 1} for n in range(600) for event in ("buy", "view")]
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(insert(counters), rows)
     for limit, params in ((1000, {}), (1000, {"event": "view"}), (7, {"subject": "s0003"}), (250, {})):
         expected = [row for row in rows if all(row[name] == value for name, value in params.items())]

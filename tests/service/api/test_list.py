@@ -12,6 +12,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
 from service.tables import jobs
 from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post, stat
+from tests.support.writing import writing
 
 
 async def ids(api: httpx.AsyncClient, **params: Any) -> list[str]:
@@ -237,7 +238,7 @@ async def test_jobs_are_found_by_the_type_of_their_error(api: httpx.AsyncClient,
     await job_in(api, ledger, State.SUCCEEDED)
     other = await job_in(api, ledger, State.FAILED)
     long = "E" * 5_000
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == other["id"]).values(error_type=long))
     assert await ids(api, error_type="ValueError") == [retrying["id"], failed["id"]]
     assert await ids(api, error_type="ValueError", state="failed") == [failed["id"]]

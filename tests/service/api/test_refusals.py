@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from service.ledger.states import State
-from service.lifecycle.lifecycle import describe
+from service.lifecycle.args import describe
 from tests.service.api.driving import assert_problem, count, on_sqlite, post, stat, webhook
 
 KIB, MIB = 1024, 1024 * 1024

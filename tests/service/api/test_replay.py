@@ -16,6 +16,7 @@ from service.settings import Settings
 from service.tables import jobs
 from tests.service.api.driving import assert_problem, begin, count, get, job_in, on_sqlite, post, stat, with_redis_away
 from tests.support.running import running_api
+from tests.support.writing import writing
 
 
 async def replay(api: httpx.AsyncClient, *, dry_run: bool = False, **wanted: Any) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def done(replayed: int, *, dry_run: bool = False, **skipped: int) -> dict[str, A
 
 async def fail_all(ledger: Ledger) -> None:
     """Make every job one that has failed."""
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).values(state="failed", finished_at=datetime.now(UTC)))
 
 
@@ -87,7 +88,7 @@ async def test_jobs_that_could_not_run_are_refused_one_by_one_and_left_in_bulk(
             homeless["id"]: {"queue": "nowhere"},
             running["id"]: {"kind": "gone", "state": "running"},
         }
-        async with ledger.database.begin() as connection:
+        async with writing(ledger.database) as connection:
             for job_id, values in changes.items():
                 await connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
         problems = {

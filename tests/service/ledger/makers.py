@@ -7,11 +7,13 @@ from typing import Any
 import uuid_utils
 from sqlalchemy import Engine
 
-from service.ledger import liveness
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, IdempotencyKey, NewJob, Start, Started
+from service.ledger.records.workers import record_registered
+from service.ledger.sqlite_writer import SqliteWriter
 from service.ledger.states import State
+from tests.support.writing import writing
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
@@ -36,17 +38,17 @@ async def enqueue(ledger: Ledger, *jobs: NewJob, key: IdempotencyKey | None = No
 
 def engine_of(database: Database) -> Engine:
     """Return the engine that group commits go over."""
-    return database._sqlite_writer.engine if database._sqlite_writer else database._writer.sync_engine
+    return database._writer.engine if isinstance(database._writer, SqliteWriter) else database._writer.sync_engine
 
 
 def engines_of(database: Database) -> set[Engine]:
     """Return the engines that the ledger reads and writes over."""
-    return {engine_of(database), database._reader.sync_engine, database._writer.sync_engine}
+    return {engine_of(database), database._reader.sync_engine}
 
 
 async def live_worker(ledger: Ledger, worker_id: str = "w1", at: datetime = NOW) -> str:
-    async with ledger.database.begin() as connection:
-        await liveness.register(connection, at, id=worker_id, hostname="here", pid=1, queues="default")
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_registered, at, id=worker_id, hostname="here", pid=1, queues="default")
     return worker_id
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from service.errors import LedgerUnavailable
@@ -15,6 +15,7 @@ from service.ledger import engines
 from service.ledger.database import Database
 from service.ledger.outages import is_data_error, is_unavailable
 from tests.support.servers import PostgresServer
+from tests.support.writing import writing
 
 INSERT = "INSERT INTO tallies (writer, kind, event, count, updated_at) VALUES (:writer, :kind, 'e', 1, :at)"
 AT = "2026-01-01T00:00:00.000000Z"
@@ -52,8 +53,7 @@ def sqlite_url(path: Path) -> str:
 
 
 async def run(database: Database, statement: str, **values: Any) -> Any:
-    async with database.begin() as connection:
-        return await connection.execute(text(statement), values)
+    return await database.run(lambda connection: connection.execute(text(statement), values))
 
 
 async def error_of(database: Database, statement: str, **values: Any) -> BaseException:
@@ -85,11 +85,17 @@ def assert_unavailable(error: BaseException) -> None:
     assert not is_data_error(error), error
 
 
-@pytest.mark.parametrize("way", ["begin", "connect"])
-async def test_sqlite_writes_ahead_and_syncs_every_commit(sqlite: Database, way: str) -> None:
-    async with getattr(sqlite, way)() as connection:
-        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar_one() == "wal"
-        assert (await connection.execute(text("PRAGMA synchronous"))).scalar_one() == 2  # FULL
+async def test_sqlite_writes_ahead_and_syncs_every_commit(sqlite: Database) -> None:
+    def pragmas(connection: Connection) -> list[Any]:
+        asked = ("PRAGMA journal_mode", "PRAGMA synchronous")
+        return [connection.exec_driver_sql(pragma).scalar_one() for pragma in asked]
+
+    full = ["wal", 2]
+    assert await sqlite.run(pragmas) == full
+    async with sqlite.connect() as connection:
+        assert await connection.run_sync(pragmas) == full
+    async with sqlite.session() as session:
+        assert await (await session.connection()).run_sync(pragmas) == full
 
 
 async def test_postgres_syncs_every_commit(postgres_url: str) -> None:
@@ -100,20 +106,19 @@ async def test_postgres_syncs_every_commit(postgres_url: str) -> None:
 
 
 async def test_a_transaction_is_kept_whole_or_not_at_all(database: Database) -> None:
-    async def fail_half_way() -> None:
-        async with database.begin() as connection:
-            await connection.execute(text("DELETE FROM alembic_version"))
-            raise ZeroDivisionError
+    def fail_half_way(connection: Connection) -> None:
+        connection.execute(text("DELETE FROM alembic_version"))
+        raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await fail_half_way()
+        await database.run(fail_half_way)
     async with database.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
 
 
 async def test_a_reader_sees_what_was_committed_while_somebody_writes(database: Database) -> None:
-    async with database.begin() as writing:
-        await writing.execute(text("DELETE FROM alembic_version"))
+    async with writing(database) as connection:
+        await connection.execute(text("DELETE FROM alembic_version"))
         async with database.connect() as reading:
             assert (await reading.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
 
@@ -131,10 +136,8 @@ from service.ledger.database import Database
 async def main(url):
     database = Database.open(url)
     for n in range(100_000):
-        async with database.begin() as connection:
-            await connection.execute(
-                text({INSERT!r}), {{"writer": "busy", "kind": str(n), "at": {AT!r}}}
-            )
+        values = {{"writer": "busy", "kind": str(n), "at": {AT!r}}}
+        await database.run(lambda connection: connection.execute(text({INSERT!r}), values))
         if n == 0:
             print("writing", flush=True)
 
@@ -167,12 +170,12 @@ async def rows_of_the_busy_writer(database: Database) -> int:
 
 async def test_waiting_for_sqlites_write_lock_blocks_nobody_else(sqlite: Database, sqlite_file: Path) -> None:
     other = Database.open(sqlite_url(sqlite_file))
-    async with sqlite.begin():
-        writing = asyncio.create_task(run(other, INSERT, writer="w", kind="k", at=AT))
+    async with writing(sqlite):
+        waiting = asyncio.create_task(run(other, INSERT, writer="w", kind="k", at=AT))
         async with sqlite.connect() as connection:
             await connection.execute(text("SELECT 1"))
-        assert not writing.done()
-    await writing
+        assert not waiting.done()
+    await waiting
     await other.close()
 
 
@@ -214,7 +217,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(postgres_url: str) -
     database = Database.open(postgres_url)
 
     async def be_slow() -> None:
-        async with database.begin() as connection:
+        async with writing(database) as connection:
             await connection.execute(text("SET LOCAL statement_timeout = 20"))
             await connection.execute(text("SELECT pg_sleep(10)"))
 

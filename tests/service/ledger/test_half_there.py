@@ -15,6 +15,7 @@ from service.ledger.write_probe import WriteProbe
 from service.settings import Settings
 from tests.support.proxy import proxying
 from tests.support.servers import PostgresServer
+from tests.support.writing import writing
 
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -63,16 +64,18 @@ async def test_statements_that_a_migration_made_stale_are_repeated_in_reads_and_
         connection.execute(text("UPDATE attempts SET number = number RETURNING job_id, outcome")).all()
         return rows
 
+    async def alter(kind: str) -> None:
+        async with writing(database) as connection:
+            await connection.execute(text(f"ALTER TABLE attempts ALTER COLUMN outcome TYPE {kind}"))
+
     for kind in ("varchar(12)", "varchar(13)", "text"):
         await asyncio.gather(*(read() for _ in range(3)))
         await database.run(write)
         await database.transact([(write, [1])])
-        async with database.begin() as connection:
-            await connection.execute(text(f"ALTER TABLE attempts ALTER COLUMN outcome TYPE {kind}"))
+        await alter(kind)
         await asyncio.gather(*(read() for _ in range(3)))
         await database.run(write)
-        async with database.begin() as connection:
-            await connection.execute(text(f"ALTER TABLE attempts ALTER COLUMN outcome TYPE {kind}"))
+        await alter(kind)
         assert await database.transact([(write, [1])]) == [[1]]
 
 

@@ -6,18 +6,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 
-from jobs.stats.tables import metadata as jobs_metadata
-from service.ledger import liveness, migrate
+from service.features import FEATURES
+from service.ledger import migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.ledger.reads import listing
+from service.ledger.reads.workers import running_under
 from service.settings import Settings
 from service.tables import metadata
 from tests.service.ledger.makers import enqueue, live_worker, new_job, start
+from tests.support.writing import writing
+
+_METADATA = [metadata, *{table.metadata for feature in FEATURES for table in feature.tables}]
 
 
 def _differences(connection: Connection) -> object:
-    return compare_metadata(MigrationContext.configure(connection), [metadata, jobs_metadata])  # type: ignore[arg-type]
+    return compare_metadata(MigrationContext.configure(connection), _METADATA)  # type: ignore[arg-type]
 
 
 # On SQLite nobody can ask for them; on Postgres they are compared too.
@@ -46,12 +50,12 @@ async def test_ledger_goes_back_to_the_first_version_and_up_again_with_its_jobs(
     await live_worker(ledger, "w1")
     await enqueue(ledger, waiting, running)
     assert await start(ledger, running.id, "w1")
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.run_sync(_to, "0001")
         await connection.run_sync(_to, "head")
     async with ledger.read() as connection:
         assert await connection.run_sync(_differences) == []
-        (orphan_free,) = await liveness.running_under(connection, "w1")
+        (orphan_free,) = await running_under(connection, "w1")
         assert (orphan_free["id"], orphan_free["prefetched"]) == (running.id, 0)
     assert await start(ledger, waiting.id, "w1")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from service.errors import FateUnknown, LedgerFull, LedgerUnavailable
 from service.ledger import engines
@@ -56,11 +56,13 @@ async def test_silence_before_the_commit_is_an_outage_and_after_it_leaves_the_fa
     async with behind_a_proxy(postgres, postgres_name) as (database, proxy):
 
         async def fall_silent_before(statements: int) -> None:
-            async with database.begin() as connection:
-                await connection.run_sync(touch, [])
+            def write(connection: Connection) -> None:
+                touch(connection, [])
                 proxy.black_hole = True
                 for _ in range(statements):
-                    await connection.run_sync(touch, [])
+                    touch(connection, [])
+
+            await database.run(write)
 
         async with asyncio.timeout(NEVER_S):
             with pytest.raises(LedgerUnavailable) as raised:
@@ -108,7 +110,7 @@ async def test_a_commit_of_unknown_fate_stays_so_when_its_repetition_finds_no_da
             proxy.refuse()
             proxy.reset()
 
-        event.listen(database._writer.sync_engine, "commit", lose)
+        event.listen(engine_of(database), "commit", lose)
         async with asyncio.timeout(NEVER_S):
             with pytest.raises(FateUnknown):
                 await database.transact([(touch, [1])])

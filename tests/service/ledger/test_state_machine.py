@@ -21,16 +21,19 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, select, update
 
 from service.errors import UniqueKeyTaken
-from service.ledger import liveness
+from service.ledger.leases import SILENT_AFTER
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, NewJob, Start, Started
 from service.ledger.reads import jobs as queries
-from service.ledger.records.controlled import record_expired
+from service.ledger.reads.workers import orphans
+from service.ledger.records.expired import record_expired
+from service.ledger.records.workers import record_dead, record_registered
 from service.ledger.states import COUNTS_AS_FAILURE, LIVE, REPLAYABLE, TERMINAL, WAITING, Outcome, State, state_after
 from service.tables import attempts, jobs, workers
 from service.worker.performing import verdict
 from tests.faults.form import WHOLE
 from tests.service.ledger.makers import NOW, enqueue, new_job
+from tests.support.writing import writing
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 2
@@ -97,8 +100,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self._register(worker_id))
 
     async def _register(self, worker_id: str) -> None:
-        async with self.ledger.database.begin() as connection:
-            await liveness.register(connection, self.now, id=worker_id, hostname="here", pid=1, queues="default")
+        async with writing(self.ledger.database) as connection:
+            await connection.run_sync(
+                record_registered, self.now, id=worker_id, hostname="here", pid=1, queues="default"
+            )
 
     @rule(unique_key=st.sampled_from([None, None, "a", "b"]), expires=st.booleans(), due=st.booleans())
     def enqueue(self, unique_key: str | None, expires: bool, due: bool) -> None:
@@ -239,7 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 model.state = State.FAILED
 
     async def _expire(self) -> None:
-        async with self.ledger.database.begin() as connection:
+        async with writing(self.ledger.database) as connection:
             await connection.run_sync(record_expired, "test", self.now, 1_000)
 
     @rule(number=picks)
@@ -255,15 +260,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def _rescue(self, victim: str) -> None:
         """Kill a worker for as long as it takes, and do as the rescue does."""
-        long_ago = self.now - liveness.SILENT_AFTER - timedelta(seconds=10)
-        async with self.ledger.database.begin() as connection:
+        long_ago = self.now - SILENT_AFTER - timedelta(seconds=10)
+        async with writing(self.ledger.database) as connection:
             mine = update(workers).where(workers.c.id.in_(self.living))
             await connection.execute(mine.values(heartbeat_at=self.now, beating_since=long_ago))
             await connection.execute(update(workers).where(workers.c.id == victim).values(heartbeat_at=long_ago))
-            assert await liveness.declare_dead(connection, self.living[0], self.now) == [victim]
+            assert await connection.run_sync(record_dead, self.living[0], self.now) == [victim]
         async with self.ledger.read() as connection:
-            orphans = await liveness.orphans(connection, 1_000)
-        for orphan in orphans:
+            lost = await orphans(connection, 1_000)
+        for orphan in lost:
             crash = verdict.of_crash("It died.", orphan["crashes"] + 1, MAX_CRASHES)
             assert await self.ledger.finish(verdict.finish_of_lost(orphan, crash, self.living[0], self.now)) is not None
 
@@ -291,7 +296,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self._forget())
 
     async def _forget(self) -> None:
-        async with self.ledger.database.begin() as connection:
+        async with writing(self.ledger.database) as connection:
             for table in (attempts, jobs, workers):
                 await connection.execute(delete(table))
 

@@ -8,8 +8,8 @@ from typing import Any
 import aiosmtplib
 import pytest
 
+from jobs.email.mailer_errors import LoginFailed, TlsFailed
 from jobs.kit.context import Delivery
-from jobs.kit.mail_errors import LoginFailed, TlsFailed
 from service.errors import StartRefused
 from service.mail import smtp
 from service.mail.smtp import SmtpMailer

@@ -65,7 +65,7 @@ async def restricted_tick(_ctx: Context, _args: Args) -> None: ...
 async def test_enough_rights_are_enough_for_a_whole_life(
     settings: Settings, server: RedisServer, monkeypatch: pytest.MonkeyPatch, rules: str
 ) -> None:
-    monkeypatch.setattr("service.lifecycle.lifecycle.HORIZON", timedelta(0))  # what is delayed goes by the sweep
+    monkeypatch.setattr("service.lifecycle.dispatch.HORIZON", timedelta(0))  # what is delayed goes by the sweep
     monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
     restricted = as_user(settings, server, *(NOT_DANGEROUS if rules == "not dangerous" else documented_rules()))
     kinds = (restricted_retry, restricted_tick)

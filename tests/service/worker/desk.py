@@ -12,12 +12,18 @@ from jobs import Catalogue, Kind
 from service.ledger.models import Enqueue
 from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL
-from service.lifecycle.lifecycle import Lifecycle, Options, new_job
+from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.queue import Entry
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.tables import jobs, workers
+from service.worker.keeping.chores import sweep_of
+from service.worker.keeping.redispatch import Redispatch
+from service.worker.keeping.sweep import Sweep
 from tests.support.running import catalogue_of, eventually
+from tests.support.writing import writing
 
 
 class Desk:
@@ -42,7 +48,7 @@ class Desk:
     ) -> str:
         """Enqueue a job that has crashed before."""
         job_id = await self.record_only(kind, args)
-        async with self.ledger.database.begin() as connection:
+        async with writing(self.ledger.database) as connection:
             await connection.execute(update(jobs).where(jobs.c.id == job_id).values(crashes=crashes))
         row = await self.row(job_id)
         await self.queue.put([Entry(job_id, kind.name, row["queue"], row["run_at"])])
@@ -77,9 +83,17 @@ class Desk:
         assert row is not None
         return row
 
+    def sweep_as(self, worker_id: str = "w") -> Sweep:
+        """Make the sweep of this process, on behalf of a worker."""
+        return sweep_of(self.resources, lambda: worker_id)
+
+    async def redispatch(self) -> int:
+        """Dispatch a batch of what was forgotten, as the sweep does."""
+        return await Redispatch(self.ledger, self.queue).dispatch()
+
     async def make_silent(self, worker_id: str, since: datetime) -> None:
         """Set a worker's last heartbeat back, as if it had been killed then."""
-        async with self.ledger.database.begin() as connection:
+        async with writing(self.ledger.database) as connection:
             await connection.execute(update(workers).where(workers.c.id == worker_id).values(heartbeat_at=since))
 
 

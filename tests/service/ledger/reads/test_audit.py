@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, update
 
-from service.ledger import liveness
+from service.ledger.leases import LONGEST_SWEEP_GAP
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, NewJob
 from service.ledger.reads import audit
 from service.ledger.reads.attempt_audit import misnumbered
 from service.ledger.reads.audit import JUDGED_AFTER
+from service.ledger.records.workers import record_ended
 from service.ledger.states import TERMINAL, WAITING, Outcome, State
-from service.ledger.sweep_lease import LONGEST_GAP
 from service.tables import attempts, jobs, sweep_lease, workers
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
+from tests.support.writing import writing
 
 EPOCH = "epoch-5"
 LATE = NOW - JUDGED_AFTER - timedelta(seconds=1)
@@ -26,13 +27,13 @@ INSTANT = timedelta(microseconds=1)
 async def swept(ledger: Ledger, *, at: datetime = NOW, since: datetime = LATE) -> None:
     """Have the sweep made whole passes, at `EPOCH`, `since` then and `at` last."""
     row = {"id": 1, "leader": "l", "leased_until": NOW, "epoch": EPOCH, "swept_at": at, "swept_since": since}
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(delete(sweep_lease))
         await connection.execute(insert(sweep_lease).values(row))
 
 
 async def change(ledger: Ledger, job: NewJob, **values: Any) -> None:
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job.id).values(values))
 
 
@@ -52,7 +53,7 @@ async def running(ledger: Ledger, worker: str = "w1", since: datetime = LATE) ->
 
 
 async def heard_of(ledger: Ledger, worker: str, at: datetime) -> None:
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(workers).where(workers.c.id == worker).values(heartbeat_at=at))
 
 
@@ -90,7 +91,7 @@ async def test_a_job_that_has_just_come_due_or_been_handed_back_only_waits(ledge
 
 @pytest.mark.parametrize(
     ("at", "since"),
-    [(NOW - LONGEST_GAP - INSTANT, LATE), (NOW, NOW - JUDGED_AFTER + INSTANT)],
+    [(NOW - LONGEST_SWEEP_GAP - INSTANT, LATE), (NOW, NOW - JUDGED_AFTER + INSTANT)],
     ids=["nobody sweeps, or Redis is away", "the sweep has come back lately"],
 )
 async def test_what_the_sweep_had_no_chance_to_mend_only_waits(ledger: Ledger, at: datetime, since: datetime) -> None:
@@ -109,8 +110,8 @@ async def test_a_job_under_a_worker_that_is_gone_and_not_rescued_is_unaccounted(
     await swept(ledger)
     silent, ended, unknown, _alive = [await running(ledger, f"w{n}") for n in range(4)]
     await heard_of(ledger, "w3", NOW - JUDGED_AFTER)
-    async with ledger.database.begin() as connection:
-        await liveness.end(connection, "w1", LATE)
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_ended, "w1", LATE)
         await connection.execute(delete(workers).where(workers.c.id == "w2"))
     assert await unaccounted(ledger) == {
         job.id: f"running under the worker w{n}, which is gone, and not rescued"
@@ -121,7 +122,7 @@ async def test_a_job_under_a_worker_that_is_gone_and_not_rescued_is_unaccounted(
 async def test_a_worker_that_was_declared_dead_just_now_is_about_to_be_rescued_from(ledger: Ledger) -> None:
     await swept(ledger)
     await running(ledger)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(workers).values(ended_at=NOW, declared_dead=1))
     assert await unaccounted(ledger) == {}
 
@@ -134,7 +135,7 @@ async def test_a_running_job_whose_attempt_has_ended_is_unaccounted_at_once(ledg
 
 async def _add_attempts(ledger: Ledger, *numbers: tuple[str, int]) -> None:
     row = {"worker": "w", "outcome": "failed", "started_at": NOW, "finished_at": NOW}
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         for job_id, number in numbers:
             await connection.execute(insert(attempts).values(job_id=job_id, number=number, **row))
 

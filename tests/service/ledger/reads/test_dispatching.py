@@ -6,8 +6,11 @@ from service.ledger.models import Finish, NewJob
 from service.ledger.reads import dispatching
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.dispatching import GRACE_BEFORE_DISPATCH, HORIZON
+from service.ledger.records.dispatched import record_dispatched
+from service.ledger.records.promoted import record_promoted
 from service.ledger.states import TERMINAL, WAITING, Outcome, State
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
+from tests.support.writing import writing
 
 EPOCH = "0190-epoch-5"
 OLD = NOW - timedelta(minutes=5)
@@ -20,13 +23,13 @@ async def undispatched(ledger: Ledger, at: datetime = NOW, epoch: str = EPOCH, l
 
 
 async def note(ledger: Ledger, epoch: str, *jobs: NewJob) -> None:
-    async with ledger.database.begin() as connection:
-        await dispatching.note_dispatched(connection, [(job.id, 0) for job in jobs], epoch)
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_dispatched, [(job.id, 0) for job in jobs], epoch)
 
 
 async def promote(ledger: Ledger, limit: int = 100) -> int:
-    async with ledger.database.begin() as connection:
-        return len(await dispatching.promote_due(connection, NOW, limit))
+    async with writing(ledger.database) as connection:
+        return len(await connection.run_sync(record_promoted, NOW, limit))
 
 
 async def epoch_of(ledger: Ledger, job: NewJob) -> str:
@@ -126,6 +129,6 @@ async def test_note_on_a_job_that_was_started_since_is_refused(ledger: Ledger) -
     await live_worker(ledger)
     assert await start(ledger, job.id)
     await ledger.finish(Finish(job.id, "greet", 1, "w1", Outcome.SNOOZED, State.RETRYING, NOW, run_at=NOW))
-    async with ledger.database.begin() as connection:
-        await dispatching.note_dispatched(connection, [(job.id, 0)], EPOCH)
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_dispatched, [(job.id, 0)], EPOCH)
     assert job.id in await undispatched(ledger, NOW + GRACE_BEFORE_DISPATCH)

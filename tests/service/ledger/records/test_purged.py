@@ -1,24 +1,36 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, event, func, insert, select, text, update
+from sqlalchemy import Column, MetaData, String, Table, event, func, insert, select, text, update
 
-from jobs.stats.tables import counted_jobs, mail_recipients
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
+from service.ledger.reads import counts as counts_reads
 from service.ledger.reads import jobs as queries
-from service.ledger.records.ticked import latest_ticks
+from service.ledger.reads.ticks import latest_ticks
+from service.ledger.records.purged import rows_of_jobs
 from service.ledger.states import LIVE, TERMINAL, State
 from service.tables import attempts, idempotency_keys, job_tags, jobs, tallies, ticks, workers
-from tests.service.ledger.makers import enqueue, new_job
+from tests.service.ledger.makers import engine_of, enqueue, new_job
 from tests.support.running import eventually
+from tests.support.writing import writing
 
 MONTH = timedelta(days=30)
 MINUTE = timedelta(minutes=1)
-TABLES = (jobs, attempts, job_tags, counted_jobs, mail_recipients, ticks, workers, idempotency_keys, tallies)
+notes = Table("notes", MetaData(), Column("job_id", String(255), primary_key=True))
+TABLES = (jobs, attempts, job_tags, notes, ticks, workers, idempotency_keys, tallies)
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    """A ledger with a table of notes, each of which belongs to a job."""
+    belongings = [rows_of_jobs(notes)]
+    async with Ledger.open(database_url, retention=MONTH, belongings=belongings) as opened:
+        await opened.database.run(notes.create)
+        yield opened
 
 
 def ago(period: timedelta) -> datetime:
@@ -26,21 +38,19 @@ def ago(period: timedelta) -> datetime:
 
 
 async def add(ledger: Ledger, table: Table, *rows: dict[str, Any]) -> None:
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(insert(table), list(rows))
 
 
 async def add_ended(ledger: Ledger, *ended_at: datetime, state: State = State.SUCCEEDED) -> list[NewJob]:
-    """Add jobs with a tag, two attempts, and notes of kinds: that they were counted, who got their mail."""
+    """Add jobs with a tag, two attempts and a note."""
     created_at = ago(timedelta(days=90))
     added = [new_job(state=state, finished_at=at, created_at=created_at, tags=("a",)) for at in ended_at]
     await enqueue(ledger, *added)
     run = {"worker": "w", "outcome": "failed", "started_at": created_at, "finished_at": created_at}
     runs = [{**run, "job_id": job.id, "number": n} for job in added for n in (1, 2)]
     await add(ledger, attempts, *runs)
-    await add(ledger, counted_jobs, *({"job_id": job.id} for job in added))
-    told = {"address": "ann@example.com", "word": "accepted", "answer": ""}
-    await add(ledger, mail_recipients, *({"job_id": job.id, **told} for job in added))
+    await add(ledger, notes, *({"job_id": job.id} for job in added))
     return added
 
 
@@ -77,8 +87,7 @@ async def test_a_job_takes_its_attempts_tags_and_notes_with_it_and_no_others(led
         "jobs": 1,
         "attempts": 2,
         "job_tags": 1,
-        "counted_jobs": 1,
-        "mail_recipients": 1,
+        "notes": 1,
         "ticks": 0,
         "workers": 0,
         "idempotency_keys": 0,
@@ -156,7 +165,7 @@ async def test_what_is_many_goes_in_one_purge_but_not_in_one_transaction(ledger:
         *({"kind": "k", "due_at": ago(MONTH + n * MINUTE), "job_id": "j", "cron": "* * * * *"} for n in range(1_101)),
     )
     commits: list[Any] = []
-    event.listen(ledger.database._writer.sync_engine, "commit", commits.append)
+    event.listen(engine_of(ledger.database), "commit", commits.append)
     purged = await ledger.purge(MONTH, dry_run=False)
     assert (purged["jobs"], purged["attempts"], purged["ticks"]) == (1_100, 2_200, 1_100)
     assert len(commits) >= 10
@@ -174,7 +183,7 @@ async def test_two_purges_at_once_count_each_row_once(ledger: Ledger) -> None:
 
 async def test_a_job_that_is_replayed_meanwhile_keeps_its_attempts(ledger: Ledger) -> None:
     (job,) = await add_ended(ledger, ago(MONTH + MINUTE), state=State.FAILED)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job.id).values(state=State.QUEUED, finished_at=None))
         purging = asyncio.create_task(ledger.purge(MONTH, dry_run=False))
         if ledger.database.dialect == "postgresql":
@@ -201,7 +210,7 @@ async def test_tallies_of_processes_long_gone_are_folded_and_totals_stay(ledger:
     for _ in range(2):
         await ledger.purge(MONTH, dry_run=False)
         async with ledger.read() as connection:
-            totals = set(await queries.tally_totals(connection))
+            totals = set(await counts_reads.tally_totals(connection))
             writers = set((await connection.execute(select(tallies.c.writer))).scalars())
         assert totals == {("a", "started", 4_321), ("b", "started", 4_321)}
         assert writers == {"", "alive"}

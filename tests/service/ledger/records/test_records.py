@@ -7,13 +7,15 @@ import pytest
 from sqlalchemy import select
 
 from service.errors import UniqueKeyTaken
-from service.ledger import liveness
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, IdempotencyKey, Start, Started
+from service.ledger.reads import counts as counts_reads
 from service.ledger.reads import jobs as queries
+from service.ledger.records.workers import record_dead, record_heartbeat
 from service.ledger.states import Outcome, State
 from service.tables import workers
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
+from tests.support.writing import writing
 
 
 async def job_row(ledger: Ledger, job_id: str) -> Any:
@@ -54,7 +56,7 @@ async def test_enqueueing_the_same_id_again_is_a_success_and_adds_nothing(ledger
     job = new_job()
     assert (await enqueue(ledger, job)).ids == (await enqueue(ledger, job)).ids
     async with ledger.read() as connection:
-        assert await queries.count_live(connection) == {"running": 0, "waiting": 1}
+        assert await counts_reads.count_live(connection) == {"running": 0, "waiting": 1}
 
 
 async def test_live_unique_key_gives_its_holder(ledger: Ledger) -> None:
@@ -118,7 +120,7 @@ async def test_one_job_with_bad_data_does_not_fail_its_neighbours(ledger: Ledger
     results = await asyncio.gather(*(enqueue(ledger, job) for job in jobs), return_exceptions=True)
     assert [number for number, result in enumerate(results) if isinstance(result, Exception)] == [37]
     async with ledger.read() as connection:
-        assert (await queries.count_live(connection))["waiting"] == 99
+        assert (await counts_reads.count_live(connection))["waiting"] == 99
 
 
 async def test_start_numbers_the_attempt_and_gives_the_args_with_their_secrets(ledger: Ledger) -> None:
@@ -127,6 +129,12 @@ async def test_start_numbers_the_attempt_and_gives_the_args_with_their_secrets(l
     row = await job_row(ledger, started.id)
     assert (row["state"], row["attempt"], row["worker"], row["started_at"]) == ("running", 1, "w1", NOW)
     assert [(a["number"], a["outcome"]) for a in await attempt_rows(ledger, started.id)] == [(1, None)]
+
+
+@pytest.mark.parametrize("told", [{"trace_context": '{"traceparent":"00-1"}', "metadata": '{"n":1}'}, {}], ids=str)
+async def test_an_attempt_carries_the_trace_and_the_metadata_of_its_job(ledger: Ledger, told: dict[str, str]) -> None:
+    started = await running(ledger, **told)
+    assert (started.trace_context, started.metadata) == (told.get("trace_context"), told.get("metadata"))
 
 
 async def test_running_job_is_not_started_again(ledger: Ledger) -> None:
@@ -139,10 +147,10 @@ async def test_dead_worker_starts_nothing(ledger: Ledger) -> None:
     await live_worker(ledger)
     await live_worker(ledger, "rescuer")
     later = NOW + timedelta(seconds=25)
-    async with ledger.database.begin() as connection:
+    async with writing(ledger.database) as connection:
         for seconds in range(5, 30, 5):
-            assert await liveness.beat(connection, "rescuer", NOW + timedelta(seconds=seconds))
-        assert await liveness.declare_dead(connection, "rescuer", later) == ["w1"]
+            assert await connection.run_sync(record_heartbeat, "rescuer", NOW + timedelta(seconds=seconds))
+        assert await connection.run_sync(record_dead, "rescuer", later) == ["w1"]
     job = new_job()
     await enqueue(ledger, job)
     assert await start(ledger, job.id) is None
@@ -252,7 +260,7 @@ async def test_tallies_count_what_was_committed(ledger: Ledger) -> None:
     started = await running(ledger)
     await ledger.finish(finish(started, Outcome.SUCCEEDED, State.SUCCEEDED))
     async with ledger.read() as connection:
-        totals = set(await queries.tally_totals(connection))
+        totals = set(await counts_reads.tally_totals(connection))
     assert totals == {("greet", "enqueued", 1), ("greet", "started", 1), ("greet", "succeeded", 1)}
 
 

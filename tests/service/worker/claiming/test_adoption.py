@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from redis.asyncio import Redis
 
 from jobs import Context, Retry, RetryPolicy, job
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.standings import standings_of
 from service.queue import deserialize, key_of, serialize
 from service.settings import Settings
 from tests.service.worker.desk import Desk, open_desk
@@ -146,7 +146,7 @@ async def test_args_too_large_end_as_a_failed_row_and_keep_nobody_waiting(desk: 
 async def test_reused_id_survives_a_wiped_redis(
     desk: Desk, arq_client: ArqRedis, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.worker.keeping.sweep._READ_EPOCH_EVERY_S", 0.0)
+    monkeypatch.setattr("service.worker.keeping.queue_watch._READ_EPOCH_EVERY_S", 0.0)
     monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
     await (await _enqueue(arq_client, _id="mine", name="one")).result(timeout=10, poll_delay=0.02)
     await redis.delete("arq:result:mine")
@@ -154,7 +154,7 @@ async def test_reused_id_survives_a_wiped_redis(
 
     async def waits() -> str | None:
         async with desk.ledger.read() as connection:
-            standing = (await queries.standings(connection, ["mine"])).get("mine")
+            standing = (await standings_of(connection, ["mine"])).get("mine")
         return standing.id if standing is not None and standing.id != "mine" else None
 
     job_id = await eventually(waits)

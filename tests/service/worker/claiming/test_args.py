@@ -12,7 +12,9 @@ from jobs import Context, job
 from service.errors import ArgsInvalid
 from service.ledger.models import Enqueue
 from service.ledger.states import State
-from service.lifecycle.lifecycle import Options, accepted_args, new_job
+from service.lifecycle.args import accepted_args
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.settings import Settings
 from tests.service.worker.desk import open_desk
 from tests.support.running import catalogue_of, running_worker

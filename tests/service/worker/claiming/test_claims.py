@@ -16,18 +16,19 @@ from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
 from service.ledger.models import Started
-from service.ledger.reads import jobs as queries
-from service.ledger.records.controlled import record_expired
-from service.lifecycle.lifecycle import Options, new_job
+from service.ledger.reads import counts as counts_reads
+from service.ledger.records.expired import record_expired
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.queue import MAX_PAYLOAD_BYTES, key_of
 from service.settings import Settings
 from service.tables import jobs
 from service.worker.claiming.claims import Claims
-from service.worker.keeping.sweep import Sweep
 from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.performer import Performer
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import eventually
+from tests.support.writing import writing
 
 MINUTE_MS = 60_000
 
@@ -152,7 +153,7 @@ async def test_an_old_job_is_not_starved_by_endless_urgent_ones(desk: Desk) -> N
     )
     for _ in range(10):
         await desk.enqueue(known, priority=10)
-    await Sweep(desk.resources).dispatch()
+    await desk.redispatch()
     claims = await _claims(desk)
     assert sorted(_ids(await claims.take(2))) == sorted([old, old_and_low])
 
@@ -164,7 +165,7 @@ async def test_priority_never_makes_a_job_early_and_counts_from_when_it_is_due(d
     later = await desk.record_only(known, state="scheduled", run_at=run_at - timedelta(seconds=21), priority=3)
     lower = await desk.record_only(known, state="retrying", run_at=run_at - timedelta(seconds=21), priority=-3)
     await redis.zadd(key_of("default"), {later: 1, lower: 1})
-    await Sweep(desk.resources).sweep(as_worker="nobody")
+    await desk.sweep_as("nobody").sweep()
     assert await _score(redis, later) == _ms(run_at) - 21_000 - 30 * MINUTE_MS
     assert await _score(redis, lower) == _ms(run_at) - 21_000 + 30 * MINUTE_MS
     assert sorted(_ids(await (await _claims(desk)).take(5))) == sorted([later, lower])
@@ -240,7 +241,7 @@ async def test_a_job_that_has_expired_when_it_is_claimed_is_not_started_and_fail
     await redis.zadd(key_of("default"), {job_id: 1})
     claims = await _claims(desk)
     assert await claims.take(5) == []
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         assert await connection.run_sync(record_expired, "test", now, 10) == 1
     await redis.zadd(key_of("default"), {job_id: 1})
     assert await claims.take(5) == []
@@ -252,10 +253,10 @@ async def test_a_job_that_has_expired_when_it_is_claimed_is_not_started_and_fail
 async def test_an_expired_job_that_is_replayed_may_start_at_any_time(desk: Desk) -> None:
     now = datetime.now(UTC)
     job_id = await desk.record_only(known, run_at=now, expires_at=now)
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         assert await connection.run_sync(record_expired, "test", now, 10) == 1
     await desk.lifecycle.replay(job_id)
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         assert await connection.run_sync(record_expired, "test", now + timedelta(days=1), 10) == 0
     assert _ids(await (await _claims(desk)).take(5)) == [job_id]
 
@@ -313,7 +314,7 @@ async def test_jobs_of_kinds_that_no_living_worker_knows_are_counted(desk: Desk,
 
     async def counted() -> Sequence[tuple[str, int]]:
         async with desk.ledger.read() as connection:
-            return await queries.waiting_of_unknown_kinds(connection, datetime.now(UTC))
+            return await counts_reads.waiting_of_unknown_kinds(connection, datetime.now(UTC))
 
     assert await counted() == []  # nobody works at all, which is another matter
     async with claimer(settings, known):
@@ -422,7 +423,7 @@ async def test_of_what_has_crashed_before_no_more_is_in_hand_than_there_are_slot
         claims = await _claims(desk)
         claims._performer.slots.count = 2
         ids = await _enqueue_many(desk, 6)
-        async with desk.ledger.database.begin() as connection:
+        async with writing(desk.ledger.database) as connection:
             await connection.execute(update(jobs).where(jobs.c.id.in_(ids[:4])).values(crashes=1))
         started = await claims.take(6)
         assert set(_ids(started)) == {*ids[4:], *ids[:2]}

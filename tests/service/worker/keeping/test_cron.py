@@ -11,12 +11,15 @@ from sqlalchemy import event, select
 from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
-from service.lifecycle.lifecycle import Options, new_job
+from service.ledger.reads import listing
+from service.lifecycle.new_job import new_job
+from service.options import Options
 from service.settings import Settings
 from service.tables import jobs, ticks
 from service.worker.keeping.cron import MOST_CAUGHT_UP, Cron
 from tests.service.ledger.makers import engines_of
 from tests.service.worker.desk import Desk, open_desk
+from tests.support.running import catalogue_of, eventually, running_worker
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -256,3 +259,29 @@ async def test_nothing_is_asked_of_the_ledger_while_no_tick_is_due(desk: Desk, c
     clock.now += 10 * SECOND
     await cron.tick()
     assert statements != []
+
+
+@job("often", cron="* * * * * *")
+async def often(_ctx: Context, _args: Args) -> None: ...
+
+
+async def test_tick_becomes_one_job_however_many_workers_see_it(settings: Settings) -> None:
+    async with open_desk(settings, often) as desk:
+        crons = [Cron(desk.lifecycle) for _ in range(5)]
+
+        async def ticks_twice() -> bool:
+            await asyncio.gather(*(cron.tick() for cron in crons))
+            return len(await ticked(desk, often)) >= 2
+
+        await eventually(ticks_twice)
+
+
+async def test_cron_job_runs_like_any_other(desk: Desk, settings: Settings) -> None:
+    async with running_worker(settings, catalogue_of(often)):
+
+        async def ran() -> bool:
+            async with desk.ledger.read() as connection:
+                rows = await listing.list_jobs(connection, listing.Filter(kinds=("often",), states=("succeeded",)), 1)
+            return bool(rows)
+
+        await eventually(ran)

@@ -11,14 +11,17 @@ from pydantic import BaseModel
 from sqlalchemy import select, update
 
 from jobs import Context, job
-from service.ledger import liveness
+from service.ledger.records.workers import record_registered
 from service.settings import Settings
 from service.tables import workers
-from service.worker.keeping import loop_watch
+from service.worker.keeping import heartbeat, loop_watch
 from service.worker.keeping.heartbeat import Heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
+from tests.support.writing import writing
+
+BLOCKED_AFTER_S = 0.5
 
 
 class Nothing(BaseModel):
@@ -33,7 +36,7 @@ async def stubborn(_ctx: Context, _args: Nothing) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beat so often that a test need not wait."""
-    monkeypatch.setattr(liveness, "HEARTBEAT_EVERY", timedelta(seconds=0.05))
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", timedelta(seconds=0.05))
 
 
 @pytest.fixture
@@ -44,15 +47,17 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 @asynccontextmanager
 async def _beating(desk: Desk, lost: list[str]) -> AsyncIterator[LoopWatch]:
-    async with desk.ledger.database.begin() as connection:
-        await liveness.register(connection, datetime.now(UTC), id="w", hostname="here", pid=1, queues="default")
+    async with writing(desk.ledger.database) as connection:
+        await connection.run_sync(
+            record_registered, datetime.now(UTC), id="w", hostname="here", pid=1, queues="default"
+        )
     watch = LoopWatch(list, end=lambda: None)
-    heartbeat = Heartbeat(desk.resources.settings.sqlalchemy_url, watch, worker_id=lambda: "w", on_lost=lost.append)
-    heartbeat.start()
+    beating = Heartbeat(desk.resources.settings.sqlalchemy_url, watch, worker_id=lambda: "w", on_lost=lost.append)
+    beating.start()
     try:
         yield watch
     finally:
-        await heartbeat.stop()
+        await beating.stop()
 
 
 async def _worker(desk: Desk) -> dict[str, object]:
@@ -69,8 +74,8 @@ async def test_lease_is_renewed_while_the_loop_is_blocked(desk: Desk) -> None:
 
 
 async def test_blocked_loop_shows_in_the_workers_row_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "HEARTBEAT_EVERY", timedelta(hours=1))
-    monkeypatch.setattr(loop_watch, "BLOCKED_AFTER_S", 0.5)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", timedelta(hours=1))
+    monkeypatch.setattr(loop_watch, "BLOCKED_AFTER_S", BLOCKED_AFTER_S)
     async with _beating(desk, []) as watch:
         await eventually(lambda: _beaten_since(desk, None))
         while not watch.blocked:
@@ -78,13 +83,13 @@ async def test_blocked_loop_shows_in_the_workers_row_at_once(desk: Desk, monkeyp
         give_up_at = time.monotonic() + 10
         while (row := await _worker(desk))["loop_lag_s"] == 0 and time.monotonic() < give_up_at:
             time.sleep(0.05)
-        assert row["loop_lag_s"] >= loop_watch.BLOCKED_AFTER_S  # type: ignore[operator]
+        assert row["loop_lag_s"] >= BLOCKED_AFTER_S  # type: ignore[operator]
 
 
 async def test_declared_dead_is_heard_on_the_loop(desk: Desk) -> None:
     lost: list[str] = []
     async with _beating(desk, lost):
-        async with desk.ledger.database.begin() as connection:
+        async with writing(desk.ledger.database) as connection:
             await connection.execute(update(workers).values(ended_at=datetime.now(UTC), declared_dead=1))
 
         async def heard() -> bool:
@@ -99,7 +104,7 @@ async def test_worker_whose_lease_is_taken_stops_what_it_runs_and_works_on_under
     job_id = await desk.enqueue(stubborn)
     async with running_worker(settings, catalogue_of(stubborn)):
         first = (await desk.running(job_id))["worker"]
-        async with desk.ledger.database.begin() as connection:
+        async with writing(desk.ledger.database) as connection:
             await connection.execute(update(workers).values(ended_at=datetime.now(UTC), declared_dead=1))
 
         async def runs_under_another() -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 import jobs
 from jobs import Kind
-from service.ledger.reads import jobs as queries
+from service.ledger.reads.workers import living_workers
 from service.settings import Settings
 from service.tables import jobs as job_rows
 from service.tables import workers
@@ -28,6 +28,7 @@ from tests.support.ends_kinds import (
 )
 from tests.support.running import eventually
 from tests.support.worker_process import registered, worker_process
+from tests.support.writing import writing
 
 MODULE = "tests.support.ends_kinds"
 pytestmark = [pytest.mark.parametrize("database_url", ["sqlite"], indirect=True), pytest.mark.timeout(180)]
@@ -94,7 +95,7 @@ async def test_isolated_job_of_a_worker_that_crashed_is_handed_back(
     desk: Desk, settings: Settings, tmp_path: Path
 ) -> None:
     suspect = await desk.record_only(rest, {"seconds": 100})
-    async with desk.ledger.database.begin() as connection:
+    async with writing(desk.ledger.database) as connection:
         await connection.execute(update(job_rows).where(job_rows.c.id == suspect).values(crashes=2))
     async with worker_process(settings, tmp_path) as worker:
         await registered(worker)
@@ -184,7 +185,7 @@ async def test_hung_threads_are_in_the_workers_row(desk: Desk, settings: Setting
 
         async def counted() -> bool:
             async with desk.ledger.read() as connection:
-                living = await queries.living_workers(connection, await desk.ledger.database.now(connection))
+                living = await living_workers(connection, await desk.ledger.database.now(connection))
             return [one["hung_threads"] for one in living] == [1]
 
         await eventually(counted)

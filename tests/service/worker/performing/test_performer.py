@@ -150,7 +150,9 @@ async def count_up(ctx: Context, _args: Args) -> None:
 
 @job("parent")
 async def parent(ctx: Context, _args: Args) -> str:
-    return await ctx.enqueue("greet", {"name": "child"}, delay=0, tags=["family"])
+    return await ctx.enqueue(
+        "greet", {"name": "child"}, delay=0, priority=3, tags=["family"], metadata={"by": "parent"}
+    )
 
 
 @job("log_something")
@@ -290,7 +292,8 @@ async def test_progress_is_noted(desk: Desk) -> None:
 async def test_job_enqueues_another(desk: Desk) -> None:
     child_id = json.loads((await desk.ended(await desk.enqueue(parent)))["result"])
     child = await desk.ended(child_id)
-    assert (child["kind"], child["state"], child["tags"]) == ("greet", "succeeded", '["family"]')
+    assert (child["kind"], child["state"], child["priority"], child["tags"]) == ("greet", "succeeded", 3, '["family"]')
+    assert json.loads(child["metadata"]) == {"by": "parent"}
 
 
 async def test_log_lines_of_a_kind_carry_job_kind_and_attempt(desk: Desk) -> None:

@@ -1,0 +1,116 @@
+"""What a feature is: a folder of the product, told to the rest of it by one `Feature` in its `__init__.py`."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy import Table
+
+from service.hooks import Hooks
+from service.ledger.ledger import Ledger
+from service.ledger.migrate import Schema
+from service.ledger.records.purged import PurgeOfJobs
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+# A function, called by the API alone: a worker and `postlude --help` have no use for FastAPI, which is 13 MB.
+MakeRouter = Callable[[], "APIRouter"]
+# What kinds ask for, and what fulfils it: `{Counters: LedgerCounters(ledger)}`.
+Capabilities = Mapping[type[Any], Any]
+# Opens a feature's capabilities when a worker starts, and closes them when it ends.
+OpenCapabilities = Callable[[Settings, Ledger], AbstractAsyncContextManager[Capabilities]]
+
+
+class PurgeByAge(Protocol):
+    """Deletes what is older than `older_than`; returns how many of each sort. With `dry_run` it only counts."""
+
+    def __call__(
+        self, settings: Settings, ledger: Ledger, older_than: timedelta, *, dry_run: bool
+    ) -> Awaitable[Mapping[str, int]]: ...
+
+
+@dataclass(frozen=True)
+class Purge:
+    """How `cleanup` deletes what a feature keeps.
+
+    `of_jobs` deletes what belongs to jobs, in the transaction that deletes the jobs.
+    `by_age` deletes what has an age of its own.
+    """
+
+    of_jobs: PurgeOfJobs | None = None
+    by_age: PurgeByAge | None = None
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A feature's HTML pages, and how the home page links to them.
+
+    `path` is where they begin, `about` what a reader finds there. `are_shown` says whether there is anything to see
+    under these settings.
+    """
+
+    router: MakeRouter
+    path: str
+    about: str
+    are_shown: Callable[[Settings], bool] = lambda settings: True
+
+
+@dataclass(frozen=True)
+class DevServer:
+    """A server that `postlude dev` runs beside the API and a worker.
+
+    `is_wanted` says whether these settings leave a use for it. `check` raises `StartRefused` where it cannot run.
+    `run` serves until a signal. `banner` is the line about it at the terminal, given the API's URL.
+    """
+
+    name: str
+    is_wanted: Callable[[Settings], bool]
+    check: Callable[[], None]
+    run: Callable[[Settings], Awaitable[None]]
+    banner: Callable[[Settings, str], str]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature; everything but its name is optional.
+
+    `tables`: its own tables. `postlude migrate` creates those that are missing.
+    `migrations`: the folder of the Alembic revisions that change `tables` after their first version.
+    `router`: its calls, below /v1.
+    `pages`: its HTML pages.
+    `purge`: how `cleanup` deletes what it keeps.
+    `capability`: opens what its kinds ask of `ctx.capability(...)`, for as long as a worker lives.
+    `hooks`: what stands around requests, enqueues and attempts.
+    `dev`: a server for development.
+    """
+
+    name: str
+    tables: Sequence[Table] = ()
+    migrations: Path | None = None
+    router: MakeRouter | None = None
+    pages: Pages | None = None
+    purge: Purge = Purge()
+    capability: OpenCapabilities | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    dev: DevServer | None = None
+
+    @property
+    def routers(self) -> list["APIRouter"]:
+        """The routers of its calls and of its pages."""
+        makers = (self.router, self.pages.router if self.pages else None)
+        return [make() for make in makers if make is not None]
+
+    @property
+    def schema(self) -> Schema:
+        """What `postlude migrate` needs to know."""
+        return Schema(self.name, self.tables, self.migrations)
+
+
+def belongings_of(features: Iterable[Feature]) -> list[PurgeOfJobs]:
+    """Return what deletes the features' belongings of jobs, for `Ledger.open`."""
+    return [feature.purge.of_jobs for feature in features if feature.purge.of_jobs is not None]

@@ -1,0 +1,65 @@
+"""Who is alive, and what each worker runs by the ledger. A worker's heartbeat is the lease of all it runs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import RowMapping, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.guards import found_by_state, is_silent
+from service.ledger.leases import SILENT_AFTER
+from service.ledger.states import WORKER_LOST, Outcome, State
+from service.tables import attempts, jobs, workers
+
+_RUNNING = (jobs.c.id, jobs.c.kind, jobs.c.attempt, jobs.c.crashes, jobs.c.prefetched, jobs.c.worker)
+
+
+async def living_workers(connection: AsyncConnection, now: datetime) -> Sequence[RowMapping]:
+    """Return the workers whose heartbeat is fresh."""
+    fresh = workers.c.ended_at.is_(None) & (workers.c.heartbeat_at >= now - SILENT_AFTER)
+    return (await connection.execute(select(workers).where(fresh).order_by(workers.c.id))).mappings().all()
+
+
+async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
+    """Whether there may be somebody to declare dead: a read, which takes SQLite's write lock from nobody."""
+    return bool((await connection.execute(select(exists().where(is_silent(at))))).scalar_one())
+
+
+async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence[RowMapping]:
+    """Find the jobs that the ledger says this worker runs."""
+    held = select(*_RUNNING).where(found_by_state(State.RUNNING), jobs.c.worker == worker_id)
+    return (await connection.execute(held)).mappings().all()
+
+
+async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:
+    """Find the jobs that this worker runs and somebody wants cancelled."""
+    statement = select(jobs.c.id).where(
+        found_by_state(State.RUNNING), jobs.c.worker == worker_id, jobs.c.cancel_requested_at.is_not(None)
+    )
+    return set((await connection.execute(statement)).scalars())
+
+
+async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMapping]:
+    """Find running jobs whose worker lives no more; `declared_dead` is 0 for one that had stopped in order."""
+    living = select(workers.c.id).where(workers.c.ended_at.is_(None))
+    orphaned = (
+        select(*_RUNNING, workers.c.declared_dead)
+        .outerjoin(workers, workers.c.id == jobs.c.worker)
+        .where(found_by_state(State.RUNNING), jobs.c.worker.not_in(living))
+        .limit(limit)
+    )
+    return (await connection.execute(orphaned)).mappings().all()
+
+
+async def isolated_losses(connection: AsyncConnection, job_id: str) -> int:
+    """Count the attempts of an isolated job that were lost with their worker since its latest crash.
+
+    A replay takes crashes back, so it takes more of them to be isolated again.
+    """
+    of_job = attempts.c.job_id == job_id
+    latest_crash = select(func.coalesce(func.max(attempts.c.number), 0)).where(
+        of_job, attempts.c.outcome == str(Outcome.CRASHED)
+    )
+    lost = (attempts.c.outcome == str(Outcome.INTERRUPTED)) & (attempts.c.error_type == WORKER_LOST)
+    counted = select(func.count()).where(of_job, lost, attempts.c.number > latest_crash.scalar_subquery())
+    return int((await connection.execute(counted)).scalar_one())

@@ -1,0 +1,28 @@
+"""A job was put on the queue: noted with the queue's epoch, so that the sweep need not put it again."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Integer, String, bindparam, update
+
+from service.ledger.guards import state_is
+from service.ledger.rows import parameter, unfold
+from service.ledger.states import WAITING
+from service.tables import jobs
+
+
+def record_dispatched(connection: Connection, put: Sequence[tuple[str, int]], epoch: str) -> None:
+    """Note that jobs, each at its (id, attempt), were put on the queue of this `epoch`.
+
+    One that was started since is another attempt's matter: that may have ended, and wait where nobody put it.
+    """
+    rows = parameter([{"id": job_id, "attempt": attempt} for job_id, attempt in put])
+    connection.execute(_note(connection.dialect.name), {**rows, "epoch": epoch})
+
+
+@cache
+def _note(dialect: str) -> Any:
+    put = unfold(dialect, "put", {"id": String(255), "attempt": Integer()})
+    still = (jobs.c.id == put.c.id, jobs.c.attempt == put.c.attempt, state_is(*WAITING))
+    return update(jobs).where(*still).values(dispatch_epoch=bindparam("epoch"))

@@ -1,0 +1,27 @@
+"""A scheduled job, or one that waits for another attempt, comes due."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from service.ledger.guards import TO_DISPATCH, found_by_state, state_is
+from service.ledger.states import PROMOTABLE, State
+from service.tables import jobs
+
+
+def record_promoted(connection: Connection, at: datetime, limit: int) -> Sequence[Any]:
+    """Make up to `limit` jobs that have come due `queued`, the earliest first.
+
+    Return these jobs: from now on, where one with a priority stands on the queue depends on it.
+    """
+    is_promotable = found_by_state(*PROMOTABLE)
+    due = select(jobs.c.id).where(is_promotable, jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)
+    promoted = connection.execute(
+        update(jobs)
+        .where(jobs.c.id.in_(due), state_is(*PROMOTABLE))
+        .values(state=State.QUEUED, prefetched=0)
+        .returning(*TO_DISPATCH)
+    )
+    return promoted.all()

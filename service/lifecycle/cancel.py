@@ -1,0 +1,21 @@
+"""Cancelling a job: a waiting one at once, a running one as soon as its worker hears of it."""
+
+from service import agreed_time
+from service.errors import JobNotFound, StateForbids
+from service.ledger.ledger import Ledger
+from service.ledger.reads import jobs as queries
+
+
+async def cancel(ledger: Ledger, job_id: str, *, writer: str) -> None:
+    """Cancel a job. Raises `JobNotFound`, and `StateForbids` for one that has ended."""
+    if await ledger.cancel(job_id, writer, agreed_time.now()) is None:
+        raise await forbidden(ledger, job_id, "cancelled")
+
+
+async def forbidden(ledger: Ledger, job_id: str, verb: str) -> JobNotFound | StateForbids:
+    """Make the refusal of what the ledger did not do to a job."""
+    async with ledger.read() as connection:
+        state = (await queries.states_of(connection, [job_id])).get(job_id)
+    if state is None:
+        return JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
+    return StateForbids(f"The job is {state[0]}: it cannot be {verb}.")

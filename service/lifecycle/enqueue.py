@@ -1,0 +1,50 @@
+"""The one way into the ledger, for jobs of the API, of kinds, of cron and of plain arq clients alike.
+
+Each passes the hooks, is recorded and, once it is, dispatched.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from service.hooks import Hooks
+from service.ledger.ledger import Ledger
+from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
+from service.lifecycle.dispatch import Dispatcher
+
+T = TypeVar("T")
+# Makes a request's idempotency key, with the answer that it stands for, from the jobs as the hooks left them.
+KeyFor = Callable[[Sequence[NewJob]], IdempotencyKey | None]
+
+
+class Enqueuer:
+    """Records jobs within the hooks, and dispatches them. `writer` names this process in the tallies."""
+
+    def __init__(self, ledger: Ledger, dispatcher: Dispatcher, hooks: Hooks, *, writer: str) -> None:
+        self.ledger = ledger
+        self.dispatcher = dispatcher
+        self.writer = writer
+        self._hooks = hooks
+
+    async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
+        """Record jobs, all or none, and dispatch those that are new."""
+        enqueued = await self.record(jobs, key_for)
+        await self.dispatcher.dispatch(job for job in enqueued.jobs if job.id in enqueued.created)
+        return enqueued
+
+    async def record(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
+        """Record jobs, all or none."""
+
+        async def write(hooked: Sequence[NewJob]) -> Enqueued:
+            key = key_for(hooked) if key_for is not None else None
+            return await self.ledger.enqueue(Enqueue(jobs=tuple(hooked), writer=self.writer, key=key))
+
+        return await self.within_hooks(jobs, write)
+
+    async def within_hooks(self, jobs: Sequence[NewJob], write: Callable[[Sequence[NewJob]], Awaitable[T]]) -> T:
+        """Write jobs as the hooks leave them. What a hook raises refuses them all: nothing is written."""
+        if not self._hooks.enqueues:
+            return await write(jobs)
+        async with self._hooks.around_enqueue(jobs) as hooked:
+            if [job.id for job in hooked] != [job.id for job in jobs]:
+                raise ValueError("a hook around enqueues may change jobs, but not how many there are, nor their ids")
+            return await write(hooked)

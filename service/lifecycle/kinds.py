@@ -1,0 +1,14 @@
+"""Finding a kind by the name that somebody gave."""
+
+from typing import Any
+
+from jobs import Catalogue, Kind
+from service.errors import KindUnknown
+
+
+def known_kind(catalogue: Catalogue, name: str) -> Kind[Any, Any]:
+    """Return the kind of this name. Raises `KindUnknown`."""
+    kind = catalogue.get(name)
+    if kind is None:
+        raise KindUnknown(f"There is no kind {name!r}. Known are: {', '.join(sorted(catalogue))}.")
+    return kind

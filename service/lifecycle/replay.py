@@ -1,0 +1,31 @@
+"""Replaying a job: a failed or cancelled one runs anew under its own id."""
+
+from service import agreed_time
+from service.ledger.ledger import Ledger
+from service.ledger.reads import jobs as queries
+from service.ledger.states import REPLAYABLE
+from service.lifecycle.cancel import forbidden
+from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.runnable import Runnable
+from service.queue import Entry
+
+
+async def replay(ledger: Ledger, dispatcher: Dispatcher, runnable: Runnable, job_id: str) -> None:
+    """Replay a job. Raises `JobNotFound`, `StateForbids`, `UniqueKeyTaken`, and what `Runnable.check` does."""
+    now = agreed_time.now()
+    await _check(ledger, runnable, job_id)
+    if not await ledger.replay(job_id, now):
+        raise await forbidden(ledger, job_id, "replayed")
+    async with ledger.read() as connection:
+        row = await queries.get_job(connection, job_id)
+    if row is not None:
+        await dispatcher.put_anew([Entry(job_id, row["kind"], row["queue"], now, row["priority"])])
+
+
+async def _check(ledger: Ledger, runnable: Runnable, job_id: str) -> None:
+    """Refuse a job that could not run. One that is missing, or may not be replayed, is refused by the ledger."""
+    async with ledger.read() as connection:
+        row = await queries.get_job(connection, job_id)
+        stored = await queries.stored_args(connection, [job_id])
+    if row is not None and row["state"] in REPLAYABLE:
+        runnable.check(job_id, row["kind"], row["queue"], stored[job_id])

@@ -1,0 +1,7 @@
+"""A job that is deleted takes with it what the mail server said of its recipients."""
+
+from service.feature import Purge
+from service.ledger.records.purged import rows_of_jobs
+from service.mail.tables import mail_recipients
+
+PURGE = Purge(of_jobs=rows_of_jobs(mail_recipients))

@@ -1,0 +1,64 @@
+"""Putting ids on queues and taking them off: all that wait at the same moment go in one round trip."""
+
+import asyncio
+from collections.abc import Iterable
+
+from arq.connections import ArqRedis
+
+from service import agreed_time
+from service.queue.entry import Entry
+from service.queue.scripts import OverRedis
+
+_AT_ONCE = 1_000
+
+
+class Putting(OverRedis):
+    """Puts and removes ids."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        super().__init__(redis)
+        self._writing = asyncio.Lock()
+        self._to_put: list[Entry] = []
+        self._to_remove: dict[str, list[bytes]] = {}
+        self._next_flush: asyncio.Task[None] | None = None
+
+    async def put(self, entries: Iterable[Entry]) -> None:
+        """Put jobs on their queues; one that is there already keeps its place. A left-over claim is lifted.
+
+        Ids that are to be removed at the same moment go first.
+        """
+        self._to_put += entries
+        await asyncio.shield(self._flush())
+
+    async def remove(self, queue: str, members: Iterable[bytes]) -> None:
+        """Take ids off for good, with all that belongs to them."""
+        await asyncio.shield(self.remove_soon(queue, members))
+
+    def remove_soon(self, queue: str, members: Iterable[bytes]) -> asyncio.Future[None]:
+        """Do the same for callers that do not wait: an id that stays comes up again, and its start is refused."""
+        self._to_remove.setdefault(queue, []).extend(members)
+        return self._flush()
+
+    def _flush(self) -> asyncio.Task[None]:
+        if self._next_flush is None:
+            self._next_flush = asyncio.create_task(self._write_waiting(), name="queue-write")
+            self._next_flush.add_done_callback(_note_error)
+        return self._next_flush
+
+    async def _write_waiting(self) -> None:
+        async with self._writing:
+            to_put, self._to_put = self._to_put, []
+            to_remove, self._to_remove = self._to_remove, {}
+            self._next_flush = None
+            for queue, members in to_remove.items():
+                for start in range(0, len(members), _AT_ONCE):
+                    await self._scripts.remove(queue, members[start : start + _AT_ONCE])
+            now = agreed_time.now()
+            for start in range(0, len(to_put), _AT_ONCE):
+                await self._scripts.put(to_put[start : start + _AT_ONCE], now)
+
+
+def _note_error(put: asyncio.Task[None]) -> None:
+    """Keep asyncio from complaining of an error that nobody waits for any more; whoever does wait hears of it."""
+    if not put.cancelled():
+        put.exception()

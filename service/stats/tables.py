@@ -1,0 +1,20 @@
+"""Counters by subject and event, and the jobs that were counted."""
+
+from sqlalchemy import BigInteger, Column, MetaData, String, Table
+
+metadata = MetaData()
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("subject", String(255), primary_key=True),
+    Column("event", String(255), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+# One row for each job that was counted: what makes a second run of the same job change nothing.
+counted_jobs = Table(
+    "counted_jobs",
+    metadata,
+    Column("job_id", String(255), primary_key=True),
+)

@@ -1,0 +1,59 @@
+"""The chores of a worker and their intervals: all that it does beside performing jobs."""
+
+from collections.abc import Callable
+
+from service.clocks import Clocks
+from service.durability import Durability
+from service.ledger.leases import HEARTBEAT_EVERY
+from service.resources import Resources
+from service.worker.keeping.audit_log import AuditLog
+from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
+from service.worker.keeping.cron import Cron
+from service.worker.keeping.due_times import DueTimes
+from service.worker.keeping.evictions import Evictions
+from service.worker.keeping.leadership import Leadership
+from service.worker.keeping.priorities import Priorities
+from service.worker.keeping.queue_watch import QueueWatch
+from service.worker.keeping.redispatch import Redispatch
+from service.worker.keeping.rescue import Rescue
+from service.worker.keeping.sweep import Sweep
+from service.worker.keeping.worker_lease import WorkerLease
+from service.worker.performing.performer import Performer
+
+
+def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Chore]:
+    """List the chores of every worker, which are done side by side."""
+    return [
+        Chore("lease", 0.5, lease.begin_anew_if_lost),
+        Chore("running rows", HEARTBEAT_EVERY.total_seconds(), lease.hand_back_unknown),
+        Chore("cancellations", 0.5, lease.watch_cancellations),
+        Chore("cron", 0.25, Cron(performer.lifecycle).tick),
+        Chore("sweep", 1.0, sweep.sweep),
+    ]
+
+
+def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
+    """Make the sweep, whose chores are done one after the other: some by every worker, most by the leader alone."""
+    ledger, queue, redis = resources.ledger, resources.queue, resources.queue.redis
+    leadership = Leadership(ledger, resources.process_id)
+    durability = Durability(ledger.database, redis, resources.settings.queues)
+    priorities, redispatch = Priorities(queue), Redispatch(ledger, queue)
+    watch = QueueWatch(queue, leadership, durability, redispatch)
+    return Sweep(
+        leadership,
+        of_each_worker=[
+            Chore("clocks", EACH_PASS, Clocks(ledger.database, redis).compare),  # measured every 30 s
+            Chore("settings", ONCE, durability.check),
+        ],
+        of_the_leader=[
+            Chore("due times", EACH_PASS, DueTimes(ledger, resources.process_id, priorities).keep),
+            Chore("rescue", EACH_PASS, Rescue(resources, worker_id).rescue),
+            # From here on with Redis: while it is away, the chores above go on.
+            Chore("queue", EACH_PASS, watch.look),
+            Chore("priorities", EACH_PASS, watch.while_it_answers(priorities.move)),
+            Chore("dispatch", EACH_PASS, watch.while_it_answers(redispatch.dispatch_for_a_while)),
+            Chore("evictions", EACH_PASS, watch.once_all_is_dispatched(Evictions(ledger, queue).mend)),
+            Chore("whole pass", EACH_PASS, watch.while_it_answers(watch.end_pass)),
+            Chore("audit", 5.0, AuditLog(ledger).look),
+        ],
+    )

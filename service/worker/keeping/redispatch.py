@@ -1,0 +1,75 @@
+"""Dispatches what nobody has dispatched to the Redis of today: its API died in between, or Redis has forgotten."""
+
+import time
+from functools import partial
+from typing import Any
+
+from service import agreed_time
+from service.ledger.ledger import Ledger
+from service.ledger.reads import dispatching
+from service.ledger.records.dispatched import record_dispatched
+from service.queue import Entry, Member, Queue
+
+_BATCH = 1_000
+_LONGEST_S = 2.0
+# Shorter when jobs are already queued and only lack the dispatch mark.
+_LONGEST_CALM_S = 0.1
+
+
+class Redispatch:
+    """Puts waiting jobs on the queue whose rows are not marked with its epoch."""
+
+    def __init__(self, ledger: Ledger, queue: Queue) -> None:
+        self._ledger = ledger
+        self._queue = queue
+        self.left = False
+
+    async def dispatch(self) -> int:
+        """Dispatch a batch; return how many were not known to be on the queue."""
+        found, _ = await self._dispatch(await self._queue.epoch())
+        return found
+
+    async def dispatch_for_a_while(self, epoch: str) -> bool:
+        """Dispatch batch after batch, well within the lease; `left` says whether some are left, the result if urgent.
+
+        They are urgent if any of them was missing from the queue.
+        """
+        began, put = time.monotonic(), 0
+        self.left = True
+        while True:
+            found, newly_put = await self._dispatch(epoch)
+            put += newly_put
+            if found < _BATCH:
+                self.left = False
+                return False
+            if time.monotonic() > began + (_LONGEST_S if put else _LONGEST_CALM_S):
+                return put > 0
+
+    async def _dispatch(self, epoch: str) -> tuple[int, int]:
+        """Dispatch a batch; return how many were not known to be on the queue, and how many really were not."""
+        async with self._ledger.read() as connection:
+            rows = await dispatching.undispatched(connection, epoch, agreed_time.now(), _BATCH)
+        if not rows:
+            return 0, 0
+        missing = await self._queue.missing(map(member_of, rows))
+        put = [row for row in rows if member_of(row) in missing]
+        # An adopted job's id stays on the queue while it runs, as in progress for as long as its timeout, and is moved
+        # ahead by each claim. After its worker's death it is let go of, to where it is due.
+        held = [row for row in rows if row.arq_id is not None and member_of(row) not in missing]
+        # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
+        await self._queue.put(map(entry_of, put))
+        if held:
+            await self._queue.put_back(list(map(entry_of, held)))
+        noted = [(row.id, row.attempt) for row in rows]
+        await self._ledger.database.run(partial(record_dispatched, put=noted, epoch=epoch))
+        return len(rows), len(put) + len(held)
+
+
+def member_of(row: Any) -> Member:
+    """Return the id of a row that `dispatching` found as it stands on its queue."""
+    return Member(row.queue, row.arq_id or row.id)
+
+
+def entry_of(row: Any) -> Entry:
+    """Return what is put on the queue for a row that `dispatching` found."""
+    return Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at, row.priority)

@@ -1,0 +1,116 @@
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from jobs import Context
+from jobs.stats.counters import Counters
+from jobs.stats.kind import UpdateStatsArgs, UpdateStatsResult, update_stats
+from service.ledger.ledger import Ledger
+from service.stats.capability import LedgerCounters
+from service.stats.reads import read_counters
+from service.stats.tables import counted_jobs, counters
+from tests.support.fakes import fake_context
+from tests.support.writing import writing
+
+CREATED_AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def context(ledger: Ledger, job_id: str) -> Context:
+    counters = {Counters: LedgerCounters(ledger)}
+    return fake_context(capabilities=counters, job_id=job_id, created_at=CREATED_AT)
+
+
+async def count(ledger: Ledger, job_id: str, subject: str = "ann", event: str = "login", **fields: int) -> bool:
+    """Run one attempt; returns whether it counted."""
+    ctx = context(ledger, job_id)
+    result = await update_stats(ctx, UpdateStatsArgs.model_validate({"subject": subject, "event": event, **fields}))
+    return result.counted
+
+
+async def total(ledger: Ledger, subject: str = "ann", event: str = "login") -> int | None:
+    async with ledger.read() as connection:
+        rows = await read_counters(connection, subject=subject, event=event)
+    return rows[0].count if rows else None
+
+
+async def noted(ledger: Ledger) -> int:
+    async with ledger.read() as connection:
+        return (await connection.execute(select(func.count()).select_from(counted_jobs))).scalar_one()
+
+
+async def test_a_new_counter_begins_with_the_first_count(ledger: Ledger) -> None:
+    assert await count(ledger, "j1", count=3)
+    assert await total(ledger) == 3
+
+
+async def test_twenty_jobs_at_once_on_one_counter_are_exact(ledger: Ledger) -> None:
+    assert all(await asyncio.gather(*(count(ledger, f"j{n}", count=n) for n in range(20))))
+    assert await total(ledger) == sum(range(20))
+
+
+async def test_attempts_of_one_job_count_once_however_many_run_and_when(ledger: Ledger) -> None:
+    at_once = await asyncio.gather(*(count(ledger, "j1", count=7) for _ in range(20)))
+    assert sum(at_once) == 1
+    assert not await count(ledger, "j1", count=7)
+    assert await total(ledger) == 7
+
+
+async def test_counts_may_be_negative(ledger: Ledger) -> None:
+    await count(ledger, "j1", count=5)
+    await count(ledger, "j2", count=-8)
+    assert await total(ledger) == -3
+
+
+async def test_an_attempt_that_fails_leaves_nothing_and_the_next_one_counts(ledger: Ledger) -> None:
+    async with writing(ledger.database) as connection:
+        await connection.execute(text("ALTER TABLE counters RENAME TO away"))
+    with pytest.raises(DBAPIError):
+        await count(ledger, "j1")
+    assert await noted(ledger) == 0
+    async with writing(ledger.database) as connection:
+        await connection.execute(text("ALTER TABLE away RENAME TO counters"))
+    assert await count(ledger, "j1")
+    assert await total(ledger) == 1
+
+
+async def test_an_attempt_that_is_cancelled_leaves_nothing_and_the_next_one_counts(ledger: Ledger) -> None:
+    await count(ledger, "j0")
+    async with writing(ledger.database) as blocking:
+        await blocking.execute(update(counters).values(count=counters.c["count"]))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(count(ledger, "j1"), 0.2)
+    assert await noted(ledger) == 1
+    assert await count(ledger, "j1")
+    assert await total(ledger) == 2
+
+
+async def test_counters_are_read_by_subject_and_event_in_order(ledger: Ledger) -> None:
+    for n, (subject, event) in enumerate([("b", "y"), ("a", "y"), ("a", "x")]):
+        await count(ledger, f"j{n}", subject, event)
+    async with ledger.read() as connection:
+        everything = await read_counters(connection, subject=None, event=None)
+        of_a = await read_counters(connection, subject="a", event=None)
+        of_y = await read_counters(connection, subject=None, event="y")
+    assert [(row.subject, row.event) for row in everything] == [("a", "x"), ("a", "y"), ("b", "y")]
+    assert [row.event for row in of_a] == ["x", "y"]
+    assert [row.subject for row in of_y] == ["a", "b"]
+
+
+async def test_the_result_says_when_it_happened(ledger: Ledger) -> None:
+    for job_id, at in (("j1", None), ("j2", datetime(2025, 5, 5, tzinfo=UTC))):
+        ctx = context(ledger, job_id)
+        result = await update_stats(ctx, UpdateStatsArgs(subject="a", event="b", count=1, at=at))
+        assert result == UpdateStatsResult(counted=True, at=at or CREATED_AT)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"subject": ""}, {"event": "x" * 256}, {"count": 10**10}, {"count": 1.5}, {"at": "2026-01-01T00:00"}, {"by": 1}],
+)
+def test_what_cannot_be_counted_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        UpdateStatsArgs.model_validate({"subject": "a", "event": "b"} | wrong)
