@@ -26,7 +26,7 @@ dev: $(VENV)-for-dev
 	@$(BIN)/postlude dev
 
 test: $(VENV)
-	@$(BIN)/pytest --numprocesses 3 --dist worksteal --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(VENV)
 	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)

@@ -1,6 +1,8 @@
 """Fixtures: a real Redis and a real Postgres for the run, and a ledger on each database for a test."""
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import shutil
 import tempfile
@@ -12,6 +14,7 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
+from service import heap
 from service.feature import belongings_of
 from service.features import FEATURES
 from service.ledger import migrate
@@ -19,7 +22,41 @@ from service.ledger.ledger import Ledger
 from service.settings import Settings
 from tests.support.servers import PostgresServer, RedisServer
 
+_TESTS = Path(__file__).parent
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each process of xdist begin with its share of the long tests, so that none is left over at the end.
+
+    `--dist worksteal` deals the tests in as many runs as there are processes.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if _is_long(item)]
+    short = [item for item in items if not _is_long(item)]
+    bounds = [len(short) * number // processes for number in range(processes + 1)]
+    shares = (long[number::processes] + short[slice(*bounds[number : number + 2])] for number in range(processes))
+    if processes > 1:
+        items[:] = [item for share in shares for item in share]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """Whether a test runs the product as processes, or another program over all of it."""
+    return item.path.parent in (_TESTS, _TESTS / "faults") or item.path.stem in ("test_schemathesis", "test_isolated")
+
+
+def pytest_collection_finish() -> None:
+    """Keep all that is imported by now out of the garbage collector's sight: half a million objects, and they stay."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heap_is_frozen_once() -> Iterator[None]:
+    """Let no API and no worker look through this process's heap at its start: that takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heap, "gc_frozen", contextlib.nullcontext)
+        yield
 
 
 @pytest.fixture(autouse=True)

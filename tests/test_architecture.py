@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.features import FEATURES
+from tests.mirror import TESTED_BY, TYPES_ONLY
 
 ROOT = Path(__file__).parents[1]
 LONGEST_FILE = 350
+LONGEST_FUNCTION = 40
+MIGRATIONS = ROOT / "service" / "migrations"
 _CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 LAYERS: list[list[str]] = [layer.split(" | ") for layer in _CONTRACTS[0]["layers"]]
 SOURCES = sorted(path for folder in ("jobs", "service") for path in (ROOT / folder).rglob("*.py"))
@@ -25,6 +28,34 @@ def test_imports_point_down_the_layers() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
+
+
+def long_functions(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            if (lines := node.end_lineno - node.lineno + 1) > LONGEST_FUNCTION:
+                yield f"{path.relative_to(ROOT)}: {node.name} has {lines} lines"
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    assert [long for path in SOURCES if MIGRATIONS not in path.parents for long in long_functions(path)] == []
+
+
+def mirrored(module: str) -> Path:
+    """Return where the tests of a module belong."""
+    path = Path(module)
+    return ROOT / "tests" / path.parent / f"test_{path.name}"
+
+
+def test_every_module_has_a_test_of_its_name_or_is_listed_with_what_tests_it() -> None:
+    listed = {module for modules in TESTED_BY.values() for module in modules}
+    sources = [path for path in SOURCES if path.name != "__init__.py" and MIGRATIONS not in path.parents]
+    modules = {str(path.relative_to(ROOT)) for path in sources}
+    tested = {module for module in modules if mirrored(module).exists()}
+    assert sorted(modules - tested - listed) == [], "neither tested at the mirrored place nor listed in tests/mirror.py"
+    assert sorted(listed - (modules - tested)) == [], "listed in tests/mirror.py, but tested at its place, or gone"
+    assert [test for test in TESTED_BY if test != TYPES_ONLY and not (ROOT / test).exists()] == []
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ from redis import Redis
 from service.dev.redis_server import find_binary
 
 START_TIMEOUT_S = 30
+_DONE = "statement done"
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -37,6 +38,7 @@ class PostgresServer:
     folder: Path
     options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _psql: subprocess.Popen[str] | None = field(default=None, init=False)
 
     def start(self) -> None:
         _hand_over(self.folder)
@@ -63,6 +65,9 @@ class PostgresServer:
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """Stop the server: SIGQUIT at once as in a crash, SIGINT in order."""
+        if self._psql is not None:
+            self._psql.communicate()
+            self._psql = None
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(START_TIMEOUT_S)
@@ -70,11 +75,24 @@ class PostgresServer:
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database; return its SQLAlchemy URL."""
-        self._sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        self._sql(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        """Execute a statement as the superuser, over a connection that stays open until the server is stopped."""
+        psql = self._psql = self._psql or self._open_psql()
+        assert psql.stdin is not None
+        assert psql.stdout is not None
+        psql.stdin.write(f"{statement};\n\\echo {_DONE} :ERROR\n")
+        psql.stdin.flush()
+        said = []
+        while (line := psql.stdout.readline()) and not line.startswith(_DONE):
+            said.append(line)
+        if line != f"{_DONE} false\n":
+            raise RuntimeError(f"{statement}: {''.join(said)}")
 
     def url(self, name: str) -> str:
         return f"postgresql+asyncpg://postgres@/{name}?host={self.folder}"
@@ -97,8 +115,17 @@ class PostgresServer:
         ready = [self._bin / "pg_isready", "-q", "-h", self.folder, "-U", "postgres"]
         return subprocess.run([str(part) for part in ready], check=False).returncode == 0
 
-    def _sql(self, statement: str) -> None:
-        _run([self._bin / "psql", "-q", "-h", self.folder, "-U", "postgres", "-c", statement])
+    def _open_psql(self) -> subprocess.Popen[str]:
+        """Open a psql that serves every statement: one for each would take as long as copying a database."""
+        argv = [self._bin / "psql", "-q", "-X", "-h", self.folder, "-U", "postgres"]
+        return subprocess.Popen(
+            [str(part) for part in argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            user=_postgres_user(),
+        )
 
 
 def _postgres_user() -> int | None:

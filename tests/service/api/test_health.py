@@ -171,14 +171,14 @@ async def test_a_database_that_takes_no_writes_any_more_is_not_ready(
     settings: Settings, postgres: PostgresServer
 ) -> None:
     name = make_url(settings.sqlalchemy_url).database
-    postgres._sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     async with running_api(settings) as api:
         response = await api.get("/readyz")
         assert (response.status_code, response.json()["status"]) == (503, "unready")
         assert "read-only" in response.json()["checks"]["ledger"]
         refused = await api.post("/v1/jobs", json={"kind": "cleanup"})
         assert (refused.status_code, "read-only" in refused.text) == (503, True)
-        postgres._sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
         assert (await api.post("/v1/jobs", json={"kind": "cleanup"})).status_code == 202
 
         async def ready() -> bool:

@@ -112,13 +112,13 @@ async def test_api_outlives_a_database_that_goes_away_and_comes_back(
     database = f"test_{name}"
 
     def allow_connections(allowed: str) -> None:
-        postgres._sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS {allowed}")
+        postgres.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS {allowed}")
 
     async with running_api(settings) as api:
         await post(api)
         await asyncio.to_thread(allow_connections, "false")
         await asyncio.to_thread(
-            postgres._sql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+            postgres.execute, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
         )
         refused = await api.post("/v1/jobs", json=stat(), headers={"Idempotency-Key": "k"})
         assert_problem(refused, 503)

@@ -42,12 +42,12 @@ async def test_a_session_that_has_become_read_only_is_left_for_one_that_writes(
     database: Database, database_url: str, postgres: PostgresServer
 ) -> None:
     name = name_of(database_url)
-    postgres._sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     await asyncio.gather(*(database.check() for _ in range(3)))  # sessions that will stay read-only, like a standby's
     with pytest.raises(LedgerUnavailable, match="read-only"):
         await database.transact([(touch, [1])])
     await asyncio.gather(*(database.check() for _ in range(3)))
-    postgres._sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert await database.transact([(touch, [1])]) == [[1]]
     await database.run(touch)
 
@@ -82,13 +82,13 @@ async def test_statements_that_a_migration_made_stale_are_repeated_in_reads_and_
 @on_postgres
 async def test_a_user_without_rights_is_told_what_to_grant(database_url: str, postgres: PostgresServer) -> None:
     name = name_of(database_url)
-    postgres._sql(f"CREATE ROLE reader_of_{name} LOGIN")
+    postgres.execute(f"CREATE ROLE reader_of_{name} LOGIN")
     url = make_url(database_url).set(username=f"reader_of_{name}").render_as_string(hide_password=False)
     database = Database.open(url)
     with pytest.raises(LedgerUnavailable, match="grant SELECT, INSERT, UPDATE and DELETE"):
         await database.run(touch)
     await database.close()
-    postgres._sql(f"DROP ROLE reader_of_{name}")
+    postgres.execute(f"DROP ROLE reader_of_{name}")
 
 
 @on_postgres
@@ -130,7 +130,7 @@ async def test_of_several_hosts_the_one_that_takes_writes_is_used(
         hosts = f"host=127.0.0.1:{down.port}&host=127.0.0.1:{up.port}"
         database = Database.open(f"postgresql+asyncpg://postgres@/{name}?{hosts}")
         await database.run(touch)
-        postgres._sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         again = Database.open(f"postgresql+asyncpg://postgres@/{name}?{hosts}")
         with pytest.raises(LedgerUnavailable):  # none does
             await again.run(touch)

@@ -40,7 +40,7 @@ def authority(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait no half minute for servers that say nothing."""
-    monkeypatch.setattr(smtp, "COMMAND_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(smtp, "COMMAND_TIMEOUT_S", 1.0)
 
 
 async def send(url: str, **settings: Any) -> Delivery:

@@ -66,6 +66,7 @@ async def test_enough_rights_are_enough_for_a_whole_life(
     settings: Settings, server: RedisServer, monkeypatch: pytest.MonkeyPatch, rules: str
 ) -> None:
     monkeypatch.setattr("service.lifecycle.dispatch.HORIZON", timedelta(0))  # what is delayed goes by the sweep
+    monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
     restricted = as_user(settings, server, *(NOT_DANGEROUS if rules == "not dangerous" else documented_rules()))
     kinds = (restricted_retry, restricted_tick)
     admin = Redis.from_url(server.url)
@@ -83,8 +84,8 @@ async def test_enough_rights_are_enough_for_a_whole_life(
             "succeeded",
             "cancelled",
         ]
-        # The sweep puts what is 10 s old and due soon: here some seconds before a worker may take it.
-        lost = await desk.enqueue(restricted_retry, delay=timedelta(seconds=15))
+        # The sweep puts what is due soon: here some seconds before a worker may take it.
+        lost = await desk.enqueue(restricted_retry, delay=timedelta(seconds=6))
 
         async def on_the_queue() -> bool:
             return bool(await admin.zrem("arq:queue", lost))

@@ -15,9 +15,10 @@ from service.ledger.states import TERMINAL
 from service.lifecycle.lifecycle import Lifecycle
 from service.lifecycle.new_job import new_job
 from service.options import Options
+from service.queue import Entry
 from service.resources import Resources, open_resources
 from service.settings import Settings
-from service.tables import workers
+from service.tables import jobs, workers
 from service.worker.keeping.chores import sweep_of
 from service.worker.keeping.redispatch import Redispatch
 from service.worker.keeping.sweep import Sweep
@@ -43,6 +44,17 @@ class Desk:
         job = replace(job, **fields)
         await self.ledger.enqueue(Enqueue(jobs=(job,), writer="test"))
         return job.id
+
+    async def record_suspect(
+        self, kind: Kind[Any, Any], args: Mapping[str, Any] | None = None, *, crashes: int = 2
+    ) -> str:
+        """Enqueue a job that has crashed before."""
+        job_id = await self.record_only(kind, args)
+        async with writing(self.ledger.database) as connection:
+            await connection.execute(update(jobs).where(jobs.c.id == job_id).values(crashes=crashes))
+        row = await self.row(job_id)
+        await self.queue.put([Entry(job_id, kind.name, row["queue"], row["run_at"])])
+        return job_id
 
     async def row(self, job_id: str) -> RowMapping:
         async with self.ledger.read() as connection:

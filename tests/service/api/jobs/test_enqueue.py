@@ -7,9 +7,14 @@ from typing import Any
 
 import httpx
 from redis.asyncio import Redis
+from sqlalchemy import RowMapping, select
 
 from service.ledger.ledger import Ledger
-from tests.service.api.driving import SECRET, assert_problem, begin, get, on_sqlite, post, stat, webhook
+from service.options import Options
+from service.settings import Settings
+from service.tables import jobs
+from tests.service.api.driving import SECRET, assert_problem, get, on_sqlite, post, stat, webhook
+from tests.support.running import running_api
 
 CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
 CONTRACT += [
@@ -48,13 +53,26 @@ async def test_accepted_job_is_on_the_queue_without_its_args(api: httpx.AsyncCli
 
 
 @on_sqlite
-async def test_every_option_is_recorded(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_every_option_is_recorded(settings: Settings, ledger: Ledger) -> None:
     metadata = {"tenant": 42, "cause": {"é": [1.5, None, "\\u0000"]}}
-    options = {"priority": -10, "max_attempts": 7, "tags": ["b", "a", "b"], "metadata": metadata}
-    job = await post(api, **options, unique_key="k", timeout=1.5, expires_in=60)
-    assert {name: job[name] for name in options} == options | {"tags": ["b", "a"]}
-    assert await get(api, job["id"]) == job
-    assert (await begin(ledger, job)).timeout_s == 1.5
+    shown = {"queue": "slow", "priority": -10, "max_attempts": 7, "tags": ["b", "a"], "metadata": metadata}
+    kept = {"delay": 60, "timeout": 1.5, "expires_in": 600, "unique_key": "k"}
+    assert shown.keys() | kept.keys() | {"run_at"} == set(Options._fields)
+    async with running_api(settings.model_copy(update={"queues": ("default", "slow")})) as api:
+        job = await post(api, **shown | kept | {"tags": ["b", "a", "b"]})
+        assert {name: job[name] for name in shown} == shown
+        assert await get(api, job["id"]) == job
+        row = await get_row(ledger, job["id"])
+        assert (row["timeout_s"], row["unique_key"]) == (1.5, "k")
+        waits = [(row[name] - row["created_at"]).total_seconds() for name in ("run_at", "expires_at")]
+        assert waits == [60, 600]
+        at = "2126-01-01T00:00:00.250000Z"
+        assert (await post(api, run_at=at))["run_at"] == at
+
+
+async def get_row(ledger: Ledger, job_id: str) -> RowMapping:
+    async with ledger.read() as connection:
+        return (await connection.execute(select(jobs).where(jobs.c.id == job_id))).mappings().one()
 
 
 @on_sqlite

@@ -8,7 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from service.queue import Entry, Queue, key_of, low_key_of, open_redis
+from service.worker.claiming import waiting as waiting_module
 from service.worker.claiming.waiting import Waiting
+from tests.support.running import eventually
 from tests.support.servers import RedisServer
 
 
@@ -25,16 +27,24 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-async def _waits(queue: Queue, stopping: asyncio.Event | None = None) -> asyncio.Task[None]:
-    """Begin to wait, and let it come to where a put would wake it."""
+async def _waits(queue: Queue, stopping: asyncio.Event | None = None, *, others: int = 0) -> asyncio.Task[None]:
+    """Begin to wait, beside so many others, and return once a put would wake it."""
     waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event()))
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
+    await _blocked(queue, others + 1)
     return waiting
 
 
+async def _blocked(queue: Queue, clients: int) -> None:
+    """Wait until so many clients wait for Redis to wake them."""
+
+    async def blocked() -> bool:
+        return bool((await queue.redis.info("clients"))["blocked_clients"] == clients)
+
+    await eventually(blocked)
+
+
 async def test_a_put_wakes_one_waiting_worker(queue: Queue) -> None:
-    waiting = [await _waits(queue) for _ in range(3)]
+    waiting = [await _waits(queue, others=number) for number in range(3)]
     await queue.put([_entry("a")])
     done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=1)
     assert (len(done), len(others)) == (1, 2)
@@ -52,7 +62,7 @@ async def test_a_claim_that_leaves_something_behind_wakes_the_next_worker(queue:
 
 async def _waits_for_token(queue: Queue) -> asyncio.Task[bool]:
     waiting = asyncio.create_task(queue.woken(["default"], 5))
-    await asyncio.sleep(0.1)
+    await _blocked(queue, 1)
     return waiting
 
 
@@ -84,11 +94,15 @@ async def test_waiting_ends_when_told_to_stop(queue: Queue) -> None:
     await asyncio.wait_for(waiting, 1)
 
 
-async def test_waiting_asks_redis_for_less_than_two_commands_a_second(queue: Queue, redis: Redis) -> None:
+async def test_waiting_asks_redis_for_less_than_two_commands_a_second(
+    queue: Queue, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times_as_fast = 10
+    monkeypatch.setattr(waiting_module, "_LOOK_EVERY_S", waiting_module._LOOK_EVERY_S / times_as_fast)
     waiting = await _waits(queue)
     before = (await redis.info("stats"))["total_commands_processed"]
     began = time.monotonic()
-    await asyncio.sleep(4.5)
+    await asyncio.sleep(1)  # a rate needs a while
     commands = (await redis.info("stats"))["total_commands_processed"] - before - 1
-    assert commands <= 2 * (time.monotonic() - began)
+    assert commands <= 2 * times_as_fast * (time.monotonic() - began)
     waiting.cancel()

@@ -11,16 +11,17 @@ from pydantic import BaseModel
 from sqlalchemy import select, update
 
 from jobs import Context, job
-from service.ledger.leases import BLOCKED_AFTER_S
 from service.ledger.records.workers import record_registered
 from service.settings import Settings
 from service.tables import workers
-from service.worker.keeping import heartbeat
+from service.worker.keeping import heartbeat, loop_watch
 from service.worker.keeping.heartbeat import Heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.writing import writing
+
+BLOCKED_AFTER_S = 0.5
 
 
 class Nothing(BaseModel):
@@ -74,6 +75,7 @@ async def test_lease_is_renewed_while_the_loop_is_blocked(desk: Desk) -> None:
 
 async def test_blocked_loop_shows_in_the_workers_row_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", timedelta(hours=1))
+    monkeypatch.setattr(loop_watch, "BLOCKED_AFTER_S", BLOCKED_AFTER_S)
     async with _beating(desk, []) as watch:
         await eventually(lambda: _beaten_since(desk, None))
         while not watch.blocked:

@@ -4,17 +4,15 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import RowMapping, update
+from sqlalchemy import RowMapping
 
 import jobs
 from service.ledger.states import isolated_from
 from service.settings import Settings
-from service.tables import jobs as job_rows
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.ends_kinds import deaf, exit_in_a_child, leave
 from tests.support.journey_kinds import held, poison
 from tests.support.running import eventually, running_worker
-from tests.support.writing import writing
 
 MODULE, ENDS = "tests.support.journey_kinds", "tests.support.ends_kinds"
 
@@ -28,11 +26,6 @@ def settings(settings: Settings) -> Settings:
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
     async with open_desk(settings, deaf, held, poison, leave, exit_in_a_child) as opened:
         yield opened
-
-
-async def _make_suspect(desk: Desk, job_id: str, crashes: int = 2) -> None:
-    async with writing(desk.ledger.database) as connection:
-        await connection.execute(update(job_rows).where(job_rows.c.id == job_id).values(crashes=crashes))
 
 
 async def _makes_progress(desk: Desk, job_id: str) -> RowMapping:
@@ -53,8 +46,7 @@ def test_suspect_has_one_crash_left(max_crashes: int, crashes: int) -> None:
 async def test_poison_takes_only_its_own_process_with_it_and_fails_with_the_reason(
     desk: Desk, settings: Settings
 ) -> None:
-    suspect = await desk.record_only(poison)
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(poison)
     neighbour = await desk.enqueue(held, {"first_seconds": 3})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         await _makes_progress(desk, neighbour)
@@ -66,8 +58,7 @@ async def test_poison_takes_only_its_own_process_with_it_and_fails_with_the_reas
 
 
 async def test_innocent_suspect_succeeds_in_another_process(desk: Desk, settings: Settings) -> None:
-    suspect = await desk.record_only(held)
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(held)
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         row = await desk.ended(suspect)
     assert (row["state"], row["crashes"]) == ("succeeded", 2)
@@ -75,9 +66,7 @@ async def test_innocent_suspect_succeeds_in_another_process(desk: Desk, settings
 
 
 async def test_suspects_run_one_at_a_time(desk: Desk, settings: Settings) -> None:
-    first, second = [await desk.record_only(held, {"first_seconds": 1}) for _ in range(2)]
-    for suspect in (first, second):
-        await _make_suspect(desk, suspect)
+    first, second = [await desk.record_suspect(held, {"first_seconds": 1}) for _ in range(2)]
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         rows = [await desk.ended(suspect) for suspect in (first, second)]
     earlier, later = sorted(rows, key=lambda row: row["started_at"])
@@ -85,8 +74,7 @@ async def test_suspects_run_one_at_a_time(desk: Desk, settings: Settings) -> Non
 
 
 async def test_cancelled_suspect_ends_cancelled(desk: Desk, settings: Settings) -> None:
-    suspect = await desk.record_only(held, {"first_seconds": 600})
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(held, {"first_seconds": 600})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         await _makes_progress(desk, suspect)
         await desk.lifecycle.cancel(suspect)
@@ -94,8 +82,7 @@ async def test_cancelled_suspect_ends_cancelled(desk: Desk, settings: Settings) 
 
 
 async def test_cancelled_suspect_that_does_not_hear_of_it_is_killed(desk: Desk, settings: Settings) -> None:
-    suspect = await desk.record_only(deaf, {"seconds": 600})
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(deaf, {"seconds": 600})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         await _makes_progress(desk, suspect)
         await desk.lifecycle.cancel(suspect)  # the wish is found again and again until the job has ended
@@ -103,8 +90,7 @@ async def test_cancelled_suspect_that_does_not_hear_of_it_is_killed(desk: Desk, 
 
 
 async def test_suspect_of_a_stopping_worker_is_handed_back_without_cost(desk: Desk, settings: Settings) -> None:
-    suspect = await desk.record_only(held, {"first_seconds": 600})
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(held, {"first_seconds": 600})
     async with running_worker(settings.model_copy(update={"grace_s": 0.1}), jobs.load((MODULE, ENDS))):
         await _makes_progress(desk, suspect)
     row = await desk.row(suspect)
@@ -116,16 +102,14 @@ async def test_suspect_of_a_stopping_worker_is_handed_back_without_cost(desk: De
 async def test_suspect_that_succeeds_has_succeeded_whatever_it_leaves_behind(
     desk: Desk, settings: Settings, how: str
 ) -> None:
-    suspect = await desk.record_only(leave, {"how": how})
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(leave, {"how": how})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         row = await desk.ended(suspect)
     assert (row["state"], row["result"], row["crashes"]) == ("succeeded", '"done"', 2)
 
 
 async def test_suspect_whose_child_calls_sys_exit_fails_as_beside_others(desk: Desk, settings: Settings) -> None:
-    suspect = await desk.record_only(exit_in_a_child, {"by": "task"})
-    await _make_suspect(desk, suspect)
+    suspect = await desk.record_suspect(exit_in_a_child, {"by": "task"})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         row = await desk.ended(suspect)
     assert (row["state"], row["error_type"], row["crashes"]) == ("failed", "KindExited", 2)

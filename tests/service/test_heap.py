@@ -1,0 +1,23 @@
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from service.heap import gc_frozen
+
+
+@pytest.fixture(autouse=True)
+def heap_as_in_a_new_process() -> Iterator[None]:
+    """Undo for this test what the run has frozen."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+def test_what_is_there_at_the_start_is_out_of_the_collectors_sight_until_the_end() -> None:
+    before = gc.get_threshold()
+    with gc_frozen():
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold() > before
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == before
