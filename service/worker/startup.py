@@ -11,11 +11,12 @@ from service import heap, logs
 from service.clocks import Clocks
 from service.durability import refuse_network_filesystem
 from service.errors import StartRefused
+from service.hooks import Hooks
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
 from service.unfit import refuse_unfit_servers
 from service.worker.keeping.housekeeping import Housekeeping
-from service.worker.performing.performer import CTX_KEY, Performer
+from service.worker.performing.attempt import CTX_KEY, Performer
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ class Startup:
             await refuse_unfit_servers(resources.ledger.database, resources.queue.redis)
             await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
             job_resources = await stack.enter_async_context(open_job_resources(self._settings))
-            performer = Performer(resources, job_resources)
+            performer = Performer(resources, job_resources, Hooks())
             stack.callback(performer.threads.shutdown)
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
             asyncio.get_running_loop().set_default_executor(performer.threads)

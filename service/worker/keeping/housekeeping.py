@@ -12,12 +12,11 @@ from service.errors import LedgerUnavailable
 from service.ledger.liveness import HEARTBEAT_EVERY
 from service.queue import UNREACHABLE, refusal_of
 from service.worker.backoff import outage_waits
+from service.worker.keeping.cancellations import Cancellations
 from service.worker.keeping.cron import Cron
-from service.worker.keeping.heartbeat import Heartbeat
-from service.worker.keeping.loop_watch import LoopWatch
 from service.worker.keeping.sweep import Sweep
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.performing.attempt import Performer
 
 log = structlog.get_logger(__name__)
 
@@ -33,27 +32,21 @@ class Housekeeping:
     """`async with Housekeeping(...)`: registers the worker, keeps house, and at the end takes it off the books."""
 
     def __init__(self, performer: Performer) -> None:
-        self._performer = performer
-        self._life = WorkerLease(performer)
-        self._heartbeat = Heartbeat(
-            performer.resources.settings.sqlalchemy_url,
-            LoopWatch(performer.running, end=lambda: self._heartbeat.end_process(), on_blocked=performer.note_blocked),
-            worker_id=lambda: performer.worker_id,
-            on_lost=self._life.lose,
-            hung_threads=lambda: performer.threads.hung,
-        )
+        self._workload = performer.workload
+        self._lease = WorkerLease(performer.resources, performer.workload, hung_threads=lambda: performer.threads.hung)
+        self._cancellations = Cancellations(performer.resources.ledger, performer.workload)
         self._cron = Cron(performer.lifecycle)
         self._sweep = Sweep(performer.resources)
         self._stopping = asyncio.Event()
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        await self._outlive("register", self._life.begin)
-        self._heartbeat.start()
+        await self._outlive("register", self._lease.begin)
+        self._lease.keep()
         every = (
-            ("lease", self._life.begin_anew_if_lost, _LEASE_EVERY_S),
-            ("running rows", self._life.hand_back_unknown, HEARTBEAT_EVERY.total_seconds()),
-            ("cancellations", self._life.watch_cancellations, _CANCEL_EVERY_S),
+            ("lease", self._lease.begin_anew_if_lost, _LEASE_EVERY_S),
+            ("running rows", self._lease.hand_back_unknown, HEARTBEAT_EVERY.total_seconds()),
+            ("cancellations", self._cancellations.watch, _CANCEL_EVERY_S),
             ("sweep", self._sweep_once, _SWEEP_EVERY_S),
             ("cron", self._cron.tick, _CRON_EVERY_S),
         )
@@ -65,9 +58,8 @@ class Housekeeping:
     ) -> None:
         await self._end_chores()
         await self._sweep.release()
-        await self._heartbeat.stop()
         try:
-            await self._life.end()
+            await self._lease.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")
 
@@ -112,7 +104,7 @@ class Housekeeping:
             await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def _sweep_once(self) -> None:
-        while await self._sweep.sweep(as_worker=self._performer.worker_id) and not self._stopping.is_set():
+        while await self._sweep.sweep(as_worker=self._workload.worker_id) and not self._stopping.is_set():
             pass  # a full pass: the next one follows at once
 
 
