@@ -141,6 +141,14 @@ class Database:
         """Open a fresh session for a job; on SQLite its transaction holds the write lock from its first statement."""
         return AsyncSession(self._for_jobs, expire_on_commit=False)
 
+    async def run_for_job(self, write: Callable[[Connection], T]) -> T:
+        """Run `write` as a job's own transaction, so that whatever it waits for holds up no write of the ledger.
+
+        Raises what the driver and SQLAlchemy raise.
+        """
+        async with self._for_jobs.begin() as connection:
+            return await connection.run_sync(write)
+
     async def transact(self, operations: Sequence[tuple[Operation[Any, Any], Sequence[Any]]]) -> list[Sequence[Any]]:
         """Run set-based operations in one transaction; see `GroupCommit`.
 

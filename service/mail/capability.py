@@ -28,8 +28,7 @@ class LedgerWords:
 
     async def keep(self, job_id: str, words: Mapping[str, Answer]) -> None:
         try:
-            async with self._ledger.session() as session, session.begin():
-                await (await session.connection()).run_sync(record_words, job_id, words)
+            await self._ledger.database.run_for_job(lambda connection: record_words(connection, job_id, words))
         except (SQLAlchemyError, OSError) as error:
             raise NotKept(repr(getattr(error, "orig", error))) from error
 

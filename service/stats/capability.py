@@ -17,11 +17,8 @@ class LedgerCounters:
         self._ledger = ledger
 
     async def count_once(self, job_id: str, count: Count) -> bool:
-        # A job's own session: who waits here for a counter that another transaction holds must keep no write of the
-        # ledger waiting.
-        async with self._ledger.session() as session, session.begin():
-            connection = await session.connection()
-            return await connection.run_sync(record_counted, job_id, count)
+        # Not among the ledger's own writes: it may wait for a counter that another transaction holds.
+        return await self._ledger.database.run_for_job(lambda connection: record_counted(connection, job_id, count))
 
 
 @asynccontextmanager
