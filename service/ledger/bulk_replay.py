@@ -22,7 +22,7 @@ async def _all_run(_jobs: Sequence[ToReplay]) -> dict[str, str]:
 
 
 class Place(NamedTuple):
-    """Where a replay of many jobs has come to: the last job it looked at, among those of a state."""
+    """Where a replay of many jobs has come to: the last job of a state that it looked at."""
 
     state: str
     listed_at: datetime
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Jobs that matched, with what became of each, in the same order; `place` is that of the last."""
+    """Jobs that matched, with what became of each, in the same order; `place` is the last job's."""
 
     jobs: Sequence[ToReplay]
     became: Sequence[str]
@@ -57,10 +57,10 @@ async def replay_batches(
 ) -> AsyncGenerator[Batch]:
     """Replay what matches, the newest first, each job once; with `dry_run` only say what would become of it.
 
-    Goes on `beyond` a place: jobs that are left as they are would be met again by each new beginning.
+    Go on `beyond` a place: each new beginning would meet again the jobs that are left as they are.
 
-    Each batch is committed when it is given. Of jobs with one unique key, the newest that can run is replayed.
-    `unrunnable` gives the reasons, by id, why jobs could not run; those are left as they are.
+    Each batch is committed before it is yielded. Of several jobs with one unique key, the newest that can run is
+    replayed. `unrunnable` returns, by id, why jobs could not run; these are left as they are.
     """
     keys: set[str] = set()
     for page in _pages(wanted, beyond):
@@ -79,7 +79,7 @@ async def replay_batches(
 
 
 def _pages(wanted: Filter, beyond: Place | None) -> list[Filter]:
-    """Return where the jobs of each state begin that are still to be looked at."""
+    """Return, for each state that is not done yet, the filter of the jobs still to be looked at."""
     pages = [replace(wanted, states=(state,)) for state in wanted.states or REPLAYABLE]
     if beyond is None:
         return pages
