@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def in_time(call: Coroutine[Any, Any, T], *, writes: bool = False, within_s: float = ANSWER_WITHIN_S) -> T:
-    """Return what `call` gives. Raises `LedgerUnavailable` when that takes longer, and `FateUnknown` if it `writes`.
+    """Return the result of `call`. Raises `LedgerUnavailable` when it takes longer, or `FateUnknown` if it `writes`.
 
     The call is a task of its own, told to end and then left alone: even clearing up after a connection that died in
     silence may hang.

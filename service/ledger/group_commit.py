@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
-# A set-based write: takes the rows of all who wait for it, gives one result for each row, in their order.
+# A set-based write: takes the rows of all who wait for it, and returns one result for each row, in their order.
 Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
 # Runs operations with their rows in one transaction, in order; returns each operation's results.
 Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
@@ -31,10 +31,10 @@ class _Write:
 class GroupCommit:
     """Commits writes in groups; one alone is written at once.
 
-    A write is one or more rows for one operation, all or none of them. A write that fails on its data fails alone:
-    its group is taken apart by halves. `transact` raises the errors of `is_data_error` for those, and anything else
-    (a lost database) fails the whole group. A caller that is cancelled withdraws a write that is not yet taken; one
-    that is taken is committed all the same. At most `max_waiting` rows wait; further callers wait for room.
+    A write is one or more rows for one operation, all or none of them. A write that fails on its data
+    (`is_data_error`) fails alone: its group is halved until it is found. Any other error, as of a lost database, fails
+    the whole group. A caller that is cancelled withdraws its write, unless the write is being committed already. At
+    most `max_waiting` rows wait; further callers wait for room.
     """
 
     def __init__(

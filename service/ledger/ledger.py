@@ -116,7 +116,7 @@ class Ledger:
         return await self.database.run(record)
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-        """Delete what is past `older_than`; see `purge.purge`."""
+        """Delete what is older than `older_than`; see `purge.purge`."""
         return await purge(self.database, older_than=older_than, dry_run=dry_run, belongings=self._belongings)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:

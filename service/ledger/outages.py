@@ -54,7 +54,7 @@ _BY_SQLSTATE = {
     "57P03": "The ledger's database is starting or stopping",
     "58": "The disk or the system of the ledger's database fails: see its own log",
 }
-# The same by a driver's words, which are all that SQLite and poolers give.
+# The same by a driver's words, which are all that SQLite and poolers tell.
 _BY_WORDS = {
     "statement pooling": POOLED,
     "no such table": _NO_TABLES,

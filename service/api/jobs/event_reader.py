@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 
 from service.api.jobs.job_out import ErrorOut
 from service.errors import Refused
-from service.ledger.reads.history import BEGAN, Change, Place
+from service.ledger.reads.history import BEGAN, Change, Position
 from service.ledger.states import TERMINAL, Outcome, State
 from service.web.moments import ShownMoment
 
@@ -69,8 +69,8 @@ class JobSnapshot:
         return self.job["state"] in TERMINAL
 
     @property
-    def began(self) -> Place:
-        """The place of its latest attempt's begin, which is where progress belongs."""
+    def began(self) -> Position:
+        """The position of its latest attempt's begin, which is where progress belongs."""
         return (self.job["attempt"], BEGAN, 0)
 
     @property
@@ -82,8 +82,8 @@ class JobSnapshot:
 class Reader:
     """Knows how far one reader is, by the id of the last event."""
 
-    def __init__(self, place: Place | None = None, progress: Progress | None = None) -> None:
-        self._place = place
+    def __init__(self, position: Position | None = None, progress: Progress | None = None) -> None:
+        self._position = position
         self._progress = progress
 
     @classmethod
@@ -100,22 +100,24 @@ class Reader:
 
     def knows(self, snapshot: JobSnapshot) -> bool:
         """Whether the reader has been told of the newest change."""
-        return self._place is not None and self._place >= snapshot.changes[-1].place
+        return self._position is not None and self._position >= snapshot.changes[-1].position
 
     def news(self, snapshot: JobSnapshot) -> list[bytes]:
         """Tell what is new since the last time: to a new reader how the job is, to others all that happened."""
-        place = self._place
-        new = snapshot.changes[-1:] if place is None else [one for one in snapshot.changes if one.place > place]
+        position = self._position
+        new = (
+            snapshot.changes[-1:] if position is None else [one for one in snapshot.changes if one.position > position]
+        )
         events: list[bytes] = []
         for change in new:
             events += self._tell_progress(snapshot)
             events.append(_state_event(change, snapshot.job))
-            self._place, self._progress = change.place, None
+            self._position, self._progress = change.position, None
         return events + self._tell_progress(snapshot)
 
     def _tell_progress(self, snapshot: JobSnapshot) -> list[bytes]:
         """Tell of progress that is new, after the attempt's begin and before its end."""
-        if self._place != snapshot.began or snapshot.progress in (None, self._progress):
+        if self._position != snapshot.began or snapshot.progress in (None, self._progress):
             return []
         self._progress = snapshot.progress
         assert self._progress is not None
@@ -135,7 +137,7 @@ def _state_event(change: Change, job: RowMapping) -> bytes:
         error=None if error is None else ErrorOut(type=error, message=change.error_message or ""),
         result=json.loads(result) if result is not None and change.state is State.SUCCEEDED else None,
     )
-    return _event("state", event, change.place)
+    return _event("state", event, change.position)
 
 
 def _event(name: str, data: BaseModel, known: tuple[int, ...]) -> bytes:

@@ -1,7 +1,7 @@
 """What has happened to a job, told from its row and its attempts: the same from whichever process and whenever asked.
 
-Each change of state has a place: (attempt, step, moment). Places only grow, so that one of them says what its reader
-has seen.
+Each change of state has a position: (attempt, step, moment). Positions only grow, so a reader that knows one of them
+knows what it has seen.
 
     (n, 0, 0)   attempt n began
     (n, 1, 0)   what the end of attempt n made of the job; for n = 0, what it was recorded as
@@ -15,7 +15,7 @@ from typing import Any
 
 from service.ledger.states import TERMINAL, WAITING, Counts, Outcome, State
 
-Place = tuple[int, int, int]
+Position = tuple[int, int, int]
 BEGAN, _ENDED, _SINCE = 0, 1, 2
 
 
@@ -23,7 +23,7 @@ BEGAN, _ENDED, _SINCE = 0, 1, 2
 class Change:
     """A change of a job's state. `outcome`, `error_type` and `error_message` are those of the attempt that ended."""
 
-    place: Place
+    position: Position
     state: State
     attempt: int
     at: datetime | None
@@ -39,9 +39,9 @@ def changes(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], *, ma
     """
     told = [*_of_attempts(job, attempts, max_crashes)]
     now = _now(job, attempts)
-    if not told or now.place > told[-1].place:
+    if not told or now.position > told[-1].position:
         told.append(now)
-    elif now.place == told[-1].place:
+    elif now.position == told[-1].position:
         told[-1] = now
     return told
 

@@ -71,7 +71,7 @@ async def versions_of(connection: AsyncConnection, ids: Collection[str]) -> dict
 async def adopted_as(
     connection: AsyncConnection, enqueued_at: Mapping[str, datetime]
 ) -> Mapping[str, tuple[str, State]]:
-    """Find the jobs, by arq's ids, that calls of plain arq clients were recorded as: enqueued at the same times."""
+    """Find, by arq's ids, the jobs that arq clients' jobs were recorded as: those enqueued at the same times."""
     columns = (jobs.c.id, jobs.c.state, jobs.c.arq_id, jobs.c.created_at)
     rows = await connection.execute(select(*columns).where(jobs.c.arq_id.in_(enqueued_at)))
     return {row.arq_id: (row.id, State(row.state)) for row in rows if row.created_at == enqueued_at[row.arq_id]}

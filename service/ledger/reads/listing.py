@@ -64,7 +64,7 @@ class ToReplay(NamedTuple):
 
 
 async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
-    """Return a page of jobs; each row says as `listed_at` and `id` where it stands."""
+    """Return a page of jobs; `listed_at` and `id` of a row are where the next page goes on."""
     statement = _page(SHOWN, wanted, limit)
     if statement is None:
         return []
@@ -80,7 +80,7 @@ async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> 
 
 
 class _Way(NamedTuple):
-    """How to a page: the table whose index gives the order, its time and job's id, and each of the index' ranges.
+    """How a page is found: the table whose index has the order, its time and job's id, and the index' ranges.
 
     `leads` names the field that the ranges stand for.
     """
@@ -93,15 +93,18 @@ class _Way(NamedTuple):
 
 
 def _page(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> Any:
-    """Select a page: from each range of the index what a page holds, then the first of these. None: nothing matches."""
+    """Select a page: from each range of the index as much as a page holds, then the first of it all.
+
+    None: nothing matches.
+    """
     way = _way(wanted)
     shown = [*columns, way.moment.label("listed_at"), way.job_id.label("listed_id")]
     pages = [_first(select(*shown).where(one), way, wanted).limit(limit) for one in way.ranges]
     if len(pages) < 2:
         return pages[0] if pages else None
-    places: list[ColumnElement[Any]] = [literal_column("listed_at"), literal_column("listed_id")]
+    listed: list[ColumnElement[Any]] = [literal_column("listed_at"), literal_column("listed_id")]
     together = union_all(*(select(page.subquery()) for page in pages))
-    return together.order_by(*(_directed(place, wanted) for place in places)).limit(limit)
+    return together.order_by(*(_directed(column, wanted) for column in listed)).limit(limit)
 
 
 def _first(statement: Select[Any], way: _Way, wanted: Filter) -> Select[Any]:
@@ -125,7 +128,7 @@ def _directed(column: ColumnElement[Any], wanted: Filter) -> ColumnElement[Any]:
 
 
 def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
-    """Ask for the fields that do not lead."""
+    """Return the conditions on the fields that do not lead."""
     listed = job_listing if way.table is job_listing else jobs
     # Where the way goes through the jobs themselves, the index on state must not look like a better one.
     state = state_is(*map(State, wanted.states)) if way.table is jobs else _one_of(jobs.c.state, wanted.states)

@@ -28,9 +28,9 @@ class Standing:
 
 
 async def standings_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Standing]:
-    """Say for each id on the queue how the job that it stands for stands; nothing for an id without a row.
+    """Return, for each id on the queue that has a row, how its job stands.
 
-    Where an arq client used the id of an earlier job again, that is the waiting job which was recorded for it.
+    Where an arq client reused the id of an earlier job, its job is the waiting one that was recorded for it.
     """
     statement = select(*(jobs.c[name] for name in Standing.__slots__))
     by_id = {row.id: _standing(row) for row in await connection.execute(statement.where(jobs.c.id.in_(ids)))}

@@ -58,7 +58,7 @@ def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list
 
 
 def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
-    """Insert jobs; returns for each id the one that stands for it (its own or its unique key's holder), and the new.
+    """Insert jobs; return the new ones, and for each id the one that stands for it: its own, or its key's holder.
 
     An id that is there already counts as inserted: the write was sent again because its answer was lost.
     """
@@ -78,7 +78,7 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
 
 
 def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
-    """Insert jobs where nothing stands in the way, and list those; returns their ids."""
+    """Insert and list the jobs that nothing stands in the way of; return their ids."""
     dialect = connection.dialect.name
     rows = packed(map(_row, some))
     if dialect == "postgresql":
@@ -125,7 +125,7 @@ def _created(request: Enqueue, ids: Mapping[str, str]) -> frozenset[str]:
 
 
 def _correct_answers(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
-    """Where unique keys gave a request the jobs of others, a repetition is told of those too.
+    """Where unique keys led a request to the jobs of others, tell a repetition of these too.
 
     A single job is then answered as it is at that time; the answer of a batch names other ids.
     """

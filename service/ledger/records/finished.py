@@ -30,7 +30,7 @@ from service.ledger.rows import insert_for, parameter, unfold
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
 from service.tables import Moment, attempts, jobs, moment_text
 
-# Absent from a row, and so null, where nothing is to be said; `parameter` is the larger for each that is not.
+# Omit null fields from a row; they only enlarge the parameter.
 _COLUMNS: dict[str, TypeEngine[Any]] = {
     "id": String(255),
     "attempt": Integer(),
@@ -62,7 +62,7 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
 
 
 def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
-    """Change the jobs' rows, and write the attempts that have ended by that; returns what took."""
+    """Change the jobs' rows, and write the attempts that ended by it; return the finishes that took."""
     if connection.dialect.name == "sqlite":
         return _end_in_sqlite(connection, rows)
     taken = connection.execute(_finish_both(), parameter(rows)).all()

@@ -47,8 +47,8 @@ def record_ended(connection: Connection, worker_id: str, at: datetime, *, crashe
 def record_dead(connection: Connection, rescuer: str, at: datetime) -> list[str]:
     """Declare dead the workers that have been silent for `SILENT_AFTER`; return their ids.
 
-    Only a worker that beats, and before which heartbeats were written without a gap for as long, may say so: right
-    after an outage of the database, or a suspended machine, everybody looks dead.
+    Only a rescuer whose own heartbeat has been unbroken for as long may do so: right after an outage of the database,
+    or a suspended machine, everybody looks dead.
     """
     itself = workers.alias("rescuer")
     may_say_so = exists().where(

@@ -216,13 +216,12 @@ async def test_a_lone_surrogate_is_a_data_error(database: Database) -> None:
 async def test_a_statement_that_takes_too_long_is_an_outage(postgres_url: str) -> None:
     database = Database.open(postgres_url)
 
-    async def be_slow() -> None:
-        async with writing(database) as connection:
-            await connection.execute(text("SET LOCAL statement_timeout = 20"))
-            await connection.execute(text("SELECT pg_sleep(10)"))
+    def be_slow(connection: Connection) -> None:
+        connection.execute(text("SET LOCAL statement_timeout = 20"))
+        connection.execute(text("SELECT pg_sleep(10)"))
 
     with pytest.raises(LedgerUnavailable):
-        await be_slow()
+        await database.run(be_slow)
     await database.close()
 
 

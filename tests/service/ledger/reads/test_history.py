@@ -39,15 +39,15 @@ def attempt(number: int, outcome: Outcome | None, began: float, ended: float | N
 
 
 def told(job: dict[str, Any], *attempts: dict[str, Any]) -> list[str]:
-    """Return the states told; places must grow, else a reader would miss one of them."""
+    """Return the states told; positions must grow, else a reader would miss one of them."""
     found = changes(job, attempts, max_crashes=3)
-    places = [change.place for change in found]
-    assert places == sorted(set(places))
+    positions = [change.position for change in found]
+    assert positions == sorted(set(positions))
     return [str(change.state) for change in found]
 
 
-def place(job: dict[str, Any], *attempts: dict[str, Any]) -> tuple[int, int, int]:
-    return changes(job, attempts, max_crashes=3)[-1].place
+def position(job: dict[str, Any], *attempts: dict[str, Any]) -> tuple[int, int, int]:
+    return changes(job, attempts, max_crashes=3)[-1].position
 
 
 def test_a_job_that_runs_at_once() -> None:
@@ -87,16 +87,16 @@ def test_each_replay_and_each_cancellation_is_a_place_further_on() -> None:
         row(State.QUEUED, run_at=at(8)),
         row(State.RUNNING, 1, run_at=at(8), started_at=at(9)),
     ]
-    places = [place(job) for job in lives]
-    assert places == sorted(set(places))
+    positions = [position(job) for job in lives]
+    assert positions == sorted(set(positions))
 
 
 def test_a_replay_after_attempts_is_told_also_when_another_attempt_has_followed() -> None:
     failed = attempt(1, Outcome.DISCARDED, 1, 2)
-    before = place(row(State.FAILED, 1, started_at=at(1), finished_at=at(2)), failed)
+    before = position(row(State.FAILED, 1, started_at=at(1), finished_at=at(2)), failed)
     replayed = row(State.QUEUED, 1, run_at=at(5))
     assert told(replayed, failed) == ["running", "failed", "queued"]
-    assert place(replayed, failed) > before
+    assert position(replayed, failed) > before
     crashed = [attempt(number, Outcome.CRASHED, number, number + 0.5) for number in (1, 2, 3)]
     assert told(row(State.QUEUED, 3, run_at=at(9)), *crashed)[-2:] == ["failed", "queued"]
     again = row(State.RUNNING, 2, run_at=at(5), started_at=at(6))
