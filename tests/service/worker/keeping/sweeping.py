@@ -8,7 +8,10 @@ from redis.asyncio import Redis
 from sqlalchemy import update
 
 from jobs import Context, job
-from service.tables import sweep_lease
+from service.ledger.records.workers import record_registered
+from service.tables import sweep_lease, workers
+from service.worker.keeping.worker_lease import WorkerLease
+from service.worker.workload import Workload
 from tests.service.worker.desk import Desk
 from tests.support.writing import writing
 
@@ -36,3 +39,18 @@ async def on_queue(redis: Redis) -> set[str]:
 async def set_lease(desk: Desk, leased_until: datetime) -> None:
     async with writing(desk.ledger.database) as connection:
         await connection.execute(update(sweep_lease).values(leased_until=leased_until))
+
+
+async def register_rescuer(desk: Desk) -> str:
+    """Register a worker that has beaten without a gap for long enough to call others dead."""
+    now = datetime.now(UTC)
+    async with writing(desk.ledger.database) as connection:
+        since = now - timedelta(seconds=25)
+        await connection.run_sync(record_registered, since, id="rescuer", hostname="here", pid=1, queues="default")
+        await connection.execute(update(workers).where(workers.c.id == "rescuer").values(heartbeat_at=now))
+    return "rescuer"
+
+
+def lease_of(desk: Desk) -> tuple[Workload, WorkerLease]:
+    workload = Workload(desk.resources.process_id)
+    return workload, WorkerLease(desk.resources, workload)

@@ -14,10 +14,9 @@ from service.ledger.models import Start
 from service.ledger.records.workers import record_ended, record_heartbeat, record_registered
 from service.ledger.states import MAX_LOST, isolated_from
 from service.settings import Settings
-from service.tables import jobs, workers
-from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.workload import Workload
+from service.tables import jobs
 from tests.service.worker.desk import Desk, open_desk
+from tests.service.worker.keeping.sweeping import lease_of, register_rescuer
 from tests.support.running import catalogue_of, running_worker
 from tests.support.writing import writing
 
@@ -37,16 +36,6 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
         yield opened
 
 
-async def _rescuer(desk: Desk) -> str:
-    """Register a worker that has beaten without a gap for long enough to call others dead."""
-    now = datetime.now(UTC)
-    async with writing(desk.ledger.database) as connection:
-        since = now - timedelta(seconds=25)
-        await connection.run_sync(record_registered, since, id="rescuer", hostname="here", pid=1, queues="default")
-        await connection.execute(update(workers).where(workers.c.id == "rescuer").values(heartbeat_at=now))
-    return "rescuer"
-
-
 async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedelta) -> str:
     """Leave a job running under a worker that was last heard of `silent_for` ago."""
     now = datetime.now(UTC)
@@ -60,7 +49,7 @@ async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedel
 
 async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, settings: Settings) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(seconds=21))
-    await desk.sweep_as(await _rescuer(desk)).sweep()
+    await desk.sweep_as(await register_rescuer(desk)).sweep()
     row = await desk.row(job_id)
     assert (row["state"], row["crashes"], row["failures"]) == ("queued", 1, 0)
     async with running_worker(settings, catalogue_of(rest)):
@@ -70,13 +59,13 @@ async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, set
 
 async def test_job_of_a_worker_heard_of_lately_is_left_alone(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "busy", timedelta(seconds=15))
-    await desk.sweep_as(await _rescuer(desk)).sweep()
+    await desk.sweep_as(await register_rescuer(desk)).sweep()
     assert (await desk.row(job_id))["state"] == "running"
 
 
 async def test_fresh_worker_rescues_nobody(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
-    workload, lease = _lease(desk)
+    workload, lease = lease_of(desk)
     await lease.begin()
     await desk.sweep_as(workload.worker_id).sweep()
     assert (await desk.row(job_id))["state"] == "running"
@@ -84,8 +73,8 @@ async def test_fresh_worker_rescues_nobody(desk: Desk) -> None:
 
 async def test_worker_that_follows_one_who_beat_lately_may_rescue_at_once(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
-    await _rescuer(desk)  # killed just now, after beating for 25 s
-    workload, lease = _lease(desk)
+    await register_rescuer(desk)  # killed just now, after beating for 25 s
+    workload, lease = lease_of(desk)
     await lease.begin()
     await desk.sweep_as(workload.worker_id).sweep()
     assert (await desk.row(job_id))["state"] == "queued"
@@ -93,7 +82,7 @@ async def test_worker_that_follows_one_who_beat_lately_may_rescue_at_once(desk: 
 
 async def test_worker_whose_own_heartbeat_had_a_gap_rescues_nobody_for_a_while(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
-    rescuer = await _rescuer(desk)
+    rescuer = await register_rescuer(desk)
     await desk.make_silent(rescuer, datetime.now(UTC) - timedelta(seconds=12))
     async with writing(desk.ledger.database) as connection:
         assert await connection.run_sync(record_heartbeat, rescuer, datetime.now(UTC))
@@ -103,7 +92,7 @@ async def test_worker_whose_own_heartbeat_had_a_gap_rescues_nobody_for_a_while(d
 
 async def test_worker_that_has_not_beaten_lately_rescues_nobody(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
-    rescuer = await _rescuer(desk)
+    rescuer = await register_rescuer(desk)
     await desk.make_silent(rescuer, datetime.now(UTC) - timedelta(seconds=12))
     await desk.sweep_as(rescuer).sweep()
     assert (await desk.row(job_id))["state"] == "running"
@@ -113,7 +102,7 @@ async def test_outcome_that_a_stopped_worker_could_not_write_costs_its_job_nothi
     job_id = await _killed_worker_running(desk, "stopped", timedelta(0))
     async with writing(desk.ledger.database) as connection:
         await connection.run_sync(record_ended, "stopped", datetime.now(UTC))
-    await desk.sweep_as(await _rescuer(desk)).sweep()
+    await desk.sweep_as(await register_rescuer(desk)).sweep()
     row = await desk.row(job_id)
     assert (row["state"], row["crashes"], row["failures"]) == ("queued", 0, 0)
     assert await desk.outcomes(job_id) == ["interrupted"]
@@ -133,7 +122,7 @@ async def _killed_again(desk: Desk, job_id: str, *, prefetched: bool = False) ->
 async def test_healthy_job_survives_its_workers_and_isolated_it_ends_after_ten_losses(
     desk: Desk, settings: Settings
 ) -> None:
-    job_id, sweep = await desk.record_only(rest), desk.sweep_as(await _rescuer(desk))
+    job_id, sweep = await desk.record_only(rest), desk.sweep_as(await register_rescuer(desk))
     crashes = isolated_from(settings.max_crashes)
     for _ in range(crashes + MAX_LOST):
         assert (await desk.row(job_id))["state"] == "queued"
@@ -152,7 +141,7 @@ async def test_healthy_job_survives_its_workers_and_isolated_it_ends_after_ten_l
 async def test_attempt_that_may_have_waited_for_a_slot_has_not_crashed_and_the_next_one_waits_for_none(
     desk: Desk,
 ) -> None:
-    job_id, sweep = await desk.record_only(rest), desk.sweep_as(await _rescuer(desk))
+    job_id, sweep = await desk.record_only(rest), desk.sweep_as(await register_rescuer(desk))
     assert await _killed_again(desk, job_id, prefetched=True)
     await sweep.sweep()
     row = await desk.row(job_id)
@@ -168,39 +157,5 @@ async def test_job_that_failed_while_prefetched_may_be_prefetched_again(desk: De
     assert await _killed_again(desk, job_id, prefetched=True)
     async with writing(desk.ledger.database) as connection:
         await connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="retrying"))
-    await desk.sweep_as(await _rescuer(desk)).sweep()  # calls it `queued`, for it is due
+    await desk.sweep_as(await register_rescuer(desk)).sweep()  # calls it `queued`, for it is due
     assert await _killed_again(desk, job_id, prefetched=True)
-
-
-def _lease(desk: Desk) -> tuple[Workload, WorkerLease]:
-    workload = Workload(desk.resources.process_id)
-    return workload, WorkerLease(desk.resources, workload)
-
-
-async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_nothing(desk: Desk) -> None:
-    workload, lease = _lease(desk)
-    await lease.begin()
-    old = workload.worker_id
-    await desk.make_silent(old, datetime.now(UTC) - timedelta(minutes=1))
-    await desk.sweep_as(await _rescuer(desk)).sweep()
-    lease.lose(old)
-    was_lost = workload.lease_lost
-    await lease.begin_anew_if_lost()
-    assert (was_lost, workload.lease_lost) == (True, False)
-    assert workload.worker_id != old
-    job_id = await desk.record_only(rest)
-    of_old, of_new = (Start((job_id,), worker, ("rest",), datetime.now(UTC)) for worker in (old, workload.worker_id))
-    assert not await desk.ledger.start(of_old)
-    assert await desk.ledger.start(of_new)
-
-
-async def test_attempt_that_the_worker_never_heard_of_is_handed_back(desk: Desk) -> None:
-    workload, lease = _lease(desk)
-    await lease.begin()
-    known, unknown = await desk.record_only(rest), await desk.record_only(rest)
-    await desk.ledger.start(Start((known, unknown), workload.worker_id, ("rest",), datetime.now(UTC)))
-    workload.reserve([known])
-    await lease.hand_back_unknown()
-    assert (await desk.row(known))["state"] == "running"
-    assert (await desk.row(unknown))["state"] == "queued"
-    assert await desk.outcomes(unknown) == ["interrupted"]
