@@ -3,7 +3,7 @@
 FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /opt/postlude
-# Before the code, so that these layers change with the locks alone. Nothing is resolved: the locks name everything.
+# Before the code, so that these layers change only with the locks. Nothing is resolved: the locks name every package.
 COPY requirements/production.lock requirements/build.lock requirements/
 RUN pip --python /opt/postlude/bin/python install --no-cache-dir --only-binary :all: \
     --no-deps --require-hashes -r requirements/production.lock \
@@ -23,13 +23,13 @@ ENV PATH=/opt/postlude/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     POSTLUDE_HOST=0.0.0.0 \
     POSTLUDE_DATA_DIR=/data
-# The current folder is on the import path: modules that POSTLUDE_JOBS names go here.
+# The current folder is on the import path, so the modules that POSTLUDE_JOBS names go here.
 WORKDIR /app
 VOLUME /data
-# By number, so that an orchestrator can see that it is not root.
+# By number, so that an orchestrator can tell that the user is not root.
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", \
     "import os, urllib.request as http; http.urlopen('http://127.0.0.1:%s/healthz' % os.environ.get('POSTLUDE_PORT', 8000), timeout=4)"]
-# Workers: `arq worker_settings.WorkerSettings`. Before both: `postlude migrate`.
+# A worker runs `arq worker_settings.WorkerSettings`. Run `postlude migrate` before both.
 CMD ["postlude", "api"]

@@ -1,4 +1,4 @@
-# Two commands are all there is to know: `make dev` runs Postlude, `make test` tests it.
+# Two commands are enough: `make dev` runs Postlude, `make test` tests it.
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -8,17 +8,17 @@ help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test      run all tests, with real Redis, Postgres and SMTP"
 	@echo "make faults    run the whole fault suite (35 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
-	@echo "make arq-suite run arq's own tests with Postlude's worker in the place of arq's"
+	@echo "make arq-suite run arq's own tests on Postlude's worker"
 	@echo "make check     lint, types and layers"
 	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: about three minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
 
-# What is installed already is looked at each time: a tenth of a second.
+# Phony: whether the environment fits its lock is checked on each run, in a tenth of a second.
 .PHONY: $(VENV) $(VENV)-for-dev
 $(VENV):
 	@scripts/setup $@ dev
 
-# Running Postlude needs less than testing it does.
+# Running Postlude needs fewer packages than testing it.
 $(VENV)-for-dev:
 	@scripts/setup $(VENV) embedded
 

@@ -1,4 +1,6 @@
-"""Post to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT` prints posts a second.
+"""Post to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT`.
+
+It prints the posts a second, and the CPU time that this process took for a post.
 
 `kind` is the function of `send_webhook` with a real `Context.http`: signed, address checked, answer capped.
 """
@@ -67,12 +69,13 @@ WAYS: dict[str, Callable[[], AbstractAsyncContextManager[Post]]] = {
 }
 
 
-async def posts_per_s(way: str, count: int) -> float:
+async def measure(way: str, count: int) -> dict[str, float]:
     async with WAYS[way]() as post:
         await asyncio.gather(*(post() for _ in range(AT_ONCE)))  # connects
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         await asyncio.gather(*(_post_some(post, count // AT_ONCE) for _ in range(AT_ONCE)))
-        return count / (time.perf_counter() - started)
+        took_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
+        return {"posts_per_s": count / took_s, "cpu_us_per_post": cpu_s / count * 1e6}
 
 
 async def _post_some(post: Post, count: int) -> None:
@@ -81,4 +84,4 @@ async def _post_some(post: Post, count: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(posts_per_s(sys.argv[1], int(sys.argv[2])))))
+    print(json.dumps(uvloop.run(measure(sys.argv[1], int(sys.argv[2])))))

@@ -1,6 +1,6 @@
-"""Make a virtual environment as a lock says. Run by scripts/setup, with nothing but the standard library.
+"""Make a virtual environment that matches a lock. Run by scripts/setup; needs nothing but the standard library.
 
-What is in the environment is only what the lock names: nothing is resolved, so no release of any package changes it.
+The environment holds only what the lock names. Nothing is resolved, so no new release of any package changes it.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from pathlib import Path
 import installers
 
 ROOT = Path(__file__).resolve().parent.parent
-# Whoever has the packages of the second has all of the first too, in the same versions.
+# The second lock has every package of the first, in the same version.
 COVERED_BY = {"embedded": "dev"}
 
 Stamp = dict[str, str]
 
 
 class Environment:
-    """The environment in `folder`, and what is known of it."""
+    """The environment in `folder`, with the stamps of what was installed in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,9 +33,9 @@ class Environment:
         self._unfinished = folder / "unfinished"
 
     def is_sound(self, version: str | None) -> bool:
-        """Whether it was finished, in this folder, by the Python that it has now.
+        """Whether the environment was completed in this folder by the Python that it has now.
 
-        The scripts of a folder that was moved or copied name the old one, and run what is there.
+        In a folder that was moved or copied, the scripts still name the old folder and run what is there.
         """
         here = {"folder": str(self.folder), "python": str(version)}
         stamps = [_read(file) for file in self.folder.glob("bin/.installed-*")]
@@ -50,7 +50,7 @@ class Environment:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Mark it as unfinished meanwhile: what is interrupted here is made anew by the next `make`."""
+        """Mark the environment as unfinished meanwhile, so that the next `make` rebuilds it after an interruption."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._unfinished.touch()
         for stamp in self.folder.glob("bin/.installed-*"):
@@ -70,7 +70,7 @@ class Environment:
 
 
 def set_up(environment: Environment, lock: str, *, checkout: bool) -> None:
-    """Bring the environment to what the lock says. Raises `Refused`."""
+    """Make the environment match the lock. Raises `Refused`."""
 
     def stamp_of(name: str) -> Stamp:
         inputs = [ROOT / f"requirements/{name}.lock", *([ROOT / "pyproject.toml"] if checkout else [])]
@@ -93,14 +93,14 @@ def set_up(environment: Environment, lock: str, *, checkout: bool) -> None:
 
 
 def _is_wanted(version: str | None) -> bool:
-    """Whether an environment with this Python will do: it is new enough, and no other was asked for."""
+    """Whether an environment of this Python will do: it is new enough, and `PYTHON` names no other version."""
     named = os.environ.get("PYTHON")
     new_enough = version is not None and tuple(map(int, version.split("."))) >= (3, 11)
     return new_enough and (not named or version_of(named) == version)
 
 
 def version_of(python: Path | str) -> str | None:
-    """Ask a Python for its version, as `3.11`; None where it does not run."""
+    """Ask a Python for its version, such as `3.11`; return None if it does not run."""
     ask = "import sys; print(*sys.version_info[:2], sep='.')"
     try:
         answer = subprocess.run([str(python), "-I", "-c", ask], capture_output=True, text=True, check=False)
@@ -119,7 +119,7 @@ def _read(file: Path) -> Stamp:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep out another `make` that sets up an environment of this checkout."""
+    """Make any other `make` that sets up an environment of this checkout wait."""
     with Path(__file__).open("r+b") as own:
         try:
             fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)

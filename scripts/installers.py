@@ -1,7 +1,7 @@
 """Make environments and install into them: with uv where it works, else with venv and pip.
 
-Of a user's own configuration only what says where packages come from is kept. `PIP_USER`, `PIP_TARGET`, constraints and
-the like are meant for other projects, and would put other packages, or put them elsewhere.
+Of the user's configuration, keep only the settings that say where packages come from. `PIP_USER`, `PIP_TARGET`,
+constraints and the like are meant for other projects: they would install other packages, or install them elsewhere.
 """
 
 import ast
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 def create(folder: Path) -> None:
-    """Make an empty environment of the Python that runs this. Raises `Refused`."""
+    """Make an empty environment with the Python that runs this script. Raises `Refused`."""
     if uv() is not None:
         command = [*_uv("venv"), "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
         _run(command, _uv_environment(), _OFFLINE)
@@ -53,12 +53,12 @@ def create(folder: Path) -> None:
 
 
 def can_install(python: Path) -> bool:
-    """Whether packages can be installed into the environment: pip needs to be in it, uv does not."""
+    """Whether packages can be installed into the environment: pip must be in it, uv need not."""
     return uv() is not None or _succeeds([str(python), "-I", "-m", "pip", "--version"])
 
 
 def install(python: Path, lock: Path, *, checkout: Path | None) -> None:
-    """Install what the lock names, and the checkout; check that all fits together. Raises `Refused`."""
+    """Install the lock's packages and the checkout; check that they fit together. Raises `Refused`."""
     if uv() is not None:
         environment = _uv_environment()
         commands = [[*_uv("pip", part), "--python", str(python)] for part in ("install", "check")]
@@ -66,19 +66,19 @@ def install(python: Path, lock: Path, *, checkout: Path | None) -> None:
         environment = _pip_environment(python)
         commands = [_pip(python, part) for part in ("install", "check")]
     install, check = commands
-    # Without resolving: a pip that resolves asks for the hashes of newer releases, which no lock can have.
+    # Never resolve: pip would ask for the hashes of newer releases, which no lock can have.
     _run([*install, "--quiet", "--no-deps", "--require-hashes", "-r", str(lock)], environment, _OFFLINE)
     if checkout is not None:
-        # The lock has what builds it, so no build environment is made of whatever is newest.
+        # The lock has the build tools too, so that no build environment is made from whatever is newest.
         _run([*install, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(checkout)], environment, _OFFLINE)
-    # A lock with overrides goes against what some package asks for, on purpose.
+    # A lock with overrides contradicts what some package asks for, on purpose.
     if not lock.with_suffix(".overrides").exists():
         _run(check, environment, f"{lock.name} does not fit together. Refresh it: make lock (needs uv).")
 
 
 @cache
 def uv() -> str | None:
-    """Find uv, unless a certain pip is asked for. A pyenv shim can be on the PATH and not work."""
+    """Find a uv that works, unless `SETUP_PIP` asks for pip. A pyenv shim can be on the PATH and fail."""
     found = None if os.environ.get("SETUP_PIP") else shutil.which("uv")
     return found if found and _succeeds([found, "--version"]) else None
 
@@ -88,7 +88,7 @@ def _uv(*words: str) -> list[str]:
 
 
 def _pip(python: Path, word: str) -> list[str]:
-    # -I: a PYTHONPATH, or packages in the user's own folder, are not in this environment.
+    # -I: neither PYTHONPATH nor the user's own site-packages belong to this environment.
     return [str(python), "-I", "-m", "pip", "--disable-pip-version-check", word]
 
 
@@ -102,7 +102,7 @@ def _uv_environment() -> Mapping[str, str]:
 
 @cache
 def _pip_environment(python: Path) -> Mapping[str, str]:
-    """Read pip's files and variables, and keep what says where packages come from."""
+    """Read pip's files and variables, and keep the settings that say where packages come from."""
     listed = subprocess.run([*_pip(python, "config"), "list"], capture_output=True, text=True, check=False).stdout
     settings: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in listed.splitlines():

@@ -14,7 +14,7 @@ from tests.service.api.driving import count, on_sqlite, post, stat
 from tests.support.processes import api_process
 
 
-async def test_fifty_parallel_requests_of_one_key_make_one_job_also_over_a_restart(settings: Settings) -> None:
+async def test_fifty_parallel_requests_with_one_key_make_one_job_even_across_a_restart(settings: Settings) -> None:
     key = {"Idempotency-Key": "k"}
     unique = stat(unique_key="u")
     async with AsyncExitStack() as running:
@@ -37,7 +37,7 @@ async def test_fifty_parallel_requests_of_one_key_make_one_job_also_over_a_resta
         assert await count(restarted) == 2
 
 
-async def test_a_key_sent_again_after_a_kill_in_the_middle_makes_one_job_each(settings: Settings) -> None:
+async def test_each_key_sent_again_after_a_kill_makes_one_job(settings: Settings) -> None:
     keys = [f"k{number}" for number in range(60)]
     told: dict[str, str] = {}
 
@@ -61,7 +61,7 @@ async def test_a_key_sent_again_after_a_kill_in_the_middle_makes_one_job_each(se
 
 
 @on_sqlite
-async def test_api_stops_in_order_with_streams_open(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_api_stops_cleanly_with_streams_open(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     async with api_process(settings) as (api, child):
         job = await post(api)
         async with api.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
@@ -72,7 +72,7 @@ async def test_api_stops_in_order_with_streams_open(settings: Settings, capfd: p
             child.send_signal(signal.SIGTERM)
             async with asyncio.timeout(20):
                 assert (await waiting).json()["state"] == "queued"
-                assert [line async for line in lines]  # to its end, and not cut off
+                assert [line async for line in lines]  # the stream ends properly and is not cut off
         async with asyncio.timeout(20):
             await child.wait()
     assert "Cancel" not in capfd.readouterr().err

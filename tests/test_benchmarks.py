@@ -63,12 +63,12 @@ def test_percentile_interpolates() -> None:
     assert [percentile([1, 2, 3, 4], percent) for percent in (0, 50, 100)] == [1, 2.5, 4]
 
 
-def test_results_survive_the_file(results: Results, tmp_path: Path) -> None:
+def test_results_read_back_as_they_were_written(results: Results, tmp_path: Path) -> None:
     results.write(tmp_path / "folder" / "a.json")
     assert Results.read(tmp_path / "folder" / "a.json") == results
 
 
-def test_comparison_takes_the_machines_drift_out(results: Results) -> None:
+def test_changes_show_the_machines_drift_beside_the_ratio(results: Results) -> None:
     slower = Results(about=dict(ABOUT))
     slower.add("drain", TUNED_ARQ.name, {"steady_per_s": 500.0})
     slower.add("drain", POSTLUDE_SQLITE.name, {"steady_per_s": 8000.0})
@@ -91,7 +91,7 @@ def test_report_shows_medians_ratios_and_who_failed(results: Results) -> None:
     assert "SAQ failed: the worker ended:" in text
 
 
-def test_the_document_has_the_place_that_the_report_writes_to() -> None:
+def test_document_has_the_markers_that_the_report_writes_between() -> None:
     text = report.DOCUMENT.read_text()
     assert text.count(report.BEGIN) == text.count(report.END) == 1
 
@@ -227,7 +227,7 @@ def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> No
 
 
 @pytest.mark.parametrize("contender", [POSTLUDE_SQLITE, POSTLUDE_POSTGRES], ids=lambda one: one.variant)
-def test_a_grown_ledger_is_one_that_the_api_reads(contender: Contender, postgres: PostgresServer) -> None:
+def test_api_reads_a_grown_ledger(contender: Contender, postgres: PostgresServer) -> None:
     with arena(replace(contender, grown=100), postgres) as opened:
         growth.grow(opened)
         opened.serve()

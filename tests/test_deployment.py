@@ -1,4 +1,4 @@
-"""The files that people deploy by hold against the code and against each other."""
+"""The files for deployment agree with the code and with each other."""
 
 import json
 import re
@@ -18,7 +18,7 @@ OURS = ("api", "worker", "migrate")
 
 
 class ComposeReader:
-    """Reads the part of YAML that compose.yaml is written in, and fails on any other."""
+    """Reads the subset of YAML that compose.yaml uses, and fails on anything else."""
 
     def __init__(self, text: str) -> None:
         lines = [line.rstrip() for line in text.splitlines()]
@@ -90,7 +90,7 @@ def interpolated(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: re.sub(r"\$\{\w+:\?[^}]*\}", "secret", value) for name, value in filled.items()}
 
 
-def test_compose_runs_an_api_two_workers_and_what_they_need(services: dict[str, Any]) -> None:
+def test_compose_runs_an_api_two_workers_and_the_servers_they_need(services: dict[str, Any]) -> None:
     assert set(services) == {*OURS, "redis", "postgres", "mail"}
     assert services["worker"]["deploy"]["replicas"] == 2
     assert services["worker"]["command"] == ["arq", "worker_settings.WorkerSettings"]
@@ -116,7 +116,7 @@ def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
         assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
-def test_everything_that_dies_is_started_again_but_for_the_migrations(services: dict[str, Any]) -> None:
+def test_every_service_but_the_migrations_restarts_when_it_dies(services: dict[str, Any]) -> None:
     assert {name for name, service in services.items() if service["restart"] != "unless-stopped"} == {"migrate"}
 
 
@@ -137,7 +137,7 @@ def test_workers_are_killed_only_after_their_grace(services: dict[str, Any]) -> 
     assert seconds(services["worker"]["stop_grace_period"]) > grace_s + _EXIT_MARGIN_S
 
 
-def test_the_settings_of_compose_can_be_used_and_lead_to_its_services(
+def test_settings_in_compose_are_valid_and_point_to_its_services(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in interpolated(services["api"]["environment"]).items():
@@ -151,7 +151,7 @@ def test_the_settings_of_compose_can_be_used_and_lead_to_its_services(
     assert hosts == ["postgres", "redis", "mail"]
 
 
-def test_the_image_runs_the_api_as_nobody_in_particular() -> None:
+def test_image_runs_the_api_as_an_unprivileged_user() -> None:
     *_, last = dockerfile()
     words = dict(last)
     assert int(words["USER"]) > 0
@@ -160,7 +160,7 @@ def test_the_image_runs_the_api_as_nobody_in_particular() -> None:
     assert not re.search(r"\b(pip|apt-get|gcc)\b", " ".join(rest for _, rest in last))
 
 
-def test_the_image_is_built_of_locked_dependencies() -> None:
+def test_image_is_built_from_locked_dependencies() -> None:
     build, _ = dockerfile()
     steps = [rest for word, rest in build if word == "RUN" and " install " in rest]
     assert len(steps) == 3
@@ -171,7 +171,7 @@ def test_the_image_is_built_of_locked_dependencies() -> None:
     assert "--no-deps --no-index" in steps[-1]
 
 
-def test_the_image_gets_what_it_copies() -> None:
+def test_build_context_has_every_file_that_the_image_copies() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split("\n")
     sources = [path for word, rest in dockerfile()[0] if word == "COPY" for path in shlex.split(rest)[:-1]]
     assert "worker_settings.py" in sources

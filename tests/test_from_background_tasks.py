@@ -1,6 +1,6 @@
-"""What docs/from-background-tasks.md says of BackgroundTasks and of Postlude, way by way, on real servers.
+"""What docs/from-background-tasks.md says of BackgroundTasks and of Postlude, section by section, on real servers.
 
-Tests named `test_background_task...` show the installed FastAPI losing work; the others, what Postlude does instead.
+Tests named `test_background_task...` show the installed FastAPI losing work. The others show what Postlude does.
 """
 
 import asyncio
@@ -25,13 +25,12 @@ import uvicorn
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Response
 from pydantic import BaseModel
 from redis.asyncio import Redis
-from sqlalchemy import insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 from starlette.background import BackgroundTask
 
 from jobs import Context, Kind, RetryPolicy, job
 from service.queue import key_of
 from service.settings import Settings
-from service.stats.tables import counters
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
 from tests.support.processes import free_port, process
@@ -63,7 +62,7 @@ async def raise_once(ctx: Context, args: Args) -> int:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an app on a loop of its own; return its URL. At the end all that it has begun is over."""
+    """Serve an app on a loop of its own; return its URL. At the end everything it started has ended."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -77,7 +76,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @contextmanager
 def client_of(url: str) -> Iterator[httpx.Client]:
-    # A connection for each request: uvicorn closes the one over which an exception went.
+    # A connection for each request: uvicorn closes a connection after an exception.
     alone = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(base_url=url, trust_env=False, timeout=20, limits=alone) as client:
         yield client
@@ -85,7 +84,7 @@ def client_of(url: str) -> Iterator[httpx.Client]:
 
 @contextmanager
 def sent(url: httpx.URL, request: bytes, *, reset: bool = False) -> Iterator[None]:
-    """Send bytes; at the end close, or reset, the connection, without having read an answer."""
+    """Send bytes; at the end close or reset the connection without reading an answer."""
     with socket.create_connection((url.host, url.port or 80)) as connection:
         connection.sendall(request)
         yield
@@ -182,7 +181,7 @@ async def test_endpoint_of_the_document_takes_any_address(settings: Settings, mo
 
 
 @pytest.mark.usefixtures("documents_code")
-async def test_endpoint_of_the_document_asks_to_send_again_what_was_not_accepted(
+async def test_endpoint_of_the_document_asks_callers_to_send_again_when_no_job_was_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for status in (409, 422, 503, None):
@@ -251,7 +250,7 @@ def test_background_tasks_of_a_request_that_raises_or_returns_its_own_are_droppe
 
 
 @on_sqlite
-async def test_job_runs_although_the_request_that_enqueued_it_raised(settings: Settings) -> None:
+async def test_job_runs_even_though_the_request_that_enqueued_it_raised(settings: Settings) -> None:
     app, job_ids = FastAPI(), list[str]()
     async with running_api(with_kinds(settings, "tests.support.journey_kinds")) as api:
 
@@ -271,7 +270,7 @@ async def test_job_runs_although_the_request_that_enqueued_it_raised(settings: S
 # 2. Swallowed exception
 
 
-def test_background_task_that_raises_answers_as_if_it_had_not_and_drops_the_next_one() -> None:
+def test_background_task_that_raises_goes_unnoticed_by_the_client_and_drops_the_next_one() -> None:
     app, ran = FastAPI(), list[str]()
 
     def fail() -> None:
@@ -303,7 +302,7 @@ async def test_exception_is_kept_with_its_attempt_and_the_job_is_tried_again(set
 
 
 def one_process() -> FastAPI:
-    """An app whose background task notes in a file that it began and, when it may go on, that it ended."""
+    """An app whose background task records in a file that it began and, once it may go on, that it ended."""
     app, notes, begun = FastAPI(), Path(os.environ["NOTES"]), list[str]()
 
     def note(line: str) -> None:
@@ -384,7 +383,7 @@ async def journey(settings: Settings) -> AsyncIterator[Desk]:
 
 
 @on_sqlite
-async def test_job_runs_although_the_api_was_killed_right_after_it_answered(
+async def test_job_runs_even_though_the_api_was_killed_right_after_its_answer(
     journey: Desk, settings: Settings, environment: dict[str, str]
 ) -> None:
     port = free_port()
@@ -401,7 +400,7 @@ async def test_job_runs_although_the_api_was_killed_right_after_it_answered(
 
 
 @on_sqlite
-async def test_worker_stopped_in_the_midst_of_a_job_hands_it_back_and_the_next_one_runs_it(
+async def test_worker_stopped_during_a_job_hands_it_back_and_the_next_worker_runs_it(
     journey: Desk, settings: Settings, environment: dict[str, str]
 ) -> None:
     async with process("arq", "worker_settings.WorkerSettings", **environment) as worker:
@@ -479,20 +478,22 @@ def test_background_task_that_raises_rolls_back_the_request_that_was_answered(tm
 @on_sqlite
 async def test_each_attempt_has_a_session_of_its_own_and_leaves_nothing_half_written(settings: Settings) -> None:
     sessions = []
+    visits = Table("visits", MetaData(), Column("attempt", Integer))
 
     @job("count_then_raise", retry=AT_ONCE)
     async def count_then_raise(ctx: Context, _args: Args) -> None:
         async with ctx.session() as session, session.begin():
             sessions.append(session)
-            await session.execute(insert(counters).values(subject="home", event="visit", count=ctx.attempt))
+            await session.execute(insert(visits).values(attempt=ctx.attempt))
             if ctx.attempt == 1:
                 raise LookupError("no address")
 
     async with open_desk(settings, count_then_raise) as desk, running_worker(settings, catalogue_of(count_then_raise)):
+        await desk.ledger.database.run(visits.create)
         job_id = await desk.enqueue(count_then_raise)
         assert (await desk.ended(job_id))["state"] == "succeeded"
         async with desk.ledger.read() as connection:
-            assert (await connection.execute(select(counters.c["count"]))).scalars().all() == [2]
+            assert (await connection.execute(select(visits.c.attempt))).scalars().all() == [2]
     assert len({id(session) for session in sessions}) == 2
 
 
@@ -557,7 +558,7 @@ async def test_blocking_work_in_a_thread_holds_up_no_other_job(settings: Setting
 # 6. Missing timeout
 
 
-def test_background_task_that_hangs_holds_up_the_stop_of_its_server() -> None:
+def test_background_task_that_hangs_keeps_its_server_from_stopping() -> None:
     app, released, ended_at_stop = FastAPI(), threading.Event(), list[bool]()
 
     async def hang() -> None:
@@ -596,14 +597,14 @@ async def test_attempt_that_hangs_is_timed_out_and_tried_again(settings: Setting
 
 
 @on_sqlite
-async def test_job_that_this_worker_does_not_know_waits_for_one_that_does(settings: Settings, redis: Redis) -> None:
+async def test_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it(settings: Settings, redis: Redis) -> None:
     async with open_desk(settings, quick, raise_once) as desk, running_worker(settings, catalogue_of(raise_once)):
         unknown = await desk.enqueue(quick)
         await desk.ended(await desk.enqueue(raise_once))
         assert (await desk.row(unknown))["state"] == "queued"
 
         async def ran() -> bool:
-            # An id that was claimed for nothing is held for 15 s; the test does not wait so long.
+            # An id that was claimed in vain is held for 15 s; the test does not wait that long.
             await redis.zadd(key_of("default"), {unknown: 1}, xx=True)
             return bool((await desk.row(unknown))["state"] == "succeeded")
 
@@ -613,7 +614,7 @@ async def test_job_that_this_worker_does_not_know_waits_for_one_that_does(settin
 
 
 @on_sqlite
-async def test_job_is_known_to_every_api_whichever_took_it(settings: Settings) -> None:
+async def test_every_api_knows_a_job_whichever_accepted_it(settings: Settings) -> None:
     known = with_kinds(settings, "tests.support.journey_kinds")
     async with running_api(known) as one, running_api(known) as other:
         job_id = await post(one, "journey_rest")
@@ -657,7 +658,7 @@ async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass(frozen=True)
 class Keyed:
-    """A request to enqueue a job, which carries an idempotency key, over and over the same."""
+    """A request to enqueue a job, with an idempotency key: the same one, over and over."""
 
     key: str
     body: bytes = b'{"kind": "journey_rest", "args": {}}'
@@ -667,12 +668,12 @@ class Keyed:
         return raw_post("/v1/jobs", self.body, content_type="application/json", idempotency_key=self.key)
 
     async def accepted(self, api: httpx.AsyncClient) -> str:
-        """Send it until it is accepted; return the job's id."""
+        """Send the request until it is accepted; return the job's id."""
 
         async def post_once() -> str | None:
             headers = {"content-type": "application/json", "idempotency-key": self.key}
             answer = await api.post("/v1/jobs", content=self.body, headers=headers)
-            assert answer.status_code in (202, 409)  # 409: the first one is still in flight
+            assert answer.status_code in (202, 409)  # 409: the first request is still under way
             return answer.json()["id"] if answer.status_code == 202 else None
 
         job_id = await eventually(post_once)
@@ -685,7 +686,7 @@ async def listed(api: httpx.AsyncClient) -> list[str]:
 
 
 @on_sqlite
-async def test_job_whose_answer_nobody_read_runs_and_the_request_sent_again_gives_the_same(
+async def test_job_whose_answer_was_lost_runs_and_sending_again_returns_the_same_job(
     api: httpx.AsyncClient,
 ) -> None:
     request = Keyed("any")
@@ -698,7 +699,7 @@ async def test_job_whose_answer_nobody_read_runs_and_the_request_sent_again_give
 
 @on_sqlite
 @pytest.mark.parametrize("reset", [False, True])
-async def test_request_cut_off_anywhere_and_sent_again_is_one_job(api: httpx.AsyncClient, reset: bool) -> None:
+async def test_request_cut_off_anywhere_and_sent_again_makes_one_job(api: httpx.AsyncClient, reset: bool) -> None:
     length, body = len(Keyed("00").raw), len(Keyed.body)
     cuts = (0, 1, length - body - 1, length - body, length - 1, length)
     requests = [Keyed(f"{number:02}") for number in range(len(cuts))]

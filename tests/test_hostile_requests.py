@@ -1,4 +1,4 @@
-"""What hostile requests cost a real API process: its memory, and the time in which it answers others."""
+"""What hostile requests cost a real API process: memory, and the time it takes to answer others."""
 
 import asyncio
 from collections import Counter
@@ -14,13 +14,13 @@ from tests.support.processes import api_process
 LARGE = 30 * MIB
 # A good batch of 30 MiB takes 300 MiB.
 MOST_MEMORY_MIB = 600
-# For a busy machine.
+# Allows for a busy machine.
 LONGEST_SILENCE_S = 10
 
 
 @on_sqlite
 @pytest.mark.timeout(600)
-async def test_a_hostile_batch_costs_about_what_a_good_one_costs(settings: Settings) -> None:
+async def test_hostile_batch_costs_about_as_much_as_a_good_one(settings: Settings) -> None:
     async with api_process(settings) as (api, process), pulse(api) as took:
         for name, body in hostile_bodies(LARGE).items():
             answer = await api.post("/v1/jobs/batch", content=body, timeout=120)
@@ -33,7 +33,7 @@ async def test_a_hostile_batch_costs_about_what_a_good_one_costs(settings: Setti
 
 
 @on_sqlite
-async def test_a_hostile_job_is_refused_without_a_long_silence(settings: Settings) -> None:
+async def test_hostile_job_is_refused_without_a_long_silence(settings: Settings) -> None:
     start = b'{"kind":"update_stats","args":{"subject":"s","event":"e"},"tags":['
     tags = start + b",".join([b"1"] * 300_000) + b"]}"
     few_tags = start + b",".join([b"1"] * 170_000) + b"]}"
@@ -52,7 +52,7 @@ async def test_a_hostile_job_is_refused_without_a_long_silence(settings: Setting
 
 
 @on_sqlite
-async def test_large_bodies_at_once_are_bounded_and_those_beyond_are_503(settings: Settings) -> None:
+async def test_large_bodies_held_at_once_are_bounded_and_the_rest_are_503(settings: Settings) -> None:
     body = b'{"jobs":["' + b"x" * LARGE + b'"]}'
     async with api_process(settings) as (api, process):
         answers = await asyncio.gather(*(api.post("/v1/jobs/batch", content=body, timeout=120) for _ in range(12)))
@@ -64,7 +64,7 @@ async def test_large_bodies_at_once_are_bounded_and_those_beyond_are_503(setting
                 assert answer.headers["retry-after"]
         assert peak_memory(process.pid) < MOST_MEMORY_MIB
         again = await api.post("/v1/jobs/batch", content=body, timeout=60)
-        assert again.status_code == 422  # the room is free again
+        assert again.status_code == 422  # there is room again
 
 
 @on_sqlite
@@ -79,7 +79,7 @@ async def test_a_good_batch_of_30_mib_is_accepted(settings: Settings) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_thousand_watchers_at_once_all_hold_and_hear_of_the_end(settings: Settings) -> None:
+async def test_thousand_watchers_at_once_are_all_told_of_the_end(settings: Settings) -> None:
     afresh = {"Connection": "close"}
     async with api_process(settings) as (api, _), AsyncExitStack() as stack:
         jobs = [(await api.post("/v1/jobs", json=stat(delay=3600), headers=afresh)).json()["id"] for _ in range(20)]

@@ -18,7 +18,7 @@ from tests.support.processes import WORKER, free_port, process
 from tests.support.receiver import receiving
 from tests.support.running import eventually, running_api
 
-# It starts several processes, one after the other; a machine that is busy takes its time.
+# The journeys start several processes one after another, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 READY_WITHIN_S = 120.0
 
@@ -95,7 +95,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def test_arq_cli_in_burst_mode_runs_what_is_due_and_ends(
+async def test_arq_cli_in_burst_mode_runs_due_jobs_and_ends(
     client: httpx.AsyncClient, environment: dict[str, str]
 ) -> None:
     job_ids = [await _post(client, "journey_rest", {}) for _ in range(20)]
@@ -146,7 +146,7 @@ async def test_sigterm_hands_a_long_job_back_and_the_next_worker_runs_it(
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
 
 
-async def test_arqs_own_class_performs_the_same_kinds(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
+async def test_stock_arq_worker_performs_the_same_kinds(client: httpx.AsyncClient, environment: dict[str, str]) -> None:
     stock = environment | {"STOCK_WORKER": "1"}
     async with process(*WORKER, **stock):
         good = await _post(client, "journey_rest", {})

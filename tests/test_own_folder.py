@@ -1,4 +1,4 @@
-"""`postlude dev` in a folder of one's own: its kinds are found there, refused there, and started anew when edited."""
+"""`postlude dev` in the user's own folder: it finds kinds there, refuses invalid ones, and restarts after an edit."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import BIN, environment, free_port
 from tests.support.running import eventually
 
-# Each starts several processes, one after the other; a machine that is busy takes its time.
+# Each test starts several processes one after another, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 120.0
 GREETINGS = """
@@ -77,7 +77,7 @@ class Dev:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a space in its name, and a module `service` that must not stand in for ours."""
+    """A folder with a space in its name, and with a module `service` that must not shadow ours."""
     own = tmp_path / "my project"
     (own / "helpers").mkdir(parents=True)
     (own / "greetings.py").write_text(GREETINGS)
@@ -107,13 +107,13 @@ async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
             await process.wait()
 
 
-async def test_kinds_of_ones_own_folder_run_there_and_are_started_anew_when_they_are_edited(folder: Path) -> None:
+async def test_kinds_in_the_users_folder_run_and_restart_when_edited(folder: Path) -> None:
     async with dev(folder) as running:
         await running.until_printed("ready for jobs")
         assert (await running.ended(await running.greet()))["result"] == "Hello"
         assert (folder / "var" / "postlude.db").exists()
 
-        # A helper that the kind imports counts as well, and a job that runs is handed back without cost.
+        # An edit of a helper that the kind imports counts too, and a running job is handed back without cost.
         long = await running.greet(seconds=500)
 
         async def runs() -> bool:
@@ -127,7 +127,7 @@ async def test_kinds_of_ones_own_folder_run_there_and_are_started_anew_when_they
         assert (job["failures"], job["crashes"]) == (0, 0)
 
 
-async def test_broken_edit_is_said_and_all_goes_on_until_it_is_mended(folder: Path) -> None:
+async def test_broken_edit_is_reported_and_everything_goes_on_until_it_is_fixed(folder: Path) -> None:
     async with dev(folder) as running:
         await running.until_printed("ready for jobs")
         (folder / "greetings.py").write_text(GREETINGS + "def broken(:\n")
@@ -147,7 +147,7 @@ async def test_broken_edit_is_said_and_all_goes_on_until_it_is_mended(folder: Pa
         await eventually(mended, timeout_s=WITHIN_S)
 
 
-def test_kind_that_cannot_be_used_is_refused_before_anything_starts(folder: Path) -> None:
+def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
     (folder / "greetings.py").write_text(GREETINGS.replace("max_attempts=1", "max_attempts=0"))
     done = subprocess.run(
         [BIN / "postlude", "dev"],
@@ -165,7 +165,7 @@ def test_kind_that_cannot_be_used_is_refused_before_anything_starts(folder: Path
     assert not (folder / "var" / "redis").exists()
 
 
-async def test_banner_is_shown_when_the_api_answers_and_a_worker_is_there(folder: Path) -> None:
+async def test_banner_appears_once_the_api_answers_and_a_worker_is_ready(folder: Path) -> None:
     async with dev(folder, API_KEYS="s3cret") as running:
         await running.until_printed("ready for jobs")
         assert running.printed.index("worker_ready") < running.printed.index("  Try    curl")

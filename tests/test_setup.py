@@ -1,4 +1,4 @@
-"""`scripts/setup`: what breaks installations in other people's hands does not break this one.
+"""`scripts/setup` withstands what breaks installations on other people's machines.
 
 The packages are tiny wheels in a folder, so nothing here needs the network.
 """
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Project:
-    """A checkout that has nothing but the scripts and locks, and a folder of wheels as its index."""
+    """A checkout with nothing but scripts and locks, and a folder of wheels as its index."""
 
     def __init__(self, folder: Path, wheels: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ class Project:
 
 
 def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> Path:
-    """Make a wheel of one module that knows its version, with a script."""
+    """Make a wheel with a script and one module, which knows its version."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more\n"
@@ -107,13 +107,13 @@ def wheels(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, wheels: Path) -> Project:
-    """Its folder has a space in its name. One package asks for another one with an extra, which the lock lacks."""
+    """A project in a folder with a space in its name. One package needs another with an extra that the lock lacks."""
     made = Project(tmp_path / "my project", wheels)
     made.lock(make_wheel(wheels, "covers", "1.0"), make_wheel(wheels, "asks", "1.0", requires="covers[more]>=1"))
     return made
 
 
-def test_newer_release_and_settings_of_ones_own_do_not_change_what_is_installed(
+def test_neither_a_newer_release_nor_own_pip_settings_change_what_is_installed(
     project: Project, tmp_path: Path
 ) -> None:
     (tmp_path / "pip.conf").write_text(
@@ -140,7 +140,7 @@ def test_newer_release_and_settings_of_ones_own_do_not_change_what_is_installed(
     assert stamp.stat().st_mtime_ns == before
 
 
-def test_environment_that_was_moved_runs_what_is_in_its_new_folder(project: Project, tmp_path: Path) -> None:
+def test_moved_environment_runs_what_is_in_its_new_folder(project: Project, tmp_path: Path) -> None:
     project.set_up()
     shutil.copytree(project.folder, tmp_path / "copy", symlinks=True)
     project.folder = tmp_path / "copy"
@@ -149,7 +149,7 @@ def test_environment_that_was_moved_runs_what_is_in_its_new_folder(project: Proj
     assert Path(ran.strip()).is_relative_to(project.folder)
 
 
-def test_setup_that_was_killed_is_begun_anew(project: Project) -> None:
+def test_killed_setup_starts_over(project: Project) -> None:
     process = project.start()
     deadline = time.monotonic() + 60
     while not (project.venv / "unfinished").exists():
@@ -162,7 +162,7 @@ def test_setup_that_was_killed_is_begun_anew(project: Project) -> None:
 
 
 @pytest.mark.parametrize("left", ["no python", "no pip"])
-def test_half_an_environment_is_made_anew(project: Project, left: str) -> None:
+def test_half_an_environment_is_rebuilt(project: Project, left: str) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)
     if left == "no python":
         (project.venv / "bin" / "python").unlink()
@@ -171,7 +171,7 @@ def test_half_an_environment_is_made_anew(project: Project, left: str) -> None:
     assert project.versions("asks") == ["1.0"]
 
 
-def test_changed_lock_is_installed_and_one_that_does_not_fit_is_refused(project: Project, wheels: Path) -> None:
+def test_changed_lock_is_installed_and_an_inconsistent_one_is_refused(project: Project, wheels: Path) -> None:
     project.set_up()
     project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
     project.set_up()
@@ -183,13 +183,13 @@ def test_changed_lock_is_installed_and_one_that_does_not_fit_is_refused(project:
     assert "make lock" in project.refused()
 
 
-def test_without_packages_to_get_it_says_where_they_would_come_from(project: Project) -> None:
+def test_without_packages_setup_says_where_they_would_come_from(project: Project) -> None:
     said = project.refused(PIP_FIND_LINKS="/nowhere")
     assert "PIP_INDEX_URL" in said
     project.set_up()
 
 
-def test_two_at_once_do_not_get_into_each_others_way(project: Project) -> None:
+def test_two_setups_at_once_take_turns(project: Project) -> None:
     both = [project.start(), project.start()]
     said = [process.communicate(timeout=110)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -197,12 +197,14 @@ def test_two_at_once_do_not_get_into_each_others_way(project: Project) -> None:
     assert project.versions("asks") == ["1.0"]
 
 
-def test_python_that_cannot_make_environments_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_python_that_cannot_make_environments_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.syspath_prepend(ROOT / "scripts")
     monkeypatch.setenv("SETUP_PIP", "bundled")
     import installers
 
     installers.uv.cache_clear()
-    monkeypatch.setattr(installers, "find_spec", lambda name: None)  # as Debian's Python without python3-venv
+    monkeypatch.setattr(installers, "find_spec", lambda name: None)  # like Debian's Python without python3-venv
     with pytest.raises(installers.Refused, match=r"apt install python3-venv.*make PYTHON="):
         installers.create(tmp_path / ".venv")

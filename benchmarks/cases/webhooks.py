@@ -20,7 +20,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
         opened.start([contender.python, "-m", "benchmarks.receiver"])
         wait_until(lambda: is_open(opened.port), "the receiver")
         argv = [contender.python, "-m", "benchmarks.posts", contender.variant, count]
-        return {"posts_per_s": opened.answer(opened.start(argv, answers=True))}
+        return {"posts_per_s": opened.answer(opened.start(argv, answers=True))["posts_per_s"]}
 
 
 CASE = Case(

@@ -57,4 +57,5 @@ async def opened() -> Opened:
 
 
 def worker(slots: int) -> list[str]:
-    return ["ardiq", "run", "benchmarks.peers.ardiq:app", "--quiet"]
+    # By `-m`, so that the current folder is on the import path.
+    return ["python", "-m", "ardiq", "run", "benchmarks.peers.ardiq:app", "--quiet"]

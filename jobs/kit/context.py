@@ -111,7 +111,7 @@ class Context:
     `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
-    `enqueue(kind, args, ...)` enqueues another job and gives its id.
+    `enqueue(kind, args, ...)` enqueues another job and returns its id.
     `timeout` bounds this attempt, from its begin.
     """
 
@@ -126,7 +126,7 @@ class Context:
     enqueue: Enqueue
     failures: int = 0
     timeout: timedelta = timedelta(seconds=60)
-    capabilities: Mapping[type[Any], Any] = field(default_factory=dict)
+    capabilities: Mapping[Any, Any] = field(default_factory=dict)
 
     # Not `type[C]`, of which mypy allows no Protocol.
     def capability(self, wanted: Callable[..., C]) -> C:
@@ -145,7 +145,7 @@ class Context:
 
     def _offered(self, wanted: Callable[..., C], feature: str) -> C:
         try:
-            offered: C = self.capabilities[wanted]  # type: ignore[index]
+            offered: C = self.capabilities[wanted]
         except KeyError:
             name = getattr(wanted, "__qualname__", wanted)
             raise FeatureMissing(f"No {name} here: the feature {feature} is not in service/features.py.") from None

@@ -43,7 +43,9 @@ class Masks:
     def __call__(self, text: str, *, is_cut: bool = False) -> str:
         """Return `text` with each secret masked; with `is_cut`, also the beginning of one at its end."""
         whole = text.encode(errors="replace")
-        if not whole or not self._secrets or (len(whole) < min(map(len, self._secrets)) and not is_cut):
+        if len(whole) < (SHORTEST_BEGINNING if is_cut else SHORTEST_MASKED) or not self._secrets:
+            return text
+        if not is_cut and len(whole) < min(map(len, self._secrets)):
             return text
         spans = [span for layer in _layers(whole, is_cut=is_cut) for span in self._spans_in(layer, is_cut=is_cut)]
         return _masked(whole, spans).decode(errors="replace") if spans else text

@@ -19,6 +19,7 @@ EXCERPT_BYTES = 2 * 1024
 MASKED_BYTES = 8 * 1024  # more than is shown: a secret may stand across the excerpt's end
 MASKED_LINE_BYTES = 1024
 LINE_CHARS = 200
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 # What comes after the head is for reading only: the status has been told.
 BODY_WAIT_S = 2.0
@@ -41,6 +42,9 @@ async def read_excerpt(response: httpx.Response, masks: Masks, *, left_s: float)
 
 async def _read(response: httpx.Response, wait_s: float) -> tuple[bytes, bool]:
     """Read up to the cap, for at most `wait_s`, and tell whether that was all."""
+    if isinstance(response.stream, httpx.ByteStream):  # it has arrived whole: there is nothing to wait for
+        whole = b"".join(response.stream)
+        return whole, len(whole) < RESPONSE_CAP_BYTES
     body = bytearray()
     try:
         async with asyncio.timeout(wait_s), aclosing(response):
@@ -86,7 +90,7 @@ def line_of(told: bytes, masks: Masks) -> str:
 
 def _text(told: bytes) -> str:
     """Decode for reading, without control characters."""
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", told.decode(errors="replace"))
+    return _CONTROL.sub("\ufffd", told.decode(errors="replace"))
 
 
 def _field(response: httpx.Response, name: bytes) -> bytes:

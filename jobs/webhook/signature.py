@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 
 COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
 SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
 
 
@@ -51,6 +52,6 @@ def secret_key(secret: str) -> bytes:
 
 def _message_id(job_id: str) -> str:
     # An id adopted from an arq client is any text; the signed string takes no dots, a header no line ends.
-    if re.fullmatch(r"[A-Za-z0-9_-]+", job_id):
+    if _MESSAGE_ID.fullmatch(job_id):
         return job_id
     return hashlib.sha256(job_id.encode()).hexdigest()

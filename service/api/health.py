@@ -1,41 +1,17 @@
-"""Alive, ready, and what there is to measure."""
+"""Alive, and ready."""
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Literal
 
-import structlog
 from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel
-from sqlalchemy import RowMapping
 
-from service import metrics
-from service.api.readiness import Checks
-from service.clocks import Clocks
+from service.api.state import api_state_of
 from service.errors import LedgerUnavailable, Unauthorized
-from service.ledger.deadline import in_time
-from service.ledger.reads import audit, counts
-from service.ledger.reads.workers import living_workers
-from service.queue import UNREACHABLE
-from service.resources import Resources
-from service.web.deps import ResourcesDep, header_of
+from service.web.guards import authorise
 from service.web.problems import responses
 from service.web.query import known_query
 
 router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
-log = structlog.get_logger(__name__)
-
-_EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
-# Well within Prometheus' own 10 s, even if both servers keep silent.
-_MEASURED_WITHIN_S = 3.0
-
-
-_METRICS = {
-    200: {"description": "In Prometheus' text format", "content": {metrics.MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **responses(421, 422),
-}
 
 
 class Readiness(BaseModel):
@@ -57,9 +33,8 @@ async def healthz() -> dict[str, str]:
 )
 async def readyz(request: Request, response: Response) -> Readiness:
     """Whether jobs are accepted (503 if not). Callers with a key, where keys are set, are told what else is missing."""
-    checking: Checks = request.app.state.readiness
-    checks = dict(await checking.check())
-    told = checks if _may_be_told(request) else None
+    checks = dict(await api_state_of(request).readiness.check())
+    told = checks if await _may_be_told(request) else None
     if checks["ledger"] != "ok":
         response.status_code = 503
         response.headers.update(LedgerUnavailable.headers)
@@ -68,123 +43,10 @@ async def readyz(request: Request, response: Response) -> Readiness:
     return Readiness(status="ready" if healthy else "degraded", checks=told)
 
 
-def _may_be_told(request: Request) -> bool:
+async def _may_be_told(request: Request) -> bool:
     """Whether the caller has a key, or none is asked for: details name servers and what is wrong with them."""
     try:
-        request.app.state.key_ring.check(header_of(request, b"authorization"))
+        await authorise(request, None)
     except Unauthorized:
         return False
     return True
-
-
-@router.get("/metrics", operation_id="get_metrics", response_class=Response, responses=_METRICS)
-async def prometheus(request: Request, resources: ResourcesDep) -> Response:
-    """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked.
-
-    While the ledger or Redis is away, what it would have told is left out.
-    """
-    checking: Checks = request.app.state.readiness
-    ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(checking), _skew_of(resources))
-    return Response(metrics.render([*ledger, *redis, *skew]), media_type=metrics.MEDIA_TYPE)
-
-
-async def _of_the_ledger(resources: Resources) -> list[Metric]:
-    try:
-        return [_up("ledger", True), *await in_time(_read_families(resources), within_s=_MEASURED_WITHIN_S)]
-    except LedgerUnavailable as error:
-        log.debug("ledger_not_measured", error=str(error.__cause__ or error))
-        return [_up("ledger", False)]
-
-
-async def _of_redis(checking: Checks) -> list[Metric]:
-    try:
-        async with asyncio.timeout(_MEASURED_WITHIN_S):
-            refusals = await checking.redis_probe.refusals()
-    except UNREACHABLE as error:
-        log.debug("redis_not_measured", error=str(error))
-        return [_up("redis", False)]
-    text = "Commands and keys that Redis refuses this API; /readyz names them; must be 0"
-    refused = sum(len(refusal.what) for refusal in refusals)
-    return [_up("redis", True), GaugeMetricFamily("postlude_redis_refusals", text, value=refused)]
-
-
-async def _skew_of(resources: Resources) -> list[Metric]:
-    try:
-        measuring = Clocks(resources.ledger.database, resources.queue.redis).measure()
-        return [_skew(await in_time(measuring, within_s=_MEASURED_WITHIN_S))]
-    except LedgerUnavailable:  # in_time's word for what takes too long
-        return []
-
-
-def _up(server: str, up: bool) -> Metric:
-    return GaugeMetricFamily(f"postlude_{server}_up", f"Whether the {server} answers this API", value=float(up))
-
-
-async def _read_families(resources: Resources) -> list[Metric]:
-    async with resources.ledger.read() as connection:
-        now = await resources.ledger.database.now(connection)
-        totals = await counts.tally_totals(connection)
-        live = await counts.count_live(connection)
-        held = await counts.count_held(connection)
-        unaccounted = await audit.count_unaccounted(connection, now)
-        sweeping = await audit.sweeping(connection)
-        unknown_kinds = await counts.waiting_of_unknown_kinds(connection, now)
-        workers = await living_workers(connection, now)
-    gauges: dict[str, tuple[str, float]] = {
-        "postlude_jobs_running": ("Jobs running now", live["running"]),
-        "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),
-        "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
-        "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
-        "postlude_workers": ("Workers with a fresh heartbeat", len(workers)),
-    }
-    if sweeping.swept_at is not None:
-        age = max(0.0, (now - sweeping.swept_at).total_seconds())
-        gauges["postlude_sweep_age_seconds"] = ("Since the sweep last left nothing to mend", age)
-    return [
-        *(_counter(event, totals) for event in _EVENTS),
-        *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
-        _of_unknown_kinds(unknown_kinds),
-        _refused(totals),
-        _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
-        _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
-    ]
-
-
-def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
-    family = CounterMetricFamily(f"postlude_jobs_{event}", f"Jobs {event}, by kind", labels=["kind"])
-    for kind, counted, count in totals:
-        if counted == event:
-            family.add_metric([kind], count)
-    return family
-
-
-def _refused(totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
-    text = "Late finishes of attempts that had been taken from their worker, by kind"
-    family = CounterMetricFamily("postlude_finishes_refused", text, labels=["kind"])
-    for kind, counted, count in totals:
-        if counted == "refused":
-            family.add_metric([kind], count)
-    return family
-
-
-def _of_workers(workers: Iterable[RowMapping], name: str, column: str, text: str) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"postlude_worker_{name}", text, labels=["worker"])
-    for worker in workers:
-        family.add_metric([worker["id"]], worker[column])
-    return family
-
-
-def _skew(measured: Mapping[str, timedelta]) -> GaugeMetricFamily:
-    text = "How far that clock is ahead of this API's machine"
-    family = GaugeMetricFamily("postlude_clock_skew_seconds", text, labels=["clock"])
-    for clock, skew in measured.items():
-        family.add_metric([clock], skew.total_seconds())
-    return family
-
-
-def _of_unknown_kinds(waiting: Iterable[tuple[str, int]]) -> GaugeMetricFamily:
-    text = "Waiting jobs of kinds that no living worker knows"
-    family = GaugeMetricFamily("postlude_jobs_of_unknown_kind", text, labels=["kind"])
-    for kind, count in waiting:
-        family.add_metric([kind], count)
-    return family

@@ -1,13 +1,33 @@
 """The catalogue over HTTP."""
 
-from fastapi import APIRouter
+from typing import Any, Literal
 
-from service.api.schemas import KindList, KindOut
-from service.web.deps import GUARDS, ResourcesDep
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from service.web.deps import ResourcesDep
 from service.web.etags import UNCHANGED
+from service.web.guards import GUARDS
 from service.web.problems import responses
 
 router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=GUARDS)
+
+
+class KindOut(BaseModel):
+    name: str
+    description: str
+    args_schema: dict[str, Any]
+    timeout: float = Field(description="Seconds for each attempt.")
+    max_attempts: int
+    queue: str
+    cron: str | None
+    catch_up: Literal["none", "last", "all"] | None = Field(
+        description="Which missed ticks become jobs; null without cron."
+    )
+
+
+class KindList(BaseModel):
+    kinds: list[KindOut]
 
 
 @router.get("", responses={**UNCHANGED, **responses(401, 421, 422)})

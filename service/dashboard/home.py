@@ -13,9 +13,11 @@ from service.ledger.reads.counts import count_live
 from service.ledger.reads.workers import living_workers
 from service.resources import Resources
 from service.web import pages
-from service.web.pages import ResourcesDep, Templates
+from service.web.deps import ResourcesDep
+from service.web.guards import PAGE_GUARDS
+from service.web.pages import Templates
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=PAGE_GUARDS)
 router.include_router(pages.router)
 _templates = Templates("service.dashboard")
 

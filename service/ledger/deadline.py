@@ -26,24 +26,8 @@ async def in_time(call: Coroutine[Any, Any, T], *, writes: bool = False, within_
     if done:
         return task.result()
     if writes:
-        raise _unconfirmed(within_s)
+        raise FateUnknown(f"The ledger's database did not confirm the write within {within_s:g} s")
     raise LedgerUnavailable(f"The ledger's database did not answer within {within_s:g} s. Send the request again.")
-
-
-async def written_in_time(writing: Coroutine[Any, Any, T], *, within_s: float = ANSWER_WITHIN_S) -> T:
-    """The same for a call that awaits nothing but group commit and dispatch. Raises `FateUnknown`.
-
-    Both let go of a caller at once, so it needs no task of its own, which is a tenth of what an enqueue costs.
-    """
-    try:
-        async with asyncio.timeout(within_s):
-            return await writing
-    except TimeoutError as error:
-        raise _unconfirmed(within_s) from error
-
-
-def _unconfirmed(within_s: float) -> FateUnknown:
-    return FateUnknown(f"The ledger's database did not confirm the write within {within_s:g} s")
 
 
 def _note_error(call: asyncio.Task[Any]) -> None:

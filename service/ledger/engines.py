@@ -1,8 +1,10 @@
 """Engines over SQLite and Postgres: durable connections whose every call ends, and pools that forget dead ones."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from sqlalchemy.util import await_only
 
 from service.ledger.outages import is_read_only
 from service.ledger.shrinking_pool import ShrinkingPool
+from service.ledger.write_turns import turns_at
 
 CONNECT_TIMEOUT_S = 3
 # An execution option: the connection is used for nothing but reads.
@@ -24,6 +27,8 @@ READS_ONLY = "postlude_reads_only"
 # Below the API's deadline for an answer: who waited for the lock in vain can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
+_LOCKED = "database is locked"
+_TURN = "postlude_turn"
 # Who waits for a connection may do so for as long as callers of the API wait for an answer.
 _WAIT_FOR_CONNECTION_S = 5
 _POOL: Mapping[str, float] = {"pool_size": 10, "max_overflow": 10, "pool_timeout": _WAIT_FOR_CONNECTION_S}
@@ -154,7 +159,7 @@ def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
     """
     engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=wait_s, **_HIDDEN)
     _configure_sqlite(engine.sync_engine, writes=True)
-    event.listen(engine.sync_engine, "begin", partial(_begin_immediate, pause=_pause))
+    _take_turns(engine.sync_engine, wait=_await_turn, pause=_pause)
     return engine
 
 
@@ -162,7 +167,7 @@ def sqlite_thread_engine(url: str) -> Engine:
     """Prepare an engine that writes with one connection from a thread; see `SqliteWriter`."""
     engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
     _configure_sqlite(engine, writes=True)
-    event.listen(engine, "begin", partial(_begin_immediate, pause=time.sleep))
+    _take_turns(engine, wait=lambda turn, within_s: turn.result(within_s), pause=time.sleep)
     return engine
 
 
@@ -200,13 +205,38 @@ def _begin_deferred(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
-def _begin_immediate(connection: Connection, *, pause: Callable[[float], None]) -> None:
-    """Take SQLite's write lock, asking every half millisecond.
+def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], pause: Callable[[float], None]) -> None:
+    """Have each transaction begin when its turn in this process has come, and with SQLite's write lock.
+
+    The turn is over when the connection is back in its pool: at the end of the transaction, however it ends.
+    """
+    turns = turns_at(str(Path(engine.url.database or "").resolve()))
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        deadline = time.monotonic() + _SQLITE_WRITE_WAIT_S
+        info = connection.connection.record_info
+        assert info is not None
+        if _TURN not in info:
+            info[_TURN] = turn = turns.ask()
+            try:
+                wait(turn, _SQLITE_WRITE_WAIT_S)
+            except TimeoutError as error:
+                raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError(_LOCKED)) from error
+        _begin_immediate(connection, deadline, pause)
+
+    @event.listens_for(engine, "checkin")
+    def end(_connection: Any, record: Any) -> None:
+        if (turn := record.record_info.pop(_TURN, None)) is not None:
+            turns.leave(turn)
+
+
+def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[float], None]) -> None:
+    """Take SQLite's write lock, asking every half millisecond while another process has it.
 
     SQLite's own busy handler backs off for so long that a second writer starves beside a busy one (19 commits in
     5 s, measured); asking often costs little, since each group holds the lock for a few milliseconds.
     """
-    deadline = time.monotonic() + _SQLITE_WRITE_WAIT_S
     while True:
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -215,6 +245,10 @@ def _begin_immediate(connection: Connection, *, pause: Callable[[float], None]) 
             if "locked" not in str(error.orig) or time.monotonic() > deadline:
                 raise
             pause(_SQLITE_RETRY_S)
+
+
+def _await_turn(turn: Future[None], within_s: float) -> None:
+    await_only(asyncio.wait_for(asyncio.wrap_future(turn), within_s))
 
 
 def _pause(seconds: float) -> None:

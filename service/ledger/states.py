@@ -1,17 +1,26 @@
-"""States, outcomes, and what follows from an attempt's outcome. Pure: nothing here touches a database.
+"""States, outcomes, and what follows from an attempt's outcome: decided here, and nowhere else. Pure, no database.
 
              enqueue            due+claimed             ok
   scheduled ---------> queued -------------> running ----------> succeeded
       ^  \\               ^  \\                 |  |  \\
-      |   \\ cancel       |   \\ cancel         |  |   \\ failures used up, discarded, expired
-      |    v             |    v               |  |    v
-      |  cancelled       |  cancelled <-------+  |   failed  --replay--> queued (failures and crashes reset)
-      |                  |       cancel          |  |   crashed too often, or isolated and lost too often
-      |                  |                       |
+      |   \\ cancel       |   \\ cancel         |  |   \\ failures used up, discarded, expired,
+      |    v             |    v               |  |    v   crashed MAX_CRASHES times, lost MAX_LOST times
+      |  cancelled       |  cancelled <-------+  |   failed
+      |                  |       cancel          |
       |                  +------- retrying <-----+  failed, timed out or snoozed, and may go on (waits for run_at)
       |                  +-----------------------+  crashed or interrupted (worker died, deploy): at once
+      |                  +-------- failed, cancelled: a replay, which resets failures and crashes
 
-A job that has one crash left is isolated: it runs in a child process. What becomes of it when a process dies:
+Three counters: `attempt`, which is the fence and only grows; `failures`, against the job's `max_attempts`; `crashes`,
+against the setting POSTLUDE_MAX_CRASHES (MAX_CRASHES above). Interrupted and snoozed attempts count as neither.
+
+A job that has one crash left is isolated: it runs in a child process, so that no neighbour of a crash ends with it.
+
+  crashes so far              the next attempt    one more crash
+  fewer than MAX_CRASHES - 1  beside others       queued again
+  MAX_CRASHES - 1             isolated            failed
+
+What becomes of an attempt when a process dies:
 
   who died        the attempt                               outcome       counts as
   its worker      had begun in that worker                  crashed       a crash
@@ -20,6 +29,7 @@ A job that has one crash left is isolated: it runs in a child process. What beco
   its own child   was isolated                              crashed       a crash: the last one
 """
 
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 
@@ -62,7 +72,7 @@ WORKER_LOST = "WorkerLost"
 
 
 def isolated_from(max_crashes: int) -> int:
-    """Say how many crashes isolate a job: one fewer than end it, so that no neighbour of a crash ends with it."""
+    """Return how many crashes isolate a job: one fewer than end it."""
     return max(1, max_crashes - 1)
 
 
@@ -76,7 +86,7 @@ class Loss(Enum):
 
 
 def loss_of(*, in_order: bool, prefetched: bool, crashes: int, max_crashes: int) -> Loss:
-    """Say how an attempt was lost: it has crashed only if it ran in the process that died."""
+    """Return how an attempt was lost: it has crashed only if it ran in the process that died."""
     if in_order:
         return Loss.HANDED_BACK
     if prefetched:
@@ -85,17 +95,17 @@ def loss_of(*, in_order: bool, prefetched: bool, crashes: int, max_crashes: int)
 
 
 def state_after_crash(crashes: int, max_crashes: int) -> State:
-    """Say what a job becomes after a crash; `crashes` includes this one."""
+    """Return what a job becomes after a crash; `crashes` includes this one."""
     return State.FAILED if crashes >= max_crashes else State.QUEUED
 
 
 def state_after_isolated_loss(losses: int) -> State:
-    """Say what an isolated job becomes whose worker died; `losses` includes this one, since its latest crash."""
+    """Return what an isolated job becomes whose worker died; `losses` includes this one, since its latest crash."""
     return State.FAILED if losses >= MAX_LOST else State.QUEUED
 
 
 def state_after(outcome: Outcome, *, failures: int, max_attempts: int, may_retry: bool = True) -> State:
-    """Say what a job becomes after an attempt; `failures` includes this one."""
+    """Return what a job becomes after an attempt; `failures` includes this one."""
     match outcome:
         case Outcome.SUCCEEDED:
             return State.SUCCEEDED
@@ -109,3 +119,32 @@ def state_after(outcome: Outcome, *, failures: int, max_attempts: int, may_retry
             return State.QUEUED
         case Outcome.FAILED | Outcome.TIMED_OUT:
             return State.RETRYING if may_retry and failures < max_attempts else State.FAILED
+
+
+@dataclass(slots=True)
+class Counts:
+    """What counts against a job, told again from its attempts, first to last."""
+
+    failures: int = 0
+    crashes: int = 0
+    losses: int = 0
+
+    def end(self, outcome: Outcome, error_type: str | None, *, max_attempts: int, max_crashes: int) -> State:
+        """Count an attempt that has ended; return what that made of the job.
+
+        Whatever comes after the job's own end is the matter of a replay, and is counted anew.
+        """
+        state = self._count(outcome, error_type, max_attempts, max_crashes)
+        if state in TERMINAL:
+            self.failures = self.crashes = self.losses = 0
+        return state
+
+    def _count(self, outcome: Outcome, error_type: str | None, max_attempts: int, max_crashes: int) -> State:
+        if outcome is Outcome.CRASHED:
+            self.crashes, self.losses = self.crashes + 1, 0
+            return state_after_crash(self.crashes, max_crashes)
+        if outcome is Outcome.INTERRUPTED and error_type == WORKER_LOST:
+            self.losses += 1
+            return state_after_isolated_loss(self.losses)
+        self.failures += outcome in COUNTS_AS_FAILURE
+        return state_after(outcome, failures=self.failures, max_attempts=max_attempts)

@@ -26,7 +26,7 @@ class Enqueuer:
         self._hooks = hooks
 
     async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
-        """Record jobs, all or none, and dispatch those that are new."""
+        """Record jobs, all or none, and dispatch the new ones."""
         enqueued = await self.record(jobs, key_for)
         await self.dispatcher.dispatch(job for job in enqueued.jobs if job.id in enqueued.created)
         return enqueued

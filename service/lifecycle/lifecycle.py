@@ -52,7 +52,7 @@ class Lifecycle:
         self._runnable = Runnable(ledger, catalogue, check_queue)
 
     async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
-        """Record jobs, all or none, and dispatch those that are new."""
+        """Record jobs, all or none, and dispatch the new ones."""
         return await self._enqueuer.enqueue(jobs, key_for)
 
     async def enqueue_one(self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options) -> str:

@@ -7,9 +7,11 @@ from fastapi.responses import HTMLResponse
 
 from service.mail.dev import keeps_mail
 from service.mail.mailbox import Mailbox
-from service.web.pages import ResourcesDep, Templates
+from service.web.deps import ResourcesDep
+from service.web.guards import PAGE_GUARDS
+from service.web.pages import Templates
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=PAGE_GUARDS)
 _templates = Templates("service.mail")
 
 # A browser gets slow beyond this.

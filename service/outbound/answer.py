@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_INTERIM = 20
+# aiohttp reads decoded fields for the cookies alone, and none are kept; the transport passes the raw ones on.
+_NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 Message = tuple[RawResponseMessage, StreamReader]
 Parsed = tuple[list[Message], bool, bytes]
@@ -110,12 +112,11 @@ class AnswerParser:
 
 
 def _message(head: Head) -> RawResponseMessage:
-    headers = CIMultiDict([(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in head.fields])
     return RawResponseMessage(
         HttpVersion11 if head.version == HttpVersion11 else HttpVersion(*head.version),
         head.status,
         head.reason.decode("utf-8", "surrogateescape"),
-        CIMultiDictProxy(headers),
+        _NO_HEADERS,
         tuple(head.fields),
         not head.stays_open,
         None,

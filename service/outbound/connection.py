@@ -7,6 +7,8 @@ written, answer nothing. Such a connection is closed, and never gives the next r
 import asyncio
 import select
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import aiohttp
@@ -40,6 +42,10 @@ class GuardedConnection(ResponseHandler):
         self._requests = 0
         self._is_asked = False
         self._answer: AnswerParser | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._is_readable = _readability(transport)
 
     def set_response_params(self, **params: Any) -> None:
         """Get ready for one more request; aiohttp calls this before it writes."""
@@ -100,9 +106,8 @@ class GuardedConnection(ResponseHandler):
             self.transport.abort()
 
     def _has_unread_bytes(self) -> bool:
-        """Tell whether the socket has bytes, or its end, that the loop has not come to read."""
-        unread = None if self.transport is None else self.transport.get_extra_info("socket")
-        return unread is None or unread.fileno() < 0 or _is_readable(unread.fileno())
+        """Return whether the socket holds bytes, or its end, that the loop has not read yet."""
+        return self.transport is None or bool(self._is_readable())
 
 
 class GuardedRequest(aiohttp.ClientRequest):
@@ -125,9 +130,11 @@ def _connection_of(conn: Connection) -> GuardedConnection:
     return conn.protocol
 
 
-def _is_readable(fd: int) -> bool:
+def _readability(transport: asyncio.BaseTransport) -> Callable[[], object]:
+    """Return a function whose result is true while the transport's socket, which must be open, is readable."""
+    fd: int = transport.get_extra_info("socket").fileno()
     if sys.platform == "win32":
-        return bool(select.select([fd], [], [], 0)[0])
+        return lambda: select.select([fd], [], [], 0)[0]
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
+    return partial(poll.poll, 0)

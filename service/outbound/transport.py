@@ -1,12 +1,13 @@
 """An httpx transport over aiohttp's connections, which take a tenth of the time of httpx's own at 100 at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 
 import aiohttp
 import httpx
 import yarl
+from multidict import CIMultiDict
 
 from service.outbound.address import Network
 from service.outbound.connection import ConnectionStale, GuardedRequest
@@ -55,9 +56,18 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             answer.status,
             headers=answer.raw_headers,
-            stream=_Body(answer, self._slots.release),
+            stream=self._stream_of(answer),
             extensions={"http_version": b"HTTP/1.1", "reason_phrase": _reason(answer)},
         )
+
+    def _stream_of(self, answer: aiohttp.ClientResponse) -> httpx.AsyncByteStream:
+        """Return the body: plain bytes where all of it has arrived, and the slot is free, for nobody waits any more."""
+        if not answer.content.is_eof() or answer.content.exception() is not None:
+            return _Body(answer, self._slots.release)
+        body = answer.content.read_nowait()
+        answer.close()
+        self._slots.release()
+        return httpx.ByteStream(body)
 
     async def _ask(self, request: httpx.Request, timeouts: Timeouts) -> aiohttp.ClientResponse:
         """Ask once, or once more on a fresh connection where a kept one turned out stale."""
@@ -80,16 +90,16 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if isinstance(request.stream, httpx.ByteStream):
             body = b"".join(request.stream)
             if len(body) <= WRITTEN_AT_ONCE_BYTES:
-                return await self._send(request, timeouts, body or None)
+                return await self._send(request, timeouts, aiohttp.BytesPayload(body) if body else None)
         assert isinstance(request.stream, httpx.AsyncByteStream)
         upload = Upload(request.stream, timeouts.get("write"))
         async with upload:
             return await self._send(request, timeouts, upload)
 
-    async def _send(
-        self, request: httpx.Request, timeouts: Timeouts, body: bytes | Upload | None
-    ) -> aiohttp.ClientResponse:
-        return await self._session.request(
+    def _send(
+        self, request: httpx.Request, timeouts: Timeouts, body: aiohttp.BytesPayload | Upload | None
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        return self._session.request(
             request.method,
             _target(request.url.raw_scheme, request.url.netloc, request.url.raw_path),
             headers=_headers(request),
@@ -145,11 +155,10 @@ def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
 
 
-def _headers(request: httpx.Request) -> list[tuple[str, str]]:
-    # aiohttp frames a body of unknown length itself.
-    return [
-        (name.decode(), value.decode()) for name, value in request.headers.raw if name.lower() != b"transfer-encoding"
-    ]
+def _headers(request: httpx.Request) -> CIMultiDict[str]:
+    headers = CIMultiDict([(name.decode(), value.decode()) for name, value in request.headers.raw])
+    headers.popall("transfer-encoding", None)  # aiohttp frames a body of unknown length itself
+    return headers
 
 
 def _may_be_repeated(request: httpx.Request) -> bool:

@@ -1,4 +1,4 @@
-"""arq's own protocol, kept for the jobs of plain arq clients: payload, in progress, next time, result.
+"""arq's protocol, kept for the jobs of plain arq clients: payload, in progress, next attempt, result.
 
 Each method takes many jobs and makes one round trip for them, or for each hundred of them.
 """
@@ -14,12 +14,12 @@ from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, millisecon
 from service.queue.keys import in_progress_key_prefix, job_key_prefix, key_of, result_key_prefix
 
 RESULT_KEPT_S = 3600
-# A result has up to 256 KiB: so many in one transaction are no burden for either side.
+# A result may have 256 KiB: a hundred in one transaction burden neither side.
 _AT_ONCE = 100
 
 
 class Again(NamedTuple):
-    """An arq client's id that stayed on its queue while the job ran, and the time of the next attempt."""
+    """The next attempt of an arq job, whose id stayed on its queue while the last one ran."""
 
     member: str
     queue: str
@@ -27,7 +27,7 @@ class Again(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What `Job.result()` of an arq client shall find, in arq's own format."""
+    """What an arq client's `Job.result()` returns, in arq's own format."""
 
     member: str
     queue: str
@@ -44,7 +44,7 @@ class ArqProtocol:
         self._redis = redis
 
     async def payloads(self, members: Sequence[str]) -> dict[str, Payload]:
-        """Return what arq's clients stored with their ids: None for no payload, an error for one that is no job's."""
+        """Return the payload of each id; None where there is none, an error where it cannot be a job's."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for member in members:
                 pipe.getrange(job_key_prefix + member, 0, MAX_PAYLOAD_BYTES)
@@ -52,14 +52,14 @@ class ArqProtocol:
         return {member: _payload(payload) for member, payload in zip(members, found, strict=True)}
 
     async def hold(self, for_s: Mapping[str, float]) -> None:
-        """Show arq's clients that jobs are in progress, each for at most so many seconds."""
+        """Show arq's clients that jobs are in progress, each for at most the given seconds."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for member, seconds in for_s.items():
                 pipe.set(in_progress_key_prefix + member, b"1", px=int(seconds * 1000))
             await pipe.execute()
 
     async def settle(self, words: Sequence[Again | Result]) -> None:
-        """Move ids to the times of their next attempts, and end the protocol for those with a result."""
+        """Move ids to the times of their next attempts, and store the results of jobs that have ended."""
         for first in range(0, len(words), _AT_ONCE):
             async with self._redis.pipeline(transaction=True) as pipe:
                 for word in words[first : first + _AT_ONCE]:

@@ -1,4 +1,4 @@
-"""What stands at an id's `arq:job` key: JSON, in arq's own words."""
+"""The payload at an id's `arq:job` key: JSON, with arq's own names."""
 
 import json
 from datetime import datetime
@@ -9,12 +9,12 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 
 
 def serialize(data: dict[str, Any]) -> bytes:
-    """arq's job serializer: JSON, for pickle would run what it reads."""
+    """Serialize as arq's job serializer, but to JSON: unpickling would run code."""
     return json.dumps(data, default=str).encode()
 
 
 def deserialize(data: bytes) -> dict[str, Any]:
-    """arq's job deserializer; raises ValueError on anything but a JSON object."""
+    """Deserialize as arq's job deserializer. Raises ValueError on anything but a JSON object."""
     try:
         loaded = json.loads(data)
     except RecursionError as error:
@@ -25,11 +25,11 @@ def deserialize(data: bytes) -> dict[str, Any]:
 
 
 class PayloadUnreadable(Exception):
-    """What stands at an id's `arq:job` key is nothing that an arq client wrote. The message says why."""
+    """No arq client can have written the payload. The message says why."""
 
 
 def is_own_payload(payload: bytes) -> bool:
-    """Whether a payload was written by `put`, not by a plain arq client."""
+    """Whether `put` wrote this payload, and not a plain arq client."""
     try:
         return deserialize(payload).get("postlude") == 1
     except ValueError:
@@ -37,12 +37,12 @@ def is_own_payload(payload: bytes) -> bool:
 
 
 def payload_of(kind: str, due_at: datetime) -> str:
-    """Write the payload of a job of ours. arq's field names; the args stay in the ledger."""
+    """Write the payload of a job of ours, under arq's field names. The args stay in the ledger."""
     return f'{{"t":null,"f":{_quoted(kind)},"a":[],"k":{{}},"et":{milliseconds(due_at)},"postlude":1}}'
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a moment as arq's scores do: in ms since 1970."""
+    """Return a moment in ms since 1970, as arq's scores are."""
     return int(moment.timestamp() * 1000)
 
 

@@ -1,4 +1,4 @@
-"""The client of Redis: every call ends within seconds, and every way of being away is one of `UNREACHABLE`."""
+"""The client of Redis: every call ends within seconds, and raises one of `UNREACHABLE` if Redis is away."""
 
 from typing import Any, cast
 
@@ -11,14 +11,14 @@ from redis.exceptions import RedisError
 from service.addresses import redis_arguments
 from service.queue.codec import deserialize, serialize
 
-# Built-in TimeoutError and OSError: what redis-py lets through from a socket.
+# redis-py lets the built-in TimeoutError and OSError of a socket through.
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 SOCKET_TIMEOUT_S = 3.0
 _PACKER = HiredisRespSerializer()
 
 
 def open_redis(url: str) -> ArqRedis:
-    """Make a client whose every call ends within seconds; connections are made when they are needed."""
+    """Make a client. Connections are opened when they are needed."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=20,
@@ -32,7 +32,7 @@ def open_redis(url: str) -> ArqRedis:
 
 
 def arq_settings(url: str) -> RedisSettings:
-    """Say the same to arq's own clients. Its `from_dsn` leaves users, passwords and paths percent-encoded."""
+    """Return the settings of arq's own clients for `url`. Its `from_dsn` leaves users, passwords and paths encoded."""
     given = redis_arguments(url)
     names = {"host": "host", "port": "port", "path": "unix_socket_path", "db": "database"}
     same = {name for name in given if name.startswith("ssl_")} & set(RedisSettings.__dataclass_fields__)
@@ -45,10 +45,10 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 def _quick_and_plain(connection_class: Any) -> Any:
-    """Make a class of connections that packs commands in C, and says `ConnectionError` for a transport that is gone.
+    """Make a class of connections that packs commands in C, and raises `ConnectionError` for a transport that is gone.
 
-    redis-py packs so in its other client only. Of a transport that was reset since the last command uvloop says
-    RuntimeError, which redis-py hands through: nobody would take it for Redis being away.
+    redis-py's asyncio client packs in Python. When a transport was reset since the last command, uvloop raises
+    RuntimeError and redis-py lets it through: nobody would take that for Redis being away.
     """
 
     class Connection(connection_class):  # type: ignore[misc]

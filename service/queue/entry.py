@@ -1,4 +1,4 @@
-"""A job's place on a queue."""
+"""A job as it stands on a queue."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from service.queue.codec import milliseconds
 
 LONGEST_ID = 255
-# A due job goes so far ahead for each step of its priority.
+# Each step of its priority moves a due job this far ahead.
 PRIORITY_STEP = timedelta(minutes=10)
 _PRIORITY_STEP_MS = PRIORITY_STEP // timedelta(milliseconds=1)
 

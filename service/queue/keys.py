@@ -1,4 +1,4 @@
-"""The names of Redis' keys. arq's own, so that its clients and its worker find them; ours begin with `postlude:`."""
+"""The names of keys in Redis: arq's own, for its clients and its worker, and ours, which begin with `postlude:`."""
 
 from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
 
@@ -11,15 +11,15 @@ PARKED = "postlude:parked:"
 
 
 def low_key_of(queue: str) -> str:
-    """Name the sorted set of the due ids of negative priority. They are in the queue's own too, further behind."""
+    """Name the sorted set of due ids of negative priority. They are in the queue's own set too, further behind."""
     return f"postlude:low:{queue}"
 
 
 def aside_key_of(queue: str) -> str:
-    """Name the set of the kinds that some worker did not know; <this>:<kind> has the ids, which stay in the queue."""
+    """Name the set of kinds that some worker did not know; <this>:<kind> has their ids, which stay in the queue."""
     return f"postlude:aside:{queue}"
 
 
 def wake_key_of(queue: str) -> str:
-    """Name the list on which idle workers wait: an entry wakes one of them."""
+    """Name the list on which idle workers wait; an entry wakes one of them."""
     return f"postlude:wake:{queue}"

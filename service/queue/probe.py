@@ -28,7 +28,7 @@ Command = tuple[str | int | float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What Redis will not do for this user: commands, or keys, and the sentence that says why."""
+    """Commands or keys that Redis refuses this user, and the sentence that says why."""
 
     what: tuple[str, ...]
     reason: str
@@ -38,7 +38,7 @@ class Refusal:
 
 
 class Probe:
-    """Asks Redis at most once in some seconds, in one round trip."""
+    """Asks Redis, at most every few seconds, in one round trip."""
 
     def __init__(self, redis: ArqRedis, queues: Sequence[str]) -> None:
         self._redis = redis
@@ -47,7 +47,7 @@ class Probe:
         self._next = 0.0
 
     async def refusals(self) -> tuple[Refusal, ...]:
-        """Say what is refused, one for each reason; nothing when all is well. Raises `UNREACHABLE`."""
+        """Return what is refused, one entry for each reason. Raises `UNREACHABLE`."""
         if time.monotonic() >= self._next:
             self._found = await self._ask()
             self._next = time.monotonic() + _EVERY_S

@@ -1,6 +1,6 @@
-"""Tells a command that Redis refuses from a Redis that is away, and says what to do about it.
+"""Tells a Redis that refuses a command from a Redis that is away, and says what to do about it.
 
-Redis' own words differ by version, and within scripts; each pattern names what it was taken from.
+Redis words its refusals differently by version, and within scripts.
 """
 
 import re
@@ -48,7 +48,7 @@ _BY_WORDS = tuple(
 
 
 def refusal_of(error: BaseException) -> str | None:
-    """Say why Redis refused, and what to do; None for one that is away, and for errors of our own."""
+    """Say why Redis refused, and what to do. None if it is away, or the error is our own."""
     if not isinstance(error, RedisError):
         return None
     if error.args and isinstance(error.args[0], RedisError):  # redis-py wraps what a new connection was answered
@@ -60,5 +60,5 @@ def refusal_of(error: BaseException) -> str | None:
 
 
 def is_not_allowed(error: BaseException) -> bool:
-    """Whether this user may not run the command here, or the server has none of that name."""
+    """Whether this user may not run the command here, or the server does not know it."""
     return refusal_of(error) in (_LACKS_PERMISSION, _UNKNOWN)

@@ -10,8 +10,9 @@ from service.ledger.deadline import in_time
 from service.stats.reads import read_counters, sum_counters
 from service.web import cursor
 from service.web.cursor import NEXT_CURSOR
-from service.web.deps import GUARDS, ResourcesDep, Text
+from service.web.deps import ResourcesDep, Text
 from service.web.etags import UNCHANGED
+from service.web.guards import GUARDS
 from service.web.problems import responses
 
 router = APIRouter(prefix="/v1/stats", tags=["stats"], dependencies=GUARDS)

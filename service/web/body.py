@@ -14,7 +14,7 @@ from jobs import Kind
 from jobs.kit.round_trip import ArgsChanged
 from service.errors import ArgsInvalid, BodyMalformed, BodyTooLarge, KindUnknown, MediaTypeRefused, shown
 from service.lifecycle.args import MAX_ARGS_BYTES, describe, with_nearest_names
-from service.web.deps import header_of
+from service.web.headers import header_of
 from service.web.problems import MOST_ERRORS
 from service.web.room import MIB, Stay
 

@@ -11,10 +11,12 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.types import Scope
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import HostRefused, OriginRefused
 from service.settings import Settings
+from service.web import problems
 from service.web.paths import path_of
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -79,6 +81,24 @@ class Door:
         ours = bool(place) and _place_of(scheme, place) == _place_of(scheme, host)
         if not ours:
             raise _foreign(origin)
+
+
+class AtTheDoor:
+    """Refuses what may not come in, before anything else looks at it."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._door.check(scope)
+            except (HostRefused, OriginRefused) as error:
+                response = await problems.answer_foreseen(Request(scope), error)
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _needs_no_name_server(name: str) -> bool:

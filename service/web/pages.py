@@ -1,13 +1,11 @@
 """What all pages share: templates, the stylesheet, and headers that forbid everything else."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-from service.resources import Resources
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,11 +44,3 @@ class Templates:
 @router.get("/style.css")
 async def style() -> FileResponse:
     return FileResponse(_STYLE, media_type="text/css", headers={"Cache-Control": "max-age=300"})
-
-
-async def _resources(request: Request) -> Resources:
-    resources: Resources = request.app.state.resources
-    return resources
-
-
-ResourcesDep = Annotated[Resources, Depends(_resources)]

@@ -2,15 +2,23 @@
 
 from urllib.parse import quote
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def mounted(scope: Scope, prefix: str) -> Scope:
-    """Place a request under `prefix`, whether its proxy leaves the prefix in the path or takes it off."""
-    path = scope["path"]
-    if path != prefix and not path.startswith(f"{prefix}/"):
-        path = prefix + path
-    return {**scope, "root_path": prefix, "path": path}
+class Mounted:
+    """Places requests under `prefix`, whether the proxy leaves the prefix in the path or takes it off."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "root_path": self._prefix, "path": self._path_of(scope["path"])}
+        await self._app(scope, receive, send)
+
+    def _path_of(self, path: str) -> str:
+        return path if path == self._prefix or path.startswith(f"{self._prefix}/") else self._prefix + path
 
 
 def path_of(scope: Scope) -> str:

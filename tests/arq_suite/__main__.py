@@ -1,6 +1,6 @@
 """`make arq-suite`: arq's own tests, first with arq's worker and then with Postlude's in its place.
 
-Fails when Postlude's fails a test which arq's passes. `setup` makes the environment.
+Fails if Postlude's worker fails a test that arq's passes. `setup` makes the environment.
 """
 
 import os
@@ -33,14 +33,14 @@ def main(venv: Path) -> None:
 
 
 def run(venv: Path, name: str, options: tuple[str, ...]) -> dict[str, str]:
-    """Run the suite on a fresh Redis; returns the outcome of each test."""
+    """Run the suite on a fresh Redis; return the outcome of each test."""
     click.echo(f"\narq's suite with {name}")
     folder = Path(tempfile.mkdtemp(prefix="arq-"))
     port = free_port()
     server = RedisServer(folder / "redis", options=("--bind", "127.0.0.1", "--port", str(port)))
     server.start()
     report = folder / "report.xml"
-    # The suite takes warnings for errors, and redis-py 5 warns of the `close()` that it calls.
+    # The suite turns warnings into errors, and redis-py 5 warns of the `close()` that the suite calls.
     pytest = ["-m", "pytest", "-W", "default", "--disable-warnings", "-q", f"--junitxml={report}"]
     try:
         subprocess.run([venv / "bin/python", *pytest, *options], cwd=venv / "arq", env=environment(port), check=False)
@@ -51,13 +51,13 @@ def run(venv: Path, name: str, options: tuple[str, ...]) -> dict[str, str]:
 
 
 def environment(port: int) -> Mapping[str, str]:
-    """Leave out time zones and settings of whoever runs this: the tests set their own."""
+    """Leave out the time zone and settings of the person who runs this: the tests set their own."""
     path = os.pathsep.join(map(str, (HERE / "plugins", ROOT)))
     return {"PATH": os.environ["PATH"], "PYTHONPATH": path, "ARQ_SUITE_REDIS_PORT": str(port)}
 
 
 def outcomes_of(report: Path) -> dict[str, str]:
-    """Read pytest's report: a test without a remark has passed."""
+    """Read pytest's report: a test that it says nothing about has passed."""
     return {
         f"{case.get('classname')}::{case.get('name')}": "passed" if len(case) == 0 else case[0].tag
         for case in ET.parse(report).iter("testcase")

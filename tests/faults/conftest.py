@@ -1,4 +1,4 @@
-"""The fault suite's own: which tests run in the short form, seeds, servers that may be hurt, and the figures."""
+"""For the fault suite: which tests run in the short form, seeds, servers that may be broken, and the figures."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not marked `short`, or marked for another database, unless the whole form is wanted."""
+    """Unless the whole form is wanted, leave out tests not marked `short`, or marked for another database."""
     if WHOLE:
         for item in items:
             if _HERE in item.path.parents:
@@ -40,7 +40,7 @@ def _is_short(item: pytest.Item) -> bool:
 def seed() -> int:
     """The seed of the schedule of faults; a failing test shows it, and FAULTS_SEED repeats it."""
     seed = int(os.environ.get("FAULTS_SEED") or random.randrange(1_000_000))
-    print(f"FAULTS_SEED={seed}")  # noqa: T201 - pytest shows it with a failure
+    print(f"FAULTS_SEED={seed}")  # noqa: T201 - pytest shows the seed with a failure
     return seed
 
 
@@ -51,13 +51,13 @@ def chance(seed: int) -> random.Random:
 
 @pytest.fixture
 def whole() -> bool:
-    """Whether the whole form runs: longer, and more often."""
+    """Whether the whole form runs, which repeats more and takes longer."""
     return WHOLE
 
 
 @pytest.fixture
 def own_redis(short_dir: Path) -> Iterator[RedisServer]:
-    """A Redis of this test's own, to be hurt."""
+    """A Redis of this test's own, which it may break."""
     server = RedisServer(short_dir / f"redis{next(_numbers)}")
     server.start()
     yield server
@@ -66,7 +66,7 @@ def own_redis(short_dir: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def own_postgres(short_dir: Path, postgres: PostgresServer) -> Iterator[PostgresServer]:
-    """A Postgres of this test's own, to be hurt: a copy of the run's, with its migrated template."""
+    """A Postgres of this test's own, which it may break, with the run's migrated template."""
     server = PostgresServer(short_dir / f"pg{next(_numbers)}", options=("-c", "fsync=off"))
     server.start()
     yield server
@@ -75,7 +75,7 @@ def own_postgres(short_dir: Path, postgres: PostgresServer) -> Iterator[Postgres
 
 @pytest.fixture
 async def system(database_url: str, own_redis: RedisServer, tmp_path: Path) -> AsyncIterator[System]:
-    """A system over a fresh database and a Redis of its own; not started. All that runs at the end is ended."""
+    """A system over a fresh database and a Redis of its own, not started yet. At the end its processes are stopped."""
     made = System(tmp_path, database_url, own_redis.url)
     yield made
     await made.stop()

@@ -1,4 +1,4 @@
-"""`postlude api` that dies as by `kill -9` at the point which FAILPOINT names, at its first job there."""
+"""A `postlude api` that dies as if by `kill -9` when its first job reaches the point that FAILPOINT names."""
 
 import os
 from collections.abc import Awaitable, Callable

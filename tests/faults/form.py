@@ -1,13 +1,13 @@
-"""The form in which the fault suite runs, and what its tests note for the report."""
+"""The form of the fault suite, and the figures that its tests report."""
 
 import os
 from typing import Protocol
 
 WHOLE = os.environ.get("FAULTS_WHOLE") == "1"
-"""Longer and more often, as `make faults` runs it; else the short form of `make test`."""
+"""Longer and more often, as in `make faults`; otherwise the short form of `make test`."""
 
 
 class Figures(Protocol):
-    """Notes what a run has measured, for the report."""
+    """Records what a run measured, for the report."""
 
     def __call__(self, fault: str, **measured: float) -> None: ...

@@ -26,13 +26,13 @@ async def work(ctx: Context, args: WorkArgs) -> str:
 
 @job("fault_once", timeout=300, max_attempts=1)
 async def once(ctx: Context, args: WorkArgs) -> str:
-    """As `fault_work`, and a single failure would be the end of it."""
+    """Do the same as `fault_work`; a single failure ends the job."""
     return await work.function(ctx, args)
 
 
 @job("fault_poison", max_attempts=10)
 async def poison(_ctx: Context, args: WorkArgs) -> None:
-    """Take the whole worker down, as running out of memory does."""
+    """Take the whole worker down, like running out of memory."""
     await asyncio.sleep(args.seconds)
     os._exit(9)
 
@@ -46,14 +46,14 @@ async def block(ctx: Context, args: WorkArgs) -> None:
 
 @job("fault_flaky", retry=RetryPolicy(base=0.01, cap=0.01))
 async def flaky(ctx: Context, args: WorkArgs) -> str:
-    """Fail once, then do as `fault_work`."""
+    """Fail once, then do the same as `fault_work`."""
     if ctx.attempt == 1:
         raise Retry("not yet")
     return await work.function(ctx, args)
 
 
 def leave_effect(ctx: Context) -> None:
-    """One short write with O_APPEND is whole, however many processes do so at once."""
+    """Append a line in one short write: with O_APPEND it stays whole, however many processes write at once."""
     file = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, f"{ctx.job_id} {ctx.attempt}\n".encode())
     os.close(file)

@@ -1,6 +1,6 @@
-"""A load: clients that send each job under its Idempotency-Key until it is accepted, and keep every accepted id.
+"""A load: clients that send each job with its Idempotency-Key until it is accepted, and keep every accepted id.
 
-Beside them a plain arq client enqueues, whose jobs count once they are in the ledger.
+A plain arq client enqueues beside them; its jobs count once they are in the ledger.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ class Load:
     kind: str = "fault_work"
     accepted: dict[str, datetime] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
-    """How often each status came; 0: none came."""
+    """How often each status came; 0 counts requests without an answer."""
     slowest_s: float = 0.0
 
     async def post(self, client: httpx.AsyncClient, key: str, args: dict[str, Any], **options: Any) -> str:
-        """Send one job until it is accepted; returns its id."""
+        """Send one job until it is accepted; return its id."""
         while True:
             status, job_id = await self._send(client, key, {"kind": self.kind, "args": args} | options)
             self.answers[status] += 1
@@ -67,7 +67,7 @@ def short_work(chance: random.Random) -> dict[str, Any]:
 
 
 async def enqueue_by_arq(system: System, kind: str, job_id: str, args: dict[str, Any]) -> None:
-    """Enqueue as a plain arq client does; one that Redis does not take is nobody's."""
+    """Enqueue like a plain arq client; a job that Redis does not take belongs to nobody."""
     client = open_redis(system.redis_url)
     with contextlib.suppress(*UNREACHABLE):
         await client.enqueue_job(kind, _job_id=job_id, **args)
@@ -85,7 +85,7 @@ async def loading(
     pause_s: float = 0.05,
     **options: Any,
 ) -> AsyncIterator[Load]:
-    """Load the system until the end of the block; what was begun by then is sent until it is accepted."""
+    """Load the system until the end of the block. Jobs begun by then are sent until they are accepted."""
     load = Load(kind)
     over = asyncio.Event()
 

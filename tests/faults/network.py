@@ -1,4 +1,4 @@
-"""What a network does to whoever talks over it."""
+"""What a network can do to those who talk over it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ NetworkFault = Callable[[FaultProxy], Awaitable[None]]
 def network_faults(
     *, black_hole_s: int, latency_s: float, jitter_s: float, slice_bytes: int
 ) -> dict[str, NetworkFault]:
-    """Return the faults by name; each lasts until it returns, and is healed by the proxy's `heal()`."""
+    """Return the faults by name. Each lasts until its function returns; the proxy's `heal()` ends its effect."""
 
     async def black_hole(proxy: FaultProxy) -> None:
         proxy.black_hole = True

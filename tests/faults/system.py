@@ -1,4 +1,4 @@
-"""A whole Postlude as processes of its own: an API and workers over given servers, each hurt by its pid."""
+"""A whole Postlude in processes of its own: an API and workers over given servers, whose pids the faults strike."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ START_TIMEOUT_S = 60.0
 
 @dataclass(eq=False)
 class Process:
-    """A command of ours; what it says goes to the file `log`."""
+    """One of our commands; its output goes to the file `log`."""
 
     argv: tuple[str, ...]
     environment: dict[str, str]
@@ -37,7 +37,13 @@ class Process:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            tied = (sys.executable, "-SE", str(TETHER), str(os.getpid()), *self.argv)  # should the tests be killed
+            tied = (
+                sys.executable,
+                "-SE",
+                str(TETHER),
+                str(os.getpid()),
+                *self.argv,
+            )  # ends with the tests, even if they are killed
             self.child = subprocess.Popen(
                 tied, env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
@@ -49,7 +55,7 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """The exit status; None while it runs."""
+        """The exit status; None while the process runs."""
         return self.child.poll() if self.child is not None else 0
 
     def send(self, signum: Signals) -> None:
@@ -57,7 +63,7 @@ class Process:
             self.child.send_signal(signum)
 
     async def ended(self, timeout_s: float) -> int:
-        """Wait until it has ended; return its exit status."""
+        """Wait until the process has ended; return its exit status."""
 
         async def over() -> bool:
             return self.status is not None
@@ -76,7 +82,7 @@ class Process:
 
 
 class System:
-    """An API and workers. `settings` are POSTLUDE_ settings of all of them, such as a DATABASE_URL through a proxy."""
+    """An API and workers. All get `settings`, named without POSTLUDE_, such as a DATABASE_URL through a proxy."""
 
     def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
         self.folder = folder
@@ -109,7 +115,7 @@ class System:
         return worker
 
     async def start(self, workers: int = 2) -> None:
-        """Start all; returns when jobs are accepted and every worker is registered."""
+        """Start everything; return when jobs are accepted and every worker is registered."""
         self.api.start()
         for _ in range(workers):
             self.add_worker()
@@ -122,7 +128,7 @@ class System:
         await eventually(self._answers, START_TIMEOUT_S)
 
     async def registered(self, worker: Process) -> None:
-        """Wait until a worker has begun its work."""
+        """Wait until a worker is ready."""
 
         async def begun() -> bool:
             if worker.status is not None:
@@ -132,7 +138,7 @@ class System:
         await eventually(begun, START_TIMEOUT_S)
 
     async def stop(self) -> None:
-        """End what still runs: in order where that works, by force after 10 s."""
+        """Stop every process: in good order if that works, by force after 10 s."""
         processes = [self.api, *self.workers]
         for process in processes:
             process.send(Signals.SIGCONT)
@@ -149,14 +155,14 @@ class System:
         return self.folder / "effects"
 
     def effects(self) -> Counter[str]:
-        """How often each job has left its side effect."""
+        """Count the side effects of each job."""
         if not self.effects_file.exists():
             return Counter()
         return Counter(line.split()[0] for line in self.effects_file.read_text().splitlines())
 
     @asynccontextmanager
     async def ledger(self) -> AsyncIterator[Ledger]:
-        """Open the ledger past the service and its proxies."""
+        """Open the ledger directly, bypassing the service and its proxies."""
         async with Ledger.open(self.database_url, retention=timedelta(days=30)) as opened:
             yield opened
 

@@ -1,4 +1,4 @@
-"""An API that dies: no 202 without a commit, and a request that is sent again gives the same job."""
+"""An API that dies: no 202 without a commit, and a request that is sent again returns the same job."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Processes whose own clocks are an hour off: nothing expires, starts or waits by them."""
+"""Processes whose own clocks are an hour off: nothing expires, starts or waits because of that."""
 
 import shutil
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A database that dies, hangs, is slow, locked or full: bounded 503 meanwhile, and every outcome is written after."""
+"""A database that dies, hangs, is slow, locked or full: 503 in bounded time; every outcome is written afterwards."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ from tests.support.proxy import FaultProxy, proxying
 from tests.support.running import eventually
 from tests.support.servers import PostgresServer, RedisServer
 
-# 5 s are promised; a machine that runs other tests beside this one may stall for as long again.
+# 5 s are promised; a machine that runs other tests as well may stall for as long again.
 ANSWERED_WITHIN_S = 10.0
 RECOVERED_WITHIN_S = 30.0
 
@@ -58,7 +58,7 @@ async def proxied(
 
 
 @pytest.mark.short
-async def test_postgres_stopped_at_once_and_started_under_load_loses_nothing(
+async def test_postgres_that_crashes_and_restarts_under_load_loses_nothing(
     hurt: System, own_postgres: PostgresServer, chance: random.Random, whole: bool, figures: Figures
 ) -> None:
     await hurt.start(workers=2 if whole else 1)
@@ -91,7 +91,7 @@ async def test_postgres_frozen_for_15_s_under_load_loses_nothing(
 
 
 def _with_children(server: PostgresServer) -> list[int]:
-    """Return the server's processes; each has a session of its own, so there is no group to signal."""
+    """Return the pids of the server's processes; each has a session of its own, so there is no group to signal."""
     assert server.process is not None
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -102,7 +102,7 @@ NETWORK_FAULTS = network_faults(black_hole_s=15, latency_s=0.1, jitter_s=0.1, sl
 
 
 @pytest.mark.parametrize("name", NETWORK_FAULTS)
-async def test_network_fault_before_postgres_loses_nothing(
+async def test_network_fault_on_the_way_to_postgres_loses_nothing(
     proxied: tuple[System, FaultProxy], chance: random.Random, name: str, figures: Figures
 ) -> None:
     system, proxy = proxied
@@ -131,11 +131,11 @@ async def test_worker_stops_in_time_while_postgres_is_a_black_hole(
     grace_s = float(system.settings["GRACE_S"])
     await system.workers[0].ended(grace_s + 5 + 5)
     stopped_after_s = (datetime.now(UTC) - told_at).total_seconds()
-    assert stopped_after_s <= grace_s + 5 + 1  # the last second is for a machine that stalls
+    assert stopped_after_s <= grace_s + 5 + 1  # the last second allows for a machine that stalls
     figures("SIGTERM, grace 5 s, Postgres a black hole", stopped_after_s=round(stopped_after_s, 1))
 
 
-async def test_nobody_who_lives_is_rescued_after_an_outage_of_60_s(
+async def test_jobs_of_living_workers_are_not_rescued_after_an_outage_of_60_s(
     hurt: System, own_postgres: PostgresServer, figures: Figures
 ) -> None:
     await hurt.start(workers=3)
@@ -151,7 +151,7 @@ async def test_nobody_who_lives_is_rescued_after_an_outage_of_60_s(
     figures("database away for 60 s, jobs running", **ended.figures, crashed=ended.crashed)
 
 
-async def test_nobody_who_lives_is_rescued_after_sqlite_was_locked_for_60_s(
+async def test_jobs_of_living_workers_are_not_rescued_after_sqlite_was_locked_for_60_s(
     sqlite_system: System, figures: Figures
 ) -> None:
     await sqlite_system.start(workers=3)
@@ -219,7 +219,7 @@ async def sqlite_system(sqlite_template: Path, own_redis: RedisServer, tmp_path:
 
 @pytest.fixture
 def small_disk(short_dir: Path) -> Iterator[Path]:
-    """A file system of 16 MB, where this user may mount one."""
+    """A file system of 16 MB, if this user may mount one."""
     folder = short_dir / "small"
     folder.mkdir()
     mounted = subprocess.run(
@@ -234,7 +234,7 @@ def small_disk(short_dir: Path) -> Iterator[Path]:
 
 @asynccontextmanager
 async def _write_locked(system: System) -> AsyncIterator[None]:
-    """Hold SQLite's write lock, as another program with an open transaction does."""
+    """Hold SQLite's write lock, like another program with an open transaction."""
     path = system.database_url.removeprefix("sqlite+aiosqlite:///")
     with closing(sqlite3.connect(path, timeout=30, check_same_thread=False)) as other:
         await asyncio.to_thread(_begin, other)

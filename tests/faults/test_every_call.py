@@ -35,7 +35,7 @@ _STEP = 1 if WHOLE else 5
 
 @dataclass
 class FailingCall:
-    """Fails one call of every database of this process but `spared`; `after` its commit: only the answer is lost."""
+    """Fails one call of each database in this process but `spared`; with `after`, only the commit's answer is lost."""
 
     after: bool
     repeatable: bool
@@ -100,7 +100,7 @@ def quiet(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def _insist(client: httpx.AsyncClient, path: str, fine: Sequence[int], **request: Any) -> httpx.Response:
-    """Send a request until it is answered as it should be, as a client does that heeds `Retry-After`."""
+    """Send a request until it gets the right answer, like a client that respects `Retry-After`."""
     while True:
         answer = await client.post(path, **request)
         if answer.status_code in fine:
@@ -117,7 +117,7 @@ async def _post(client: httpx.AsyncClient, key: str, kind: str, **options: Any) 
 
 
 async def _journey(client: httpx.AsyncClient, key: str) -> list[str]:
-    """Enqueue, fail once and retry, cancel and replay: every write that a job can meet. Gives the ids."""
+    """Enqueue, fail once and retry, cancel and replay: every write that a job can meet. Return the ids."""
     work, flaky, late = await asyncio.gather(
         _post(client, f"{key}-work", "fault_work"),
         _post(client, f"{key}-flaky", "fault_flaky"),
@@ -145,7 +145,7 @@ async def _wrong_after_all_ended(desk: Desk, ids: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.short("postgres", "after_its_commit]")
-async def test_any_call_that_fails_under_way_loses_nothing(
+async def test_any_failing_call_on_a_jobs_way_loses_nothing(
     quiet: Settings, failing: FailingCall, chance: random.Random
 ) -> None:
     catalogue = jobs.load(quiet.jobs)
@@ -162,7 +162,7 @@ async def test_any_call_that_fails_under_way_loses_nothing(
     assert number > 5
 
 
-async def test_any_call_that_fails_while_a_worker_starts_and_stops_loses_nothing(
+async def test_any_failing_call_while_a_worker_starts_and_stops_loses_nothing(
     quiet: Settings, failing: FailingCall, chance: random.Random
 ) -> None:
     catalogue = jobs.load(quiet.jobs)

@@ -19,7 +19,7 @@ from tests.support.running import eventually
 SWEPT_WITHIN_S = 15.0
 
 
-async def test_frozen_sweeper_is_replaced_whichever_it_is(system: System, figures: Figures) -> None:
+async def test_frozen_sweeper_is_replaced_whichever_worker_it_is(system: System, figures: Figures) -> None:
     await system.start(workers=3)
     load = Load()
     longest_s = 0.0
@@ -43,7 +43,7 @@ async def test_frozen_sweeper_is_replaced_whichever_it_is(system: System, figure
 
 
 async def _record_undispatched(system: System, at: datetime) -> str:
-    """Record a job as an API does that dies right after its commit."""
+    """Record a job like an API that dies right after its commit."""
     job = new_job(kind="fault_work", run_at=at, created_at=at)
     async with system.ledger() as ledger:
         await ledger.enqueue(Enqueue(jobs=(job,), writer="test"))
@@ -54,7 +54,7 @@ async def _has_ended(system: System, job_id: str) -> bool:
     return bool((await system.client.get(f"/v1/jobs/{job_id}")).json()["state"] == "succeeded")
 
 
-async def test_cron_that_was_frozen_for_95_s_ticks_no_tick_twice(system: System, figures: Figures) -> None:
+async def test_cron_frozen_for_95_s_enqueues_no_tick_twice(system: System, figures: Figures) -> None:
     system.settings["JOBS"] = "tests.faults.kinds,tests.faults.ticking"
     system.api = system.process(system.api.argv)
     await system.start(workers=2)
@@ -74,7 +74,7 @@ async def test_cron_that_was_frozen_for_95_s_ticks_no_tick_twice(system: System,
         enqueued = (await connection.execute(count)).scalar_one()
     missed = [at for at in due if frozen_at < at.astimezone(UTC) < thawed_at]
     assert len(due) == len(set(due)) == enqueued
-    # By the policy of the kind, catch_up="none"; the tick that was under way when all froze may count as caught up.
+    # The kind has catch_up="none"; the tick that was under way when everything froze may count as caught up.
     assert len(missed) <= 2
     figures("cron SIGSTOPped for 95 s", doubled=enqueued - len(set(due)), caught_up=len(missed))
 

@@ -1,4 +1,4 @@
-"""What a worker opens, it closes: files, threads and tasks, over many starts and stops."""
+"""A worker closes what it opens: files, threads and tasks, over many starts and stops."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ _ROUNDS_BEFORE = 3
 
 
 @pytest.mark.short("postgres")
-async def test_starts_and_stops_of_a_worker_leave_nothing_open(
+async def test_starting_and_stopping_a_worker_leaves_nothing_open(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, figures: Figures
 ) -> None:
     if not Path("/proc/self/fd").exists():
@@ -42,7 +42,7 @@ async def test_starts_and_stops_of_a_worker_leave_nothing_open(
         after = _open()
     grown = {name: after[name] - before[name] for name in before}
     figures(f"{rounds} starts and stops of a worker", **grown)
-    # A task or a connection may be about to end just now; what leaks, leaks with every round.
+    # A task or a connection may be just about to end; a leak grows with every round.
     assert max(grown.values()) < rounds / 3, grown
 
 

@@ -1,4 +1,4 @@
-"""A row that no database takes, among a hundred others of the same group commit."""
+"""A row that the database refuses, among a hundred others of the same group commit."""
 
 import asyncio
 from datetime import timedelta
@@ -29,11 +29,11 @@ async def test_nul_in_one_outcome_harms_none_of_its_hundred_neighbours(ledger: L
 
 
 async def _try(ledger: Ledger, job_id: str) -> bool:
-    """Postgres refuses the NUL, SQLite takes it; neither may concern the neighbours."""
+    """Postgres refuses the NUL, SQLite takes it; neither may harm the neighbours."""
     nul = _finish(job_id)._replace(outcome=Outcome.DISCARDED, state=State.FAILED, failure=Failure("Bad", "a\0b"))
     try:
         await ledger.finish(nul)
-    except Exception:  # noqa: BLE001 - which error it is, is the driver's
+    except Exception:  # noqa: BLE001 - the driver chooses the error
         return False
     return True
 

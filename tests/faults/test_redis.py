@@ -1,4 +1,4 @@
-"""Redis that dies, forgets, refuses, hangs or is slow: the API accepts meanwhile, and all is dispatched after."""
+"""A Redis that dies, forgets, refuses, hangs or is slow: the API keeps accepting, and all is dispatched afterwards."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from tests.support.proxy import proxying
 from tests.support.servers import RedisServer
 
 DISPATCHED_WITHIN_S = 30.0
-# 5 s are promised; a machine that runs other tests beside this one may stall for as long again.
+# 5 s are promised; a machine that runs other tests as well may stall for as long again.
 ANSWERED_WITHIN_S = 10.0
 
 Fault = Callable[[RedisServer], Awaitable[None]]
@@ -124,7 +124,7 @@ async def test_single_members_evicted_from_the_queue_are_dispatched_again(
     system: System, own_redis: RedisServer, chance: random.Random, figures: Figures
 ) -> None:
     await system.start(workers=1)
-    # The worker is full, so that the others wait on the queue, and it sweeps.
+    # The worker is full, so that the other jobs wait on the queue, and it leads the sweep.
     system.settings["MAX_JOBS"] = "2"
     await system.workers.pop().kill()
     await system.registered(system.add_worker())
@@ -147,7 +147,7 @@ NETWORK_FAULTS = network_faults(black_hole_s=10, latency_s=0.2, jitter_s=0.3, sl
 
 
 @pytest.mark.parametrize("name", NETWORK_FAULTS)
-async def test_network_fault_before_redis_loses_nothing_and_the_api_accepts_meanwhile(
+async def test_network_fault_on_the_way_to_redis_loses_nothing_and_the_api_accepts_meanwhile(
     database_url: str, own_redis: RedisServer, tmp_path: Path, chance: random.Random, name: str, figures: Figures
 ) -> None:
     async with proxying(own_redis.socket) as proxy:

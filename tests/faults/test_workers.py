@@ -29,7 +29,7 @@ def long_work(chance: random.Random) -> dict[str, float]:
 async def test_workers_killed_under_load_lose_nothing(
     system: System, chance: random.Random, whole: bool, figures: Figures
 ) -> None:
-    system.settings["MAX_CRASHES"] = "20"  # a job may be hit more often than poison is given
+    system.settings["MAX_CRASHES"] = "20"  # kills may hit a healthy job more often than MAX_CRASHES allows
     await system.start(workers=3)
     killed: dict[int, datetime] = {}
     async with loading(system, chance, args=long_work) as load:
@@ -71,7 +71,7 @@ async def test_healthy_jobs_survive_any_number_of_killed_workers(
     figures("2 workers killed 6 times under 40 jobs of 5 s", **ended.figures, isolated=isolated)
 
 
-async def test_killed_worker_costs_no_crash_to_what_waited_for_a_slot(system: System, figures: Figures) -> None:
+async def test_killed_worker_costs_no_crash_for_jobs_that_waited_for_a_slot(system: System, figures: Figures) -> None:
     slots, kills = 4, 3
     system.settings["MAX_JOBS"] = str(slots)
     await system.start(workers=0)
@@ -99,7 +99,7 @@ async def _post_many(load: Load, system: System, lane: int, count: int) -> None:
 
 
 async def _waits_for_rescue(system: System, ended: Verdict, killed: Mapping[int, datetime]) -> list[float]:
-    """Return for each crashed attempt how long after the kill the next one began."""
+    """Return how long after the kill the next attempt began, for each crashed one."""
     async with system.ledger() as ledger, ledger.read() as connection:
         pids = {row.id: row.pid for row in await connection.execute(select(workers.c.id, workers.c.pid))}
     return [
@@ -158,7 +158,7 @@ async def test_poison_ends_failed_and_takes_no_neighbour_with_it(system: System,
 
     await eventually(poison_is_over, 300)
     over_after_s = (datetime.now(UTC) - began).total_seconds()
-    # All of them may be suspects by then: they run one at a time for each worker, each in a process of its own.
+    # By then all of them may be suspects: each worker runs them one at a time, each in a process of its own.
     ended = await verdict(system, neighbours, within_s=300)
     failed = await verdict(system, poison, may_fail=poisonous)
     for job_id in poisonous:
@@ -167,7 +167,7 @@ async def test_poison_ends_failed_and_takes_no_neighbour_with_it(system: System,
     figures("poison job (os._exit)", **ended.figures, recovered_after_s=round(over_after_s, 1))
 
 
-async def test_frozen_worker_that_comes_back_cannot_finish_what_was_taken(system: System, figures: Figures) -> None:
+async def test_frozen_worker_that_comes_back_cannot_finish_rescued_jobs(system: System, figures: Figures) -> None:
     await system.start(workers=1)
     zombie = system.workers[0]
     load = Load()
@@ -227,7 +227,9 @@ async def test_second_sigterm_ends_a_worker_at_once(system: System) -> None:
     await _all_in_state(system, [job_id], "queued")
 
 
-async def test_blocked_loop_is_no_death_and_is_logged_with_its_kinds(system: System, figures: Figures) -> None:
+async def test_blocked_loop_does_not_count_as_death_and_is_logged_with_its_kinds(
+    system: System, figures: Figures
+) -> None:
     await system.start(workers=2)
     load = Load("fault_block")
     job_id = await load.post(system.client, "b", {"seconds": 28})

@@ -20,7 +20,7 @@ _PIECE = 500
 
 @dataclass(frozen=True)
 class Verdict:
-    """Figures of one run, once all that is promised has been found to hold."""
+    """The figures of one run, in which every promise held."""
 
     accepted: int
     lost: int
@@ -39,7 +39,7 @@ class Verdict:
         return [attempt["outcome"] for attempt in self.attempts[job_id]]
 
     def recovered_after_s(self, healed_at: datetime, load: Load) -> float:
-        """How long after `healed_at` the last job that was accepted before began its last attempt."""
+        """Return how long after `healed_at` the last of the jobs accepted before it began its last attempt."""
         before = [self.attempts[job_id][-1] for job_id, at in load.accepted.items() if at <= healed_at]
         waits: list[float] = [(last["started_at"].astimezone(UTC) - healed_at).total_seconds() for last in before]
         return round(max([0.0, *waits]), 1)
@@ -121,7 +121,7 @@ async def _adopted(system: System, load: Load) -> set[str]:
 
 
 async def _never_accepted(system: System, load: Load, adopted: set[str]) -> list[str]:
-    """Find jobs of the load's kind that no client was told of: a key that was sent again made a second job."""
+    """Find jobs of the load's kind that no client was told of: a key that was sent again has made a second job."""
     async with system.ledger() as ledger, ledger.read() as connection:
         found = set((await connection.execute(select(jobs.c.id).where(jobs.c.kind == load.kind))).scalars())
     return [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.api.schemas import EnqueueOptions
+from service.api.jobs.requests import EnqueueOptions
 from service.errors import Refused
 from service.options import Options, check
 

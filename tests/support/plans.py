@@ -13,17 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.feature import belongings_of
 from service.features import FEATURES
 from service.ledger.database import Database
-from service.ledger.models import Finish, Start
+from service.ledger.models import Enqueue, Finish, NewJob, Start
 from service.ledger.reads import audit, dispatching
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.listing import Filter
+from service.ledger.reads.standings import standings_of
 from service.ledger.reads.sweep_lease import read_lease
 from service.ledger.reads.workers import cancel_wishes, is_anybody_silent, orphans, running_under
 from service.ledger.records import purged as purge
+from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.dispatched import record_dispatched
+from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.expired import record_expired
 from service.ledger.records.finished import record_finished
+from service.ledger.records.progressed import Progress, record_progress
 from service.ledger.records.promoted import record_promoted
+from service.ledger.records.replayed import Replay, record_replayed
 from service.ledger.records.started import record_started
 from service.ledger.records.workers import record_dead
 from service.ledger.states import Outcome, State
@@ -36,6 +41,8 @@ _CHUNK = 50_000
 WAYS_IN = {"jobs_pkey", "sqlite_autoindex_jobs_1", "jobs_by_epoch", "jobs_due", "jobs_expiring", "jobs_running"}
 # Purge looks at the history on purpose, from its oldest end.
 WAYS_IN |= {"jobs_finished"}
+# Each of its rows is asked for by name.
+WAYS_IN |= {"jobs_unique_key", "jobs_by_arq_id"}
 
 Call = Callable[[AsyncConnection, datetime], Awaitable[object]]
 
@@ -143,6 +150,17 @@ async def _delete(connection: AsyncConnection, _now: datetime) -> object:
     return await connection.run_sync(purge.delete_jobs, ids, belongings_of(FEATURES))
 
 
+async def _enqueue(connection: AsyncConnection, now: datetime) -> object:
+    """Enqueue jobs twice: the second time, others hold their unique keys."""
+    keys = [f"key-{n}" for n in range(100)]
+    for again in ("", "again-"):
+        new = [
+            NewJob(f"{again}{key}", "k1", State.QUEUED, "default", "{}", now, now, 3, unique_key=key) for key in keys
+        ]
+        enqueued = await connection.run_sync(record_enqueued, [Enqueue(tuple(new), "w")])
+    return enqueued
+
+
 async def _start(connection: AsyncConnection, now: datetime) -> object:
     ids = tuple(f"waits-{n}" for n in range(1, 501))
     return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now)])
@@ -154,9 +172,16 @@ async def _finish(connection: AsyncConnection, now: datetime) -> object:
     return await connection.run_sync(record_finished, ended)
 
 
+_SOME = [f"{sort}-{n}" for sort in ("waits", "runs", "done") for n in range(1, 67)]
 CALLS: Mapping[str, Call] = {
     "start (500)": _start,
     "finish (100)": _finish,
+    "enqueue (100)": _enqueue,
+    "cancel (198)": lambda c, now: c.run_sync(record_cancelled, [Cancel(one, "w", now) for one in _SOME]),
+    "replay (198)": lambda c, now: c.run_sync(record_replayed, [Replay(one, now) for one in _SOME]),
+    "progress (198)": lambda c, _: c.run_sync(record_progress, [Progress(one, 1, 1, 2) for one in _SOME]),
+    "how they stand (198)": lambda c, _: standings_of(c, _SOME),
+    "have they changed? (198)": lambda c, _: queries.versions_of(c, _SOME),
     "look a job up": lambda c, _: queries.get_job(c, "done-1"),
     "its attempts": lambda c, _: queries.get_attempts(c, ["done-1"]),
     "read the lease": lambda c, _: read_lease(c),

@@ -1,4 +1,4 @@
-"""The fault proxy does each fault, on a connection that stands and on a new one."""
+"""The fault proxy makes each fault happen, on an open connection and on a new one."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ async def test_sliced_and_slow_writes_arrive_whole(proxy: FaultProxy) -> None:
     await _close(streams)
 
 
-async def test_black_hole_swallows_on_standing_and_on_new_connections(proxy: FaultProxy) -> None:
+async def test_black_hole_swallows_bytes_on_open_and_new_connections(proxy: FaultProxy) -> None:
     standing = await _connect(proxy)
     await _ask(standing)
     proxy.black_hole = True
@@ -90,14 +90,14 @@ async def test_black_hole_swallows_on_standing_and_on_new_connections(proxy: Fau
         with pytest.raises(TimeoutError):
             await _ask(streams, timeout_s=0.1)
     proxy.heal()
-    with pytest.raises(TimeoutError):  # what was lost is lost: only a new connection works again
+    with pytest.raises(TimeoutError):  # the lost bytes are gone: only a new connection works again
         await _ask(standing, timeout_s=0.1)
     fresh = await _connect(proxy)
     assert await _ask(fresh) == b"hello"
     await _close(standing, new, fresh)
 
 
-async def test_reset_hits_standing_connections_and_resets_hits_new_ones(proxy: FaultProxy) -> None:
+async def test_reset_hits_open_connections_and_resets_hits_new_ones(proxy: FaultProxy) -> None:
     standing = await _connect(proxy)
     await _ask(standing)
     proxy.reset()
@@ -126,14 +126,14 @@ async def test_refuses_until_it_is_started_again_on_the_same_port(proxy: FaultPr
     await _close(standing, fresh)
 
 
-async def test_stands_before_redis_by_tcp_and_by_unix_socket(redis_server: RedisServer, short_dir: Path) -> None:
+async def test_forwards_to_redis_over_tcp_and_unix_socket(redis_server: RedisServer, short_dir: Path) -> None:
     async with proxying(redis_server.socket) as tcp, proxying(redis_server.socket, short_dir / "p.sock") as unix:
         for url in (f"redis://127.0.0.1:{tcp.port}/0", f"unix://{unix.listen}"):
             async with Redis.from_url(url) as client:
                 assert await client.ping()
 
 
-async def test_stands_before_postgres(postgres: PostgresServer) -> None:
+async def test_forwards_to_postgres(postgres: PostgresServer) -> None:
     async with proxying(postgres.folder / ".s.PGSQL.5432") as proxy:
         url = f"postgresql+asyncpg://postgres@127.0.0.1:{proxy.port}/template_postlude"
         database = Database.open(url)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, WAITING, Outcome, State, state_after
+from service.ledger.states import TERMINAL, WAITING, Counts, Outcome, State
 
 Place = tuple[int, int, int]
 BEGAN, _ENDED, _SINCE = 0, 1, 2
@@ -47,20 +47,14 @@ def changes(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], *, ma
 
 
 def _of_attempts(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], max_crashes: int) -> Iterator[Change]:
-    failures = crashes = 0
+    counts = Counts()
     for attempt in attempts:
         number = attempt["number"]
         yield Change((number, BEGAN, 0), State.RUNNING, number, attempt["started_at"])
         if attempt["outcome"] is None:
             continue
-        outcome = Outcome(attempt["outcome"])
-        failures += outcome in COUNTS_AS_FAILURE
-        crashes += outcome is Outcome.CRASHED
-        state = state_after(outcome, failures=failures, max_attempts=job["max_attempts"])
-        if outcome is Outcome.CRASHED and crashes >= max_crashes:
-            state = State.FAILED
-        if state in TERMINAL:  # if attempts follow all the same, it was replayed, and counted anew
-            failures = crashes = 0
+        outcome, error_type = Outcome(attempt["outcome"]), attempt["error_type"]
+        state = counts.end(outcome, error_type, max_attempts=job["max_attempts"], max_crashes=max_crashes)
         yield _ended(attempt, state, attempt["finished_at"])
 
 

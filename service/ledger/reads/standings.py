@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.ledger.guards import state_is
 from service.ledger.states import WAITING, State
 from service.tables import jobs
 
@@ -36,7 +37,7 @@ async def standings_of(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
     others = [job_id for job_id in ids if job_id not in by_id or by_id[job_id].state not in WAITING]
     if not others:
         return by_id
-    adopted = statement.where(jobs.c.arq_id.in_(others), jobs.c.state.in_(WAITING))
+    adopted = statement.where(jobs.c.arq_id.in_(others), state_is(*WAITING))
     return by_id | {row.arq_id: _standing(row) for row in await connection.execute(adopted)}
 
 

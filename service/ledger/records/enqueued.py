@@ -5,13 +5,12 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, FromClause, insert, select, true, update
+from sqlalchemy import Connection, FromClause, String, insert, select, text, true, update
 
 from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
 from service.ledger.records.tallied import tally
 from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
-from service.ledger.states import LIVE
-from service.tables import idempotency_keys, job_listing, job_tags, jobs, moment_text
+from service.tables import LIVE_SQL, idempotency_keys, job_listing, job_tags, jobs, moment_text
 
 _COLUMNS = [
     "id",
@@ -96,9 +95,9 @@ def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str
         return {}
     repeated = select(jobs.c.id).where(jobs.c.id.in_([job.id for job in missing]))
     ids = {job_id: job_id for job_id in connection.execute(repeated).scalars()}
-    keys = [job.unique_key for job in missing if job.unique_key]
-    holders = select(jobs.c.unique_key, jobs.c.id).where(jobs.c.unique_key.in_(keys), jobs.c.state.in_(LIVE))
-    by_key: Mapping[str | None, str] = {row.unique_key: row.id for row in connection.execute(holders)}
+    keys = parameter([{"key": job.unique_key} for job in missing if job.unique_key])
+    holders = connection.execute(_holders(connection.dialect.name), keys)
+    by_key: Mapping[str | None, str] = {key: job_id for key, job_id in holders if job_id is not None}
     return {job.id: by_key[job.unique_key] for job in missing if job.unique_key in by_key} | ids
 
 
@@ -219,6 +218,14 @@ def _listing(new: FromClause) -> Any:
 
 def _new(dialect: str) -> FromClause:
     return unfold_lists(dialect, "new", {name: jobs.c[name].type for name in _COLUMNS})
+
+
+@cache
+def _holders(dialect: str) -> Any:
+    """Look up who holds unique keys, one by one, in the words of their partial index; see `guards.key_taken`."""
+    wanted = unfold(dialect, "wanted", {"key": String(255)})
+    holds = select(jobs.c.id).where(jobs.c.unique_key == wanted.c.key, jobs.c.unique_key.is_not(None), text(LIVE_SQL))
+    return select(wanted.c.key, holds.scalar_subquery())
 
 
 @cache

@@ -49,7 +49,7 @@ def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[R
 
 
 def _still_replayable(connection: Connection, ids: Sequence[str]) -> Sequence[str]:
-    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.state.in_(REPLAYABLE))
+    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), state_is(*REPLAYABLE))
     return connection.execute(statement).scalars().all()
 
 

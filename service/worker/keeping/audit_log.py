@@ -1,4 +1,4 @@
-"""Says in the log which jobs nobody answers for, when there are any."""
+"""Logs the jobs that nobody answers for, if there are any."""
 
 import structlog
 

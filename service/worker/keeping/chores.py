@@ -1,4 +1,7 @@
-"""The chores of a worker and their intervals: all that it does beside performing jobs."""
+"""All chores of a worker, with their intervals: everything it does besides performing jobs.
+
+The heartbeat alone is not in these lists: it has a thread of its own (`heartbeat.py`).
+"""
 
 from collections.abc import Callable
 
@@ -7,6 +10,7 @@ from service.durability import Durability
 from service.ledger.leases import HEARTBEAT_EVERY
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
+from service.worker.keeping.cancellations import Cancellations
 from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
 from service.worker.keeping.cron import Cron
 from service.worker.keeping.due_times import DueTimes
@@ -18,22 +22,22 @@ from service.worker.keeping.redispatch import Redispatch
 from service.worker.keeping.rescue import Rescue
 from service.worker.keeping.sweep import Sweep
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.performing.attempt import Performer
 
 
 def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Chore]:
-    """List the chores of every worker, which are done side by side."""
+    """List the chores that every worker does, side by side."""
     return [
         Chore("lease", 0.5, lease.begin_anew_if_lost),
         Chore("running rows", HEARTBEAT_EVERY.total_seconds(), lease.hand_back_unknown),
-        Chore("cancellations", 0.5, lease.watch_cancellations),
+        Chore("cancellations", 0.5, Cancellations(performer.resources.ledger, performer.workload).watch),
         Chore("cron", 0.25, Cron(performer.lifecycle).tick),
         Chore("sweep", 1.0, sweep.sweep),
     ]
 
 
 def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
-    """Make the sweep, whose chores are done one after the other: some by every worker, most by the leader alone."""
+    """Make the sweep. Its chores are done one after the other: some by every worker, most by the leader alone."""
     ledger, queue, redis = resources.ledger, resources.queue, resources.queue.redis
     leadership = Leadership(ledger, resources.process_id)
     durability = Durability(ledger.database, redis, resources.settings.queues)
@@ -42,13 +46,13 @@ def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
     return Sweep(
         leadership,
         of_each_worker=[
-            Chore("clocks", EACH_PASS, Clocks(ledger.database, redis).compare),  # measured every 30 s
+            Chore("clocks", EACH_PASS, Clocks(ledger.database, redis).compare),  # they are measured every 30 s
             Chore("settings", ONCE, durability.check),
         ],
         of_the_leader=[
             Chore("due times", EACH_PASS, DueTimes(ledger, resources.process_id, priorities).keep),
             Chore("rescue", EACH_PASS, Rescue(resources, worker_id).rescue),
-            # From here on with Redis: while it is away, the chores above go on.
+            # Without Redis, a pass ends here, but for the audit.
             Chore("queue", EACH_PASS, watch.look),
             Chore("priorities", EACH_PASS, watch.while_it_answers(priorities.move)),
             Chore("dispatch", EACH_PASS, watch.while_it_answers(redispatch.dispatch_for_a_while)),

@@ -16,14 +16,14 @@ from service.lifecycle.lifecycle import Lifecycle
 
 log = structlog.get_logger(__name__)
 
-# A tick that is older than this when it is noticed was missed, and the kind's `catch_up` says what becomes of it.
+# A tick noticed later than this was missed; the kind's `catch_up` says what becomes of it.
 ON_TIME = timedelta(seconds=10)
 MOST_CAUGHT_UP = 1_000
 
 
 @dataclass
 class _Schedule:
-    """A kind's ticks: those up to `since` were dealt with."""
+    """The ticks of a kind. Ticks up to `since` have been dealt with."""
 
     kind: Kind[Any, Any]
     since: datetime
@@ -38,13 +38,13 @@ class _Schedule:
         self.since, self.next_due, self.behind_at = since, next(coming), next(coming)
 
     def due(self, now: datetime) -> list[datetime]:
-        """Return the latest ticks that have come due, oldest first; one more than `MOST_CAUGHT_UP` stands for all."""
+        """Return the latest ticks that have come due, oldest first; one more than `MOST_CAUGHT_UP` stand for all."""
         latest_first = takewhile(lambda tick: tick > self.since, self.kind.ticks_until(now))
         return list(islice(latest_first, MOST_CAUGHT_UP + 1))[::-1]
 
 
 class Cron:
-    """Enqueues ticks as they come due, and those that were missed as their kinds say."""
+    """Enqueues ticks as they come due, and missed ticks as their kinds say."""
 
     def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = agreed_time.now) -> None:
         self._lifecycle = lifecycle
@@ -54,7 +54,7 @@ class Cron:
         self._seen: datetime | None = None
 
     async def tick(self) -> None:
-        """Enqueue a job for each tick that has come due. Touches the ledger only then, and after a gap in time."""
+        """Enqueue a job for each tick that has come due. Touches the ledger only for one, and after a gap in time."""
         if not self._schedules:
             return
         now = self._clock()
@@ -66,18 +66,18 @@ class Cron:
         self._seen = now
 
     def _has_gap(self, now: datetime) -> bool:
-        """Whether this process has just begun, or it, its machine, its ledger or its clock has stopped or jumped."""
+        """Whether ticks may have been missed: the process has just begun, or something stopped it or set its clock."""
         if self._seen is None or not self._seen <= now <= self._seen + ON_TIME:
             return True
         return any(schedule.behind_at <= now for schedule in self._schedules)
 
     async def _look_up(self, now: datetime) -> None:
-        """Go on from what the ledger has: other workers may have ticked meanwhile."""
+        """Go on from the ticks in the ledger: other workers may have recorded some meanwhile."""
         async with self._lifecycle.ledger.read() as connection:
             latest = await latest_ticks(connection, [schedule.kind.name for schedule in self._schedules], now)
         for schedule in self._schedules:
             due_at, cron = latest.get(schedule.kind.name, (None, None))
-            # A kind that never ticked, or now ticks by another expression, has missed nothing before it was seen here.
+            # A kind that never ticked, or whose expression is new, has missed nothing before it was seen here.
             known = due_at if due_at is not None and cron == schedule.kind.cron else schedule.since
             schedule.go_on_from(known if self._seen is None else min(now, max(known, schedule.since)))
 
@@ -104,7 +104,7 @@ class Cron:
 
 
 def _wanted(kind: Kind[Any, Any], due: Sequence[datetime], now: datetime) -> Sequence[datetime]:
-    """Choose which of the due ticks become jobs."""
+    """Choose the due ticks that become jobs."""
     match kind.catch_up:
         case "all":
             return due[-MOST_CAUGHT_UP:]

@@ -19,7 +19,7 @@ _START = (datetime.min.replace(tzinfo=UTC), "")
 
 
 class Evictions:
-    """A cursor over all jobs that should be on the queue: a page at each pass, and from the start again."""
+    """Goes over all jobs that should be on the queue, a page in each pass, again and again."""
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
         self._ledger = ledger
@@ -42,7 +42,7 @@ class Evictions:
             )
 
     async def _gone(self, rows: Sequence[Any]) -> list[Any]:
-        """Find the jobs that are not in Redis and still wait: one that has just started is not in Redis either."""
+        """Return the rows of jobs that wait, but not in Redis. A started job is no longer there, either."""
         missing = await self._queue.missing(map(member_of, rows)) if rows else set()
         suspects = [row for row in rows if missing and member_of(row) in missing]
         if not suspects:

@@ -1,4 +1,4 @@
-"""One worker sweeps for all: whoever holds the lease. Frozen or killed, it loses it within `LEASE`."""
+"""One worker leads the sweep: the holder of the lease. A frozen or killed leader loses the lease within `LEASE`."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from service.ledger.records.sweep_lease import record_behind, record_leader, rec
 
 log = structlog.get_logger(__name__)
 
-# Renewed with so much left, an idle leader writes once in three seconds and not at every pass.
+# Renewed only below this, so that an idle leader writes once in three seconds and not at every pass.
 _RENEW_BELOW = timedelta(seconds=7)
 
 
@@ -29,7 +29,7 @@ class Leadership:
         self._is_behind = False
 
     async def is_held(self) -> bool:
-        """Whether this process leads now; takes the lease when it is free. One read, for all that do not lead."""
+        """Whether this process leads now; takes a free lease. Costs a process that does not lead one read."""
         async with self._ledger.read() as connection:
             lease = await read_lease(connection)
         self._epoch = lease.epoch if lease else None
@@ -43,13 +43,13 @@ class Leadership:
         return leads
 
     def swept(self, epoch: str) -> None:
-        """Say that a pass has left nothing to mend; it is noted when the lease is renewed."""
+        """Hear that a pass has left nothing to mend; the ledger is told when the lease is renewed."""
         self._swept, self._is_behind = epoch, False
 
     async def note_epoch(self, epoch: str | None) -> None:
-        """Say what the queue's epoch is now; None: it does not answer.
+        """Hear the queue's current epoch; None: Redis does not answer.
 
-        One that was never swept whole is noted at once, for nothing can be judged by it.
+        The ledger is told at once of an epoch that was never swept whole: no job can be judged by it.
         """
         if self._is_behind or (epoch is not None and epoch in (self._epoch, self._swept)):
             return
@@ -57,7 +57,7 @@ class Leadership:
         await self._ledger.database.run(lambda connection: record_behind(connection, self._me))
 
     async def release(self) -> None:
-        """Let another lead at once."""
+        """Let another worker lead at once."""
         if not self._leads:
             return
         self._leads = False

@@ -18,16 +18,16 @@ class Sweep:
         self, leadership: Leadership, *, of_each_worker: Sequence[Chore], of_the_leader: Sequence[Chore]
     ) -> None:
         self.leadership = leadership
-        self._of_each_worker = of_each_worker
-        self._of_the_leader = of_the_leader
+        self.of_each_worker = of_each_worker
+        self.of_the_leader = of_the_leader
         self._next: dict[str, float] = {}
 
     async def sweep(self) -> bool:
         """Do one pass, the leader's part only if this process leads; return whether another should follow at once."""
-        await self._do(self._of_each_worker)
+        await self._do(self.of_each_worker)
         if not await self.leadership.is_held():
             return False
-        return await self._do(self._of_the_leader)
+        return await self._do(self.of_the_leader)
 
     async def release(self) -> None:
         """Let another worker lead, when this one stops."""

@@ -1,4 +1,4 @@
-"""A pytest plugin: Postlude's worker in the place of arq's, before a test imports it."""
+"""A pytest plugin that puts Postlude's worker in the place of arq's before any test imports it."""
 
 import arq
 import arq.worker

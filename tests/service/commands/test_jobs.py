@@ -1,4 +1,4 @@
-"""`postlude jobs`, as a process, against an API and a worker that run."""
+"""`postlude jobs` as a process, against a running API and worker."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Answer(BaseModel):
 
 
 async def run(url: httpx.URL | str, *arguments: str, **env: str) -> Answer:
-    """Run `postlude jobs`; what it prints must never be a traceback."""
+    """Run `postlude jobs`; it must never print a traceback."""
     process = await asyncio.create_subprocess_exec(
         str(POSTLUDE), "jobs", *arguments,
         env=CLEAN | {"POSTLUDE_URL": str(url)} | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -47,7 +47,7 @@ async def run(url: httpx.URL | str, *arguments: str, **env: str) -> Answer:
 
 @pytest.fixture(params=["sqlite"])
 def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> str:
-    """One database will do: the commands know HTTP alone."""
+    """One database is enough: the commands only know HTTP."""
     (tmp_path / "postlude.db").write_bytes(sqlite_template.read_bytes())
     return f"sqlite+aiosqlite:///{tmp_path / 'postlude.db'}"
 
@@ -64,7 +64,7 @@ async def enqueue(api: httpx.AsyncClient, subject: str = "s", **options: Any) ->
     return str(answer.raise_for_status().json()["id"])
 
 
-async def test_list_shows_a_table_and_json_has_what_the_api_has(api: httpx.AsyncClient) -> None:
+async def test_list_shows_a_table_and_json_is_what_the_api_answers(api: httpx.AsyncClient) -> None:
     first = await enqueue(api, tags=["red"])
     second = await enqueue(api)
     shown = await run(api.base_url, "list")
@@ -100,7 +100,7 @@ async def test_show_tells_everything_and_the_terminal_obeys_none_of_it(api: http
     assert json.loads((await run(api.base_url, "show", job_id, "--json")).out)["args"]["subject"] == f"plain{evil}"
 
 
-async def test_several_are_cancelled_and_one_that_is_refused_keeps_nobody_from_it(api: httpx.AsyncClient) -> None:
+async def test_one_refused_job_keeps_no_other_from_being_cancelled(api: httpx.AsyncClient) -> None:
     first, second = await enqueue(api), await enqueue(api)
     done = await run(api.base_url, "cancel", first, "nobody", second)
     assert done.code == 1
@@ -111,7 +111,7 @@ async def test_several_are_cancelled_and_one_that_is_refused_keeps_nobody_from_i
     assert [job["id"] for job in again.json_lines] == [first, second]
 
 
-async def test_all_that_match_are_replayed(api: httpx.AsyncClient) -> None:
+async def test_all_matching_jobs_are_replayed(api: httpx.AsyncClient) -> None:
     ids = [await enqueue(api, tags=["lost"]) for _ in range(3)]
     await run(api.base_url, "cancel", *ids)
     tried = await run(api.base_url, "replay", "--tag", "lost", "--dry-run")
@@ -124,14 +124,14 @@ async def test_all_that_match_are_replayed(api: httpx.AsyncClient) -> None:
     assert (done.code, done.out) == (0, "3 matched, 3 replayed\n")
 
 
-async def test_several_values_of_one_option_show_jobs_of_any(api: httpx.AsyncClient) -> None:
+async def test_several_values_of_one_option_match_any_of_them(api: httpx.AsyncClient) -> None:
     first, second = await enqueue(api), await enqueue(api)
     for options in (["--kind", "cleanup", "--kind", "update_stats"], ["--queue", "nope", "--queue", "default"]):
         shown = await run(api.base_url, "list", *options, "--order", "asc", "--json")
         assert [job["id"] for job in json.loads(shown.out)["jobs"]] == [first, second]
 
 
-async def test_what_is_not_understood_is_exit_code_2(api: httpx.AsyncClient) -> None:
+async def test_wrong_usage_exits_with_code_2(api: httpx.AsyncClient) -> None:
     for arguments in (
         ["list", "--limit", "0"],
         ["list", "--state", "lost"],
@@ -157,7 +157,7 @@ async def test_key_comes_from_the_environment(settings: Settings) -> None:
         assert (await run(api.base_url, "list", POSTLUDE_API_KEY="s3cret")).code == 0
 
 
-async def test_nobody_there_and_somebody_else_there_are_sentences() -> None:
+async def test_no_server_and_a_wrong_server_are_reported_in_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     for arguments in (["list"], ["show", "id"], ["cancel", "a", "b"], ["tail", "id"], ["tail"]):
@@ -188,7 +188,7 @@ ODD_ANSWERS = {
 
 
 @pytest.mark.parametrize(("status", "media_type", "content"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
+async def test_answers_that_are_not_the_apis_are_reported_in_a_sentence(
     status: int, media_type: str, content: bytes
 ) -> None:
     head = f"HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n"
@@ -199,7 +199,7 @@ async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
             assert "is not Postlude's API" in answered.err, answered.err
 
 
-async def test_an_environment_that_cannot_be_used_is_a_sentence_that_shows_no_key() -> None:
+async def test_invalid_environment_is_reported_without_showing_the_key() -> None:
     for arguments, environment, code in (
         (["--url", "http://[::1", "list"], {}, 2),
         (["list"], {"POSTLUDE_API_KEY": "schlüssel"}, 2),
@@ -213,7 +213,7 @@ async def test_an_environment_that_cannot_be_used_is_a_sentence_that_shows_no_ke
         assert "s3cret" not in answered.err
 
 
-async def test_reader_that_has_seen_enough_gets_no_traceback(api: httpx.AsyncClient) -> None:
+async def test_closed_pipe_leaves_no_traceback(api: httpx.AsyncClient) -> None:
     one = {"kind": "update_stats", "args": {"subject": "s", "event": "e"}, "delay": 3600}
     (await api.post("/v1/jobs/batch", json={"jobs": [one] * 1000})).raise_for_status()
     command = f"{POSTLUDE} jobs --url {api.base_url} list --all | head -n 2"
@@ -223,7 +223,7 @@ async def test_reader_that_has_seen_enough_gets_no_traceback(api: httpx.AsyncCli
     assert err == b""
 
 
-async def test_tail_follows_a_job_to_its_end_and_tells_by_the_exit_code(settings: Settings) -> None:
+async def test_tail_follows_a_job_to_its_end_and_exits_by_its_state(settings: Settings) -> None:
     with_kinds = settings.model_copy(update={"jobs": ("tests.support.journey_kinds",)})
     async with running_api(with_kinds) as api:
         ids = []
@@ -237,7 +237,7 @@ async def test_tail_follows_a_job_to_its_end_and_tells_by_the_exit_code(settings
     assert (bad.code, bad.out.splitlines()[-1]) == (1, "failed, attempt 1: Retry: not yet")
 
 
-async def test_tail_without_an_id_tells_of_new_jobs_and_of_what_becomes_of_them(api: httpx.AsyncClient) -> None:
+async def test_tail_without_an_id_shows_new_jobs_and_how_they_end(api: httpx.AsyncClient) -> None:
     old = await enqueue(api)
     process = await asyncio.create_subprocess_exec(
         str(POSTLUDE), "jobs", "tail", "--json", "--kind", "update_stats",

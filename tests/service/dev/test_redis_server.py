@@ -1,4 +1,4 @@
-"""The embedded Redis, for real: found, started on its socket, kept over restarts, explained when it cannot start."""
+"""The embedded Redis for real: found, started on its socket, durable over restarts, clear about why it cannot start."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Redis]:
-    """Run the server under a supervisor, as `postlude dev` does."""
+    """Run the server under a supervisor, like `postlude dev`."""
     await redis_server.prepare(settings)
     started = asyncio.Event()
 
@@ -56,7 +56,7 @@ def fake_server(folder: Path, name: str, says: str) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole PATH."""
+    """A folder that is all of the PATH."""
     folder = tmp_path / "bin"
     monkeypatch.setenv("PATH", str(folder))
     return folder
@@ -66,7 +66,7 @@ def without_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_server, "find_spec", lambda name: None)
 
 
-async def test_it_is_durable_keeps_all_keys_and_listens_on_the_socket_alone(settings: Settings) -> None:
+async def test_server_is_durable_evicts_nothing_and_listens_only_on_its_socket(settings: Settings) -> None:
     async with running(settings) as redis:
         server = await redis.config_get("*")
     assert server["appendonly"] == "yes"
@@ -77,7 +77,7 @@ async def test_it_is_durable_keeps_all_keys_and_listens_on_the_socket_alone(sett
     assert server["dir"] == str(settings.data_dir / "redis")
 
 
-async def test_what_it_was_told_is_there_after_a_restart(settings: Settings) -> None:
+async def test_data_survives_a_restart(settings: Settings) -> None:
     async with running(settings) as redis:
         await redis.set("carried", "on")
     async with running(settings) as redis:
@@ -139,7 +139,7 @@ async def test_a_server_left_by_a_killed_supervisor_is_ended_first(settings: Set
         assert await redis.get("carried") == "on"
 
 
-async def test_the_reason_in_its_log_is_in_the_message_when_it_cannot_start(settings: Settings) -> None:
+async def test_message_gives_the_reason_from_the_log_when_the_server_cannot_start(settings: Settings) -> None:
     (settings.data_dir / "redis").mkdir()
     (settings.data_dir / "redis" / "appendonly.aof").write_text("this is no append-only file\n")
     with pytest.raises(StartRefused, match=r"(?s)redis ended with exit code 1.*Bad file format"):

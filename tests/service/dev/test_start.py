@@ -1,4 +1,4 @@
-"""What `postlude dev` runs, in which order, with which environment; and what it says first."""
+"""What `postlude dev` runs, in which order and with which environment, and what its banner says."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_the_order_is_redis_migrations_inbox_api_worker(tmp_path: Path) -> None:
     assert list(everything[-1].argv)[-2:] == ["arq", "worker_settings.WorkerSettings"]
 
 
-def test_what_the_settings_name_is_not_started(tmp_path: Path) -> None:
+def test_servers_named_in_the_settings_are_not_started(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, smtp_url="smtp://mail.example", redis_url="redis://example")
     assert [each.name for each in programs(settings, None)] == ["migrations", "api", "worker"]
 

@@ -58,7 +58,7 @@ def supervisor(*all_programs: Program, is_ready: Callable[[], Awaitable[bool]] =
 
 
 def program(name: str, script: str, **fields: object) -> Program:
-    return Program(**stand_in(name, script, **fields))  # type: ignore[arg-type]  # fields are as the test gives them
+    return Program(**stand_in(name, script, **fields))  # type: ignore[arg-type]  # the test chooses the fields
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -90,7 +90,7 @@ def test_children_are_in_sessions_of_their_own(drive: Callable[..., Driver]) -> 
         assert os.getsid(pid) == pid
 
 
-def test_a_child_that_dies_is_started_again_and_the_screen_says_how_it_died(drive: Callable[..., Driver]) -> None:
+def test_a_child_that_dies_is_restarted_and_the_screen_says_how_it_died(drive: Callable[..., Driver]) -> None:
     driver = drive(stand_in("api"), stand_in("worker"))
     api, worker = driver.pid_of("api"), driver.pid_of("worker")
     read_until(driver, "ready for jobs")
@@ -117,7 +117,7 @@ def test_a_signal_during_the_wait_before_a_restart_stops_all(drive: Callable[...
     assert driver.ended == ["api"]
 
 
-def test_a_second_signal_kills_what_does_not_end(drive: Callable[..., Driver]) -> None:
+def test_a_second_signal_kills_children_that_do_not_end(drive: Callable[..., Driver]) -> None:
     driver = drive(stand_in("redis"), stand_in("worker", STUBBORN, stop_timeout_s=60))
     pids = [driver.pid_of("redis"), driver.pid_of("worker")]
     driver.process.terminate()
@@ -152,7 +152,7 @@ def test_a_child_that_ignores_sigterm_is_killed_when_its_time_is_up(drive: Calla
     assert not alive(worker)
 
 
-def test_the_second_on_one_data_dir_is_refused_with_the_pid_of_the_first(
+def test_a_second_supervisor_on_a_data_dir_is_refused_with_the_pid_of_the_first(
     drive: Callable[..., Driver], tmp_path: Path
 ) -> None:
     first = drive(stand_in("api"))
@@ -166,7 +166,7 @@ def test_the_second_on_one_data_dir_is_refused_with_the_pid_of_the_first(
     assert alive(first.pid_of("api"))
 
 
-def test_the_next_start_after_an_end_or_a_kill_is_not_refused(drive: Callable[..., Driver]) -> None:
+def test_a_start_after_an_end_or_a_kill_is_not_refused(drive: Callable[..., Driver]) -> None:
     for start, end in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM), start=1):
         driver = drive(stand_in("api"))
         driver.pid_of("api", start)
@@ -184,7 +184,7 @@ async def test_a_child_that_dies_before_all_are_ready_stops_all(
     assert not any(map(alive, map(int, file.read_text().split() if file.exists() else [])))
 
 
-async def test_the_reason_of_a_program_that_logs_to_a_file_is_in_the_message(tmp_path: Path) -> None:
+async def test_message_gives_the_reason_of_a_program_that_logs_to_a_file(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="the stand-in's reason"):
         await supervisor(program("redis", FAILING, log=tmp_path / "redis.log"), is_ready=no).run()
 
@@ -224,7 +224,7 @@ async def test_a_program_waits_until_the_one_before_it_is_ready(
     await run
 
 
-async def test_a_program_that_is_not_there_is_a_sentence() -> None:
+async def test_a_missing_program_is_reported_in_a_sentence() -> None:
     with pytest.raises(StartRefused, match="exit code 1"):
         await supervisor(Program("redis", ["/nowhere/redis-server"]), is_ready=no).run()
 

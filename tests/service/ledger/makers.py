@@ -9,10 +9,11 @@ from sqlalchemy import Engine
 
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
-from service.ledger.models import Enqueue, IdempotencyKey, NewJob, Start, Started
+from service.ledger.models import Enqueue, Finish, IdempotencyKey, NewJob, Start, Started
+from service.ledger.reads.jobs import get_attempts, get_job
 from service.ledger.records.workers import record_registered
 from service.ledger.sqlite_writer import SqliteWriter
-from service.ledger.states import State
+from service.ledger.states import Outcome, State
 from tests.support.writing import writing
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -54,3 +55,26 @@ async def live_worker(ledger: Ledger, worker_id: str = "w1", at: datetime = NOW)
 
 async def start(ledger: Ledger, job_id: str, worker: str = "w1", at: datetime = NOW) -> Started | None:
     return (await ledger.start(Start((job_id,), worker, ("greet",), at))).get(job_id)
+
+
+async def job_row(ledger: Ledger, job_id: str) -> Any:
+    async with ledger.read() as connection:
+        return await get_job(connection, job_id)
+
+
+async def attempt_rows(ledger: Ledger, job_id: str) -> Any:
+    async with ledger.read() as connection:
+        return (await get_attempts(connection, [job_id]))[job_id]
+
+
+def finish(started: Started, outcome: Outcome, state: State, **fields: Any) -> Finish:
+    return Finish(started.id, started.kind, started.attempt, started.worker, outcome, state, NOW, **fields)
+
+
+async def running(ledger: Ledger, **fields: Any) -> Started:
+    await live_worker(ledger)
+    job = new_job(**fields)
+    await enqueue(ledger, job)
+    started = await start(ledger, job.id)
+    assert started is not None
+    return started

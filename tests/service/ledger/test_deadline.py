@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import FateUnknown, LedgerUnavailable
-from service.ledger.deadline import in_time, written_in_time
+from service.ledger.deadline import in_time
 
 
 async def test_what_ends_in_time_is_given_and_so_is_its_error() -> None:
@@ -53,15 +53,3 @@ async def test_who_is_cancelled_takes_the_call_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await ended.wait()
-
-
-async def test_a_write_that_is_not_confirmed_in_time_is_of_unknown_fate_and_told_to_end() -> None:
-    ended = asyncio.Event()
-
-    async def give() -> int:
-        return 7
-
-    assert await written_in_time(give()) == 7
-    with pytest.raises(FateUnknown, match=r"did not confirm the write within 0\.01 s: it may be recorded, or not"):
-        await written_in_time(hang_until_told(ended), within_s=0.01)
-    assert ended.is_set()

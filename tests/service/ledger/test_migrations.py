@@ -1,20 +1,25 @@
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
 
 from service.features import FEATURES
 from service.ledger import migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
+from service.ledger.models import Finish
 from service.ledger.reads import listing
 from service.ledger.reads.workers import running_under
+from service.ledger.states import TERMINAL, Outcome, State
 from service.settings import Settings
 from service.tables import metadata
-from tests.service.ledger.makers import enqueue, live_worker, new_job, start
+from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
+from tests.support.servers import PostgresServer
 from tests.support.writing import writing
 
 _METADATA = [metadata, *{table.metadata for feature in FEATURES for table in feature.tables}]
@@ -38,9 +43,11 @@ async def test_upgrading_twice_changes_nothing(ledger: Ledger, database_url: str
 
 
 def _to(connection: Connection, revision: str) -> None:
+    """Bring a database to a revision, with the chain of migrations as it is."""
     config = migrate._config()
-    config.attributes["connection"] = connection
-    (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+    config.attributes.update(connection=connection, version_table="alembic_version")
+    is_later = revision == "head" or MigrationContext.configure(connection).get_current_revision() is None
+    (command.upgrade if is_later else command.downgrade)(config, revision)
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
@@ -60,23 +67,68 @@ async def test_ledger_goes_back_to_the_first_version_and_up_again_with_its_jobs(
     assert await start(ledger, waiting.id, "w1")
 
 
-async def test_jobs_of_an_earlier_version_are_listed_after_the_upgrade(tmp_path: Path) -> None:
-    path = tmp_path / "earlier.db"
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config = migrate._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.exec_driver_sql(
-            "INSERT INTO jobs (id, kind, state, queue, args, max_attempts, run_at, created_at) "
-            "VALUES ('old', 'greet', 'succeeded', 'mail', '{}', 3, '2026-01-01T00:00:00.000000Z', "
-            "'2026-01-01T00:00:00.000000Z')"
-        )
-    engine.dispose()
-    url = f"sqlite+aiosqlite:///{path}"
-    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path))
-    database = Database.open(url)
-    async with database.connect() as connection:
-        for wanted in (listing.Filter(), listing.Filter(kinds=("greet",)), listing.Filter(queues=("mail",))):
-            assert [row["id"] for row in await listing.list_jobs(connection, wanted, 10)] == ["old"]
-    await database.close()
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table, of each sort."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'earlier.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    yield server.create_database("earlier")
+    server.drop_database("earlier")
+
+
+_STATES = ("scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled")
+_LISTED = "INSERT INTO job_listing (created_at, job_id, kind, queue) SELECT created_at, id, kind, queue FROM jobs"
+
+
+def _ledger_of(revision: str) -> list[str]:
+    """Return what fills a ledger of a revision: a job in each state, a worker that lives, an attempt, a tag, a tick."""
+    at = "'2026-01-01T00:00:00.000000Z'"
+    jobs = ", ".join(
+        f"('{state}', 'greet', '{state}', 'mail', '{{}}', 3, 1, '[\"a\"]', 'w1', {at}, {at}, {at},"
+        f" {at if state in TERMINAL else 'NULL'})"
+        for state in _STATES
+    )
+    return [
+        "INSERT INTO workers (id, hostname, pid, queues, started_at, heartbeat_at, beating_since)"
+        f" VALUES ('w1', 'here', 1, 'mail', {at}, {at}, {at})",
+        "INSERT INTO jobs (id, kind, state, queue, args, max_attempts, attempt, tags, worker, run_at, created_at,"
+        f" started_at, finished_at) VALUES {jobs}",
+        *([] if revision == "0001" else [_LISTED]),
+        "INSERT INTO job_tags (tag, created_at, job_id) SELECT 'a', created_at, id FROM jobs",
+        "INSERT INTO attempts (job_id, number, outcome, worker, started_at, finished_at)"
+        f" SELECT id, 1, 'failed', 'w1', {at}, {at} FROM jobs WHERE state = 'failed'",
+        f"INSERT INTO ticks (kind, due_at, job_id, cron) VALUES ('greet', {at}, 'queued', '* * * * *')",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+@pytest.mark.parametrize("revision", ["0001", "0002", "0006"])
+async def test_a_ledger_of_an_earlier_version_works_with_all_its_jobs_after_the_upgrade(
+    empty_url: str, tmp_path: Path, revision: str
+) -> None:
+    def build(connection: Connection) -> None:
+        _to(connection, revision)
+        for statement in _ledger_of(revision):
+            connection.exec_driver_sql(statement)
+
+    earlier = Database.open(empty_url)
+    await earlier.run(build)
+    await earlier.close()
+    await migrate.upgrade(Settings(database_url=empty_url, data_dir=tmp_path))
+    async with Ledger.open(empty_url, retention=timedelta(days=30)) as ledger:
+        assert await migrate.is_current(ledger.database)
+        async with ledger.read() as connection:
+            assert await connection.run_sync(_differences) == []
+            for wanted in (listing.Filter(), listing.Filter(kinds=("greet",)), listing.Filter(tag="a")):
+                assert {row["id"] for row in await listing.list_jobs(connection, wanted, 10)} == set(_STATES)
+            assert [row["id"] for row in await running_under(connection, "w1")] == ["running"]
+        started = await start(ledger, "queued", "w1", NOW)
+        assert started is not None
+        assert (started.attempt, started.trace_context, started.metadata) == (2, None, None)
+        running = Finish("running", "greet", 1, "w1", Outcome.SUCCEEDED, State.SUCCEEDED, NOW)
+        assert await ledger.finish(running) is not None
+        assert await ledger.replay("failed", NOW)
+        assert (await ledger.purge(timedelta(0), dry_run=False))["jobs"] == len({*TERMINAL, "running"}) - 1

@@ -1,13 +1,31 @@
 import pytest
 
 from service import tables
-from service.ledger.states import LIVE, REPLAYABLE, TERMINAL, WAITING, Outcome, State, state_after
+from service.ledger.states import (
+    LIVE,
+    MAX_LOST,
+    PROMOTABLE,
+    REPLAYABLE,
+    TERMINAL,
+    WAITING,
+    WORKER_LOST,
+    Counts,
+    Loss,
+    Outcome,
+    State,
+    isolated_from,
+    loss_of,
+    state_after,
+    state_after_crash,
+    state_after_isolated_loss,
+)
 
 
 def test_every_state_is_waiting_running_or_terminal() -> None:
     assert {*WAITING, State.RUNNING, *TERMINAL} == set(State)
     assert not set(LIVE) & set(TERMINAL)
     assert set(REPLAYABLE) < set(TERMINAL)
+    assert set(PROMOTABLE) < set(WAITING)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +66,45 @@ def test_a_failed_job_goes_on_until_its_attempts_are_used_up(outcome: Outcome) -
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT])
 def test_a_policy_that_says_never_ends_the_job_at_once(outcome: Outcome) -> None:
     assert state_after(outcome, failures=1, max_attempts=3, may_retry=False) is State.FAILED
+
+
+@pytest.mark.parametrize("max_crashes", [1, 2, 3, 10])
+def test_the_last_crash_that_a_job_may_have_is_an_isolated_one(max_crashes: int) -> None:
+    ends = [state_after_crash(crashes, max_crashes) for crashes in range(1, max_crashes + 1)]
+    assert ends == [State.QUEUED] * (max_crashes - 1) + [State.FAILED]
+    assert isolated_from(max_crashes) == max(1, max_crashes - 1)
+
+
+def test_an_isolated_job_ends_when_it_was_lost_too_often() -> None:
+    ends = [state_after_isolated_loss(losses) for losses in range(1, MAX_LOST + 1)]
+    assert ends == [State.QUEUED] * (MAX_LOST - 1) + [State.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("in_order", "prefetched", "crashes", "loss"),
+    [
+        (True, True, 2, Loss.HANDED_BACK),
+        (False, True, 2, Loss.WAITED),
+        (False, False, 2, Loss.ISOLATED),
+        (False, False, 1, Loss.CRASHED),
+    ],
+)
+def test_an_attempt_has_crashed_only_where_it_ran_in_the_process_that_died(
+    in_order: bool, prefetched: bool, crashes: int, loss: Loss
+) -> None:
+    assert loss_of(in_order=in_order, prefetched=prefetched, crashes=crashes, max_crashes=3) is loss
+
+
+def states_after(*ended: tuple[Outcome, str | None]) -> list[State]:
+    counts = Counts()
+    return [counts.end(outcome, error_type, max_attempts=2, max_crashes=2) for outcome, error_type in ended]
+
+
+def test_failures_and_crashes_are_counted_apart_and_anew_after_the_end() -> None:
+    failed, crashed, lost = (Outcome.FAILED, "E"), (Outcome.CRASHED, "Crashed"), (Outcome.INTERRUPTED, WORKER_LOST)
+    stopped = (Outcome.INTERRUPTED, "Interrupted")
+    assert states_after(failed, crashed, failed) == [State.RETRYING, State.QUEUED, State.FAILED]
+    assert states_after(crashed, stopped, crashed) == [State.QUEUED, State.QUEUED, State.FAILED]
+    assert states_after(failed, failed, failed) == [State.RETRYING, State.FAILED, State.RETRYING]
+    assert states_after(*[lost] * MAX_LOST)[-2:] == [State.QUEUED, State.FAILED]
+    assert states_after(*[lost] * (MAX_LOST - 1), crashed, lost)[-2:] == [State.QUEUED, State.QUEUED]

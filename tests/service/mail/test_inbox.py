@@ -105,7 +105,7 @@ async def test_a_mail_beyond_the_size_limit_is_refused_and_the_next_is_taken(set
     assert only_mail(settings).subject == "Small"
 
 
-async def test_a_mail_that_cannot_be_kept_is_refused_for_now(settings: Settings) -> None:
+async def test_a_mail_that_cannot_be_kept_is_deferred(settings: Settings) -> None:
     async with running(settings) as client:
         settings.inbox_dir.rmdir()
         settings.inbox_dir.write_text("in the way")

@@ -1,4 +1,4 @@
-"""Once a complete final head is read, its status is the verdict, whatever else the receiver does."""
+"""Once a complete final head is read, its status decides, whatever else the receiver does."""
 
 import asyncio
 import contextlib
@@ -83,9 +83,7 @@ ODD_ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS.keys())
-async def test_complete_head_is_the_verdict_however_odd_it_and_its_body_are(
-    http: httpx.AsyncClient, answer: bytes
-) -> None:
+async def test_complete_head_decides_however_odd_it_and_its_body_are(http: httpx.AsyncClient, answer: bytes) -> None:
     async with raw_receiver(always(answer)) as receiver:
         assert await status_of(http, receiver.url) == 200
         assert await status_of(http, receiver.url) == 200
@@ -93,7 +91,7 @@ async def test_complete_head_is_the_verdict_however_odd_it_and_its_body_are(
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_answer_without_a_body_that_has_one_counts_by_its_status(http: httpx.AsyncClient, status: int) -> None:
+async def test_bodiless_answer_that_has_a_body_counts_by_its_status(http: httpx.AsyncClient, status: int) -> None:
     odd = b"HTTP/1.1 %d Odd\r\ncontent-length: 5\r\n\r\nhello" % status
     async with raw_receiver(always(odd)) as receiver:
         assert await status_of(http, receiver.url) == status
@@ -133,7 +131,9 @@ NO_ANSWERS = {
 
 
 @pytest.mark.parametrize("talk", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
-async def test_what_is_no_answer_is_told_at_once_and_not_by_a_timeout(http: httpx.AsyncClient, talk: bytes) -> None:
+async def test_bytes_that_are_not_an_answer_fail_at_once_and_not_by_a_timeout(
+    http: httpx.AsyncClient, talk: bytes
+) -> None:
     async with raw_receiver(always(talk)) as receiver:
         async with asyncio.timeout(10):
             with pytest.raises(NotHttp):
@@ -210,7 +210,7 @@ def test_any_bytes_are_a_head_or_are_not_readable(noise: bytes) -> None:
 @pytest.mark.parametrize("filling", [b" ", b"x", b"a ", b"a" * 50 + b" " * 50, b": ", b"\t", b"\r", b"a:\n", b" \n"])
 @pytest.mark.parametrize("end", [b"", b"\x00", b"\x00:"])
 def test_no_head_takes_long_to_read(filling: bytes, end: bytes) -> None:
-    """A search that goes back over the field at each byte would take minutes."""
+    """A search that starts over at each byte of the field would take minutes."""
     filled = filling * (MAX_HEAD_BYTES // len(filling))
     for begin in (b"", b"x:", b"x: a"):
         if filled.count(b"\n") < MAX_FIELDS:

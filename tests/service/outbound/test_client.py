@@ -13,6 +13,7 @@ from service.outbound import AddressRefused, Network, open_http
 from service.outbound.address import Address, is_refused
 from service.outbound.connector import GuardedConnector
 from service.outbound.resolver import ThreadedResolver
+from tests.support.raw_receiver import OK, Line, raw_receiver
 from tests.support.receiver import Receiver, receiving
 from tests.support.running import eventually
 
@@ -37,7 +38,7 @@ PUBLIC = words("""
 223.255.255.255 2606:4700::1111 2001:4860:4860::8888 2a00:1450::1 2003::1
 """)
 
-# Each is a way to write 127.0.0.1 or another private address in a URL.
+# Ways to write 127.0.0.1 or another private address in a URL.
 DISGUISED = words("""
 127.0.0.1 127.1 127.0.1 0x7f.1 0x7f000001 2130706433 017700000001 0 localhost LOCALHOST
 [::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::ffff:7f00:1] [::ffff:10.0.0.1] [::127.0.0.1]
@@ -57,7 +58,7 @@ def resolving(*answers: str, calls: list[str] | None = None) -> "Resolver":
 
 
 class Resolver:
-    """Stands for a DNS server that the network's other end controls."""
+    """Stands in for a DNS server that an attacker controls."""
 
     def __init__(self, answers: Sequence[Address], calls: list[str]):
         self.answers = answers
@@ -160,7 +161,7 @@ async def test_refused_connection_says_where_and_why() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
-async def test_name_that_cannot_be_a_name_is_a_connect_error(host: str) -> None:
+async def test_invalid_name_is_a_connect_error(host: str) -> None:
     async with open_http([], 10) as http:
         with pytest.raises(httpx.ConnectError, match="does not resolve"):
             await http.get(f"http://{host}/")
@@ -186,7 +187,7 @@ async def test_slow_resolver_ends_as_connect_timeout() -> None:
             await http.get("http://hooks.example/", timeout=0.05)
 
 
-async def test_system_resolver_gives_every_address_without_blocking_the_loop() -> None:
+async def test_system_resolver_returns_every_address_without_blocking_the_loop() -> None:
     resolver = ThreadedResolver(2)
     try:
         assert ip_address("127.0.0.1") in await resolver("localhost", 80)
@@ -194,7 +195,7 @@ async def test_system_resolver_gives_every_address_without_blocking_the_loop() -
         resolver.close()
 
 
-async def test_name_whose_servers_are_silent_holds_one_thread_and_no_other_name(
+async def test_name_whose_servers_are_silent_blocks_one_thread_and_no_other_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     silent, asked = threading.Event(), list[str]()
@@ -220,7 +221,9 @@ async def test_name_whose_servers_are_silent_holds_one_thread_and_no_other_name(
         resolver.close()
 
 
-async def test_environment_gives_no_proxy(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_settings_of_the_environment_are_ignored(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with open_http(LOOPBACK, 10) as http:
@@ -276,7 +279,7 @@ async def test_answer_that_stalls_is_a_read_timeout(receiver: Receiver, answer: 
             await http.get(receiver.url, timeout=httpx.Timeout(30, read=0.1))
 
 
-async def test_body_that_is_not_taken_is_a_write_timeout() -> None:
+async def test_body_that_is_not_read_is_a_write_timeout() -> None:
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await done.wait()
         writer.close()
@@ -292,17 +295,20 @@ async def test_body_that_is_not_taken_is_a_write_timeout() -> None:
         done.set()
 
 
-async def test_waiting_for_a_connection_is_a_pool_timeout_and_a_finished_answer_gives_its_own_back(
-    receiver: Receiver,
-) -> None:
-    async with open_http(LOOPBACK, 1) as http:
-        async with http.stream("GET", receiver.url):
+async def test_an_answer_holds_its_slot_until_its_body_has_ended_or_is_given_up(receiver: Receiver) -> None:
+    async def half_an_answer(line: Line) -> None:
+        await line.answer(OK[:-1])
+        await line.hung_up()
+
+    async with raw_receiver(half_an_answer) as slow, open_http(LOOPBACK, 1) as http:
+        async with http.stream("GET", slow.url):
             with pytest.raises(httpx.PoolTimeout):
                 await http.get(receiver.url, timeout=httpx.Timeout(30, pool=0.05))
-        assert (await http.get(receiver.url)).status_code == 200
+        async with http.stream("GET", receiver.url):
+            assert (await http.get(receiver.url, timeout=httpx.Timeout(30, pool=0.05))).status_code == 200
 
 
-async def test_failed_requests_give_their_slots_back(receiver: Receiver) -> None:
+async def test_failed_requests_free_their_slots(receiver: Receiver) -> None:
     async with open_http([ip_network("127.0.0.1/32")], 1, resolve=resolving("10.0.0.1")) as http:
         for _ in range(3):
             with pytest.raises(AddressRefused):

@@ -35,7 +35,7 @@ async def post(http: httpx.AsyncClient, url: str) -> int:
 
 
 @pytest.mark.parametrize("extra", [NOT_FOR_YOU, NOT_FOR_YOU[:12], b"\r\n", b"x"])
-async def test_bytes_behind_an_answer_never_become_the_next_one(http: httpx.AsyncClient, extra: bytes) -> None:
+async def test_bytes_after_an_answer_never_become_the_next_one(http: httpx.AsyncClient, extra: bytes) -> None:
     async def script(line: Line) -> None:
         while True:
             await line.answer(OK + extra)
@@ -69,7 +69,7 @@ async def test_bytes_that_arrive_while_a_connection_is_kept_never_become_an_answ
 
 
 async def test_bytes_that_the_loop_has_not_read_yet_never_become_an_answer(http: httpx.AsyncClient) -> None:
-    """The loop is held between the receiver's word and the request, so that only the socket knows of it."""
+    """The loop is held between the receiver's bytes and the request, so that only the socket has the bytes."""
     lines: list[Line] = []
 
     async def script(line: Line) -> None:
@@ -94,7 +94,7 @@ async def test_bytes_that_arrive_between_choosing_and_writing_never_become_an_an
     async def late(self: GuardedRequest, conn: object) -> object:
         if len(receiver.requests) == 1 and len(lines) == 1:
             await lines[0].say(NOT_FOR_YOU)
-            await asyncio.sleep(0.05)  # the loop reads it: the connection is chosen, and nothing is written
+            await asyncio.sleep(0.05)  # the loop reads the bytes: the connection is chosen, and nothing is written yet
         return await send(self, conn)  # type: ignore[arg-type]
 
     async def script(line: Line) -> None:
@@ -175,7 +175,7 @@ async def test_receiver_that_closes_shortly_after_its_answers_loses_nothing(http
             await asyncio.sleep(0.0005 * (number % 50))
 
 
-async def test_fresh_connection_that_dies_is_the_verdict_and_is_tried_once(http: httpx.AsyncClient) -> None:
+async def test_request_on_a_fresh_connection_that_dies_fails_after_one_try(http: httpx.AsyncClient) -> None:
     async def script(line: Line) -> None:
         if line.number == 1:
             await line.answer(OK)
@@ -188,7 +188,7 @@ async def test_fresh_connection_that_dies_is_the_verdict_and_is_tried_once(http:
     assert receiver.connections == 2
 
 
-async def test_second_try_takes_no_kept_connection_which_may_be_as_dead(http: httpx.AsyncClient) -> None:
+async def test_second_try_takes_a_fresh_connection(http: httpx.AsyncClient) -> None:
     together = asyncio.Barrier(3)
 
     async def script(line: Line) -> None:
@@ -208,7 +208,7 @@ async def test_second_try_takes_no_kept_connection_which_may_be_as_dead(http: ht
 
 
 @pytest.mark.parametrize("half", [b"H", b"HTTP/1.1 2"])
-async def test_answer_that_had_begun_is_not_asked_for_again(http: httpx.AsyncClient, half: bytes) -> None:
+async def test_request_whose_answer_had_begun_is_not_repeated(http: httpx.AsyncClient, half: bytes) -> None:
     async def script(line: Line) -> None:
         await line.answer(OK)
         await line.answer(half)
@@ -245,7 +245,7 @@ async def test_post_that_receivers_could_not_tell_from_its_repeat_is_not_repeate
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nno colon\r\n\r\n",
     ],
 )
-async def test_connection_is_kept_only_when_the_server_said_so_soundly(http: httpx.AsyncClient, head: bytes) -> None:
+async def test_connection_is_kept_only_when_the_answer_clearly_allows_it(http: httpx.AsyncClient, head: bytes) -> None:
     async def script(line: Line) -> None:
         while True:
             await line.answer(head + b"ok")
@@ -314,8 +314,8 @@ async def test_kept_connection_over_tls_is_clean_too() -> None:
     assert connections == 1
 
 
-async def test_session_tickets_of_tls_are_no_answer_and_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop is held until the server has sent them, so that they wait in the socket when the request is written."""
+async def test_tls_session_tickets_are_neither_an_answer_nor_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is held until the server has sent the tickets: they wait in the socket when the request is written."""
     authority, handshaken = trustme.CA(), threading.Event()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("hooks.example").configure_cert(context)
@@ -352,7 +352,7 @@ async def test_dead_addresses_of_one_family_do_not_hide_the_other(http: httpx.As
         assert (await http.get(f"http://hooks.example:{receiver.port}/")).status_code == 200
 
 
-async def test_receivers_that_hang_do_not_hold_those_that_answer(http: httpx.AsyncClient) -> None:
+async def test_receivers_that_hang_do_not_hold_up_the_others(http: httpx.AsyncClient) -> None:
     async def hang(line: Line) -> None:
         await line.request()
         await line.drip(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000, every_s=0.01)

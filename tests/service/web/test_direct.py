@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.enqueue import DIRECT
+from service.api.jobs.enqueue import DIRECT
 from service.app import create_app
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, on_sqlite, stat
@@ -39,7 +41,7 @@ async def serving(settings: Settings, *, direct: bool) -> AsyncIterator[httpx.As
     """Call an app without a socket; `direct`: as it is, else by FastAPI's routes alone."""
     app = create_app(settings.model_copy(update={"api_keys": (SecretStr("key-one"),)}))
     if not direct:
-        app.direct = {}
+        app.user_middleware = [layer for layer in app.user_middleware if "endpoints" not in layer.kwargs]
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -96,11 +98,61 @@ async def test_an_error_that_nobody_foresaw_is_a_problem_and_is_logged_once(
 ) -> None:
     for direct in (True, False):
         async with serving(settings, direct=direct) as api:
-            api.app.state.lifecycle = None  # type: ignore[attr-defined]
+            state = api.app.state  # type: ignore[attr-defined]
+            state.api = replace(state.api, lifecycle=None)
             capfd.readouterr()
             problem = assert_problem(await api.post("/v1/jobs", json=stat(), headers=KEY), 500)
             assert problem["detail"] == "This is a fault of the service; it is logged."
             assert capfd.readouterr().err.count("request_failed") == 1
+
+
+class Seen:
+    """A layer as users and hooks add them: it notes what passes, and who asked."""
+
+    def __init__(self, app: ASGIApp, seen: list[Any]) -> None:
+        self._app = app
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-seen", b"yes"))
+                principal = scope.get("state", {}).get("principal")
+                self._seen.append((scope["method"], scope["path"], message["status"], principal is not None))
+            await send(message)
+
+        await self._app(scope, receive, send_marked)
+
+
+@on_sqlite
+async def test_what_is_added_to_the_app_stands_around_direct_calls_too(settings: Settings) -> None:
+    seen: list[Any] = []
+    app = create_app(settings.model_copy(update={"api_keys": (SecretStr("key-one"),), "root_path": "/jobs"}))
+    app.add_middleware(Seen, seen=seen)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {}}, receive, send)  # as uvicorn does
+
+    transport = httpx.ASGITransport(serve)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://postlude", headers=KEY) as client,
+    ):
+        answers = [
+            await client.post("/v1/jobs", json=stat()),
+            await client.post("/v1/jobs/batch", json={"jobs": [stat()]}),
+            await client.post("/v1/jobs", json=stat(), headers={"Authorization": "Bearer key-two"}),
+            await client.get("/v1/kinds"),
+            await client.post("/v1/jobs", json=stat(), headers={"Origin": "http://elsewhere"}),
+        ]
+    assert all(answer.headers["x-seen"] == "yes" for answer in answers)
+    assert seen == [
+        ("POST", "/v1/jobs", 202, True),
+        ("POST", "/v1/jobs/batch", 202, True),
+        ("POST", "/v1/jobs", 401, False),
+        ("GET", "/v1/kinds", 200, True),
+        ("POST", "/v1/jobs", 403, False),
+    ]
 
 
 def test_what_is_answered_directly_is_a_route_of_the_document(settings: Settings) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings
-from tests.service.api.driving import on_sqlite, stat
+from tests.service.api.driving import assert_problem, on_sqlite, stat
 from tests.support.running import running_api
 
 
@@ -69,3 +69,12 @@ def test_root_path_is_kept_without_the_last_slash(given: str, kept: str | None) 
 def test_root_path_that_is_no_path_is_refused(given: str) -> None:
     with pytest.raises(ValidationError, match="must be a path that begins with /"):
         Settings(root_path=given)
+
+
+@on_sqlite
+async def test_a_slash_too_many_is_another_path_and_leads_nowhere(api: httpx.AsyncClient) -> None:
+    """A redirect would name the `Host` that the client sent."""
+    for path in ("/v1/kinds/", "/v1/jobs/", "/healthz/"):
+        answer = await api.get(path)
+        assert assert_problem(answer, 404)
+        assert "location" not in answer.headers

@@ -64,3 +64,9 @@ async def test_the_nearest_name_is_told(api: httpx.AsyncClient) -> None:
     ):
         problem = assert_problem(await api.get(path, params={slip: "1"}), 422)
         assert problem["detail"].endswith(f"Did you mean '{right}'?")
+
+
+@on_sqlite
+async def test_pages_refuse_a_query_that_they_do_not_have_as_calls_do(api: httpx.AsyncClient) -> None:
+    for path in ("/", "/inbox", "/inbox/x"):
+        assert "'evnt'" in assert_problem(await api.get(f"{path}?evnt=1"), 422)["detail"], path

@@ -30,7 +30,9 @@ class Desk:
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self.ledger = resources.ledger
-        self.lifecycle = Lifecycle(resources.ledger, resources.queue, resources.catalogue, writer="desk")
+        self.lifecycle = Lifecycle(
+            resources.ledger, resources.queue, resources.catalogue, writer="desk", hooks=resources.hooks
+        )
         self.queue = resources.queue
 
     async def enqueue(self, kind: Kind[Any, Any], args: Mapping[str, Any] | None = None, **options: Any) -> str:

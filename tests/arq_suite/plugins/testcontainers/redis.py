@@ -1,4 +1,4 @@
-"""What arq's conftest finds in the place of the package `testcontainers`: the Redis that the run has started."""
+"""Stands in for the package `testcontainers` in arq's conftest: the Redis that the run has started."""
 
 import os
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class RedisContainer:
-    """Has what arq's conftest calls; needs no Docker."""
+    """Offers what arq's conftest calls, without Docker."""
 
     port = 6379
 

@@ -1,7 +1,7 @@
 """Kinds as authors write them: mypy accepts every line."""
 
 from datetime import timedelta
-from typing import assert_type
+from typing import Protocol, assert_type
 
 from pydantic import BaseModel
 
@@ -37,7 +37,12 @@ async def greet(ctx: Context, args: GreetArgs) -> Greeting:
 async def nightly(ctx: Context, args: BaseModel) -> None: ...
 
 
+class Notebook(Protocol):
+    async def keep(self, text: str) -> None: ...
+
+
 async def use(ctx: Context) -> None:
+    assert_type(ctx.capability(Notebook), Notebook)
     assert_type(greet, Kind[GreetArgs, Greeting])
     assert_type(await greet(ctx, GreetArgs(name="Ann")), Greeting)
     assert_type(greet.load_args("{}"), GreetArgs)

@@ -8,8 +8,8 @@ from sqlalchemy import Column, MetaData, String, Table, event, func, insert, sel
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
-from service.ledger.reads import counts as counts_reads
 from service.ledger.reads import jobs as queries
+from service.ledger.reads.counts import tally_totals
 from service.ledger.reads.ticks import latest_ticks
 from service.ledger.records.purged import rows_of_jobs
 from service.ledger.states import LIVE, TERMINAL, State
@@ -210,7 +210,7 @@ async def test_tallies_of_processes_long_gone_are_folded_and_totals_stay(ledger:
     for _ in range(2):
         await ledger.purge(MONTH, dry_run=False)
         async with ledger.read() as connection:
-            totals = set(await counts_reads.tally_totals(connection))
+            totals = set(await tally_totals(connection))
             writers = set((await connection.execute(select(tallies.c.writer))).scalars())
         assert totals == {("a", "started", 4_321), ("b", "started", 4_321)}
         assert writers == {"", "alive"}

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
 from service.ledger.models import Started
-from service.ledger.reads import counts as counts_reads
+from service.ledger.reads.counts import waiting_of_unknown_kinds
 from service.ledger.records.expired import record_expired
 from service.lifecycle.new_job import new_job
 from service.options import Options
@@ -25,7 +25,7 @@ from service.settings import Settings
 from service.tables import jobs
 from service.worker.claiming.claims import Claims
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.workload import Workload
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import eventually
 from tests.support.writing import writing
@@ -59,10 +59,9 @@ async def claimer(settings: Settings, *kinds: Kind[Any, Any]) -> AsyncIterator[C
 
 
 async def _claims(desk: Desk, worker_id: str | None = None) -> Claims:
-    performer = Performer(desk.resources, None)  # type: ignore[arg-type]  # performs nothing here
-    performer.worker_id = worker_id or performer.worker_id
-    await WorkerLease(performer).begin()
-    return Claims(performer)
+    workload = Workload(worker_id or desk.resources.process_id)
+    await WorkerLease(desk.resources, workload).begin()
+    return Claims(desk.resources, desk.lifecycle, workload)
 
 
 def _ids(started: Sequence[Started]) -> list[str]:
@@ -314,7 +313,7 @@ async def test_jobs_of_kinds_that_no_living_worker_knows_are_counted(desk: Desk,
 
     async def counted() -> Sequence[tuple[str, int]]:
         async with desk.ledger.read() as connection:
-            return await counts_reads.waiting_of_unknown_kinds(connection, datetime.now(UTC))
+            return await waiting_of_unknown_kinds(connection, datetime.now(UTC))
 
     assert await counted() == []  # nobody works at all, which is another matter
     async with claimer(settings, known):
@@ -421,7 +420,7 @@ async def test_of_what_has_crashed_before_no_more_is_in_hand_than_there_are_slot
 ) -> None:
     async with open_desk(settings, known) as desk:
         claims = await _claims(desk)
-        claims._performer.slots.count = 2
+        claims._workload.slots.limit_to(2)
         ids = await _enqueue_many(desk, 6)
         async with writing(desk.ledger.database) as connection:
             await connection.execute(update(jobs).where(jobs.c.id.in_(ids[:4])).values(crashes=1))

@@ -9,6 +9,9 @@ from sqlalchemy import event
 
 from service.ledger.leases import SWEEP_LEASE
 from service.ledger.records.dispatched import record_dispatched
+from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
+from service.worker.keeping.leadership import Leadership
+from service.worker.keeping.sweep import Sweep
 from tests.service.ledger.makers import engines_of
 from tests.service.worker.desk import Desk
 from tests.service.worker.keeping.sweeping import forgotten, on_queue, rest, set_lease
@@ -77,3 +80,35 @@ async def test_an_idle_pass_writes_nothing(desk: Desk) -> None:
     await sweeping.sweep()
     assert statements
     assert not [one for one in statements if one.startswith(("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE"))]
+
+
+async def test_each_chore_is_done_when_it_is_its_time_and_most_only_by_the_leader(desks: tuple[Desk, Desk]) -> None:
+    done: list[str] = []
+
+    def noting(name: str, every_s: float) -> Chore:
+        async def do() -> None:
+            done.append(name)
+
+        return Chore(name, every_s, do)
+
+    def sweep_of(desk: Desk) -> Sweep:
+        return Sweep(
+            Leadership(desk.ledger, desk.resources.process_id),
+            of_each_worker=[noting("everyone", EACH_PASS), noting("once", ONCE)],
+            of_the_leader=[noting("leader", EACH_PASS), noting("hourly", 3600.0)],
+        )
+
+    leader, other = map(sweep_of, desks)
+    for _ in range(2):
+        await leader.sweep()
+    assert done == ["everyone", "once", "leader", "hourly", "everyone", "leader"]
+    done.clear()
+    for _ in range(2):
+        await other.sweep()
+    assert done == ["everyone", "once", "everyone"]
+
+
+def test_chores_are_told_apart_by_their_names(desk: Desk) -> None:
+    sweep = desk.sweep_as()
+    names = [chore.name for chore in (*sweep.of_each_worker, *sweep.of_the_leader)]
+    assert len(names) == len(set(names))

@@ -1,0 +1,63 @@
+"""What may be done to one job: cancel it, or run it anew."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import structlog
+from fastapi import APIRouter
+
+from service.api.jobs.job_out import JobOut
+from service.api.jobs.lookup import JobIdDep, read_job
+from service.auth import Principal
+from service.errors import PostludeError
+from service.ledger.deadline import in_time
+from service.web.deps import LifecycleDep, PrincipalDep, ResourcesDep
+from service.web.guards import GUARDS
+from service.web.problems import responses, type_of
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+log = structlog.get_logger(__name__)
+
+
+@router.post("/{job_id}/cancel", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
+async def cancel_job(
+    job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+) -> JobOut:
+    """Cancel a job. A waiting one ends at once; a running one is interrupted, and ends `cancelled` whatever it does."""
+
+    async def cancel() -> JobOut:
+        await lifecycle.cancel(job_id)
+        return await read_job(resources, job_id)
+
+    with logged("cancel", principal, job_id=job_id):
+        return await in_time(cancel(), writes=True)
+
+
+@router.post("/{job_id}/replay", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
+async def replay_job(
+    job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+) -> JobOut:
+    """Run a failed or cancelled job anew under its own id. Its attempts stay in its history.
+
+    Refused with 422 like enqueueing it: when its kind or queue is unknown by now, or its args no longer fit.
+    """
+
+    async def replay() -> JobOut:
+        await lifecycle.replay(job_id)
+        return await read_job(resources, job_id)
+
+    with logged("replay", principal, job_id=job_id):
+        return await in_time(replay(), writes=True)
+
+
+@contextmanager
+def logged(action: str, principal: Principal, **names: object) -> Iterator[None]:
+    """Log who did what, or was refused it: `key` is the fingerprint of the caller's key."""
+    try:
+        yield
+    except PostludeError as error:
+        if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.info("action_refused", action=action, key=principal.key, reason=type_of(type(error).__name__), **names)
+        raise
+    log.info("action_taken", action=action, key=principal.key, **names)

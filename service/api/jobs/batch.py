@@ -1,0 +1,107 @@
+"""Reads a batch's body job by job, so that it costs what its jobs cost, and no more of it is in memory than one job."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from service.api.jobs.requests import MAX_BATCH, Requests
+from service.errors import ArgsInvalid, BodyMalformed, KindUnknown
+from service.web.body import parse, refusal, refuse_nul
+from service.web.problems import MOST_ERRORS
+from service.web.room import MIB
+
+T = TypeVar("T")
+# As much as a job may have that is sent alone.
+_LARGEST_JOB = MIB
+# Pydantic reads 200 levels; a body that nests deeper is refused here, by the same words as a shallower one there.
+_DEEPEST = 200
+_JOB_DEPTH = 3
+# 200 for each of 10,000 jobs, and small lists and objects are not counted. Each takes a microsecond.
+_MOST_BRACKETS = 2_000_000
+# All that holds no bracket, then one. Possessive, and matched from where the last one ended: linear for any input.
+_PLAIN = rb'[^]["{}]++|"(?:[^"\\]++|\\.)*+(?:"|\Z)'
+_TO_BRACKET = re.compile(rb"(?:%b)*+([][{}])" % _PLAIN, re.DOTALL)
+# The same within a job, past small lists and objects too: a million of them are not worth a turn of the loop each.
+_LEAF = rb"[\[{](?:%b)*+[]}]" % _PLAIN
+_BRANCH = rb"[\[{](?:%b|%b)*+[]}]" % (_PLAIN, _LEAF)
+_TO_BRACKET_IN_JOB = re.compile(rb"(?:%b|%b)*+([][{}])" % (_PLAIN, _BRANCH), re.DOTALL)
+
+
+def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> list[T]:
+    """Validate each job, and give what is `made` of it. Raises what `parse` does, with the first 100 errors."""
+    refuse_nul(body)
+    spans = list(_jobs_in(body))
+    _check_around(requests, body, spans)
+    done: list[T] = []
+    errors: list[dict[str, Any]] = []
+    for number, (start, end) in enumerate(spans):
+        try:
+            wanted = parse(requests.one, body[start:end], requests.kinds)
+            if not errors:
+                done.append(made(wanted))
+        except BodyMalformed as error:
+            raise BodyMalformed(f"Job {number} of the batch: {_without_place(error)}.") from None
+        except (ArgsInvalid, KindUnknown) as error:
+            errors += _located(number, error)
+            if len(errors) >= MOST_ERRORS:
+                break
+    if errors:
+        raise refusal(errors[:MOST_ERRORS], requests.kinds)
+    return done
+
+
+def _jobs_in(body: bytes) -> Iterator[tuple[int, int]]:
+    """Find where the jobs are: what is in brackets within the list within the object."""
+    depth, start, count = 0, 0, 0
+    found = _TO_BRACKET.match(body)
+    for _ in range(_MOST_BRACKETS):
+        if found is None:
+            return
+        at = found.end()
+        if depth >= _JOB_DEPTH and at - start > _LARGEST_JOB:
+            raise ArgsInvalid(f"Job {count} of the batch is larger than {_LARGEST_JOB // MIB} MiB.")
+        if found[1] in b"[{":
+            depth += 1
+            _check_depth(depth)
+            start = at - 1 if depth == _JOB_DEPTH else start
+        else:
+            if depth == _JOB_DEPTH:
+                _check_count(count := count + 1)
+                yield start, at
+            depth -= 1
+        found = (_TO_BRACKET_IN_JOB if depth >= _JOB_DEPTH else _TO_BRACKET).match(body, at)
+    raise ArgsInvalid("The jobs of the batch hold too many lists and objects in one another. Send smaller batches.")
+
+
+def _check_depth(depth: int) -> None:
+    if depth > _DEEPEST:
+        raise BodyMalformed(f"The body is not valid JSON: it nests deeper than {_DEEPEST} levels.")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_BATCH:
+        text = f"A batch may have {MAX_BATCH:,} jobs at most."
+        raise ArgsInvalid(text, errors=[{"loc": ["jobs"], "msg": text, "type": "too_long"}])
+
+
+def _check_around(requests: Requests, body: bytes, spans: list[tuple[int, int]]) -> None:
+    """Validate what is around the jobs, with each of them left empty."""
+    ends = [0, *(end for _, end in spans)]
+    starts = [*(start for start, _ in spans), len(body)]
+    around = b"{}".join(body[end:start] for end, start in zip(ends, starts, strict=True))
+    try:
+        batch = parse(requests.batch, around, {})
+    except BodyMalformed as error:
+        raise BodyMalformed(f"{_without_place(error)}.") from None
+    if len(batch.jobs) != len(spans):
+        raise BodyMalformed("The body is not valid JSON for a batch: it names `jobs` more than once.")
+
+
+def _without_place(error: BodyMalformed) -> str:
+    """Leave out line and column: they are of a part of the body."""
+    return error.detail.partition(" at line ")[0].rstrip(".")
+
+
+def _located(number: int, error: ArgsInvalid | KindUnknown) -> list[dict[str, Any]]:
+    errors = error.errors or [{"loc": [], "msg": error.detail, "type": "value_error"}]
+    return [one | {"loc": ["jobs", number, *one["loc"]]} for one in errors]

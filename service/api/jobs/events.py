@@ -1,0 +1,91 @@
+"""A job's events as they happen: server-sent events, made from the ledger and resumable.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from service.api.jobs.event_reader import EVENT_ID, STREAM, JobSnapshot, Reader
+from service.api.jobs.lookup import JobIdDep, find_job
+from service.api.jobs.tickets import authorise_reader
+from service.api.jobs.watchtower import Watchtower
+from service.api.state import WatchtowerDep
+from service.errors import JobNotFound, LedgerUnavailable
+from service.ledger.deadline import in_time
+from service.ledger.reads.history import changes
+from service.resources import Resources
+from service.web.deps import ResourcesDep
+from service.web.guards import GUARDS
+from service.web.methods import asked
+from service.web.problems import responses
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise_reader), *GUARDS[1:]])
+
+_HEARTBEAT_S = 15.0
+_HEARTBEAT = format_sse_event(comment="still here")
+_UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_LAST = "`id` of the last event that was read"
+_DESCRIPTION = """
+Server-sent events until the job has ended: how it is now, then every change of its state (`event: state`) and of its
+progress (`event: progress`), each with JSON in `data`. A line of comment comes every 15 s. `id` says where the reader
+is: sent back as `Last-Event-ID`, as browsers do by themselves, it brings what came after. Whoever has seen the end
+gets **204**, at which browsers stop asking; a replay begins anew. Where keys are asked for, browsers need a ticket:
+`POST /v1/jobs/{id}/events/tickets`.
+"""
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=Response,
+    description=_DESCRIPTION,
+    responses={
+        200: {"content": {EventSourceResponse.media_type: STREAM}, "description": "The events, as they happen"},
+        204: {"description": "The job has ended, and `Last-Event-ID` says that you know"},
+        **responses(401, 404, 421, 422, 503),
+    },
+)
+async def follow_job(
+    job_id: JobIdDep,
+    request: Request,
+    resources: ResourcesDep,
+    watchtower: WatchtowerDep,
+    last_event_id: Annotated[str, Header(description=_LAST, json_schema_extra={"pattern": EVENT_ID})] = "",
+) -> Response:
+    reader = Reader.at(last_event_id)
+    snapshot = await in_time(_read(resources, job_id))
+    if snapshot.ended and reader.knows(snapshot):
+        return Response(status_code=204)
+    if asked(request) == "HEAD":
+        return Response(headers=_UNBUFFERED, media_type=EventSourceResponse.media_type)
+    watchtower.check_room()
+    return EventSourceResponse(_stream(job_id, reader, resources, watchtower), headers=_UNBUFFERED)
+
+
+async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower: Watchtower) -> AsyncIterator[bytes]:
+    with watchtower.watch(job_id, room_checked=True) as watch:
+        while not watchtower.closing:
+            if not await watch.changed(_HEARTBEAT_S):
+                yield _HEARTBEAT
+                continue
+            if watch.error is not None:  # the reader stays: a browser that is refused once does not come back
+                continue
+            try:
+                snapshot = await in_time(_read(resources, job_id))
+            except LedgerUnavailable:
+                watch.forget()
+                continue
+            except JobNotFound:
+                return
+            for event in reader.news(snapshot):
+                yield event
+            if snapshot.ended:
+                return
+
+
+async def _read(resources: Resources, job_id: str) -> JobSnapshot:
+    found = await find_job(resources, job_id)
+    return JobSnapshot(found.job, changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes))

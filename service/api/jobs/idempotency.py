@@ -1,0 +1,78 @@
+"""The `Idempotency-Key` header: the same request sent again gets the same answer.
+
+Source: draft-ietf-httpapi-idempotency-key-header-07.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fastapi import Request
+
+from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
+from service.ledger.models import IdempotencyKey, KeyHeld
+from service.web.headers import header_of
+from service.web.paths import path_of
+
+_LONGEST = 255
+
+
+@dataclass(slots=True)  # not frozen: that would take twice as long, and each enqueue makes one
+class Idempotency:
+    """What a request says of itself: its key, if it has one, and what it asks for."""
+
+    key: str | None
+    request: Request
+    body: bytes
+    keys_under_way: set[str]
+
+    @classmethod
+    def of(cls, request: Request, body: bytes, keys_under_way: set[str]) -> "Idempotency":
+        """Read the header, quoted or bare. Raises `Refused` when it is not usable as a key."""
+        return cls(_key_of(request), request, body, keys_under_way)
+
+    def __enter__(self) -> None:
+        """Refuse a second request of one key while the first is under way here. Raises `IdempotencyKeyInFlight`."""
+        if self.key is None:
+            return
+        if self.key in self.keys_under_way:
+            raise IdempotencyKeyInFlight("A request with this Idempotency-Key is under way. Send it again in a second.")
+        self.keys_under_way.add(self.key)
+
+    def __exit__(self, *_error: object) -> None:
+        if self.key is not None:
+            self.keys_under_way.discard(self.key)
+
+    def row(self, answer: bytes, now: datetime, kept: timedelta) -> IdempotencyKey | None:
+        """Make the key's row: what was asked, and what is answered from now on."""
+        if self.key is None:
+            return None
+        return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, now + kept)
+
+    def check_same(self, held: KeyHeld) -> None:
+        """Raise `IdempotencyKeyReused` unless this request is the one that the key was used for."""
+        if held.fingerprint != self._fingerprint():
+            raise IdempotencyKeyReused("This Idempotency-Key was used with another body. Use a new key for this one.")
+
+    def _fingerprint(self) -> str:
+        return hashlib.sha256(path_of(self.request.scope).encode() + b"\n" + self.body).hexdigest()
+
+
+def _text(header: str) -> str:
+    """Read a header's bytes as the UTF-8 that clients send, where they are that."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header
+
+
+def _key_of(request: Request) -> str | None:
+    header = header_of(request, b"idempotency-key")
+    if header is None:
+        return None
+    key = _text(header).strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or len(key) > _LONGEST or not key.isprintable():
+        raise Refused(f"Idempotency-Key must have 1 to {_LONGEST} printable characters.")
+    return key

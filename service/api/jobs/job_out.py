@@ -1,0 +1,160 @@
+"""Jobs as they are shown: looked up, listed, and in the answer to their recording."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic_core import from_json, to_json
+from sqlalchemy import RowMapping
+
+from service.ledger.models import NewJob
+from service.ledger.states import Outcome, State
+from service.tables import moment_text
+from service.web.cursor import NEXT_CURSOR
+from service.web.moments import ShownMoment
+
+
+class ErrorOut(BaseModel):
+    type: str
+    message: str
+
+
+class AttemptError(ErrorOut):
+    traceback: str | None = None
+
+
+class ProgressOut(BaseModel):
+    done: int
+    total: int | None
+
+
+class AttemptOut(BaseModel):
+    number: int
+    outcome: Outcome | None = Field(description="null while it runs")
+    started_at: ShownMoment
+    finished_at: ShownMoment | None
+    worker: str
+    error: AttemptError | None
+
+
+class JobOut(BaseModel):
+    """A job as the ledger has it. Times are RFC 3339 UTC; secret fields of the args are masked."""
+
+    id: str
+    kind: str
+    state: State
+    queue: str
+    priority: int
+    args: Any
+    result: Any = None
+    error: ErrorOut | None = Field(None, description="of the latest attempt, where it did not succeed, or only in part")
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    max_attempts: int
+    progress: ProgressOut | None = None
+    tags: list[str]
+    metadata: dict[str, Any]
+    run_at: ShownMoment
+    created_at: ShownMoment
+    started_at: ShownMoment | None = None
+    finished_at: ShownMoment | None = None
+    attempts: list[AttemptOut] = Field([], description="First to last. Lists show them with `expand=attempts` alone.")
+
+    @classmethod
+    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping] | None) -> "JobOut":
+        """Show a row of the ledger; without `attempts`, these stay unset."""
+        error, done = row["error_type"], row["progress_done"]
+        plain = {name: row[name] for name in _PLAIN}
+        return cls(
+            **plain,
+            args=json.loads(row["args"]),
+            result=None if row["result"] is None else json.loads(row["result"]),
+            error=None if error is None else ErrorOut(type=error, message=row["error_message"] or ""),
+            progress=None if done is None else ProgressOut(done=done, total=row["progress_total"]),
+            tags=json.loads(row["tags"]),
+            metadata=json.loads(row["metadata"] or "{}"),
+            **({} if attempts is None else {"attempts": [_attempt(attempt) for attempt in attempts]}),
+        )
+
+
+_PLAIN = [
+    "id",
+    "kind",
+    "state",
+    "queue",
+    "priority",
+    "attempt",
+    "failures",
+    "crashes",
+    "max_attempts",
+    "run_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+]
+
+
+def _attempt(row: RowMapping) -> AttemptOut:
+    error = row["error_type"]
+    return AttemptOut(
+        number=row["number"],
+        outcome=row["outcome"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        worker=row["worker"],
+        error=None
+        if error is None
+        else AttemptError(type=error, message=row["error_message"] or "", traceback=row["traceback"]),
+    )
+
+
+class JobList(BaseModel):
+    jobs: list[JobOut]
+    next_cursor: str | None = Field(description=NEXT_CURSOR)
+
+
+def new_job_json(job: NewJob) -> bytes:
+    """Write what `JobOut` shows of a job at the moment of its recording; a model for it would cost four times that."""
+    return to_json(
+        {
+            "id": job.id,
+            "kind": job.kind,
+            "state": job.state,
+            "queue": job.queue,
+            "priority": job.priority,
+            "args": from_json(job.args),
+            "result": None,
+            "error": None,
+            "attempt": 0,
+            "failures": 0,
+            "crashes": 0,
+            "max_attempts": job.max_attempts,
+            "progress": None,
+            "tags": job.tags,
+            "metadata": from_json(job.metadata or "{}"),
+            "run_at": moment_text(job.run_at),
+            "created_at": moment_text(job.created_at),
+            "started_at": None,
+            "finished_at": None,
+            "attempts": [],
+        },
+        inf_nan_mode="null",
+    )
+
+
+class BatchJob(BaseModel):
+    id: str
+    kind: str
+    state: State
+
+
+class BatchOut(BaseModel):
+    jobs: list[BatchJob] = Field(description="In the order of the request.")
+
+
+def batch_json(jobs: Sequence[NewJob], ids: Iterable[str]) -> bytes:
+    """Write what `BatchOut` shows of jobs, under the ids that stand for them."""
+    told = [{"id": job_id, "kind": job.kind, "state": job.state} for job_id, job in zip(ids, jobs, strict=True)]
+    return to_json({"jobs": told})

@@ -1,0 +1,86 @@
+"""Lists of jobs, page by page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.api.jobs.filters import list_filter
+from service.api.jobs.job_out import JobList, JobOut
+from service.api.jobs.list_cursor import cursor_after
+from service.ledger.deadline import in_time
+from service.ledger.reads import jobs as queries
+from service.ledger.reads import listing
+from service.ledger.reads.listing import Filter
+from service.resources import Resources
+from service.web.deps import ResourcesDep
+from service.web.etags import UNCHANGED
+from service.web.guards import GUARDS
+from service.web.problems import responses
+from service.web.room import MIB
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+
+# A page ends with the job that passes this: args and results may have 256 KiB each.
+PAGE_BYTES = 8 * MIB
+_READ_AT_ONCE = 100
+_ATTEMPT_BYTES = 20_000  # its traceback and message, at most
+_EXPAND = "Show the attempts of each job, with their tracebacks"
+
+
+@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)}, response_model_exclude_unset=True)
+async def list_jobs(
+    resources: ResourcesDep,
+    wanted: Annotated[Filter, Depends(list_filter)],
+    expand: Annotated[list[Literal["attempts"]], Query(default_factory=list, description=_EXPAND)],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> JobList:
+    """List jobs, newest first unless `order=asc`.
+
+    The order is that of their creation or, with `finished_after` or `finished_before`, of their end. A page of large
+    jobs may hold fewer than `limit`: `next_cursor` says whether there are more.
+    """
+    rows, attempts, more = await in_time(_read_page(resources, wanted, limit, with_attempts=bool(expand)))
+    jobs = [JobOut.of_row(row, attempts.get(row["id"])) for row in rows]
+    if not more:
+        return JobList(jobs=jobs, next_cursor=None)
+    last = rows[-1]
+    return JobList(jobs=jobs, next_cursor=cursor_after(wanted, last["listed_at"], last["id"]))
+
+
+async def _read_page(
+    resources: Resources, wanted: Filter, limit: int, *, with_attempts: bool
+) -> tuple[Sequence[RowMapping], Mapping[str, list[RowMapping]], bool]:
+    """Read one row more than the page holds, to see whether there is another page."""
+    async with resources.ledger.read() as connection:
+        rows, shown = await _read_rows(connection, wanted, limit, with_attempts=with_attempts)
+        ids = [row["id"] for row in shown] if with_attempts else []
+        attempts = await queries.get_attempts(connection, ids) if ids else {}
+    return shown, attempts, len(rows) > len(shown)
+
+
+async def _read_rows(
+    connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool
+) -> tuple[Sequence[RowMapping], Sequence[RowMapping]]:
+    """Read rows, some at a time, until there are more than the page holds; return all, and those that it shows."""
+    rows: list[RowMapping] = []
+    room, fits = PAGE_BYTES, 0
+    while room > 0 and len(rows) <= limit:
+        count = min(_READ_AT_ONCE, limit + 1 - len(rows))
+        some = await listing.list_jobs(connection, wanted, count)
+        for row in some:
+            fits += room > 0 and fits < limit
+            room -= _size_of(row, with_attempts=with_attempts)
+        rows += some
+        if len(some) < count:
+            break
+        wanted = replace(wanted, after=(some[-1]["listed_at"], some[-1]["id"]))
+    return rows, rows[:fits]
+
+
+def _size_of(row: RowMapping, *, with_attempts: bool) -> int:
+    """Estimate how many bytes a job has in an answer, and at most in its attempts."""
+    return len(row["args"]) + len(row["result"] or "") + (row["attempt"] * _ATTEMPT_BYTES if with_attempts else 0)

@@ -1,0 +1,72 @@
+"""One job, looked up by its id."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from service.api.jobs.job_out import JobOut
+from service.api.state import WatchtowerDep
+from service.errors import JobNotFound
+from service.ledger.deadline import in_time
+from service.ledger.reads.lookups import Found
+from service.ledger.states import TERMINAL
+from service.queue import LONGEST_ID
+from service.resources import Resources
+from service.web.deps import ResourcesDep, Text
+from service.web.etags import UNCHANGED
+from service.web.guards import GUARDS
+from service.web.problems import responses
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+
+
+class _Job(StringConvertor):
+    """A job's id in the last place of a path; the actions on many jobs are paths of their own, and have no GET."""
+
+    regex = r"(?!(?:batch|replay)$)[^/]+"
+
+
+register_url_convertor("job", _Job())
+
+
+async def _job_id(job_id: Text) -> str:
+    """Pass an id that there may be."""
+    if len(job_id) > LONGEST_ID:
+        raise JobNotFound(f"There is no job with an id of {len(job_id)} characters.")
+    return job_id
+
+
+JobIdDep = Annotated[str, Depends(_job_id)]
+
+
+@router.get("/{job_id:job}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
+async def get_job(
+    job_id: JobIdDep,
+    response: Response,
+    resources: ResourcesDep,
+    watchtower: WatchtowerDep,
+    wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after so many seconds")] = 0,
+) -> JobOut:
+    """Look a job up. 200 also for a job that failed."""
+    job = await in_time(read_job(resources, job_id))
+    if wait and job.state not in TERMINAL:
+        await watchtower.wait_for_end(job_id, wait)
+        job = await in_time(read_job(resources, job_id))
+    if job.state not in TERMINAL:
+        response.headers["Retry-After"] = "1"
+    return job
+
+
+async def read_job(resources: Resources, job_id: str) -> JobOut:
+    """Read a job as it is shown. Raises `JobNotFound`."""
+    found = await find_job(resources, job_id)
+    return JobOut.of_row(found.job, found.attempts)
+
+
+async def find_job(resources: Resources, job_id: str) -> Found:
+    """Read a job's row and its attempts. Raises `JobNotFound`."""
+    found = await resources.ledger.find(job_id)
+    if found is None:
+        raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
+    return found

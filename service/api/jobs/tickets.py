@@ -1,0 +1,72 @@
+"""Tickets: what a browser shows instead of a key to follow one job. `EventSource` cannot send headers.
+
+A ticket is signed with the key of the caller who asked for it, so every process that knows the key accepts it, and it
+falls with the key. It opens the events of one job and nothing else.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from service.api.jobs.lookup import JobIdDep, read_job
+from service.auth import Principal
+from service.errors import Unauthorized
+from service.ledger.deadline import in_time
+from service.web.deps import PrincipalDep, ResourcesDep, Text
+from service.web.guards import GUARDS, authorise, bearer, recognise
+from service.web.moments import ShownMoment
+from service.web.paths import job_path
+from service.web.problems import responses
+from service.web.state import state_of
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+
+# Browsers connect again by themselves, with the same ticket.
+_HOLDS_FOR = timedelta(hours=1)
+
+
+class TicketOut(BaseModel):
+    """Opens the events of one job to whoever has it, until it expires; what is open then stays open."""
+
+    ticket: str
+    url: str = Field(description="Path of the events with the ticket, for `EventSource`.")
+    expires_at: ShownMoment
+
+
+@router.post("/{job_id}/events/tickets", status_code=201, responses=responses(401, 403, 404, 421, 422, 503))
+async def create_ticket(
+    job_id: JobIdDep, request: Request, response: Response, resources: ResourcesDep, principal: PrincipalDep
+) -> TicketOut:
+    """Make a ticket for a browser, which cannot send a key with `EventSource`: it follows this job for an hour."""
+    job = await in_time(read_job(resources, job_id))
+    expires = int(time.time() + _HOLDS_FOR.total_seconds())
+    signature = state_of(request).key_ring.sign(principal, _text(job.id, expires))
+    ticket = f"{expires}.{signature}"
+    response.headers["Cache-Control"] = "no-store"
+    url = f"{job_path(request.scope, job.id)}/events?{urlencode({'ticket': ticket})}"
+    return TicketOut(ticket=ticket, url=url, expires_at=datetime.fromtimestamp(expires, UTC))
+
+
+async def authorise_reader(
+    request: Request,
+    job_id: Text,
+    key: Annotated[object, bearer],
+    ticket: Annotated[str | None, Query(description="A ticket for this job, instead of a key")] = None,
+) -> Principal:
+    """Let the request through if it has a ticket for the job, or else a key. A ticket's bearer is its signer."""
+    if ticket is None:
+        return await authorise(request, key)
+    expires, _, signature = ticket.partition(".")
+    lives = expires.isdecimal() and len(expires) < 12 and int(expires) > time.time()
+    signer = state_of(request).key_ring.signer_of(_text(job_id, int(expires)), signature) if lives else None
+    if signer is None:
+        raise Unauthorized("The ticket has expired, or is of another job. POST /v1/jobs/{id}/events/tickets makes one.")
+    return recognise(request, signer)
+
+
+def _text(job_id: str, expires: int) -> str:
+    return f"events\n{job_id}\n{expires}"

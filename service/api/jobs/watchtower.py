@@ -1,0 +1,145 @@
+"""The watchtower: looks at every watched job at once, every so often, on behalf of all who wait for a change."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import LedgerUnavailable, TooManyWatchers
+from service.ledger.deadline import in_time
+from service.ledger.ledger import Ledger
+from service.ledger.reads import jobs as queries
+from service.ledger.reads.jobs import JobVersion
+from service.ledger.states import TERMINAL
+
+MAX_WATCHES = 1_000
+# Looks are as frequent as they are cheap: a twentieth of the time at most is spent on them.
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.04, 0.25
+_PAUSE_PER_LOOK = 20
+_NOTHING = object()
+
+
+class Watch:
+    """One caller's view of one job: the newest `version` (None: the job is gone), or why there is none."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.version: JobVersion | None = None
+        self.error: LedgerUnavailable | None = None
+        self._seen: object = _NOTHING
+        self._news = asyncio.Event()
+
+    async def changed(self, within_s: float) -> bool:
+        """Wait for news, of the job or of the ledger's being away; False when that took longer.
+
+        The first time it tells how the job is.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        if self.error is None:
+            self._seen = self.version
+        return True
+
+    def forget(self) -> None:
+        """Be told again at the next look: what was told last could not be used."""
+        self._seen = _NOTHING
+
+    def wake(self) -> None:
+        """Have the caller look up."""
+        self._news.set()
+
+    def tell(self, version: JobVersion | None) -> None:
+        self.version, self.error = version, None
+        if version != self._seen:
+            self._news.set()
+
+    def fail(self, error: LedgerUnavailable) -> None:
+        if self.error is None:
+            self._news.set()
+        self.error = error
+
+
+class Watchtower:
+    """Asks the ledger once for all who watch, while anybody does."""
+
+    def __init__(self, ledger: Ledger, *, max_watches: int = MAX_WATCHES) -> None:
+        self._ledger = ledger
+        self._max_watches = max_watches
+        self._watches: set[Watch] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self.closing = False
+
+    @contextmanager
+    def watch(self, job_id: str, *, room_checked: bool = False) -> Iterator[Watch]:
+        """Watch a job. Raises `TooManyWatchers`, unless there was room a moment ago and an answer has begun."""
+        if not room_checked:
+            self.check_room()
+        watch = Watch(job_id)
+        self._watches.add(watch)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_while_watched(), name="watchtower")
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    def check_room(self) -> None:
+        """Raise `TooManyWatchers` when there is no room for another watch."""
+        if len(self._watches) >= self._max_watches:
+            raise TooManyWatchers(
+                f"As many callers as may ({self._max_watches}) wait for jobs here already. Ask again later."
+            )
+
+    async def wait_for_end(self, job_id: str, within_s: float) -> None:
+        """Wait until the job is terminal or gone, or the time is up. Raises `LedgerUnavailable`."""
+        deadline = time.monotonic() + within_s
+        with self.watch(job_id) as watch:
+            while await watch.changed(max(0, deadline - time.monotonic())):
+                if self.closing:
+                    return
+                if watch.error is not None:
+                    raise watch.error
+                if watch.version is None or watch.version.state in TERMINAL:
+                    return
+
+    def dismiss(self) -> None:
+        """Have everybody who waits go."""
+        self.closing = True
+        for watch in self._watches:
+            watch.wake()
+
+    async def close(self) -> None:
+        """Look no more."""
+        self.dismiss()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    async def _look_while_watched(self) -> None:
+        try:
+            while self._watches:
+                began = time.monotonic()
+                await self._look()
+                pause_s = (time.monotonic() - began) * _PAUSE_PER_LOOK
+                await asyncio.sleep(min(max(pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S))
+        finally:
+            self._looking = None
+
+    async def _look(self) -> None:
+        watches = list(self._watches)
+        try:
+            versions = await in_time(self._read({watch.job_id for watch in watches}))
+        except LedgerUnavailable as error:
+            for watch in watches:
+                watch.fail(error)
+            return
+        for watch in watches:
+            watch.tell(versions.get(watch.job_id))
+
+    async def _read(self, ids: set[str]) -> dict[str, JobVersion]:
+        async with self._ledger.read() as connection:
+            return await queries.versions_of(connection, ids)

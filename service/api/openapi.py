@@ -1,0 +1,37 @@
+"""What FastAPI cannot know for the OpenAPI document: the bodies that routes parse themselves, events, and problems."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, TypeAdapter
+
+from service.api.jobs.bulk_replay import BulkReplayRequest
+from service.api.jobs.event_reader import ProgressEvent, StateEvent
+from service.api.jobs.requests import Requests
+from service.web.problems import Problem
+
+
+def install(app: FastAPI, requests: Requests) -> None:
+    """Add these components to the document of `app`, which is made when it is first asked for."""
+    make_schema = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = make_schema()
+            schemas = app.openapi_schema.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(components(requests))
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def components(requests: Requests) -> dict[str, Any]:
+    """Describe each model under its name, with all that it is made of."""
+    models: tuple[type[BaseModel], ...] = (Problem, BulkReplayRequest, StateEvent, ProgressEvent)
+    adapters: dict[str, TypeAdapter[Any]] = {model.__name__: TypeAdapter(model) for model in models}
+    adapters |= {"EnqueueRequest": requests.one, "BatchRequest": requests.whole_batch}
+    described: dict[str, Any] = {}
+    for name, adapter in adapters.items():
+        schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
+        described |= {**schema.pop("$defs", {}), name: schema}
+    return described

@@ -1,0 +1,120 @@
+"""What the API holds for its whole life, opened and closed in one place."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request
+
+from jobs import Catalogue
+from service.api.jobs.requests import Requests
+from service.api.jobs.watchtower import Watchtower
+from service.api.readiness import Checks
+from service.auth import KeyRing
+from service.clocks import Clocks
+from service.durability import Durability
+from service.feature import Feature
+from service.lifecycle.lifecycle import Lifecycle
+from service.resources import Resources, open_resources
+from service.settings import Settings
+from service.web.state import WebState
+from service.web.write_deadline import WriteDeadline
+
+log = structlog.get_logger(__name__)
+
+# Callers are answered within 4 s. A statement that takes longer is given up soon after: else those behind it would wait
+# for a connection that died in silence.
+_STATEMENT_LIMIT_S = 5
+
+
+@dataclass(frozen=True)
+class ApiState(WebState):
+    """The state of the whole API; what features need of it is in `WebState`."""
+
+    requests: Requests
+    watchtower: Watchtower
+    readiness: Checks
+    keys_under_way: set[str] = field(default_factory=set, kw_only=True)
+    write_deadline: WriteDeadline = field(default_factory=WriteDeadline, kw_only=True)
+
+
+def api_state_of(request: Request) -> ApiState:
+    """Return the state of the app that the request is for."""
+    state: ApiState = request.app.state.api
+    return state
+
+
+async def _watchtower(request: Request) -> Watchtower:
+    return api_state_of(request).watchtower
+
+
+WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]
+
+
+@asynccontextmanager
+async def open_api_state(
+    settings: Settings, catalogue: Catalogue, requests: Requests, features: Sequence[Feature] = ()
+) -> AsyncIterator[ApiState]:
+    """Open all of it; neither the ledger nor Redis needs to answer yet."""
+    async with AsyncExitStack() as stack:
+        resources = await stack.enter_async_context(
+            open_resources(settings, catalogue, features=features, statement_limit_s=_STATEMENT_LIMIT_S)
+        )
+        state = ApiState(
+            resources=resources,
+            lifecycle=_lifecycle(resources),
+            key_ring=KeyRing(settings.api_keys),
+            requests=requests,
+            watchtower=Watchtower(resources.ledger),
+            readiness=Checks(resources),
+        )
+        await stack.enter_async_context(_clocks_kept(resources))
+        await stack.enter_async_context(_servers_checked(resources, state.readiness))
+        stack.push_async_callback(state.readiness.close)
+        stack.push_async_callback(state.watchtower.close)
+        yield state
+
+
+def _lifecycle(resources: Resources) -> Lifecycle:
+    return Lifecycle(
+        resources.ledger,
+        resources.queue,
+        resources.catalogue,
+        writer=resources.process_id,
+        hooks=resources.hooks,
+        check_queue=resources.check_queue,
+    )
+
+
+@asynccontextmanager
+async def _clocks_kept(resources: Resources) -> AsyncIterator[None]:
+    clocks = Clocks(resources.ledger.database, resources.queue.redis)
+    await clocks.agree_soon()
+    keeping = asyncio.create_task(clocks.keep(), name="clocks")
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+
+
+@asynccontextmanager
+async def _servers_checked(resources: Resources, readiness: Checks) -> AsyncIterator[None]:
+    """Say at the start what is missing or may break promises; beside it, since neither server needs to answer."""
+    checking = asyncio.create_task(_check_servers(resources, readiness), name="check-settings")
+    try:
+        yield
+    finally:
+        # It ends by itself: cancelled, it would leave reads behind, and these wait for ever for a connection that is
+        # closed under them.
+        await asyncio.wait([checking])
+
+
+async def _check_servers(resources: Resources, readiness: Checks) -> None:
+    ledger = (await readiness.check())["ledger"]
+    if ledger != "ok":
+        log.warning("ledger_not_ready", reason=ledger)
+    await Durability(resources.ledger.database, resources.queue.redis, resources.settings.queues).check()

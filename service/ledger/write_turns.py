@@ -1,0 +1,58 @@
+"""Turns at writing to a SQLite file: within a process nobody fights for its one write lock, but queues for it.
+
+The ledger's writer, the heartbeat's and the connection of jobs all write, each from a thread of its own. One that finds
+the lock taken can only ask again and again; whom its turn wakes up asks once. Between processes there is only asking.
+"""
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from weakref import WeakValueDictionary
+
+
+class WriteTurns:
+    """First come, first served; a turn is a future, for threads and event loops alike."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_taken = False
+        self._waiting: deque[Future[None]] = deque()
+
+    def ask(self) -> Future[None]:
+        """Return a turn, which is done when it has come. Whoever asks must `leave` it."""
+        turn: Future[None] = Future()
+        with self._lock:
+            if self._is_taken:
+                self._waiting.append(turn)
+            else:
+                self._is_taken = True
+                turn.set_result(None)
+        return turn
+
+    def leave(self, turn: Future[None]) -> None:
+        """End a turn that has come, or wait for it no longer."""
+        if not turn.cancel():
+            with self._lock:
+                self._is_taken = self._wake_next()
+
+    def _wake_next(self) -> bool:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if turn.set_running_or_notify_cancel():
+                turn.set_result(None)
+                return True
+        return False
+
+
+# Weak: the engines over a file keep its turns.
+_by_file: WeakValueDictionary[str, WriteTurns] = WeakValueDictionary()
+_by_file_lock = threading.Lock()
+
+
+def turns_at(path: str) -> WriteTurns:
+    """Return this process' turns at writing to the file."""
+    with _by_file_lock:
+        turns = _by_file.get(path)
+        if turns is None:
+            turns = _by_file[path] = WriteTurns()
+        return turns

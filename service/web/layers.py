@@ -1,0 +1,38 @@
+"""The layers around the routes, named by what they add. Direct calls skip the inner three, which only change reads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from service.hooks import Hooks
+from service.settings import Settings
+from service.web.compression import Compression
+from service.web.direct import Direct, Endpoint
+from service.web.door import AtTheDoor, Door
+from service.web.etags import ETags
+from service.web.methods import HeadAsGet
+from service.web.paths import Mounted
+
+# Methods, and headers beyond those that browsers let pass by themselves.
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
+    "expose_headers": ["ETag", "Idempotent-Replayed", "Location", "Retry-After"],
+    "max_age": 600,
+}
+
+
+def install(app: FastAPI, settings: Settings, hooks: Hooks, direct: Mapping[tuple[str, str], Endpoint]) -> None:
+    """Add the layers from the inside out. Whatever is added to the app later stands around all of them."""
+    app.add_middleware(ETags)
+    app.add_middleware(Compression)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(Direct, endpoints=direct)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
+    app.add_middleware(AtTheDoor, door=Door.of(settings))
+    if settings.root_path:
+        app.add_middleware(Mounted, prefix=settings.root_path)
+    app.add_middleware(hooks.around_requests)

@@ -1,0 +1,105 @@
+"""Cancelling and replaying a job."""
+
+import json
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from service.auth import KeyRing
+from service.ledger.ledger import Ledger
+from service.ledger.states import REPLAYABLE, TERMINAL, WAITING, Outcome, State
+from service.settings import Settings
+from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
+from tests.support.running import running_api
+
+
+async def test_waiting_job_is_cancelled_at_once(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    for state in WAITING:
+        job = await job_in(api, ledger, state)
+        response = await api.post(f"/v1/jobs/{job['id']}/cancel")
+        assert response.status_code == 200
+        assert response.json()["state"] == "cancelled"
+        assert response.json()["finished_at"] is not None
+        assert response.json() == await get(api, job["id"])
+
+
+@on_sqlite
+async def test_running_job_that_was_cancelled_ends_cancelled_whatever_it_does(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    job = await post(api)
+    started = await begin(ledger, job)
+    for _ in range(2):  # asking again changes nothing
+        response = await api.post(f"/v1/jobs/{job['id']}/cancel")
+        assert (response.status_code, response.json()["state"]) == (200, "running")
+    await end(ledger, started, Outcome.SUCCEEDED, State.SUCCEEDED)
+    assert (await get(api, job["id"]))["state"] == "cancelled"
+
+
+@on_sqlite
+async def test_job_that_has_ended_is_not_cancelled(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    for state in TERMINAL:
+        job = await job_in(api, ledger, state)
+        assert state in assert_problem(await api.post(f"/v1/jobs/{job['id']}/cancel"), 409)["detail"]
+        assert await get(api, job["id"]) == job
+
+
+async def test_failed_and_cancelled_jobs_are_replayed_under_their_own_id(
+    api: httpx.AsyncClient, ledger: Ledger, redis: Redis
+) -> None:
+    for state in REPLAYABLE:
+        job = await job_in(api, ledger, state)
+        await redis.delete("arq:queue")
+        response = await api.post(f"/v1/jobs/{job['id']}/replay")
+        assert response.status_code == 200
+        replayed = response.json()
+        assert (replayed["id"], replayed["state"]) == (job["id"], "queued")
+        assert (replayed["failures"], replayed["error"], replayed["finished_at"]) == (0, None, None)
+        assert replayed["attempts"] == job["attempts"]
+        assert await redis.zscore("arq:queue", job["id"]) is not None
+        assert (await begin(ledger, job)).attempt == job["attempt"] + 1
+
+
+@on_sqlite
+async def test_other_jobs_are_not_replayed(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    for state in set(State) - set(REPLAYABLE):
+        job = await job_in(api, ledger, state)
+        assert state in assert_problem(await api.post(f"/v1/jobs/{job['id']}/replay"), 409)["detail"]
+        assert await get(api, job["id"]) == job
+
+
+async def test_job_whose_unique_key_was_taken_since_is_not_replayed(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = await job_in(api, ledger, State.FAILED, unique_key="k")
+    holder = await post(api, unique_key="k")
+    assert_problem(await api.post(f"/v1/jobs/{job['id']}/replay"), 409)
+    assert await get(api, job["id"]) == job
+    await api.post(f"/v1/jobs/{holder['id']}/cancel")
+    assert (await api.post(f"/v1/jobs/{job['id']}/replay")).status_code == 200
+
+
+@on_sqlite
+async def test_log_names_the_key_that_cancelled_replayed_or_was_refused_it(
+    settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keys = (SecretStr("key-one"), SecretStr("key-two"))
+    settings = settings.model_copy(update={"api_keys": keys, "log_level": "INFO", "log_format": "json"})
+    one, two = (KeyRing(keys).identify(f"Bearer {key.get_secret_value()}").key for key in keys)
+    async with running_api(settings) as api:
+        api.headers["Authorization"] = "Bearer key-one"
+        job = (await post(api, delay=3600))["id"]
+        assert (await api.post(f"/v1/jobs/{job}/cancel")).status_code == 200
+        api.headers["Authorization"] = "Bearer key-two"
+        assert (await api.post(f"/v1/jobs/{job}/cancel")).status_code == 409
+        assert (await api.post(f"/v1/jobs/{job}/replay")).status_code == 200
+        assert (await api.post("/v1/jobs/replay", json={"filter": {"tag": "t"}})).status_code == 200
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"action_' in line]
+    assert [(line["event"], line["action"], line["key"], line.get("job_id")) for line in lines] == [
+        ("action_taken", "cancel", one, job),
+        ("action_refused", "cancel", two, job),
+        ("action_taken", "replay", two, job),
+        ("action_taken", "replay", two, None),
+    ]
+    assert lines[1]["reason"] == "urn:postlude:problem:state-forbids"
+    assert lines[3]["filter"] == {"tag": "t"}

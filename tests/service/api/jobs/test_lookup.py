@@ -1,0 +1,89 @@
+"""Jobs, looked up by their ids."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import httpx
+
+from service.ledger.ledger import Ledger
+from service.ledger.states import Outcome, State
+from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
+
+CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
+CONTRACT += ["max_attempts", "progress", "tags", "run_at", "created_at", "started_at", "finished_at", "attempts"]
+
+
+async def test_job_is_shown_in_each_state(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    for state in State:
+        job = await job_in(api, ledger, state)
+        assert list(job) == CONTRACT
+        assert (job["finished_at"] is not None) == (state in ("succeeded", "failed", "cancelled"))
+        assert (job["result"] is not None) == (state == "succeeded")
+        assert job["attempt"] == len(job["attempts"]) == int(state in ("running", "retrying", "succeeded", "failed"))
+
+
+@on_sqlite
+async def test_failed_job_is_answered_with_200_and_shows_why(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = await job_in(api, ledger, State.FAILED)
+    assert job["error"] == {"type": "ValueError", "message": "no luck"}
+    assert job["failures"] == 1
+    (attempt,) = job["attempts"]
+    assert set(attempt) == {"number", "outcome", "started_at", "finished_at", "worker", "error"}
+    assert (attempt["number"], attempt["outcome"]) == (1, "failed")
+    assert attempt["error"] == {"type": "ValueError", "message": "no luck", "traceback": "Traceback: no luck"}
+
+
+@on_sqlite
+async def test_running_attempt_has_no_outcome_and_its_progress_is_shown(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = await job_in(api, ledger, State.RUNNING)
+    await ledger.progress(job["id"], 1, 3, None)
+    job = await get(api, job["id"])
+    assert job["progress"] == {"done": 3, "total": None}
+    assert job["attempts"][0]["outcome"] is None
+
+
+@on_sqlite
+async def test_all_times_are_rfc_3339_in_utc(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = await job_in(api, ledger, State.FAILED)
+    names = ("run_at", "created_at", "started_at", "finished_at")
+    times = [job[name] for name in names] + [job["attempts"][0][name] for name in names[2:]]
+    assert all(time.endswith("Z") and datetime.fromisoformat(time).tzinfo is UTC for time in times), times
+
+
+async def test_unknown_id_is_404_on_every_call(api: httpx.AsyncClient) -> None:
+    for job_id in ("018f0000-0000-7000-8000-000000000001", "no-uuid", "x" * 1000, "%F0%9F%8E%B5"):
+        assert_problem(await api.get(f"/v1/jobs/{job_id}"), 404)
+        assert_problem(await api.post(f"/v1/jobs/{job_id}/cancel"), 404)
+        assert_problem(await api.post(f"/v1/jobs/{job_id}/replay"), 404)
+
+
+@on_sqlite
+async def test_wait_answers_as_soon_as_the_job_has_ended(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = await post(api)
+    started = await begin(ledger, job)
+    answer = asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 20}))
+    assert not (await asyncio.wait([answer], timeout=0.3))[0]
+    await end(ledger, started, Outcome.SUCCEEDED, State.SUCCEEDED)
+    async with asyncio.timeout(2):
+        response = await answer
+    assert response.json()["state"] == "succeeded"
+    assert "retry-after" not in response.headers
+
+
+@on_sqlite
+async def test_wait_answers_with_the_job_as_it_is_when_the_time_is_up(api: httpx.AsyncClient) -> None:
+    job = await post(api)
+    began = time.monotonic()
+    response = await api.get(f"/v1/jobs/{job['id']}", params={"wait": 0.3})
+    assert 0.3 <= time.monotonic() - began < 2
+    assert response.json() == job
+    assert response.headers["retry-after"] == "1"
+
+
+@on_sqlite
+async def test_wait_is_at_most_sixty_seconds(api: httpx.AsyncClient) -> None:
+    job = await post(api)
+    async with asyncio.timeout(5):
+        for wait in ("61", "60.001", "-1", "nan", "inf", "x", ""):
+            assert_problem(await api.get(f"/v1/jobs/{job['id']}", params={"wait": wait}), 422)

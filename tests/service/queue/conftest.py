@@ -1,0 +1,16 @@
+"""A queue on an empty Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from service.queue import Queue, open_redis
+from tests.support.servers import RedisServer
+
+
+@pytest.fixture
+async def queue(redis: Redis, redis_server: RedisServer) -> AsyncIterator[Queue]:
+    arq = open_redis(redis_server.url)
+    yield Queue(arq)
+    await arq.aclose(close_connection_pool=True)

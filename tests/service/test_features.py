@@ -1,0 +1,105 @@
+"""A feature is a folder and a line: to add one touches nothing else, and without one the product works."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from service.features import FEATURES
+from tests.support.checkout import ROOT, Checkout
+from tests.support.servers import RedisServer
+
+# Each starts half a dozen processes, one after the other; a machine that is busy takes its time.
+pytestmark = pytest.mark.timeout(600)
+# The kinds that only a feature can serve.
+KINDS_OF = {"mail": "email", "stats": "stats", "files": None}
+# Quick tests that use no feature, of rooms that every feature stands on.
+TELLING_TESTS = "test_architecture or test_names or test_options or test_states"
+# Imports all, migrates, and does what `postlude dev` does before it starts its children.
+START = """
+import asyncio, importlib, pkgutil, jobs, service
+for package in (jobs, service):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.startswith("service.migrations") and not module.name.endswith((".tether", "__main__")):
+            importlib.import_module(module.name)
+from service.dev import kinds, screen, servers, start
+from service.features import FEATURES
+from service.ledger.migrate import upgrade
+from service.settings import Settings
+settings = Settings()
+asyncio.run(upgrade(settings, [feature.schema for feature in FEATURES]))
+for server in servers.wanted(settings):
+    server.check()
+print(*(program.name for program in start.programs(settings, None)))
+print(screen.banner(settings))
+kinds.main()
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, redis: Redis, redis_server: RedisServer) -> Checkout:
+    return Checkout(tmp_path, REDIS_URL=redis_server.url, LOG_LEVEL="WARNING")
+
+
+def without(checkout: Checkout, feature: str) -> None:
+    """Take a feature away: its folder and its line, its kinds, and the tests of both."""
+    checkout.edit("service/features.py", rf"^    {feature}\.FEATURE,\n", "")
+    checkout.edit("service/features.py", rf"(, {feature}\b|\b{feature}, )", "")
+    kinds = [f"jobs/{KINDS_OF[feature]}", f"tests/jobs/{KINDS_OF[feature]}"] if KINDS_OF[feature] else []
+    for name in (f"service/{feature}", f"tests/service/{feature}", *kinds):
+        shutil.rmtree(checkout.folder / name)
+
+
+def test_every_feature_is_tried_without() -> None:
+    assert [feature.name for feature in FEATURES] == list(KINDS_OF)
+
+
+@pytest.mark.parametrize("feature", KINDS_OF)
+async def test_product_without_a_feature_starts_and_its_other_tests_pass(checkout: Checkout, feature: str) -> None:
+    without(checkout, feature)
+    programs = checkout.run("-c", START).splitlines()[0].split()
+    assert programs == ["migrations", *(["inbox"] if feature != "mail" else []), "api", "worker"]
+    async with checkout.api() as api:
+        deleted = (await performed(checkout, api, "cleanup", {"dry_run": True}))["result"]["deleted"]
+        paths = (await api.get("/openapi.json")).json()["paths"]
+    assert ("files" in deleted) == (feature != "files")
+    assert ("/v1/stats" in paths) == (feature != "stats")
+    # All tests are imported to choose from, which shows what is left behind in any of them.
+    checkout.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", TELLING_TESTS, "tests")
+
+
+async def test_feature_that_the_guide_shows_is_a_folder_and_a_line(checkout: Checkout) -> None:
+    for name, text in shown_in(ROOT / "docs/writing-features.md").items():
+        (checkout.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout.folder / name).write_text(text)
+    checkout.edit("service/features.py", r"^from service import ", "from service import notes, ")
+    checkout.edit("service/features.py", r"^\)$", "    notes.FEATURE,\n)")
+    checkout.run("-m", "service.cli", "migrate")
+    async with checkout.api() as api:
+        job = await performed(checkout, api, "take_note", {"text": "milk"})
+        assert job["state"] == "succeeded", job
+        assert (await api.get("/v1/notes")).json() == ["milk"]
+        assert "<li>milk</li>" in (await api.get("/notes")).text
+        assert 'href="/notes"' in (await api.get("/")).text
+        assert (await performed(checkout, api, "cleanup", {"older_than_days": 0}))["result"]["deleted"]["jobs"] == 1
+        assert (await api.get("/v1/notes")).json() == []
+    checkout.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_architecture.py")
+
+
+async def performed(checkout: Checkout, api: httpx.AsyncClient, kind: str, args: dict[str, Any]) -> dict[str, Any]:
+    """Enqueue a job, and run a worker until nothing is left to do; return the job."""
+    answer = await api.post("/v1/jobs", json={"kind": kind, "args": args})
+    assert answer.status_code == 202, answer.text
+    checkout.run("-m", "service.cli", "worker", "--burst")
+    job: dict[str, Any] = (await api.get(f"/v1/jobs/{answer.json()['id']}")).json()
+    return job
+
+
+def shown_in(guide: Path) -> dict[str, str]:
+    """Return the files that a guide shows, by the name in their first line."""
+    blocks = re.findall(r"^```(?:python|html)\n(?:#|{#) ([\w./]+)(?: #})?\n(.*?)^```", guide.read_text(), re.M | re.S)
+    return dict(blocks)

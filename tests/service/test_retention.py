@@ -1,0 +1,23 @@
+"""A purge goes through the ledger and through what each feature keeps."""
+
+from datetime import timedelta
+
+from service.feature import Feature, Purge
+from service.ledger.ledger import Ledger
+from service.retention import Retention
+from service.settings import Settings
+
+
+async def test_each_feature_is_asked_and_its_counts_are_among_the_ledgers(ledger: Ledger) -> None:
+    asked = []
+
+    async def purge_toys(settings: Settings, ledger: Ledger, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
+        asked.append((older_than, dry_run))
+        return {"toys": 3}
+
+    features = [Feature("plain"), Feature("toys", purge=Purge(by_age=purge_toys))]
+    retention = Retention(Settings(retention_days=7), ledger, features)
+    assert retention.retention == timedelta(days=7)
+    deleted = await retention.purge(timedelta(days=1), dry_run=True)
+    assert deleted == {"jobs": 0, "attempts": 0, "ticks": 0, "workers": 0, "idempotency_keys": 0, "toys": 3}
+    assert asked == [(timedelta(days=1), True)]

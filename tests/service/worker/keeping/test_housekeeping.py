@@ -1,0 +1,107 @@
+"""Housekeeping: chores go on side by side through outages, and end their pass before the worker stops."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.errors import LedgerUnavailable
+from service.settings import Settings
+from service.worker.keeping.chore import Chore
+from tests.service.api.driving import on_sqlite
+from tests.service.worker.keeping.sweeping import rest
+from tests.support.running import catalogue_of, eventually, running_worker
+
+pytestmark = on_sqlite
+
+Do = Callable[[], Awaitable[bool | None]]
+
+
+def chores(monkeypatch: pytest.MonkeyPatch, **do: Do) -> None:
+    """Have workers do these chores, and no others."""
+    listed = [Chore(name, 0.01, one) for name, one in do.items()]
+    monkeypatch.setattr("service.worker.keeping.housekeeping.chores_of", lambda *_: listed)
+
+
+async def test_outage_in_one_chore_is_told_once_and_holds_up_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, others = 0, 0
+
+    async def needs_a_server() -> None:
+        nonlocal tried
+        tried += 1
+        if tried < 4:
+            raise LedgerUnavailable("away")
+
+    async def other() -> None:
+        nonlocal others
+        others += 1
+
+    chores(monkeypatch, needs_a_server=needs_a_server, other=other)
+    with capture_logs() as logs:
+        async with running_worker(settings, catalogue_of(rest)):
+
+            async def is_over() -> bool:
+                return tried >= 5
+
+            await eventually(is_over)
+    told = [one["event"] for one in logs if one.get("chore") == "needs_a_server"]
+    assert told == ["outage", "outage_over"]
+    assert others > tried
+
+
+async def test_chore_that_fails_is_logged_and_done_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = 0
+
+    async def fails_first() -> None:
+        nonlocal done
+        done += 1
+        if done == 1:
+            raise ZeroDivisionError
+
+    async def is_done_again() -> bool:
+        return done >= 3
+
+    chores(monkeypatch, fails_first=fails_first)
+    with capture_logs() as logs:
+        async with running_worker(settings, catalogue_of(rest)):
+            await eventually(is_done_again)
+    assert [one["chore"] for one in logs if one["event"] == "chore_failed"] == ["fails_first"]
+
+
+async def test_chore_with_more_to_do_is_done_again_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = 100
+    listed: list[Chore] = []
+
+    async def full_passes() -> bool:
+        nonlocal left
+        left -= 1
+        return left > 0
+
+    async def all_is_done() -> bool:
+        return left <= 0
+
+    listed.append(Chore("full passes", 3600.0, full_passes))
+    monkeypatch.setattr("service.worker.keeping.housekeeping.chores_of", lambda *_: listed)
+    async with running_worker(settings, catalogue_of(rest)):
+        await eventually(all_is_done)
+    assert left == 0
+
+
+async def test_worker_that_stops_lets_a_chore_end_its_pass(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await asyncio.sleep(0.3)
+        ended.set()
+
+    chores(monkeypatch, slow=slow)
+    async with running_worker(settings, catalogue_of(rest)):
+        await begun.wait()
+        begun.clear()
+        ended.clear()
+        await begun.wait()
+    assert ended.is_set()
