@@ -4,41 +4,14 @@ import asyncio
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 
 from service.settings import Settings
 from tests.service.api.driving import count, on_sqlite, post, stat
-from tests.support.running import eventually
-from tests.test_journey import _free_port, process
-
-
-@asynccontextmanager
-async def api_process(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
-    """Run `postlude api` until it answers."""
-    port = _free_port()
-    environment = {
-        "DATABASE_URL": settings.sqlalchemy_url,
-        "REDIS_URL": settings.redis_dsn,
-        "DATA_DIR": str(settings.data_dir),
-        "PORT": str(port),
-        "LOG_LEVEL": "WARNING",
-    }
-    async with (
-        process("postlude", "api", **environment) as child,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
-    ):
-
-        async def answers() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                return (await client.get("/readyz")).status_code == 200
-            return False
-
-        await eventually(answers, timeout_s=60)
-        yield client, child
+from tests.support.processes import api_process
 
 
 async def test_fifty_parallel_requests_with_one_key_make_one_job_even_across_a_restart(settings: Settings) -> None:

@@ -33,9 +33,9 @@ from service.queue import key_of
 from service.settings import Settings
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
+from tests.support.processes import free_port, process
 from tests.support.receiver import receiving
 from tests.support.running import catalogue_of, eventually, running_api, running_worker
-from tests.test_journey import process
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "from-background-tasks.md"
 AT_ONCE = RetryPolicy(base=0.001, cap=0.001)
@@ -325,12 +325,6 @@ def one_process() -> FastAPI:
         return begun
 
     return app
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, count, on_sqlite, stat
 from tests.support.hostile import MIB, Answer, hostile_bodies, peak_memory, pulse, raw
-from tests.test_api_process import api_process
+from tests.support.processes import api_process
 
 LARGE = 30 * MIB
 # A good batch of 30 MiB takes 300 MiB.

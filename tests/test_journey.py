@@ -3,10 +3,7 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -17,35 +14,13 @@ import httpx
 import pytest
 
 from service.settings import Settings
+from tests.support.processes import WORKER, free_port, process
 from tests.support.receiver import receiving
 from tests.support.running import eventually, running_api
 
-BIN = Path(sys.executable).parent
-ROOT = Path(__file__).parent.parent
-
-
-def _environment(**settings: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
-    return inherited | {f"POSTLUDE_{name}": value for name, value in settings.items()}
-
-
-@asynccontextmanager
-async def process(*argv: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run one of our commands; end it with SIGTERM, and with SIGKILL if it ignores that."""
-    child = await asyncio.create_subprocess_exec(
-        str(BIN / argv[0]), *argv[1:], env=_environment(**settings), cwd=ROOT, start_new_session=True
-    )
-    try:
-        yield child
-    finally:
-        if child.returncode is None:
-            child.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(30):
-                    await child.wait()
-            except TimeoutError:
-                child.kill()
-                await child.wait()
+# The journeys start several processes one after another, which takes a while on a busy machine.
+pytestmark = pytest.mark.timeout(400)
+READY_WITHIN_S = 120.0
 
 
 async def _status(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
@@ -68,22 +43,15 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
     return False
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def dev(data_dir: Path, **settings: str) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
     """Run `postlude dev` until it is ready."""
-    port = _free_port()
+    port = free_port()
     async with (
         process("postlude", "dev", DATA_DIR=str(data_dir), PORT=str(port), **settings) as supervisor,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
     ):
-        await eventually(lambda: _is_ready(client))
+        await eventually(lambda: _is_ready(client), READY_WITHIN_S)
         yield client, supervisor
 
 
@@ -125,9 +93,6 @@ def environment(settings: Settings) -> dict[str, str]:
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with running_api(settings.model_copy(update={"jobs": ("tests.support.journey_kinds",)})) as opened:
         yield opened
-
-
-WORKER = ("arq", "worker_settings.WorkerSettings")
 
 
 async def test_arq_cli_in_burst_mode_runs_due_jobs_and_ends(

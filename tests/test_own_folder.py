@@ -1,11 +1,8 @@
 """`postlude dev` in the user's own folder: it finds kinds there, refuses invalid ones, and restarts after an edit."""
 
 import asyncio
-import os
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.processes import BIN, environment, free_port
 from tests.support.running import eventually
 
 # Each test starts several processes one after another, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 120.0
-POSTLUDE = Path(sys.executable).with_name("postlude")
 GREETINGS = """
 import asyncio
 from helpers.words import HELLO
@@ -89,22 +86,16 @@ def folder(tmp_path: Path) -> Path:
     return own
 
 
-def environment(**settings: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
-    return inherited | {"POSTLUDE_PORT": free_port(), "POSTLUDE_JOBS": "greetings"} | settings
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
+def given(**settings: str) -> dict[str, str]:
+    return environment(PORT=str(free_port()), JOBS="greetings", **settings)
 
 
 @asynccontextmanager
 async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
-    env = environment(**settings)
+    env = given(**settings)
     with (folder / "printed").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            str(POSTLUDE), "dev", cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True
+            str(BIN / "postlude"), "dev", cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True
         )
     try:
         url = f"http://127.0.0.1:{env['POSTLUDE_PORT']}"
@@ -159,7 +150,13 @@ async def test_broken_edit_is_reported_and_everything_goes_on_until_it_is_fixed(
 def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
     (folder / "greetings.py").write_text(GREETINGS.replace("max_attempts=1", "max_attempts=0"))
     done = subprocess.run(
-        [POSTLUDE, "dev"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=WITHIN_S, check=False
+        [BIN / "postlude", "dev"],
+        cwd=folder,
+        env=given(),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: greetings.py: kind 'greet': "), done.stderr
@@ -169,7 +166,7 @@ def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
 
 
 async def test_banner_appears_once_the_api_answers_and_a_worker_is_ready(folder: Path) -> None:
-    async with dev(folder, POSTLUDE_API_KEYS="s3cret") as running:
+    async with dev(folder, API_KEYS="s3cret") as running:
         await running.until_printed("ready for jobs")
         assert running.printed.index("worker_ready") < running.printed.index("  Try    curl")
         assert running.printed.index("Application startup complete") < running.printed.index("  Try    curl")

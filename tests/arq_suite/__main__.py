@@ -5,7 +5,6 @@ Fails if Postlude's worker fails a test that arq's passes. `setup` makes the env
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from tests.support.processes import free_port
 from tests.support.servers import RedisServer
 
 HERE = Path(__file__).parent
@@ -66,13 +66,6 @@ def outcomes_of(report: Path) -> dict[str, str]:
 
 def tally(outcomes: Mapping[str, str]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(Counter(outcomes.values()).items()))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -18,10 +17,9 @@ import httpx
 
 from service.ledger.ledger import Ledger
 from tests.faults.kinds import EFFECTS
+from tests.support.processes import BIN, ROOT, environment, free_port
 from tests.support.running import eventually
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 API = (str(BIN / "postlude"), "api")
 WORKER = (str(BIN / "arq"), "worker_settings.WorkerSettings")
 TETHER = ROOT / "service" / "dev" / "tether.py"
@@ -90,7 +88,7 @@ class System:
         self.folder = folder
         self.database_url = database_url
         self.redis_url = redis_url
-        self.port = _free_port()
+        self.port = free_port()
         self.settings = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
@@ -106,10 +104,8 @@ class System:
         self._numbers = itertools.count(1)
 
     def process(self, argv: tuple[str, ...], name: str = "api", **settings: str) -> Process:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
-        given = {f"POSTLUDE_{name}": value for name, value in (self.settings | settings).items()}
         own = {EFFECTS: str(self.effects_file), "PYTHONPATH": str(ROOT)}
-        return Process(argv, inherited | given | own, self.folder / f"{name}.log")
+        return Process(argv, environment(**self.settings | settings) | own, self.folder / f"{name}.log")
 
     def add_worker(self, **settings: str) -> Process:
         """Start one more worker."""
@@ -184,10 +180,3 @@ async def running(system: System, workers: int = 2) -> AsyncIterator[System]:
         yield system
     finally:
         await system.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,6 +15,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.tables import jobs
 from tests.service.ledger.makers import enqueue, new_job
+from tests.support.processes import free_port
 from tests.support.writing import writing
 
 POSTLUDE = Path(sys.executable).with_name("postlude")
@@ -83,7 +84,7 @@ def test_a_taken_port_is_refused(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["dev", "api"])
 def test_an_address_that_others_reach_needs_keys(command: str, tmp_path: Path) -> None:
-    done = postlude(command, POSTLUDE_HOST="0.0.0.0", POSTLUDE_PORT=free_port(), POSTLUDE_DATA_DIR=str(tmp_path))
+    done = postlude(command, POSTLUDE_HOST="0.0.0.0", POSTLUDE_PORT=str(free_port()), POSTLUDE_DATA_DIR=str(tmp_path))
     assert_refused(done, "POSTLUDE_API_KEYS")
 
 
@@ -91,7 +92,7 @@ def test_an_address_that_others_reach_needs_keys(command: str, tmp_path: Path) -
 def test_a_ledger_that_cannot_be_kept_where_the_settings_say_is_refused(command: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/none/postlude.db"
     data_dir = str(tmp_path / "data")
-    done = postlude(command, POSTLUDE_DATABASE_URL=url, POSTLUDE_PORT=free_port(), POSTLUDE_DATA_DIR=data_dir)
+    done = postlude(command, POSTLUDE_DATABASE_URL=url, POSTLUDE_PORT=str(free_port()), POSTLUDE_DATA_DIR=data_dir)
     assert_refused(done, "is not there or cannot be written", "POSTLUDE_DATABASE_URL")
 
 
@@ -102,7 +103,7 @@ def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: 
         "dev",
         PATH=str(tmp_path),
         PYTHONPATH=str(tmp_path),
-        POSTLUDE_PORT=free_port(),
+        POSTLUDE_PORT=str(free_port()),
         POSTLUDE_DATA_DIR=str(tmp_path / "data"),
     )
     assert_refused(done, "Redis 6.2 or newer is needed", "POSTLUDE_REDIS_URL")
@@ -142,8 +143,3 @@ def test_audit_of_a_database_that_is_away_is_an_exit_code_of_its_own(tmp_path: P
     done = postlude("audit", POSTLUDE_DATABASE_URL=f"postgresql+asyncpg://ann@127.0.0.1:{free_port()}/postlude")
     assert done.returncode == 2
     assert "the database does not answer" in done.stderr
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])

@@ -19,6 +19,7 @@ from service.ledger.ledger import Ledger
 from service.queue import open_redis
 from service.settings import Settings
 from tests.support.pgbouncer import PGBOUNCER, PgBouncer
+from tests.support.processes import free_port
 from tests.support.servers import PostgresServer, RedisServer
 
 
@@ -187,8 +188,3 @@ def test_a_ledger_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> No
     with pytest.raises(StartRefused, match=r"none is not there or cannot be written.*POSTLUDE_DATABASE_URL"):
         preflight.check_ledger_file(settings)
     preflight.check_ledger_file(Settings(database_url="sqlite:///:memory:", data_dir=tmp_path))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -1,6 +1,5 @@
 """A worker as a process of its own, as arq's CLI runs it, to see how it ends."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,14 +7,14 @@ from signal import Signals
 
 from service.settings import Settings
 from tests.faults.system import WORKER, Process
+from tests.support.processes import environment
 from tests.support.running import eventually
 
 
 @asynccontextmanager
 async def worker_process(settings: Settings, folder: Path, *options: str) -> AsyncIterator[Process]:
     """Run a worker with `settings`; killed at the end of the block if it still runs."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
-    worker = Process((*WORKER, *options), inherited | settings.environment(), folder / "worker.log")
+    worker = Process((*WORKER, *options), environment() | settings.environment(), folder / "worker.log")
     worker.start()
     try:
         yield worker
