@@ -37,9 +37,9 @@ _METRICS = {
 
 @router.get("/metrics", operation_id="get_metrics", response_class=Response, responses=_METRICS)
 async def prometheus(request: Request, resources: ResourcesDep) -> Response:
-    """Counts for Prometheus. Those of jobs are the ledger's: the same from whichever process they are asked.
+    """Counts for Prometheus. Jobs are counted in the ledger, so every process answers the same.
 
-    While the ledger or Redis is away, what it would have told is left out.
+    While the ledger or Redis is away, its counts are left out.
     """
     checking = api_state_of(request).readiness
     ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(checking), _skew_of(resources))

@@ -25,8 +25,8 @@ from service.web.write_deadline import WriteDeadline
 
 log = structlog.get_logger(__name__)
 
-# Callers are answered within 4 s. A statement that takes longer is given up soon after: else those behind it would wait
-# for a connection that died in silence.
+# Callers are answered within 4 s. A slower statement is abandoned soon afterwards: on a connection that died in
+# silence, all the statements behind it would wait too.
 _STATEMENT_LIMIT_S = 5
 
 

@@ -1,4 +1,4 @@
-"""Reads a request's body, no more of it than allowed, straight into a model; what that costs is bounded by its size."""
+"""Reads the body of a request straight into a model. Size and cost are bounded."""
 
 import re
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Kinds = Mapping[str, Kind[Any, Any]]
-# Args of 256 KiB have room for no more, if they are all `{},`, and a job's options need some.
+# The most that args of 256 KiB have room for, if all of them are `{},`, and some for the job's options.
 MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
 _MISFIT = "The body does not fit; `errors` says where."
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME = 100
 _DEEPEST = 20
-# Beyond so many errors they are not made into Python objects, which takes 4 us each: the text of the first is read.
+# Beyond this number, errors are not made into Python objects (4 us each): only the text of the first is read.
 _DESCRIBED = 1_000
 _FIRST_ERRORS_CHARACTERS = 100_000
 _ESCAPED_NUL = b"\\u0000"
@@ -45,17 +45,19 @@ async def read_body(request: Request, limit: int, stay: Stay) -> bytes:
     length = header_of(request, b"content-length") or "0"
     if length.isdigit() and (len(length) > 18 or int(length) > limit):
         raise _too_large(limit)
-    body, more = bytearray(), True
-    while more:
+    before = bytearray()
+    while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > limit:
+        part: bytes = message.get("body", b"")
+        size = len(before) + len(part)
+        if size > limit:
             raise _too_large(limit)
-        stay.grow(len(body))
-        more = message.get("more_body", False)
-    return bytes(body)
+        stay.grow(size)
+        if not message.get("more_body", False):
+            return bytes(before + part) if before else part
+        before += part
 
 
 def _check_media_type(content_type: str | None) -> None:

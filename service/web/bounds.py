@@ -1,6 +1,6 @@
 """Bounds on what a connection may send and how long it may take; uvicorn has none for most of it.
 
-They hold before anybody is asked for a key. What passes one is answered as a problem, and the connection is closed.
+They hold before a key is asked for. Whatever exceeds one is answered with a problem, and its connection is closed.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ _NOT_HTTP = Refusal(400, "not-http", "Not HTTP", "The request is not valid HTTP.
 
 
 class Bounded(HttpToolsProtocol):
-    """uvicorn's own protocol with bounds. Those of time are attributes, so that tests need not wait for them."""
+    """uvicorn's own protocol with bounds. The limits of time are attributes, so that tests can shorten them."""
 
     head_within_s: ClassVar[float] = 10.0
     # A body has this time, and a second more for each KiB of it.

@@ -1,4 +1,4 @@
-"""What routes are given. All of it is `async`: FastAPI runs anything else in a thread, which costs a lot more."""
+"""What routes may ask for. All of it is `async`: FastAPI runs other functions in a thread, which costs far more."""
 
 from typing import Annotated
 

@@ -1,6 +1,6 @@
-"""Sends an answer in one piece. uvicorn writes its head and its body apart, which is a call of the system for each.
+"""Sends an answer in one piece. uvicorn writes the head and the body separately: two system calls instead of one.
 
-Those calls take as long as enqueueing does, and the client wakes for the half of an answer.
+The client would also wake up twice, the first time for half an answer.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from service.web.bounds import Bounded
 
 
 class OneWrite:
-    """A transport that joins two writes of the same turn of the event loop; a lone one goes out at the turn's end."""
+    """Joins two writes of the same turn of the event loop; a single one goes out at the end of the turn."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -18,7 +18,7 @@ class OneWrite:
         self._held = b""
 
     def write(self, data: bytes) -> None:
-        """Hold the first; send it with the second. No more are held, so that a fast stream still feels its client."""
+        """Hold the first, and send it with the second. Hold no more: a fast stream must notice a slow client."""
         if self._held:
             self._held += data
             self._send()

@@ -1,4 +1,4 @@
-"""The query of a request holds what its route has, and nothing else."""
+"""Refuses query parameters that the route does not have."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The room for large bodies: how much of them this process keeps in memory at once, whoever sends them."""
+"""The room for large bodies: how many bytes of them this process keeps in memory at once."""
 
 import asyncio
 from typing import Self
@@ -6,7 +6,7 @@ from typing import Self
 from service.errors import TooManyBodies
 
 KIB, MIB = 1024, 1024 * 1024
-# What everybody may send at any time; not worth the counting.
+# A body up to this size is not counted.
 FREE_BYTES = 64 * KIB
 _ROOM_BYTES = 128 * MIB
 # Python reads one at a time anyway. Two, so that a small one need not wait for the largest.
@@ -14,7 +14,7 @@ _READ_AT_ONCE = 2
 
 
 class Room:
-    """Counts the bytes of large bodies that have come in and are not answered yet."""
+    """Counts the bytes of large bodies whose requests are not answered yet."""
 
     def __init__(self, size: int = _ROOM_BYTES) -> None:
         self._left = size
@@ -35,7 +35,7 @@ class Room:
 
 
 class Stay:
-    """The place of one body: grows with it, and is empty again at the end of the `with`."""
+    """The place of one body: it grows with the body, and is given back at the end of the `with`."""
 
     def __init__(self, room: Room) -> None:
         self._room = room

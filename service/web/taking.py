@@ -1,11 +1,11 @@
-"""Watches that a peer takes what it is sent: one that takes nothing holds the answer in our memory."""
+"""Watches that a peer reads its answer: until it does, the answer stays in our memory."""
 
 import asyncio
 from typing import ClassVar
 
 
 class Taking:
-    """Aborts a connection of whose answer nothing was taken for `within_s`."""
+    """Aborts a connection whose peer has read nothing for `within_s`."""
 
     within_s: ClassVar[float] = 30.0
 
@@ -15,7 +15,7 @@ class Taking:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """Watch until all is taken; not to be called while more is written."""
+        """Watch until all of it is read. Call this only when no more will be written."""
         if self._timer is None:
             size = self._transport.get_write_buffer_size()
             self._timer = self._loop.call_later(self.within_s, self._check, size)

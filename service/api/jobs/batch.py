@@ -1,4 +1,4 @@
-"""Reads a batch's body job by job, so that it costs what its jobs cost, and no more of it is in memory than one job."""
+"""Reads the body of a batch job by job: it costs what its jobs cost, and only one of them is in memory at a time."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _TO_BRACKET_IN_JOB = re.compile(rb"(?:%b|%b)*+([][{}])" % (_PLAIN, _BRANCH), re.
 
 
 def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> list[T]:
-    """Validate each job, and give what is `made` of it. Raises what `parse` does, with the first 100 errors."""
+    """Validate each job, and return what `made` makes of it. Raises what `parse` does, with the first 100 errors."""
     refuse_nul(body)
     spans = list(_jobs_in(body))
     _check_around(requests, body, spans)
@@ -51,7 +51,7 @@ def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> li
 
 
 def _jobs_in(body: bytes) -> Iterator[tuple[int, int]]:
-    """Find where the jobs are: what is in brackets within the list within the object."""
+    """Find where each job begins and ends: the brackets within the list within the object."""
     depth, start, count = 0, 0, 0
     found = _TO_BRACKET.match(body)
     for _ in range(_MOST_BRACKETS):
@@ -85,7 +85,7 @@ def _check_count(count: int) -> None:
 
 
 def _check_around(requests: Requests, body: bytes, spans: list[tuple[int, int]]) -> None:
-    """Validate what is around the jobs, with each of them left empty."""
+    """Validate what surrounds the jobs, with each job left empty."""
     ends = [0, *(end for _, end in spans)]
     starts = [*(start for start, _ in spans), len(body)]
     around = b"{}".join(body[end:start] for end, start in zip(ends, starts, strict=True))
@@ -98,7 +98,7 @@ def _check_around(requests: Requests, body: bytes, spans: list[tuple[int, int]])
 
 
 def _without_place(error: BodyMalformed) -> str:
-    """Leave out line and column: they are of a part of the body."""
+    """Leave out line and column: they count from the start of a part of the body."""
     return error.detail.partition(" at line ")[0].rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""What a reader of a job's events is told, and what not again: each event's id says how far its reader is."""
+"""Decides which events a reader still needs. The id of an event says how far its reader has come."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Progress = tuple[int, int | None]
 
 
 class StateEvent(BaseModel):
-    """What a job has become. `outcome` and `error` are those of the attempt that ended; `result` is the job's."""
+    """What a job has become. `outcome` and `error` belong to the attempt that ended; `result` is the job's."""
 
     state: State
     attempt: int

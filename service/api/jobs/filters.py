@@ -73,7 +73,7 @@ _States = Annotated[
 
 
 class ReplayFilter(BaseModel):
-    """Which jobs to replay: those that every member given matches, at least one; of a list, any value will do."""
+    """Which jobs to replay: the ones that match every member sent, at least one. Of a list, any value will do."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -65,7 +65,7 @@ async def _read_page(
 async def _read_rows(
     connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool
 ) -> tuple[Sequence[RowMapping], Sequence[RowMapping]]:
-    """Read rows, some at a time, until there are more than the page holds; return all, and those that it shows."""
+    """Read rows in chunks until there are more than the page holds. Return all rows, and the rows that it shows."""
     rows: list[RowMapping] = []
     room, fits = PAGE_BYTES, 0
     while room > 0 and len(rows) <= limit:

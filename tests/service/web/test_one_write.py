@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
+from service.web.bounds import Bounded
 from service.web.one_write import Protocol
 
 LARGE = b"x" * 3_000_000
@@ -72,10 +73,15 @@ def app() -> FastAPI:
     return app
 
 
+class CountedBelowUvicorn(Bounded):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, Counted(transport)))
+
+
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(app: FastAPI, http: type[Bounded] = CountedProtocol) -> AsyncIterator[httpx.AsyncClient]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, http=CountedProtocol, log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, http=http, log_config=None))
         task = asyncio.create_task(server.serve([listening]))
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=30) as client:
@@ -91,6 +97,14 @@ async def test_a_whole_answer_is_one_write(app: FastAPI) -> None:
         for _ in range(3):
             assert (await client.get("/whole")).content == b"whole"
         assert Counted.writes == before + 3
+
+
+async def test_uvicorn_itself_still_takes_two_writes(app: FastAPI) -> None:
+    """Once it takes one, `OneWrite` has nothing left to do."""
+    async with serving(app, CountedBelowUvicorn) as client:
+        before = Counted.writes
+        assert (await client.get("/whole")).content == b"whole"
+        assert Counted.writes == before + 2
 
 
 async def test_an_answer_without_a_body_is_sent(app: FastAPI) -> None:

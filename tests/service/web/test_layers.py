@@ -1,0 +1,42 @@
+"""The layers around the routes, and the hooks around all of them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.auth import KeyRing
+from service.hooks import Hooks, RequestHook
+from service.settings import Settings
+from service.web import layers
+
+
+def noting(name: str, notes: list[str]) -> RequestHook:
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            notes.append(f"{name} {scope['method']} {scope['path']}")
+            await app(scope, receive, send)
+
+        return call
+
+    return wrap
+
+
+async def test_hooks_stand_around_every_request_the_first_outermost(tmp_path: Path) -> None:
+    async def answer(_request: Request) -> Response:
+        return Response(b"direct")
+
+    notes: list[str] = []
+    app = FastAPI()
+    app.state.api = SimpleNamespace(key_ring=KeyRing(()))
+    hooks = Hooks(requests=(noting("first", notes), noting("second", notes)))
+    layers.install(app, Settings(data_dir=tmp_path), hooks, direct={("POST", "/direct"): answer})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        assert (await client.post("/direct")).content == b"direct"
+        assert (await client.get("/direct")).status_code == 404
+        refused = await client.post("/direct", headers={"Origin": "http://elsewhere"})
+    assert refused.status_code == 403
+    requests = ["POST /direct", "GET /direct", "POST /direct"]
+    assert notes == [f"{hook} {request}" for request in requests for hook in ("first", "second")]
