@@ -46,7 +46,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/api/test_health.py": ("service/api/readiness.py", "service/ledger/reads/counts.py"),
     "tests/service/api/test_jobs.py": (
         "service/api/enqueue.py",
-        "service/lifecycle/enqueue.py",
         "service/lifecycle/kinds.py",
         "service/lifecycle/lifecycle.py",
         "service/lifecycle/new_job.py",
@@ -128,15 +127,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/outbound/connector.py",
         "service/outbound/transport.py",
     ),
-    "tests/service/queue/test_queue.py": (
-        "service/queue/claiming.py",
-        "service/queue/codec.py",
-        "service/queue/connection.py",
-        "service/queue/idling.py",
-        "service/queue/mending.py",
-        "service/queue/putting.py",
-        "service/queue/scripts.py",
-    ),
+    "tests/service/queue/test_putting.py": ("service/queue/queue.py", "service/queue/scripts.py"),
     "tests/service/queue/test_restricted_redis.py": (
         "service/queue/probe.py",
         "service/queue/refusals.py",
@@ -167,7 +158,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/claiming/test_adoption.py": (
         "service/lifecycle/adopt.py",
         "service/queue/arq_job.py",
-        "service/queue/arq_protocol.py",
         "service/worker/performing/arq_result.py",
     ),
     "tests/service/worker/claiming/test_args.py": ("service/lifecycle/args.py",),
@@ -185,19 +175,14 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/keeping/test_heartbeat.py": (
         "service/ledger/reads/workers.py",
         "service/ledger/records/workers.py",
-        "service/worker/keeping/worker_lease.py",
     ),
     "tests/service/worker/keeping/test_leadership.py": (
         "service/ledger/reads/sweep_lease.py",
         "service/ledger/records/sweep_lease.py",
     ),
-    "tests/service/worker/keeping/test_redispatch.py": (
-        "service/ledger/records/dispatched.py",
-        "service/lifecycle/dispatch.py",
-    ),
+    "tests/service/worker/keeping/test_redispatch.py": ("service/ledger/records/dispatched.py",),
     "tests/service/worker/keeping/test_sweep.py": (
         "service/worker/keeping/chores.py",
-        "service/worker/keeping/housekeeping.py",
         "service/worker/keeping/priorities.py",
     ),
     "tests/service/worker/performing/test_attempt.py": (
@@ -210,8 +195,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/performing/test_settling.py": ("service/worker/performing/finishing.py",),
     "tests/service/worker/test_check.py": ("service/worker/health.py",),
     "tests/service/worker/test_worker.py": (
+        "service/worker/keeping/cancellations.py",
         "service/worker/arq_settings.py",
         "service/worker/functions.py",
         "service/worker/startup.py",
     ),
+    "tests/service/worker/claiming/test_waiting.py": ("service/queue/idling.py",),
 }
