@@ -130,11 +130,11 @@ def only_one(settings: Settings) -> Iterator[float]:
 
 
 def _sqlite_path(settings: Settings) -> Path | None:
-    """Return the ledger's file; None where it is another database, or in memory."""
+    """Return the ledger's file; None where it is another database."""
     from sqlalchemy import make_url
 
     url = make_url(settings.sqlalchemy_url)
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+    if url.get_backend_name() != "sqlite" or not url.database:
         return None
     return Path(url.database).resolve()
 
