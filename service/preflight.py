@@ -1,7 +1,8 @@
 """Whether this configuration is fit to start: one check for each thing, by `postlude api`, `worker` and `dev` alike.
 
 Each check raises `StartRefused` with a sentence that says what to do. A server that is away is not judged: it is waited
-for. What may break promises but leaves a choice is warned about in `durability.py`.
+for. What may break promises but leaves a choice is warned about in `durability.py`. Heavy modules are imported inside
+the checks that need them: most refusals come before.
 """
 
 import asyncio
@@ -15,20 +16,18 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from arq.connections import ArqRedis
-from sqlalchemy import make_url
 
-from jobs import Catalogue
 from service.data_dir import make_data_dir
 from service.errors import LedgerUnavailable, StartRefused
-from service.ledger.database import Database
-from service.ledger.pooler import refuse_changing_sessions
-from service.queue import UNREACHABLE, refuse_unfit
-from service.resources import open_resources
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from arq.connections import ArqRedis
+
+    from service.ledger.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +44,9 @@ _NETWORK_FILESYSTEMS = {
 
 async def check_api(settings: Settings) -> None:
     """Check all that the API needs."""
+    from jobs import Catalogue
+    from service.resources import open_resources
+
     check_ledger_file(settings)
     check_address(settings)
     async with open_resources(settings, Catalogue({})) as resources:
@@ -78,11 +80,14 @@ def check_filesystem(settings: Settings, mounts: Path = _MOUNTS) -> None:
         )
 
 
-async def check_servers(database: Database, redis: ArqRedis) -> None:
+async def check_servers(database: "Database", redis: "ArqRedis") -> None:
     """Check that neither server is one that cannot be used at all.
 
     Refused are a Redis that is a cluster or too old, and a pooler that changes connections within a session.
     """
+    from service.ledger.pooler import refuse_changing_sessions
+    from service.queue import refuse_unfit
+
     await asyncio.gather(
         _unless_away("database", refuse_changing_sessions(database)), _unless_away("redis", refuse_unfit(redis))
     )
@@ -125,9 +130,11 @@ def only_one(settings: Settings) -> Iterator[float]:
 
 
 def _sqlite_path(settings: Settings) -> Path | None:
-    """Return the ledger's file; None where it is another database, or in memory."""
+    """Return the ledger's file; None where it is another database."""
+    from sqlalchemy import make_url
+
     url = make_url(settings.sqlalchemy_url)
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+    if url.get_backend_name() != "sqlite" or not url.database:
         return None
     return Path(url.database).resolve()
 
@@ -155,6 +162,8 @@ def _check_writable(folder: Path) -> None:
 
 
 async def _unless_away(server: str, refusing: Coroutine[Any, Any, None]) -> None:
+    from service.queue import UNREACHABLE
+
     try:
         async with asyncio.timeout(_ANSWERED_WITHIN_S):
             await refusing

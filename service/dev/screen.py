@@ -1,11 +1,15 @@
 """What `postlude dev` tells the person at the terminal."""
 
 import contextlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
-from service.dev import servers
 from service.settings import Settings
+
+if TYPE_CHECKING:  # the supervisor needs nothing of what a feature imports
+    from service.feature import DevServer
 
 # Of a kind that every installation has.
 _EXAMPLE = '{"kind": "cleanup", "args": {"dry_run": true}}'
@@ -16,12 +20,12 @@ def say(line: str) -> None:
     _print(f"[dev] {line}")
 
 
-def show_banner(settings: Settings) -> None:
+def show_banner(settings: Settings, servers: Iterable["DevServer"]) -> None:
     """Print where everything is, and one command to try."""
-    _print(banner(settings))
+    _print(banner(settings, servers))
 
 
-def banner(settings: Settings) -> str:
+def banner(settings: Settings, servers: Iterable["DevServer"]) -> str:
     url = base_url(settings)
     key = " -H 'authorization: Bearer ONE_OF_YOUR_POSTLUDE_API_KEYS'" if settings.api_keys else ""
     return "\n".join(
@@ -29,7 +33,7 @@ def banner(settings: Settings) -> str:
             "Postlude",
             f"  API    {url}",
             f"  Docs   {url}/docs",
-            *(server.banner(settings, url) for server in servers.offered()),
+            *(server.banner(settings, url) for server in servers),
             f"  Data   {settings.data_dir}",
             f"  Try    curl {url}/v1/jobs -H 'content-type: application/json'{key} -d '{_EXAMPLE}'",
             "  Stop   Ctrl-C",

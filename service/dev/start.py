@@ -51,7 +51,7 @@ async def _supervise(settings: Settings, redis: Path | None, folders: frozenset[
             programs(settings, redis),
             env=environment(settings),
             is_ready=is_ready,
-            on_ready=lambda: show_banner(settings),
+            on_ready=lambda: show_banner(settings, servers.offered()),
         )
         watching = asyncio.create_task(reload.on_change(supervisor, environment(settings), folders))
         try:

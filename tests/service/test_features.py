@@ -35,7 +35,7 @@ asyncio.run(upgrade(settings, [feature.schema for feature in FEATURES]))
 for server in servers.wanted(settings):
     server.check()
 print(*(program.name for program in start.programs(settings, None)))
-print(screen.banner(settings))
+print(screen.banner(settings, servers.offered()))
 kinds.main()
 """
 

@@ -187,4 +187,3 @@ def test_a_ledger_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> No
     settings = Settings(database_url=f"sqlite:///{tmp_path}/none/postlude.db", data_dir=tmp_path)
     with pytest.raises(StartRefused, match=r"none is not there or cannot be written.*POSTLUDE_DATABASE_URL"):
         preflight.check_ledger_file(settings)
-    preflight.check_ledger_file(Settings(database_url="sqlite:///:memory:", data_dir=tmp_path))

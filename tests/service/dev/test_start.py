@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.dev import servers
 from service.dev.screen import banner
 from service.dev.start import environment, programs
 from service.settings import Settings
@@ -36,7 +37,7 @@ def test_children_get_console_logs_and_loopback_webhooks_unless_told_otherwise(
 
 
 def test_the_banner_says_where_things_are(tmp_path: Path) -> None:
-    text = banner(Settings(data_dir=tmp_path, port=8123))
+    text = banner(Settings(data_dir=tmp_path, port=8123), servers.offered())
     for part in ("http://127.0.0.1:8123/docs", "http://127.0.0.1:8123/inbox", str(tmp_path), "curl http://"):
         assert part in text
-    assert "http://[::1]:8123/docs" in banner(Settings(host="::", port=8123))
+    assert "http://[::1]:8123/docs" in banner(Settings(host="::", port=8123), [])
