@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from jobs.kit.catalogue import job
 from jobs.kit.context import Context
+from jobs.kit.declaration import job
 from jobs.kit.times import Time
 from jobs.stats.tables import counted_jobs, counters, insert_into
 
