@@ -1,4 +1,4 @@
-"""Refuses a start on servers that Postlude cannot use at all; one that is away is waited for."""
+"""Refuses to start on servers that Postlude cannot use at all; a server that is away is waited for."""
 
 import asyncio
 from collections.abc import Coroutine
