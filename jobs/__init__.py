@@ -1,8 +1,8 @@
 """Kinds, and what is needed to write one: `from jobs import Context, Discard, Retry, Snooze, job`."""
 
-from jobs.kit.catalogue import Catalogue, job, load
+from jobs.kit.catalogue import Catalogue, load
 from jobs.kit.context import Context
-from jobs.kit.declaration import CatalogueError
+from jobs.kit.declaration import CatalogueError, job
 from jobs.kit.kind import Kind
 from jobs.kit.outcomes import Discard, Retry, Snooze
 from jobs.kit.retry import RetryPolicy

@@ -1,11 +1,11 @@
-"""`cleanup`: deletes what is past its retention, every night and whenever somebody enqueues it."""
+"""`cleanup`: deletes jobs and files past their retention, every night and whenever somebody enqueues it."""
 
 from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.kit.catalogue import job
 from jobs.kit.context import Context
+from jobs.kit.declaration import job
 
 
 class CleanupArgs(BaseModel):

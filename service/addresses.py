@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
 
-if TYPE_CHECKING:  # it takes long to import, and whoever only asks Redis needs none of it
+if TYPE_CHECKING:  # it takes long to import, and `--check` needs none of it
     from sqlalchemy import URL
 
 _DRIVERS = {
@@ -40,7 +40,7 @@ _REDIS_QUERY = frozenset(
 
 
 def read_database_url(given: str) -> str:
-    """Write the URL of a ledger with its driver. Raises ValueError, in words for whoever set it."""
+    """Return the URL of a ledger with its driver. Raises `ValueError` with a message for whoever set it."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -63,19 +63,19 @@ def read_database_url(given: str) -> str:
 
 
 def sqlite_url(path: Path) -> str:
-    """Write the URL of a SQLite file, whatever characters its path has."""
+    """Return the URL of a SQLite file, whatever characters its path has."""
     from sqlalchemy import URL
 
     return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
 
 
 def redis_socket_url(path: Path) -> str:
-    """Write the URL of a Redis that listens on a Unix socket, whatever characters its path has."""
+    """Return the URL of a Redis that listens on a Unix socket, whatever characters its path has."""
     return f"unix://{quote(str(path))}"
 
 
 def check_redis_url(given: str) -> None:
-    """Refuse what redis-py would take silently for something else. Raises ValueError, in words for whoever set it."""
+    """Refuse what redis-py would silently misread. Raises `ValueError` with a message for whoever set it."""
     try:
         parts = urlsplit(given)
         arguments: Mapping[str, Any] = parse_url(given) if parts.scheme in _REDIS_SCHEMES else {}
@@ -96,7 +96,7 @@ def check_redis_url(given: str) -> None:
 
 
 def redis_arguments(url: str) -> dict[str, Any]:
-    """Read the URL of a Redis as the arguments of a connection, its user and password decoded."""
+    """Return the arguments of a connection to the Redis at `url`, with user and password decoded."""
     return dict(parse_url(url))
 
 

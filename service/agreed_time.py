@@ -1,17 +1,17 @@
 """The time that all processes agree on: a server's, by this machine's clock and how far it is off.
 
-Whoever decides by time asks here, never the machine's own clock: that of one machine may be an hour ahead, and jobs
-would expire or tick an hour early for all. One for the process, as its clock is; `clocks.py` measures.
+Code that decides by time asks here, never the machine's own clock: one machine's clock may be an hour ahead, and jobs
+would expire or tick an hour early for all. A process has one agreement, as it has one clock; `clocks.py` measures.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 
-# What is not worth a step.
+# A smaller difference is not worth a step.
 _NOISE_S = 0.01
-# NTP moves a clock slowly. What moves it by more has set it, and it is wrong until it is measured again.
+# NTP moves a clock slowly. A clock that moved by more was set, and is wrong until it is measured again.
 _JUMP_S = 0.5
-# Goes on while the machine sleeps, and is never set; on macOS the monotonic clock does the same.
+# Runs on while the machine sleeps, and is never set; on macOS the monotonic clock does the same.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -27,7 +27,7 @@ _agreement = _Agreement()
 
 
 def now() -> datetime:
-    """Return the agreed time; before the first word of a server, this machine's own."""
+    """Return the agreed time; until a server has been heard, this machine's own."""
     reached_s, behind_s = _agreement.held_s
     own_s = time.time()
     jumped_s = own_s - time.clock_gettime(_STEADY) - reached_s
@@ -37,14 +37,14 @@ def now() -> datetime:
 
 
 def has_jumped() -> bool:
-    """Whether this machine's clock has been set since the servers' were last heard of."""
+    """Return whether this machine's clock has been set since the servers' clocks were last measured."""
     return abs(time.time() - time.clock_gettime(_STEADY) - _agreement.held_s[0]) > _JUMP_S
 
 
 def agree(behind: timedelta, within: timedelta = timedelta(0)) -> None:
-    """Hear how far this machine's clock is behind the servers' at this moment, measured to `within`.
+    """Agree on how far this machine's clock is behind the servers' now, measured to `within`.
 
-    Time makes no step for less than that: a busy machine measures badly, and no job is to wait for it.
+    A difference below `within` makes no step: a busy machine measures badly, and no job should wait for that.
     """
     reached_s, behind_s = _agreement.held_s
     jumped_s = time.time() - time.clock_gettime(_STEADY) - reached_s

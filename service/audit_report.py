@@ -44,7 +44,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """Return the report as lines of text."""
+        """Yield the report as lines of text."""
         yield counted(sum(self.states.values()), "job")
         yield from (f"  {state:<10} {count}" for state, count in self.states.items())
         yield f"{counted(self.workers, 'living worker')}; {self._sweep()}"
@@ -79,7 +79,7 @@ async def make_report(ledger: Ledger) -> Report:
 
 
 async def _unaccounted(connection: AsyncConnection, now: datetime) -> dict[str, str]:
-    """Return the reason by id; of two reasons the first, for the second follows from it."""
+    """Return the reason for each id. Of two reasons it keeps the first, from which the second follows."""
     count = await audit.count_unaccounted(connection, now)
     found = {one.job_id: one.reason for one in await audit.find_unaccounted(connection, now, count)} if count else {}
     async for one in misnumbered(connection):

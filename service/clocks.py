@@ -1,4 +1,4 @@
-"""How far the database's and Redis' clocks are from this machine's, whose own decides nothing; see `agreed_time`."""
+"""Measures how far the clocks of the database and Redis are from this machine's; see `agreed_time`."""
 
 import asyncio
 import time
@@ -18,10 +18,10 @@ log = structlog.get_logger(__name__)
 
 LARGEST_SKEW = timedelta(seconds=1)
 _EVERY_S = 30.0
-# For a clock that was set.
+# How soon a clock that was set is noticed.
 _LOOK_EVERY_S = 1.0
 _AGREED_WITHIN_S = 1.0
-# An answer that took longer tells too little about the time.
+# A slower answer says too little about the time.
 _SLOWEST_ANSWER = timedelta(seconds=0.5)
 
 
@@ -37,7 +37,7 @@ def _now() -> datetime:
 
 
 class Clocks:
-    """Measures skew now and then, has the process go by the servers' time, and says once when skew begins and ends."""
+    """Measures skew now and then, makes the process go by the servers' time, and logs when skew begins and ends."""
 
     def __init__(self, database: Database, redis: ArqRedis, now: Callable[[], datetime] = _now) -> None:
         self._database = database
@@ -47,11 +47,11 @@ class Clocks:
         self._next = 0.0
 
     async def compare(self) -> None:
-        """Measure, if it is time to, and go by what was measured: Redis' clock, or the database's where Redis is away.
+        """Measure if it is time to, and go by Redis' clock, or by the database's while Redis is away.
 
-        With neither, what was agreed before holds; beside SQLite alone, until this machine's clock is set: that is the
-        clock of all processes there. Then it is time at once: SQLite's leases, too, go by what is agreed, so no process
-        may notice it long before another.
+        Without both, the last agreement holds. Without Redis beside SQLite, this machine's clock is the clock of all
+        processes: once it has been set, they go by it at once. SQLite's leases go by the agreed time as well, so no
+        process may notice long before another.
         """
         has_jumped = agreed_time.has_jumped()
         if time.monotonic() < self._next and not has_jumped:
@@ -67,13 +67,13 @@ class Clocks:
             self._tell(clock, skew.ahead)
 
     async def agree_soon(self) -> None:
-        """Compare before anything is decided by time; a server that keeps silent holds up no start for long."""
+        """Compare before anything is decided by time; a silent server delays the start only briefly."""
         _, late = await asyncio.wait({asyncio.create_task(self.compare())}, timeout=_AGREED_WITHIN_S)
         for task in late:
             task.cancel()
 
     async def keep(self) -> None:
-        """Compare again and again; for a process that has no sweep to do it."""
+        """Compare again and again, for a process without a sweep that does it."""
         while True:
             await self.compare()
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""The folder for what is kept in files."""
+"""The folder for everything that is kept in files."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from service.errors import StartRefused
 
 
 def make_data_dir(folder: Path) -> None:
-    """Make the folder if it is not there. Raises `StartRefused`."""
+    """Create the folder if it does not exist. Raises `StartRefused`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -115,7 +115,7 @@ class TooManyBodies(PostludeError):
 
 
 class LedgerUnavailable(PostludeError):
-    """The database did not take or give what was asked. The same request may be sent again."""
+    """The database did not answer, or did not take a write. The same request may be sent again."""
 
     status, title = 503, "Ledger unavailable"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
@@ -152,7 +152,7 @@ class StartRefused(PostludeError):
 
 
 def shown(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Say where and why validation failed, in the words of the API; not the input, which may be a secret."""
+    """Return where and why validation failed, in the words of the API and without the input, which may be a secret."""
     return [{"loc": list(one["loc"]), "msg": _plain(one["msg"]), "type": one["type"]} for one in errors]
 
 

@@ -1,18 +1,18 @@
-"""How a process that lives long keeps Python's garbage collector from looking at the same objects again and again."""
+"""Keeps the garbage collector of a long-lived process from scanning the same objects again and again."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# A batch of jobs is many objects that are alive together; by default they are looked at after each 700.
+# A batch of jobs is many objects alive at once; by default they are scanned after every 700 allocations.
 _THRESHOLDS = (10_000, 20, 20)
 
 
 @contextmanager
 def gc_frozen() -> Iterator[None]:
-    """Keep what is there at the start out of the collector's sight: some 200,000 objects, and they stay.
+    """Keep the objects that exist at the start, some 200,000 that stay, out of the collector's sight.
 
-    Looking through them took a quarter of a drain's CPU time, and the API a tenth of its, in pauses.
+    Scanning them took a quarter of a drain's CPU time and, in pauses, a tenth of the API's.
     """
     before = gc.get_threshold()
     gc.collect()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
-# Whatever is logged while an attempt runs, by whichever library, carries its names: the job's id, kind and attempt.
+# Every line logged while an attempt runs, by any library, carries the job's id, kind and attempt.
 performing: ContextVar[Mapping[str, Any] | None] = ContextVar("performing", default=None)
 
 
@@ -40,7 +40,7 @@ _CHATTY = (
 
 
 def configure(level: str, form: Literal["json", "console"]) -> None:
-    """Send all logs of this process, the libraries' too, to stderr in one form."""
+    """Send all logs of this process and its libraries to stderr in one form."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -62,9 +62,9 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
 
 
 def surely(say: Callable[..., None], event: str, **names: Any) -> None:
-    """Say it where no line may cost more than itself: while the end of an attempt is recorded.
+    """Log where a line that fails must do no harm: while the end of an attempt is recorded.
 
-    What fails then is an author's own handler or processor, and there is nobody to tell.
+    Only an author's own handler or processor can fail there, and there is nobody to tell.
     """
     with contextlib.suppress(Exception):
         say(event, **names)

@@ -1,4 +1,4 @@
-"""What this process counts itself; counts of jobs come from the ledger (see `service/api/health.py`)."""
+"""The counters of this process; counts of jobs come from the ledger (see `service/api/health.py`)."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""How one job differs from what its kind declares, and within which bounds."""
+"""The options of one job, which override what its kind declares, and their bounds."""
 
 import json
 import re
@@ -65,7 +65,7 @@ _Tag = Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_TAG, p
 
 
 class _Bounded(NamedTuple):
-    """The same, with the bounds."""
+    """The same options, with their bounds."""
 
     run_at: Annotated[AwareDatetime, Field(strict=True)] | None
     delay: _Wait | None
@@ -83,7 +83,7 @@ _bounded: TypeAdapter[_Bounded] = TypeAdapter(_Bounded)
 
 
 def check(options: Options) -> None:
-    """Raise `Refused` for options that come from Python code and are beyond what the API takes."""
+    """Raise `Refused` if options from Python code are outside the bounds of the API."""
     try:
         _bounded.validate_python(options._asdict())
     except ValidationError as error:

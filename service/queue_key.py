@@ -1,4 +1,4 @@
-"""The name of a queue's sorted set in Redis, apart from the queue itself: `--check` needs no more."""
+"""The name of a queue's sorted set in Redis. It has its own file because `--check` must import nothing else."""
 
 from arq.constants import default_queue_name
 

@@ -21,7 +21,7 @@ from service.addresses import check_redis_url, read_database_url, redis_socket_u
 _LONGEST_SOCKET_PATH = 100
 
 _PREFIX = "POSTLUDE_"
-# What the client reads in the apps that use it; in one environment with the service they are no slips.
+# Settings of the client, which may stand in the same environment: they are no misspelt settings of the service.
 _CLIENT_NAMES = ("POSTLUDE_URL", "POSTLUDE_API_KEY", "POSTLUDE_REQUIRED")
 _CLIENT_PREFIX = "POSTLUDE_APP_"
 _PORTS = {"http": 80, "https": 443}
@@ -35,7 +35,7 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class QueueSettings(BaseSettings):
-    """Where the queue is. All that `--check` reads, which must not import what reads the rest."""
+    """Where the queue is: all that `--check` reads, which must not import what the other settings need."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", str_strip_whitespace=True
@@ -73,7 +73,7 @@ class QueueSettings(BaseSettings):
 
     @property
     def redis_dsn(self) -> str:
-        """The Redis named, else the embedded server's socket."""
+        """The Redis named in the settings, else the socket of the embedded server."""
         return self.redis_url or redis_socket_url(self.socket_path("redis.sock"))
 
     def socket_path(self, name: str) -> Path:
@@ -160,7 +160,7 @@ class Settings(QueueSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The ledger's database: the one named, else SQLite in the data dir."""
+        """The ledger's database: the one named in the settings, else SQLite in the data dir."""
         return self.database_url or sqlite_url(self.data_dir / "postlude.db")
 
     @property
@@ -197,7 +197,7 @@ def _origin(value: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """Find variables that begin like settings and are none; returns for each the setting that it resembles most."""
+    """Return the variables that begin like settings and are none, each with the setting that it resembles most."""
     ours = {name: name.upper() for name in sorted(environment) if name.upper().startswith(_PREFIX)}
     unknown = {}
     for name, upper in ours.items():
@@ -209,7 +209,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def describe_unknown(environment: Mapping[str, str]) -> list[str]:
-    """Say in a sentence each which variables are read by nobody; never their values."""
+    """Return a sentence for each variable that nobody reads; never its value."""
     return [
         f"{name} is no setting, and changes nothing; {f'do you mean {nearest}?' if nearest else 'see docs/settings.md'}"
         for name, nearest in unknown_variables(environment).items()
@@ -217,7 +217,7 @@ def describe_unknown(environment: Mapping[str, str]) -> list[str]:
 
 
 def describe_invalid(error: ValidationError) -> str:
-    """Say in one sentence which settings cannot be used, and why; never their values, which may be secrets."""
+    """Return one sentence on which settings cannot be used, and why; never their values, which may be secrets."""
     reasons: dict[str, list[str]] = {}
     for one in error.errors(include_input=False, include_context=False, include_url=False):
         reasons.setdefault(f"POSTLUDE_{one['loc'][0]}".upper(), []).append(one["msg"])

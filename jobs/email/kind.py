@@ -10,8 +10,8 @@ from jobs.email.errors import RecipientsRefused
 from jobs.email.message import message_of
 from jobs.email.transaction import Told, transact
 from jobs.email.words import keep_words, read_words
-from jobs.kit.catalogue import job
 from jobs.kit.context import Context
+from jobs.kit.declaration import job
 from jobs.kit.outcomes import PartialResult
 from jobs.kit.retry import RetryPolicy
 

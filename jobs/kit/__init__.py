@@ -1,1 +1,16 @@
-"""What declares a kind: its name, its args, its retries, and the context that an attempt is given."""
+"""The machinery for declaring kinds.
+
+declaration.py  `@job`, and the checks of its options
+signature.py    the function: the model of its args, and its result
+fields.py       fields with which no job could run as it was sent
+kind.py         a kind: accepts args, writes them, reads them back
+catalogue.py    all kinds by name
+context.py      what an attempt is given
+outcomes.py     how an attempt may end; retry.py says when it is tried again
+round_trip.py   args must survive JSON: proof.py says which surely do, difference.py compares the others
+keys.py         keys that would become one when they are read
+names.py        names that the model does not know
+sealing.py      secrets in args, kept for the attempt; masking.py takes them out of text that others wrote
+times.py        times in JSON
+http_errors.py  the errors of `Context.http`
+"""

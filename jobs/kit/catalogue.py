@@ -1,4 +1,4 @@
-"""The catalogue: all kinds, each declared by `@job` in a file of its own."""
+"""The catalogue: all kinds by name, collected from this package and from the modules of `POSTLUDE_JOBS`."""
 
 import importlib
 import inspect
@@ -7,54 +7,15 @@ import pkgutil
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.kit.declaration import CatalogueError, declare, file_of, shown_path
-from jobs.kit.kind import A, CatchUp, JobFunction, Kind, R
-from jobs.kit.outcomes import Seconds
-from jobs.kit.retry import RetryPolicy
+from jobs.kit.declaration import CatalogueError, shown_path
+from jobs.kit.kind import Kind
 
-DEFAULT_TIMEOUT = 60.0
-
-
-def job(
-    name: str,
-    *,
-    timeout: Seconds = DEFAULT_TIMEOUT,
-    max_attempts: int | None = None,
-    queue: str = "default",
-    cron: str | None = None,
-    catch_up: CatchUp | None = None,
-    retry: RetryPolicy | None = None,
-) -> Callable[[JobFunction[A, R]], Kind[A, R]]:
-    """Declare an async function `(ctx: Context, args: SomeModel) -> result` as the kind `name`.
-
-    `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is a five-field expression in UTC, or a
-    six-field one that begins with seconds; such a kind's args must have defaults throughout. `catch_up` says which
-    ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
-    `max_attempts` is 5 by default, or one more than the `delays` of `retry`.
-    Raises `CatalogueError` where the declaration does not hold.
-    """
-    if callable(name):
-        named = getattr(name, "__name__", "a_name")
-        raise CatalogueError(f'{file_of(name)}: `@job` needs the name of the kind: write `@job("{named}")`')
-
-    def decorate(function: JobFunction[A, R]) -> Kind[A, R]:
-        return declare(
-            function,
-            name,
-            timeout=timeout,
-            max_attempts=max_attempts,
-            queue=queue,
-            cron=cron,
-            catch_up=catch_up,
-            retry=RetryPolicy() if retry is None else retry,
-        )
-
-    return decorate
+_KIT = "jobs.kit"
 
 
 @dataclass(frozen=True)
@@ -82,9 +43,7 @@ class Catalogue(Mapping[str, Kind[Any, Any]]):
 def load(modules: Sequence[str] = ()) -> Catalogue:
     """Collect the kinds of this package and of `modules` (import paths). Raises `CatalogueError`."""
     catalogue = Catalogue()
-    package = importlib.import_module("jobs")
-    for module in pkgutil.iter_modules(package.__path__):
-        _add_all(catalogue, _import(f"jobs.{module.name}"))
+    _add_box(catalogue)
     for name in modules:
         module_of_kinds = _import(name)
         if not _add_all(catalogue, module_of_kinds):
@@ -93,8 +52,37 @@ def load(modules: Sequence[str] = ()) -> Catalogue:
     return catalogue
 
 
+def _add_box(catalogue: Catalogue) -> None:
+    """Add the kinds of this package. Each has a file, or a folder in whose files it may stand anywhere."""
+    box = importlib.import_module("jobs")
+    _refuse_unseen_folders(box)
+    for found in pkgutil.iter_modules(box.__path__, "jobs."):
+        if found.name == _KIT:
+            continue
+        added = [_add_all(catalogue, module) for module in _with_inner(_import(found.name))]
+        if found.ispkg and not any(added):
+            raise CatalogueError(
+                f"{found.name.replace('.', '/')}: the folder declares no kind: decorate an async function with"
+                " `@job(...)` in one of its files, or move its files to the kind that uses them"
+            )
+
+
+def _refuse_unseen_folders(box: types.ModuleType) -> None:
+    """Refuse a folder that Python does not take for a package: its kinds would be missing without a word."""
+    for folder in sorted(child for path in box.__path__ for child in Path(path).glob("*") if child.is_dir()):
+        if any(folder.glob("*.py")) and not (folder / "__init__.py").exists():
+            raise CatalogueError(f"{shown_path(folder)}: the folder has no __init__.py, so its kinds are not found")
+
+
+def _with_inner(module: types.ModuleType) -> Iterator[types.ModuleType]:
+    """Yield a module, and every module inside where it is a package."""
+    yield module
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}."):
+        yield from _with_inner(_import(found.name))
+
+
 def _add_all(catalogue: Catalogue, module: types.ModuleType) -> bool:
-    """Add the kinds that a module has names for; tells whether there are any."""
+    """Add the kinds that have a name in the module. Return whether there are any."""
     kinds = [value for value in vars(module).values() if isinstance(value, Kind)]
     for kind in kinds:
         catalogue.add(kind)
@@ -122,11 +110,11 @@ def _refuse_hidden(catalogue: Catalogue, module: types.ModuleType) -> None:
 
 
 def _say_hidden(kind: Kind[Any, Any], place: str) -> str:
-    return f"{kind.file}: kind {kind.name!r}: it is only inside `{place}`; return it a name of its own in the module"
+    return f"{kind.file}: kind {kind.name!r}: it is only inside `{place}`; give it a name of its own in the module"
 
 
 def _hidden(module: types.ModuleType) -> list[tuple[Kind[Any, Any], str]]:
-    """Find kinds that stand in a collection or a class of the module, each with the name of that."""
+    """Find kinds inside the module's collections and classes, each with the name of the collection or class."""
     found = []
     for place, value in vars(module).items():
         if not place.startswith("__"):
@@ -162,6 +150,6 @@ def _import(name: str) -> types.ModuleType:
 
 
 def _line_of(error: BaseException) -> str:
-    """Say at which line of a module its import failed; nothing when no line of it was run."""
+    """Return the line at which a module's import failed, or nothing when none of its lines ran."""
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"]
     return f" ({shown_path(Path(lines[-1].filename))}, line {lines[-1].lineno})" if lines else ""

@@ -1,4 +1,4 @@
-"""Whether two values are the same, compared as deep as they go."""
+"""Compares two values at every depth."""
 
 import dataclasses
 import math
@@ -14,9 +14,9 @@ Place = tuple[str | int, ...]
 
 
 def difference(sent: Any, again: Any, *, same_text: bool, place: Place = ()) -> Place | None:
-    """Find the first place where what is read back differs from what was sent; None where nothing does.
+    """Return the first place where the value read back differs from the value sent, or None.
 
-    `same_text` says that both are the same JSON: enough for objects that cannot be compared.
+    `same_text` says that both have the same JSON, which is enough for objects that cannot be compared.
     """
     if same_text and _equal(sent, again):
         return None
@@ -41,7 +41,7 @@ _Part = tuple[Place, Any, Any]
 
 
 def _parts(sent: Any, again: Any) -> Iterator[_Part] | None:
-    """Pair what is inside of both; None where there is nothing inside, or it cannot be paired."""
+    """Pair the parts of both values; None if they have no parts, or parts that do not pair up."""
     match sent:
         case BaseModel() if isinstance(sent, type(again)) and _names(sent) == _names(again):
             return _of_models(sent, again)

@@ -1,4 +1,4 @@
-"""What no args model may have, told when its kind is declared: jobs would be accepted, and never run as sent."""
+"""Refuses, when a kind is declared, fields of its args whose jobs would be accepted, but never run as sent."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from pydantic_core import SchemaSerializer, SchemaValidator
 from jobs.kit.difference import difference
 from jobs.kit.proof import reads_other_fields, unwrapped
 
-# Where no schemas are, and a walk would meet an author's own objects.
+# Keys that hold no schemas: a walk into them would meet an author's own objects.
 _NO_SCHEMAS = {"metadata", "default", "cls", "expected", "members", "config"}
 
 
@@ -18,7 +18,7 @@ class Unusable(Exception):
 
 
 def check_fields(model: type[BaseModel]) -> None:
-    """Check the fields of a model, and of all that is inside. Raises `Unusable`, naming the field."""
+    """Check the fields of a model, at any depth. Raises `Unusable`, naming the field."""
     schema = model.__pydantic_core_schema__
     definitions = list(unwrapped(schema)[1].values())
     for place, field, config in _fields(schema, "", None):
@@ -59,7 +59,7 @@ def _reason(error: Exception) -> str:
 
 
 def _fields(schema: Any, place: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
-    """Return every field of the models, dataclasses and typed dicts in a schema, its place, and its model's config."""
+    """Yield every field of the models, dataclasses and typed dicts in a schema, between its place and its config."""
     if isinstance(schema, list):
         for inner in schema:
             yield from _fields(inner, place, config)

@@ -1,4 +1,4 @@
-"""What `Context.http` may raise beside httpx's own errors."""
+"""The errors that `Context.http` raises beside httpx's own."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -6,7 +6,7 @@ import httpx
 
 
 class NameNotResolved(httpx.ConnectError):
-    """The host's name has no address, or nobody could be asked for it."""
+    """The host's name has no address, or no name server answered."""
 
     def __init__(self, host: str, why: str):
         super().__init__(f"{host} does not resolve: {why}")
@@ -17,7 +17,7 @@ class TlsFailed(httpx.ConnectError):
 
 
 class NotHttp(httpx.RemoteProtocolError):
-    """What the server sent cannot be read as an answer in HTTP/1."""
+    """The server sent something that is not an answer in HTTP/1."""
 
 
 class AddressRefused(httpx.ConnectError):

@@ -1,4 +1,4 @@
-"""Keys that fall together when they are read: `"1"` and `"01"` of a `dict[int, str]`. One of them would be lost."""
+"""Keys that become one when they are read, such as `"1"` and `"01"` of a `dict[int, str]`: one would be lost."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -13,7 +13,7 @@ from jobs.kit.proof import Check, Schema, unwrapped
 _CONVERTED = ("strip_whitespace", "to_lower", "to_upper")
 _CONVERTED_BY_CONFIG = tuple(f"str_{setting}" for setting in _CONVERTED)
 _DICTS = ("dict", "ordered-dict")
-# What hands on what is sent as it is, and the key of the schema that gets it.
+# Schemas that pass on what is sent unchanged, and the key that holds the inner schema.
 _WRAPPINGS = {
     "nullable": "schema",
     "default": "schema",
@@ -24,7 +24,7 @@ _WRAPPINGS = {
 
 
 class Keys:
-    """The dicts of a model whose keys are read as something else. Those behind unions and converters are not seen."""
+    """The dicts of a model whose keys are converted when they are read. It sees none behind unions and converters."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         self._schema, self._definitions = unwrapped(model.__pydantic_core_schema__)
@@ -32,7 +32,7 @@ class Keys:
         self.may_clash = any(_convert(*found) for found in _dicts([self._schema, *self._definitions.values()], {}))
 
     def clash(self, sent: Any, *, from_json: bool) -> Place | None:
-        """Find a dict in args, as they are sent, of which keys would fall together."""
+        """Return the place of a dict in the args sent whose keys would become one, or None."""
         return next(self._clashes(self._schema, {}, sent, (), from_json), None) if self.may_clash else None
 
     def _clashes(self, schema: Schema, config: Schema, sent: Any, place: Place, from_json: bool) -> Iterator[Place]:
@@ -52,15 +52,15 @@ class Keys:
                 yield from self._clashes(inner, config, value, (*place, step), from_json)
 
     def _read(self, schema: Schema, config: Schema, sent: Mapping[Any, Any], from_json: bool) -> int:
-        """Count the keys that are left when they are read."""
+        """Return how many keys are left once they are read."""
         reader, bare = self._reader(schema["keys_schema"], config), dict.fromkeys(sent)
         try:
             return len(reader.validate_json(to_json(bare)) if from_json else reader.validate_python(bare))
-        except Exception:  # noqa: BLE001 - whatever it is, it is told where the args are validated
+        except Exception:  # noqa: BLE001 - the validation of the args reports it
             return len(sent)
 
     def _reader(self, keys: Any, config: Any) -> SchemaValidator:
-        """Make what reads a dict's keys alone, once for each of the schema's dicts."""
+        """Return a validator of a dict's keys alone, made once for each dict of the schema."""
         reader = self._readers.get(id(keys))
         if reader is None:
             alone: Any = {"type": "dict", "keys_schema": keys}
@@ -79,7 +79,7 @@ _ANY: Schema = {"type": "any"}
 
 
 def _inside(schema: Schema, sent: Any) -> Iterator[tuple[str | int, Schema, Any]]:
-    """Return what is in a list, a dict or the fields of a model: its step, its schema, and what is sent for it."""
+    """Yield what is inside a list, a dict or the fields of a model: its step, its schema, and the value sent."""
     sort = schema["type"]
     if sort == "list" and isinstance(sent, list):
         for at, item in enumerate(sent):
@@ -99,7 +99,7 @@ def _alias(field: Schema) -> str | None:
 
 
 def _convert(schema: Schema, config: Schema) -> bool:
-    """Whether the keys of a dict are read as anything else than what they are as text."""
+    """Return whether keys of a dict may be converted when they are read."""
     keys = schema.get("keys_schema", _ANY)
     while keys["type"] == "function-after" and isinstance(keys["function"]["function"], Check):
         keys = keys["schema"]
@@ -109,7 +109,7 @@ def _convert(schema: Schema, config: Schema) -> bool:
 
 
 def _dicts(schema: Any, config: Schema) -> Iterator[tuple[Schema, Schema]]:
-    """Return every dict in a schema, and the config that holds for it."""
+    """Yield every dict in a schema, with the config that applies to it."""
     if isinstance(schema, list):
         for inner in schema:
             yield from _dicts(inner, config)

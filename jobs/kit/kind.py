@@ -49,9 +49,9 @@ class Kind(Generic[A, R]):
 
     @property
     def door_model(self) -> type[A]:
-        """What args are validated by when they are sent: the args model, and no name that it does not know.
+        """The model that validates args on arrival: the args model, made to forbid names that it does not know.
 
-        A model that says `extra=` in its config is taken at its word.
+        A model that sets `extra=` in its config keeps its own rule.
         """
         return strict_about_names(self.args_model)
 
@@ -62,7 +62,7 @@ class Kind(Generic[A, R]):
 
     @property
     def arg_names(self) -> tuple[str, ...]:
-        """The names that args may have at their top."""
+        """The names that args may have at the top level."""
         return names_of(self.door_model)
 
     @cached_property
@@ -72,18 +72,18 @@ class Kind(Generic[A, R]):
 
     @cached_property
     def round_trip(self) -> RoundTrip:
-        """What must be tried of args before they are stored."""
+        """The trials that args must pass before they are stored."""
         return round_trip_of(self.args_model)
 
     def accept(self, args: BaseModel | Mapping[str, Any] | None) -> A:
         """Validate args that Python code sends, and return them as an attempt will read them.
 
-        Raises `pydantic.ValidationError`, and `ArgsChanged` when that is not as they were sent.
+        Raises `pydantic.ValidationError`, and `ArgsChanged` when an attempt would read other values than were sent.
         """
         return self._read_back(args if isinstance(args, self.args_model) else self._validated(args))
 
     def check_keys(self, sent: Any, *, from_json: bool) -> None:
-        """Raise `ArgsChanged` when keys of args, as they are sent, are one key once they are read."""
+        """Raise `ArgsChanged` when keys of the args sent would become one when they are read."""
         place = keys_of(self.args_model).clash(sent, from_json=from_json)
         if place is not None:
             msg = "has keys that are the same once they are read, so all but one would be lost"
@@ -91,7 +91,7 @@ class Kind(Generic[A, R]):
 
     @property
     def keys_may_clash(self) -> bool:
-        """Whether args have dicts whose keys are not read as the text that they are."""
+        """Whether the args have dicts whose keys are converted when they are read."""
         return keys_of(self.args_model).may_clash
 
     def _validated(self, args: Any) -> A:
@@ -105,13 +105,13 @@ class Kind(Generic[A, R]):
             raise ArgsChanged({"loc": [], "msg": msg, "type": "validator_failed"}) from error
 
     def dump_args(self, args: BaseModel) -> Written:
-        """Write args that came from JSON. Raises `ArgsChanged` when an attempt would not read them as they are."""
+        """Write args that came from JSON. Raises `ArgsChanged` when an attempt would read them differently."""
         written = written_by(self.write, args)
         self.check_args(args)
         return written
 
     def check_args(self, args: BaseModel) -> None:
-        """Raise `ArgsChanged` when an attempt would not read args that came from JSON as they are."""
+        """Raise `ArgsChanged` when an attempt would read args that came from JSON differently."""
         if not self.round_trip.holds(args):
             self._read_back(args)
 
@@ -119,7 +119,7 @@ class Kind(Generic[A, R]):
         return check_whole(args, self.write, self.load_args)
 
     def write(self, args: BaseModel) -> Written:
-        """Write args as JSON, whether or not they would be read back as they are."""
+        """Write args as JSON, without checking that they are read back unchanged."""
         # As the model reads it back: under the aliases, without computed fields.
         shown = args.model_dump_json(by_alias=True, round_trip=True, warnings=False)
         return Written(shown, dump_whole(args, shown) if self.has_secrets else None)
@@ -127,8 +127,8 @@ class Kind(Generic[A, R]):
     def load_args(self, stored: str) -> A:
         """Read args from the ledger. Raises `pydantic.ValidationError` when the model has changed since.
 
-        Names that the model does not know are left out, even where it forbids them: during a rollout they come from
-        callers and services that are newer than this process.
+        Drops names that the model does not know, even where it forbids them: during a rollout, callers and services
+        that are newer than this process send them.
         """
         try:
             return self._load(stored)
@@ -154,11 +154,11 @@ class Kind(Generic[A, R]):
         return self.result_adapter.dump_json(value, warnings="error").decode()
 
     def ticks_after(self, moment: datetime) -> Iterator[datetime]:
-        """Return the due times of the cron expression (UTC) after `moment`, without end."""
+        """Yield the due times of the cron expression (UTC) after `moment`, without end."""
         return CronSim(self._expression, moment.astimezone(UTC))
 
     def ticks_until(self, moment: datetime) -> Iterator[datetime]:
-        """Return the due times of the cron expression (UTC) up to and with `moment`, latest first: 50 years."""
+        """Yield the due times of the cron expression (UTC) up to and including `moment`, latest first, for 50 years."""
         return CronSim(self._expression, moment.astimezone(UTC) + timedelta(microseconds=1), reverse=True)
 
     @property

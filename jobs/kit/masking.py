@@ -35,7 +35,7 @@ Span = tuple[int, int]
 
 
 class Masks:
-    """Masks `secrets`. Those shorter than `SHORTEST_MASKED` are left as they are."""
+    """Masks `secrets`; the ones shorter than `SHORTEST_MASKED` stay readable."""
 
     def __init__(self, secrets: Iterable[str | bytes]) -> None:
         self._given = secrets  # not looked at before there is a text
@@ -67,7 +67,7 @@ class Masks:
 
     @cached_property
     def _forms(self) -> tuple[set[bytes], set[bytes], set[bytes]]:
-        """What to look for in the text, in the text with one alphabet of base64, and in lower case."""
+        """The forms to look for in the text, in the text with base64's URL alphabet translated, and in lower case."""
         plain = {form for secret in self._secrets for form in (secret, secret.replace(b" ", b"+"))}
         as_base64 = {form for secret in self._secrets for form in _base64_forms(secret)}
         return plain, as_base64, {secret.hex().encode() for secret in self._secrets}
@@ -81,7 +81,7 @@ class _Layer(NamedTuple):
     end: int
 
     def without_half_escape(self) -> "_Layer | None":
-        """Leave out an escape that was cut in the middle; None where there is none."""
+        """Return the layer without an escape that was cut in the middle; None if there is none."""
         half = _HALF_ESCAPE.search(self.text, max(0, len(self.text) - _LONGEST_ESCAPE))
         return None if half is None else _Layer(self.text[: half.start()], self.starts[: half.start() + 1], self.end)
 
@@ -111,7 +111,7 @@ def _layers(text: bytes, *, is_cut: bool) -> Iterator[_Layer]:
 
 
 def _resolved(layer: _Layer) -> _Layer | None:
-    """Resolve one layer of escapes; None where there are none."""
+    """Resolve one layer of escapes; None if there are none."""
     text, starts, at = bytearray(), list[int](), 0
     for escape in _ESCAPE.finditer(layer.text):
         text += layer.text[at : escape.start()]
@@ -141,7 +141,7 @@ def _meaning(escape: bytes) -> bytes:
 
 
 def _spellings(secret: str | bytes) -> Iterator[bytes]:
-    """Yield a secret's bytes, and those of a receiver that takes them for Latin-1, as many do with headers."""
+    """Yield a secret's bytes, and what they become at a receiver that reads them as Latin-1, as many read headers."""
     if isinstance(secret, bytes):
         yield secret
         return
@@ -169,7 +169,7 @@ def _found(text: bytes, form: bytes) -> Iterator[Span]:
 
 
 def _found_begun(text: bytes, form: bytes) -> int | None:
-    """Find where the beginning of `form` stands at the end of `text`."""
+    """Return where the beginning of `form` stands at the end of `text`, or None."""
     begin = form[:SHORTEST_BEGINNING]
     at = text.find(begin, max(0, len(text) - len(form) + 1))
     while at >= 0:

@@ -1,4 +1,4 @@
-"""Names in args that their model does not know: refused at the doors, left out by workers."""
+"""Names in args that their model does not know: the doors refuse them, workers drop them."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _LONGEST_GUESSED = 100
 
 @cache
 def strict_about_names(model: type[A]) -> type[A]:
-    """Return `model` where it says `extra=` itself, else one like it that forbids names it does not know."""
+    """Return `model` if it sets `extra=` itself, otherwise a subclass that forbids unknown names."""
     if "extra" in model.model_config or model.__pydantic_root_model__:
         return model
     body = {
@@ -29,7 +29,7 @@ def strict_about_names(model: type[A]) -> type[A]:
 
 
 def without_unknown_names(args: Any, error: ValidationError) -> Any | None:
-    """Copy args without the names that `error` complains about; None where it complains about something else."""
+    """Return a copy of args without the names that `error` reports as unknown; None if it reports anything else."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     if any(one["type"] != "extra_forbidden" for one in errors):
         return None
@@ -40,7 +40,7 @@ def without_unknown_names(args: Any, error: ValidationError) -> Any | None:
 
 
 def _remove(value: Any, place: tuple[str | int, ...]) -> None:
-    """Delete what is at `place`, which may have steps that only validation knows: the members of unions."""
+    """Delete the value at `place`, skipping steps that only validation knows, such as the member of a union."""
     *way, last = place
     for step in way:
         inside = isinstance(value, dict) and step in value
@@ -52,12 +52,12 @@ def _remove(value: Any, place: tuple[str | int, ...]) -> None:
 
 @cache
 def names_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """List the names that a model's fields are sent under."""
+    """Return the names under which a model's fields are sent."""
     return tuple(model.model_json_schema().get("properties", {}))
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """Find the known name that a misspelt one may stand for."""
+    """Return the known name that a misspelt one probably stands for."""
     if not isinstance(name, str) or len(name) > _LONGEST_GUESSED:
         return None
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)

@@ -1,6 +1,6 @@
-"""Which fields of a model are read back from JSON as they were written, provably: told from Pydantic's core schema.
+"""Proves, from Pydantic's core schema, which fields of a model are read back from JSON as they were written.
 
-Proofs are about values that came from JSON. A schema that is not understood to its last key proves nothing.
+A proof holds for values that came from JSON. A schema with one key that is not understood here proves nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,9 +14,9 @@ Schema = Mapping[str, Any]
 
 
 class Check(Generic[T]):
-    """A validator for `AfterValidator` that only looks: it returns what it was given, so it cannot change it.
+    """A function for `AfterValidator` that only checks: it returns its input, so it cannot change the value.
 
-    `check` must depend on its argument alone. What it returns is ignored.
+    `check` must depend on its argument alone. Its result is ignored.
     """
 
     def __init__(self, check: Callable[[T], object]) -> None:
@@ -28,9 +28,9 @@ class Check(Generic[T]):
 
 
 class Reads(Generic[T]):
-    """A validator for `BeforeValidator` that reads text into a value of the field's own type.
+    """A function for `BeforeValidator` that reads text into a value of the field's own type.
 
-    `read` must depend on its argument alone, and read what the type writes as the same value again.
+    `read` must depend on its argument alone, and must read the type's own JSON as the same value again.
     """
 
     def __init__(self, read: Callable[[object], T]) -> None:
@@ -41,15 +41,15 @@ class Reads(Generic[T]):
 
 
 class Proof(IntEnum):
-    """How surely a field is read back; of several, the highest holds for all of them together."""
+    """How surely a field is read back unchanged. For several fields together, the highest counts."""
 
     PLAIN = 0
-    UNLESS_NULL = 1  # NaN and infinities are written as null; without a null there is none
+    UNLESS_NULL = 1  # NaN and infinity are written as null, so JSON without a null held neither
     NONE = 2
 
 
 def prove_fields(model: type[BaseModel]) -> dict[str, Proof] | None:
-    """Return the proof of each field; None where code of the model's own may change any of them."""
+    """Return the proof of each field, or None if the model's own code could change any of them."""
     schema, definitions = unwrapped(model.__pydantic_core_schema__)
     prover = _Prover(definitions)
     if schema["type"] != "model" or not prover.lets_fields_stand_alone(schema):
@@ -73,7 +73,7 @@ def unwrapped(schema: Any) -> tuple[Schema, dict[str, Schema]]:
 
 
 def reads_other_fields(value: Any) -> bool:
-    """Whether a validator below takes `info`, which shows it the other fields."""
+    """Return whether a validator inside takes `info`, which shows it the other fields."""
     if isinstance(value, Mapping):
         if value.get("type") == "with-info" or value.get("default_factory_takes_data"):
             return True
@@ -85,7 +85,7 @@ _ALWAYS = {"type", "metadata", "ref", "strict"}
 _NUMBER = {"ge", "le", "gt", "lt", "multiple_of"}
 _LENGTH = {"min_length", "max_length", "fail_fast"}
 _MOMENT = {"ge", "le", "gt", "lt", "microseconds_precision", "tz_constraint"}
-# Types without others inside, and the keys that change nothing about what they prove.
+# Types with nothing inside, and the keys that do not weaken their proof.
 _LEAVES = {
     "none": _ALWAYS,
     "bool": _ALWAYS,
@@ -116,7 +116,7 @@ _FACTORIES = (list, dict, set, frozenset, tuple)
 
 
 def _bare(schema: Any) -> Any:
-    """Leave out what says nothing about values, to compare two schemas."""
+    """Return the schema without metadata, which says nothing about values, to compare it with another."""
     if isinstance(schema, Mapping):
         return {name: _bare(inner) for name, inner in schema.items() if name != "metadata"}
     return [_bare(inner) for inner in schema] if isinstance(schema, list) else schema
@@ -131,7 +131,7 @@ class _Prover:
         self._under_way: set[str] = set()
 
     def lets_fields_stand_alone(self, model: Schema) -> bool:
-        """Whether a model is nothing but its fields: no code and no setting of its own changes any of them."""
+        """Return whether a model is nothing but its fields: no code and no setting of its own changes them."""
         known = _ALWAYS | {"cls", "config", "custom_init", "root_model", "schema", "frozen"}
         inner, config = model["schema"], model.get("config", {})
         return (
@@ -196,7 +196,7 @@ class _Prover:
         return self._all(schema, {"cls", "members", "sub_type"}, [], finite) or _of_constants(members)
 
     def _default(self, schema: Schema, finite: bool) -> Proof:
-        """Prove what is sent; fixed defaults are tried once, when the kind is declared."""
+        """Prove the value sent; a fixed default is tried once, when the kind is declared."""
         if schema.get("default_factory", list) not in _FACTORIES:
             return Proof.NONE
         keys = {"schema", "default", "default_factory", "default_factory_takes_data", "copy_default"}
@@ -220,7 +220,7 @@ class _Prover:
 
     def _definition_ref(self, schema: Schema, finite: bool) -> Proof:
         ref = schema["schema_ref"]
-        if ref in self._under_way:  # proved, if the rest of it is
+        if ref in self._under_way:  # proved if the rest of the schema is
             return Proof.PLAIN
         self._under_way.add(ref)
         try:
@@ -267,11 +267,11 @@ class _Prover:
 
 
 def _is_plainly_named(field: Schema) -> bool:
-    """Whether a field is always written, and under the name by which it is read."""
+    """Return whether a field is always written, under the name by which it is read."""
     keys = {"type", "schema", "metadata", "frozen", "required", "validation_alias", "serialization_alias"}
     return set(field) <= keys and field.get("validation_alias") == field.get("serialization_alias")
 
 
 def _of_constants(values: Iterable[Any]) -> Proof:
-    """Texts, or whole numbers, can be told apart; a mixture may not be: 1, True and 1.0 are equal."""
+    """Prove constants that are all text or all whole numbers; in a mixture 1, True and 1.0 are equal."""
     return Proof.PLAIN if {type(value) for value in values} in ({str}, {int}) else Proof.NONE

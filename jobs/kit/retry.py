@@ -17,8 +17,8 @@ LONGEST_WAIT = timedelta(days=365)
 class RetryPolicy:
     """The wait before the next attempt is random between 0 and min(`cap`, `base` * 2**n), n failures before this one.
 
-    With `delays` it is the (n+1)th of these instead, the last one again and again, each up to 20 % shorter or longer;
-    unless the kind says otherwise, a job then has an attempt more than there are delays.
+    With `delays` the wait is the (n+1)th delay instead, up to 20 % shorter or longer, and the last delay repeats;
+    unless the kind says otherwise, a job then has one attempt more than there are delays.
     `never` lists exceptions that end the job at once; `by_exception` gives others a policy of their own.
     Both match subclasses; of several matches the most specific class counts. Raises `ValueError`.
     Source: "Exponential Backoff and Jitter", AWS Architecture Blog (full jitter).
@@ -36,7 +36,7 @@ class RetryPolicy:
             raise ValueError("RetryPolicy: delays say each wait themselves; leave out base and cap")
         for wait in (self.base, self.cap, *self.delays):
             _check_wait(wait)
-        # The base that nobody chose is bounded by any cap.
+        # Only a base that somebody chose is refused: any cap bounds the default.
         if self.base != BASE_S and to_timedelta(self.base) > to_timedelta(self.cap):
             raise ValueError("RetryPolicy: base is above cap; no wait is longer than cap, so raise it or lower base")
         self._check_errors()
@@ -53,7 +53,7 @@ class RetryPolicy:
             raise ValueError("RetryPolicy: what by_exception maps exceptions to are RetryPolicy too")
 
     def for_error(self, error: BaseException) -> "RetryPolicy | None":
-        """Find the policy for `error`; None means: do not try again."""
+        """Return the policy for `error`, or None if it ends the job."""
         # Compared by identity: an author's metaclass may refuse to be hashed, or to be compared.
         for cls in type(error).__mro__:
             if any(one is cls for one in self.never):

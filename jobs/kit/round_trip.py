@@ -1,7 +1,7 @@
-"""Whether args are read back from their JSON as they were sent. What is not, is refused before it is stored.
+"""Checks, before args are stored, that they are read back from their JSON as they were sent.
 
-An attempt gets its args from JSON, so what JSON loses (a NaN, an excluded field) or what a validator changes when it
-sees its own output would make the job run with other values, or not at all.
+An attempt gets its args from JSON. A value that JSON loses (a NaN, an excluded field), or that a validator changes when
+it reads its own output, would make the job run with other values, or not at all.
 """
 
 import json
@@ -38,13 +38,13 @@ class ArgsChanged(ValueError):
 
 
 def listed(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Say where and why in one line, of the first few errors."""
+    """Return the first few errors in one line: where and why."""
     shown = [f"{'.'.join(map(str, one['loc'])) or 'args'}: {one['msg']}" for one in errors[:_MOST_LISTED]]
     return "; ".join([*shown, "…"] if len(errors) > _MOST_LISTED else shown)
 
 
 class Written(NamedTuple):
-    """Args as JSON: as shown to readers, and whole for the attempt (None where they are the same)."""
+    """Args as JSON: `shown` to readers, and `sealed` with their secrets for the attempt (None if they have none)."""
 
     shown: str
     sealed: str | None
@@ -78,7 +78,7 @@ def written_by(write: Callable[[Any], Written], args: BaseModel) -> Written:
 
 
 def _unwritable(args: BaseModel) -> list[str | int]:
-    """Find the field that cannot be written."""
+    """Return the place of the field that cannot be written."""
     for name in type(args).model_fields:
         try:
             args.model_dump_json(include={name}, warnings=False)
@@ -105,7 +105,7 @@ def _changed(args: BaseModel, place: Place) -> dict[str, Any]:
 
 
 def _not_read(args: BaseModel, error: Exception) -> list[dict[str, Any]]:
-    """Say why args could not be read back."""
+    """Return why args could not be read back."""
     if not isinstance(error, ValidationError):
         msg = f"would not be read back from JSON ({type(error).__name__})"
         return [{"loc": [], "msg": msg, "type": "not_read_back"}]
@@ -130,7 +130,7 @@ def _is_finite(args: BaseModel, place: Place) -> bool:
 
 
 class RoundTrip:
-    """What of a model's args must be tried, since no proof says that it is read back as it was."""
+    """The fields of a model that must be tried, because no proof says that they are read back unchanged."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         proofs = prove_fields(model)
@@ -144,7 +144,7 @@ class RoundTrip:
         return self._trials is not None and all(trial.is_sure_without_null for trial in self._trials.values())
 
     def holds(self, args: BaseModel) -> bool:
-        """Whether args that came from JSON are surely read back as they are. False means: look closer."""
+        """Return whether args that came from JSON are surely read back unchanged. False means: compare them whole."""
         if self._trials is None:
             return False
         values = args.__dict__
@@ -157,7 +157,7 @@ def round_trip_of(model: type[BaseModel]) -> RoundTrip:
 
 
 class _Trial:
-    """One field, written and read back for itself."""
+    """One field, written and read back on its own."""
 
     def __init__(self, schema: Any, config: Any, *, is_sure_without_null: bool) -> None:
         self.is_sure_without_null = is_sure_without_null
@@ -172,7 +172,7 @@ class _Trial:
             _check_json(text.decode())
             again = self._validator.validate_json(text, by_alias=True, by_name=True)
             return difference(value, again, same_text=self._written(again) == text) is None
-        except Exception:  # noqa: BLE001 - whatever it is, the whole comparison will say it well
+        except Exception:  # noqa: BLE001 - the whole comparison reports it
             return False
 
     def _written(self, value: Any) -> bytes:
@@ -180,7 +180,7 @@ class _Trial:
 
 
 def _trials(model: type[BaseModel], proofs: Mapping[str, Proof]) -> dict[str, _Trial] | None:
-    """Make a trial for each field; None where one cannot be tried alone: its JSON may have masks instead of secrets."""
+    """Return a trial for each field, or None if the JSON of one may hold masks instead of secrets."""
     schema, definitions = unwrapped(model.__pydantic_core_schema__)
     fields = {name: schema["schema"]["fields"][name]["schema"] for name in proofs}
     if "Secret" in str(fields) + str(definitions):

@@ -1,4 +1,4 @@
-"""Args as JSON with their secrets in clear: what the ledger keeps sealed, and only the attempt reads."""
+"""Args as JSON with their secrets in clear: the ledger keeps them sealed, and only the attempt reads them."""
 
 import json
 from collections import deque
@@ -13,9 +13,9 @@ _SECRET = (SecretStr, SecretBytes, Secret)
 
 @cache
 def has_secrets(model: type[BaseModel]) -> bool:
-    """Whether a field of a model, at any depth, is a `SecretStr`, `SecretBytes` or `Secret`.
+    """Return whether a field of a model, at any depth, is a `SecretStr`, `SecretBytes` or `Secret`.
 
-    Asked of Pydantic's own schema: the JSON Schema tells of the first two only.
+    Reads Pydantic's core schema: the JSON Schema shows the first two only.
     """
     return "Secret" in str(model.__pydantic_core_schema__)
 
@@ -32,7 +32,7 @@ def dump_whole(args: BaseModel, shown: str) -> str:
 
 
 def _unmasked(masked: Any, value: Any, bytes_mode: Any) -> Any:
-    """Put secrets in the place of their masks; all else stays as the model itself writes it."""
+    """Put secrets in the place of their masks; everything else stays as the model wrote it."""
     match value:
         case SecretStr() | SecretBytes() | Secret():
             return _revealed(value, bytes_mode)

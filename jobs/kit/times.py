@@ -1,4 +1,4 @@
-"""Times in JSON: text as RFC 3339 writes it, and nothing else."""
+"""Times in JSON: text in the form of RFC 3339, and nothing else."""
 
 import re
 from datetime import datetime

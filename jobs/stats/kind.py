@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.kit.catalogue import job
 from jobs.kit.context import Context
+from jobs.kit.declaration import job
 from jobs.kit.times import Time
 from jobs.stats.counters import Count, Counters
 

@@ -1,4 +1,4 @@
-"""What a receiver answered to a webhook: an excerpt to read, without secrets, and the verdict."""
+"""What a receiver answered to a webhook: an excerpt to read, without secrets, and what it means for the job."""
 
 import asyncio
 import math
@@ -21,7 +21,7 @@ MASKED_LINE_BYTES = 1024
 LINE_CHARS = 200
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-# What comes after the head is for reading only: the status has been told.
+# The status decides; the body is for reading only.
 BODY_WAIT_S = 2.0
 
 
@@ -32,7 +32,7 @@ class Excerpt(NamedTuple):
 
 async def read_excerpt(response: httpx.Response, masks: Masks, *, left_s: float) -> Excerpt:
     """Read the body's beginning, with `left_s` until the attempt's timeout. A body that breaks off is no failure."""
-    # Half of what is left, so that the timeout does not come first and undo the verdict.
+    # Half of the time left, so that the attempt's timeout cannot come first and undo what the status decided.
     body, whole = await _read(response, max(0.0, min(BODY_WAIT_S, left_s / 2)))
     is_whole = whole and len(body) <= MASKED_BYTES
     text = masks(_text(body[:MASKED_BYTES]), is_cut=not is_whole)
@@ -41,7 +41,7 @@ async def read_excerpt(response: httpx.Response, masks: Masks, *, left_s: float)
 
 
 async def _read(response: httpx.Response, wait_s: float) -> tuple[bytes, bool]:
-    """Read up to the cap, for at most `wait_s`, and tell whether that was all."""
+    """Read up to the cap, for at most `wait_s`. Return the bytes, and whether they are the whole body."""
     if isinstance(response.stream, httpx.ByteStream):  # it has arrived whole: there is nothing to wait for
         whole = b"".join(response.stream)
         return whole, len(whole) < RESPONSE_CAP_BYTES
@@ -63,7 +63,7 @@ def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
 
 
 def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequence[int]) -> None:
-    """Return when the receiver took the event. Raises what `webhook_failures` lists."""
+    """Return if the receiver took the event. Raises the errors of `failures`."""
     if response.is_success:
         return
     status = response.status_code
@@ -83,7 +83,7 @@ def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequ
 
 
 def line_of(told: bytes, masks: Masks) -> str:
-    """Make one line, without secrets, of what a receiver wrote beside a body."""
+    """Return what a receiver wrote outside the body as one line, without secrets."""
     text = masks(_text(told[:MASKED_LINE_BYTES]), is_cut=len(told) > MASKED_LINE_BYTES)
     return " ".join(text.split())[:LINE_CHARS]
 

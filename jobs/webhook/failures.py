@@ -1,15 +1,15 @@
 """Why a webhook was not delivered: the classes whose names are the recorded error types.
 
 Retry
-├── HttpStatusError     the receiver answered with another status than 2xx
+├── HttpStatusError     the receiver answered with a status other than 2xx
 ├── DnsFailed           its name has no address
-├── ConnectFailed       nobody took the connection, or not in time
+├── ConnectFailed       no connection was made, or not in time
 ├── TlsFailed           its certificate is not trusted, or there is no common TLS
 ├── ConnectionLost      it hung up before an answer
 ├── ReadTimeout         no answer came in time, or the body was not taken
-└── NotHttp             what it sent is no answer in HTTP/1
+└── NotHttp             it sent something that is not an answer in HTTP/1
 Discard
-├── ReceiverGone        410: it wants no more of these
+├── ReceiverGone        410: it wants no more posts
 ├── StatusGivenUpOn     a status of the job's own `give_up_on`
 └── AddressRefused      its address is not public, and the settings do not allow it
 """
@@ -51,7 +51,7 @@ class AddressRefused(Discard): ...
 
 
 def class_of(error: httpx.TransportError) -> type[Retry]:
-    """Return the failure that says what `error` of `Context.http` says."""
+    """Return the failure that stands for an error of `Context.http`."""
     match error:
         case outbound.NameNotResolved():
             return DnsFailed

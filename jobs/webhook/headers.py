@@ -1,4 +1,4 @@
-"""HTTP header fields: which of them a job may set, and how `Retry-After` reads. Pure."""
+"""HTTP headers: the ones that a job may set, and how `Retry-After` is read. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from jobs.kit.proof import Check
 VALUE_CAP_BYTES = 4096
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 
-# What the sender sets itself, what belongs to the connection, and what clouds give a meaning of their own.
+# Headers that the sender sets itself, that belong to the connection, or that clouds give a meaning of their own.
 DENIED = {
     "accept-encoding",
     "age",
@@ -63,7 +63,7 @@ Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Chec
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:
-    """Read a `Retry-After` header (RFC 9110, 10.2.3), at most 24 h. None where it asks for no wait or is not valid."""
+    """Read a `Retry-After` header (RFC 9110, 10.2.3), at most 24 h. None if it asks for no wait, or is not valid."""
     value = value.strip()
     try:
         if value.isascii() and value.isdigit():

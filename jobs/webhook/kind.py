@@ -9,8 +9,8 @@ from typing import Annotated
 import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, JsonValue, SecretStr, StrictInt
 
-from jobs.kit.catalogue import job
 from jobs.kit.context import Context
+from jobs.kit.declaration import job
 from jobs.kit.http_errors import AddressRefused
 from jobs.kit.masking import Masks, credentials_of
 from jobs.kit.proof import Check
@@ -28,7 +28,7 @@ SCHEDULE = RetryPolicy(
     delays=(5, 300, 1800, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
 )
 
-# The kind's timeout bounds the whole attempt; only a dead address shall not use all of it.
+# The kind's timeout bounds the whole attempt; this one keeps a dead address from using all of it.
 TIMEOUT = httpx.Timeout(None, connect=10).as_dict()
 
 
@@ -90,7 +90,7 @@ async def send_webhook(ctx: Context, args: SendWebhookArgs) -> SendWebhookResult
     except AddressRefused as error:
         raise failures.AddressRefused(str(error)) from None
     except httpx.TransportError as error:
-        # What the error quotes may hold a secret, so it is not shown as the cause.
+        # The error may quote a secret, so it is not shown as the cause.
         what = f"{type(error).__name__}: {line_of(str(error).encode(errors='replace'), masks)}"
         raise failures.class_of(error)(f"no answer from {args.url.host}: {what}") from None
     left_s = ctx.timeout.total_seconds() - (time.perf_counter() - started)
@@ -117,7 +117,7 @@ def _request(ctx: Context, args: SendWebhookArgs) -> httpx.Request:
     url = _url(str(args.url))
     headers |= {"host": url.netloc.decode(), "content-length": str(len(body))}
     as_bytes = [(name.encode(), value.encode()) for name, value in headers.items()]
-    # Whole as it is: what the client's `build_request` would merge and add takes longer than the post.
+    # Built whole: the client's `build_request`, which merges its defaults, takes longer than the post.
     stream = httpx.ByteStream(body)
     return httpx.Request("POST", url, headers=as_bytes, stream=stream, extensions={"timeout": TIMEOUT})
 
@@ -128,7 +128,7 @@ def _url(url: str) -> httpx.URL:
 
 
 def _secrets(args: SendWebhookArgs) -> Iterator[str | bytes]:
-    """Tell what the receiver was sent, or shares with us, and may repeat."""
+    """Yield the secrets that the receiver knows, and may repeat."""
     for value in args.headers.values():
         yield from credentials_of(value.get_secret_value())
     if args.secret is not None:

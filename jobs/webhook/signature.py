@@ -23,7 +23,7 @@ def webhook_body(event: str, created_at: datetime, data: JsonValue) -> bytes:
 
 
 def webhook_headers(job_id: str, timestamp: int, body: bytes, secret: str | None) -> dict[str, str]:
-    """Return the headers of one attempt. The id stays the same on each, so that a receiver can tell repeats."""
+    """Return the headers of one attempt. The id never changes, so that a receiver can recognise repeats."""
     message_id = _message_id(job_id)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     if secret is not None:

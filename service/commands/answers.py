@@ -1,4 +1,4 @@
-"""What the API answers, as far as the commands read it: whatever answers otherwise is not Postlude."""
+"""The API's answers, as far as the commands read them: a server that answers otherwise is not Postlude."""
 
 from typing import Any
 
@@ -56,6 +56,6 @@ class Problem(BaseModel):
 
 
 def checked(shape: type[BaseModel], told: Any) -> dict[str, Any]:
-    """Return an answer as it came. Raises ValueError unless it has the shape."""
+    """Return an answer as it came. Raises `ValueError` unless it has the shape."""
     shape.model_validate(told)
     return dict(told)

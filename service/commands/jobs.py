@@ -1,4 +1,4 @@
-"""`postlude jobs`: list, show, cancel, replay and tail, over the HTTP API of a service that runs."""
+"""`postlude jobs`: list, show, cancel, replay and tail, over the HTTP API of a running service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATES = ("scheduled", "queued", "running", "retrying", "succeeded", "failed", 
 )
 @click.pass_context
 def jobs(context: click.Context, url: str, key: str | None) -> None:
-    """List, show, cancel, replay and follow jobs of a service that runs.
+    """List, show, cancel, replay and follow jobs of a running service.
 
     Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
     """
@@ -138,7 +138,7 @@ def cancel(to: tuple[str, str | None], /, ids: tuple[str, ...], as_json: bool) -
 @_AS_JSON
 @click.pass_obj
 def replay(to: tuple[str, str | None], /, ids: tuple[str, ...], dry_run: bool, as_json: bool, **chosen: Any) -> None:
-    """Run failed or cancelled jobs anew: those with these ids, or all that match the options."""
+    """Run failed or cancelled jobs again: the ones named by id, or all that match the options."""
     given = _given(chosen)
     if bool(ids) == bool(given):
         raise click.UsageError("Name jobs by id, or by options such as --kind and --state; not by both.")
@@ -162,7 +162,7 @@ def replay(to: tuple[str, str | None], /, ids: tuple[str, ...], dry_run: bool, a
 @_AS_JSON
 @click.pass_obj
 def tail(to: tuple[str, str | None], /, job_id: str | None, as_json: bool, **chosen: Any) -> None:
-    """Follow one job until it ends, or, without an id, all that is new. Ctrl-C ends it.
+    """Follow one job until it ends or, without an id, every new job. Ctrl-C ends it.
 
     The exit code is 1 when the job has ended failed or cancelled.
     """
@@ -186,7 +186,7 @@ def tail(to: tuple[str, str | None], /, job_id: str | None, as_json: bool, **cho
 
 
 def _each(ids: tuple[str, ...], do: Callable[[str], text.Job], tell: Callable[[text.Job], str]) -> None:
-    """Do the same to each job; one that is refused does not keep the others from it."""
+    """Do the same to each job; the refusal of one does not stop the others."""
     from service.commands.remote import Refusal, Unreachable
 
     if not ids:

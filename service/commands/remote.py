@@ -1,4 +1,4 @@
-"""The service, as the commands call it. Each way of being refused raises `Refusal` with a sentence."""
+"""The service, as the commands call it. Every refusal raises `Refusal` with a sentence."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ _PAGE = 200
 
 
 class Refusal(Exception):
-    """What was asked for was not done; the message says why."""
+    """The service did not do what was asked; the message says why."""
 
 
 class Unreachable(Refusal):
-    """Nobody answers; later somebody may."""
+    """Nobody answers; a later call may be answered."""
 
 
 class Remote:
@@ -33,7 +33,7 @@ class Remote:
         self._url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            # A proxy of the environment is not asked about this machine.
+            # A proxy from the environment is not used for this machine.
             self._http = httpx.Client(headers=headers, timeout=_ANSWERS_WITHIN_S, trust_env=not _is_here(url))
         except (ValueError, ImportError, OSError) as error:
             raise Refusal(f"a proxy or a certificate of the environment cannot be used: {one_line(error)}") from error
@@ -83,7 +83,7 @@ class Remote:
                 return
 
     def events(self, job_id: str, after: str | None) -> Iterator[tuple[ServerSentEvent, Job]]:
-        """Yield a job's events as they happen, each with its content, after the one named.
+        """Yield a job's events as they happen, each with its content, from the one after `after`.
 
         Raises `Unreachable` when the connection breaks.
         """
@@ -120,7 +120,7 @@ class Remote:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """Say what a problem document says; or, where there is none, what the status does."""
+    """Return what a problem document says or, without one, what the status says."""
     if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
         where = answer.headers.get("location")
         leads = f", and leads to {one_line(where)}" if where else ""

@@ -1,4 +1,4 @@
-"""Following jobs from the command line: one until it ends, or all that is new."""
+"""Follows jobs from the command line: one until it ends, or every new one."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,12 +10,12 @@ from service.commands.text import Job
 _POLL_S = 1.0
 _RETRY_S = 1.0
 _ENDS = ("succeeded", "failed", "cancelled")
-# How many jobs are watched for changes; older ones are told of no more.
+# How many of the newest jobs are watched for changes.
 _WATCHED = 200
 
 
 def follow_one(remote: Remote, job_id: str, lost: Callable[[Unreachable], None]) -> Iterator[tuple[str, Job]]:
-    """Yield a job's events, by name and content, until it has ended; over lost connections, which `lost` hears of."""
+    """Yield a job's events, by name and content, until it has ended. `lost` is told of each connection that broke."""
     last: str | None = None
     while True:
         try:
@@ -25,7 +25,7 @@ def follow_one(remote: Remote, job_id: str, lost: Callable[[Unreachable], None])
                 if event.event == "state" and told.get("state") in _ENDS:
                     return
         except Unreachable as error:
-            # Where it never answered there is nothing to wait for.
+            # A service that has never answered is not waited for.
             if last is None:
                 raise
             lost(error)
@@ -47,7 +47,7 @@ def follow_new(remote: Remote, chosen: Mapping[str, Any]) -> Iterator[Job]:
 
 
 def _newest(remote: Remote, chosen: Mapping[str, Any], known: set[str]) -> list[Job]:
-    """Return the newest jobs, newest first: as many as are watched, and all that are not known yet."""
+    """Return the newest jobs, newest first: as many as are watched, and every job that is not known yet."""
     found: list[Job] = []
     for page in remote.pages(chosen, None):
         found += page["jobs"]

@@ -7,8 +7,8 @@ from typing import Any
 
 Job = dict[str, Any]
 
-# Control characters begin commands to the terminal; those of writing direction make text look like another. Halves of
-# surrogate pairs cannot be written at all.
+# Control characters begin commands to the terminal, and marks of writing direction make one text look like another.
+# Lone surrogates cannot be written at all.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLUMNS = ("ID", "KIND", "STATE", "ATTEMPT", "CREATED", "ERROR")
 _FIELDS = ("kind", "state", "queue", "priority", "tags", "created_at", "run_at", "started_at", "finished_at")

@@ -20,7 +20,8 @@ def open_http(allow: Sequence[Network], max_connections: int, *, resolve: Resolv
     """Open the client; close it with `async with` or `aclose()`.
 
     It takes nothing from the environment, follows no redirects and keeps no cookies. A host with an address that is
-    neither public nor in `allow` raises `AddressRefused`. Give it as many connections as there can be jobs at once.
+    neither public nor in `allow` raises `AddressRefused`. `max_connections` is best the number of jobs that can run at
+    once.
     """
     transport = GuardedTransport(allow, max_connections, resolve=resolve)
     return OutboundClient(transport, user_agent=f"Postlude/{version('postlude')}", timeout=TIMEOUT)

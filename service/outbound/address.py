@@ -45,14 +45,14 @@ DENIED: tuple[Network, ...] = tuple(
 
 
 def canonical(address: Address) -> Address:
-    """Return the IPv4 address where `address` is its IPv6-mapped form, which the kernel dials as IPv4."""
+    """Return the IPv4 address if `address` is its IPv6-mapped form, which the kernel dials as IPv4."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
 
 
 def is_refused(address: Address, allow: Sequence[Network]) -> bool:
-    """Tell whether `address`, or an IPv4 address that it tunnels to, is denied and not in `allow`."""
+    """Return whether `address`, or an IPv4 address that it tunnels to, is denied and not in `allow`."""
     return any(_is_in(face, DENIED) and not _is_in(face, allow) for face in (address, *_tunnelled(address)))
 
 

@@ -1,7 +1,7 @@
-"""Answers as aiohttp's connections want them parsed, in place of its own parser.
+"""Parses answers for aiohttp's connections, in place of aiohttp's own parser.
 
-aiohttp's is all or nothing: a 2xx whose body has one byte too many in the same segment is an error without a status,
-and the job would be posted again. Here a complete head is delivered first, whatever follows it.
+That one is all or nothing: a 2xx whose body has one byte too many in the same segment is an error without a status, and
+the job would be posted again. This one delivers a complete head first, whatever follows it.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ class AnswerParser:
         self._payload: StreamReader = EMPTY_PAYLOAD
 
     def pause_reading(self) -> None:
-        """Hold nothing back: what has been read is in the body already."""
+        """Do nothing: all that has been read is in the body already."""
 
     def feed_data(self, data: bytes) -> Parsed:
-        """Return the answer's head once it is complete. Raises `BadHttpMessage` where there will be none."""
+        """Return the answer's head once it is complete. Raises `BadHttpMessage` once there can be none."""
         self.has_begun = self.has_begun or bool(data)
         if self._body is not None:
             self._feed_body(self._body, data)
@@ -60,7 +60,7 @@ class AnswerParser:
         return [self._deliver(head)], False, b""
 
     def feed_eof(self) -> None:
-        """Take note that the connection is over. Raises `BodyBroken`."""
+        """Note that the connection is over. Raises `BodyBroken`."""
         if self._body is not None and not self._payload.is_eof():
             self._body.feed_eof()
             self._payload.feed_eof()

@@ -1,6 +1,6 @@
 """Where the body of an HTTP/1 answer ends (RFC 9112, 6 and 7). Pure.
 
-`feed` gives what belongs to the body, and what stands beyond its end: None while it has not ended.
+`feed` returns the bytes of the body, and the bytes beyond its end, or None while the body has not ended.
 """
 
 import re
@@ -26,7 +26,7 @@ class Body(Protocol):
         ...
 
     def feed_eof(self) -> None:
-        """Take note that the connection is over. Raises `BodyBroken`."""
+        """Note that the connection is over. Raises `BodyBroken`."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""A connection that is used again only when it is clean, and that takes nothing for an answer which is none.
+"""A connection that is reused only when it is clean, and that never takes stray bytes for an answer.
 
-What HTTP/1.1 cannot tell apart is told by time: bytes that arrive while no request is under way, or before it was
-written, answer nothing. Such a connection is closed, and never gives the next request its result.
+HTTP/1.1 cannot tell stray bytes from an answer, but time can: bytes that arrive while no request is under way, or
+before it is written, answer nothing. They close the connection, so that no request gets them as its result.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ from service.outbound.head import Head
 
 
 class ConnectionStale(aiohttp.ClientConnectionError):
-    """A kept connection turned out dead or unclean before an answer; `is_unsent` where the receiver has not had it all.
+    """A kept connection turned out dead or unclean before the answer.
 
-    No subclass of what aiohttp itself sends again: once is enough, and that on a fresh connection.
+    `is_unsent` says that the receiver cannot have had the whole request. This is no subclass of the errors after which
+    aiohttp sends again by itself: one repeat is enough, on a fresh connection.
     """
 
     def __init__(self, message: str, *, is_unsent: bool) -> None:
@@ -59,10 +60,10 @@ class GuardedConnection(ResponseHandler):
         self._parser = cast(Any, self._answer)
 
     async def expect_answer(self) -> bool:
-        """Say that the request is written now: what arrives from here on answers it. False where it must not be.
+        """Expect an answer from here on: the request is about to be written. Return False if it must not be.
 
-        What has arrived already is read before, and refused by `data_received`. TLS has words of its own, such as the
-        session tickets that follow a handshake: they are no answer, and no fault.
+        Bytes that have arrived already are read first, and `data_received` refuses them. Messages of TLS itself, such
+        as the session tickets after a handshake, are neither an answer nor a fault.
         """
         while not self._is_asked and self._exception is None and self._has_unread_bytes():
             if self.transport is None:
@@ -72,13 +73,13 @@ class GuardedConnection(ResponseHandler):
         return self._is_asked
 
     def refuses_late(self, head: Head) -> bool:
-        """Tell whether a 408 ends the wait of an idle connection, and crossed with our request (RFC 9110, 15.5.9)."""
+        """Return whether a 408 was meant for the idle connection, and crossed with our request (RFC 9110, 15.5.9)."""
         if self._requests > 1 and not head.stays_open:
             self.set_exception(ConnectionStale("the kept connection ended with 408", is_unsent=True))
         return self._exception is not None
 
     def note_whole_answer(self, beyond: bytes) -> None:
-        """Take note that the answer has been read to its end, and of what came after it."""
+        """Note that the answer is complete. Bytes beyond its end make the connection unclean."""
         self._is_asked = False
         if beyond:
             self.force_close()
@@ -111,7 +112,7 @@ class GuardedConnection(ResponseHandler):
 
 
 class GuardedRequest(aiohttp.ClientRequest):
-    """aiohttp's request, which asks its connection in the moment before it is written."""
+    """aiohttp's request, which checks its connection right before it is written."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if not self.body:

@@ -49,7 +49,7 @@ class GuardedConnector(aiohttp.TCPConnector):
     """Dials addresses that are public or in `allow`, several at once where the first is slow (RFC 8305).
 
     Names, IP literals and what only the system reads as an address (`127.1`) take one way: resolve, check all, dial.
-    Should aiohttp go another way some day, the check of each socket still refuses.
+    Should aiohttp resolve in another way some day, the check of each socket still refuses.
     """
 
     def __init__(self, allow: Sequence[Network], max_kept: int, resolve: Resolve):

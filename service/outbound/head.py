@@ -1,7 +1,7 @@
 """The head of an HTTP/1 answer (RFC 9112), read as leniently as is safe. Pure.
 
-A status line and the end of its head are a verdict, however odd the fields between them are. What is odd makes the head
-`is_sound = False`: the answer counts, its connection is not used again.
+A status line and the end of the head are an answer, however odd the fields between them. An odd head has `is_sound =
+False`: the answer counts, but its connection is not reused.
 """
 
 import re
@@ -19,7 +19,7 @@ _FIELD = re.compile(
 _ODD_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+:\s*+(.*)", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
 _LENGTH = re.compile(rb"\d{1,15}")
-# More than anybody shows in the end: whoever masks secrets needs them whole.
+# More than is ever shown: secrets can only be masked while they are whole.
 _QUOTED_BYTES = 1024
 
 
@@ -28,7 +28,7 @@ class NotReadable(Exception):
 
 
 class Head(NamedTuple):
-    """`length` is that of the body, None where it ends in another way: in chunks, or with the connection."""
+    """`length` is the length of the body; None if the body ends with its last chunk or with the connection."""
 
     status: int
     reason: bytes
@@ -51,7 +51,7 @@ def check_beginning(data: bytes) -> None:
 
 
 def read_head(raw: bytes) -> Head:
-    """Read what stands before the empty line. Raises `NotReadable`."""
+    """Read the bytes before the empty line. Raises `NotReadable`."""
     first, _, block = raw.partition(b"\n")
     found = _STATUS_LINE.fullmatch(first.rstrip())
     if not found:
@@ -83,7 +83,7 @@ def _read_odd_fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
 def _framed(
     status: int, reason: bytes, version: tuple[int, int], fields: list[tuple[bytes, bytes]], is_sound: bool
 ) -> Head:
-    """Say where the body ends (RFC 9112, 6.3), and whether the connection outlives it (9.3)."""
+    """Return the head, with where its body ends (RFC 9112, 6.3) and whether the connection outlives it (9.3)."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
     options: list[bytes] = []

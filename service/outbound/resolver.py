@@ -13,10 +13,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 
 class ThreadedResolver:
-    """Asks the system's resolver in threads of its own: the loop's threads may all be held by jobs.
+    """Asks the system's resolver in threads of its own: jobs may hold all threads of the loop.
 
-    Those who ask for one name at the same time share a question: a name whose servers are silent holds one thread, and
-    not all of them.
+    Callers that ask for the same name at the same time share one lookup, so that a name whose servers are silent holds
+    one thread, and not all of them.
     """
 
     def __init__(self, max_threads: int):

@@ -20,7 +20,7 @@ Timeouts = Mapping[str, float | None]
 
 MOST_RESOLVER_THREADS = 32
 WRITTEN_AT_ONCE_BYTES = 64 * 1024  # what asyncio takes without making the writer wait
-# By these headers a receiver knows a request that it has seen before.
+# By these headers a receiver recognises a request that it has had before.
 REPEATABLE_BY = ("webhook-id", "idempotency-key")
 IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 # httpx has set these, or has been told not to.
@@ -30,7 +30,7 @@ HTTPX_OWN = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Reaches what `GuardedConnector` dials, with `max_connections` requests at once; more wait for a slot.
 
-    Answers are given as they are: no redirect is followed, nothing is unpacked, no cookie kept, no proxy asked.
+    Returns answers as they are: it follows no redirect, unpacks nothing, keeps no cookie and asks no proxy.
     """
 
     def __init__(self, allow: Sequence[Network], max_connections: int, *, resolve: Resolve | None = None):
@@ -162,7 +162,7 @@ def _headers(request: httpx.Request) -> CIMultiDict[str]:
 
 
 def _may_be_repeated(request: httpx.Request) -> bool:
-    """Tell whether the receiver takes a repeat for what it is, should it have had the first (RFC 9110, 9.2.2)."""
+    """Return whether a receiver that has had the request recognises a repeat (RFC 9110, 9.2.2)."""
     if not isinstance(request.stream, httpx.ByteStream):
         return False
     return request.method in IDEMPOTENT or any(name in request.headers for name in REPEATABLE_BY)

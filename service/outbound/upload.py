@@ -1,4 +1,4 @@
-"""A body that the other end must keep taking: aiohttp has no timeout for writing."""
+"""Bounds the wait for the receiver to take a body: aiohttp has no timeout for writing."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, create_model
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from typing_extensions import TypedDict
 
-from jobs import Kind, job
 from jobs.kit.keys import keys_of
 from jobs.kit.round_trip import ArgsChanged
+from tests.jobs.kit.declaring import field, kind_of
 
 
 class Lines(BaseModel):
@@ -35,10 +35,6 @@ class Strict(BaseModel):
 
 class Sizes(TypedDict):
     at: dict[int, int]
-
-
-def field(annotation: Any) -> type[BaseModel]:
-    return create_model("Args", x=(annotation, ...))
 
 
 CLASHES: dict[str, tuple[type[BaseModel], str, list[Any]]] = {
@@ -66,13 +62,6 @@ KEPT: list[tuple[type[BaseModel], str]] = [
     (field(dict[int | str, str]), '{"x": {"1": "a", "01": "b"}}'),
     (field(dict[int, str] | dict[str, str]), '{"x": {"1": "a", "01": "b"}}'),
 ]
-
-
-def kind_of(model: type[BaseModel]) -> Kind[Any, Any]:
-    async def perform(ctx: Any, args: Any) -> None: ...
-
-    perform.__annotations__ |= {"args": model}
-    return job("tried")(perform)
 
 
 @pytest.mark.parametrize("case", CLASHES)

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from jobs import Context, Kind, job
 from jobs.kit.names import nearest
+from tests.jobs.kit.declaring import kind_of
 
 
 class Silent(BaseModel):
@@ -57,13 +57,6 @@ class Right(BaseModel):
 
 class Sided(BaseModel):
     hand: Left | Right
-
-
-def kind_of(model: type[BaseModel]) -> Kind[Any, Any]:
-    async def perform(ctx: Context, args: Any) -> None: ...
-
-    perform.__annotations__ |= {"args": model}
-    return job("named")(perform)
 
 
 def door(model: type[BaseModel], args: Any) -> BaseModel:

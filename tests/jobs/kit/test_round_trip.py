@@ -9,57 +9,39 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     AliasPath,
     Base64Bytes,
     Base64Str,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     EmailStr,
     Field,
     HttpUrl,
     Json,
-    JsonValue,
-    PlainSerializer,
     PrivateAttr,
     RootModel,
     SecretBytes,
     SecretStr,
     SerializeAsAny,
-    StringConstraints,
-    WrapValidator,
     computed_field,
     create_model,
-    field_serializer,
     field_validator,
     model_validator,
 )
 from typing_extensions import TypedDict
 
-from jobs import Kind, job
-from jobs.kit.proof import Check, Proof, prove_fields
 from jobs.kit.round_trip import ArgsChanged
 from jobs.kit.times import Time
-
-
-def kind_of(model: type[BaseModel]) -> Kind[Any, Any]:
-    async def perform(ctx: Any, args: Any) -> None: ...
-
-    perform.__annotations__ |= {"args": model}
-    return job("tried")(perform)
-
-
-def field(annotation: Any, default: Any = ...) -> type[BaseModel]:
-    return create_model("Args", x=(annotation, default))
+from tests.jobs.kit.changing import CHANGED, Box, Inner, Open
+from tests.jobs.kit.declaring import field, kind_of
 
 
 def sent(model: type[BaseModel], text: str) -> BaseModel:
@@ -67,93 +49,6 @@ def sent(model: type[BaseModel], text: str) -> BaseModel:
     kind = kind_of(model)
     args: BaseModel = kind.load_args(kind.dump_args(kind.door_model.model_validate_json(text)).whole)
     return args
-
-
-class Open(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-class Constants(BaseModel):
-    model_config = ConfigDict(ser_json_inf_nan="constants")
-    x: float = 0
-
-
-class Rewritten(BaseModel):
-    x: int = 0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _count(cls, data: Any) -> Any:
-        return {"x": data["x"] + 1}
-
-
-class Grown(BaseModel):
-    x: int = 0
-
-    def model_post_init(self, _context: Any) -> None:
-        self.x += 1
-
-
-class Renamed(BaseModel):
-    x: int = Field(1, serialization_alias="y")
-
-
-class Renaming(BaseModel):
-    x: int = 1
-
-    @field_serializer("x")
-    def _as_text(self, _value: int) -> str:
-        return "7"
-
-
-class Inner(BaseModel):
-    value: Annotated[int, AfterValidator(lambda value: value * 2)] = 0
-
-
-T = TypeVar("T")
-
-
-class Box(BaseModel, Generic[T]):
-    inside: T
-
-
-class BoxOfANumber(Box[float | None]): ...
-
-
-def _longer(secret: SecretStr) -> SecretStr:
-    return SecretStr(secret.get_secret_value() + "z")
-
-
-CHANGED: dict[str, tuple[type[BaseModel], str]] = {
-    "NaN": (field(float), '{"x": NaN}'),
-    "NaN where null may be": (field(float | None, None), '{"x": NaN}'),
-    "infinity": (field(float), '{"x": 1e999}'),
-    "NaN in anything": (field(Any), '{"x": [1, {"a": NaN}]}'),
-    "NaN in JSON": (field(JsonValue), '{"x": [NaN]}'),
-    "NaN in what is not declared": (Open, '{"x": NaN}'),
-    "NaN in a root": (RootModel[list[float]], "[NaN]"),
-    "NaN in a generic": (field(BoxOfANumber), '{"x": {"inside": NaN}}'),
-    "NaN in JSON in JSON": (field(Json[Any]), '{"x": "[NaN]"}'),  # type: ignore[misc]  # Pydantic makes it generic
-    "infinity as a word that JSON has not": (Constants, '{"x": Infinity}'),
-    "URL that grows": (field(HttpUrl), json.dumps({"x": "http://a/" + "é" * 700})),
-    "text that grows": (field(Annotated[str, StringConstraints(to_upper=True, max_length=3)]), '{"x": "ßß"}'),
-    "converting after": (field(Annotated[int, AfterValidator(lambda value: value + 1)]), '{"x": 1}'),
-    "converting before": (field(Annotated[int, BeforeValidator(lambda value: value + 1)]), '{"x": 1}'),
-    "converting around": (field(Annotated[int, WrapValidator(lambda value, inner: inner(value) + 1)]), '{"x": 1}'),
-    "converting deep inside": (field(list[Inner]), '{"x": [{"value": 1}]}'),
-    "a model that rewrites itself": (Rewritten, '{"x": 1}'),
-    "a model that changes after": (Grown, '{"x": 1}'),
-    "another name when written": (Renamed, '{"x": 5}'),
-    "another value when written": (Renaming, '{"x": 5}'),
-    "masked when written": (field(Annotated[str, PlainSerializer(lambda _: "***")]), '{"x": "abc"}'),
-    "left out sometimes": (field(int, Field(20, exclude_if=lambda value: value > 10)), '{"x": 15}'),
-    "NUL that was encoded": (
-        field(Annotated[str, BeforeValidator(lambda text: text.replace("0", "\0"))]),
-        '{"x": "0"}',
-    ),
-    "an invalid default from a factory": (field(int, Field(default_factory=lambda: None)), "{}"),
-    "a secret that changes": (field(Annotated[SecretStr, AfterValidator(_longer)]), '{"x": "a"}'),
-}
 
 
 @pytest.mark.parametrize("case", CHANGED)
@@ -325,9 +220,6 @@ def test_a_default_that_is_made_anew_each_time_is_made_once() -> None:
     assert kind.load_args(stored).x == kind.load_args(stored).x == args.x
 
 
-# ---- from Python: ctx.enqueue, cron, jobs of arq clients
-
-
 class Animal(BaseModel):
     name: str = ""
 
@@ -384,43 +276,12 @@ def test_python_values_are_returned_as_attempts_read_them(model: type[BaseModel]
     assert kind.load_args(kind.dump_args(args).whole) == args
 
 
-# ---- what is proved costs nothing
-
-
-class Order(BaseModel):
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    id: uuid.UUID
-    at: datetime
-    day: date | None = None
-    amount: int = Field(1, ge=0)
-    weight: float = 0.0
-    colour: Colour = Colour.RED
-    note: str | None = Field(None, max_length=9, alias="remark")
-    tags: set[str] = set()
-    lines: list[Tree] = []
-    size: Size | None = None
-    token: Annotated[SecretStr, AfterValidator(Check(len))] | None = None
-
-
-def test_plain_models_are_proved_and_never_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = kind_of(Order)
-    assert kind.round_trip.is_proved
-    text = json.dumps({"id": str(uuid.uuid4()), "at": "2026-01-01T00:00:00Z", "remark": "n", "token": "t"})
-    args = kind.door_model.model_validate_json(text)
-    monkeypatch.setattr(Kind, "load_args", None)
-    kind.dump_args(args)
-
-
-@pytest.mark.parametrize("case", CHANGED)
-def test_no_field_that_can_change_is_proved(case: str) -> None:
-    model, _ = CHANGED[case]
-    proofs = prove_fields(model)
-    assert proofs is None or max(proofs.values()) is not Proof.PLAIN
-
-
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+
+
 PLAIN: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (int, st.integers()),
     (str, TEXT),
@@ -448,6 +309,8 @@ def _annotations() -> Iterator[tuple[Any, st.SearchStrategy[Any]]]:
 
 
 ALL = list(_annotations())
+
+
 KINDS = [kind_of(field(annotation)) for annotation, _ in ALL]
 
 

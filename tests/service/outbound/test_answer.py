@@ -1,25 +1,24 @@
 """Once a complete final head is read, its status decides, whatever else the receiver does."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
-from itertools import pairwise
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jobs.kit.http_errors import NotHttp
 from service.outbound import open_http
 from service.outbound.answer import MAX_HEAD_BYTES, MAX_INTERIM
-from service.outbound.body import BodyBroken, ChunkedBody
-from service.outbound.head import HEAD_END, MAX_FIELDS, NotReadable, read_head
+from service.outbound.head import MAX_FIELDS
 from tests.support.raw_receiver import OK, Line, always, raw_receiver
 
 BODY = b"HTTP/1.1 200 OK\r\n"
+
+
 CHUNKED = BODY + b"transfer-encoding: chunked\r\n\r\n"
+
+
 FIELDS = b"".join(b"x-%d: y\r\n" % number for number in range(150))
 
 
@@ -175,57 +174,3 @@ async def test_body_that_hangs_does_not_keep_the_head_back(http: httpx.AsyncClie
         http.stream("POST", receiver.url, timeout=None) as answer,
     ):
         assert answer.status_code == 200
-
-
-@given(
-    st.lists(st.binary(min_size=1, max_size=30), max_size=8),
-    st.binary(max_size=10),
-    st.lists(st.integers(0, 400), max_size=20),
-)
-def test_chunks_are_read_the_same_however_they_are_cut(chunks: list[bytes], beyond: bytes, cuts: list[int]) -> None:
-    wire = b"".join(b"%x;a=b\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\nx: y\r\n\r\n" + beyond
-    edges = sorted({0, len(wire), *(cut for cut in cuts if cut < len(wire))})
-    body, whole, got, rest = ChunkedBody(), b"".join(chunks), b"", None
-    for start, end in pairwise(edges):
-        if rest is not None:
-            rest += wire[start:end]
-            continue
-        part, rest = body.feed(wire[start:end])
-        got += part
-    assert (got, rest) == (whole, beyond)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_head_or_are_not_readable(noise: bytes) -> None:
-    for raw in (noise, b"HTTP/1.1 200 OK\r\n" + noise):
-        found = HEAD_END.search(raw)
-        try:
-            head = read_head(raw[: found.start()] if found else raw)
-        except NotReadable:
-            continue
-        assert 100 <= head.status <= 599
-        assert all(b"\n" not in name + value for name, value in head.fields)
-
-
-@pytest.mark.parametrize("filling", [b" ", b"x", b"a ", b"a" * 50 + b" " * 50, b": ", b"\t", b"\r", b"a:\n", b" \n"])
-@pytest.mark.parametrize("end", [b"", b"\x00", b"\x00:"])
-def test_no_head_takes_long_to_read(filling: bytes, end: bytes) -> None:
-    """A search that starts over at each byte of the field would take minutes."""
-    filled = filling * (MAX_HEAD_BYTES // len(filling))
-    for begin in (b"", b"x:", b"x: a"):
-        if filled.count(b"\n") < MAX_FIELDS:
-            read_head(b"HTTP/1.1 200 OK\r\n" + begin + filled + end)
-    with contextlib.suppress(NotReadable):
-        read_head(b"HTTP/1.1 200 " + filled + end)
-
-
-@given(st.lists(st.binary(max_size=20), max_size=10))
-def test_any_bytes_are_chunks_or_a_broken_body(pieces: list[bytes]) -> None:
-    body = ChunkedBody()
-    try:
-        for piece in pieces:
-            _, beyond = body.feed(piece)
-            if beyond is not None:
-                return
-    except BodyBroken:
-        pass

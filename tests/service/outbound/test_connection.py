@@ -15,11 +15,10 @@ import trustme
 from jobs.kit.http_errors import NotHttp
 from service.outbound import open_http
 from service.outbound.connection import GuardedConnection, GuardedRequest
-from tests.service.outbound.test_client import resolving
+from tests.service.outbound.resolving import LOOPBACK, resolving
 from tests.support.raw_receiver import OK, Line, always, raw_receiver
 from tests.support.running import eventually
 
-LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 NOT_FOR_YOU = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 WITH_AN_ID = {"webhook-id": "msg_1"}
 

@@ -1,0 +1,75 @@
+"""Whatever answers at the URL, a command ends with a sentence and never with a traceback."""
+
+import socket
+
+import pytest
+
+from service.settings import Settings
+from tests.service.commands.commanding import run
+from tests.support.raw_receiver import always, raw_receiver
+from tests.support.receiver import receiving
+from tests.support.running import running_api
+
+
+async def test_key_comes_from_the_environment(settings: Settings) -> None:
+    async with running_api(Settings(**{**settings.model_dump(), "api_keys": "s3cret"})) as api:
+        refused = await run(api.base_url, "list")
+        assert refused.code == 1
+        assert "POSTLUDE_API_KEY" in refused.err
+        assert (await run(api.base_url, "list", POSTLUDE_API_KEY="s3cret")).code == 0
+
+
+async def test_nobody_there_and_somebody_else_there_are_sentences() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for arguments in (["list"], ["show", "id"], ["cancel", "a", "b"], ["tail", "id"], ["tail"]):
+        away = await run(f"http://127.0.0.1:{port}", *arguments, HTTP_PROXY="http://127.0.0.1:9")
+        assert away.code == 1
+        assert away.err.startswith(f"error: nobody answers at http://127.0.0.1:{port} ("), away.err
+        assert away.err.count("error") == 1
+    async with receiving() as other:
+        for arguments in (["list"], ["tail", "id"]):
+            answered = await run(other.url, *arguments)
+            assert answered.code == 1
+            assert "POSTLUDE_URL" in answered.err
+
+
+JOB = b'{"id": "a", "kind": "k", "state": "failed", "attempt": 1'
+ODD_ANSWERS = {
+    "nothing": (200, "application/json", b"{}"),
+    "a list": (200, "application/json", b"[]"),
+    "no jobs": (200, "application/json", b'{"jobs": [1], "next_cursor": null}'),
+    "odd jobs": (200, "application/json", b'{"jobs": [%s, "error": "boom"}], "next_cursor": null}' % JOB),
+    "too deep": (200, "application/json", b"[" * 100_000),
+    "odd progress": (200, "application/json", JOB + b', "progress": 5, "attempts": null}'),
+    "an odd problem": (500, "application/problem+json", b"[]"),
+    "odd mistakes": (422, "application/problem+json", b'{"detail": "no", "errors": ["x"]}'),
+    "an event of no JSON": (200, "text/event-stream", b"event: state\ndata: {\n\n"),
+    "an odd event": (200, "text/event-stream", b"event: state\ndata: []\n\n"),
+}
+
+
+@pytest.mark.parametrize(("status", "media_type", "content"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
+    status: int, media_type: str, content: bytes
+) -> None:
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nContent-Length: {len(content)}\r\n"
+    async with raw_receiver(always(f"{head}Connection: close\r\n\r\n".encode() + content)) as other:
+        for arguments in (["list"], ["show", "a"], ["cancel", "a"], ["replay", "--kind", "k"], ["tail", "a"], ["tail"]):
+            answered = await run(other.url, *arguments)
+            assert answered.code == 1, arguments
+            assert "is not Postlude's API" in answered.err, answered.err
+
+
+async def test_an_environment_that_cannot_be_used_is_a_sentence_that_shows_no_key() -> None:
+    for arguments, environment, code in (
+        (["--url", "http://[::1", "list"], {}, 2),
+        (["list"], {"POSTLUDE_API_KEY": "schlüssel"}, 2),
+        (["list"], {"POSTLUDE_API_KEY": "s3cret\nkey"}, 2),
+        (["list"], {"HTTP_PROXY": "bogus://x"}, 1),
+        (["list"], {"SSL_CERT_FILE": "/nowhere"}, 1),
+        (["show", "\udcff"], {}, 1),
+    ):
+        answered = await run("http://postlude.invalid", *arguments, **environment)
+        assert answered.code == code, answered.err
+        assert "s3cret" not in answered.err
