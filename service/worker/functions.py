@@ -12,7 +12,7 @@ from service.ledger.models import Finished, Started
 from service.ledger.states import TERMINAL, Outcome
 from service.queue import Claimed
 from service.worker.claiming.claims import Claims
-from service.worker.performing.performer import Performer, performer_of
+from service.worker.performing.attempt import Performer, performer_of
 
 # Under arq's own class: its limits must never be what ends an attempt, for only the ledger counts.
 _STOCK_TIMEOUT_S = 86_400 + 600
@@ -46,7 +46,9 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
         performer = performer_of(ctx)
         claimed = Claimed(ctx["job_id"].encode(), performer.resources.settings.queues[0])
         # arq has compared the due time with this machine's clock.
-        for started in await Claims(performer).start([claimed], agreed_time.now()):
+        for started in await Claims(performer.resources, performer.lifecycle, performer.workload).start(
+            [claimed], agreed_time.now()
+        ):
             finished = await _performed(performer, started)
             if finished is not None and finished.state not in TERMINAL:
                 # The job is back on the queue with its due time; a bare Retry is arq's way to let it stay there.
@@ -56,12 +58,12 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
 
 
 async def _performed(performer: Performer, started: Started) -> Finished | None:
-    """Perform an attempt; when arq cancels us, because its worker stops, the attempt goes back without cost."""
-    performing = asyncio.ensure_future(performer.perform(started))
+    """Perform an attempt. When arq cancels us, because its worker stops, the attempt goes back without cost."""
+    performing = performer.begin(started)
     try:
         return await asyncio.shield(performing)
     except asyncio.CancelledError:
-        if attempt := performer.attempts.get(started.id):
+        if attempt := performer.workload.attempt_of(started.id):
             attempt.stop(Outcome.INTERRUPTED)
         await performing
         raise

@@ -14,7 +14,7 @@ from service.features import FEATURES
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
 from service.worker.keeping.housekeeping import Housekeeping
-from service.worker.performing.performer import CTX_KEY, Performer
+from service.worker.performing.attempt import CTX_KEY, Performer
 
 log = structlog.get_logger(__name__)
 

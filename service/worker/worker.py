@@ -4,13 +4,8 @@ A drop-in for `arq.worker.Worker`: it is constructed with the same arguments (ar
 so there is no `__init__` here), and plain functions are left to arq.
 """
 
-import _thread
 import asyncio
-import contextlib
-import os
 import signal
-import threading
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from signal import Signals
@@ -20,30 +15,24 @@ import arq.worker
 import structlog
 
 from service.ledger.models import Finished
-from service.ledger.states import Outcome, State
-from service.worker.backoff import outage_waits
-from service.worker.claiming.claims import Claims
+from service.ledger.states import State
+from service.worker.claiming.claim_loop import ClaimLoop
 from service.worker.exits import Names, run_through_exits
+from service.worker.forced_exit import exit_after_signal, exit_in, exit_without_threads
 from service.worker.functions import KindFunction
 from service.worker.health import Health
-from service.worker.keeping.housekeeping import OUTAGES
-from service.worker.keeping.redispatch import Redispatch
-from service.worker.performing.attempt import Attempt
+from service.worker.performing.attempt import CTX_KEY, performer_of
 from service.worker.performing.failure import line_of
-from service.worker.performing.performer import CTX_KEY, Performer, performer_of
+from service.worker.performing.last_attempts import drain, record_crashes
 
 log = structlog.get_logger(__name__)
 
-# After the grace: how long interrupted attempts get to end, and outcomes to be written; then how long in all.
-_STOP_WAIT_S = 2.0
+# How much longer than the grace the process may take to end.
 _EXIT_MARGIN_S = 4.5
 # In all, for a worker that ends as a crash: to record what it ran, and to sign off.
 _CRASHED_EXIT_S = 15.0
-_NOT_ALLOWED_WAIT_S = 0.2
 # How long as many calls hang as there are jobs at once, before the worker gives up.
 _HUNG_FOR_S = 5.0
-# How long threads that a kind has left behind get to end by themselves.
-_THREADS_WAIT_S = 1.0
 
 
 class Worker(arq.worker.Worker):
@@ -62,11 +51,11 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if await self._started_up():
             performer = performer_of(self.ctx)
-            performer.slots.count = self.max_jobs
+            performer.workload.slots.limit_to(self.max_jobs)
             performer.threads.on_full = self._look_at_threads
             async with Health(self.pool, self.health_check_key, self._state_of_health):
-                await self._work(Claims(performer))
-                await self._drain(performer)
+                await ClaimLoop(performer, self._stop, self._count, burst=self.burst).run()
+                await drain(performer, within_s=self._grace_s, hurry=self._hurry)
 
     def run(self) -> None:
         """Run until told to stop. Ends non-zero, with a sentence, where nobody has told it."""
@@ -87,7 +76,8 @@ class Worker(arq.worker.Worker):
             raise SystemExit(1) from error
         finally:
             run_through_exits(self.loop, self.loop.create_task(self.close()), self._kind_exited)
-            self._exit_without_threads()
+            if self._handle_signals:
+                exit_without_threads(self._status)
         if self._gave_up:
             raise SystemExit(f"error: {self._gave_up}")
 
@@ -102,7 +92,6 @@ class Worker(arq.worker.Worker):
             return
         if self._stopping.is_set():
             self._hurry.set()
-        self.allow_pick_jobs = False
         self._stopping.set()
         log.info("worker_stopping", signal=Signals(signum).name, running=self._running, grace_s=self._grace_s)
 
@@ -129,8 +118,7 @@ class Worker(arq.worker.Worker):
     def _exit_in_time(self, _signum: int, _frame: FrameType | None) -> None:
         """Guarantee the end of the process from the signal on: `handle_sig` waits for a loop that a kind blocks."""
         if self._performs_kinds:
-            # By no `Thread`: what the signal interrupts may hold a lock that these share.
-            _thread.start_new_thread(_exit_after, (self._grace_s + _EXIT_MARGIN_S, lambda: self._status))
+            exit_after_signal(self._grace_s + _EXIT_MARGIN_S, lambda: self._status)
 
     @property
     def _performs_kinds(self) -> bool:
@@ -148,7 +136,7 @@ class Worker(arq.worker.Worker):
 
     @property
     def _running(self) -> int:
-        return len(performer_of(self.ctx).attempts) if CTX_KEY in self.ctx else 0
+        return len(performer_of(self.ctx).workload.running) if CTX_KEY in self.ctx else 0
 
     @property
     def _grace_s(self) -> float:
@@ -157,18 +145,11 @@ class Worker(arq.worker.Worker):
     def _exit_in_the_end(self, seconds: float) -> None:
         """Guarantee the end of the process: a thread that hangs, or a server that does, would keep it for ever."""
         if self._handle_signals:
-            _exit_in(seconds, status=self._status)
+            exit_in(seconds, self._status)
 
     @property
     def _status(self) -> int:
         return 1 if self._gave_up or self._crashed else 0
-
-    def _exit_without_threads(self) -> None:
-        """Guarantee that the process ends although a kind has left threads behind that Python would wait for."""
-        left = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
-        if left and self._handle_signals:
-            log.warning("threads_left", threads=left, reason="they are not waited for")
-            _exit_in(_THREADS_WAIT_S, status=self._status)
 
     def _kind_exited(self, attempt: Names | None, error: BaseException) -> bool:
         """Hear of `sys.exit()` in a task or callback. One that is a kind's own ends its attempt, and nothing else."""
@@ -177,8 +158,8 @@ class Worker(arq.worker.Worker):
         remedy = "raise an ordinary exception instead"
         log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
         # What a kind has left behind may exit while the worker closes: that goes on, too.
-        running = performer_of(self.ctx).attempts.get(attempt["job_id"]) if CTX_KEY in self.ctx else None
-        if isinstance(running, Attempt) and running.started.attempt == attempt["attempt"]:
+        running = performer_of(self.ctx).workload.attempt_of(attempt["job_id"]) if CTX_KEY in self.ctx else None
+        if running is not None and running.started.attempt == attempt["attempt"]:
             self.loop.call_soon(running.exit, error)
         return True
 
@@ -191,19 +172,13 @@ class Worker(arq.worker.Worker):
         self._crashed = True
         self._exit_in_the_end(_CRASHED_EXIT_S)
         performer = performer_of(self.ctx)
-        running = {one.job_id: one.kind for one in performer.running()}
+        running = {one.started.id: one.started.kind for one in performer.workload.running}
         log.critical("worker_crashed", error=line_of(error), running=running, exc_info=error)
         assert self.main_task is not None
-        self.allow_pick_jobs = False
+        self._stop.set()  # claim no more, even where a library swallows the cancellation
         self.main_task.cancel()
-        ending = self.loop.create_task(self._record_crashes(performer, error, self.main_task))
+        ending = self.loop.create_task(record_crashes(performer, error, self.main_task))
         run_through_exits(self.loop, ending, lambda _attempt, _error: True)
-
-    async def _record_crashes(self, performer: Performer, error: BaseException, main: asyncio.Task[None]) -> None:
-        performer.crash(error)
-        idle = asyncio.create_task(performer.idle())
-        await asyncio.wait({main, idle}, timeout=_STOP_WAIT_S)
-        idle.cancel()
 
     def _look_at_threads(self) -> None:
         """As many calls hang as there are jobs at once. Some may return: look again in a while."""
@@ -217,7 +192,6 @@ class Worker(arq.worker.Worker):
                 " this worker hands back what it runs and ends, for its supervisor to start it anew"
             )
             log.error("worker_gives_up", reason=self._gave_up, remedy="give what these kinds call a timeout of its own")
-            self.allow_pick_jobs = False
             self._stop.set()
             self._exit_in_the_end(self._grace_s + _EXIT_MARGIN_S)
 
@@ -235,57 +209,6 @@ class Worker(arq.worker.Worker):
         await starting
         return True
 
-    async def _work(self, claims: Claims) -> None:
-        """Claim and perform until told to stop or, in burst mode, until nothing is due and nothing runs."""
-        performer = performer_of(self.ctx)
-        waits = outage_waits()
-        while self.allow_pick_jobs:
-            try:
-                if not await self._claim(claims, performer):
-                    if not self.burst:
-                        await claims.waiting.wait(self._stop)
-                    elif performer.busy:
-                        await self._wait_for_change(performer)
-                    else:
-                        return
-            except OUTAGES as error:
-                log.warning("claiming_failed", error=str(error.__cause__ or error))
-                await self._pause(next(waits))
-            except Exception:
-                log.exception("claiming_failed")
-                await self._pause(next(waits))
-            else:
-                waits = outage_waits()
-
-    async def _claim(self, claims: Claims, performer: Performer) -> bool:
-        """Claim as many as there is room for; whether anything was found, or there was no slot to fill."""
-        if not claims.allowed:
-            await self._pause(_NOT_ALLOWED_WAIT_S)
-            return True
-        room = performer.slots.room
-        if not room:
-            await self._wait_for_change(performer)
-            return True
-        try:
-            started = await claims.take(room)
-            for one in started:
-                performer.begin(one, self._count)
-        finally:
-            performer.slots.release()
-        if self.burst and not started and not performer.busy:
-            # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
-            return bool(await Redispatch(performer.lifecycle.ledger, performer.lifecycle.queue).dispatch())
-        return bool(started)
-
-    async def _wait_for_change(self, performer: Performer) -> None:
-        """Wait until an attempt ends or its outcome is recorded, or until told to stop."""
-        performer.changed.clear()
-        changed = asyncio.create_task(performer.changed.wait())
-        stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        changed.cancel()
-        stopped.cancel()
-
     def _count(self, finished: Finished | None) -> None:
         match finished.state if finished else None:
             case State.SUCCEEDED:
@@ -294,41 +217,6 @@ class Worker(arq.worker.Worker):
                 self.jobs_failed += 1
             case _:
                 self.jobs_retried += 1
-
-    async def _pause(self, pause_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), pause_s)
-
-    async def _drain(self, performer: Performer) -> None:
-        """Let running jobs finish within the grace, then interrupt them: they go back without cost."""
-        performer.slots.hand_back()
-        idle = asyncio.create_task(performer.idle())
-        hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({idle, hurry}, timeout=self._grace_s, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        for attempt in list(performer.attempts.values()):
-            attempt.stop(Outcome.INTERRUPTED)
-        await asyncio.wait({idle}, timeout=_STOP_WAIT_S)
-        for attempt in list(performer.attempts.values()):
-            attempt.give_up()
-        await asyncio.wait({idle}, timeout=_STOP_WAIT_S)
-        idle.cancel()
-
-
-def _exit_in(seconds: float, status: int = 1) -> None:
-    timer = threading.Timer(seconds, _exit, [status])
-    timer.daemon = True
-    timer.start()
-
-
-def _exit_after(seconds: float, status: Callable[[], int]) -> None:
-    time.sleep(seconds)
-    _exit(status())
-
-
-def _exit(status: int) -> None:
-    log.error("worker_exit_forced", reason="something hangs; what it ran is rescued by other workers")
-    os._exit(status)
 
 
 async def _awaited(waiting: Awaitable[None]) -> None:

@@ -1,18 +1,21 @@
 """From ids on the queue to attempts that may be performed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
 from service import agreed_time
 from service.ledger.models import Start, Started
-from service.ledger.states import isolated_from
+from service.lifecycle.lifecycle import Lifecycle
 from service.queue import LONGEST_ID, Claimed
+from service.resources import Resources
 from service.worker.claiming.not_started import NotStarted
 from service.worker.claiming.waiting import Waiting
-from service.worker.performing.attempt import timeout_of
-from service.worker.performing.performer import Performer
+from service.worker.performing.contexts import timeout_of
+from service.worker.suspects import Suspects
+from service.worker.workload import Workload
 
 log = structlog.get_logger(__name__)
 
@@ -20,21 +23,29 @@ log = structlog.get_logger(__name__)
 _HOLD_MARGIN_S = 60.0
 
 
+@dataclass
+class _Started:
+    """What a claim has started; `at_once` must not wait for a slot."""
+
+    others: dict[str, Started]
+    at_once: dict[str, Started] = field(default_factory=dict)
+
+    def in_order(self) -> list[Started]:
+        """Return the attempts in the order in which they ask for slots: some are held for the first ones."""
+        return [*self.at_once.values(), *self.others.values()]
+
+
 class Claims:
     """Claims due ids, and starts what the ledger lets it start."""
 
-    def __init__(self, performer: Performer) -> None:
-        self._performer = performer
-        self._resources = performer.resources
-        self._refused = NotStarted(performer.resources, performer.lifecycle)
-        self._kinds = tuple(performer.resources.catalogue)
-        self.waiting = Waiting(performer.resources.queue, performer.resources.settings.queues)
+    def __init__(self, resources: Resources, lifecycle: Lifecycle, workload: Workload) -> None:
+        self.waiting = Waiting(resources.queue, resources.settings.queues)
+        self._resources = resources
+        self._workload = workload
+        self._suspects = Suspects(resources.settings.max_crashes)
+        self._not_started = NotStarted(resources, lifecycle, workload, self._suspects)
+        self._kinds = tuple(resources.catalogue)
         self._first = 0
-        self._isolated_from = isolated_from(performer.resources.settings.max_crashes)
-
-    @property
-    def allowed(self) -> bool:
-        return self._performer.may_claim
 
     async def take(self, free: int) -> list[Started]:
         """Claim up to `free` due ids and start them; nothing means that nothing is due.
@@ -53,37 +64,29 @@ class Claims:
     async def start(self, claimed: Sequence[Claimed], due_by: datetime) -> list[Started]:
         """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others."""
         by_id = {job_id: one for one in claimed if (job_id := self._job_id(one)) is not None}
-        # Those that may have to wait for a slot are marked so, and what has crashed before is not among them.
-        is_ahead = len(by_id) > self._performer.slots.free
-        started = await self._record_started(list(by_id), due_by, prefetched=is_ahead)
-        at_once: dict[str, Started] = {}
+        # Attempts that may have to wait for a slot are marked so.
+        prefetched = len(by_id) > self._workload.slots.unused
+        started = _Started(await self._record_started(list(by_id), due_by, prefetched=prefetched))
         try:
-            await self._tidy(by_id, started, at_once, due_by, prefetched=is_ahead)
+            await self._tidy(by_id, started, due_by, prefetched=prefetched)
         except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
             log.warning(
                 "queue_not_tidied", error=repr(error.__cause__ or error), remedy="it is tried at the next claim"
             )
-        return [*at_once.values(), *started.values()]  # in this order, for slots are held for the first
+        return started.in_order()
 
     async def _tidy(
-        self,
-        by_id: Mapping[str, Claimed],
-        started: dict[str, Started],
-        at_once: dict[str, Started],
-        due_by: datetime,
-        *,
-        prefetched: bool,
+        self, by_id: Mapping[str, Claimed], started: "_Started", due_by: datetime, *, prefetched: bool
     ) -> None:
-        """Take started ids off the queue, and deal with the refused; adds to both dicts what is started on the way."""
-        self._take_off([by_id[job_id] for job_id in started if started[job_id].arq_id is None])
-        held_ids = self._performer.held_ids
-        refused = {job_id: one for job_id, one in by_id.items() if job_id not in started and job_id not in held_ids}
-        if refused:
-            may_start, hold = not self._performer.runs_suspect, self._performer.slots.hold
-            startable = await self._refused.settle(refused, due_by, suspect_may_start=may_start, hold=hold)
-            started |= await self._record_started(startable.jobs, due_by, prefetched=prefetched)
-            at_once |= await self._record_started(startable.at_once, due_by, any_crashes=True)
-        if adopted := [one for one in (*at_once.values(), *started.values()) if one.arq_id is not None]:
+        """Take started ids off the queue, and settle the others; adds to `started` what is started on the way."""
+        others = started.others
+        self._take_off([by_id[job_id] for job_id in others if others[job_id].arq_id is None])
+        holds = self._workload.holds
+        if refused := {job_id: one for job_id, one in by_id.items() if job_id not in others and not holds(job_id)}:
+            startable = await self._not_started.settle(refused, due_by)
+            others |= await self._record_started(startable.jobs, due_by, prefetched=prefetched)
+            started.at_once = await self._record_started(startable.at_once, due_by, any_crashes=True)
+        if adopted := [one for one in started.in_order() if one.arq_id is not None]:
             await self._hold(adopted)
 
     def _queues(self) -> list[str]:
@@ -107,18 +110,17 @@ class Claims:
     async def _record_started(
         self, ids: Sequence[str], due_by: datetime, *, prefetched: bool = False, any_crashes: bool = False
     ) -> dict[str, Started]:
-        """Begin attempts. The ids are in hand before the ledger knows, so that nobody takes them for forgotten."""
-        crashes_below = None if any_crashes else 1 if prefetched else self._isolated_from
-        worker_id, now = self._performer.worker_id, agreed_time.now()
-        new = [job_id for job_id in ids if job_id not in self._performer.held_ids]
-        self._performer.held_ids.update(new)
+        """Record the starts of the jobs that may start, and hold their ids."""
+        crashes_below = None if any_crashes else self._suspects.crashes_below(prefetched=prefetched)
+        new = self._workload.reserve(ids)
         started: dict[str, Started] = {}
         try:
             if new:
-                start = Start(tuple(new), worker_id, self._kinds, now, due_by, crashes_below, prefetched)
+                now = agreed_time.now()
+                start = Start(tuple(new), self._workload.worker_id, self._kinds, now, due_by, crashes_below, prefetched)
                 started = await self._resources.ledger.start(start)
         finally:
-            self._performer.held_ids.difference_update(set(new) - started.keys())
+            self._workload.release(set(new) - started.keys())
         return started
 
     def _take_off(self, started: Sequence[Claimed]) -> None:

@@ -1,6 +1,6 @@
 """Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,20 +8,19 @@ import structlog
 
 from service.ledger.reads.dispatching import HORIZON
 from service.ledger.reads.standings import Standing, standings_of
-from service.ledger.states import WAITING, isolated_from
+from service.ledger.states import WAITING
 from service.lifecycle.lifecycle import Lifecycle
 from service.queue import Claimed, Entry, is_own_payload
 from service.resources import Resources
 from service.worker.claiming.adoption import Adoption
 from service.worker.claiming.unknown_kinds import UnknownKinds
+from service.worker.suspects import Suspects
+from service.worker.workload import Workload
 
 log = structlog.get_logger(__name__)
 
 # A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
 _NEXT_TRY = timedelta(seconds=1)
-
-# Holds up to so many slots, and returns how many.
-Hold = Callable[[int], Awaitable[int]]
 
 
 @dataclass
@@ -39,7 +38,7 @@ class _Sorted:
 
 @dataclass(frozen=True)
 class Startable:
-    """The jobs that may be started: arq's clients', and `at_once` those that must not wait for a slot."""
+    """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot."""
 
     jobs: list[str]
     at_once: list[str]
@@ -48,28 +47,26 @@ class Startable:
 class NotStarted:
     """Settles the ids that could not be started."""
 
-    def __init__(self, resources: Resources, lifecycle: Lifecycle) -> None:
+    def __init__(self, resources: Resources, lifecycle: Lifecycle, workload: Workload, suspects: Suspects) -> None:
         self._resources = resources
         self._queue = resources.queue
+        self._workload = workload
+        self._suspects = suspects
         self._unknown = UnknownKinds(resources.queue)
         self._adoption = Adoption(lifecycle, self._unknown)
-        self._isolated_from = isolated_from(resources.settings.max_crashes)
 
-    async def settle(
-        self, refused: Mapping[str, Claimed], due_by: datetime, *, suspect_may_start: bool, hold: Hold
-    ) -> Startable:
-        """Deal with refused ids; returns what may be started all the same.
+    async def settle(self, refused: Mapping[str, Claimed], due_by: datetime) -> Startable:
+        """Deal with refused ids; return the jobs that may be started all the same.
 
-        What has crashed, or was lost while it may have waited, begins at once in a slot that `hold` holds: so it is
-        known to have begun when its worker dies. Of suspects at most one may start.
+        A job that has crashed, or was lost while it may have waited, begins at once in a slot that is held for it: so
+        it is known to have begun when its worker dies.
         """
         async with self._resources.ledger.read() as connection:
             standings = await standings_of(connection, list(refused))
         places = _Sorted()
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), due_by)
-        wanted = [*list(places.suspects)[: int(suspect_may_start)], *places.certain]
-        at_once = wanted[: await hold(len(wanted))] if wanted else []
+        at_once = await self._at_once(places)
         held_up = places.suspects | places.certain
         places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
         if places.back:
@@ -79,6 +76,12 @@ class NotStarted:
         await self._take_off(places.off)
         adopted = await self._adopt(places.maybe_arq_jobs, standings, due_by)
         return Startable([*places.startable, *adopted], at_once)
+
+    async def _at_once(self, places: _Sorted) -> list[str]:
+        """Hold slots for the jobs that must begin at once; return those for which there is one."""
+        suspects = self._suspects.may_start(list(places.suspects), self._workload.begun)
+        wanted = [*suspects, *places.certain]
+        return wanted[: await self._workload.slots.hold(len(wanted))] if wanted else []
 
     def _sort(
         self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
@@ -95,7 +98,7 @@ class NotStarted:
                 places.off.append(claimed)
         elif standing.kind not in self._resources.catalogue:
             places.aside.append(entry)
-        elif standing.crashes >= self._isolated_from:
+        elif self._suspects.includes(standing.crashes):
             places.suspects[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
         elif standing.crashes or standing.prefetched:
             places.certain[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)

@@ -10,6 +10,7 @@ from service.durability import Durability
 from service.ledger.leases import HEARTBEAT_EVERY
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
+from service.worker.keeping.cancellations import Cancellations
 from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
 from service.worker.keeping.cron import Cron
 from service.worker.keeping.due_times import DueTimes
@@ -21,7 +22,7 @@ from service.worker.keeping.redispatch import Redispatch
 from service.worker.keeping.rescue import Rescue
 from service.worker.keeping.sweep import Sweep
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.performing.attempt import Performer
 
 
 def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Chore]:
@@ -29,7 +30,7 @@ def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Ch
     return [
         Chore("lease", 0.5, lease.begin_anew_if_lost),
         Chore("running rows", HEARTBEAT_EVERY.total_seconds(), lease.hand_back_unknown),
-        Chore("cancellations", 0.5, lease.watch_cancellations),
+        Chore("cancellations", 0.5, Cancellations(performer.resources.ledger, performer.workload).watch),
         Chore("cron", 0.25, Cron(performer.lifecycle).tick),
         Chore("sweep", 1.0, sweep.sweep),
     ]

@@ -13,10 +13,8 @@ from service.queue import UNREACHABLE, refusal_of
 from service.worker.backoff import outage_waits
 from service.worker.keeping.chore import Chore
 from service.worker.keeping.chores import chores_of, sweep_of
-from service.worker.keeping.heartbeat import Heartbeat
-from service.worker.keeping.loop_watch import LoopWatch
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.performing.attempt import Performer
 
 log = structlog.get_logger(__name__)
 
@@ -28,22 +26,16 @@ class Housekeeping:
     """`async with Housekeeping(...)`: registers the worker, keeps house, and at the end takes it off the books."""
 
     def __init__(self, performer: Performer) -> None:
-        self._life = WorkerLease(performer)
-        self._heartbeat = Heartbeat(
-            performer.resources.settings.sqlalchemy_url,
-            LoopWatch(performer.running, end=lambda: self._heartbeat.end_process(), on_blocked=performer.note_blocked),
-            worker_id=lambda: performer.worker_id,
-            on_lost=self._life.lose,
-            hung_threads=lambda: performer.threads.hung,
-        )
-        self._sweep = sweep_of(performer.resources, lambda: performer.worker_id)
-        self._chores = chores_of(performer, self._life, self._sweep)
+        resources, workload = performer.resources, performer.workload
+        self._lease = WorkerLease(resources, workload, hung_threads=lambda: performer.threads.hung)
+        self._sweep = sweep_of(resources, lambda: workload.worker_id)
+        self._chores = chores_of(performer, self._lease, self._sweep)
         self._stopping = asyncio.Event()
         self._doing: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        await self._outlive("register", self._life.begin)
-        self._heartbeat.start()
+        await self._outlive("register", self._lease.begin)
+        self._lease.keep()
         self._doing = [asyncio.create_task(self._repeat(chore), name=chore.name) for chore in self._chores]
         return self
 
@@ -52,9 +44,8 @@ class Housekeeping:
     ) -> None:
         await self._end_chores()
         await self._sweep.release()
-        await self._heartbeat.stop()
         try:
-            await self._life.end()
+            await self._lease.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")
 

@@ -12,9 +12,10 @@ from service.ledger.reads.workers import is_anybody_silent, isolated_losses, orp
 from service.ledger.records.workers import record_dead
 from service.ledger.states import Loss, Outcome, loss_of
 from service.resources import Resources
-from service.worker.performing import verdict
+from service.worker.performing import outcome
 from service.worker.performing.attempt_log import tell_end
-from service.worker.performing.verdict import Verdict
+from service.worker.performing.finish import finish_of_lost
+from service.worker.performing.outcome import AttemptOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -48,22 +49,22 @@ class Rescue:
             log.error("workers_declared_dead", workers=dead)
 
     async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> None:
-        finish = verdict.finish_of_lost(orphan, await self._verdict(orphan), rescuer, agreed_time.now())
+        finish = finish_of_lost(orphan, await self._outcome(orphan), rescuer, agreed_time.now())
         finished = await self._ledger.finish(finish)
         if finished is not None:
             tell_end(finish, finished, rescued=True)
 
-    async def _verdict(self, orphan: RowMapping) -> Verdict:
+    async def _outcome(self, orphan: RowMapping) -> AttemptOutcome:
         worker, crashes = orphan["worker"], orphan["crashes"]
         in_order, prefetched = orphan["declared_dead"] == 0, orphan["prefetched"] == 1
         match loss_of(in_order=in_order, prefetched=prefetched, crashes=crashes, max_crashes=self._max_crashes):
             case Loss.HANDED_BACK:
-                return verdict.of_stop(Outcome.INTERRUPTED)
+                return outcome.of_stop(Outcome.INTERRUPTED)
             case Loss.WAITED:
-                return verdict.of_lost_wait(worker)
+                return outcome.of_lost_wait(worker)
             case Loss.ISOLATED:
                 async with self._ledger.read() as connection:
                     losses = await isolated_losses(connection, orphan["id"])
-                return verdict.of_lost_isolated(worker, losses + 1)
+                return outcome.of_lost_isolated(worker, losses + 1)
             case Loss.CRASHED:
-                return verdict.of_crash(f"Worker {worker} died while it ran this job.", crashes + 1, self._max_crashes)
+                return outcome.of_crash(f"Worker {worker} died while it ran this job.", crashes + 1, self._max_crashes)

@@ -1,96 +1,104 @@
-"""A worker's life in the ledger: its row, what it really runs, and who wants which of it cancelled."""
+"""A worker's lease on all that it runs: its row in the ledger, from registration to sign-off.
+
+The heartbeat renews it from a thread of its own (`heartbeat.py`) and reports a loss to the loop; all else happens here.
+The id of the lease is the worker's id. A lost lease is replaced by one under a new id, never won back.
+"""
 
 import json
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from service import agreed_time
 from service.ledger.clock import now_by
-from service.ledger.reads.workers import cancel_wishes, running_under
+from service.ledger.reads.workers import running_under
 from service.ledger.records.workers import record_ended, record_registered
-from service.ledger.states import Outcome
-from service.resources import new_process_id
-from service.worker.performing import verdict
-from service.worker.performing.performer import Performer
+from service.resources import Resources, new_process_id
+from service.worker.keeping.heartbeat import Heartbeat
+from service.worker.keeping.loop_watch import LoopWatch
+from service.worker.performing import outcome
+from service.worker.performing.finish import finish_of_lost
+from service.worker.workload import Workload
 
 log = structlog.get_logger(__name__)
 
 
 class WorkerLease:
-    """The lease of all that `performer` runs, as seen from the event loop; `heartbeat.py` renews it."""
+    """The lease of what `workload` holds, as seen from the event loop."""
 
-    def __init__(self, performer: Performer) -> None:
-        self._performer = performer
-        self._ledger = performer.resources.ledger
+    def __init__(
+        self, resources: Resources, workload: Workload, *, hung_threads: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._resources = resources
+        self._ledger = resources.ledger
+        self._workload = workload
+        self._heartbeat = Heartbeat(
+            resources.settings.sqlalchemy_url,
+            LoopWatch(
+                workload.on_the_loop, end=lambda: self._heartbeat.end_process(), on_blocked=workload.note_blocked
+            ),
+            worker_id=lambda: workload.worker_id,
+            on_lost=self.lose,
+            hung_threads=hung_threads,
+        )
 
     async def begin(self) -> None:
-        """Register the performer's worker id: a row of one's own, under which jobs may be started."""
-        await self._register(self._performer.worker_id)
+        """Register the worker: from now on jobs may be started under its id. Safe to repeat after an outage."""
+        await self._register(self._workload.worker_id)
+
+    def keep(self) -> None:
+        """Renew the lease from now on."""
+        self._heartbeat.start()
 
     async def end(self) -> None:
-        """End the life: in order, or as the crash of what it still runs."""
-        if self._performer.crashed:
+        """Sign off: in order, or as the crash of what still runs. Raises `LedgerUnavailable`."""
+        await self._heartbeat.stop()
+        if self._workload.crashed:
             await self.hand_back_unknown()  # a start that was cut off is no crash of what had not begun
-        worker_id, crashed = self._performer.worker_id, self._performer.crashed
+        worker_id, crashed = self._workload.worker_id, self._workload.crashed
         await self._ledger.database.run(
             lambda connection: record_ended(connection, worker_id, now_by(connection), crashed=crashed)
         )
 
     def lose(self, worker_id: str) -> None:
-        """Hear that `worker_id` was declared dead: stop all that it runs, for others do so by now."""
-        if worker_id != self._performer.worker_id or self._performer.lease_lost:
-            return
-        self._performer.lease_lost = True
-        lost = list(self._performer.attempts.values())
-        log.error("worker_was_declared_dead", worker=worker_id, attempts_stopped=len(lost))
-        self._performer.slots.hand_back()
-        for attempt in lost:
-            attempt.stop(Outcome.INTERRUPTED)
+        """Hear that `worker_id` was declared dead: stop all that it runs, for others run it by now."""
+        attempts = len(self._workload.running)
+        if self._workload.lose_lease(worker_id):
+            log.error("worker_was_declared_dead", worker=worker_id, attempts_stopped=attempts)
 
     async def begin_anew_if_lost(self) -> None:
-        """After a lost lease, begin a new life under a new id; until then nothing is claimed."""
-        if self._performer.lease_lost:
+        """Replace a lost lease by one under a new id; until then nothing is claimed."""
+        if self._workload.lease_lost:
             worker_id = new_process_id()
             await self._register(worker_id)
-            self._performer.worker_id = worker_id
-            self._performer.lease_lost = False
+            self._workload.renew_lease(worker_id)
 
     async def hand_back_unknown(self) -> None:
         """Hand back what runs here only by the ledger: a start was committed, and its answer lost."""
-        held_before = set(self._performer.held_ids)
+        held_before = self._workload.held_ids
         async with self._ledger.read() as connection:
-            rows = await running_under(connection, self._performer.worker_id)
-        # What ends while the ledger reads is in hand before, what begins meanwhile is afterwards.
-        known = held_before | self._performer.held_ids
+            rows = await running_under(connection, self._workload.worker_id)
+        # An attempt that ends while the ledger reads was held before; one that begins meanwhile is held afterwards.
+        known = held_before | self._workload.held_ids
         unknown = [row for row in rows if row["id"] not in known]
         if unknown:
             ids = [row["id"] for row in unknown]
             log.warning("attempts_handed_back", job_ids=ids, reason="the ledger says they run here; they do not")
-            lost, now = verdict.of_unheard(), agreed_time.now()
-            await self._ledger.finish_all([verdict.finish_of_lost(row, lost, row["worker"], now) for row in unknown])
-
-    async def watch_cancellations(self) -> None:
-        """Stop the attempts whose jobs somebody has cancelled."""
-        if not self._performer.attempts:
-            return
-        async with self._ledger.read() as connection:
-            wishes = await cancel_wishes(connection, self._performer.worker_id)
-        for job_id in wishes:
-            if attempt := self._performer.attempts.get(job_id):
-                attempt.stop(Outcome.CANCELLED)
+            lost, now = outcome.of_unheard(), agreed_time.now()
+            await self._ledger.finish_all([finish_of_lost(row, lost, row["worker"], now) for row in unknown])
 
     async def _register(self, worker_id: str) -> None:
-        queues = self._performer.resources.settings.queues
+        settings = self._resources.settings
         worker: dict[str, Any] = {
             "id": worker_id,
             "hostname": socket.gethostname(),
             "pid": os.getpid(),
-            "queues": ",".join(queues),
-            "kinds": json.dumps(sorted(self._performer.resources.catalogue)),
-            "slots": self._performer.resources.settings.max_jobs,
+            "queues": ",".join(settings.queues),
+            "kinds": json.dumps(sorted(self._resources.catalogue)),
+            "slots": settings.max_jobs,
         }
         await self._ledger.database.run(lambda connection: record_registered(connection, now_by(connection), **worker))
-        log.info("worker_registered", worker=worker_id, queues=queues)
+        log.info("worker_registered", worker=worker_id, queues=settings.queues)

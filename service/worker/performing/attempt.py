@@ -1,215 +1,122 @@
-"""One attempt in this process: the kind's coroutine under its timeout, and the verdict on how it ended."""
+"""One attempt, from its recorded start to what Redis is told of its end."""
 
 import asyncio
-import json
-from collections.abc import Callable
-from datetime import timedelta
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import structlog
-from pydantic import ValidationError
+from jobs import Kind
+from service import agreed_time
+from service.ledger.models import Finish, Finished, Started
+from service.lifecycle.lifecycle import Lifecycle
+from service.resources import JobResources, Resources
+from service.worker.performing import outcome
+from service.worker.performing.attempt_log import is_quiet, tell_end
+from service.worker.performing.contexts import Contexts
+from service.worker.performing.finish import finish_of
+from service.worker.performing.finishing import Finishing
+from service.worker.performing.in_process import InProcessAttempt
+from service.worker.performing.isolated import IsolatedAttempt
+from service.worker.performing.settling import Settling
+from service.worker.performing.threads import JobThreads
+from service.worker.suspects import Suspects
+from service.worker.workload import Attempt, Workload
 
-from jobs import Context, Discard, Kind, RetryPolicy
-from service import agreed_time, logs
-from service.ledger.models import Finish, Started
-from service.ledger.states import Outcome
-from service.lifecycle.args import describe
-from service.worker.performing import verdict
-from service.worker.performing.failure import line_of, type_name
-from service.worker.performing.verdict import Verdict
+CTX_KEY = "postlude"
 
-log = structlog.get_logger(__name__)
-
-MAX_RESULT_BYTES = 256 * 1024
-# Python reads numbers of up to 4,300 digits, and lists in lists some hundred deep: no shorter result can be trouble.
-_SURELY_READABLE = 500
-# What an attempt gets to clean up after its timeout; then it is over, whether it has ended or not.
-STOP_WAIT_S = 5.0
-# A timeout that comes so much later than it should was held up by a blocked loop.
-_LATE_S = 1.0
-
-
-OnEnd = Callable[[Started, Finish], None]
+OnFinished = Callable[[Finished | None], None]
 
 
-class KindExited(Exception):
-    """A kind, or a task of its own, called `sys.exit()` or raised something else that would have ended the worker."""
+class Performer:
+    """Performs attempts for one worker, each in one story: `_perform`.
 
+    What many attempts do together (waiting for slots, recording, telling Redis) stands behind what a story awaits.
+    """
 
-class ResultTooLarge(Exception):
-    """A result is larger than the ledger takes."""
+    def __init__(self, resources: Resources, job_resources: JobResources) -> None:
+        self.resources = resources
+        self.lifecycle = Lifecycle(
+            resources.ledger,
+            resources.queue,
+            resources.catalogue,
+            writer=resources.process_id,
+            hooks=resources.hooks,
+        )
+        self.workload = Workload(resources.process_id)
+        self.suspects = Suspects(resources.settings.max_crashes)
+        self.threads = JobThreads(resources.settings.max_jobs)
+        self._contexts = Contexts(resources, job_resources, self.lifecycle)
+        self._finishing = Finishing(resources.ledger, resources.catalogue)
+        self._settling = Settling(self.lifecycle, self.workload.changed.set)
 
+    def begin(self, started: Started, on_finished: OnFinished | None = None) -> asyncio.Task[Finished | None]:
+        """Begin a started attempt; it runs as soon as there is a slot, in the order of these calls.
 
-class Attempt:
-    """A running attempt, and how to end it early. `on_end` gets its finish; it is called once, on the loop."""
+        The task returns what the ledger made of its end: None if the attempt was taken away meanwhile. `on_finished`
+        hears the same, without the cost of a callback on the task.
+        """
+        slot = self.workload.begin(started)
+        return asyncio.get_running_loop().create_task(self._perform(started, slot, on_finished))
 
-    def __init__(self, started: Started, kind: Kind[Any, Any], on_end: OnEnd) -> None:
-        self.started = started
-        self.timeout_s = timeout_of(started, kind)
-        self._kind = kind
-        self._on_end = on_end
-        self.blocked_s = 0.0  # for how long the loop's watch has seen it block the loop
-        self._stop_as: Outcome | None = None
-        self._exited: KindExited | None = None
-        self._timed_out = self._timed_out_late = False
-        self._ended = False
-        self._began_at = 0.0
-        self._task: asyncio.Task[Verdict] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self, context: Context) -> None:
-        """Run the kind to its end or its timeout. One that swallows its cancellation is over all the same."""
-        loop = asyncio.get_running_loop()
-        self._began_at = loop.time()
-        self._task = loop.create_task(_call(self._kind, context, self.started.args))
-        self._task.add_done_callback(self._task_done)
-        self._timer = loop.call_later(self.timeout_s, self._time_out)
-
-    def stop(self, outcome: Outcome) -> None:
-        """Cancel the kind's coroutine; the attempt ends as `outcome`. Asking again changes nothing."""
-        if self._stop_as is None and self._task is not None:
-            self._stop_as = outcome
-            self._cancel()
-
-    def give_up(self) -> None:
-        """Wait no longer for a coroutine that does not end."""
-        if not self._ended:
-            self._end()
-            reason = "it goes on although it was cancelled"
-            logs.surely(log.error, "attempt_abandoned", reason=reason, **self._names())
-
-    def exit(self, error: BaseException) -> None:
-        """Hear that a task or callback which the kind left to the loop raised `SystemExit` or the like."""
-        if self._exited is None and not self._ended:
-            self._exited = KindExited(f"a task of the kind raised {line_of(error)}")
-            self._exited.__cause__ = error
-            self._cancel()
-            asyncio.get_running_loop().call_later(STOP_WAIT_S, self.give_up)
-
-    def crash(self, verdict_of_crash: Verdict) -> None:
-        """End it here and now: the process that runs it ends."""
-        if not self._ended:
-            self._end(verdict_of_crash)
-            self._cancel()  # others may run the job before the process is gone
-
-    def is_in(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether `task` is the kind's own coroutine."""
-        return task is not None and task is self._task
-
-    def _cancel(self) -> None:
-        assert self._task is not None
+    async def _perform(
+        self, started: Started, slot: asyncio.Future[bool], on_finished: OnFinished | None
+    ) -> Finished | None:
+        """Perform one attempt. Its start was recorded when it was claimed, together with others."""
+        kind = self.resources.catalogue[started.kind]
         try:
-            self._task.cancel()
-        except BaseException as error:  # noqa: BLE001 - it may wait for an author's future, with its own `cancel`
-            logs.surely(log.warning, "attempt_not_cancelled", error=type_name(error), **self._names())
+            try:
+                if await slot:
+                    finish = await self._run(started, kind)
+                else:
+                    finish = finish_of(started, outcome.of_no_slot(), kind.retry, agreed_time.now())
+            finally:
+                self.workload.end(started, slot)
+            finish, finished = await self._finishing.record(started, finish)
+        finally:
+            # Before its job is on the queue again, where this very worker may claim it at once.
+            self.workload.release((started.id,))
+        if not is_quiet(finish, finished) or logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+            tell_end(finish, finished)
+        await self._settling.settle(started, finish, finished)
+        if on_finished is not None:
+            on_finished(finished)
+        return finished
 
-    def _time_out(self) -> None:
-        assert self._task is not None
-        if self._task.done():
-            return  # it has ended in the same turn of the loop, and that is told next
-        self._timed_out, self._timed_out_late = True, self._is_late
-        self._timer = asyncio.get_running_loop().call_later(STOP_WAIT_S, self.give_up)
-        self._cancel()
-
-    def _task_done(self, task: asyncio.Task[Verdict]) -> None:
-        if not self._ended:
-            self._end()
-        elif not task.cancelled() and (error := task.exception()) is not None:
-            logs.surely(log.warning, "abandoned_attempt_ended", error=type_name(error), **self._names())
-
-    def _end(self, ended: Verdict | None = None) -> None:
-        """Hand on the attempt's end; from here on it is over, whatever its coroutine does."""
-        assert self._timer is not None
-        finish = self._finish(ended)
-        self._ended = True
-        self._timer.cancel()
-        self._on_end(self.started, finish)
-
-    def _finish(self, ended: Verdict | None) -> Finish:
-        """Judge the end. Never raises: an end that cannot be told is a plain failure."""
-        at = agreed_time.now()
+    async def _run(self, started: Started, kind: Kind[Any, Any]) -> Finish:
+        """Run the kind under its timeout, within the hooks; judge how it ended. An attempt that cannot begin fails."""
         try:
-            return verdict.finish_of(self.started, ended or self._verdict(), self._kind.retry, at)
-        except BaseException as problem:  # noqa: BLE001 - no attempt may run for ever because its end is odd
-            logs.surely(log.error, "outcome_untold", error=type_name(problem), **self._names())
-            return verdict.finish_of(self.started, verdict.of_untold(problem), RetryPolicy(), at)
+            attempt = self._attempt(started, kind)
+            self.workload.run(attempt)
+            return await attempt.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
+            return finish_of(started, outcome.of_error(error), kind.retry, agreed_time.now())
+        finally:
+            self.threads.leave(started.id, started.attempt)
 
-    def _verdict(self) -> Verdict:
-        task = self._task
-        assert task is not None
-        cancelled = task.done() and task.cancelled()
-        error = task.exception() if task.done() and not cancelled else None
-        if self._timed_out:
-            return verdict.of_timeout(timedelta(seconds=self.timeout_s), self._blocked())
-        if self._exited is not None:
-            return verdict.of_error(self._exited)
-        if self._stop_as is not None and (not task.done() or cancelled or error is not None):
-            return verdict.of_stop(self._stop_as)
-        if cancelled:
-            return verdict.of_error(asyncio.CancelledError())
-        if error is not None:
-            return verdict.of_error(error)
-        self._tell_if_late()
-        return task.result()
-
-    def _blocked(self) -> verdict.Blocked | None:
-        """Say that the timeout came late because the loop did not turn, where it did."""
-        return verdict.Blocked(self._ran_for_s, by_itself=self.blocked_s > 0) if self._timed_out_late else None
-
-    def _tell_if_late(self) -> None:
-        """One that returned before its timeout could be noticed has succeeded: what it did is done."""
-        if self._is_late:
-            took = {"ran_for_s": round(self._ran_for_s, 1), "timeout_s": self.timeout_s}
-            reason = "the event loop was blocked, so its timeout could not end it"
-            remedy = "run blocking work by `await ctx.thread(...)`"
-            logs.surely(log.warning, "attempt_overran", reason=reason, remedy=remedy, **took, **self._names())
+    def _attempt(self, started: Started, kind: Kind[Any, Any]) -> Attempt:
+        settings = self.resources.settings
+        if self.suspects.includes(started.crashes):
+            return IsolatedAttempt(started, kind, settings)
+        context = self._contexts.context_of(started)
+        return InProcessAttempt(started, kind, context, hooks=self.resources.hooks, max_crashes=settings.max_crashes)
 
     @property
-    def _is_late(self) -> bool:
-        return self._ran_for_s > self.timeout_s + _LATE_S
+    def may_claim(self) -> bool:
+        """Whether more work may be taken on: the lease is held, and outcomes can be written."""
+        return not self.workload.lease_lost and not self._finishing.unwritable
 
     @property
-    def _ran_for_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._began_at
+    def busy(self) -> bool:
+        """Whether something runs, or its outcome is not recorded yet, or Redis not told of it."""
+        return not self.workload.is_empty or self._settling.busy
 
-    def _names(self) -> dict[str, Any]:
-        return {"job_id": self.started.id, "kind": self.started.kind, "attempt": self.started.attempt}
-
-
-def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
-    """Return the attempt's timeout in seconds: the job's own, else its kind's."""
-    return kind.timeout.total_seconds() if started.timeout_s is None else started.timeout_s
+    async def idle(self) -> None:
+        """Wait until nothing runs, every outcome is recorded, and Redis has been told."""
+        while self.busy:
+            await self.workload.next_change()
 
 
-async def _call(kind: Kind[Any, Any], context: Context, stored_args: str) -> Verdict:
-    """Call the kind's function; returns its success."""
-    logs.performing.set({"job_id": context.job_id, "kind": context.kind, "attempt": context.attempt})
-    try:
-        value = await kind.function(context, _args_of(kind, stored_args))
-        return verdict.of_result(_kept(kind.dump_result(value)), value)
-    except (SystemExit, KeyboardInterrupt) as error:
-        # asyncio would let these through, and end the worker with all its other jobs.
-        raise KindExited(f"the kind raised {line_of(error)}") from error
-
-
-def _args_of(kind: Kind[Any, Any], stored_args: str) -> Any:
-    try:
-        return kind.load_args(stored_args)
-    except ValidationError as error:
-        reason = f"The stored args no longer fit {kind.name}: {describe(error)}"
-        raise Discard(reason) from None
-
-
-def _kept(result: str) -> str:
-    """Return a result's JSON as the ledger keeps it. Raises `ResultTooLarge`, and what `json.loads` does."""
-    if len(result) > _SURELY_READABLE or "NaN" in result or "Infinity" in result:
-        if len(result.encode()) > MAX_RESULT_BYTES:
-            raise ResultTooLarge(
-                f"The result has {len(result)} characters of JSON; at most {MAX_RESULT_BYTES} bytes are kept."
-            )
-        json.loads(result, parse_constant=_refuse)  # what cannot be read back must not be kept
-    return result.replace("\\u0000", "\\ufffd")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"the result holds {constant}, which is no JSON")
+def performer_of(ctx: Mapping[Any, Any]) -> Performer:
+    """Find the performer in arq's ctx: the one key there that is ours."""
+    performer: Performer = ctx[CTX_KEY]
+    return performer

@@ -1,16 +1,20 @@
-"""Makes the `Context` that an attempt gets."""
+"""What an attempt is given: its timeout, and its `Context`."""
 
 from datetime import timedelta
 from typing import Any
 
-from jobs import Context
+from jobs import Context, Kind
 from jobs.kit.outcomes import to_timedelta
 from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
 from service.options import Options
 from service.resources import JobResources, Resources
-from service.worker.performing.attempt import timeout_of
 from service.worker.performing.progress import ProgressNotes
+
+
+def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
+    """Return the attempt's timeout in seconds: the job's own, else its kind's."""
+    return kind.timeout.total_seconds() if started.timeout_s is None else started.timeout_s
 
 
 class Contexts:

@@ -68,6 +68,11 @@ def leaves_of(error: BaseException) -> list[BaseException]:
     return leaves
 
 
+def is_instance(error: BaseException, *classes: type[BaseException]) -> bool:
+    """Do what `isinstance` does, without asking an author's `__class__` property."""
+    return issubclass(type(error), classes)
+
+
 class _Before(NamedTuple):
     error: BaseException
     link: str

@@ -1,7 +1,7 @@
-"""Attempts that have ended: their outcomes are recorded, together with whatever else has ended meanwhile."""
+"""Records how attempts ended, each together with whatever else has ended meanwhile, for as long as it takes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,11 +13,11 @@ from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.outages import is_data_error
 from service.worker.backoff import outage_waits
-from service.worker.performing import verdict
+from service.worker.performing import outcome
+from service.worker.performing.finish import finish_of
 
 log = structlog.get_logger(__name__)
 
-OnFinished = Callable[[Finished | None], None]
 # After an error that says nothing about the data, and is no outage that is known as one.
 _TRY_AGAIN_AFTER_S = 2.0
 
@@ -26,33 +26,38 @@ class OutcomeNotRecordable(Exception):
     """The ledger refuses what an attempt came to, for its data."""
 
 
-@dataclass(slots=True)
-class Ended:
-    """An attempt that is over, and who hears of what the ledger made of it: None when it had been taken away."""
-
+@dataclass(slots=True, eq=False)
+class _Ended:
     started: Started
     finish: Finish
-    on_finished: OnFinished
+    recorded: asyncio.Future[tuple[Finish, Finished | None]]
+
+    def tell(self, finished: Finished | None) -> None:
+        if not self.recorded.done():
+            self.recorded.set_result((self.finish, finished))
 
 
 class Finishing:
-    """Records outcomes for as long as it takes, then hands them to `settle`. One write is under way at a time."""
+    """Records finishes in groups. One write is under way at a time."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        catalogue: Catalogue,
-        settle: Callable[[Sequence[tuple[Ended, Finished | None]]], Awaitable[None]],
-    ) -> None:
+    def __init__(self, ledger: Ledger, catalogue: Catalogue) -> None:
         self.unwritable = False
         self._ledger = ledger
         self._catalogue = catalogue
-        self._settle = settle
-        self._waiting: list[Ended] = []
+        self._waiting: list[_Ended] = []
         self._recording: asyncio.Task[None] | None = None
 
-    def add(self, ended: Ended) -> None:
-        """Have an outcome recorded."""
+    async def record(self, started: Started, finish: Finish) -> tuple[Finish, Finished | None]:
+        """Record a finish, however long the database is away.
+
+        Return the finish as it was recorded (a failure, where the ledger refused the outcome for its data), and what
+        the ledger made of it: None if the attempt had been taken away.
+        """
+        ended = _Ended(started, finish, asyncio.get_running_loop().create_future())
+        self._add(ended)
+        return await ended.recorded
+
+    def _add(self, ended: _Ended) -> None:
         self._waiting.append(ended)
         if self._recording is None:
             self._recording = asyncio.create_task(self._record_all(), name="finishing")
@@ -60,44 +65,43 @@ class Finishing:
     async def _record_all(self) -> None:
         try:
             while self._waiting:
-                ended, self._waiting = self._waiting, []
-                recorded = await self._record(ended)
-                try:
-                    await self._settle(recorded)
-                except asyncio.CancelledError:
-                    raise
-                except BaseException:  # noqa: BLE001 - other outcomes wait to be recorded
-                    logs.surely(log.exception, "outcomes_not_settled", remedy="the sweep dispatches what goes on")
+                group, self._waiting = self._waiting, []
+                await self._record(group)
         finally:
             self._recording = None
 
-    async def _record(self, ended: Sequence[Ended]) -> list[tuple[Ended, Finished | None]]:
-        """Record outcomes, each on its own where they cannot be recorded together; returns those that are recorded."""
+    async def _record(self, group: Sequence[_Ended]) -> None:
+        """Record finishes together, or each on its own where that fails."""
         try:
-            finished = await self._record_in_the_end([one.finish for one in ended])
-            return list(zip(ended, finished, strict=True))
+            finished = await self._record_in_the_end([one.finish for one in group])
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
-            if len(ended) > 1:
-                return [recorded for one in ended for recorded in await self._record([one])]
-            return await self._record_all_the_same(ended[0], error)
+            if len(group) == 1:
+                await self._record_all_the_same(group[0], error)
+                return
+            for one in group:
+                await self._record([one])
+        else:
+            for one, of_one in zip(group, finished, strict=True):
+                one.tell(of_one)
 
-    async def _record_all_the_same(self, one: Ended, error: Exception) -> list[tuple[Ended, Finished | None]]:
+    async def _record_all_the_same(self, one: _Ended, error: Exception) -> None:
         """Record that an outcome is refused for its data; what fails for another reason is tried again in a while."""
         problem = error
         if is_data_error(error):
             one.finish = self._unrecordable(one.started, error)
             try:
-                return [(one, (await self._record_in_the_end([one.finish]))[0])]
+                one.tell((await self._record_in_the_end([one.finish]))[0])
             except Exception as again:  # noqa: BLE001 - see `_record`
                 problem = again
+            else:
+                return
         names = {"job_id": one.started.id, "kind": one.started.kind, "attempt": one.started.attempt}
         remedy = f"it is tried again in {_TRY_AGAIN_AFTER_S:g} s"
         logs.surely(log.error, "outcome_not_recorded", exc_info=problem, remedy=remedy, **names)
-        asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self.add, one)
-        return []
+        asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self._add, one)
 
     async def _record_in_the_end(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
-        """Record outcomes, however long the database takes to come back."""
+        """Record finishes as soon as the database is back."""
         for wait_s in outage_waits():
             try:
                 finished = await self._ledger.finish_all(finishes)
@@ -117,4 +121,4 @@ class Finishing:
         logs.surely(log.error, "outcome_not_recordable", job_id=started.id, kind=started.kind, exc_info=error)
         reason = OutcomeNotRecordable(f"The ledger refused the attempt's outcome: {type(error).__name__}.")
         policy = self._catalogue[started.kind].retry
-        return verdict.finish_of(started, verdict.of_error(reason), policy, agreed_time.now())
+        return finish_of(started, outcome.of_error(reason), policy, agreed_time.now())

@@ -1,4 +1,7 @@
-"""Attempts of suspects: jobs that have crashed before run in a process of their own, and take nobody with them."""
+"""An attempt in a child process of its own, which dies with this one: its crash takes no neighbour with it.
+
+Which attempts are isolated is said in `service/worker/suspects.py`.
+"""
 
 import asyncio
 import contextlib
@@ -17,9 +20,11 @@ from service import agreed_time
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.settings import Settings
-from service.worker.performing import verdict
-from service.worker.performing.attempt import STOP_WAIT_S, OnEnd, timeout_of
-from service.worker.performing.verdict import Verdict
+from service.worker.performing import outcome
+from service.worker.performing.contexts import timeout_of
+from service.worker.performing.finish import finish_of
+from service.worker.performing.in_process import STOP_WAIT_S
+from service.worker.performing.outcome import AttemptOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -37,28 +42,30 @@ def framed(message: bytes) -> bytes:
     return len(message).to_bytes(LENGTH_BYTES, "big") + message
 
 
-class ApartAttempt:
-    """An attempt in a process of its own, which dies with this one. Stopped like an `Attempt`."""
+class IsolatedAttempt:
+    """An attempt in a child process."""
 
-    def __init__(self, started: Started, kind: Kind[Any, Any], settings: Settings, on_end: OnEnd) -> None:
+    def __init__(self, started: Started, kind: Kind[Any, Any], settings: Settings) -> None:
         self.started = started
         self.timeout_s = timeout_of(started, kind) + _MARGIN_S
+        self.blocked_s = 0.0
         self._kind = kind
-        self._on_end = on_end
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._stop_as: Outcome | None = None
         self._timed_out = False
         self._killer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        """Have the attempt performed; a process that dies over it has crashed."""
-        self._task = asyncio.create_task(self._run(), name=f"apart-{self.started.id}")
-        self._task.add_done_callback(self._task_done)
+    async def run(self) -> Finish:
+        """Have the attempt performed; a child that dies over it has crashed."""
         log.warning("suspect_runs_apart", job_id=self.started.id, kind=self.started.kind, crashes=self.started.crashes)
+        try:
+            return await self._perform_in_child()
+        except asyncio.CancelledError:  # by a kind beside it that cancels whatever tasks there are
+            return self._finish(outcome.of_stop(self._stop_as or Outcome.INTERRUPTED))
 
     def stop(self, outcome: Outcome) -> None:
-        """Have the attempt cancelled; it ends as `outcome`. Asking again changes nothing, nor puts off the kill."""
+        """Have the attempt cancelled; it ends as `outcome`. Only the first call counts, and puts off no kill."""
         if self._stop_as is None:
             self._stop_as = outcome
             self._terminate()
@@ -68,6 +75,16 @@ class ApartAttempt:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    def crash(self, _what: str) -> None:
+        """Hand the attempt back: the process that crashes is not the one that runs it."""
+        self.stop(Outcome.INTERRUPTED)
+
+    def exit(self, error: BaseException) -> None:
+        """Nothing that this attempt does runs on the loop of this process."""
+
+    def is_in(self, _task: asyncio.Task[Any] | None) -> bool:
+        return False
+
     def _terminate(self) -> None:
         """Tell the process to stop, or have it told as soon as it is there; one that does not is killed."""
         if self._process is not None:
@@ -75,16 +92,7 @@ class ApartAttempt:
                 self._process.terminate()
             self._kill_in(STOP_WAIT_S)
 
-    def _task_done(self, task: asyncio.Task[Finish]) -> None:
-        if task.cancelled():
-            finish = self._finish(verdict.of_stop(self._stop_as or Outcome.INTERRUPTED))
-        elif (error := task.exception()) is not None:
-            finish = self._finish(verdict.of_error(error))
-        else:
-            finish = task.result()
-        self._on_end(self.started, finish)
-
-    async def _run(self) -> Finish:
+    async def _perform_in_child(self) -> Finish:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             process = self._process = await asyncio.create_subprocess_exec(
@@ -107,7 +115,7 @@ class ApartAttempt:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
         fate = await process.wait()
-        return FINISH.validate_json(said) if said else self._died(fate)
+        return FINISH.validate_json(said) if said else self._finish(self._outcome_of_death(fate))
 
     async def _exchange(self, process: asyncio.subprocess.Process, ours: socket.socket) -> bytes | None:
         """Hand the attempt over and wait for its finish; None where the process ends without one.
@@ -140,23 +148,20 @@ class ApartAttempt:
         self._timed_out = True
         self.give_up()
 
-    def _died(self, fate: int) -> Finish:
-        how = f"by signal {-fate}" if fate < 0 else f"with exit code {fate}"
+    def _outcome_of_death(self, fate: int) -> AttemptOutcome:
         if self._stop_as is not None:
-            ended = verdict.of_stop(self._stop_as)
-        elif self._timed_out:
-            ended = verdict.of_timeout(
-                timedelta(seconds=self.timeout_s - _MARGIN_S), verdict.Blocked(self.timeout_s, by_itself=True)
-            )
-        elif fate == -signal.SIGTERM:  # whoever stops the worker may tell all of its processes
-            ended = verdict.of_stop(Outcome.INTERRUPTED)
-        else:
-            what = f"The process that ran this job alone ended {how}."
-            ended = verdict.of_crash(what, self.started.crashes + 1, self._settings.max_crashes)
-        return self._finish(ended)
+            return outcome.of_stop(self._stop_as)
+        if self._timed_out:
+            timeout = timedelta(seconds=self.timeout_s - _MARGIN_S)
+            return outcome.of_timeout(timeout, outcome.Blocked(self.timeout_s, by_itself=True))
+        if fate == -signal.SIGTERM:  # whoever stops the worker may tell all of its processes
+            return outcome.of_stop(Outcome.INTERRUPTED)
+        how = f"by signal {-fate}" if fate < 0 else f"with exit code {fate}"
+        what = f"The process that ran this job alone ended {how}."
+        return outcome.of_crash(what, self.started.crashes + 1, self._settings.max_crashes)
 
-    def _finish(self, ended: Verdict) -> Finish:
-        return verdict.finish_of(self.started, ended, self._kind.retry, agreed_time.now())
+    def _finish(self, ended: AttemptOutcome) -> Finish:
+        return finish_of(self.started, ended, self._kind.retry, agreed_time.now())
 
 
 async def _answer_from(reader: asyncio.StreamReader) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Performs one attempt in a process of its own, over the socket that is its stdin. See `apart.py`."""
+"""Performs one attempt in a process of its own, over the socket that is its stdin. See `isolated.py`."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ import jobs
 from service import logs
 from service.clocks import Clocks
 from service.features import FEATURES
-from service.ledger.models import Finish, Started
+from service.ledger.models import Started
 from service.ledger.states import Outcome
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import open_job_resources, open_resources
 from service.settings import Settings
 from service.worker.exits import Names, run_through_exits
-from service.worker.performing.attempt import Attempt
 from service.worker.performing.contexts import Contexts
+from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import FINISH, LENGTH_BYTES, STARTED, framed
 from service.worker.performing.threads import JobThreads
 
@@ -41,7 +41,7 @@ def main() -> None:
 def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
     loop = asyncio.new_event_loop()
     loop.set_default_executor(JobThreads(1))
-    attempts: list[Attempt] = []
+    attempts: list[InProcessAttempt] = []
 
     def kind_exited(attempt: Names | None, error: BaseException) -> bool:
         for one in attempts if attempt is not None else ():
@@ -76,28 +76,28 @@ def _end_with_worker(worker: socket.socket) -> None:
     os._exit(1)
 
 
-async def _perform(settings: Settings, started: Started, worker: socket.socket, attempts: list[Attempt]) -> None:
-    def end(_: Started, finish: Finish) -> None:
-        """Answer before anything else, and end: what the kind left behind, threads too, must not undo its success."""
-        worker.sendall(framed(FINISH.dump_json(finish)))
-        with contextlib.suppress(BaseException):
-            sys.stdout.flush()
-        os._exit(0)
-
+async def _perform(
+    settings: Settings, started: Started, worker: socket.socket, attempts: list[InProcessAttempt]
+) -> None:
     catalogue = jobs.load(settings.jobs)
-    attempt = Attempt(started, catalogue[started.kind], on_end=end)
-    attempts.append(attempt)
+    kind = catalogue[started.kind]
     async with (
         open_resources(settings, catalogue, features=FEATURES) as resources,
         open_job_resources(resources) as job_resources,
     ):
         await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
-        lifecycle = Lifecycle(
-            resources.ledger, resources.queue, catalogue, writer=started.worker, hooks=resources.hooks
-        )
-        attempt.begin(Contexts(resources, job_resources, lifecycle).context_of(started))
+        hooks = resources.hooks
+        lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker, hooks=hooks)
+        context = Contexts(resources, job_resources, lifecycle).context_of(started)
+        attempt = InProcessAttempt(started, kind, context, hooks=hooks, max_crashes=settings.max_crashes)
+        attempts.append(attempt)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
-        await asyncio.Event().wait()
+        finish = await attempt.run()
+        # Answer before anything else, and end: what the kind left behind, threads too, must not undo its success.
+        worker.sendall(framed(FINISH.dump_json(finish)))
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

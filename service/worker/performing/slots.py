@@ -1,82 +1,79 @@
-"""Which started attempts run now, and which wait for a slot."""
+"""Slots: how many attempts run at once, and how many more are prefetched to wait for the slots that come free."""
 
 import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-
-from service.ledger.models import Started
 
 # Attempts that end within a moment would leave slots empty for the ledger's round trips. So as many more are started
 # as have ended in such a moment lately, and these wait for the slots that will be free by then.
-_AHEAD_S = 0.1
-_MOST_AHEAD = 10  # times the slots
-# What waits longer, because attempts have become slow, is handed back, for another worker may have a slot.
+_MOMENT_S = 0.1
+_MOST_PREFETCHED = 10  # times the slots
+# An attempt that waits longer, because the others have become slow, is handed back: another worker may have a slot.
 _WAITS_AT_MOST_S = 1.0
 
 
 class Slots:
-    """At most `count` attempts run at once, in the order in which they came."""
+    """At most `count` attempts run at once, in the order in which they asked."""
 
-    def __init__(self, run: Callable[[Started], None], hand_back: Callable[[Started], None]) -> None:
-        self.count: float = math.inf  # arq's own class keeps its own count
-        self._run = run
-        self._hand_back = hand_back
+    def __init__(self) -> None:
+        self._count: float = math.inf  # arq's own class keeps its own count
         self._taken = 0
         self._held = self._wanted = 0
-        self._waiting: deque[tuple[float, Started]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
         self._look: asyncio.TimerHandle | None = None
         self._moment = 0
         self._ended = self._ended_before = 0
 
-    @property
-    def free(self) -> float:
-        """How many could begin at once."""
-        return self.count - self._taken
+    def limit_to(self, count: int) -> None:
+        self._count = count
 
     @property
-    def waiting(self) -> list[Started]:
-        """What is started, and waits for a slot."""
-        return [started for _, started in self._waiting]
+    def unused(self) -> float:
+        """How many attempts could begin at once."""
+        return self._count - self._taken
 
     @property
     def room(self) -> int:
-        """How many to start now. None while slots are taken and most of those started ahead still wait."""
-        ahead = min(self._ended_lately(), _MOST_AHEAD * self.count)
-        room = self.free + ahead - len(self._waiting)
-        return int(room) if room > ahead / 2 else 0
+        """How many attempts to start now. Returns 0 while most prefetched attempts are still waiting."""
+        prefetched = min(self._ended_lately(), _MOST_PREFETCHED * self._count)
+        room = self.unused + prefetched - len(self._waiting)
+        return int(room) if room > prefetched / 2 else 0
 
-    def take(self, started: Started) -> None:
-        """Run an attempt as soon as there is a slot; at once where one is held."""
+    def ask(self) -> asyncio.Future[bool]:
+        """Return the turn for a slot: true once there is one, false when none came in time."""
+        slot: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._held:
             self._held -= 1
-            self._run(started)
-        elif self._taken < self.count:
+            slot.set_result(True)
+        elif self._taken < self._count:
             self._taken += 1
-            self._run(started)
+            slot.set_result(True)
         else:
-            self._waiting.append((time.monotonic(), started))
+            self._waiting.append((time.monotonic(), slot))
             if self._look is None:
                 self._look_in(_WAITS_AT_MOST_S)
+        return slot
 
-    def end(self) -> None:
-        """An attempt has ended: its slot goes to the next one."""
-        self._ended_lately()
-        self._ended += 1
-        self._free_one()
+    def free(self, slot: asyncio.Future[bool]) -> None:
+        """Pass the slot of an attempt that is over on to the next one."""
+        if slot.done() and not slot.cancelled() and slot.result():
+            self._ended_lately()
+            self._ended += 1
+            self._free_one()
 
     async def hold(self, count: int) -> int:
         """Hold up to `count` slots for attempts that must begin as soon as they are started; return how many.
 
-        Those that end within a moment count, before what waits: under a stream of short attempts no slot is ever free.
+        Slots that come free within a moment count, before the attempts that wait for one: under a stream of short
+        attempts no slot is ever unused.
         """
         self.release()
-        self._held = int(min(count, self.free))
+        self._held = int(min(count, self.unused))
         self._taken += self._held
         self._wanted = count - self._held
         if self._wanted:
-            await asyncio.sleep(_AHEAD_S)
+            await asyncio.sleep(_MOMENT_S)
         self._wanted = 0
         return self._held
 
@@ -86,20 +83,25 @@ class Slots:
             self._held -= 1
             self._free_one()
 
+    def hand_back(self, waiting_for_s: float = 0.0) -> None:
+        """Tell the attempts that have waited so long that they get no slot here."""
+        since = time.monotonic() - waiting_for_s
+        while self._waiting and self._waiting[0][0] <= since:
+            slot = self._waiting.popleft()[1]
+            if not slot.done():
+                slot.set_result(False)
+
     def _free_one(self) -> None:
         if self._wanted:
             self._wanted -= 1
             self._held += 1
-        elif self._waiting:
-            self._run(self._waiting.popleft()[1])
-        else:
-            self._taken -= 1
-
-    def hand_back(self, waiting_for_s: float = 0.0) -> None:
-        """Hand back what has waited so long for a slot."""
-        since = time.monotonic() - waiting_for_s
-        while self._waiting and self._waiting[0][0] <= since:
-            self._hand_back(self._waiting.popleft()[1])
+            return
+        while self._waiting:
+            slot = self._waiting.popleft()[1]
+            if not slot.done():
+                slot.set_result(True)
+                return
+        self._taken -= 1
 
     def _look_in(self, delay_s: float) -> None:
         self._look = asyncio.get_running_loop().call_later(delay_s, self._hand_back_late)
@@ -111,8 +113,8 @@ class Slots:
             self._look_in(self._waiting[0][0] + _WAITS_AT_MOST_S - time.monotonic())
 
     def _ended_lately(self) -> int:
-        """Count what has ended in this moment, or in the one before where that was more."""
-        moment = int(time.monotonic() / _AHEAD_S)
+        """Count the attempts that ended in this moment, or in the one before if those were more."""
+        moment = int(time.monotonic() / _MOMENT_S)
         if moment != self._moment:
             self._ended_before = self._ended if moment == self._moment + 1 else 0
             self._moment, self._ended = moment, 0

@@ -45,8 +45,8 @@ async def test_upgrading_twice_changes_nothing(ledger: Ledger, database_url: str
 def _to(connection: Connection, revision: str) -> None:
     """Bring a database to a revision, with the chain of migrations as it is."""
     config = migrate._config()
-    config.attributes["connection"] = connection
-    is_later = revision == "head" or migrate._current(connection) is None
+    config.attributes.update(connection=connection, version_table="alembic_version")
+    is_later = revision == "head" or MigrationContext.configure(connection).get_current_revision() is None
     (command.upgrade if is_later else command.downgrade)(config, revision)
 
 

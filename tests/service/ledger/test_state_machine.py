@@ -30,7 +30,8 @@ from service.ledger.records.expired import record_expired
 from service.ledger.records.workers import record_dead, record_registered
 from service.ledger.states import COUNTS_AS_FAILURE, LIVE, REPLAYABLE, TERMINAL, WAITING, Outcome, State, state_after
 from service.tables import attempts, jobs, workers
-from service.worker.performing import verdict
+from service.worker.performing import outcome
+from service.worker.performing.finish import finish_of_lost
 from tests.faults.form import WHOLE
 from tests.service.ledger.makers import NOW, enqueue, new_job
 from tests.support.writing import writing
@@ -269,8 +270,8 @@ class LedgerMachine(RuleBasedStateMachine):
         async with self.ledger.read() as connection:
             lost = await orphans(connection, 1_000)
         for orphan in lost:
-            crash = verdict.of_crash("It died.", orphan["crashes"] + 1, MAX_CRASHES)
-            assert await self.ledger.finish(verdict.finish_of_lost(orphan, crash, self.living[0], self.now)) is not None
+            crash = outcome.of_crash("It died.", orphan["crashes"] + 1, MAX_CRASHES)
+            assert await self.ledger.finish(finish_of_lost(orphan, crash, self.living[0], self.now)) is not None
 
     @invariant()
     def ledger_says_what_the_model_says(self) -> None:

@@ -25,7 +25,7 @@ from service.settings import Settings
 from service.tables import jobs
 from service.worker.claiming.claims import Claims
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.workload import Workload
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import eventually
 from tests.support.writing import writing
@@ -59,10 +59,9 @@ async def claimer(settings: Settings, *kinds: Kind[Any, Any]) -> AsyncIterator[C
 
 
 async def _claims(desk: Desk, worker_id: str | None = None) -> Claims:
-    performer = Performer(desk.resources, None)  # type: ignore[arg-type]  # performs nothing here
-    performer.worker_id = worker_id or performer.worker_id
-    await WorkerLease(performer).begin()
-    return Claims(performer)
+    workload = Workload(worker_id or desk.resources.process_id)
+    await WorkerLease(desk.resources, workload).begin()
+    return Claims(desk.resources, desk.lifecycle, workload)
 
 
 def _ids(started: Sequence[Started]) -> list[str]:
@@ -421,7 +420,7 @@ async def test_of_what_has_crashed_before_no_more_is_in_hand_than_there_are_slot
 ) -> None:
     async with open_desk(settings, known) as desk:
         claims = await _claims(desk)
-        claims._performer.slots.count = 2
+        claims._workload.slots.limit_to(2)
         ids = await _enqueue_many(desk, 6)
         async with writing(desk.ledger.database) as connection:
             await connection.execute(update(jobs).where(jobs.c.id.in_(ids[:4])).values(crashes=1))

@@ -16,7 +16,7 @@ from service.ledger.states import MAX_LOST, isolated_from
 from service.settings import Settings
 from service.tables import jobs, workers
 from service.worker.keeping.worker_lease import WorkerLease
-from service.worker.performing.performer import Performer
+from service.worker.workload import Workload
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, running_worker
 from tests.support.writing import writing
@@ -76,18 +76,18 @@ async def test_job_of_a_worker_heard_of_lately_is_left_alone(desk: Desk) -> None
 
 async def test_fresh_worker_rescues_nobody(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
-    performer, life = _life(desk)
-    await life.begin()
-    await desk.sweep_as(performer.worker_id).sweep()
+    workload, lease = _lease(desk)
+    await lease.begin()
+    await desk.sweep_as(workload.worker_id).sweep()
     assert (await desk.row(job_id))["state"] == "running"
 
 
 async def test_worker_that_follows_one_who_beat_lately_may_rescue_at_once(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
     await _rescuer(desk)  # killed just now, after beating for 25 s
-    performer, life = _life(desk)
-    await life.begin()
-    await desk.sweep_as(performer.worker_id).sweep()
+    workload, lease = _lease(desk)
+    await lease.begin()
+    await desk.sweep_as(workload.worker_id).sweep()
     assert (await desk.row(job_id))["state"] == "queued"
 
 
@@ -172,35 +172,35 @@ async def test_job_that_failed_while_prefetched_may_be_prefetched_again(desk: De
     assert await _killed_again(desk, job_id, prefetched=True)
 
 
-def _life(desk: Desk) -> tuple[Performer, WorkerLease]:
-    performer = Performer(desk.resources, None)  # type: ignore[arg-type]  # performs nothing here
-    return performer, WorkerLease(performer)
+def _lease(desk: Desk) -> tuple[Workload, WorkerLease]:
+    workload = Workload(desk.resources.process_id)
+    return workload, WorkerLease(desk.resources, workload)
 
 
 async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_nothing(desk: Desk) -> None:
-    performer, life = _life(desk)
-    await life.begin()
-    old = performer.worker_id
+    workload, lease = _lease(desk)
+    await lease.begin()
+    old = workload.worker_id
     await desk.make_silent(old, datetime.now(UTC) - timedelta(minutes=1))
     await desk.sweep_as(await _rescuer(desk)).sweep()
-    life.lose(old)
-    while_lost = performer.may_claim
-    await life.begin_anew_if_lost()
-    assert (while_lost, performer.may_claim) == (False, True)
-    assert performer.worker_id != old
+    lease.lose(old)
+    was_lost = workload.lease_lost
+    await lease.begin_anew_if_lost()
+    assert (was_lost, workload.lease_lost) == (True, False)
+    assert workload.worker_id != old
     job_id = await desk.record_only(rest)
-    of_old, of_new = (Start((job_id,), worker, ("rest",), datetime.now(UTC)) for worker in (old, performer.worker_id))
+    of_old, of_new = (Start((job_id,), worker, ("rest",), datetime.now(UTC)) for worker in (old, workload.worker_id))
     assert not await desk.ledger.start(of_old)
     assert await desk.ledger.start(of_new)
 
 
 async def test_attempt_that_the_worker_never_heard_of_is_handed_back(desk: Desk) -> None:
-    performer, life = _life(desk)
-    await life.begin()
+    workload, lease = _lease(desk)
+    await lease.begin()
     known, unknown = await desk.record_only(rest), await desk.record_only(rest)
-    await desk.ledger.start(Start((known, unknown), performer.worker_id, ("rest",), datetime.now(UTC)))
-    performer.held_ids.add(known)
-    await life.hand_back_unknown()
+    await desk.ledger.start(Start((known, unknown), workload.worker_id, ("rest",), datetime.now(UTC)))
+    workload.reserve([known])
+    await lease.hand_back_unknown()
     assert (await desk.row(known))["state"] == "running"
     assert (await desk.row(unknown))["state"] == "queued"
     assert await desk.outcomes(unknown) == ["interrupted"]

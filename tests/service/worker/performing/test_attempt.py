@@ -1,233 +1,385 @@
-"""Whatever happens between "the coroutine is over" and "its end is recorded": the job ends, and its slot comes back."""
+"""What an attempt may do, and what becomes of its job."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+import json
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, PlainSerializer
+from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from jobs import Context, Kind, RetryPolicy, job
+from jobs import Context, Discard, Kind, Retry, RetryPolicy, Snooze, job
+from service.errors import LedgerUnavailable
+from service.ledger.ledger import Ledger
+from service.ledger.models import Finish, Finished
+from service.ledger.states import Outcome
 from service.settings import Settings
-from service.worker.performing.failure import leaves_of
-from service.worker.performing.performer import Performer, performer_of
+from service.worker.performing.attempt import performer_of
 from tests.service.worker.desk import Desk, open_desk
-from tests.service.worker.performing.test_failure import ODD, Hostile
 from tests.support.running import catalogue_of, eventually, running_worker
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+AT_ONCE = RetryPolicy(base=0.001, cap=0.001)
 
 
 class Args(BaseModel):
-    name: str = ""
-    seconds: float = 0
+    name: str = "Ann"
 
 
-@job("odd", max_attempts=1)
-async def odd(_ctx: Context, args: Args) -> None:
-    raise ODD[args.name][0]
+class Greeting(BaseModel):
+    text: str
 
 
-def _refuse(_value: Any) -> Any:
-    raise Hostile
+@job("greet")
+async def greet(ctx: Context, args: Args) -> Greeting:
+    return Greeting(text=f"Hello {args.name}, attempt {ctx.attempt}")
 
 
-def _leave(_value: Any) -> Any:
-    raise SystemExit(3)
+@job("raise_always", max_attempts=3, retry=AT_ONCE)
+async def raise_always(_ctx: Context, _args: Args) -> None:
+    raise ValueError("no\0 luck")
 
 
-@job("unwritable", max_attempts=1)
-async def unwritable(_ctx: Context, _args: Args) -> Annotated[int, PlainSerializer(_refuse)]:
-    return 1
+@job("raise_twice", max_attempts=3, retry=AT_ONCE)
+async def raise_twice(ctx: Context, _args: Args) -> int:
+    if ctx.attempt < 3:
+        raise ValueError("not yet")
+    return ctx.attempt
 
 
-@job("leaving", max_attempts=1)
-async def leaving(_ctx: Context, _args: Args) -> Annotated[int, PlainSerializer(_leave)]:
-    return 1
+@job("never_again", retry=RetryPolicy(never=(KeyError,)))
+async def never_again(_ctx: Context, _args: Args) -> None:
+    raise KeyError("k")
 
 
-@job("stopping", max_attempts=1)
-async def stopping(_ctx: Context, args: Args) -> None:
-    raise StopIteration if args.name == "sync" else StopAsyncIteration
+@job("ask_again", max_attempts=2)
+async def ask_again(_ctx: Context, _args: Args) -> None:
+    raise Retry("busy", after=0.01)
 
 
-class Stuck(asyncio.Future[None]):
-    """Cannot be cancelled, until the test is over and its loop cancels all."""
-
-    refuses = True
-
-    def cancel(self, msg: Any = None) -> bool:
-        if self.refuses:
-            raise RuntimeError("no")
-        return super().cancel(msg)
+@job("snooze_thrice", max_attempts=1)
+async def snooze_thrice(ctx: Context, _args: Args) -> int:
+    if ctx.attempt <= 3:
+        raise Snooze(after=0.01)
+    return ctx.attempt
 
 
-@pytest.fixture(autouse=True)
-async def _stuck_for_the_test() -> AsyncIterator[None]:
-    """Async, so that it is over before its loop is."""
-    Stuck.refuses = True
-    yield
-    Stuck.refuses = False
+@job("snooze_for_ages", max_attempts=1)
+async def snooze_for_ages(_ctx: Context, _args: Args) -> None:
+    raise Snooze(after=1e12)
 
 
-@job("swallows", timeout=0.2, max_attempts=1)
-async def swallows(_ctx: Context, _args: Args) -> None:
-    """Wait for a future that cannot be cancelled."""
-
-    await Stuck()
+@job("retry_in_the_past", max_attempts=2)
+async def retry_in_the_past(_ctx: Context, _args: Args) -> None:
+    raise Retry("at once", after=-1e12)
 
 
-@job("blocks", timeout=1, max_attempts=1)
-async def blocks(_ctx: Context, args: Args) -> str:
-    time.sleep(args.seconds)
-    if args.name == "await":
-        await asyncio.sleep(0.01)
-    return "late"
+@job("discard")
+async def discard(_ctx: Context, _args: Args) -> None:
+    raise Discard("the receiver is gone")
 
 
-@job("idle", timeout=1, max_attempts=1)
-async def idle(_ctx: Context, _args: Args) -> None:
+@job("sleep_on", timeout=0.05, max_attempts=1)
+async def sleep_on(_ctx: Context, _args: Args) -> None:
     await asyncio.sleep(60)
 
 
-@job("fails", max_attempts=2, retry=RetryPolicy(base=0.01, cap=0.01))
-async def fails(_ctx: Context, _args: Args) -> None:
-    raise ValueError("out of ink")
+@job("swallow", timeout=0.05, max_attempts=1)
+async def swallow(_ctx: Context, _args: Args) -> str:
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        return "as if nothing had happened"
+    return "never"
 
 
-KINDS = (odd, unwritable, leaving, stopping, swallows, blocks, idle, fails)
+@job("cancel_itself", max_attempts=1)
+async def cancel_itself(_ctx: Context, _args: Args) -> None:
+    raise asyncio.CancelledError
+
+
+@job("exit_worker", max_attempts=1)
+async def exit_worker(_ctx: Context, _args: Args) -> None:
+    sys.exit(3)
+
+
+@job("unserialisable", max_attempts=1)
+async def unserialisable(_ctx: Context, _args: Args) -> Any:
+    return object()
+
+
+@job("not_as_declared", max_attempts=1)
+async def not_as_declared(_ctx: Context, _args: Args) -> Greeting:
+    return "text"  # type: ignore[return-value]  # what mypy cannot see in an untyped kind
+
+
+@job("too_large", max_attempts=1)
+async def too_large(_ctx: Context, _args: Args) -> str:
+    return "x" * 300_000
+
+
+@job("unreadable", max_attempts=1)
+async def unreadable(_ctx: Context, _args: Args) -> int:
+    return int("9" * 4000) ** 2
+
+
+@job("mistyped_queue", max_attempts=1)
+async def mistyped_queue(ctx: Context, _args: Args) -> str:
+    return await ctx.enqueue("greet", {"name": "child"}, queue="deafult")
+
+
+@job("nul_result")
+async def nul_result(_ctx: Context, _args: Args) -> str:
+    return "a\0b"
+
+
+@job("in_thread")
+async def in_thread(ctx: Context, _args: Args) -> bool:
+    return await ctx.thread(lambda: threading.current_thread() is not threading.main_thread())
+
+
+@job("count_up")
+async def count_up(ctx: Context, _args: Args) -> None:
+    for done in range(11):
+        ctx.progress(done, 10)
+    await ctx.progress(10, 10)
+
+
+@job("parent")
+async def parent(ctx: Context, _args: Args) -> str:
+    return await ctx.enqueue("greet", {"name": "child"}, delay=0, tags=["family"])
+
+
+@job("log_something")
+async def log_something(ctx: Context, args: Args) -> None:
+    ctx.log.info("said", word="hello")
+
+
+KINDS = [value for value in list(globals().values()) if isinstance(value, Kind)]
 
 
 @pytest.fixture
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    async with open_desk(settings, *KINDS) as opened:
+    """A desk, and a worker that knows the kinds of this file."""
+    async with open_desk(settings, *KINDS) as opened, running_worker(settings, catalogue_of(*KINDS)):
         yield opened
 
 
-@pytest.fixture
-async def performer(settings: Settings) -> AsyncIterator[Performer]:
-    async with running_worker(settings.model_copy(update={"max_jobs": 2}), catalogue_of(*KINDS)) as worker:
-
-        async def begun() -> bool:
-            return "postlude" in worker.ctx
-
-        await eventually(begun)
-        yield performer_of(worker.ctx)
+async def test_success_keeps_the_result(desk: Desk) -> None:
+    row = await desk.ended(await desk.enqueue(greet, {"name": "Bo"}))
+    assert (row["state"], json.loads(row["result"])) == ("succeeded", {"text": "Hello Bo, attempt 1"})
 
 
-async def _slots_are_back(performer: Performer) -> bool:
-    return performer.slots.free == 2 and not performer.attempts and not performer.held_ids
+async def test_failures_are_retried_up_to_max_attempts_and_each_is_kept(desk: Desk) -> None:
+    job_id = await desk.enqueue(raise_always)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["failures"], row["error_type"]) == ("failed", 3, "ValueError")
+    attempts = await desk.attempts(job_id)
+    assert [attempt["number"] for attempt in attempts] == [1, 2, 3]
+    assert all(attempt["error_message"] == "no\N{REPLACEMENT CHARACTER} luck" for attempt in attempts)
+    assert all("raise ValueError" in attempt["traceback"] for attempt in attempts)
 
 
-async def test_odd_errors_end_their_jobs_and_the_slots_come_back(desk: Desk, performer: Performer) -> None:
-    for name, (error, type_name) in ODD.items():
-        row = await desk.ended(await desk.enqueue(odd, {"name": name}))
-        told = "ValueError" if len(leaves_of(error)) == 1 and "Group" in type_name else type_name
-        assert (name, row["state"], row["error_type"]) == (name, "failed", told)
-    await eventually(lambda: _slots_are_back(performer))
+async def test_job_that_succeeds_in_the_end_succeeded(desk: Desk) -> None:
+    job_id = await desk.enqueue(raise_twice)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["result"], row["failures"]) == ("succeeded", "3", 2)
+    assert await desk.outcomes(job_id) == ["failed", "failed", "succeeded"]
+
+
+async def test_error_that_the_policy_never_retries_ends_the_job(desk: Desk) -> None:
+    job_id = await desk.enqueue(never_again)
+    assert (await desk.ended(job_id))["state"] == "failed"
+    assert await desk.outcomes(job_id) == ["failed"]
+
+
+async def test_retry_counts_as_a_failure_and_waits_as_long_as_it_says(desk: Desk) -> None:
+    job_id = await desk.enqueue(ask_again)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["failures"], row["error_message"]) == ("failed", 2, "busy")
+    first, second = await desk.attempts(job_id)
+    assert second["started_at"] - first["finished_at"] >= timedelta(milliseconds=9)
+
+
+async def test_snooze_costs_nothing(desk: Desk) -> None:
+    job_id = await desk.enqueue(snooze_thrice)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["failures"], row["attempt"]) == ("succeeded", 0, 4)
+    assert await desk.outcomes(job_id) == ["snoozed"] * 3 + ["succeeded"]
+
+
+@pytest.mark.parametrize("kind", [snooze_for_ages, retry_in_the_past])
+async def test_wait_that_no_calendar_has_is_bounded(desk: Desk, kind: Kind[Any, Any]) -> None:
+    job_id = await desk.enqueue(kind)
+
+    async def waits_or_ended() -> bool:
+        return (await desk.row(job_id))["state"] in ("retrying", "failed")
+
+    await eventually(waits_or_ended)
+    assert "interrupted" not in await desk.outcomes(job_id)
+
+
+async def test_job_that_was_started_in_time_does_not_expire_while_it_waits_for_another_attempt(desk: Desk) -> None:
+    job_id = await desk.enqueue(ask_again, expires_in=timedelta(seconds=5))
+    await desk.ended(job_id)
+    assert (await desk.row(job_id))["error_type"] == "Retry"
+    assert (await desk.row(job_id))["expires_at"] is None
+
+
+async def test_discard_fails_the_job_at_once_with_the_reason(desk: Desk) -> None:
+    job_id = await desk.enqueue(discard)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["error_message"]) == ("failed", "the receiver is gone")
+    assert await desk.outcomes(job_id) == ["discarded"]
+
+
+@pytest.mark.parametrize("kind", [sleep_on, swallow])
+async def test_attempt_past_its_timeout_is_timed_out_whatever_it_makes_of_it(desk: Desk, kind: Kind[Any, Any]) -> None:
+    job_id = await desk.enqueue(kind)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["result"], row["error_type"]) == ("failed", None, "TimedOut")
+    assert await desk.outcomes(job_id) == ["timed_out"]
+
+
+async def test_jobs_own_timeout_counts_more_than_its_kinds(desk: Desk) -> None:
+    job_id = await desk.enqueue(greet, timeout=timedelta(seconds=30))
+    assert (await desk.row(job_id))["timeout_s"] == 30
+    slow = await desk.enqueue(sleep_on, timeout=timedelta(seconds=0.2))
+    await desk.ended(slow)
+    (attempt,) = await desk.attempts(slow)
+    assert attempt["finished_at"] - attempt["started_at"] >= timedelta(seconds=0.2)
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "error_type"),
+    ("kind", "error_type"),
     [
-        (unwritable, "", None),
-        (leaving, "", None),
-        (stopping, "sync", "RuntimeError"),
-        (stopping, "async", "StopAsyncIteration"),
+        (cancel_itself, "CancelledError"),
+        (exit_worker, "KindExited"),
+        (unserialisable, "PydanticSerializationError"),
+        (not_as_declared, "PydanticSerializationError"),
+        (too_large, "ResultTooLarge"),
+        (unreadable, "ValueError"),
+        (mistyped_queue, "QueueUnknown"),
     ],
 )
-async def test_odd_ends_of_a_coroutine_end_the_job(
-    desk: Desk, performer: Performer, kind: Kind[Any, Any], name: str, error_type: str | None
+async def test_odd_ends_are_clear_failures_and_the_worker_goes_on(
+    desk: Desk, kind: Kind[Any, Any], error_type: str
 ) -> None:
-    row = await desk.ended(await desk.enqueue(kind, {"name": name}))
-    assert row["state"] == "failed"
-    assert error_type in (row["error_type"], None)
-    await eventually(lambda: _slots_are_back(performer))
+    row = await desk.ended(await desk.enqueue(kind))
+    assert (row["state"], row["error_type"]) == ("failed", error_type)
+    assert (await desk.ended(await desk.enqueue(greet)))["state"] == "succeeded"
 
 
-async def test_attempt_that_cannot_be_cancelled_is_over_after_its_timeout(desk: Desk, performer: Performer) -> None:
-    row = await desk.ended(await desk.enqueue(swallows))
-    assert (row["state"], row["error_type"]) == ("failed", "TimedOut")
-    await eventually(lambda: _slots_are_back(performer))
+async def test_nul_in_a_result_is_replaced(desk: Desk) -> None:
+    row = await desk.ended(await desk.enqueue(nul_result))
+    assert json.loads(row["result"]) == "a\N{REPLACEMENT CHARACTER}b"
 
 
-async def test_attempt_that_cannot_begin_ends(
-    desk: Desk, performer: Performer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_started: Any) -> Any:
-        raise OSError("nothing left")
-
-    monkeypatch.setattr(performer._contexts, "context_of", refuse)
-    row = await desk.ended(await desk.enqueue(idle))
-    assert (row["state"], row["error_type"]) == ("failed", "OSError")
-    await eventually(lambda: _slots_are_back(performer))
+async def test_thread_runs_off_the_loop(desk: Desk) -> None:
+    assert (await desk.ended(await desk.enqueue(in_thread)))["result"] == "true"
 
 
-async def test_end_is_recorded_although_the_log_fails(
-    desk: Desk, performer: Performer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_args: Any, **_names: Any) -> Any:
-        raise RuntimeError("the log is full")
-
-    for module in ("attempt", "attempt_log", "finishing"):
-        for level in ("warning", "error", "debug", "exception"):
-            monkeypatch.setattr(f"service.worker.performing.{module}.log.{level}", refuse, raising=False)
-    assert (await desk.ended(await desk.enqueue(fails)))["error_message"] == "out of ink"
-    assert (await desk.ended(await desk.enqueue(swallows)))["error_type"] == "TimedOut"
-    await eventually(lambda: _slots_are_back(performer))
+async def test_progress_is_noted(desk: Desk) -> None:
+    row = await desk.ended(await desk.enqueue(count_up))
+    assert (row["progress_done"], row["progress_total"]) == (10, 10)
 
 
-async def test_attempt_that_overran_its_timeout_by_blocking_says_so(desk: Desk, performer: Performer) -> None:
-    row = await desk.ended(await desk.enqueue(blocks, {"seconds": 4, "name": "await"}))
-    assert row["error_type"] == "TimedOut"
-    assert "because it blocked the event loop: run blocking work by `await ctx.thread(...)`" in row["error_message"]
+async def test_job_enqueues_another(desk: Desk) -> None:
+    child_id = json.loads((await desk.ended(await desk.enqueue(parent)))["result"])
+    child = await desk.ended(child_id)
+    assert (child["kind"], child["state"], child["tags"]) == ("greet", "succeeded", '["family"]')
 
 
-async def test_innocent_neighbour_of_a_blocked_loop_is_not_blamed(desk: Desk, performer: Performer) -> None:
-    neighbour = await desk.enqueue(idle)
-    await desk.running(neighbour)
-    await desk.enqueue(blocks, {"seconds": 4})
-    assert "or one beside it, blocked the event loop" in (await desk.ended(neighbour))["error_message"]
-
-
-async def test_attempt_that_returned_late_after_blocking_has_succeeded_and_is_warned_of(
-    desk: Desk, performer: Performer
-) -> None:
-    with capture_logs() as told:
-        row = await desk.ended(await desk.enqueue(blocks, {"seconds": 3}))
-        await eventually(lambda: _slots_are_back(performer))
-    assert row["state"] == "succeeded"
-    (warning,) = [line for line in told if line["event"] == "attempt_overran"]
-    assert (warning["job_id"], warning["timeout_s"]) == (row["id"], 1)
-
-
-async def test_log_tells_why_an_attempt_failed_and_a_failed_job_is_one_error_with_its_traceback(
-    desk: Desk, performer: Performer
-) -> None:
-    with capture_logs() as told:
-        job_id = await desk.enqueue(fails)
+async def test_log_lines_of_a_kind_carry_job_kind_and_attempt(desk: Desk) -> None:
+    with capture_logs() as lines:
+        job_id = await desk.enqueue(log_something)
         await desk.ended(job_id)
-        await eventually(lambda: _slots_are_back(performer))
-    first, last = [line for line in told if line.get("job_id") == job_id]
-    for line in (first, last):
-        assert (line["error"], line["error_message"]) == ("ValueError", "out of ink")
-    assert (first["event"], first["log_level"], first["attempt"]) == ("attempt_ended", "warning", 1)
-    assert (last["event"], last["log_level"], last["attempt"]) == ("job_failed", "error", 2)
-    assert "in fails" in last["exception"]
+    (said,) = [line for line in lines if line["event"] == "said"]
+    assert {key: said[key] for key in ("job_id", "kind", "attempt")} == {
+        "job_id": job_id,
+        "kind": "log_something",
+        "attempt": 1,
+    }
 
 
-@job("just_in_time", timeout=0.05, max_attempts=1)
-async def just_in_time(_ctx: Context, _args: Args) -> str:
-    """End in the very turn of the loop in which the timeout is noticed."""
-    asyncio.get_running_loop().call_soon(time.sleep, 0.2)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    return "done"
+async def test_stored_args_that_no_longer_fit_end_the_job_clearly(desk: Desk) -> None:
+    job_id = await desk.record_only(greet, sealed_args='{"name": 17}')
+
+    async def swept() -> bool:
+        return bool((await desk.row(job_id))["state"] == "failed")
+
+    await eventually(swept)
+    assert "no longer fit" in (await desk.row(job_id))["error_message"]
 
 
-async def test_attempt_that_has_ended_when_its_timeout_is_noticed_has_succeeded(settings: Settings) -> None:
-    async with open_desk(settings, just_in_time) as desk, running_worker(settings, catalogue_of(just_in_time)):
-        row = await desk.ended(await desk.enqueue(just_in_time))
-    assert (row["state"], row["result"]) == ("succeeded", '"done"')
+async def test_outcome_that_the_ledger_refuses_fails_the_attempt_and_does_not_stay_running(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Ledger.finish_all
+    refused: set[str] = set()
+
+    async def refuse_some(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if any(finish.id in refused and finish.outcome is Outcome.SUCCEEDED for finish in finishes):
+            raise ValueError("the data does not fit")
+        return await record(ledger, finishes)
+
+    monkeypatch.setattr(Ledger, "finish_all", refuse_some)
+    async with open_desk(settings, *KINDS) as desk:
+        neighbours = [await desk.enqueue(greet) for _ in range(5)]
+        refused.add(await desk.enqueue(greet, max_attempts=1))
+        async with running_worker(settings, catalogue_of(*KINDS)):
+            row = await desk.ended(*refused)
+            assert (row["state"], row["error_type"]) == ("failed", "OutcomeNotRecordable")
+            assert [(await desk.ended(job_id))["state"] for job_id in neighbours] == ["succeeded"] * 5
+
+
+async def test_outcome_that_fails_for_nothing_in_its_data_is_kept_until_it_is_recorded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, failing = Ledger.finish_all, set[str]()
+    fails = iter(range(8))
+
+    async def fail_some(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if any(finish.id in failing for finish in finishes) and next(fails, None) is not None:
+            raise RuntimeError("could not be done")
+        return await record(ledger, finishes)
+
+    monkeypatch.setattr(Ledger, "finish_all", fail_some)
+    monkeypatch.setattr("service.worker.performing.finishing._TRY_AGAIN_AFTER_S", 0.05)
+    async with open_desk(settings, *KINDS) as desk:
+        neighbours = [await desk.enqueue(greet) for _ in range(5)]
+        failing.add(await desk.enqueue(greet, max_attempts=1))
+        async with running_worker(settings, catalogue_of(*KINDS)):
+            for job_id in (*failing, *neighbours):
+                assert (await desk.ended(job_id))["state"] == "succeeded"
+    assert next(fails, None) is None
+
+
+async def test_worker_that_cannot_write_an_outcome_claims_nothing_and_writes_it_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Ledger.finish_all
+    away, refused = asyncio.Event(), asyncio.Event()
+    away.set()
+
+    async def away_at_first(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if away.is_set():
+            refused.set()
+            raise LedgerUnavailable("no space is left")
+        return await record(ledger, finishes)
+
+    monkeypatch.setattr(Ledger, "finish_all", away_at_first)
+    async with open_desk(settings, *KINDS) as desk, running_worker(settings, catalogue_of(*KINDS)) as worker:
+        first = await desk.enqueue(greet)
+        await refused.wait()
+        second = await desk.enqueue(greet)
+        assert not performer_of(worker.ctx).may_claim
+        await asyncio.sleep(0.3)  # some thirty polls of this worker
+        assert (await desk.row(second))["state"] == "queued"
+        assert (await desk.row(first))["state"] == "running"
+        away.clear()
+        assert [(await desk.ended(job_id))["state"] for job_id in (first, second)] == ["succeeded"] * 2
+        assert await desk.outcomes(first) == ["succeeded"]

@@ -1,5 +1,6 @@
 """Redis is told of ends, and whoever waits for an attempt hears of its end."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,8 @@ from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.worker.performing import settling
-from service.worker.performing.finishing import Ended
 from service.worker.performing.settling import Settling
 from tests.service.worker.desk import open_desk
-from tests.support.running import eventually
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 STARTED = Started("j1", "quick", 1, 0, 0, 5, "{}", None, "default", "arq-1", NOW, "w", NOW)
@@ -28,14 +27,5 @@ async def test_end_that_cannot_be_put_in_arqs_words_is_heard_all_the_same(
         raise ValueError("no such word")
 
     monkeypatch.setattr(settling, "word_after", refuse)
-    heard: list[Finished | None] = []
-    async with open_desk(settings) as desk:
-        telling = Settling(desk.lifecycle, lambda: None)
-        telling.add(Ended(STARTED, FINISH, heard.append), FINISHED)
-        telling.begin()
-
-        async def is_told() -> bool:
-            return not telling.busy
-
-        await eventually(is_told)
-    assert heard == [FINISHED]
+    async with open_desk(settings) as desk, asyncio.timeout(10):
+        await Settling(desk.lifecycle, lambda: None).settle(STARTED, FINISH, FINISHED)

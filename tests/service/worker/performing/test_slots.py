@@ -1,86 +1,100 @@
-"""Slots: how many attempts run at once, and how many are started before there is a slot for them."""
+"""Slots: how many attempts run at once, and how many are prefetched."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
 from pydantic import BaseModel
 
 from jobs import Context, job
-from service.ledger.models import Started
 from service.settings import Settings
-from service.worker.performing.performer import performer_of
+from service.worker.performing.attempt import performer_of
 from service.worker.performing.slots import Slots
 from service.worker.worker import Worker
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
 
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
-
-def started(number: int) -> Started:
-    return Started(f"job-{number}", "quick", 1, 0, 0, 5, "{}", None, "default", None, NOW, "w", NOW)
-
-
-class Runs:
-    """What slots have run and handed back, by number."""
+class Turns:
+    """Attempts that ask for slots, by number."""
 
     def __init__(self, count: int) -> None:
-        self.run: list[Started] = []
-        self.handed_back: list[Started] = []
-        self.slots = Slots(self.run.append, self.handed_back.append)
-        self.slots.count = count
+        self.slots = Slots()
+        self.slots.limit_to(count)
+        self._asked: dict[int, asyncio.Future[bool]] = {}
+
+    def ask(self, *numbers: int) -> None:
+        for number in numbers:
+            self._asked[number] = self.slots.ask()
+
+    def end(self, *numbers: int) -> None:
+        for number in numbers:
+            self.slots.free(self._asked[number])
+
+    @property
+    def run(self) -> list[int]:
+        return [number for number, slot in self._asked.items() if slot.done() and slot.result()]
+
+    @property
+    def handed_back(self) -> list[int]:
+        return [number for number, slot in self._asked.items() if slot.done() and not slot.result()]
 
 
 async def test_no_more_run_at_once_than_there_are_slots_and_the_first_come_first() -> None:
-    runs = Runs(2)
-    for number in range(4):
-        runs.slots.take(started(number))
-    assert runs.run == [started(0), started(1)]
-    runs.slots.end()
-    assert runs.run == [started(0), started(1), started(2)]
-    for _ in range(3):
-        runs.slots.end()
-    assert runs.run == [started(number) for number in range(4)]
+    turns = Turns(2)
+    turns.ask(0, 1, 2, 3)
+    assert turns.run == [0, 1]
+    turns.end(1)
+    assert turns.run == [0, 1, 2]
+    turns.end(0, 2, 3)
+    assert turns.run == [0, 1, 2, 3]
+    assert turns.slots.unused == 2
 
 
 async def test_slow_attempts_leave_no_room_beyond_the_slots() -> None:
-    runs = Runs(3)
-    assert runs.slots.room == 3
-    runs.slots.take(started(0))
-    assert runs.slots.room == 2
-    runs.slots.take(started(1))
-    runs.slots.take(started(2))
-    assert runs.slots.room == 0
+    turns = Turns(3)
+    assert turns.slots.room == 3
+    turns.ask(0)
+    assert turns.slots.room == 2
+    turns.ask(1, 2)
+    assert turns.slots.room == 0
 
 
-async def test_fast_attempts_make_room_ahead_within_bounds() -> None:
-    runs = Runs(2)
+async def test_fast_attempts_make_room_to_prefetch_within_bounds() -> None:
+    turns = Turns(2)
     for number in range(100):
-        runs.slots.take(started(number))
-        runs.slots.end()
-    assert runs.slots.room == 2 + 10 * 2
-    for number in range(11):
-        runs.slots.take(started(number))
-    assert runs.slots.room == 11
-    runs.slots.take(started(11))
-    assert runs.slots.room == 0, "most of those started ahead still wait"
+        turns.ask(number)
+        turns.end(number)
+    assert turns.slots.room == 2 + 10 * 2
+    turns.ask(*range(100, 111))
+    assert turns.slots.room == 11
+    turns.ask(111)
+    assert turns.slots.room == 0, "most prefetched attempts still wait"
 
 
 async def test_what_waits_too_long_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.worker.performing.slots._WAITS_AT_MOST_S", 0.05)
-    runs = Runs(1)
-    for number in range(3):
-        runs.slots.take(started(number))
+    turns = Turns(1)
+    turns.ask(0, 1, 2)
 
     async def two_are_back() -> bool:
-        return len(runs.handed_back) == 2
+        return len(turns.handed_back) == 2
 
     await eventually(two_are_back)
-    assert runs.handed_back == [started(1), started(2)]
-    runs.slots.end()
-    assert runs.run == [started(0)]
+    assert turns.handed_back == [1, 2]
+    turns.end(0, 1, 2)
+    assert turns.run == [0]
+    assert turns.slots.unused == 1
+
+
+async def test_attempt_that_no_longer_waits_takes_no_slot() -> None:
+    turns = Turns(1)
+    turns.ask(0, 1, 2)
+    turns._asked[1].cancel()
+    turns.end(1, 0)
+    assert turns._asked[2].result()
+    turns.end(2)
+    assert turns.slots.unused == 1
 
 
 class Args(BaseModel):
@@ -127,13 +141,13 @@ async def _nothing_waits(worker: Worker) -> None:
     """Wait until the slow ones have all slots, and whatever was started beside them is back on the queue."""
 
     async def only_the_slow_run() -> bool:
-        return gauge.slow == 3 and len(performer_of(worker.ctx).held_ids) == 3
+        return gauge.slow == 3 and len(performer_of(worker.ctx).workload.held_ids) == 3
 
     await eventually(only_the_slow_run)
     gauge.go_on.set()
 
 
-async def test_jobs_started_ahead_of_slow_ones_go_back_and_end_all_the_same(desk: Desk, settings: Settings) -> None:
+async def test_jobs_prefetched_behind_slow_ones_go_back_and_end_all_the_same(desk: Desk, settings: Settings) -> None:
     ids = await _enqueue_fast_then_slow(desk)
     async with running_worker(settings.model_copy(update={"max_jobs": 3}), catalogue_of(measured)) as worker:
         await _nothing_waits(worker)
@@ -159,28 +173,27 @@ async def test_stopping_hands_back_what_waits_for_a_slot(desk: Desk, settings: S
 
 
 async def test_slots_are_held_for_what_must_begin_at_once() -> None:
-    runs = Runs(2)
-    for number in range(5):
-        runs.slots.take(started(number))
-    holding = asyncio.create_task(runs.slots.hold(2))
+    turns = Turns(2)
+    turns.ask(0, 1, 2, 3, 4)
+    holding = asyncio.create_task(turns.slots.hold(2))
     await asyncio.sleep(0)
-    runs.slots.end()  # goes to who holds, before what waits
+    turns.end(0)  # its slot goes to the hold, before the attempts that wait
     assert await holding == 1
-    assert runs.run == [started(0), started(1)]
-    runs.slots.take(started(9))
-    assert runs.run == [started(0), started(1), started(9)]
-    runs.slots.end()
-    assert runs.run[-1] == started(2)
+    assert turns.run == [0, 1]
+    turns.ask(9)
+    assert turns.run == [0, 1, 9]
+    turns.end(9)
+    assert turns.run == [0, 1, 2, 9]
 
 
 async def test_held_slots_that_are_not_needed_go_to_what_waits() -> None:
-    runs = Runs(1)
-    assert await runs.slots.hold(3) == 1
-    runs.slots.take(started(0))
-    runs.slots.take(started(1))
-    assert runs.run == [started(0)]
-    runs.slots.release()
-    assert runs.run == [started(0)]
-    assert await runs.slots.hold(1) == 0
-    runs.slots.end()
-    assert runs.run == [started(0), started(1)]
+    turns = Turns(1)
+    assert await turns.slots.hold(3) == 1
+    turns.ask(0)
+    turns.ask(1)
+    assert turns.run == [0]
+    turns.slots.release()
+    assert turns.run == [0]
+    assert await turns.slots.hold(1) == 0
+    turns.end(0)
+    assert turns.run == [0, 1]

@@ -7,8 +7,9 @@ import pytest
 from jobs import Discard, Retry, RetryPolicy, Snooze
 from service.ledger.models import Failure, Finish, Started
 from service.ledger.states import Outcome, State
-from service.worker.performing import verdict
-from service.worker.performing.verdict import Verdict
+from service.worker.performing import outcome
+from service.worker.performing.finish import finish_of
+from service.worker.performing.outcome import AttemptOutcome
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = Started(
@@ -28,16 +29,16 @@ STARTED = Started(
 )
 
 
-def finish(ended: Verdict, policy: RetryPolicy | None = None, **started: Any) -> Finish:
-    return verdict.finish_of(STARTED._replace(**started), ended, policy or RetryPolicy(base=8, cap=8), AT)
+def finish(ended: AttemptOutcome, policy: RetryPolicy | None = None, **started: Any) -> Finish:
+    return finish_of(STARTED._replace(**started), ended, policy or RetryPolicy(base=8, cap=8), AT)
 
 
 def after_error(error: BaseException, policy: RetryPolicy | None = None, **started: Any) -> Finish:
-    return finish(verdict.of_error(error), policy, **started)
+    return finish(outcome.of_error(error), policy, **started)
 
 
 def test_a_result_ends_the_job() -> None:
-    done = finish(Verdict(Outcome.SUCCEEDED, result='"hi"'))
+    done = finish(AttemptOutcome(Outcome.SUCCEEDED, result='"hi"'))
     assert (done.id, done.kind, done.attempt, done.worker, done.at) == ("j1", "greet", 4, "w1", AT)
     assert (done.outcome, done.state, done.result, done.failures) == (Outcome.SUCCEEDED, State.SUCCEEDED, '"hi"', 0)
     assert (done.run_at, done.failure) == (None, None)
@@ -114,20 +115,20 @@ def test_an_error_with_a_policy_of_its_own_waits_by_that() -> None:
 
 
 def test_a_timeout_is_a_failure_that_says_how_long_it_was() -> None:
-    timed_out = finish(verdict.of_timeout(timedelta(seconds=1.5)))
+    timed_out = finish(outcome.of_timeout(timedelta(seconds=1.5)))
     assert (timed_out.outcome, timed_out.state, timed_out.failures) == (Outcome.TIMED_OUT, State.RETRYING, 1)
     assert timed_out.failure == Failure("TimedOut", "The attempt took longer than its timeout of 1.5 s.")
-    assert finish(verdict.of_timeout(timedelta(1)), RetryPolicy(never=(TimeoutError,))).state is State.FAILED
+    assert finish(outcome.of_timeout(timedelta(1)), RetryPolicy(never=(TimeoutError,))).state is State.FAILED
 
 
 @pytest.mark.parametrize(
-    ("outcome", "state"), [(Outcome.CANCELLED, State.CANCELLED), (Outcome.INTERRUPTED, State.QUEUED)]
+    ("stopped_as", "state"), [(Outcome.CANCELLED, State.CANCELLED), (Outcome.INTERRUPTED, State.QUEUED)]
 )
-def test_being_stopped_costs_nothing(outcome: Outcome, state: State) -> None:
-    stopped = finish(verdict.of_stop(outcome), failures=2)
-    assert (stopped.outcome, stopped.state, stopped.failures, stopped.run_at) == (outcome, state, 0, None)
+def test_being_stopped_costs_nothing(stopped_as: Outcome, state: State) -> None:
+    stopped = finish(outcome.of_stop(stopped_as), failures=2)
+    assert (stopped.outcome, stopped.state, stopped.failures, stopped.run_at) == (stopped_as, state, 0, None)
     assert stopped.failure is not None
-    assert stopped.failure.type == outcome.capitalize()
+    assert stopped.failure.type == stopped_as.capitalize()
 
 
 def test_a_kind_that_cancels_itself_has_failed() -> None:
@@ -234,6 +235,6 @@ def test_a_wait_that_cannot_be_read_is_a_plain_failure(error: BaseException) -> 
 
 
 def test_a_timeout_that_the_blocked_loop_held_up_says_so() -> None:
-    failure = finish(verdict.of_timeout(timedelta(seconds=1), verdict.Blocked(12.3, by_itself=True))).failure
+    failure = finish(outcome.of_timeout(timedelta(seconds=1), outcome.Blocked(12.3, by_itself=True))).failure
     assert failure is not None
     assert "It went on for 12.3 s, because it blocked the event loop" in failure.message

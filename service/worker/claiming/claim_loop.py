@@ -1,0 +1,84 @@
+"""The claim loop: keeps the worker's slots filled until it is told to stop. It outlives Redis and the database."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from service.worker.backoff import outage_waits
+from service.worker.claiming.claims import Claims
+from service.worker.keeping.housekeeping import OUTAGES
+from service.worker.keeping.redispatch import Redispatch
+from service.worker.performing.attempt import OnFinished, Performer
+
+log = structlog.get_logger(__name__)
+
+_NOT_ALLOWED_WAIT_S = 0.2
+
+
+class ClaimLoop:
+    """Claims what is due, and begins its attempts. `on_finished` hears of the end of each."""
+
+    def __init__(self, performer: Performer, stopping: asyncio.Event, on_finished: OnFinished, *, burst: bool) -> None:
+        self._performer = performer
+        self._workload = performer.workload
+        self._claims = Claims(performer.resources, performer.lifecycle, performer.workload)
+        self._stopping = stopping
+        self._on_finished = on_finished
+        self._burst = burst
+
+    async def run(self) -> None:
+        """Claim until told to stop or, in burst mode, until nothing is due and nothing runs."""
+        waits = outage_waits()
+        while not self._stopping.is_set():
+            try:
+                if not await self._claim() and await self._is_done():
+                    return
+            except OUTAGES as error:
+                log.warning("claiming_failed", error=str(error.__cause__ or error))
+                await self._pause(next(waits))
+            except Exception:
+                log.exception("claiming_failed")
+                await self._pause(next(waits))
+            else:
+                waits = outage_waits()
+
+    async def _claim(self) -> bool:
+        """Claim as many as there is room for; whether anything was found, or there was no slot to fill."""
+        if not self._performer.may_claim:
+            await self._pause(_NOT_ALLOWED_WAIT_S)
+            return True
+        room = self._workload.slots.room
+        if not room:
+            await self._wait_for_change()
+            return True
+        try:
+            started = await self._claims.take(room)
+            for one in started:
+                self._performer.begin(one, self._on_finished)
+        finally:
+            self._workload.slots.release()
+        return bool(started)
+
+    async def _is_done(self) -> bool:
+        """Wait for something to claim; whether a burst has nothing to wait for."""
+        if not self._burst:
+            await self._claims.waiting.wait(self._stopping)
+        elif self._performer.busy:
+            await self._wait_for_change()
+        else:
+            # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
+            return not await Redispatch(self._performer.lifecycle.ledger, self._performer.lifecycle.queue).dispatch()
+        return False
+
+    async def _wait_for_change(self) -> None:
+        """Wait until an attempt ends or its outcome is recorded, or until told to stop."""
+        changed = asyncio.create_task(self._workload.next_change())
+        stopped = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        stopped.cancel()
+
+    async def _pause(self, pause_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), pause_s)

@@ -1,0 +1,95 @@
+"""An attempt's finish: from its outcome to the state that its job goes to, and to when the job runs again."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import RowMapping
+
+from jobs.kit.outcomes import Retry, Snooze
+from jobs.kit.retry import RetryPolicy
+from service import logs
+from service.ledger.models import Finish, Started
+from service.ledger.states import COUNTS_AS_FAILURE, Outcome, State, state_after
+from service.worker.backoff import retry_wait
+from service.worker.performing.failure import is_instance, leaves_of, type_name
+from service.worker.performing.outcome import LONGEST_WAIT, AttemptOutcome
+
+log = structlog.get_logger(__name__)
+
+
+def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: datetime) -> Finish:
+    """Say where the job goes after this attempt, and when it runs again."""
+    if ended.outcome is Outcome.SUCCEEDED:
+        names = (started.id, started.kind, started.attempt, started.worker)
+        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, result=ended.result, failure=ended.failure)
+    failures = int(ended.outcome in COUNTS_AS_FAILURE)
+    wait = _wait(started, ended, policy)
+    state = state_after(
+        ended.outcome,
+        failures=started.failures + failures,
+        max_attempts=started.max_attempts,
+        may_retry=wait is not None,
+    )
+    return Finish(
+        id=started.id,
+        kind=started.kind,
+        attempt=started.attempt,
+        worker=started.worker,
+        outcome=ended.outcome,
+        state=State.FAILED if ended.final else state,
+        at=at,
+        failures=failures,
+        crashes=int(ended.outcome is Outcome.CRASHED),
+        run_at=at + wait if state is State.RETRYING and wait is not None else None,
+        result=ended.result,
+        failure=ended.failure,
+    )
+
+
+def finish_of_lost(running: RowMapping, ended: AttemptOutcome, by: str, at: datetime) -> Finish:
+    """End an attempt, known by its row alone, that nobody performs any more; its job is queued again at once."""
+    return Finish(
+        id=running["id"],
+        kind=running["kind"],
+        attempt=running["attempt"],
+        worker=by,
+        outcome=ended.outcome,
+        state=State.FAILED if ended.final else State.QUEUED,
+        at=at,
+        crashes=int(ended.outcome is Outcome.CRASHED),
+        failure=ended.failure,
+    )
+
+
+def _wait(started: Started, ended: AttemptOutcome, policy: RetryPolicy) -> timedelta | None:
+    """Return the wait before another attempt; None when the policy says never. Never raises."""
+    try:
+        chosen = policy if ended.error is None else _policy_for(ended.error, policy, started.failures)
+        if chosen is None or (ended.after is not None and not _or_later(ended.error)):
+            return None if chosen is None else ended.after
+        return max(ended.after or timedelta(0), min(retry_wait(chosen, started.failures), LONGEST_WAIT))
+    except BaseException as problem:  # noqa: BLE001 - a policy is an author's code, too
+        names = {"job_id": started.id, "kind": started.kind, "error": type_name(problem)}
+        logs.surely(log.error, "retry_policy_failed", remedy="the default policy counts instead", **names)
+        return retry_wait(RetryPolicy(), started.failures)
+
+
+def _or_later(error: BaseException | None) -> bool:
+    """Whether a `Retry` asks for the longer of its own wait and the policy's."""
+    return error is not None and any(is_instance(one, Retry) and one.or_later for one in leaves_of(error))  # type: ignore[attr-defined]
+
+
+def _policy_for(error: BaseException, policy: RetryPolicy, failures: int) -> RetryPolicy | None:
+    """Choose for a group what its errors ask for: never where one does, else the longest wait.
+
+    A `Retry` wants another attempt whatever `never` says; beside other errors it does not keep these from being heard.
+    """
+    leaves = [one for one in leaves_of(error) if not is_instance(one, Retry, Snooze)]
+    if not leaves:
+        return policy
+    asked = {id(type(one)): one for one in [error, *leaves]}  # by id: a metaclass may refuse to be hashed
+    chosen = [policy.for_error(one) for one in asked.values()]
+    if any(one is None for one in chosen):
+        return None
+    # A group's own class asks nothing that its errors do not.
+    return max(chosen[1:] or chosen, key=lambda one: one.longest_wait(failures))  # type: ignore[union-attr]

@@ -1,0 +1,178 @@
+"""What a worker has in hand: the ids it holds, its slots and attempts, and the lease under which it holds them."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Protocol
+
+from service.ledger.models import Finish, Started
+from service.ledger.states import Outcome
+from service.worker.keeping.loop_watch import Running
+from service.worker.performing.failure import line_of
+from service.worker.performing.slots import Slots
+
+
+class Attempt(Protocol):
+    """A running attempt, in this process or in a child, and how to end it early."""
+
+    started: Started
+    timeout_s: float
+    blocked_s: float
+
+    async def run(self) -> Finish:
+        """Run the kind to its end, and judge how it ended."""
+
+    def stop(self, outcome: Outcome) -> None:
+        """Cancel the kind's coroutine; the attempt ends as `outcome`. Only the first call counts."""
+
+    def give_up(self) -> None:
+        """Wait no longer for what does not end."""
+
+    def crash(self, what: str) -> None:
+        """Hear that this process ends, unasked."""
+
+    def exit(self, error: BaseException) -> None:
+        """Hear that a task or callback which the kind left to the loop raised `SystemExit` or the like."""
+
+    def is_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether `task` is the kind's own coroutine."""
+
+
+class Workload:
+    """Owns what a worker has in hand. Its fields are written here alone; others ask.
+
+    `held_ids` are the jobs that the worker is starting, is performing, keeps waiting for a slot, or has ended without
+    a recorded outcome yet. `worker_id` names the lease. `changed` is set whenever something ends.
+    """
+
+    def __init__(self, worker_id: str) -> None:
+        self._worker_id = worker_id
+        self._lease_lost = False
+        self._crashed = False
+        self.slots = Slots()
+        self.changed = asyncio.Event()
+        self._held_ids: set[str] = set()
+        self._begun: dict[str, Started] = {}
+        self._attempts: dict[str, Attempt] = {}
+
+    # ---- held ids
+
+    @property
+    def held_ids(self) -> frozenset[str]:
+        return frozenset(self._held_ids)
+
+    def holds(self, job_id: str) -> bool:
+        return job_id in self._held_ids
+
+    def reserve(self, ids: Iterable[str]) -> list[str]:
+        """Hold ids before the ledger knows, so that nobody takes them for forgotten; return those that are new."""
+        new = [job_id for job_id in ids if job_id not in self._held_ids]
+        self._held_ids.update(new)
+        return new
+
+    def release(self, ids: Iterable[str]) -> None:
+        """Let go of ids: they were not started, or their outcome is recorded."""
+        self._held_ids.difference_update(ids)
+        self.changed.set()
+
+    def next_change(self) -> Coroutine[Any, Any, Any]:
+        """Wait until something ends after this call."""
+        self.changed.clear()
+        return self.changed.wait()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._held_ids
+
+    # ---- attempts and their slots
+
+    @property
+    def begun(self) -> Iterable[Started]:
+        """The attempts that run, or wait for a slot."""
+        return self._begun.values()
+
+    @property
+    def running(self) -> Sequence[Attempt]:
+        """The attempts that run now. Safe to ask from another thread."""
+        return list(self._attempts.values())
+
+    def begin(self, started: Started) -> asyncio.Future[bool]:
+        """Take on a started attempt; return its turn for a slot, in the order of these calls."""
+        self._begun[started.id] = started
+        return self.slots.ask()
+
+    def run(self, attempt: Attempt) -> None:
+        """Note that an attempt runs. It is stopped at once if the worker has lost what it held meanwhile."""
+        self._attempts[attempt.started.id] = attempt
+        if self._lease_lost or self._crashed:
+            attempt.stop(Outcome.INTERRUPTED)
+
+    def end(self, started: Started, slot: asyncio.Future[bool]) -> None:
+        """Note that an attempt is over: its slot goes to the next one."""
+        self._begun.pop(started.id, None)
+        self._attempts.pop(started.id, None)
+        self.slots.free(slot)
+        self.changed.set()
+
+    def attempt_of(self, job_id: str) -> Attempt | None:
+        return self._attempts.get(job_id)
+
+    def stop_all(self) -> None:
+        """Interrupt what runs; it goes back without cost."""
+        for attempt in self.running:
+            attempt.stop(Outcome.INTERRUPTED)
+
+    def give_up_all(self) -> None:
+        for attempt in self.running:
+            attempt.give_up()
+
+    # ---- the lease
+
+    @property
+    def worker_id(self) -> str:
+        return self._worker_id
+
+    @property
+    def lease_lost(self) -> bool:
+        return self._lease_lost
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the process ends although nobody has asked it to."""
+        return self._crashed
+
+    def lose_lease(self, worker_id: str) -> bool:
+        """Stop everything, for others run it by now. False if `worker_id` is not, or no longer, the lease held here."""
+        if worker_id != self._worker_id or self._lease_lost:
+            return False
+        self._lease_lost = True
+        self.slots.hand_back()
+        self.stop_all()
+        return True
+
+    def renew_lease(self, worker_id: str) -> None:
+        """Go on under a new lease after the last one was lost."""
+        self._worker_id = worker_id
+        self._lease_lost = False
+
+    def crash(self, error: BaseException) -> None:
+        """End what runs in this process as crashed: the process ends, and nobody has asked it to.
+
+        What waits for a slot goes back without cost, and so do isolated attempts, whose processes are not the one that
+        crashed. An attempt that does not end in time is lost: the ledger tells that by itself.
+        """
+        self._crashed = True
+        self.slots.hand_back()
+        for attempt in self.running:
+            attempt.crash(f"Worker {self._worker_id} ended by {line_of(error)} while it ran this job.")
+
+    # ---- for the watch of the loop, in its thread
+
+    def on_the_loop(self) -> list[Running]:
+        """What the loop is busy with."""
+        return [Running(one.started.id, one.started.kind, one.timeout_s) for one in self.running]
+
+    def note_blocked(self, task: asyncio.Task[Any] | None, for_s: float) -> None:
+        """Hear whose task does not let the loop turn."""
+        for attempt in self.running:
+            if attempt.is_in(task):
+                attempt.blocked_s += for_s
