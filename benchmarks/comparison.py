@@ -61,11 +61,14 @@ class Comparison:
         both = [(base[key], here[key]) for base, here in rounds]
         gains = [here / base if measure.more_is_better else base / here for base, here in both]
         base, here = zip(*both, strict=True)
-        return cls(pair.case.title, pair.contender.name, measure, Spread.of(base), Spread.of(here), Spread.of(gains))
+        return cls(pair.case.name, pair.contender.name, measure, Spread.of(base), Spread.of(here), Spread.of(gains))
 
     @property
-    def loses(self) -> bool:
-        return self.gain.median < 1 - TOLERATED_LOSS
+    def remark(self) -> str:
+        """Say whether too much was lost, in every round or only in some."""
+        if self.gain.median >= 1 - TOLERATED_LOSS:
+            return ""
+        return "lost" if self.gain.most < 1 else "unclear"
 
 
 def pairs(only: Sequence[str], rounds: int, *, quick: bool) -> list[Pair]:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import Case
-from benchmarks.comparison import TOLERATED_LOSS, Comparison
+from benchmarks.comparison import Comparison
 from benchmarks.measures import Measure
 from benchmarks.report import cell
 from benchmarks.results import Change, Results
@@ -44,6 +44,5 @@ def show_comparisons(comparisons: Iterable[Comparison], base: str) -> None:
     table = Table("case", "contender", "measure", base, "here", "gain", "")
     for one in comparisons:
         medians = [cell(spread, one.measure) for spread in (one.base, one.here)]
-        remark = f"lost more than {TOLERATED_LOSS:.0%}" if one.loses else ""
-        table.add_row(one.case, one.contender, one.measure.title, *medians, cell(one.gain, _GAIN), remark)
+        table.add_row(one.case, one.contender, one.measure.title, *medians, cell(one.gain, _GAIN), one.remark)
     Console().print(table)

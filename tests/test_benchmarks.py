@@ -192,8 +192,17 @@ def test_gain_is_above_1_where_this_checkout_is_better_and_is_taken_round_by_rou
     rounds = [({key: slow}, {key: fast}), ({key: slow / 10}, {key: fast / 10})]
     compared = comparison.Comparison.of(pair, key, rounds)
     assert compared.gain == Spread(2.0, 2.0, 2.0)
-    assert not compared.loses
-    assert comparison.Comparison.of(pair, key, [(here, base) for base, here in rounds]).loses
+    assert compared.remark == ""
+
+
+def test_comparison_marks_a_loss_and_says_when_the_rounds_disagree() -> None:
+    pair = comparison.pairs(["drain"], 1, quick=False)[0]
+
+    def remark(*here: float) -> str:
+        rounds = [({"steady_per_s": 100.0}, {"steady_per_s": one}) for one in here]
+        return comparison.Comparison.of(pair, "steady_per_s", rounds).remark
+
+    assert [remark(96, 96), remark(90, 94), remark(80, 90, 120)] == ["", "lost", "unclear"]
 
 
 def test_comparison_shows_both_medians_the_gain_and_what_was_lost(capsys: pytest.CaptureFixture[str]) -> None:

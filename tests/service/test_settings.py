@@ -105,7 +105,7 @@ def test_an_empty_list_is_none_but_there_is_no_worker_without_a_queue(monkeypatc
         ("API_KEYS", "good,schlüssel"),
     ],
 )
-def test_a_bad_value_is_told_by_its_variable_and_not_shown(
+def test_a_bad_value_is_named_by_its_variable_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     sentence = refusal(monkeypatch, **{name: value})
@@ -115,7 +115,7 @@ def test_a_bad_value_is_told_by_its_variable_and_not_shown(
     assert "\n" not in sentence
 
 
-def test_all_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_bad_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sentence = refusal(monkeypatch, PORT="x", MAX_JOBS="y")
     assert "POSTLUDE_PORT: " in sentence
     assert "; POSTLUDE_MAX_JOBS: " in sentence
@@ -135,7 +135,7 @@ def test_a_data_dir_of_the_home_or_the_current_folder_is_absolute(
     assert settings(monkeypatch, DATA_DIR="~/there").data_dir == Path("/home/ann/there")
 
 
-def test_a_socket_is_in_the_data_dir_where_its_path_fits() -> None:
+def test_a_socket_is_in_the_data_dir_if_its_path_is_short_enough() -> None:
     short = Settings(data_dir=Path("/srv/postlude"))
     assert short.socket_path("redis.sock") == Path("/srv/postlude/redis.sock")
     assert short.redis_dsn == "unix:///srv/postlude/redis.sock"
@@ -220,7 +220,7 @@ def test_arq_is_told_users_passwords_and_paths_decoded() -> None:
     assert (local.unix_socket_path, local.database) == ("/srv/a b/redis.sock", 2)
 
 
-def test_a_slip_in_a_name_is_told_with_the_nearest_setting_and_without_its_value() -> None:
+def test_a_misspelt_variable_is_reported_with_the_nearest_setting_and_without_its_value() -> None:
     environment = {
         "POSTLUDE_DATABSE_URL": "s3cret",
         "postlude_max_job": "7",

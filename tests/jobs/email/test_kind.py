@@ -155,7 +155,7 @@ async def test_connection_that_breaks_at_any_stage_is_tried_again(stage: str) ->
     assert retry.value.after is None
 
 
-async def test_connection_that_breaks_after_the_final_dot_is_told_as_ambiguous() -> None:
+async def test_connection_that_breaks_after_the_final_dot_is_reported_as_ambiguous() -> None:
     async with answering({".": HANG_UP}) as server:
         with pytest.raises(Retry, match=r"ambiguous.*may have taken it.*same Message-ID"):
             await send_email(context(server.url), mail())
@@ -164,7 +164,7 @@ async def test_connection_that_breaks_after_the_final_dot_is_told_as_ambiguous()
 
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "."])
 @pytest.mark.parametrize("answer", ["421 4.3.2 closing", "450 4.2.1 busy", "451 4.7.1 greylisted", "452 4.2.2 full"])
-async def test_passing_refusal_at_any_stage_is_tried_again(stage: str, answer: str) -> None:
+async def test_temporary_refusal_at_any_stage_is_tried_again(stage: str, answer: str) -> None:
     async with answering({stage: answer}) as server:
         with pytest.raises(Retry, match=answer):
             await send_email(context(server.url), mail())
@@ -201,7 +201,7 @@ async def test_wrong_password_is_tried_again_and_not_shown() -> None:
     assert "wrong" not in str(retry.value)
 
 
-async def test_server_that_closes_instead_of_a_login_is_not_told_as_wrong_credentials() -> None:
+async def test_server_that_closes_instead_of_a_login_is_not_reported_as_wrong_credentials() -> None:
     async with answering({"EHLO": "250-me\r\n250 AUTH PLAIN", "AUTH": "421 4.3.2 closing" + HANG_UP}) as server:
         url = server.url.replace("//", "//user:pass@")
         with pytest.raises(MailServerUnreachable, match=r"421 4\.3\.2 closing"):
@@ -223,7 +223,7 @@ async def test_partial_refusal_succeeds_and_says_who_was_refused() -> None:
     assert len(server.messages) == 1
 
 
-async def test_refusal_of_all_is_final_only_where_each_is(ledger: Ledger) -> None:
+async def test_refusal_of_all_recipients_is_final_only_if_each_one_is(ledger: Ledger) -> None:
     both = mail(to=["ann@example.com", "bob@example.com"])
     answers = {"RCPT TO:<ann@": "550 no", "RCPT TO:<bob@": "550-5.1.1 never\r\n550 ever"}
     async with answering(answers) as server:
@@ -269,7 +269,7 @@ def test_encoded_words_cannot_smuggle_line_ends(text: str) -> None:
         7,
     ],
 )
-def test_what_is_not_an_address_is_refused_at_the_door(address: Any) -> None:
+def test_text_that_is_not_an_address_is_refused_at_the_door(address: Any) -> None:
     with pytest.raises(ValidationError):
         mail(to=[address])
 
@@ -290,7 +290,7 @@ def test_what_is_not_an_address_is_refused_at_the_door(address: Any) -> None:
         {"sender": "ann@example.com"},
     ],
 )
-def test_args_that_make_no_mail_are_refused_at_the_door(fields: dict[str, Any]) -> None:
+def test_args_that_do_not_make_a_mail_are_refused_at_the_door(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         mail(**fields)
 

@@ -91,7 +91,7 @@ async def test_partial_refusal_names_addresses_and_answers_in_the_log_and_as_the
     assert (await Mail(mail._ledger, ANN).attempt(server)).shortfall is None
 
 
-async def test_replay_tries_those_who_were_not_accepted(mail: Mail, server: ScriptedServer) -> None:
+async def test_replay_tries_recipients_that_were_not_accepted(mail: Mail, server: ScriptedServer) -> None:
     server.answers = {"RCPT TO:<bob@": "450 later", "RCPT TO:<cy@": "550 5.1.1 no such user"}
     for _ in range(2):
         with pytest.raises(Retry):
@@ -109,7 +109,7 @@ async def test_replay_tries_those_who_were_not_accepted(mail: Mail, server: Scri
         *("451 4.5.3 too many", "550 5.5.3 too many"),
     ],
 )
-async def test_recipients_too_many_for_one_transaction_get_the_next_one_at_once(
+async def test_recipients_beyond_one_transaction_get_the_next_one_at_once(
     ledger: Ledger, server: ScriptedServer, answer: str
 ) -> None:
     server.answers = at_most(10, answer)
@@ -119,7 +119,7 @@ async def test_recipients_too_many_for_one_transaction_get_the_next_one_at_once(
     assert len(server.messages) == 3
 
 
-async def test_server_that_closes_at_a_recipient_gets_a_transaction_for_those_it_had_taken(
+async def test_server_that_closes_at_a_recipient_gets_a_transaction_for_the_ones_it_had_taken(
     ledger: Ledger, server: ScriptedServer
 ) -> None:
     mail = Mail(ledger, ANN, BOB, CY, DI)
@@ -139,7 +139,7 @@ async def test_server_that_takes_one_recipient_at_a_time_gets_a_transaction_for_
     assert len(server.messages) == 3
 
 
-async def test_server_that_breaks_down_between_two_transactions_gets_the_first_ones_recipients_never_again(
+async def test_server_that_breaks_down_between_two_transactions_never_gets_the_first_recipients_again(
     mail: Mail, server: ScriptedServer
 ) -> None:
     server.answers = {**at_most(2), "": at_first("220 ready", HANG_UP, then="220 ready")}
@@ -152,14 +152,14 @@ async def test_server_that_breaks_down_between_two_transactions_gets_the_first_o
 
 
 @pytest.mark.parametrize("answer", ["452 4.2.2 mailbox full", "452 4.3.1 no space", "450 4.2.1 busy"])
-async def test_other_passing_refusals_wait_for_the_schedule(mail: Mail, server: ScriptedServer, answer: str) -> None:
+async def test_other_temporary_refusals_wait_for_the_schedule(mail: Mail, server: ScriptedServer, answer: str) -> None:
     server.answers = {"RCPT TO:<cy@": answer}
     with pytest.raises(Retry, match=answer):
         await mail.attempt(server)
     assert (asked_for(server), server.connections) == ([ANN, BOB, CY], 1)
 
 
-async def test_refusals_of_recipients_count_though_the_message_was_not_taken_then(
+async def test_refusals_of_recipients_count_even_if_the_message_was_not_taken(
     mail: Mail, server: ScriptedServer
 ) -> None:
     server.answers = {"RCPT TO:<bob@": "550 5.1.1 no such user", ".": at_first("451 4.3.0 try later")}
@@ -172,7 +172,7 @@ async def test_refusals_of_recipients_count_though_the_message_was_not_taken_the
     assert asked_for(server) == [ANN, CY]
 
 
-async def test_message_refused_in_a_later_transaction_is_refused_for_those_recipients_alone(
+async def test_message_refused_in_a_later_transaction_is_refused_only_for_its_recipients(
     mail: Mail, server: ScriptedServer
 ) -> None:
     server.answers = {**at_most(2), ".": at_first("250 ok", then="554 5.7.1 no more from you")}
@@ -203,7 +203,7 @@ async def test_all_refused_for_good_over_several_attempts_ends_the_job(mail: Mai
     )
 
 
-async def test_recipient_beyond_ascii_is_refused_alone_by_a_server_that_cannot_take_it(
+async def test_only_the_recipient_beyond_ascii_is_refused_by_a_server_that_cannot_take_it(
     ledger: Ledger, server: ScriptedServer
 ) -> None:
     result = await Mail(ledger, ANN, "jörg@example.com", BOB).attempt(server)
@@ -223,7 +223,7 @@ async def test_smtputf8_is_asked_for_only_where_an_address_needs_it(ledger: Ledg
     assert "To: ann@example.com,\r\n jörg@example.com\r\n".encode() in server.messages[-1]
 
 
-async def test_words_are_kept_only_while_somebody_waits(ledger: Ledger, server: ScriptedServer) -> None:
+async def test_answers_are_kept_only_while_somebody_waits(ledger: Ledger, server: ScriptedServer) -> None:
     await Mail(ledger).attempt(server)
     assert await kept(ledger) == {}
     server.answers = {"RCPT TO:<bob@": "450 later"}
@@ -235,7 +235,7 @@ async def test_words_are_kept_only_while_somebody_waits(ledger: Ledger, server: 
     assert await kept(ledger) == {ANN: "accepted", CY: "accepted"}
 
 
-async def test_words_are_written_however_long_the_database_is_away(
+async def test_answers_are_written_however_long_the_database_is_away(
     ledger: Ledger, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(words, "_WRITE_AGAIN_S", 0.01)
@@ -300,7 +300,7 @@ async def kept(ledger: Ledger) -> Mapping[str, str]:
         (".", "554 5.7.1 spam", "MessageRefused"),
     ],
 )
-async def test_each_failure_has_an_error_type_of_its_own_and_5xx_alone_is_final(
+async def test_each_failure_has_an_error_type_of_its_own_and_only_5xx_is_final(
     server: ScriptedServer, stage: str, answer: str, name: str
 ) -> None:
     server.answers = {stage: answer}
@@ -324,7 +324,7 @@ async def test_every_2xx_answer_accepts_a_message(server: ScriptedServer, answer
     assert (await Mail(None).attempt(server)).accepted == [ANN, BOB, CY]
 
 
-async def test_answers_that_no_database_takes_are_kept_all_the_same(mail: Mail, server: ScriptedServer) -> None:
+async def test_answers_that_no_database_takes_are_still_kept(mail: Mail, server: ScriptedServer) -> None:
     server.answers = {"RCPT TO:<bob@": "550 \0\xff " + "x" * 5000, "RCPT TO:<cy@": at_first("450 later")}
     with pytest.raises(Retry):
         await mail.attempt(server)

@@ -91,6 +91,6 @@ def test_delays_beside_base_or_cap_are_refused(fields: dict[str, Any]) -> None:
         ({"by_exception": {OSError: 3}}, "are RetryPolicy too"),
     ],
 )
-def test_policy_that_means_nothing_is_refused_where_it_is_written(fields: dict[str, Any], reason: str) -> None:
+def test_policy_that_makes_no_sense_is_refused_where_it_is_written(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         RetryPolicy(**fields)

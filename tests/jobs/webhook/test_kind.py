@@ -170,7 +170,7 @@ def test_schedule_spans_days() -> None:
     assert waits[0] < timedelta(seconds=6)
 
 
-async def test_retry_after_is_honoured(ctx: Context, receiver: Receiver) -> None:
+async def test_retry_after_makes_the_wait_longer(ctx: Context, receiver: Receiver) -> None:
     receiver.respond("503 Busy", retry_after="120")
     with pytest.raises(Retry) as retry:
         await send_webhook(ctx, webhook(receiver.url))
@@ -305,7 +305,7 @@ async def test_excerpt_is_storable_text(ctx: Context, receiver: Receiver) -> Non
 @pytest.mark.parametrize("ending", ["", "half", "drip"])
 @pytest.mark.parametrize("framing", [b"content-length: 100", b"transfer-encoding: chunked", b"x: until closed"])
 @pytest.mark.parametrize("timeout_s", [0.4, 60])
-async def test_body_that_hangs_or_drips_changes_no_verdict_within_any_timeout(
+async def test_body_that_hangs_or_drips_changes_no_outcome_whatever_the_timeout(
     ctx: Context, ending: str, framing: bytes, timeout_s: float
 ) -> None:
     async def hang(line: Line) -> None:
@@ -321,7 +321,7 @@ async def test_body_that_hangs_or_drips_changes_no_verdict_within_any_timeout(
     assert len(slow.requests) == 1
 
 
-async def test_attempt_hears_of_a_failure_though_its_body_hangs(ctx: Context) -> None:
+async def test_attempt_learns_of_a_failure_even_while_its_body_hangs(ctx: Context) -> None:
     async with raw_receiver(always(b"HTTP/1.1 500 Oops\r\ncontent-length: 100\r\n\r\nhalf")) as slow:
         with pytest.raises(HttpStatusError, match="answered 500 Oops: half"):
             await send_webhook(replace(ctx, timeout=timedelta(seconds=1)), webhook(slow.url))
@@ -392,7 +392,7 @@ async def test_webhooks_secret_is_masked_in_each_form(ctx: Context, receiver: Re
 
 
 @pytest.mark.parametrize("name", ["Accept", "accept", "ACCEPT"])
-async def test_accept_of_the_job_is_sent_alone(ctx: Context, receiver: Receiver, name: str) -> None:
+async def test_accept_header_of_the_job_replaces_the_default(ctx: Context, receiver: Receiver, name: str) -> None:
     await send_webhook(ctx, webhook(receiver.url, headers={name: "application/json"}))
     await send_webhook(ctx, webhook(receiver.url))
     assert [request.headers["accept"] for request in receiver.requests] == ["application/json", "*/*"]
@@ -416,7 +416,7 @@ async def test_every_header_that_the_sender_sets_is_refused_from_the_job(ctx: Co
             webhook(headers={name: "x"})
 
 
-async def test_attempt_that_is_cancelled_gives_its_connection_back(ctx: Context, receiver: Receiver) -> None:
+async def test_cancelled_attempt_releases_its_connection(ctx: Context, receiver: Receiver) -> None:
     async def never(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
         await writer.drain()

@@ -21,7 +21,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("root", ["", "/behind/a/proxy"])
-async def test_all_that_the_page_loads_is_here_and_below_the_root_path(tmp_path: Path, page: str, root: str) -> None:
+async def test_everything_that_the_page_loads_is_served_here_below_the_root_path(
+    tmp_path: Path, page: str, root: str
+) -> None:
     transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)), root_path=root)
     async with httpx.AsyncClient(transport=transport, base_url="http://postlude") as browser:
         shown = await browser.get(f"{root}{page}")
@@ -43,7 +45,7 @@ async def test_browser_is_told_to_load_nothing_from_elsewhere(tmp_path: Path, pa
 
 
 @pytest.mark.parametrize("path", ["nothing.js", "", "%00", "..%2f__init__.py", "%2fetc%2fpasswd", "x" * 5_000])
-async def test_what_is_no_asset_is_404(tmp_path: Path, path: str) -> None:
+async def test_unknown_asset_is_404(tmp_path: Path, path: str) -> None:
     transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)))
     async with httpx.AsyncClient(transport=transport, base_url="http://postlude") as browser:
         assert_problem(await browser.get(f"/docs/assets/{path}"), 404)

@@ -130,7 +130,7 @@ async def test_api_outlives_a_database_that_goes_away_and_comes_back(
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-async def test_every_call_is_answered_while_the_database_keeps_silent_and_served_soon_after(
+async def test_every_call_is_answered_while_the_database_is_silent_and_served_soon_after(
     settings: Settings, postgres: PostgresServer
 ) -> None:
     name = settings.sqlalchemy_url.partition("@/")[2].partition("?")[0]
@@ -164,9 +164,7 @@ async def test_every_call_is_answered_while_the_database_keeps_silent_and_served
 
 
 @on_sqlite
-async def test_a_file_that_another_process_keeps_locked_is_503_for_writes_alone(
-    settings: Settings, tmp_path: Path
-) -> None:
+async def test_a_file_locked_by_another_process_is_503_only_for_writes(settings: Settings, tmp_path: Path) -> None:
     async with running_api(settings) as api:
         job = await post(api)
         holder = sqlite3.connect(tmp_path / "postlude.db", isolation_level=None)

@@ -79,7 +79,7 @@ async def test_every_link_leads_somewhere(settings: Settings) -> None:
     assert answers == dict.fromkeys(["/docs", "/v1/jobs", "/inbox", "/readyz", "/metrics"], 200)
 
 
-async def test_it_links_to_no_inbox_where_mail_goes_elsewhere(away: Settings) -> None:
+async def test_it_links_to_no_inbox_if_mail_goes_elsewhere(away: Settings) -> None:
     elsewhere = away.model_copy(update={"smtp_url": SecretStr("smtp://127.0.0.1:2525")})
     async with browsing(elsewhere) as browser:
         page = (await browser.get("/")).text
@@ -87,7 +87,7 @@ async def test_it_links_to_no_inbox_where_mail_goes_elsewhere(away: Settings) ->
     assert "/docs" in links(page)
 
 
-async def test_where_callers_need_a_key_it_tells_neither_counts_nor_kinds(settings: Settings) -> None:
+async def test_with_keys_it_shows_neither_counts_nor_kinds(settings: Settings) -> None:
     closed = settings.model_copy(update={"api_keys": (SecretStr("a-secret-key"),)})
     async with browsing(closed) as browser:
         page = (await browser.get("/")).text

@@ -18,7 +18,7 @@ def written_ago(folder: Path, name: str, period: timedelta) -> Path:
     return path
 
 
-async def test_what_was_written_is_read_also_below_folders(tmp_path: Path) -> None:
+async def test_files_are_read_back_also_from_subfolders(tmp_path: Path) -> None:
     files = LocalFiles(tmp_path / "files")
     await files.write("report.csv", b"a,b")
     await files.write("2026/01/thumb.png", b"\x89PNG\0")
@@ -55,7 +55,7 @@ async def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, na
     assert (tmp_path / "outside").read_text() == "kept"
 
 
-async def test_reading_what_is_not_there_says_so(tmp_path: Path) -> None:
+async def test_reading_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await LocalFiles(tmp_path).read("nothing")
 

@@ -8,7 +8,7 @@ from service.errors import FateUnknown, LedgerUnavailable
 from service.ledger.deadline import in_time
 
 
-async def test_what_ends_in_time_is_given_and_so_is_its_error() -> None:
+async def test_a_call_that_ends_in_time_returns_its_result_or_raises_its_error() -> None:
     async def give() -> int:
         return 7
 
@@ -20,7 +20,7 @@ async def test_what_ends_in_time_is_given_and_so_is_its_error() -> None:
         await in_time(fail())
 
 
-async def test_a_call_that_clears_up_for_ever_holds_nobody() -> None:
+async def test_a_call_that_never_stops_cleaning_up_holds_up_nobody() -> None:
     released = asyncio.Event()
 
     async def hang() -> None:
@@ -43,7 +43,7 @@ async def hang_until_told(ended: asyncio.Event) -> None:
         ended.set()
 
 
-async def test_who_is_cancelled_takes_the_call_along() -> None:
+async def test_cancelling_the_caller_cancels_the_call() -> None:
     ended = asyncio.Event()
 
     waiting = asyncio.create_task(in_time(hang_until_told(ended)))

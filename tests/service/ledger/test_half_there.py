@@ -198,7 +198,7 @@ async def test_readiness_writes_at_most_once_in_some_seconds_however_often_it_is
 
 
 @on_sqlite
-async def test_a_database_that_can_be_read_alone_fails_the_write_probe(database: Database, database_url: str) -> None:
+async def test_a_locked_database_fails_the_write_probe(database: Database, database_url: str) -> None:
     holder = sqlite3.connect(name_of(database_url), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     probe = WriteProbe(database)

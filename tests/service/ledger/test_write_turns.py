@@ -15,7 +15,7 @@ from service.ledger.write_turns import WriteTurns, turns_at
 from tests.support.writing import writing
 
 
-def test_turns_come_in_the_order_they_were_asked_for() -> None:
+def test_turns_are_given_in_the_order_of_requests() -> None:
     turns = WriteTurns()
     first, second, third = (turns.ask() for _ in range(3))
     assert [turn.done() for turn in (first, second, third)] == [True, False, False]
@@ -27,7 +27,7 @@ def test_turns_come_in_the_order_they_were_asked_for() -> None:
     assert turns.ask().done()
 
 
-def test_whoever_waits_no_longer_is_passed_over() -> None:
+def test_callers_that_no_longer_wait_are_skipped() -> None:
     turns = WriteTurns()
     first, gone, third = (turns.ask() for _ in range(3))
     turns.leave(gone)

@@ -36,7 +36,7 @@ async def client(proxy: FaultProxy) -> AsyncIterator[ArqRedis]:
     await opened.aclose(close_connection_pool=True)
 
 
-async def test_all_that_dispatch_at_one_moment_share_a_call(redis: Redis, client: ArqRedis) -> None:
+async def test_simultaneous_dispatches_share_one_call(redis: Redis, client: ArqRedis) -> None:
     dispatcher = Dispatcher(Queue(client))
     await redis.config_resetstat()
     await asyncio.gather(*(dispatcher.put([entry(f"job-{number}")]) for number in range(50)))
@@ -45,7 +45,7 @@ async def test_all_that_dispatch_at_one_moment_share_a_call(redis: Redis, client
     assert calls["cmdstat_evalsha"]["calls"] <= 2  # one more, where Redis did not have the script yet
 
 
-async def test_what_is_due_beyond_the_horizon_is_left_to_the_sweep(redis: Redis, client: ArqRedis) -> None:
+async def test_jobs_due_beyond_the_horizon_are_left_to_the_sweep(redis: Redis, client: ArqRedis) -> None:
     await Dispatcher(Queue(client)).put([entry("soon", due_in=HORIZON / 2), entry("later", due_in=2 * HORIZON)])
     assert await redis.zrange(key_of("default"), 0, -1) == [b"soon"]
 

@@ -168,7 +168,7 @@ async def test_a_data_dir_with_a_long_path_gets_a_private_runtime_folder(tmp_pat
     assert only_mail(settings).subject == "Hello"
 
 
-async def test_addresses_of_tests_and_local_networks_get_their_mail_here(settings: Settings) -> None:
+async def test_mail_to_test_and_local_addresses_arrives_here(settings: Settings) -> None:
     to = ["ann@app.test", "ann@printer.local", "ann@localhost", "ann@mailhost", "ann@[127.0.0.1]", "jörg@shop.invalid"]
     async with running(settings):
         mailer = SmtpMailer.open(None, socket=settings.socket_path("inbox.sock"), default_sender="postlude@localhost")

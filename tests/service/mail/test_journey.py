@@ -68,7 +68,7 @@ async def test_partly_refused_mail_succeeds_and_lists_show_who_was_refused(
     assert listed["error"] == error
 
 
-async def test_over_its_attempts_a_mail_asks_only_for_those_without_a_final_word(
+async def test_each_attempt_of_a_mail_asks_only_for_recipients_without_a_final_answer(
     hasty_api: httpx.AsyncClient, server: ScriptedServer
 ) -> None:
     server.answers = {"RCPT TO:<bob@": at_first("450 later", "450 later"), "RCPT TO:<cy@": "550 5.1.1 no such user"}

@@ -133,7 +133,7 @@ def test_an_id_cannot_lead_to_another_file(mailbox: Mailbox, tmp_path: Path, mai
 
 
 @pytest.mark.parametrize("charset", ["klingon", "idna", "hex", "utf-8\x00"])
-def test_text_in_a_charset_that_is_none_is_read_as_utf_8(mailbox: Mailbox, charset: str) -> None:
+def test_text_in_an_unknown_charset_is_read_as_utf_8(mailbox: Mailbox, charset: str) -> None:
     mail = read(mailbox, f'Content-Type: text/plain; charset="{charset}"\r\n\r\nGrüße\r\n'.encode())
     assert mail.text == "Grüße\n"
 
@@ -146,7 +146,7 @@ BODY = st.lists(st.sampled_from(["--x\r\n", "--x--\r\n", "\r\n", "Content-Type: 
 
 
 @given(st.lists(HEADER, min_size=1, max_size=4), BODY)
-def test_nothing_that_arrives_is_beyond_being_shown(headers: list[tuple[str, str]], body: list[str]) -> None:
+def test_any_mail_that_arrives_can_be_shown(headers: list[tuple[str, str]], body: list[str]) -> None:
     raw = "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n" + "".join(body)
     mail = Mail(AN_ID, raw.encode(errors="surrogateescape"))
     shown = [mail.sender, mail.to, mail.subject, mail.text, mail.html, mail.attachments, mail.headers]

@@ -122,7 +122,7 @@ async def test_an_unknown_mail_is_404(settings: Settings, mailbox: Mailbox, mail
     ("setting", "value"),
     [("smtp_url", SecretStr("smtp://127.0.0.1:2525")), ("api_keys", (SecretStr("a-secret-key"),))],
 )
-async def test_where_the_inbox_is_not_to_be_seen_a_page_names_the_setting(
+async def test_a_hidden_inbox_shows_a_page_that_names_the_setting(
     settings: Settings, mailbox: Mailbox, setting: str, value: object
 ) -> None:
     mail_id = keep(mailbox, message("Private"))

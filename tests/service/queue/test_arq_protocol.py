@@ -20,7 +20,7 @@ from tests.service.queue.ids import arq_job, claim, entry, score, seconds_from_n
 from tests.support.running import eventually
 
 
-async def test_arqs_own_job_reads_how_far_ours_is(queue: Queue, redis: Redis) -> None:
+async def test_arqs_job_class_reads_the_status_of_ours(queue: Queue, redis: Redis) -> None:
     await queue.put([entry("a"), entry("b", 60)])
     assert await arq_job(queue, "a").status() is JobStatus.queued
     assert await arq_job(queue, "b").status() is JobStatus.deferred
@@ -43,7 +43,7 @@ async def test_a_payload_names_the_kind_for_arq_and_holds_no_args_and_never_expi
     assert await redis.ttl(job_key_prefix + "a") == -1
 
 
-async def test_the_payload_of_an_arq_client_is_kept_and_known_as_not_ours(queue: Queue) -> None:
+async def test_an_arq_clients_payload_is_kept_and_recognized(queue: Queue) -> None:
     await queue.redis.enqueue_job("greet", _job_id="theirs", name="Ann")
     before = (await queue.arq.payloads(["theirs"]))["theirs"]
     await queue.put([entry("theirs")])
@@ -62,7 +62,7 @@ async def test_a_huge_payload_is_not_read(queue: Queue, redis: Redis) -> None:
     assert found["small"] == b"x", "its neighbours are read all the same"
 
 
-async def test_a_held_id_is_in_progress_to_arqs_clients_for_so_long(queue: Queue, redis: Redis) -> None:
+async def test_a_held_id_is_in_progress_to_arq_clients_while_it_is_held(queue: Queue, redis: Redis) -> None:
     await queue.put([entry("a")])
     await queue.arq.hold({"a": 90.5})
     assert await arq_job(queue, "a").status() is JobStatus.in_progress

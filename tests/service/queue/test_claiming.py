@@ -102,9 +102,7 @@ async def test_a_member_that_is_not_utf8_is_claimed_and_removed_too(queue: Queue
     assert await redis.keys("*") == []
 
 
-async def test_a_member_that_can_be_no_id_is_removed_and_reported_without_being_carried(
-    queue: Queue, redis: Redis
-) -> None:
+async def test_a_member_that_cannot_be_an_id_is_removed_and_reported(queue: Queue, redis: Redis) -> None:
     await redis.zadd(key_of("default"), {b"": 1, b"x" * 1_000_000: 2, b"a": float("-inf")})
     with capture_logs() as logged:
         assert await claim(queue) == ["a"]
@@ -129,7 +127,7 @@ async def test_a_queue_key_of_another_type_is_parked_once_and_all_queues_go_on(q
     assert sorted([await redis.get(key) for key in await redis.keys("postlude:parked:*")]) == [b"mine", b"precious"]
 
 
-async def test_a_claim_without_an_end_is_given_one(queue: Queue, redis: Redis) -> None:
+async def test_a_claim_without_an_expiry_gets_one(queue: Queue, redis: Redis) -> None:
     await redis.set(in_progress_key_prefix + "a", "1")
     await redis.zadd(key_of("default"), {"a": 1})
     with capture_logs() as logged:

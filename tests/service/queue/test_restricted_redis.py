@@ -62,7 +62,7 @@ async def restricted_tick(_ctx: Context, _args: Args) -> None: ...
 
 @on_sqlite
 @pytest.mark.parametrize("rules", ["not dangerous", "documented"])
-async def test_enough_rights_are_enough_for_a_whole_life(
+async def test_the_smallest_documented_rights_are_enough_for_everything(
     settings: Settings, server: RedisServer, monkeypatch: pytest.MonkeyPatch, rules: str
 ) -> None:
     monkeypatch.setattr("service.lifecycle.dispatch.HORIZON", timedelta(0))  # what is delayed goes by the sweep
@@ -109,7 +109,7 @@ async def test_enough_rights_are_enough_for_a_whole_life(
     await admin.aclose()
 
 
-async def test_a_wiped_redis_is_another_epoch_without_info_too(server: RedisServer) -> None:
+async def test_a_wiped_redis_is_a_new_epoch_even_without_info(server: RedisServer) -> None:
     redis = open_redis(server.add_user("ann", *NOT_DANGEROUS))
     before = await Queue(redis).epoch()
     assert await Queue(redis).epoch() == before

@@ -52,6 +52,6 @@ async def test_stats_are_read_page_by_page_to_their_end(api: httpx.AsyncClient, 
         assert found == expected
 
 
-async def test_stats_of_a_name_that_cannot_be_are_refused(api: httpx.AsyncClient) -> None:
+async def test_stats_of_an_invalid_name_are_refused(api: httpx.AsyncClient) -> None:
     for params in ({"subject": "a\0"}, {"event": "\0"}, {"cursor": "x"}, {"cursor": "WyJhIl0"}, {"limit": 1001}):
         assert_problem(await api.get("/v1/stats", params=params), 422)

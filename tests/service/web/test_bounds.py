@@ -166,7 +166,7 @@ async def test_a_connection_whose_body_came_after_its_answer_goes_on(api: httpx.
         assert b'{"status":"ok"}' in (await client.answer()).text
 
 
-async def test_a_peer_that_takes_nothing_is_dropped(hurried: httpx.AsyncClient) -> None:
+async def test_a_peer_that_reads_nothing_is_dropped(hurried: httpx.AsyncClient) -> None:
     for number in range(40):
         await post(hurried, subject="s" * 100 + str(number), tags=["t" * 90 + str(tag) for tag in range(20)])
     async with raw(hurried) as client:
@@ -188,7 +188,7 @@ async def test_two_hundred_and_fifty_slow_connections_are_all_dropped(hurried: h
         assert all(await asyncio.gather(*(client.is_dropped() for client in clients)))
 
 
-async def test_when_all_connections_are_taken_the_idlest_goes(
+async def test_when_all_connections_are_taken_the_one_idle_for_longest_is_closed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Bounded, "most_connections", 20)
@@ -238,7 +238,7 @@ SMUGGLED = {
 
 
 @pytest.mark.parametrize("request_", SMUGGLED.values(), ids=SMUGGLED)
-async def test_what_is_no_plain_http_is_400(api: httpx.AsyncClient, request_: bytes) -> None:
+async def test_requests_that_are_not_plain_http_are_400(api: httpx.AsyncClient, request_: bytes) -> None:
     assert (await ask(api, request_)).status == 400
 
 

@@ -41,7 +41,7 @@ def test_no_header_takes_long_to_read(header: str) -> None:
 
 
 @on_sqlite
-async def test_large_answers_are_packed_and_small_ones_are_not(api: httpx.AsyncClient) -> None:
+async def test_large_answers_are_compressed_and_small_ones_are_not(api: httpx.AsyncClient) -> None:
     for header, encoding in (("gzip", "gzip"), ("gzip;q=0", None), ("identity", None)):
         large = await api.get("/v1/kinds", headers={"Accept-Encoding": header})
         assert large.headers.get("content-encoding") == encoding
@@ -52,7 +52,7 @@ async def test_large_answers_are_packed_and_small_ones_are_not(api: httpx.AsyncC
 
 
 @on_sqlite
-async def test_events_are_not_held_back_to_be_packed(api: httpx.AsyncClient) -> None:
+async def test_events_are_not_held_back_to_be_compressed(api: httpx.AsyncClient) -> None:
     job = await post(api, delay=3600)
     headers = {"Accept-Encoding": "gzip"}
     async with api.stream("GET", f"/v1/jobs/{job['id']}/events", headers=headers) as stream:

@@ -93,7 +93,7 @@ async def test_both_ways_answer_the_same(settings: Settings, path: str) -> None:
 
 
 @on_sqlite
-async def test_an_error_that_nobody_foresaw_is_a_problem_and_is_logged_once(
+async def test_an_unexpected_error_is_a_problem_and_is_logged_once(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for direct in (True, False):

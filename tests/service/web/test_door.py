@@ -88,7 +88,7 @@ async def test_our_own_pages_and_programs_may(api: httpx.AsyncClient) -> None:
         assert answer.status_code == 202, headers
 
 
-async def test_reading_needs_no_origin_of_ours_but_nobody_else_is_let_read(api: httpx.AsyncClient) -> None:
+async def test_pages_of_other_origins_cannot_read_answers(api: httpx.AsyncClient) -> None:
     answer = await api.get("/v1/jobs", headers={"Origin": EVIL})
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers
@@ -230,7 +230,7 @@ async def test_an_error_in_the_answer_of_a_page_does_not_hide_from_it(settings: 
         "https://user@app.example", "https://app.example:99999", "https://[::1", "https://bücher.example",
     ],
 )  # fmt: skip
-def test_an_origin_that_is_none_is_refused_at_start(
+def test_an_invalid_origin_is_refused_at_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, origin: str
 ) -> None:
     monkeypatch.setenv("POSTLUDE_CORS_ORIGINS", f"https://good.example,{origin}")

@@ -8,7 +8,7 @@ from tests.service.api.driving import begin, end, on_sqlite, post
 
 
 @on_sqlite
-async def test_everything_that_is_read_as_json_has_a_tag_and_is_304_for_whoever_has_it(api: httpx.AsyncClient) -> None:
+async def test_every_json_answer_to_a_get_has_a_tag_and_is_304_for_its_holder(api: httpx.AsyncClient) -> None:
     job = await post(api)
     for path in ("/v1/jobs", f"/v1/jobs/{job['id']}", "/v1/kinds", "/v1/stats", "/openapi.json"):
         tag = (await api.get(path)).headers["etag"]

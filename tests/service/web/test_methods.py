@@ -22,7 +22,7 @@ WHOLE = {
 
 
 @on_sqlite
-async def test_method_that_a_path_has_not_is_405_and_allow_names_all_that_it_has(api: httpx.AsyncClient) -> None:
+async def test_unknown_method_of_a_path_is_405_and_allow_names_all_it_has(api: httpx.AsyncClient) -> None:
     for path, allow in WHOLE.items():
         for method in ("DELETE", "PUT", "PATCH"):
             response = await api.request(method, path)
@@ -42,7 +42,7 @@ async def test_paths_of_actions_are_no_jobs(api: httpx.AsyncClient) -> None:
 
 
 @on_sqlite
-async def test_options_says_what_a_path_has(api: httpx.AsyncClient) -> None:
+async def test_options_lists_the_methods_of_a_path(api: httpx.AsyncClient) -> None:
     for path, allow in WHOLE.items():
         response = await api.options(path)
         assert (response.status_code, response.content) == (204, b""), path
@@ -52,7 +52,7 @@ async def test_options_says_what_a_path_has(api: httpx.AsyncClient) -> None:
 
 
 @on_sqlite
-async def test_head_answers_as_get_does_without_the_body(api: httpx.AsyncClient) -> None:
+async def test_head_answers_like_get_without_the_body(api: httpx.AsyncClient) -> None:
     job = await post(api)
     paths = ("/v1/jobs", f"/v1/jobs/{job['id']}", "/v1/jobs/nope", "/v1/jobs?limit=0", "/v1/kinds", "/v1/stats")
     for path in (*paths, "/healthz", "/metrics", "/openapi.json", "/", "/docs", "/v1/nothing"):

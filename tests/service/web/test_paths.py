@@ -12,7 +12,7 @@ from tests.support.running import running_api
 
 
 @on_sqlite
-async def test_whatever_is_named_is_below_the_root_path(settings: Settings) -> None:
+async def test_every_address_that_is_named_is_below_the_root_path(settings: Settings) -> None:
     async with running_api(settings.model_copy(update={"root_path": "/post/lude"})) as api:
         for prefix in ("", "/post/lude"):  # one that its proxy takes off, or leaves
             accepted = await api.post(f"{prefix}/v1/jobs", json=stat())
@@ -66,7 +66,7 @@ def test_root_path_is_kept_without_the_last_slash(given: str, kept: str | None) 
 
 
 @pytest.mark.parametrize("given", ["postlude", "https://example.com/x", "/a b", "/a?b", "/a//b"])
-def test_root_path_that_is_no_path_is_refused(given: str) -> None:
+def test_invalid_root_path_is_refused(given: str) -> None:
     with pytest.raises(ValidationError, match="must be a path that begins with /"):
         Settings(root_path=given)
 

@@ -27,7 +27,7 @@ async def test_every_call_refuses_a_query_parameter_that_it_does_not_have(api: h
 
 
 @on_sqlite
-async def test_every_parameter_that_is_no_list_is_refused_when_sent_twice(api: httpx.AsyncClient) -> None:
+async def test_every_parameter_that_is_not_a_list_is_refused_when_sent_twice(api: httpx.AsyncClient) -> None:
     tried = 0
     for method, path, operation in await operations(api):
         for parameter in operation.get("parameters", []):
@@ -41,7 +41,7 @@ async def test_every_parameter_that_is_no_list_is_refused_when_sent_twice(api: h
 
 
 @on_sqlite
-async def test_what_is_sent_with_a_query_that_there_is_not_is_not_recorded(api: httpx.AsyncClient) -> None:
+async def test_nothing_is_recorded_for_a_request_with_an_unknown_query_parameter(api: httpx.AsyncClient) -> None:
     problem = assert_problem(await api.post("/v1/jobs?wait=5", json=stat()), 422)
     assert problem["detail"] == "There is no query parameter 'wait' here. This call has none."
     assert_problem(await api.post("/v1/jobs/batch?dry_run=true", json={"jobs": [stat()]}), 422)

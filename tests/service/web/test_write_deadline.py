@@ -23,7 +23,7 @@ async def fail() -> None:
     raise LookupError
 
 
-async def test_what_ends_in_time_is_returned_and_so_is_its_error() -> None:
+async def test_a_write_that_ends_in_time_returns_its_result_or_raises_its_error() -> None:
     deadline = WriteDeadline()
     assert await deadline.keep(give()) == 7
     with pytest.raises(LookupError):

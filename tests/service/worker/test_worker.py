@@ -182,7 +182,7 @@ async def test_wiped_queue_is_rebuilt_from_the_ledger(desk: Desk, settings: Sett
         assert [(await desk.ended(job_id))["state"] for job_id in job_ids] == ["succeeded"] * 20
 
 
-async def test_members_that_are_no_jobs_are_removed_and_the_rest_runs(
+async def test_members_that_are_not_jobs_are_removed_and_the_rest_runs(
     desk: Desk, settings: Settings, redis: Redis
 ) -> None:
     await redis.zadd(key_of("default"), {b"\xff\xfe": 1, b"nobody": 2, b"nul\0": 3, b"x" * 300: 4})
@@ -197,7 +197,7 @@ async def test_members_that_are_no_jobs_are_removed_and_the_rest_runs(
         await eventually(empty)
 
 
-async def test_entry_of_a_job_that_is_over_is_removed(desk: Desk, settings: Settings, redis: Redis) -> None:
+async def test_entry_of_an_ended_job_is_removed(desk: Desk, settings: Settings, redis: Redis) -> None:
     async with running_worker(settings, catalogue_of(*KINDS)):
         job_id = await desk.enqueue(rest)
         await desk.ended(job_id)
@@ -210,7 +210,7 @@ async def test_entry_of_a_job_that_is_over_is_removed(desk: Desk, settings: Sett
     assert await desk.outcomes(job_id) == ["succeeded"]
 
 
-async def test_started_job_is_performed_although_redis_fails_right_after_its_start(
+async def test_started_job_is_performed_even_if_redis_fails_right_after_its_start(
     desk: Desk, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove, failures = Queue.remove, iter([ConnectionError("gone"), TimeoutError("hangs"), ValueError("a bug")])

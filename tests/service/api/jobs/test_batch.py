@@ -56,7 +56,7 @@ async def test_ten_thousand_jobs_are_accepted_at_once(api: httpx.AsyncClient, re
 
 
 @on_sqlite
-async def test_batch_that_is_empty_or_too_large_or_no_batch_is_refused(api: httpx.AsyncClient) -> None:
+async def test_empty_oversized_or_malformed_batch_is_refused(api: httpx.AsyncClient) -> None:
     assert_problem(await batch(api), 422)
     assert_problem(await batch(api, *[stat()] * 10_001), 422)
     for body in ({}, [stat()], {"jobs": stat()}, {"jobs": None}, {"jobs": [stat()], "nope": 1}, stat()):

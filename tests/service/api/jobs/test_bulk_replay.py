@@ -48,7 +48,7 @@ async def states(api: httpx.AsyncClient) -> list[str]:
     return sorted(job["state"] for job in (await api.get("/v1/jobs", params={"limit": 1000})).json()["jobs"])
 
 
-async def test_all_that_match_are_replayed_with_their_attempts_kept(
+async def test_all_matching_jobs_are_replayed_and_keep_their_attempts(
     api: httpx.AsyncClient, ledger: Ledger, redis: Redis
 ) -> None:
     failed = [await job_in(api, ledger, State.FAILED, tags=["t"]) for _ in range(3)]
@@ -111,13 +111,13 @@ async def test_jobs_that_could_not_run_are_refused_one_by_one_and_left_in_bulk(
 
 
 @on_sqlite
-async def test_filter_by_a_kind_that_nobody_knows_is_refused_as_enqueueing_it_is(api: httpx.AsyncClient) -> None:
+async def test_filter_by_an_unknown_kind_is_refused_like_an_enqueue(api: httpx.AsyncClient) -> None:
     problem = assert_problem(await api.post("/v1/jobs/replay", json={"filter": {"kind": "gone"}}), 422)
     assert problem["type"] == "urn:postlude:problem:kind-unknown"
     assert "send_webhook" in problem["detail"]
 
 
-async def test_what_is_replayed_can_be_told_by_its_error_its_end_and_by_several_values(
+async def test_jobs_to_replay_can_be_chosen_by_error_by_end_and_by_several_values(
     api: httpx.AsyncClient, ledger: Ledger
 ) -> None:
     early = await job_in(api, ledger, State.FAILED)
@@ -134,7 +134,7 @@ async def test_what_is_replayed_can_be_told_by_its_error_its_end_and_by_several_
 
 
 @on_sqlite
-async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_a_replay_must_say_what_to_replay(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await job_in(api, ledger, State.FAILED)
     bodies: list[Any] = [
         {},
@@ -161,7 +161,7 @@ async def test_what_to_replay_must_be_said(api: httpx.AsyncClient, ledger: Ledge
     assert await get(api, job["id"]) == job
 
 
-async def test_of_jobs_with_one_unique_key_the_newest_is_replayed_and_none_beside_a_live_one(
+async def test_newest_of_the_jobs_with_one_unique_key_is_replayed_unless_one_is_live(
     api: httpx.AsyncClient, ledger: Ledger
 ) -> None:
     rivals = [await job_in(api, ledger, State.FAILED, unique_key="u", tags=["t"]) for _ in range(4)]
@@ -180,7 +180,7 @@ async def test_of_jobs_with_one_unique_key_the_newest_is_replayed_and_none_besid
     ]
 
 
-async def test_a_job_that_came_back_by_itself_meanwhile_is_left_alone(
+async def test_a_job_that_went_live_meanwhile_is_left_alone(
     api: httpx.AsyncClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await job_in(api, ledger, State.FAILED)
@@ -200,7 +200,7 @@ async def test_a_job_that_came_back_by_itself_meanwhile_is_left_alone(
     assert (await get(api, rival["id"]))["state"] == "failed"
 
 
-async def test_many_are_replayed_in_batches_and_what_time_did_not_allow_by_the_next_call(
+async def test_many_jobs_are_replayed_in_batches_and_the_rest_by_the_next_call(
     api: httpx.AsyncClient, ledger: Ledger, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
@@ -227,7 +227,7 @@ async def test_replays_do_not_wait_for_redis(settings: Settings, ledger: Ledger)
 
 
 @on_sqlite
-async def test_the_due_time_of_a_former_life_does_not_hold_a_replayed_job_back(
+async def test_a_replayed_job_does_not_wait_for_its_earlier_due_time(
     api: httpx.AsyncClient, ledger: Ledger, redis: Redis
 ) -> None:
     cancelled = await post(api, delay=20)  # within the horizon: its id is on the queue

@@ -76,7 +76,7 @@ async def get_row(ledger: Ledger, job_id: str) -> RowMapping:
 
 
 @on_sqlite
-async def test_accepted_job_is_answered_in_the_very_bytes_of_its_look_up(api: httpx.AsyncClient) -> None:
+async def test_answer_to_an_enqueue_has_the_same_bytes_as_the_lookup(api: httpx.AsyncClient) -> None:
     data = {"text": "\U0001f3b5 <b> \x01", "big": 10**40, "small": 1e-300, "deep": [[{}]], "none": None}
     options: dict[str, Any] = {
         "tags": ["b", "ü"],

@@ -88,7 +88,7 @@ async def begin_early(ledger: Ledger, job: dict[str, Any]) -> Started:
     return await begin(ledger, job)
 
 
-async def test_every_change_is_told_from_how_it_is_to_how_it_ends(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_stream_shows_the_state_and_every_change_to_the_end(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await post(api, delay=3600)
     async with watching(api, job) as stream:
         assert shown(await stream.tell()) == "scheduled"
@@ -108,7 +108,7 @@ async def test_every_change_is_told_from_how_it_is_to_how_it_ends(api: httpx.Asy
     assert last[-1].data["result"] == {"counted": True}
 
 
-async def test_a_reader_that_was_cut_off_is_told_what_it_missed_and_nothing_twice(
+async def test_a_reader_that_was_cut_off_gets_what_it_missed_and_nothing_twice(
     api: httpx.AsyncClient, ledger: Ledger
 ) -> None:
     job = await post(api)
@@ -129,7 +129,7 @@ async def test_a_reader_that_was_cut_off_is_told_what_it_missed_and_nothing_twic
         assert await stream.rest() == missed[-1:]
 
 
-async def test_progress_that_was_seen_is_not_told_again(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_progress_that_was_seen_is_not_sent_again(api: httpx.AsyncClient, ledger: Ledger) -> None:
     job = await post(api)
     started = await begin(ledger, job)
     await ledger.progress(job["id"], 1, 5, 10)
@@ -144,7 +144,9 @@ async def test_progress_that_was_seen_is_not_told_again(api: httpx.AsyncClient, 
 
 
 @on_sqlite
-async def test_who_has_seen_the_end_gets_204_until_the_job_is_replayed(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_a_reader_that_has_seen_the_end_gets_204_until_the_job_is_replayed(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
     job = await job_in(api, ledger, State.FAILED)
     async with watching(api, job) as stream:
         (ended,) = await stream.rest()
@@ -215,7 +217,7 @@ async def test_watchers_are_bounded_and_one_that_goes_makes_room(
 
 
 @on_sqlite
-async def test_all_who_wait_are_told(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_everybody_who_waits_is_told(api: httpx.AsyncClient, ledger: Ledger) -> None:
     posted = [await post(api, tags=[str(number)]) for number in range(50)]
     waiting = [asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 30})) for job in posted]
     for job in posted:

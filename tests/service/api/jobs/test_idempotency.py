@@ -65,7 +65,7 @@ async def test_keys_differ_and_quoted_and_bare_are_one(api: httpx.AsyncClient) -
 
 
 @on_sqlite
-async def test_key_that_cannot_be_one_is_refused(api: httpx.AsyncClient) -> None:
+async def test_invalid_idempotency_key_is_refused(api: httpx.AsyncClient) -> None:
     for value in ("", '""', "x" * 256, f'"{"x" * 256}"', "a\tb"):
         assert_problem(await api.post("/v1/jobs", json=stat(), headers=key(value)), 422)
         assert_problem(await api.post("/v1/jobs/batch", json={"jobs": [stat()]}, headers=key(value)), 422)

@@ -45,7 +45,7 @@ async def test_list_leaves_attempts_and_their_tracebacks_out_unless_asked_for(
 
 
 @on_sqlite
-async def test_each_state_can_be_asked_for(api: httpx.AsyncClient, ledger: Ledger) -> None:
+async def test_jobs_are_filtered_by_each_state(api: httpx.AsyncClient, ledger: Ledger) -> None:
     jobs = {state: await job_in(api, ledger, state) for state in State}
     assert {state: await ids(api, state=state) for state in State} == {
         state: [job["id"]] for state, job in jobs.items()
@@ -209,7 +209,7 @@ async def test_filter_that_makes_no_sense_is_refused(api: httpx.AsyncClient) -> 
 
 
 @on_sqlite
-async def test_a_filter_that_there_is_not_is_refused_and_the_nearest_is_named(api: httpx.AsyncClient) -> None:
+async def test_an_unknown_filter_is_refused_and_the_nearest_one_is_named(api: httpx.AsyncClient) -> None:
     problem = assert_problem(await api.get("/v1/jobs", params={"status": "failed", "limit": 5}), 422)
     assert problem["detail"] == "There is no query parameter 'status' here. Did you mean 'state'?"
     problem = assert_problem(await api.get("/v1/jobs", params={"zzz": "1"}), 422)

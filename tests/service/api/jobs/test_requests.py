@@ -196,7 +196,7 @@ def test_members_of_an_enumeration_are_shown_by_their_values() -> None:
 
 
 @on_sqlite
-async def test_what_is_not_there_and_what_is_not_possible_are_problems(api: httpx.AsyncClient) -> None:
+async def test_missing_things_and_impossible_actions_are_problems(api: httpx.AsyncClient) -> None:
     assert_problem(await api.get("/v1/nothing"), 404)
     assert_problem(await api.get("/nothing"), 404)
     assert_problem(await api.post("/v1/jobs/x/explode"), 404)

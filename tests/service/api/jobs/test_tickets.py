@@ -87,7 +87,7 @@ async def test_ticket_ends_with_its_hour(closed: httpx.AsyncClient, monkeypatch:
 
 
 @on_sqlite
-async def test_ticket_holds_at_every_process_that_knows_the_key_and_falls_with_it(
+async def test_ticket_is_valid_at_every_process_with_the_key_and_void_without_it(
     closed: httpx.AsyncClient, settings: Settings
 ) -> None:
     job = await post(closed, delay=3600)
@@ -105,7 +105,7 @@ async def test_ticket_needs_a_key_and_a_job(closed: httpx.AsyncClient) -> None:
 
 
 @on_sqlite
-async def test_where_no_key_is_asked_for_a_ticket_does_no_harm(api: httpx.AsyncClient) -> None:
+async def test_without_keys_a_ticket_does_no_harm(api: httpx.AsyncClient) -> None:
     job = await post(api, delay=3600)
     ticket = (await api.post(f"/v1/jobs/{job['id']}/events/tickets")).json()
     assert await opens(api, ticket["url"])

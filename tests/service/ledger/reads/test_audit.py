@@ -57,7 +57,7 @@ async def heard_of(ledger: Ledger, worker: str, at: datetime) -> None:
         await connection.execute(update(workers).where(workers.c.id == worker).values(heartbeat_at=at))
 
 
-async def test_jobs_that_are_over_or_run_or_wait_are_accounted_for(ledger: Ledger) -> None:
+async def test_jobs_that_have_ended_or_run_or_wait_are_accounted_for(ledger: Ledger) -> None:
     await swept(ledger)
     await enqueue(ledger, *(new_job(state=state, created_at=LATE, run_at=LATE) for state in TERMINAL))
     await enqueue(ledger, *(new_job(state=state, created_at=LATE, run_at=NOW + JUDGED_AFTER) for state in WAITING))
@@ -94,7 +94,7 @@ async def test_a_job_that_has_just_come_due_or_been_handed_back_only_waits(ledge
     [(NOW - LONGEST_SWEEP_GAP - INSTANT, LATE), (NOW, NOW - JUDGED_AFTER + INSTANT)],
     ids=["nobody sweeps, or Redis is away", "the sweep has come back lately"],
 )
-async def test_what_the_sweep_had_no_chance_to_mend_only_waits(ledger: Ledger, at: datetime, since: datetime) -> None:
+async def test_jobs_that_the_sweep_could_not_mend_yet_only_wait(ledger: Ledger, at: datetime, since: datetime) -> None:
     await swept(ledger, at=at, since=since)
     await enqueue(ledger, new_job(created_at=LATE, run_at=LATE))
     await running(ledger)
@@ -106,7 +106,7 @@ async def test_without_any_sweep_ever_jobs_only_wait(ledger: Ledger) -> None:
     assert await unaccounted(ledger) == {}
 
 
-async def test_a_job_under_a_worker_that_is_gone_and_not_rescued_is_unaccounted(ledger: Ledger) -> None:
+async def test_a_job_of_a_dead_worker_that_was_not_rescued_is_unaccounted(ledger: Ledger) -> None:
     await swept(ledger)
     silent, ended, unknown, _alive = [await running(ledger, f"w{n}") for n in range(4)]
     await heard_of(ledger, "w3", NOW - JUDGED_AFTER)

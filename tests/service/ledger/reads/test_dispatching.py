@@ -45,7 +45,7 @@ async def states(ledger: Ledger, jobs: Sequence[NewJob]) -> list[State]:
     return [found[job.id][0] for job in jobs]
 
 
-async def test_jobs_of_no_epoch_and_of_any_other_are_undispatched_and_of_this_one_not(ledger: Ledger) -> None:
+async def test_jobs_without_the_current_epochs_mark_are_undispatched(ledger: Ledger) -> None:
     never, earlier, later, current = (new_job(created_at=OLD) for _ in range(4))
     await enqueue(ledger, never, earlier, later, current)
     await note(ledger, "0190-epoch-4", earlier)
@@ -54,7 +54,7 @@ async def test_jobs_of_no_epoch_and_of_any_other_are_undispatched_and_of_this_on
     assert await undispatched(ledger) == {never.id, earlier.id, later.id}
 
 
-async def test_every_row_tells_what_the_queue_needs(ledger: Ledger) -> None:
+async def test_every_row_has_what_the_queue_needs(ledger: Ledger) -> None:
     job = new_job(created_at=OLD, queue="slow", arq_id="theirs")
     await enqueue(ledger, job)
     async with ledger.read() as connection:
@@ -62,7 +62,7 @@ async def test_every_row_tells_what_the_queue_needs(ledger: Ledger) -> None:
     assert (row.id, row.kind, row.queue, row.run_at, row.arq_id) == (job.id, "greet", "slow", NOW, "theirs")
 
 
-async def test_what_is_due_beyond_the_horizon_waits_in_the_ledger(ledger: Ledger) -> None:
+async def test_jobs_due_beyond_the_horizon_wait_in_the_ledger(ledger: Ledger) -> None:
     within = [new_job(created_at=OLD, state=state, run_at=NOW + HORIZON) for state in WAITING]
     beyond = [new_job(created_at=OLD, state=state, run_at=NOW + HORIZON + INSTANT) for state in WAITING]
     await enqueue(ledger, *within, *beyond)
@@ -81,7 +81,7 @@ async def test_running_and_terminal_jobs_are_not_dispatched(ledger: Ledger) -> N
     assert await undispatched(ledger) == set()
 
 
-async def test_no_more_than_asked_for_are_given_and_the_rest_the_next_time(ledger: Ledger) -> None:
+async def test_at_most_the_limit_is_returned_and_the_rest_next_time(ledger: Ledger) -> None:
     jobs = [new_job(created_at=OLD) for _ in range(9)]
     await enqueue(ledger, *jobs)
     await note(ledger, "0190-epoch-6", *jobs[:4])
@@ -105,7 +105,7 @@ async def test_a_started_job_is_on_no_queue_any_more(ledger: Ledger) -> None:
     assert await epoch_of(ledger, job) == ""
 
 
-async def test_what_has_come_due_is_promoted_and_nothing_else(ledger: Ledger) -> None:
+async def test_only_due_jobs_are_promoted(ledger: Ledger) -> None:
     due = [new_job(state=state, run_at=NOW) for state in (State.SCHEDULED, State.RETRYING)]
     not_yet = [new_job(state=job.state, run_at=NOW + INSTANT) for job in due]
     other = [new_job(state=state, run_at=OLD) for state in (State.QUEUED, State.RUNNING, *TERMINAL)]

@@ -16,7 +16,7 @@ from tests.service.ledger.makers import (
 )
 
 
-async def test_enqueued_job_is_read_back_as_it_was_given(ledger: Ledger) -> None:
+async def test_enqueued_job_reads_back_as_it_was_given(ledger: Ledger) -> None:
     job = new_job(
         args='{"name":"Änn \\u2028 \'q\'"}', tags=("a", "b"), run_at=NOW + timedelta(microseconds=1), timeout_s=1.5
     )
@@ -34,7 +34,7 @@ async def test_enqueueing_the_same_id_again_is_a_success_and_adds_nothing(ledger
         assert await count_live(connection) == {"running": 0, "waiting": 1}
 
 
-async def test_live_unique_key_gives_its_holder(ledger: Ledger) -> None:
+async def test_live_unique_key_returns_its_holder(ledger: Ledger) -> None:
     first, second = new_job(unique_key="k"), new_job(unique_key="k")
     await enqueue(ledger, first)
     result = await enqueue(ledger, second)
@@ -60,7 +60,7 @@ def key(fingerprint: str = "f", **fields: Any) -> IdempotencyKey:
     return replace(given, **fields)
 
 
-async def test_idempotency_key_gives_the_first_answer_and_records_nothing_more(ledger: Ledger) -> None:
+async def test_idempotency_key_returns_the_first_answer_and_records_nothing_more(ledger: Ledger) -> None:
     first, second = new_job(), new_job()
     assert (await enqueue(ledger, first, key=key())).created == {first.id}
     held = (await enqueue(ledger, second, key=key("other"))).held

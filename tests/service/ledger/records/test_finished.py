@@ -33,7 +33,7 @@ async def test_failure_is_recorded_on_job_and_attempt(ledger: Ledger) -> None:
     assert (await attempt_rows(ledger, started.id))[0]["traceback"] == "Traceback ..."
 
 
-async def test_finish_of_an_attempt_that_was_taken_away_is_refused(ledger: Ledger) -> None:
+async def test_finish_of_a_rescued_attempt_is_refused(ledger: Ledger) -> None:
     first = await running(ledger)
     await ledger.finish(finish(first, Outcome.CRASHED, State.QUEUED, crashes=1))
     second = await start(ledger, first.id)

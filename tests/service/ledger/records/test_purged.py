@@ -157,7 +157,7 @@ async def test_latest_tick_of_a_kind_is_kept_for_ever(ledger: Ledger, older_than
     }
 
 
-async def test_what_is_many_goes_in_one_purge_but_not_in_one_transaction(ledger: Ledger) -> None:
+async def test_many_jobs_go_in_one_purge_but_not_in_one_transaction(ledger: Ledger) -> None:
     await add_ended(ledger, *[ago(MONTH + MINUTE)] * 1_100)
     await add(
         ledger,

@@ -9,7 +9,7 @@ from tests.service.ledger.makers import NOW, attempt_rows, enqueue, job_row, liv
 from tests.support.writing import writing
 
 
-async def test_start_numbers_the_attempt_and_gives_the_args_with_their_secrets(ledger: Ledger) -> None:
+async def test_start_numbers_the_attempt_and_returns_the_args_with_their_secrets(ledger: Ledger) -> None:
     started = await running(ledger, args='{"a":"***"}', sealed_args='{"a":"s3cret"}')
     assert (started.attempt, started.args) == (1, '{"a":"s3cret"}')
     row = await job_row(ledger, started.id)

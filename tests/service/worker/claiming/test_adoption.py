@@ -163,7 +163,7 @@ async def test_reused_id_survives_a_wiped_redis(
     assert (await desk.ended(job_id))["state"] == "succeeded"
 
 
-async def test_outcomes_are_recorded_while_redis_is_silent_and_clients_hear_of_them_after(
+async def test_outcomes_are_recorded_while_redis_is_silent_and_clients_learn_of_them_afterwards(
     settings: Settings, arq_client: ArqRedis, redis_server: RedisServer, short_dir: Path
 ) -> None:
     hold = Hold()
@@ -202,7 +202,7 @@ async def test_claim_of_many_adopted_jobs_takes_few_round_trips(
         assert time.monotonic() - began < 15
 
 
-async def test_adopted_job_that_waits_in_redis_as_in_progress_is_let_go_of_when_its_worker_is_dead(
+async def test_adopted_job_in_progress_in_redis_is_released_when_its_worker_is_dead(
     settings: Settings, arq_client: ArqRedis
 ) -> None:
     async with open_desk(settings, greet) as desk:
@@ -239,7 +239,7 @@ async def test_unknown_kind_of_an_arq_client_waits_for_a_worker_that_knows_it(
     assert await redis.exists(f"arq:job:{unknown.job_id}")
 
 
-async def test_job_that_is_not_ours_any_more_is_not_found(desk: Desk, arq_client: ArqRedis) -> None:
+async def test_arq_client_does_not_find_an_unknown_job(desk: Desk, arq_client: ArqRedis) -> None:
     with pytest.raises(ResultNotFound):
         await Job("nothing", arq_client).result(timeout=1)
 

@@ -66,7 +66,7 @@ async def _waits_for_token(queue: Queue) -> asyncio.Task[bool]:
     return waiting
 
 
-async def test_what_comes_due_later_wakes_when_it_is_due(queue: Queue) -> None:
+async def test_a_job_due_later_wakes_a_worker_when_it_is_due(queue: Queue) -> None:
     due = _entry("later", due_in_s=0.7)
     await queue.put([due])
     waiting = Waiting(queue, ["default"])
@@ -75,13 +75,13 @@ async def test_what_comes_due_later_wakes_when_it_is_due(queue: Queue) -> None:
     assert datetime.now(UTC) >= due.due_at - timedelta(milliseconds=5)
 
 
-async def test_what_a_plain_arq_client_puts_is_found_though_it_wakes_nobody(queue: Queue, redis: Redis) -> None:
+async def test_an_arq_clients_job_is_found_though_it_wakes_nobody(queue: Queue, redis: Redis) -> None:
     waiting = await _waits(queue)
     await redis.zadd(key_of("default"), {"foreign": _ms(datetime.now(UTC))})
     await asyncio.wait_for(waiting, 10)
 
 
-async def test_what_stands_out_of_order_is_found_though_its_signal_was_lost(queue: Queue, redis: Redis) -> None:
+async def test_an_id_out_of_order_is_found_though_its_signal_was_lost(queue: Queue, redis: Redis) -> None:
     waiting = await _waits(queue)
     await redis.zadd(low_key_of("default"), {"low": _ms(datetime.now(UTC) + timedelta(hours=1))})
     await asyncio.wait_for(waiting, 15)

@@ -98,7 +98,7 @@ async def test_declared_dead_is_heard_on_the_loop(desk: Desk) -> None:
         await eventually(heard)
 
 
-async def test_worker_whose_lease_is_taken_stops_what_it_runs_and_works_on_under_a_new_id(
+async def test_worker_whose_lease_is_taken_stops_its_jobs_and_goes_on_under_a_new_id(
     desk: Desk, settings: Settings
 ) -> None:
     job_id = await desk.enqueue(stubborn)

@@ -16,7 +16,7 @@ from tests.service.worker.keeping.sweeping import forgotten, rest, set_lease
 from tests.support.running import catalogue_of, eventually, running_worker
 
 
-async def test_of_many_at_once_one_leads(desks: tuple[Desk, Desk]) -> None:
+async def test_of_many_candidates_one_leads(desks: tuple[Desk, Desk]) -> None:
     leaderships = [desk.sweep_as().leadership for desk in desks]
     assert sorted(await asyncio.gather(*(one.is_held() for one in leaderships))) == [False, True]
 
@@ -65,7 +65,7 @@ async def test_whole_passes_are_noted_with_the_queues_epoch(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("fault", ["away", "wiped"])
-async def test_from_an_outage_of_redis_on_nothing_is_judged_until_it_is_mended(
+async def test_after_an_outage_of_redis_nothing_is_judged_until_it_is_mended(
     desk: Desk, redis: Redis, fault: str
 ) -> None:
     sweeping = desk.sweep_as()

@@ -64,7 +64,7 @@ async def test_process_that_stood_still_as_a_whole_is_not_taken_for_a_dead_loop(
     assert not watch.blocked
 
 
-async def test_stack_is_that_of_the_loops_thread_and_not_of_who_looks(watch: LoopWatch) -> None:
+async def test_reported_stack_is_that_of_the_loops_thread(watch: LoopWatch) -> None:
     logs: list[Any] = []
     held = threading.Event()
 

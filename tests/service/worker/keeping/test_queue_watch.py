@@ -9,7 +9,7 @@ from tests.service.worker.keeping.sweeping import forgotten, on_queue
 
 
 @pytest.mark.parametrize("fault", ["full", "read-only"])
-async def test_what_redis_refuses_is_not_taken_for_dispatched_and_is_put_when_it_takes_again(
+async def test_ids_that_redis_refuses_are_not_noted_as_dispatched_and_are_put_later(
     desk: Desk, redis: Redis, fault: str
 ) -> None:
     sweeping = desk.sweep_as()

@@ -82,7 +82,7 @@ async def test_an_idle_pass_writes_nothing(desk: Desk) -> None:
     assert not [one for one in statements if one.startswith(("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE"))]
 
 
-async def test_each_chore_is_done_when_it_is_its_time_and_most_only_by_the_leader(desks: tuple[Desk, Desk]) -> None:
+async def test_each_chore_runs_in_its_interval_and_most_only_under_the_leader(desks: tuple[Desk, Desk]) -> None:
     done: list[str] = []
 
     def noting(name: str, every_s: float) -> Chore:

@@ -66,7 +66,9 @@ async def test_sys_exit_of_a_child_ends_its_attempt_and_nothing_else(
         assert await worker.ended(30) == 0
 
 
-async def test_worker_that_ends_unasked_has_crashed_at_once(desk: Desk, settings: Settings, tmp_path: Path) -> None:
+async def test_worker_that_ends_without_being_asked_to_has_crashed_at_once(
+    desk: Desk, settings: Settings, tmp_path: Path
+) -> None:
     async with worker_process(settings, tmp_path) as worker:
         await registered(worker)
         neighbour = await _runs(desk, rest, seconds=100)

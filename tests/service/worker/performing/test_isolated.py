@@ -81,7 +81,7 @@ async def test_cancelled_suspect_ends_cancelled(desk: Desk, settings: Settings) 
         assert (await desk.ended(suspect))["state"] == "cancelled"
 
 
-async def test_cancelled_suspect_that_does_not_hear_of_it_is_killed(desk: Desk, settings: Settings) -> None:
+async def test_cancelled_suspect_that_ignores_it_is_killed(desk: Desk, settings: Settings) -> None:
     suspect = await desk.record_suspect(deaf, {"seconds": 600})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         await _makes_progress(desk, suspect)
@@ -99,7 +99,7 @@ async def test_suspect_of_a_stopping_worker_is_handed_back_without_cost(desk: De
 
 
 @pytest.mark.parametrize("how", ["thread", "task", "process"])
-async def test_suspect_that_succeeds_has_succeeded_whatever_it_leaves_behind(
+async def test_suspect_that_succeeds_counts_as_succeeded_whatever_it_leaves_behind(
     desk: Desk, settings: Settings, how: str
 ) -> None:
     suspect = await desk.record_suspect(leave, {"how": how})
@@ -108,7 +108,7 @@ async def test_suspect_that_succeeds_has_succeeded_whatever_it_leaves_behind(
     assert (row["state"], row["result"], row["crashes"]) == ("succeeded", '"done"', 2)
 
 
-async def test_suspect_whose_child_calls_sys_exit_fails_as_beside_others(desk: Desk, settings: Settings) -> None:
+async def test_suspect_that_calls_sys_exit_fails_like_any_other_job(desk: Desk, settings: Settings) -> None:
     suspect = await desk.record_suspect(exit_in_a_child, {"by": "task"})
     async with running_worker(settings, jobs.load((MODULE, ENDS))):
         row = await desk.ended(suspect)

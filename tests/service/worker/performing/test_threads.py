@@ -67,7 +67,7 @@ async def test_hung_calls_starve_nobody(threads: JobThreads, gate: Gate) -> None
         await asyncio.get_running_loop().getaddrinfo("localhost", 80)
 
 
-async def test_hung_call_is_named_once_and_its_return_is_told(threads: JobThreads, gate: Gate) -> None:
+async def test_hung_call_is_named_once_and_its_return_is_logged(threads: JobThreads, gate: Gate) -> None:
     logs.performing.set({"job_id": "j1", "kind": "slow", "attempt": 3})
     with capture_logs() as told:
         await _hang(gate)
@@ -113,7 +113,7 @@ async def test_full_is_told_when_as_many_hang_as_there_are_jobs_at_once(threads:
     assert told == [COUNT]
 
 
-async def test_names_that_are_looked_up_in_vain_are_no_calls_that_hang(
+async def test_name_lookups_that_hang_do_not_count_as_hung_calls(
     threads: JobThreads, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker outlives servers whose names cannot be found, however often it tries to connect."""

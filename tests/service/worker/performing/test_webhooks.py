@@ -31,7 +31,7 @@ def event(url: str, **args: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("timeout_s", [1, 30])
-async def test_event_that_was_taken_is_posted_once_though_its_answer_never_ends(
+async def test_event_that_was_taken_is_posted_once_even_if_its_answer_never_ends(
     settings: Settings, ledger: Ledger, timeout_s: float
 ) -> None:
     hanging = always(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
@@ -54,7 +54,7 @@ async def test_receiver_that_closes_shortly_after_its_answers_costs_no_job(setti
         assert {(await desk.ended(job_id))["state"] for job_id in jobs} == {"succeeded"}
 
 
-async def test_answer_that_nobody_asked_for_is_no_jobs_result(settings: Settings, ledger: Ledger) -> None:
+async def test_answer_that_nobody_asked_for_never_becomes_a_jobs_result(settings: Settings, ledger: Ledger) -> None:
     async def script(line: Line) -> None:
         while True:
             await line.answer(OK)
