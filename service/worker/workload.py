@@ -38,7 +38,7 @@ class Attempt(Protocol):
 
 
 class Workload:
-    """Owns what a worker has in hand. Its fields are written here alone; others ask.
+    """Owns what a worker has in hand. Only its own methods write its fields.
 
     `held_ids` are the jobs that the worker is starting, is performing, keeps waiting for a slot, or has ended without
     a recorded outcome yet. `worker_id` names the lease. `changed` is set whenever something ends.

@@ -13,6 +13,7 @@ from service.resources import JobResources, Resources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import is_quiet, tell_end
 from service.worker.performing.contexts import Contexts
+from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.finish import finish_of
 from service.worker.performing.finishing import Finishing
 from service.worker.performing.in_process import InProcessAttempt
@@ -23,6 +24,7 @@ from service.worker.suspects import Suspects
 from service.worker.workload import Attempt, Workload
 
 CTX_KEY = "postlude"
+_logger = logging.getLogger(__name__)
 
 OnFinished = Callable[[Finished | None], None]
 
@@ -45,6 +47,7 @@ class Performer:
         self.workload = Workload(resources.process_id)
         self.suspects = Suspects(resources.settings.max_crashes)
         self.threads = JobThreads(resources.settings.max_jobs)
+        self._deadlines = Deadlines()
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._finishing = Finishing(resources.ledger, resources.catalogue)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
@@ -56,7 +59,7 @@ class Performer:
         hears the same, without the cost of a callback on the task.
         """
         slot = self.workload.begin(started)
-        return asyncio.get_running_loop().create_task(self._perform(started, slot, on_finished))
+        return asyncio.create_task(self._perform(started, slot, on_finished), name="attempt")
 
     async def _perform(
         self, started: Started, slot: asyncio.Future[bool], on_finished: OnFinished | None
@@ -75,7 +78,7 @@ class Performer:
         finally:
             # Before its job is on the queue again, where this very worker may claim it at once.
             self.workload.release((started.id,))
-        if not is_quiet(finish, finished) or logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+        if not is_quiet(finish, finished) or _logger.isEnabledFor(logging.DEBUG):
             tell_end(finish, finished)
         await self._settling.settle(started, finish, finished)
         if on_finished is not None:
@@ -98,7 +101,14 @@ class Performer:
         if self.suspects.includes(started.crashes):
             return IsolatedAttempt(started, kind, settings)
         context = self._contexts.context_of(started)
-        return InProcessAttempt(started, kind, context, hooks=self.resources.hooks, max_crashes=settings.max_crashes)
+        return InProcessAttempt(
+            started,
+            kind,
+            context,
+            deadlines=self._deadlines,
+            hooks=self.resources.hooks,
+            max_crashes=settings.max_crashes,
+        )
 
     @property
     def may_claim(self) -> bool:

@@ -15,6 +15,7 @@ from service.ledger.states import Outcome
 from service.lifecycle.args import describe
 from service.worker.performing import outcome
 from service.worker.performing.contexts import timeout_of
+from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.failure import line_of, type_name
 from service.worker.performing.finish import finish_of
 from service.worker.performing.outcome import AttemptOutcome
@@ -37,23 +38,30 @@ class InProcessAttempt:
     """An attempt whose kind runs on this loop, in a task of its own that can be abandoned."""
 
     def __init__(
-        self, started: Started, kind: Kind[Any, Any], context: Context, *, hooks: Hooks, max_crashes: int
+        self,
+        started: Started,
+        kind: Kind[Any, Any],
+        context: Context,
+        *,
+        deadlines: Deadlines,
+        hooks: Hooks,
+        max_crashes: int,
     ) -> None:
         self.started = started
         self.timeout_s = timeout_of(started, kind)
         self.blocked_s = 0.0  # for how long the watch has seen this attempt block the loop
         self._kind = kind
         self._context = context
+        self._deadlines = deadlines
         self._hooks = hooks
         self._max_crashes = max_crashes
         self._stop_as: Outcome | None = None
         self._exited: KindExited | None = None
         self._crashed: AttemptOutcome | None = None
         self._timed_out = self._timed_out_late = False
-        self._is_over = False
+        self._has_begun = self._is_over = False
         self._began_at = self._ran_for_s = 0.0
         self._task: asyncio.Task[AttemptOutcome] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[None] | None = None
 
     async def run(self) -> Finish:
@@ -64,24 +72,20 @@ class InProcessAttempt:
         loop = asyncio.get_running_loop()
         if self._stop_as is None:
             self._began_at = loop.time()
-            self._task = loop.create_task(self._call())
-            self._task.add_done_callback(self._task_done)
-            self._timer = loop.call_later(self.timeout_s, self._time_out)
-            await self._until_over(loop)
-            self._timer.cancel()
+            self._task = loop.create_task(self._call(), name=self.started.kind)
+            self._deadlines.add(self, self._began_at + self.timeout_s)
+            while not self._is_over:
+                self._over = loop.create_future()
+                try:
+                    await self._over
+                except asyncio.CancelledError:
+                    continue  # by a kind beside it that cancels whatever tasks there are
+            self._deadlines.remove(self)
         return self._judge()
-
-    async def _until_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for the end. Outlives being cancelled by a kind that cancels whatever tasks there are."""
-        while not self._is_over:
-            self._over = loop.create_future()
-            try:
-                await self._over
-            except asyncio.CancelledError:
-                continue
 
     async def _call(self) -> AttemptOutcome:
         """Call the kind's function, within the hooks if there are any; return its success."""
+        self._has_begun = True
         logs.performing.set(self._names())
         try:
             if self._hooks.attempts:
@@ -91,6 +95,8 @@ class InProcessAttempt:
         except (SystemExit, KeyboardInterrupt) as error:
             # asyncio would let these through, and end the worker with all its other jobs.
             raise KindExited(f"the kind raised {line_of(error)}") from error
+        finally:
+            self._end()
 
     async def _call_kind(self) -> AttemptOutcome:
         return self._success(await self._kind.function(self._context, self._args()))
@@ -113,10 +119,21 @@ class InProcessAttempt:
             self._stop_as = outcome
             self._cancel()
 
+    def time_out(self) -> None:
+        """Cancel the kind's coroutine, for its time is up; what does not end then is given up."""
+        assert self._task is not None
+        if self._task.done():
+            self._end()
+            return
+        loop = asyncio.get_running_loop()
+        self._timed_out, self._timed_out_late = True, loop.time() - self._began_at > self.timeout_s + _LATE_S
+        self._cancel()
+        loop.call_later(STOP_WAIT_S, self.give_up)
+
     def give_up(self) -> None:
         """Wait no longer for a coroutine that does not end."""
         if not self._is_over:
-            self._end()
+            self._abandon()
             reason = "it goes on although it was cancelled"
             logs.surely(log.error, "attempt_abandoned", reason=reason, **self._names())
 
@@ -132,7 +149,7 @@ class InProcessAttempt:
         """End it here and now as crashed: the process that runs it ends."""
         if not self._is_over:
             self._crashed = outcome.of_crash(what, self.started.crashes + 1, self._max_crashes)
-            self._end()
+            self._abandon()
             self._cancel()  # others may run the job before the process is gone
 
     def is_in(self, task: asyncio.Task[Any] | None) -> bool:
@@ -146,28 +163,25 @@ class InProcessAttempt:
             self._task.cancel()
         except BaseException as error:  # noqa: BLE001 - it may wait for an author's future, with its own `cancel`
             logs.surely(log.warning, "attempt_not_cancelled", error=type_name(error), **self._names())
+        if not self._has_begun:
+            self._end()  # it never will
 
-    def _time_out(self) -> None:
-        assert self._task is not None
-        if self._task.done():
-            return  # it has ended in the same turn of the loop, and that is told next
-        loop = asyncio.get_running_loop()
-        self._timed_out, self._timed_out_late = True, loop.time() - self._began_at > self.timeout_s + _LATE_S
-        self._timer = loop.call_later(STOP_WAIT_S, self.give_up)
-        self._cancel()
+    def _abandon(self) -> None:
+        self._end()
+        if self._task is not None:
+            self._task.add_done_callback(self._tell_abandoned)
 
-    def _task_done(self, task: asyncio.Task[AttemptOutcome]) -> None:
-        if not self._is_over:
-            self._end()
-        elif not task.cancelled() and (error := task.exception()) is not None:
+    def _tell_abandoned(self, task: asyncio.Task[AttemptOutcome]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
             logs.surely(log.warning, "abandoned_attempt_ended", error=type_name(error), **self._names())
 
     def _end(self) -> None:
         """From here on the attempt is over, whatever its coroutine does."""
-        self._is_over = True
-        self._ran_for_s = asyncio.get_running_loop().time() - self._began_at
-        if self._over is not None and not self._over.done():
-            self._over.set_result(None)
+        if not self._is_over:
+            self._is_over = True
+            self._ran_for_s = asyncio.get_running_loop().time() - self._began_at
+            if self._over is not None and not self._over.done():
+                self._over.set_result(None)
 
     # ---- judged
 

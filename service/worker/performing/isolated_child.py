@@ -20,6 +20,7 @@ from service.resources import open_job_resources, open_resources
 from service.settings import Settings
 from service.worker.exits import Names, run_through_exits
 from service.worker.performing.contexts import Contexts
+from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import FINISH, LENGTH_BYTES, STARTED, framed
 from service.worker.performing.threads import JobThreads
@@ -89,7 +90,9 @@ async def _perform(
         hooks = resources.hooks
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker, hooks=hooks)
         context = Contexts(resources, job_resources, lifecycle).context_of(started)
-        attempt = InProcessAttempt(started, kind, context, hooks=hooks, max_crashes=settings.max_crashes)
+        attempt = InProcessAttempt(
+            started, kind, context, deadlines=Deadlines(), hooks=hooks, max_crashes=settings.max_crashes
+        )
         attempts.append(attempt)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
         finish = await attempt.run()

@@ -415,9 +415,7 @@ async def test_an_arq_clients_job_of_an_unknown_kind_waits_for_a_worker_that_kno
         assert _ids(await newcomer.take(10)) == ["theirs"]
 
 
-async def test_of_what_has_crashed_before_no_more_is_in_hand_than_there_are_slots(
-    settings: Settings, redis: Redis
-) -> None:
+async def test_worker_holds_no_more_once_crashed_jobs_than_it_has_slots(settings: Settings, redis: Redis) -> None:
     async with open_desk(settings, known) as desk:
         claims = await _claims(desk)
         claims._workload.slots.limit_to(2)
