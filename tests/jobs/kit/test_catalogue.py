@@ -28,7 +28,7 @@ def test_two_kinds_of_one_name_are_refused_with_both_files_named() -> None:
     assert catalogue["greet"] is greet
 
 
-def test_a_kind_that_is_met_twice_is_one() -> None:
+def test_a_kind_found_twice_is_one_kind() -> None:
     catalogue = Catalogue()
     catalogue.add(greet)
     catalogue.add(greet)
@@ -66,7 +66,7 @@ KIND = """
 """
 
 
-def test_the_box_holds_its_kinds() -> None:
+def test_built_in_kinds_are_found() -> None:
     assert {"send_webhook", "send_email", "update_stats", "cleanup"} <= set(load())
 
 
@@ -86,7 +86,7 @@ def test_a_kind_that_one_module_imports_from_another_is_one_kind(here: Path) -> 
     assert load(["first_kinds", "second_kinds"])["one"].file == "first_kinds.py"
 
 
-def test_a_name_of_the_box_is_taken(here: Path) -> None:
+def test_a_kind_named_like_a_built_in_one_is_refused(here: Path) -> None:
     write(here / "greedy_kinds.py", KIND.format(name="cleanup"))
     with pytest.raises(CatalogueError, match=r"^greedy_kinds\.py: kind 'cleanup': .*jobs/cleanup\.py$"):
         load(["greedy_kinds"])
@@ -104,7 +104,7 @@ def test_a_name_of_the_box_is_taken(here: Path) -> None:
         ("raise SystemExit(0)", "SystemExit: 0 (broken.py, line 1)"),
     ],
 )
-def test_a_module_that_cannot_be_imported_is_told_with_its_file_line_and_reason(
+def test_a_module_that_cannot_be_imported_is_reported_with_its_file_line_and_reason(
     here: Path, source: str, reason: str
 ) -> None:
     write(here / "broken.py", source)
@@ -115,7 +115,7 @@ def test_a_module_that_cannot_be_imported_is_told_with_its_file_line_and_reason(
     assert "broken.py, line " in str(refused.value)
 
 
-def test_a_module_that_is_not_there_is_told_by_its_name(here: Path) -> None:
+def test_a_missing_module_is_reported_by_its_name(here: Path) -> None:
     with pytest.raises(CatalogueError, match=r"^no_such_kinds: .*POSTLUDE_JOBS.*No module named 'no_such_kinds'$"):
         load(["no_such_kinds"])
 
@@ -192,13 +192,13 @@ def test_a_folder_of_the_box_without_a_kind_is_refused(tmp_path: Path, files: di
 
 
 @pytest.mark.parametrize("name", ["my/kinds.py", "my/kinds", "./my/kinds.py", "my\\kinds.py"])
-def test_a_path_is_told_the_name_of_its_module(here: Path, name: str) -> None:
+def test_a_path_instead_of_a_module_is_answered_with_the_modules_name(here: Path, name: str) -> None:
     write(here / "my" / "kinds.py", KIND.format(name="mine"))
     with pytest.raises(CatalogueError, match=r"POSTLUDE_JOBS names modules, not files: write my\.kinds$"):
         load([name])
 
 
-def test_the_name_of_a_file_is_told_the_name_of_its_module() -> None:
+def test_a_file_name_instead_of_a_module_is_answered_with_the_modules_name() -> None:
     with pytest.raises(CatalogueError, match=r"^kinds\.py: .*: write kinds$"):
         load(["kinds.py"])
 

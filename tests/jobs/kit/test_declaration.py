@@ -37,14 +37,14 @@ def test_a_cron_kind_whose_args_have_no_defaults_is_refused() -> None:
     assert "needs a default for each field" in refusal(needy, cron="* * * * *")
 
 
-def test_catch_up_is_the_last_tick_unless_said_otherwise_and_nothing_without_cron() -> None:
+def test_catch_up_defaults_to_the_last_tick_and_to_nothing_without_cron() -> None:
     assert job("ticks", cron="* * * * *")(plain).catch_up == "last"
     assert job("ticks", cron="* * * * *", catch_up="all")(plain).catch_up == "all"
     assert job("once")(plain).catch_up is None
 
 
 @pytest.mark.parametrize(("cron", "catch_up"), [(None, "last"), (None, "some"), ("* * * * *", "some")])
-def test_a_catch_up_that_means_nothing_is_refused(cron: str | None, catch_up: Any) -> None:
+def test_an_unknown_catch_up_is_refused(cron: str | None, catch_up: Any) -> None:
     assert "catch_up" in refusal(plain, cron=cron, catch_up=catch_up)
 
 
@@ -87,7 +87,7 @@ NAN, INF = float("nan"), float("inf")
         ({"retry": 3}, "retry is a RetryPolicy"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(options: dict[str, Any], reason: str) -> None:
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], reason: str) -> None:
     message = refusal(plain, **options)
     assert reason in message
     assert message.startswith("tests/jobs/kit/declaring.py: kind ")

@@ -127,7 +127,7 @@ def test_args_are_shown_under_the_names_that_they_came_with() -> None:
     assert job("mail")(mail).dump_args(Mail.model_validate({"from": "ann"})) == ('{"from":"ann"}', None)
 
 
-def test_stored_args_that_no_longer_fit_are_told() -> None:
+def test_stored_args_that_no_longer_fit_are_reported() -> None:
     with pytest.raises(ValidationError):
         order.load_args('{"id": 1}')
 

@@ -52,7 +52,7 @@ class Order(BaseModel):
     token: Annotated[SecretStr, AfterValidator(Check(len))] | None = None
 
 
-def test_plain_models_are_proved_and_never_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_models_are_proved_safe_and_never_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = kind_of(Order)
     assert kind.round_trip.is_proved
     text = json.dumps({"id": str(uuid.uuid4()), "at": "2026-01-01T00:00:00Z", "remark": "n", "token": "t"})

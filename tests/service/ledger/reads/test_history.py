@@ -91,7 +91,7 @@ def test_each_replay_and_each_cancellation_is_a_place_further_on() -> None:
     assert positions == sorted(set(positions))
 
 
-def test_a_replay_after_attempts_is_told_also_when_another_attempt_has_followed() -> None:
+def test_a_replay_shows_in_the_history_even_after_another_attempt() -> None:
     failed = attempt(1, Outcome.DISCARDED, 1, 2)
     before = position(row(State.FAILED, 1, started_at=at(1), finished_at=at(2)), failed)
     replayed = row(State.QUEUED, 1, run_at=at(5))

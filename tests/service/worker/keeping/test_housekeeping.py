@@ -24,7 +24,7 @@ def chores(monkeypatch: pytest.MonkeyPatch, **do: Do) -> None:
     monkeypatch.setattr("service.worker.keeping.housekeeping.chores_of", lambda *_: listed)
 
 
-async def test_outage_in_one_chore_is_told_once_and_holds_up_no_other(
+async def test_outage_in_one_chore_is_reported_once_and_holds_up_no_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried, others = 0, 0
@@ -52,7 +52,7 @@ async def test_outage_in_one_chore_is_told_once_and_holds_up_no_other(
     assert others > tried
 
 
-async def test_chore_that_fails_is_logged_and_done_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failing_chore_is_logged_and_runs_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     done = 0
 
     async def fails_first() -> None:

@@ -71,7 +71,7 @@ async def test_fresh_worker_rescues_nobody(desk: Desk) -> None:
     assert (await desk.row(job_id))["state"] == "running"
 
 
-async def test_worker_that_follows_one_who_beat_lately_may_rescue_at_once(desk: Desk) -> None:
+async def test_worker_that_follows_a_recently_live_one_may_rescue_at_once(desk: Desk) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(minutes=5))
     await register_rescuer(desk)  # killed just now, after beating for 25 s
     workload, lease = lease_of(desk)
@@ -119,7 +119,7 @@ async def _killed_again(desk: Desk, job_id: str, *, prefetched: bool = False) ->
     return bool(started)
 
 
-async def test_healthy_job_survives_its_workers_and_isolated_it_ends_after_ten_losses(
+async def test_healthy_job_survives_its_workers_and_an_isolated_one_ends_after_ten_losses(
     desk: Desk, settings: Settings
 ) -> None:
     job_id, sweep = await desk.record_only(rest), desk.sweep_as(await register_rescuer(desk))
@@ -138,7 +138,7 @@ async def test_healthy_job_survives_its_workers_and_isolated_it_ends_after_ten_l
     assert (await desk.row(job_id))["state"] == "queued"  # losses before the replay do not count
 
 
-async def test_attempt_that_may_have_waited_for_a_slot_has_not_crashed_and_the_next_one_waits_for_none(
+async def test_attempt_that_may_have_waited_for_a_slot_has_not_crashed_and_the_next_one_begins_at_once(
     desk: Desk,
 ) -> None:
     job_id, sweep = await desk.record_only(rest), desk.sweep_as(await register_rescuer(desk))

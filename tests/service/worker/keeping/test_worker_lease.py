@@ -7,7 +7,7 @@ from tests.service.worker.desk import Desk
 from tests.service.worker.keeping.sweeping import lease_of, register_rescuer, rest
 
 
-async def test_worker_declared_dead_begins_a_new_life_and_its_old_id_starts_nothing(desk: Desk) -> None:
+async def test_worker_declared_dead_takes_a_new_id_and_its_old_id_starts_nothing(desk: Desk) -> None:
     workload, lease = lease_of(desk)
     await lease.begin()
     old = workload.worker_id

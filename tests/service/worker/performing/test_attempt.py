@@ -237,7 +237,7 @@ async def test_discard_fails_the_job_at_once_with_the_reason(desk: Desk) -> None
 
 
 @pytest.mark.parametrize("kind", [sleep_on, swallow])
-async def test_attempt_past_its_timeout_is_timed_out_whatever_it_makes_of_it(desk: Desk, kind: Kind[Any, Any]) -> None:
+async def test_attempt_past_its_timeout_is_timed_out_whatever_it_does(desk: Desk, kind: Kind[Any, Any]) -> None:
     job_id = await desk.enqueue(kind)
     row = await desk.ended(job_id)
     assert (row["state"], row["result"], row["error_type"]) == ("failed", None, "TimedOut")

@@ -122,7 +122,7 @@ async def _slots_are_back(performer: Performer) -> bool:
     return workload.slots.unused == 2 and not workload.running and workload.is_empty
 
 
-async def test_odd_errors_end_their_jobs_and_the_slots_come_back(desk: Desk, performer: Performer) -> None:
+async def test_odd_errors_end_their_jobs_and_free_the_slots(desk: Desk, performer: Performer) -> None:
     for name, (error, type_name) in ODD.items():
         row = await desk.ended(await desk.enqueue(odd, {"name": name}))
         told = "ValueError" if len(leaves_of(error)) == 1 and "Group" in type_name else type_name
@@ -166,7 +166,7 @@ async def test_attempt_that_cannot_begin_ends(
     await eventually(lambda: _slots_are_back(performer))
 
 
-async def test_end_is_recorded_although_the_log_fails(
+async def test_end_is_recorded_even_if_the_log_fails(
     desk: Desk, performer: Performer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: Any, **_names: Any) -> Any:
@@ -193,7 +193,7 @@ async def test_innocent_neighbour_of_a_blocked_loop_is_not_blamed(desk: Desk, pe
     assert "or one beside it, blocked the event loop" in (await desk.ended(neighbour))["error_message"]
 
 
-async def test_attempt_that_returned_late_after_blocking_has_succeeded_and_is_warned_of(
+async def test_attempt_that_returns_late_after_blocking_succeeds_with_a_warning(
     desk: Desk, performer: Performer
 ) -> None:
     with capture_logs() as told:

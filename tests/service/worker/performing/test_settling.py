@@ -20,7 +20,7 @@ FINISHED = Finished(State.SUCCEEDED, NOW, "default")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_end_that_cannot_be_put_in_arqs_words_is_heard_all_the_same(
+async def test_end_that_arq_cannot_express_still_reaches_the_client(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: Any) -> None:

@@ -72,7 +72,7 @@ async def test_fast_attempts_make_room_to_prefetch_within_bounds() -> None:
     assert turns.slots.room == 0, "most prefetched attempts still wait"
 
 
-async def test_what_waits_too_long_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_attempts_that_wait_too_long_are_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.worker.performing.slots._WAITS_AT_MOST_S", 0.05)
     turns = Turns(1)
     turns.ask(0, 1, 2)
@@ -156,7 +156,7 @@ async def test_jobs_prefetched_behind_slow_ones_go_back_and_end_all_the_same(des
     assert {(row["state"], row["failures"], row["crashes"]) for row in rows} == {("succeeded", 0, 0)}
 
 
-async def test_stopping_hands_back_what_waits_for_a_slot(desk: Desk, settings: Settings) -> None:
+async def test_stopping_hands_back_attempts_that_wait_for_a_slot(desk: Desk, settings: Settings) -> None:
     ids = await _enqueue_fast_then_slow(desk)
     async with running_worker(settings.model_copy(update={"max_jobs": 3}), catalogue_of(measured)) as worker:
 
@@ -172,7 +172,7 @@ async def test_stopping_hands_back_what_waits_for_a_slot(desk: Desk, settings: S
     assert states.count("queued") == 9
 
 
-async def test_slots_are_held_for_what_must_begin_at_once() -> None:
+async def test_slots_are_held_for_attempts_that_must_begin_at_once() -> None:
     turns = Turns(2)
     turns.ask(0, 1, 2, 3, 4)
     holding = asyncio.create_task(turns.slots.hold(2))
@@ -186,7 +186,7 @@ async def test_slots_are_held_for_what_must_begin_at_once() -> None:
     assert turns.run == [0, 1, 2, 9]
 
 
-async def test_held_slots_that_are_not_needed_go_to_what_waits() -> None:
+async def test_held_slots_that_are_not_needed_go_to_waiting_attempts() -> None:
     turns = Turns(1)
     assert await turns.slots.hold(3) == 1
     turns.ask(0)
