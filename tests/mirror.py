@@ -37,17 +37,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "jobs/email/transaction.py",
         "service/mail/records.py",
     ),
-    "tests/jobs/kit/test_catalogue.py": (
-        "jobs/kit/declaration.py",
-        "jobs/kit/fields.py",
-        "jobs/kit/kind.py",
-        "jobs/kit/sealing.py",
-    ),
-    "tests/jobs/kit/test_round_trip.py": (
-        "jobs/kit/difference.py",
-        "jobs/kit/proof.py",
-        "jobs/kit/times.py",
-    ),
+    "tests/jobs/kit/test_round_trip.py": ("jobs/kit/times.py",),
     "tests/jobs/test_cleanup.py": ("service/files/purge.py",),
     "tests/jobs/webhook/test_kind.py": (
         "jobs/webhook/answer.py",
@@ -80,12 +70,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/api/readiness.py",
         "service/ledger/reads/counts.py",
     ),
-    "tests/service/commands/test_jobs.py": (
-        "service/commands/answers.py",
-        "service/commands/remote.py",
-        "service/commands/tail.py",
-        "service/commands/text.py",
-    ),
+    "tests/service/commands/test_jobs.py": ("service/commands/answers.py",),
     "tests/service/dashboard/test_home.py": ("service/web/pages.py",),
     "tests/service/dev/test_redis_server.py": ("service/runtime_folder.py",),
     "tests/service/dev/test_supervisor.py": (
@@ -132,19 +117,9 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "tests/service/mail/test_smtp.py": ("service/mail/smtp_client.py",),
     "tests/service/mail/test_smtp_tls.py": ("service/mail/smtp_server.py",),
-    "tests/service/outbound/test_answer.py": (
-        "service/outbound/body.py",
-        "service/outbound/head.py",
-    ),
     "tests/service/outbound/test_client.py": (
         "service/addresses.py",
-        "service/outbound/address.py",
-        "service/outbound/resolver.py",
         "service/outbound/upload.py",
-    ),
-    "tests/service/outbound/test_connection.py": (
-        "service/outbound/connector.py",
-        "service/outbound/transport.py",
     ),
     "tests/service/queue/test_claiming.py": ("service/queue/queue.py",),
     "tests/service/queue/test_putting.py": (
@@ -174,10 +149,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/web/room.py",
         "service/web/taking.py",
     ),
-    "tests/service/web/test_direct.py": (
-        "service/web/headers.py",
-        "service/web/layers.py",
-    ),
+    "tests/service/web/test_direct.py": ("service/web/headers.py",),
     "tests/service/web/test_query.py": ("service/web/guards.py",),
     "tests/service/worker/claiming/test_adoption.py": (
         "service/lifecycle/adopt.py",
@@ -198,7 +170,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/keeping/test_heartbeat.py": (
         "service/ledger/reads/workers.py",
         "service/worker/forced_exit.py",
-        "service/worker/keeping/worker_lease.py",
     ),
     "tests/service/worker/keeping/test_housekeeping.py": ("service/worker/keeping/cancellations.py",),
     "tests/service/worker/keeping/test_leadership.py": ("service/ledger/reads/sweep_lease.py",),
