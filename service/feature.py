@@ -11,8 +11,8 @@ from sqlalchemy import Table
 
 from service.hooks import Hooks
 from service.ledger.ledger import Ledger
-from service.ledger.migrate import Schema
 from service.ledger.records.purged import PurgeOfJobs
+from service.ledger.schema import Schema
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -119,6 +119,11 @@ def test_kinds_know_nothing_of_sql() -> None:
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
+def test_a_worker_imports_neither_fastapi_nor_alembic() -> None:
+    script = "import service.worker.startup, sys; sys.exit(bool({'fastapi', 'alembic'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 def test_no_kind_reads_the_environment() -> None:
     files = [path for path in SOURCES if path.is_relative_to(ROOT / "jobs")]
     assert not [path for path in files if "environ" in path.read_text() or "getenv" in path.read_text()]

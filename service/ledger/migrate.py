@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +9,18 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Table, inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from service.data_dir import make_data_dir
 from service.ledger.database import Database
 from service.ledger.pooler import refuse_changing_sessions
+from service.ledger.schema import VERSION_TABLE, Schema
 from service.settings import Settings
 
 # A migration may rewrite a large table, or wait for another process that does.
 _LIMIT_S = 3600
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _VERSIONS = _MIGRATIONS / "versions"
-_VERSION_TABLE = "alembic_version"
-
-
-@dataclass(frozen=True)
-class Schema:
-    """A feature's tables, and the folder of the migrations that have changed them since their first version.
-
-    Its migrations are a chain of their own, which the table `alembic_version_<name>` keeps: a feature that is removed
-    leaves nothing in the ledger's chain.
-    """
-
-    name: str
-    tables: Sequence[Table]
-    migrations: Path | None = None
-
-    @property
-    def version_table(self) -> str:
-        return f"{_VERSION_TABLE}_{self.name}"
 
 
 async def upgrade(settings: Settings, schemas: Iterable[Schema] = ()) -> None:
@@ -62,7 +44,7 @@ async def is_current(database: Database, schemas: Sequence[Schema] = ()) -> bool
 def _upgrade(connection: Connection, schemas: Iterable[Schema]) -> None:
     if connection.dialect.name == "postgresql":  # two that migrate at once take turns, as they do on SQLite
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('postlude migrations'))"))
-    _run(command.upgrade, connection, _VERSION_TABLE, _VERSIONS)
+    _run(command.upgrade, connection, VERSION_TABLE, _VERSIONS)
     for schema in schemas:
         _upgrade_schema(connection, schema)
 
@@ -95,7 +77,7 @@ def _is_at_head(connection: Connection, version_table: str, revisions: list[str]
 def _chains(schemas: Iterable[Schema]) -> list[tuple[str, Path]]:
     """Return the table and the folder of each chain of migrations."""
     of_features = [(schema.version_table, schema.migrations) for schema in schemas if schema.migrations is not None]
-    return [(_VERSION_TABLE, _VERSIONS), *of_features]
+    return [(VERSION_TABLE, _VERSIONS), *of_features]
 
 
 def _revisions(versions: Path) -> list[str]:

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from jobs import Context, Discard, Retry
 from jobs.email import SendEmailArgs, send_email
 from jobs.email.errors import MailServerUnreachable
+from jobs.email.words import RecipientWords
 from service.ledger.ledger import Ledger
+from service.mail.capability import LedgerWords
 from service.mail.smtp import SmtpMailer
 from tests.support.fakes import FakeMailer, fake_context
 from tests.support.smtp_servers import HANG_UP, Inbox, answering, open_inbox
@@ -231,7 +233,7 @@ async def test_refusal_of_all_recipients_is_final_only_if_each_one_is(ledger: Le
             await send_email(context(server.url), both)
     async with answering(answers | {"RCPT TO:<bob@": "450 later"}) as server:
         with pytest.raises(Retry, match=r"not delivered: bob@.*: 450 later. refused for good: ann@example.com: 550 no"):
-            await send_email(context(server.url, session=ledger.session), both)
+            await send_email(context(server.url, capabilities={RecipientWords: LedgerWords(ledger)}), both)
 
 
 @pytest.mark.parametrize(

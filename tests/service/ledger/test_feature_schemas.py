@@ -8,7 +8,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 from service.ledger import migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
-from service.ledger.migrate import Schema
+from service.ledger.schema import Schema
 from service.settings import Settings
 
 REVISION = """

@@ -1,0 +1,26 @@
+"""What `migrate.py` needs to know of a feature; apart from it, since workers have no use for Alembic, which is 8 MB."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Table
+
+VERSION_TABLE = "alembic_version"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A feature's tables, and the folder of the migrations that have changed them since their first version.
+
+    Its migrations are a chain of their own, which the table `alembic_version_<name>` keeps: a feature that is removed
+    leaves nothing in the ledger's chain.
+    """
+
+    name: str
+    tables: Sequence[Table]
+    migrations: Path | None = None
+
+    @property
+    def version_table(self) -> str:
+        return f"{VERSION_TABLE}_{self.name}"
