@@ -14,6 +14,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/feature.py",
         "service/files/capability.py",
         "service/ledger/leases.py",
+        "service/ledger/schema.py",
         "service/ledger/models.py",
         "service/mail/tables.py",
         "service/metrics.py",

@@ -1,18 +1,17 @@
 """Each recipient gets a final word of their own, and nobody gets a mail twice."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from jobs import Discard, Retry
 from jobs.email import SendEmailArgs, SendEmailResult, send_email, words
+from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.mail.capability import LedgerWords
 from service.mail.smtp import SmtpMailer
@@ -242,10 +241,11 @@ async def test_answers_are_written_however_long_the_database_is_away(
     away = iter([OperationalError("INSERT", {}, Exception("gone")), ConnectionRefusedError("away")])
 
     class SometimesAway:
-        def session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        @property
+        def database(self) -> Database:
             if error := next(away, None):
                 raise error
-            return ledger.session()
+            return ledger.database
 
     server.answers = {"RCPT TO:<bob@": "450 later"}
     with pytest.raises(Retry), capture_logs() as logs:

@@ -18,7 +18,6 @@ from typing_extensions import TypedDict
 
 from jobs import Kind
 from jobs.kit.proof import Check, Proof, prove_fields
-from jobs.stats.kind import update_stats
 from tests.jobs.kit.changing import CHANGED
 from tests.jobs.kit.declaring import kind_of
 
@@ -59,10 +58,6 @@ def test_plain_models_are_proved_safe_and_never_compared(monkeypatch: pytest.Mon
     args = kind.door_model.model_validate_json(text)
     monkeypatch.setattr(Kind, "load_args", None)
     kind.dump_args(args)
-
-
-def test_args_of_update_stats_are_proved_its_time_among_them() -> None:
-    assert update_stats.round_trip.is_proved
 
 
 @pytest.mark.parametrize("case", CHANGED)

@@ -111,7 +111,7 @@ async def test_a_very_long_text_is_cut_and_says_how_much_is_missing(settings: Se
     assert "105000 characters follow in the file" in page
 
 
-@pytest.mark.parametrize("mail_id", ["01970000-0000-7000-8000-000000000000", "nonsense", "%2e%2e%2fpostlude", "..%00"])
+@pytest.mark.parametrize("mail_id", ["01970000-0000-7000-8000-000000000000", "nonsense", "%2e%2e%2fpostlude"])
 async def test_an_unknown_mail_is_404(settings: Settings, mailbox: Mailbox, mail_id: str) -> None:
     keep(mailbox, message())
     async with browsing(settings) as browser:

@@ -105,8 +105,8 @@ async def paged(api: httpx.AsyncClient, **params: Any) -> list[str]:
 async def test_pages_of_large_jobs_are_shorter_and_show_each_job_once(
     api: httpx.AsyncClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.jobs.PAGE_BYTES", 1_000)
-    monkeypatch.setattr("service.api.jobs._READ_AT_ONCE", 3)
+    monkeypatch.setattr("service.api.jobs.listing.PAGE_BYTES", 1_000)
+    monkeypatch.setattr("service.api.jobs.listing._READ_AT_ONCE", 3)
     for _ in range(2):
         await job_in(api, ledger, State.FAILED)
     for size in (10, 250, 10, 250, 10, 10, 10):

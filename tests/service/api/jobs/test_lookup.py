@@ -11,7 +11,17 @@ from service.ledger.states import Outcome, State
 from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
 
 CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
-CONTRACT += ["max_attempts", "progress", "tags", "run_at", "created_at", "started_at", "finished_at", "attempts"]
+CONTRACT += [
+    "max_attempts",
+    "progress",
+    "tags",
+    "metadata",
+    "run_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "attempts",
+]
 
 
 async def test_job_is_shown_in_each_state(api: httpx.AsyncClient, ledger: Ledger) -> None:
