@@ -11,8 +11,9 @@ from service import heap, logs, preflight
 from service.clocks import Clocks
 from service.errors import StartRefused
 from service.features import FEATURES
-from service.resources import open_job_resources, open_resources
+from service.resources import open_resources
 from service.settings import Settings
+from service.worker.job_resources import open_job_resources
 from service.worker.keeping.housekeeping import Housekeeping
 from service.worker.performing.attempt import CTX_KEY, Performer
 

@@ -9,7 +9,8 @@ from jobs import Kind
 from service import agreed_time
 from service.ledger.models import Finish, Finished, Started
 from service.lifecycle.lifecycle import Lifecycle
-from service.resources import JobResources, Resources
+from service.resources import Resources
+from service.worker.job_resources import JobResources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import is_quiet, tell_end
 from service.worker.performing.contexts import Contexts

@@ -8,7 +8,8 @@ from jobs.kit.outcomes import to_timedelta
 from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
 from service.options import Options
-from service.resources import JobResources, Resources
+from service.resources import Resources
+from service.worker.job_resources import JobResources
 from service.worker.performing.progress import ProgressNotes
 
 

@@ -16,9 +16,10 @@ from service.features import FEATURES
 from service.ledger.models import Started
 from service.ledger.states import Outcome
 from service.lifecycle.lifecycle import Lifecycle
-from service.resources import open_job_resources, open_resources
+from service.resources import open_resources
 from service.settings import Settings
 from service.worker.exits import Names, run_through_exits
+from service.worker.job_resources import open_job_resources
 from service.worker.performing.contexts import Contexts
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.in_process import InProcessAttempt

@@ -14,8 +14,9 @@ from service.feature import Capabilities, Feature
 from service.features import FEATURES
 from service.hooks import Hooks
 from service.ledger.ledger import Ledger
-from service.resources import open_job_resources, open_resources
+from service.resources import open_resources
 from service.settings import Settings
+from service.worker.job_resources import open_job_resources
 from tests.support.fakes import fake_context
 
 
