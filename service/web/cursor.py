@@ -13,8 +13,8 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 T = TypeVar("T")
 
 
-def encode(place: list[object]) -> str:
-    """Make a cursor of the last item's place in the list."""
+def encode(place: object) -> str:
+    """Make a cursor from the last item's place in the list: anything that can be written as JSON."""
     return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
 
 

@@ -87,7 +87,8 @@ async def test_feature_that_the_guide_shows_is_a_folder_and_a_line(checkout: Che
         assert 'href="/notes"' in (await api.get("/")).text
         assert (await performed(checkout, api, "cleanup", {"older_than_days": 0}))["result"]["deleted"]["jobs"] == 1
         assert (await api.get("/v1/notes")).json() == []
-    checkout.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_architecture.py")
+    tests = ("tests/test_architecture.py", "tests/jobs/test_note.py", "tests/service/notes")
+    checkout.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
 
 async def performed(checkout: Checkout, api: httpx.AsyncClient, kind: str, args: dict[str, Any]) -> dict[str, Any]:
