@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from service.audit_report import Report
     from service.settings import Settings
 
-# Open requests, such as those that wait for a job's end, are cut after this; a waiting client asks again.
+# Open requests, such as a wait for a job's end, are cut off after this; a waiting client asks again.
 _API_STOPS_S = 3
 _OPEN_FILES = 8_192
 
@@ -22,7 +22,7 @@ _OPEN_FILES = 8_192
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="postlude", prog_name="postlude")
 def postlude() -> None:
-    """Postlude runs what happens after the response: webhooks, mail, counters, imports, clean-up.
+    """Postlude runs what happens after the response: webhooks, mail, counters, clean-up.
 
     All settings are environment variables that begin with POSTLUDE_; docs/settings.md lists them.
     """
@@ -32,8 +32,8 @@ def postlude() -> None:
 def dev() -> None:
     """Run everything on this machine, in the foreground.
 
-    Starts Redis, applies the migrations, and runs a mail inbox, the API and one worker; what dies is started again.
-    Data is kept in POSTLUDE_DATA_DIR (./var). Ctrl-C or SIGTERM stops all of it, a second one at once.
+    Starts Redis, applies the migrations, and runs a mail inbox, the API and one worker; restarts whatever dies. Keeps
+    its data in POSTLUDE_DATA_DIR (./var). Ctrl-C or SIGTERM stops all of it, a second one at once.
     """
     from service.dev.start import run
 
@@ -51,7 +51,7 @@ def api() -> None:
     from service import logs
     from service.preflight import check_api
 
-    settings = _settings(warn=False)  # the app does
+    settings = _settings(warn=False)  # the app warns
     logs.configure(settings.log_level, settings.log_format)
     asyncio.run(check_api(settings))
     _allow_open_files()
@@ -97,7 +97,7 @@ def migrate() -> None:
 def audit(as_json: bool) -> None:
     """Look for accepted jobs that nobody answers for.
 
-    Reads the whole ledger, and nothing else; everything may go on meanwhile. Exit code 0: every job is accounted for.
+    Only reads the ledger, all of it; everything else may go on meanwhile. Exit code 0: every job is accounted for.
     1: some are not, and are printed with the reason. 2: the database does not answer.
     """
     import json
@@ -131,7 +131,7 @@ def _serve(name: str) -> None:
 
 
 def _allow_open_files() -> None:
-    """Allow this process as many open files as it may: each connection is one, and many systems begin with 1,024."""
+    """Raise this process's limit of open files: each connection is one, and many systems begin with 1,024."""
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -144,7 +144,7 @@ postlude.add_command(jobs)
 
 
 def main() -> None:
-    """Run the command; what a person can put right is told in a sentence, without a traceback."""
+    """Run the command. An error that the user can put right is one sentence, without a traceback."""
     try:
         postlude(prog_name="postlude")
     except Exception as error:

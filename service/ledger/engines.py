@@ -1,4 +1,4 @@
-"""Engines over SQLite and Postgres: durable connections whose every call ends, and pools that forget dead ones."""
+"""Engines over SQLite and Postgres: durable connections on which every call ends, and pools that drop dead ones."""
 
 import asyncio
 import sqlite3
@@ -22,37 +22,37 @@ from service.ledger.shrinking_pool import ShrinkingPool
 from service.ledger.write_turns import turns_at
 
 CONNECT_TIMEOUT_S = 3
-# An execution option: the connection is used for nothing but reads.
+# An execution option: the connection is only used for reads.
 READS_ONLY = "postlude_reads_only"
-# Below the API's deadline for an answer: who waited for the lock in vain can be told that nothing was recorded.
+# Shorter than the API's deadline, so that a caller who gets no lock can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
 _LOCKED = "database is locked"
 _TURN = "postlude_turn"
-# Who waits for a connection may do so for as long as callers of the API wait for an answer.
+# As long as callers of the API wait for an answer.
 _WAIT_FOR_CONNECTION_S = 5
 _POOL: Mapping[str, float] = {"pool_size": 10, "max_overflow": 10, "pool_timeout": _WAIT_FOR_CONNECTION_S}
 _HIDDEN = {"hide_parameters": True}  # errors are logged, and parameters hold args
 
 
 class Doubt:
-    """A connection that keeps silent casts doubt on all in its pool: none made before that is handed out again.
+    """Distrusts a whole pool once one of its connections falls silent: no connection made before is handed out again.
 
-    Else every one of them would cost somebody a statement's timeout, long after the database is back.
+    Otherwise each of them would cost somebody a statement's timeout, long after the database is back.
     """
 
     def __init__(self) -> None:
         self._cast_at = 0.0
 
     def cast(self) -> None:
-        """Distrust every connection that there is now."""
+        """Distrust every connection made until now."""
         self._cast_at = time.monotonic()
 
     def watch(self, engine: AsyncEngine) -> None:
-        """Have the pool of `engine`, over Postgres, ask before it hands a connection out."""
+        """Check every connection that the pool of `engine`, over Postgres, hands out."""
         event.listen(engine.sync_engine, "connect", self._note)
         event.listen(engine.sync_engine, "checkout", self._check)
-        # The dialect's own way says goodbye first, and waits 2 s for an answer that a dead connection never gives.
+        # The dialect would say goodbye first, and wait 2 s for an answer that never comes over a dead connection.
         engine.sync_engine.dialect.do_terminate = _terminate  # type: ignore[method-assign]
 
     def _note(self, _connection: Any, record: Any) -> None:
@@ -68,16 +68,16 @@ def _terminate(dbapi_connection: Any) -> None:
 
 
 def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = None) -> AsyncEngine:
-    """Prepare an engine whose statements take `limit_s` at most.
+    """Make an engine whose statements take at most `limit_s`.
 
-    A client that falls silent within a transaction loses it after `idle_limit_s`, and with it its locks.
+    A client that falls silent within a transaction loses the transaction, with its locks, after `idle_limit_s`.
     """
     settings = {
         "statement_timeout": f"{limit_s * 1000:.0f}",
         "synchronous_commit": "on",
         "jit": "off",
-        # Every statement of the ledger has an index to go by. A plan that is kept from when the table was small walked
-        # through all of it when it had grown: 300 us for a start instead of 30.
+        # Every statement of the ledger has an index to use. A cached plan from when the table was small scanned all of
+        # it once it had grown: 300 us for a start instead of 30.
         "enable_seqscan": "off",
     }
     if idle_limit_s is not None:
@@ -87,7 +87,7 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
         bare,
         poolclass=ShrinkingPool,
         **_POOL,
-        pool_use_lifo=True,  # one that has just been used knows the statements
+        pool_use_lifo=True,  # the connection used last has the statements prepared
         **_HIDDEN,
         connect_args={"command_timeout": limit_s, "async_creator_fn": partial(_connect, settings), **arguments},
     )
@@ -97,7 +97,7 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
 
 
 async def _connect(settings: Mapping[str, str], **arguments: Any) -> asyncpg.Connection:
-    """Connect, then make the session's settings: poolers refuse a connection that comes with some."""
+    """Connect, then apply the settings: poolers refuse a connection that brings them along."""
     connection = await asyncpg.connect(**arguments)
     try:
         await connection.execute(";".join(f"SET {name} = '{value}'" for name, value in settings.items()))
@@ -108,28 +108,28 @@ async def _connect(settings: Mapping[str, str], **arguments: Any) -> asyncpg.Con
 
 
 def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:
-    """Move libpq's parameters from the URL's query to where asyncpg reads them: a DSN of its own."""
+    """Move libpq's parameters from the URL's query to a DSN, which is where asyncpg reads them."""
     kept = {name: url.query[name] for name in ("host", "port", "prepared_statement_cache_size") if name in url.query}
     query = {"application_name": "postlude", **{name: value for name, value in url.query.items() if name not in kept}}
     timeout = float(str(query.pop("connect_timeout", 0))) or CONNECT_TIMEOUT_S
     if "ssl" in query:  # asyncpg's own name for it
         query["sslmode"] = query.pop("ssl")
-    if isinstance(kept.get("host"), tuple):  # several: the one that is the primary now
+    if isinstance(kept.get("host"), tuple):  # several hosts: use the one that is the primary
         query.setdefault("target_session_attrs", "read-write")
     return url.set(query=kept), {"dsn": f"postgresql://?{urlencode(query)}", "timeout": timeout}
 
 
 def _leave_read_only(context: ExceptionContext) -> None:
-    """Close a connection that takes no writes any more, and all in its pool: a new one may lead to the new primary."""
+    """Close all connections of a pool once one takes no more writes: a new one may lead to the new primary."""
     if is_read_only(context.original_exception):
         context.is_disconnect = True
 
 
 def _read_stale_again(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    """Execute; a read whose statement a migration has made stale is prepared and executed once more.
+    """Execute a statement; prepare and execute a read once more if a migration has made its statement stale.
 
-    Postgres ends the transaction with the error. For one that only reads, that loses nothing; writes are repeated
-    whole, by `Database.run`.
+    Postgres ends the transaction with the error. A transaction that only reads loses nothing by that; one that writes
+    is repeated as a whole, by `Database.run`.
     """
     try:
         cursor.execute(statement, parameters)
@@ -144,7 +144,7 @@ def _read_stale_again(cursor: Any, statement: str, parameters: Any, context: Any
 
 
 def sqlite_reader(url: str) -> AsyncEngine:
-    """Prepare an engine whose transactions see one state of the database, and take no lock."""
+    """Make an engine whose transactions see one state of the database, and take no lock."""
     engine = create_async_engine(url, **_POOL, **_HIDDEN)
     _configure_sqlite(engine.sync_engine, writes=False)
     event.listen(engine.sync_engine, "begin", _begin_deferred)
@@ -152,10 +152,10 @@ def sqlite_reader(url: str) -> AsyncEngine:
 
 
 def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
-    """Prepare an engine for jobs: one connection, for which they queue up to `wait_s`.
+    """Make an engine for jobs: one connection, for which they queue up to `wait_s`.
 
-    Each of their transactions holds SQLite's one write lock from its beginning. A hundred that fought for it were done
-    40 times a second.
+    Each of their transactions holds SQLite's one write lock from its beginning. When a hundred jobs fought for the
+    lock, 40 transactions a second got done.
     """
     engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=wait_s, **_HIDDEN)
     _configure_sqlite(engine.sync_engine, writes=True)
@@ -164,7 +164,7 @@ def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
 
 
 def sqlite_thread_engine(url: str) -> Engine:
-    """Prepare an engine that writes with one connection from a thread; see `SqliteWriter`."""
+    """Make an engine that writes over one connection from a thread; see `SqliteWriter`."""
     engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
     _configure_sqlite(engine, writes=True)
     _take_turns(engine, wait=lambda turn, within_s: turn.result(within_s), pause=time.sleep)
@@ -176,14 +176,14 @@ def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
 
     @event.listens_for(engine, "checkout")
     def check_file(_connection: Any, record: Any, _proxy: object) -> None:
-        """Let go of a file that was deleted or replaced: what is written to it from then on nobody finds again."""
+        """Let go of a file that was deleted or replaced: nobody would ever find what is written to it."""
         if record.info["file"] != _identity(path):
             raise InvalidatePoolError
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         record.info["file"] = _identity(path)
-        connection.isolation_level = None  # the driver's own BEGIN would be deferred: ours is below
+        connection.isolation_level = None  # the driver's own BEGIN would be deferred; ours is below
         cursor = connection.cursor()
         cursor.execute("PRAGMA busy_timeout = 3000")
         cursor.execute("PRAGMA journal_mode = WAL")
@@ -206,9 +206,9 @@ def _begin_deferred(connection: Connection) -> None:
 
 
 def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], pause: Callable[[float], None]) -> None:
-    """Have each transaction begin when its turn in this process has come, and with SQLite's write lock.
+    """Let each transaction wait for its turn in this process, and begin with SQLite's write lock.
 
-    The turn is over when the connection is back in its pool: at the end of the transaction, however it ends.
+    The turn ends when the connection returns to its pool: at the end of the transaction, however it ends.
     """
     turns = turns_at(str(Path(engine.url.database or "").resolve()))
 
@@ -234,8 +234,8 @@ def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], 
 def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[float], None]) -> None:
     """Take SQLite's write lock, asking every half millisecond while another process has it.
 
-    SQLite's own busy handler backs off for so long that a second writer starves beside a busy one (19 commits in
-    5 s, measured); asking often costs little, since each group holds the lock for a few milliseconds.
+    SQLite's own busy handler backs off for so long that a second writer starves beside a busy one (19 commits in 5 s,
+    measured). Asking often costs little, since each group holds the lock for a few milliseconds.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Group commit: whoever needs a write awaits it; all that wait at the same moment are committed together."""
+"""Group commit: whoever needs a write awaits it, and all writes that wait at the same moment are committed together."""
 
 import asyncio
 import time
@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
-# A set-based write: takes the rows of all who wait for it, and returns one result for each row, in their order.
+# A set-based write: takes the rows of all callers, and returns one result for each row, in the same order.
 Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
-# Runs operations with their rows in one transaction, in order; returns each operation's results.
+# Runs operations with their rows, in order and in one transaction; returns the results of each operation.
 Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
 
 _GATHER_WITHIN_S = 0.002
@@ -29,12 +29,12 @@ class _Write:
 
 
 class GroupCommit:
-    """Commits writes in groups; one alone is written at once.
+    """Commits writes in groups; a single write is committed at once.
 
-    A write is one or more rows for one operation, all or none of them. A write that fails on its data
-    (`is_data_error`) fails alone: its group is halved until it is found. Any other error, as of a lost database, fails
-    the whole group. A caller that is cancelled withdraws its write, unless the write is being committed already. At
-    most `max_waiting` rows wait; further callers wait for room.
+    A write is one or more rows for one operation: all are written, or none. A write that fails for its data
+    (`is_data_error`) fails alone: its group is halved until the write is found. Any other error, such as a lost
+    database, fails the whole group. A cancelled caller withdraws its write, unless the write is being committed
+    already. At most `max_waiting` rows wait; further callers wait for room.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class GroupCommit:
     async def write(
         self, operation: Operation[Row, Result], rows: Sequence[Row], *, weight: int = 0
     ) -> Sequence[Result]:
-        """Have `rows` written by `operation`; returns their results once they are committed."""
+        """Write `rows` by `operation`; return their results once they are committed."""
         if not rows:
             return []
         while self._waiting_weight >= self._max_waiting:
@@ -76,7 +76,7 @@ class GroupCommit:
         return await write.done
 
     async def close(self, *, within_s: float | None = None) -> None:
-        """Take no more, and commit what still waits; what is not committed within `within_s` fails."""
+        """Take no more writes, and commit the waiting ones; those not committed within `within_s` fail."""
         self._closed = True
         if self._committer is not None:
             committer = self._committer
@@ -92,7 +92,7 @@ class GroupCommit:
                 await self._gather()
                 if group := self._take_group():
                     await self._commit(group)
-                # The gap lets another process take SQLite's single write lock while we have more to write.
+                # The gap lets another process take SQLite's one write lock while we have more to write.
                 if self._waiting and self._gap_s:
                     await asyncio.sleep(self._gap_s)
         except asyncio.CancelledError:
@@ -104,9 +104,9 @@ class GroupCommit:
             self._committer = None
 
     async def _gather(self) -> None:
-        """Let those about to write join, while turns of the loop bring more: a group costs what dozens of rows do.
+        """Let more writes join for as long as turns of the loop bring any: each group costs as much as dozens of rows.
 
-        A request takes two turns from its arrival to its write, so two without a newcomer are the end.
+        A request takes two turns from its arrival to its write, so stop after two turns without a new write.
         """
         until, quiet_turns = time.monotonic() + _GATHER_WITHIN_S, 0
         while quiet_turns < 2 and self._waiting_weight < self._max_group and time.monotonic() < until:
@@ -142,7 +142,7 @@ class GroupCommit:
                     write.done.set_result(result)
 
     async def _transact_group(self, group: list[_Write]) -> list[Sequence[Any]]:
-        """Join the rows of each operation, run them in one transaction, and hand the results out again."""
+        """Join the rows of each operation, run the operations in one transaction, and split the results by write."""
         by_operation: dict[Operation[Any, Any], list[_Write]] = {}
         for write in group:
             by_operation.setdefault(write.operation, []).append(write)

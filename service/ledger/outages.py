@@ -1,4 +1,4 @@
-"""Tells the errors of databases apart: away, full, not migrated, or wrong data; and names them for callers."""
+"""Tells apart the errors of databases (away, full, not migrated, wrong data) and names them for callers."""
 
 from typing import Self
 
@@ -17,9 +17,9 @@ from service.errors import FateUnknown, LedgerFull, LedgerUnavailable
 
 _StaleStatement = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 _ClientError = AsyncAdapt_asyncpg_dbapi.InternalClientError
-# Postgres: connection lost, out of resources, operator intervention, its disk or system fails, no such login or
-# database, read-only; and what a repeat may heal. Then what only an operator can: no right to a table, or tables of
-# another version.
+# Postgres: connection lost, out of resources, operator intervention, disk or system failure, no such login or database,
+# read-only, and errors that another try may heal. Then errors that only an operator can heal: no right to a table,
+# tables of another version.
 _UNAVAILABLE_SQLSTATES = (
     "08", "53", "57", "58", "28", "3D", "25006", "25P03", "40", "55", "42501", "42703", "42883", "3F000", "42P05",
     "26000",
@@ -37,7 +37,7 @@ POOLED = (
     " (pool_mode=transaction): connect to Postgres itself, or use pool_mode=session"
 )
 _STALE = "The ledger's tables have just been changed by a migration"
-# The first that fits, by the beginning of Postgres' SQLSTATE.
+# By the beginning of Postgres' SQLSTATE; the first match counts.
 _BY_SQLSTATE = {
     _READ_ONLY_SQLSTATE: "The ledger's database is read-only: a standby, or default_transaction_read_only is on",
     "28": "The ledger's database refuses the user or the password in POSTLUDE_DATABASE_URL",
@@ -54,7 +54,7 @@ _BY_SQLSTATE = {
     "57P03": "The ledger's database is starting or stopping",
     "58": "The disk or the system of the ledger's database fails: see its own log",
 }
-# The same by a driver's words, which are all that SQLite and poolers tell.
+# By the words of a driver: SQLite and poolers send nothing else.
 _BY_WORDS = {
     "statement pooling": POOLED,
     "no such table": _NO_TABLES,
@@ -70,9 +70,9 @@ _SILENT = "The ledger's database does not answer"
 
 
 class translate_db_errors:  # noqa: N801 - reads as a statement in `with`
-    """Turns the many faces of a lost database into `LedgerUnavailable` and its subclasses.
+    """Turns the many errors of a lost database into `LedgerUnavailable` and its subclasses.
 
-    Set `committing` once a commit is sent: what fails from then on may have been recorded all the same.
+    Set `committing` once a commit is sent: a write that fails after that may have been recorded all the same.
     """
 
     committing = False
@@ -97,29 +97,29 @@ class translate_db_errors:  # noqa: N801 - reads as a statement in `with`
 
 
 def reason_of(error: BaseException | None) -> str:
-    """Say what is wrong with the database, and what to do where that can be told; a sentence without its full stop."""
+    """Say what is wrong with the database and, if known, what to do: a sentence without its full stop."""
     return known_reason_of(error) or _SILENT
 
 
 def known_reason_of(error: BaseException | None) -> str | None:
-    """The same; None where all that is known is that it does not answer."""
+    """Say the same, or return None if all that is known is that the database does not answer."""
     if not isinstance(error, DBAPIError):
         return None
     return _STALE if is_stale(error) else _known(error)
 
 
 def is_stale(error: BaseException | None) -> bool:
-    """Whether a statement that was prepared before a migration no longer fits. The next one is prepared anew."""
+    """Whether a statement was prepared before a migration and no longer fits. It is prepared again at its next use."""
     return isinstance(error, DBAPIError) and isinstance(error.orig, _StaleStatement)
 
 
 def is_pooled(error: BaseException | None) -> bool:
-    """Whether a pooler between has lost a session's statements, or takes no transactions."""
+    """Whether a pooler in between has lost a session's statements, or takes no transactions."""
     return isinstance(error, DBAPIError) and _known(error) == POOLED
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """Whether Postgres takes no writes on this connection: it may be a primary's that was demoted."""
+    """Whether Postgres takes no writes on this connection, perhaps because its server is no longer the primary."""
     return _sqlstate_of(error) == _READ_ONLY_SQLSTATE
 
 
@@ -143,14 +143,14 @@ def is_unavailable(error: BaseException) -> bool:
         sqlstate = _sqlstate(error)
         if sqlstate:
             return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
-        # The client's error: of several hosts, none takes writes.
+        # A `_ClientError` says that none of several hosts takes writes.
         away = isinstance(error, OperationalError | InterfaceError) or isinstance(error.orig, _ClientError)
         return error.connection_invalidated or away or is_stale(error) or _known(error) is not None
     return isinstance(error, OSError | TimeoutError | PoolTimeoutError)
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Whether `error` comes from the rows of one write, so that its neighbours can be saved without it."""
+    """Whether `error` comes from the rows of one write, so that the rest of its group can be saved without it."""
     if isinstance(error, LedgerUnavailable) or is_unavailable(error):
         return False
     if isinstance(error, DBAPIError) and (sqlstate := _sqlstate(error)):
@@ -159,7 +159,7 @@ def is_data_error(error: BaseException) -> bool:
 
 
 def may_be_repeated_at_once(error: BaseException | None) -> bool:
-    """Whether a pooled connection had died, or Postgres broke a deadlock (class 40) at our cost."""
+    """Whether a pooled connection had died, or Postgres chose us to break a deadlock (class 40)."""
     return isinstance(error, DBAPIError) and (
         error.connection_invalidated or (_sqlstate(error) or "").startswith(_CONFLICT_SQLSTATE)
     )

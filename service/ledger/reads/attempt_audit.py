@@ -1,4 +1,4 @@
-"""Audits the attempts of every job: numbered from 1 without holes, all that have ended and no other."""
+"""Audits the attempts of every job: they count from 1 without holes, and each ended one is recorded."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,12 +11,12 @@ from service.ledger.states import State
 from service.tables import attempts, jobs
 from service.words import counted
 
-# Each page is a statement of its own: none is long, so it may run beside everything else.
+# Each page is a statement of its own, and short, so the audit may run beside everything else.
 _PAGE = 5_000
 
 
 async def misnumbered(connection: AsyncConnection) -> AsyncIterator[Unaccounted]:
-    """Return the jobs whose attempts are not as they must be; walks all jobs, by id."""
+    """Yield the jobs whose attempts are not as they must be; walks through all jobs by id."""
     beyond = ""
     while (last := await _end_of_page(connection, beyond)) is not None:
         for row in await connection.execute(_wrong(beyond, last)):
@@ -31,9 +31,9 @@ async def _end_of_page(connection: AsyncConnection, beyond: str) -> str | None:
 
 
 def _wrong(beyond: str, last: str) -> Any:
-    """Find the wrong ones in a page; jobs and attempts are read in one statement, so as of one moment."""
+    """Select the wrong jobs of a page; one statement reads jobs and attempts, so both are of the same moment."""
     recorded, highest = func.count(attempts.c.number), func.coalesce(func.max(attempts.c.number), 0)
-    # An attempt is written when it has ended: of a running job all but the latest are.
+    # An attempt is written when it ends, so a running job's latest attempt is not there yet.
     ended: ColumnElement[int] = jobs.c.attempt - case((jobs.c.state == State.RUNNING, 1), else_=0)
     return (
         select(jobs.c.id, jobs.c.state, jobs.c.attempt, recorded.label("recorded"))

@@ -1,9 +1,9 @@
 """The loss audit: which accepted jobs nobody answers for.
 
-Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue. What
-is wrong in itself (a running job whose attempt has ended) is found at once. What the sweep and the rescue would mend is
-judged only where they had the chance to: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So while
-Redis is away, or no worker runs, due jobs and those of dead workers wait, and are not lost; see `Sweeping`.
+Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue. A job
+that is wrong in itself (running, although its attempt has ended) is found at once. A job that the sweep or the rescue
+would mend is judged only if they had the chance: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So
+while Redis is away, or no worker runs, due jobs and the jobs of dead workers wait, and are not lost; see `Sweeping`.
 """
 
 from collections.abc import Callable
@@ -32,14 +32,14 @@ class Unaccounted:
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """How the sweep fares: the queue's epoch at its last whole pass, when that was, and since when without a gap."""
+    """How the sweep is doing: the queue's epoch and the time at its last whole pass, and since when it had no gap."""
 
     epoch: str | None
     swept_at: datetime | None
     swept_since: datetime | None
 
     def had_the_chance(self, now: datetime) -> bool:
-        """Whether what is not mended by now should have been."""
+        """Whether the sweep has had the time to mend whatever it can."""
         if self.swept_at is None or self.swept_since is None:
             return False
         return now - self.swept_at <= LONGEST_SWEEP_GAP and now - self.swept_since >= JUDGED_AFTER
@@ -47,27 +47,27 @@ class Sweeping:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Finds jobs; each row has an `id`, and what `reason` needs."""
+    """A search for jobs. Each row has an `id` and the columns that `reason` needs."""
 
     jobs: Select[Any]
     reason: Callable[[Any], str]
 
 
 async def sweeping(connection: AsyncConnection) -> Sweeping:
-    """Read how the sweep fares."""
+    """Read how the sweep is doing."""
     columns = (sweep_lease.c.epoch, sweep_lease.c.swept_at, sweep_lease.c.swept_since)
     row = (await connection.execute(select(*columns))).first()
     return Sweeping(None, None, None) if row is None else Sweeping(*row)
 
 
 async def count_unaccounted(connection: AsyncConnection, now: datetime) -> int:
-    """Count the jobs that nobody answers for; `now` is the database's."""
+    """Count the jobs that nobody answers for; `now` is by the database's clock."""
     found = union_all(*(select(one.jobs.subquery().c.id) for one in await _questions(connection, now))).subquery()
     return int((await connection.execute(select(func.count()).select_from(found))).scalar_one())
 
 
 async def find_unaccounted(connection: AsyncConnection, now: datetime, limit: int) -> list[Unaccounted]:
-    """Return up to `limit` of the jobs that nobody answers for, with the reason; `now` is the database's."""
+    """Return up to `limit` jobs that nobody answers for, with the reasons; `now` is by the database's clock."""
     found: list[Unaccounted] = []
     for one in await _questions(connection, now):
         rows = await connection.execute(one.jobs.limit(limit - len(found)))
@@ -85,7 +85,7 @@ async def _questions(connection: AsyncConnection, now: datetime) -> list[_Questi
 
 
 _LATEST = (attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt)
-# Asked row by row, of which there are few: as EXISTS, Postgres made it a join that walks through all attempts.
+# A subquery for each of a few rows: Postgres turned EXISTS into a join that scans all attempts.
 _ENDED_ATTEMPT = select(literal(1)).where(*_LATEST).scalar_subquery()
 
 
@@ -104,12 +104,12 @@ def _without_worker(late: datetime) -> _Question:
 
 
 def _not_on_the_queue(epoch: str, late: datetime) -> list[_Question]:
-    # A job that was handed back may be due for long, and wait only since its latest attempt ended.
+    # A job that was handed back may have come due long ago, and have waited only since its latest attempt ended.
     ended_lately = select(literal(1)).where(*_LATEST, attempts.c.finished_at >= late).scalar_subquery()
     due = select(jobs.c.id, jobs.c.run_at).where(
         found_by_state(*WAITING), jobs.c.run_at < late, late > CREATED_AT, ended_lately.is_(None)
     )
-    # As in `dispatching.undispatched`: three ranges of the index, of which '' must not walk what is not due.
+    # As in `dispatching.undispatched`: three ranges of the index. The range of '' must not scan jobs that are not due.
     ranges = (
         (jobs.c.dispatch_epoch == literal(""),),
         (jobs.c.dispatch_epoch > "", jobs.c.dispatch_epoch < epoch),

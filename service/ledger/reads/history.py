@@ -1,11 +1,11 @@
-"""What has happened to a job, told from its row and its attempts: the same from whichever process and whenever asked.
+"""What has happened to a job, told from its row and its attempts: every process tells the same story at any time.
 
-Each change of state has a position: (attempt, step, moment). Positions only grow, so a reader that knows one of them
-knows what it has seen.
+Each change of state has a position: (attempt, step, moment). Positions only grow, so a position says what its reader
+has seen.
 
     (n, 0, 0)   attempt n began
-    (n, 1, 0)   what the end of attempt n made of the job; for n = 0, what it was recorded as
-    (n, 2, µs)  what somebody else did since: came due, was cancelled, expired, was replayed
+    (n, 1, 0)   attempt n ended; for n = 0, the job was recorded
+    (n, 2, µs)  the job has since come due, expired, been cancelled or been replayed
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +33,9 @@ class Change:
 
 
 def changes(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], *, max_crashes: int) -> list[Change]:
-    """Tell every change that row and attempts still know of, first to last; the last is how the job is now.
+    """Return every change that the row and the attempts still show, first to last; the last is the job's state now.
 
-    What came and went between two attempts (a retry that came due) has left no trace, and is not told.
+    A state that came and went between two attempts (a retry that came due) has left no trace, so it is missing.
     """
     told = [*_of_attempts(job, attempts, max_crashes)]
     now = _now(job, attempts)
@@ -71,7 +71,7 @@ def _ended(attempt: Mapping[Any, Any], state: State, at: datetime | None) -> Cha
 
 
 def _now(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]]) -> Change:
-    """Tell how the job came to be what it is now."""
+    """Return the change that brought the job to its present state."""
     state, number = State(job["state"]), job["attempt"]
     if state is State.RUNNING:
         return Change((number, BEGAN, 0), state, number, job["started_at"])
@@ -86,7 +86,7 @@ def _now(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]]) -> Chang
 
 
 def _ended_so(job: Mapping[Any, Any], state: State, latest: Mapping[Any, Any]) -> bool:
-    """Whether the job is still what the end of its latest attempt made of it."""
+    """Whether the job is still in the state to which its latest attempt brought it."""
     if state in TERMINAL:
         return bool(job["finished_at"] == latest["finished_at"])
     if state is State.QUEUED:  # a replay forgets when the job was started

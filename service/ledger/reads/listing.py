@@ -1,4 +1,4 @@
-"""Lists of jobs, page by page: what they show, and by which index each page is found."""
+"""Lists of jobs, page by page: what they show, and which index finds each page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ from service.tables import job_listing, job_tags, jobs
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a list shows, and in what order; of several values of one field any will do.
+    """Which jobs a list shows, and in what order. A job must have one of the values given for each field.
 
-    The order is that of their creation or, where the end is asked for, of their end. `after` is the (time, id) at which
-    the page before ended.
+    Jobs are listed in the order of their creation or, if the filter asks for their end, of their end. `after` is the
+    (time, id) at which the page before ended.
     """
 
     states: Sequence[str] = ()
@@ -64,7 +64,7 @@ class ToReplay(NamedTuple):
 
 
 async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
-    """Return a page of jobs; `listed_at` and `id` of a row are where the next page goes on."""
+    """Return a page of jobs. The next page goes on from the `listed_at` and `id` of the last row."""
     statement = _page(SHOWN, wanted, limit)
     if statement is None:
         return []
@@ -73,16 +73,16 @@ async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> 
 
 
 async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[ToReplay]:
-    """Return a page of jobs, with what replaying them asks for."""
+    """Return a page of jobs, with all that a replay needs."""
     columns = [*(jobs.c[name] for name in ToReplay._fields[:-2]), key_taken().label("taken")]
     statement = _page(columns, wanted, limit)
     return [] if statement is None else [ToReplay(*row[:-1]) for row in await connection.execute(statement)]
 
 
 class _Way(NamedTuple):
-    """How a page is found: the table whose index has the order, its time and job's id, and the index' ranges.
+    """How a page is found: the table whose index has the order, its columns of time and id, and the index's ranges.
 
-    `leads` names the field that the ranges stand for.
+    `leads` names the filter's field that the ranges already cover.
     """
 
     table: Table
@@ -93,9 +93,9 @@ class _Way(NamedTuple):
 
 
 def _page(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> Any:
-    """Select a page: from each range of the index as much as a page holds, then the first of it all.
+    """Select a page: up to a whole page from each range of the index, then the first of all these rows.
 
-    None: nothing matches.
+    Return None if nothing can match.
     """
     way = _way(wanted)
     shown = [*columns, way.moment.label("listed_at"), way.job_id.label("listed_id")]
@@ -108,7 +108,7 @@ def _page(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> 
 
 
 def _first(statement: Select[Any], way: _Way, wanted: Filter) -> Select[Any]:
-    """Narrow a statement over one range down to what is wanted, in the wanted order."""
+    """Narrow a statement over one range to the wanted jobs, in the wanted order."""
     if way.table is not jobs:
         statement = statement.join_from(way.table, jobs, jobs.c.id == way.job_id)
     statement = statement.where(*_others(way, wanted), *_times(way, wanted))
@@ -163,7 +163,7 @@ def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 def _way(wanted: Filter) -> _Way:
     """Choose the index to read by.
 
-    A state leads, except where it is that of most of the history and something else is asked for too.
+    A state leads, unless most of the history is in that state and the filter also names kinds or queues.
     """
     narrower = bool(wanted.kinds or wanted.queues)
     if wanted.by_end:
@@ -183,7 +183,7 @@ def _way(wanted: Filter) -> _Way:
 
 
 def _ends(states: Sequence[str]) -> list[ColumnElement[bool]]:
-    """Ask for jobs that have ended, in the words of the partial indexes; without `states` for all of them."""
+    """Match ended jobs, in the words of the partial indexes: in these `states`, or in any if there are none."""
     if not states:
         return [found_by_state(*TERMINAL)]
     return [
@@ -194,10 +194,10 @@ def _ends(states: Sequence[str]) -> list[ColumnElement[bool]]:
 
 
 def _error_is(error_type: str) -> ColumnElement[bool]:
-    """Ask for an error in the words of the index, which holds the beginning alone: a type may be of any length.
+    """Match an error type in the words of the index, which holds only its beginning: a type may be of any length.
 
-    The whole is only compared where the beginning does not say all: Postgres knows how often beginnings occur, and
-    SQLite would put a value that the column is compared with into the expression, and see the index no more.
+    The whole type is compared only if it is longer than the beginning. Postgres has statistics on the beginnings alone;
+    SQLite would put a value compared with the column into the expression, and no longer see the index.
     """
     beginning = func.substr(jobs.c.error_type, literal_column("1"), literal_column("100")) == error_type[:100]
     whole = true() if len(error_type) < 100 else unindexed(jobs.c.error_type) == error_type
