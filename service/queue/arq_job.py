@@ -1,4 +1,4 @@
-"""What a plain arq client left in Redis with its id, read without trusting it."""
+"""The job that a plain arq client has put into Redis, read without trusting it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +12,12 @@ _DEEPEST = 100
 
 
 class NotAnArqJob(Exception):
-    """An id on the queue has no arq job. The message says what is there instead."""
+    """There is no arq job behind an id on the queue. The message says what is there instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArqJob:
-    """What a plain arq client enqueued on `queue`."""
+    """A job that a plain arq client has enqueued on `queue`."""
 
     id: str
     queue: str

@@ -1,6 +1,6 @@
 """arq's protocol, kept for the jobs of plain arq clients: payload, in progress, next attempt, result.
 
-Each method takes many jobs and makes one round trip for them, or for each hundred of them.
+Each method takes many jobs, and makes one round trip for all of them, or for each hundred.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, millisecon
 from service.queue.keys import in_progress_key_prefix, job_key_prefix, key_of, result_key_prefix
 
 RESULT_KEPT_S = 3600
-# A result may have 256 KiB: a hundred in one transaction burden neither side.
+# A result may have 256 KiB. A hundred of them in one transaction are a burden to neither side.
 _AT_ONCE = 100
 
 
@@ -44,7 +44,7 @@ class ArqProtocol:
         self._redis = redis
 
     async def payloads(self, members: Sequence[str]) -> dict[str, Payload]:
-        """Return the payload of each id; None where there is none, an error where it cannot be a job's."""
+        """Return the payload of each id: None if it has none, an error if the payload cannot be a job's."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for member in members:
                 pipe.getrange(job_key_prefix + member, 0, MAX_PAYLOAD_BYTES)

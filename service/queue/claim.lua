@@ -2,9 +2,9 @@
 -- KEYS: four for each queue. Its sorted set; `low`, which holds the due ids of negative priority; `aside`, the names of
 --   the kinds whose ids are set aside at <aside>:<kind> for claimers that know them; the list that wakes idle workers.
 --   Ids in the second and the third are in the first too.
--- ARGV: how many; for how many ms they are held; prefixes of the in-progress keys and of keys parked here; the longest
---   id in bytes; then the kinds that the claimer knows.
--- A claimed id is moved ahead by the hold, so that it never blocks the head, and is marked in progress for as long.
+-- ARGV: how many ids; for how many ms to hold them; the prefixes of in-progress keys and of parked keys; the most bytes
+--   that an id may have; then the kinds that the claimer knows.
+-- A claimed id moves ahead by the hold, so that it never blocks the head, and is marked in progress for as long.
 -- Returns the time in ms, what was mended as {what, key, member}, and for each queue its claimed ids.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
 local room, hold, in_progress, parked, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -15,7 +15,7 @@ local queues = #KEYS / 4
 local mended = {}
 local reply = {now, mended}
 
--- A key of another type would end every claim of every worker: it is renamed, and kept for whoever put it there.
+-- A key of another type would break every claim of every worker: rename it, and keep it for whoever put it there.
 local function read(command, key, ...)
   local found = redis.pcall(command, key, ...)
   if not found.err then return found end
@@ -26,7 +26,7 @@ local function read(command, key, ...)
   return {}
 end
 
--- Move ids ahead by the hold. Returns the ids that are on the queue: elsewhere, a mention may be all that is left.
+-- Move ids ahead by the hold. Returns the ids that are on the queue: `low` and `aside` may also name others.
 local function hold_back(queue, source, ids)
   if source == queue then
     for first = 1, #ids, 1000 do
@@ -82,7 +82,7 @@ local function take_aside(number, share)
   end
 end
 
--- Each queue has its share, so that a flooded one leaves something for the others; then whoever has more fills the rest.
+-- Each queue gets a share, so that a flooded queue leaves room for the others. Queues with more ids then fill the rest.
 local more = {}
 for number = 1, queues do
   reply[number + 2] = {}

@@ -1,4 +1,4 @@
-"""Claiming due ids, and letting go of claimed ones."""
+"""Claiming due ids, and letting go of claimed ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from service.queue.scripts import Mended, OverRedis
 log = structlog.get_logger(__name__)
 
 CLAIM_HOLD_MS = 15_000
-# How soon an id that was set aside is offered to every worker again, in case nobody took it from there.
+# An id that was set aside is offered to every worker again after this time, in case nobody has taken it.
 ASIDE_FOR = timedelta(seconds=60)
 _ASIDE_KEPT_S = 600
 
@@ -29,7 +29,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a claim took. All of it was due by `due_by`, on Redis' clock, rounded up to its milliseconds."""
+    """What a claim took. All of it was due by `due_by`: Redis' clock, rounded up to the next millisecond."""
 
     claimed: list[Claimed]
     due_by: datetime
@@ -41,8 +41,8 @@ class Claiming(OverRedis):
     async def claim(self, queues: Sequence[str], count: int, kinds: Sequence[str] = ()) -> Taken:
         """Take up to `count` due ids, a share from each queue; nobody else gets them for `CLAIM_HOLD_MS`.
 
-        The first queue comes first where the count cannot be shared. Only ids of `kinds` are taken of the ids that were
-        set aside. Content of Redis that would be in every claim's way is mended, and reported in the log.
+        The first queues come first if there is not a share for each. Ids that were set aside are taken only if their
+        kinds are among `kinds`. Whatever in Redis would block every claim is mended, and reported in the log.
         """
         now_ms, mended, members = await self._scripts.claim(queues, count, CLAIM_HOLD_MS, kinds)
         for one in mended:
@@ -51,7 +51,7 @@ class Claiming(OverRedis):
         return Taken(claimed, datetime.fromtimestamp((now_ms + 1) / 1000, UTC))
 
     async def put_back(self, entries: Sequence[Entry]) -> None:
-        """Let go of claimed ids: each comes due at its entry's time, unless it has left the queue."""
+        """Let go of claimed ids: each comes due at its entry's time. An id that has left the queue stays away."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.zadd(key_of(entry.queue), {entry.id: milliseconds(entry.due_at)}, xx=True)
@@ -59,7 +59,7 @@ class Claiming(OverRedis):
             await pipe.execute()
 
     async def set_aside(self, entries: Sequence[Entry], now: datetime) -> None:
-        """Let go of claimed ids whose kinds the claimer does not know, where only claimers that know them look."""
+        """Let go of claimed ids of unknown kinds, and put them where only claimers that know the kinds look."""
         async with self.redis.pipeline(transaction=True) as pipe:
             for entry in entries:
                 kinds, ids = aside_key_of(entry.queue), f"{aside_key_of(entry.queue)}:{entry.kind}"
@@ -78,7 +78,7 @@ def _report(mended: Mended) -> None:
     log.error(event.decode(), key=key.decode(), found=found, **_MENDED[event.decode()])
 
 
-# What the claim script mends, and what to say of it.
+# What the claim script mends, and what the log says about it.
 _MENDED = {
     "queue_key_parked": {
         "reason": "it was not of the type that a queue has; it was renamed to what was found",

@@ -9,18 +9,18 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 
 
 def serialize(data: dict[str, Any]) -> bytes:
-    """Serialize as arq's job serializer, but to JSON: unpickling would run code."""
+    """Serialize a job, as arq's serializer does, but to JSON: unpickling would run code."""
     return json.dumps(data, default=str).encode()
 
 
 def deserialize(data: bytes) -> dict[str, Any]:
-    """Deserialize as arq's job deserializer. Raises ValueError on anything but a JSON object."""
+    """Deserialize a job, as arq's deserializer does. Raises `ValueError` for anything but a JSON object."""
     try:
         loaded = json.loads(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(loaded, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - to the caller, bad data of one more sort
+        raise ValueError("not a JSON object")  # noqa: TRY004 - to the caller, just another sort of bad data
     return loaded
 
 
@@ -37,7 +37,7 @@ def is_own_payload(payload: bytes) -> bool:
 
 
 def payload_of(kind: str, due_at: datetime) -> str:
-    """Write the payload of a job of ours, under arq's field names. The args stay in the ledger."""
+    """Write the payload of one of our jobs, under arq's field names. The args stay in the ledger."""
     return f'{{"t":null,"f":{_quoted(kind)},"a":[],"k":{{}},"et":{milliseconds(due_at)},"postlude":1}}'
 
 

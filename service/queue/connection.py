@@ -1,4 +1,4 @@
-"""The client of Redis: every call ends within seconds, and raises one of `UNREACHABLE` if Redis is away."""
+"""The Redis client: every call ends within seconds, and raises one of `UNREACHABLE` if Redis is away."""
 
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ _PACKER = HiredisRespSerializer()
 
 
 def open_redis(url: str) -> ArqRedis:
-    """Make a client. Connections are opened when they are needed."""
+    """Make a client, which opens connections when it needs them."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=20,
@@ -32,7 +32,7 @@ def open_redis(url: str) -> ArqRedis:
 
 
 def arq_settings(url: str) -> RedisSettings:
-    """Return the settings of arq's own clients for `url`. Its `from_dsn` leaves users, passwords and paths encoded."""
+    """Return arq's own settings for `url`. Its `from_dsn` would not decode users, passwords and paths."""
     given = redis_arguments(url)
     names = {"host": "host", "port": "port", "path": "unix_socket_path", "db": "database"}
     same = {name for name in given if name.startswith("ssl_")} & set(RedisSettings.__dataclass_fields__)
@@ -45,10 +45,10 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 def _quick_and_plain(connection_class: Any) -> Any:
-    """Make a class of connections that packs commands in C, and raises `ConnectionError` for a transport that is gone.
+    """Make a connection class that packs commands in C, and raises `ConnectionError` if its transport is gone.
 
-    redis-py's asyncio client packs in Python. When a transport was reset since the last command, uvloop raises
-    RuntimeError and redis-py lets it through: nobody would take that for Redis being away.
+    redis-py's asyncio client packs in Python. If a transport was reset after the last command, uvloop raises
+    RuntimeError and redis-py lets it through, so nobody would see that Redis is away.
     """
 
     class Connection(connection_class):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Whether a server can be the queue at all: new enough, and no cluster. Restricted users may ask HELLO, too."""
+"""Whether a server can be the queue at all: new enough, and no cluster. Restricted users may send HELLO, too."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from service.errors import StartRefused
 from service.queue.refusals import is_not_allowed
 
 _OLDEST = (6, 2)
-# Servers whose versions count as Redis' do.
+# Servers that number their versions as Redis does.
 _COUNTED = {"redis", "keydb"}
 
 
@@ -35,7 +35,7 @@ async def refuse_unfit(redis: ArqRedis) -> None:
 
 
 async def _refuse_without_zmscore(redis: ArqRedis) -> None:
-    """Judge a server that does not tell its version by the newest command that the queue needs."""
+    """Try the newest command that the queue needs, on a server that does not tell its version."""
     try:
         await redis.zmscore("postlude:probe", ["m"])
     except ResponseError as error:

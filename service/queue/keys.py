@@ -11,12 +11,12 @@ PARKED = "postlude:parked:"
 
 
 def low_key_of(queue: str) -> str:
-    """Name the sorted set of due ids of negative priority. They are in the queue's own set too, further behind."""
+    """Name the sorted set of due ids of negative priority, which are also in the queue's own set, further back."""
     return f"postlude:low:{queue}"
 
 
 def aside_key_of(queue: str) -> str:
-    """Name the set of kinds that some worker did not know; <this>:<kind> has their ids, which stay in the queue."""
+    """Name the set of kinds that some worker did not know. <this>:<kind> has their ids, which stay on the queue too."""
     return f"postlude:aside:{queue}"
 
 

@@ -1,4 +1,4 @@
-"""What the sweep asks and mends: which life of Redis this is, which ids are gone, and where due ids belong."""
+"""What the sweep asks and mends: Redis' epoch, which ids are missing, and where due ids belong."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ class Mending(OverRedis):
     async def epoch(self) -> str:
         """Name this life of this Redis: another server, a restart or a wipe is another epoch.
 
-        A user without INFO has the marker alone, which a wipe takes along. What a restart or a failover loses beside it
-        is found by the sweep's look at single ids.
+        Users who may not run INFO get the marker alone, which a wipe deletes. Ids that a restart or a failover loses
+        without it are found by the sweep's look at single ids.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.get(MARKER)
@@ -57,7 +57,7 @@ class Mending(OverRedis):
         }
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
-        """Move jobs that have come due to the scores of their priorities; one that has left the queue stays away."""
+        """Move due jobs to the scores of their priorities. A job that has left the queue stays away."""
         now = agreed_time.now()
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
@@ -68,7 +68,7 @@ class Mending(OverRedis):
 
 
 def _run_id(server: Any) -> str:
-    """Read INFO's answer; nothing where this user may not have it."""
+    """Return the server's run id from INFO's answer; '' if this user may not run INFO."""
     if isinstance(server, Exception):
         if is_not_allowed(server):
             return ""

@@ -28,7 +28,7 @@ Command = tuple[str | int | float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Commands or keys that Redis refuses this user, and the sentence that says why."""
+    """Commands or keys that Redis refuses to this user, and a sentence that says why."""
 
     what: tuple[str, ...]
     reason: str
@@ -38,7 +38,7 @@ class Refusal:
 
 
 class Probe:
-    """Asks Redis, at most every few seconds, in one round trip."""
+    """Asks Redis what it refuses: at most every few seconds, in one round trip."""
 
     def __init__(self, redis: ArqRedis, queues: Sequence[str]) -> None:
         self._redis = redis
@@ -47,7 +47,7 @@ class Probe:
         self._next = 0.0
 
     async def refusals(self) -> tuple[Refusal, ...]:
-        """Return what is refused, one entry for each reason. Raises `UNREACHABLE`."""
+        """Return what Redis refuses, one entry for each reason. Raises `UNREACHABLE`."""
         if time.monotonic() >= self._next:
             self._found = await self._ask()
             self._next = time.monotonic() + _EVERY_S
@@ -67,7 +67,7 @@ class Probe:
 
 
 def _commands(key: str) -> Iterable[tuple[str, Command]]:
-    """List every command that is sent, and every one within the scripts, on a key that nobody else has."""
+    """List every command that we send or run in scripts, on a key that nobody else has."""
     commands: tuple[Command, ...] = (
         ("PING",),
         ("TIME",),
@@ -102,7 +102,7 @@ def _commands(key: str) -> Iterable[tuple[str, Command]]:
 
 
 def _on_our_keys(queues: Sequence[str]) -> Iterable[tuple[str, Command]]:
-    """Read and write each sort of key as far as that changes nothing: XX writes only to what is there."""
+    """Yield a read and a write for each sort of key, which change nothing: XX writes only to what is there."""
     for prefix in (job_key_prefix, in_progress_key_prefix, result_key_prefix):
         yield f"keys {prefix}*", ("SET", f"{prefix}postlude-probe", 1, "PX", 1, "XX")
         yield f"keys {prefix}*", ("GET", f"{prefix}postlude-probe")

@@ -1,4 +1,4 @@
--- Put ids on their queues, in one call; one that is there already keeps its place.
+-- Put ids on their queues in one call. An id that is there already keeps its place.
 -- KEYS: three for each queue. Its sorted set; `low`, for due ids of negative priority; the list that wakes idle workers.
 -- ARGV: prefixes of the payloads' and the in-progress keys; then for each of 1 to 1,000 ids: its queue's number from 0,
 --   whether it is of negative priority and due, the id, its score, its payload.
@@ -17,11 +17,11 @@ for i = 3, #ARGV, 5 do
   add(KEYS[number + 1], score, id)
   if ARGV[i + 1] == '1' then add(KEYS[number + 2], score, id) end
 end
-redis.call('DEL', unpack(left_over)) -- claims of earlier times
+redis.call('DEL', unpack(left_over)) -- left-over claims
 for key, all in pairs(places) do
   redis.call('ZADD', key, 'NX', unpack(all))
 end
--- A few are enough: a worker that finds more than it can take wakes the next one.
+-- A few are enough: a worker that finds more than it can take wakes another.
 for number = 1, #KEYS, 3 do
   if redis.call('LLEN', KEYS[number + 2]) < 4 then redis.call('LPUSH', KEYS[number + 2], 1) end
 end

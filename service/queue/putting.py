@@ -1,4 +1,4 @@
-"""Putting ids on queues and taking them off: all that wait at the same moment go in one round trip."""
+"""Putting ids on queues and taking them off: all callers of the same moment share one round trip."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,9 +23,9 @@ class Putting(OverRedis):
         self._next_flush: asyncio.Task[None] | None = None
 
     async def put(self, entries: Iterable[Entry]) -> None:
-        """Put jobs on their queues; one that is there already keeps its place. A left-over claim is lifted.
+        """Put jobs on their queues. A job that is there already keeps its place. Left-over claims are lifted.
 
-        Ids that are to be removed at the same moment go first.
+        Ids to remove at the same moment are removed first.
         """
         self._to_put += entries
         await asyncio.shield(self._flush())
@@ -35,7 +35,7 @@ class Putting(OverRedis):
         await asyncio.shield(self.remove_soon(queue, members))
 
     def remove_soon(self, queue: str, members: Iterable[bytes]) -> asyncio.Future[None]:
-        """Do the same for callers that do not wait: an id that stays comes up again, and its start is refused."""
+        """Take ids off without waiting: an id that stays comes up again, and its start is refused."""
         self._to_remove.setdefault(queue, []).extend(members)
         return self._flush()
 
@@ -59,6 +59,6 @@ class Putting(OverRedis):
 
 
 def _note_error(put: asyncio.Task[None]) -> None:
-    """Keep asyncio from complaining of an error that nobody waits for any more; whoever does wait hears of it."""
+    """Keep asyncio from logging an error that nobody waits for any more; a caller who waits gets it."""
     if not put.cancelled():
         put.exception()

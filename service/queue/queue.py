@@ -10,7 +10,7 @@ from service.queue.putting import Putting
 
 
 class Queue(Putting, Claiming, Idling, Mending):
-    """Ids in one Redis, by what is done with them; `arq` keeps arq's protocol for jobs of plain arq clients.
+    """The ids in one Redis. `arq` keeps arq's protocol for the jobs of plain arq clients.
 
     Every method raises one of `UNREACHABLE` when Redis does not answer.
     """

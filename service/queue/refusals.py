@@ -1,6 +1,6 @@
 """Tells a Redis that refuses a command from a Redis that is away, and says what to do about it.
 
-Redis words its refusals differently by version, and within scripts.
+The words of a refusal differ between versions of Redis, and within scripts.
 """
 
 import re
@@ -48,10 +48,10 @@ _BY_WORDS = tuple(
 
 
 def refusal_of(error: BaseException) -> str | None:
-    """Say why Redis refused, and what to do. None if it is away, or the error is our own."""
+    """Say why Redis refused, and what to do. Return None if it is away, or if the error is our own."""
     if not isinstance(error, RedisError):
         return None
-    if error.args and isinstance(error.args[0], RedisError):  # redis-py wraps what a new connection was answered
+    if error.args and isinstance(error.args[0], RedisError):  # redis-py wraps the answer to a new connection
         return refusal_of(error.args[0])
     for kind, sentence in _BY_CLASS:
         if isinstance(error, kind):

@@ -1,4 +1,4 @@
-"""The Lua scripts, with one typed method each. What they do is written at the head of each `.lua` file."""
+"""The Lua scripts, with one typed method each. The head of each `.lua` file says what it does."""
 
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
@@ -58,7 +58,7 @@ class Scripts:
 
 
 class OverRedis:
-    """What each part of the queue stands on."""
+    """The base of each part of the queue: a client, and the scripts."""
 
     def __init__(self, redis: ArqRedis) -> None:
         self.redis = redis

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Kinds = Mapping[str, Kind[Any, Any]]
-# The most that args of 256 KiB have room for, if all of them are `{},`, and some for the job's options.
+# As many as fit into args of 256 KiB if each is `{},`, and some more for the job's options.
 MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
 _MISFIT = "The body does not fit; `errors` says where."
 _LONGEST_MESSAGE = 500
@@ -35,7 +35,7 @@ _ESCAPED_NUL = b"\\u0000"
 # An escape for NUL: an odd number of backslashes before u0000. No database text may hold one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _JSON_TYPE = re.compile(r"application/(?:[^+]+\+)?json")
-# A string, or what stands before a value, but for the first one.
+# A string, or the character before a value (except the first value).
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|([,\[{])', re.DOTALL)
 
 
@@ -61,7 +61,7 @@ async def read_body(request: Request, limit: int, stay: Stay) -> bytes:
 
 
 def _check_media_type(content_type: str | None) -> None:
-    """Refuse what a page of another origin can send without asking. Without a type it is JSON, as it ever was."""
+    """Refuse types that a page of another origin may send without asking. A body without a type counts as JSON."""
     if content_type is None or content_type == "application/json":
         return
     media_type = content_type.partition(";")[0].strip().lower()
@@ -96,7 +96,7 @@ def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds) -> T:
 
 
 def _check_keys(parsed: Any, body: bytes, kinds: Kinds) -> None:
-    """Refuse keys of args that are the same once they are read, which can be told from the body alone."""
+    """Refuse keys of args that become equal when they are read; only the body still shows both."""
     kind = kinds.get(getattr(parsed, "kind", ""))
     if kind is not None and kind.keys_may_clash:
         kind.check_keys(from_json(body).get("args"), from_json=True)
@@ -108,8 +108,8 @@ def refuse_nul(body: bytes) -> None:
 
 
 def refuse_values_beyond(most: int, body: bytes) -> None:
-    """Refuse JSON of more than `most` values, before any is made: in memory one takes up to 250 times its text."""
-    # Most of what is counted may be in strings, so look again.
+    """Refuse JSON of more than `most` values before it is parsed: a value in memory takes up to 250 times its text."""
+    # Most of the counted characters may be in strings, so count again without strings.
     if len(body) <= most or body.count(b",") + body.count(b"[") + body.count(b"{") < most:
         return
     left = most
@@ -138,7 +138,7 @@ def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _shown(error: dict[str, Any], kinds: Kinds) -> dict[str, Any]:
-    """Leave out the union's own step, the one message of Pydantic's that repeats the input, and what is endless."""
+    """Leave out the union's own step and Pydantic's one message that repeats the input, and cut what is too long."""
     message = "The kind is unknown" if error["type"] == "union_tag_invalid" else error["msg"][:_LONGEST_MESSAGE]
     loc = [step[:_LONGEST_NAME] if isinstance(step, str) else step for step in error["loc"][:_DEEPEST]]
     error = error | {"loc": loc, "msg": message}

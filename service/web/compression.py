@@ -1,15 +1,15 @@
-"""gzip for clients that accept it: Starlette's, which compresses no events, by the client's preferences."""
+"""gzip for clients that prefer it: Starlette's own, which leaves events alone."""
 
 from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware, IdentityResponder
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _SMALLEST_BYTES = 1_000
-_LEVEL = 5  # half the time of level 9, for a few per cent more bytes
+_LEVEL = 5  # takes half the time of level 9, for a few per cent more bytes
 
 
 class Compression(GZipMiddleware):
-    """Compresses answers, except for clients that rule gzip out or like it less than the plain answer."""
+    """Compresses answers, except for clients that rule out gzip or prefer the plain answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(app, minimum_size=_SMALLEST_BYTES, compresslevel=_LEVEL)
@@ -22,14 +22,14 @@ class Compression(GZipMiddleware):
 
 
 def prefers_gzip(accept_encoding: list[str]) -> bool:
-    """Whether gzip is acceptable, and not less wanted than `identity` (RFC 9110, 12.5.3)."""
+    """Whether gzip is acceptable, and `identity` not preferred (RFC 9110, 12.5.3)."""
     wanted = dict(map(_read, ",".join(accept_encoding).lower().split(",")))
     gzip = wanted.get("gzip", 0.0)
     return gzip > 0 and gzip >= wanted.get("identity", 0.0)
 
 
 def _read(coding: str) -> tuple[str, float]:
-    """Read one coding and its weight. Anyone may send 64 KiB of these, so no pattern is searched for."""
+    """Read one coding and its weight. Uses no regular expression, since anyone may send 64 KiB of codings."""
     name, _, rest = coding.partition(";")
     parameter, _, weight = rest.partition("=")
     try:

@@ -1,4 +1,4 @@
-"""What routes may ask for. All of it is `async`: FastAPI runs other functions in a thread, which costs far more."""
+"""The dependencies of routes. All are `async`: FastAPI runs other functions in a thread, which costs far more."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from service.resources import Resources
 from service.web.guards import principal_of
 from service.web.state import state_of
 
-# No text of a database holds NUL, so no id and no filter does.
+# No text in a database holds NUL, so neither does an id or a filter.
 Text = Annotated[str, Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
 
 

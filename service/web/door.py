@@ -1,8 +1,8 @@
-"""Who may come in at all: pages of other origins may not change anything, and no page may reach us by a foreign name.
+"""Who may come in at all: no page of another origin may change anything, and none may reach us by a foreign name.
 
-A browser sends a page's simple requests to any server without asking it first, and follows a name wherever its owner
-points it, to this machine too (DNS rebinding). Neither kind of request carries a key, so both matter most where no
-key is asked for.
+A browser sends a page's simple requests to any server without asking the server first. It also follows a name wherever
+the name's owner points it, even to this machine (DNS rebinding). Neither request carries a key, so both matter most
+where the API asks for none.
 """
 
 import re
@@ -22,9 +22,9 @@ from service.web.paths import path_of
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _ELSEWHERE = {b"cross-site", b"same-site"}
 _ONCE = (b"host", b"origin")
-# Probes ask for these by whatever name they know, and both tell next to nothing.
+# Probes ask for these under any name, and both tell next to nothing.
 _FOR_PROBES = {"/healthz", "/readyz"}
-# `host.docker.internal` is how a container calls the machine that it runs on.
+# A container calls the machine that it runs on `host.docker.internal`.
 _OF_THIS_MACHINE = ("localhost", "*.localhost", "host.docker.internal")
 _ONE_LABEL = re.compile(r"[a-z0-9_-]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -42,7 +42,10 @@ class Door:
 
     @classmethod
     def of(cls, settings: Settings) -> "Door":
-        """Any `Host` is good where callers need a key, which no page can guess, unless names are listed."""
+        """Make the door for `settings`. Any `Host` will do if callers need a key, which no page can guess.
+
+        Listed names count even then.
+        """
         return cls(
             names=(*_OF_THIS_MACHINE, settings.host, *settings.allowed_hosts),
             origins=settings.cors_origins,
@@ -84,7 +87,7 @@ class Door:
 
 
 class AtTheDoor:
-    """Refuses what may not come in, before anything else looks at it."""
+    """Refuses requests that may not come in, before anything else looks at them."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
@@ -102,7 +105,7 @@ class AtTheDoor:
 
 
 def _needs_no_name_server(name: str) -> bool:
-    """Whether nobody outside can point `name` here: it is an address, or no name of the public DNS, having no dot."""
+    """Whether nobody outside can point `name` here: it is an address or, without a dot, not in the public DNS."""
     if _ONE_LABEL.fullmatch(name):
         return True
     try:
@@ -113,7 +116,7 @@ def _needs_no_name_server(name: str) -> bool:
 
 
 def _name_of(host: str) -> str | None:
-    """Return the name in a `Host`; None where it is not a name and, at most, a port."""
+    """Return the name in a `Host`; None unless it consists of a name and, perhaps, a port."""
     try:
         parts = urlsplit(f"//{host}")
     except ValueError:
@@ -124,7 +127,7 @@ def _name_of(host: str) -> str | None:
 
 
 def _place_of(scheme: str, authority: str) -> tuple[str | None, int | None] | str:
-    """Return the host and port that an origin or a `Host` names. TLS may end before us, so the scheme is the page's."""
+    """Return the host and port of an origin or a `Host`. TLS may end before us, so `scheme` is always the page's."""
     try:
         parts = urlsplit(f"//{authority}")
         return parts.hostname, parts.port or _DEFAULT_PORTS.get(scheme)

@@ -1,6 +1,6 @@
-"""`ETag` for everything that is read as JSON, and 304 for whoever has it already (RFC 9110, 13.1.2).
+"""`ETag` for every JSON answer to GET, and 304 for clients that have it already (RFC 9110, 13.1.2).
 
-The tags are weak, so that they hold for an answer with and without gzip.
+The tags are weak, so that they are valid with and without gzip.
 """
 
 import re
@@ -18,7 +18,7 @@ _OF_THE_BODY = ("content-length", "content-type")
 
 
 class ETags:
-    """Tags answers to GET, and answers 304 where `If-None-Match` names the tag."""
+    """Tags answers to GET, and answers 304 if `If-None-Match` names the tag."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

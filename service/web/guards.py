@@ -11,17 +11,17 @@ from service.web.headers import header_of
 from service.web.query import known_query
 from service.web.state import state_of
 
-# Tells OpenAPI how to send a key; the check is ours, for there may be none to check.
+# Tells OpenAPI how to send a key. The check is ours, since a service may have no keys.
 bearer = Depends(HTTPBearer(auto_error=False, description="A key of POSTLUDE_API_KEYS, where the service has any."))
 
 
 async def authorise(request: Request, _key: Annotated[object, bearer]) -> Principal:
-    """Let the request through if it carries a key, or none is asked for."""
+    """Let the request through if it carries a valid key, or if the service has no keys."""
     return recognise(request, state_of(request).key_ring.identify(header_of(request, b"authorization")))
 
 
 def recognise(request: Request, principal: Principal) -> Principal:
-    """Keep who calls with the request, for everything downstream; see `principal_of`."""
+    """Note on the request who calls, for everything downstream; see `principal_of`."""
     request.scope.setdefault("state", {})["principal"] = principal
     return principal
 
@@ -38,7 +38,7 @@ async def storable(request: Request) -> None:
         raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
 
 
-# What every call below /v1 goes through, in this order: nobody without a key learns what is there.
+# The guards of every call below /v1, in this order: nobody without a key learns what is there.
 GUARDS = [Depends(authorise), Depends(storable), Depends(known_query)]
-# Pages carry no key; each says for itself what it shows where one is asked for.
+# Browsers send no key for a page, so each page decides what it shows if the service has keys.
 PAGE_GUARDS = GUARDS[1:]

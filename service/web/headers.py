@@ -1,10 +1,10 @@
-"""Headers as the server delivers them: names in small letters, all of it bytes."""
+"""Headers as the server delivers them: bytes, with names in lower case."""
 
 from fastapi import Request
 
 
 def header_of(request: Request, name: bytes) -> str | None:
-    """Return the first header of that name; `request.headers` takes ten times as long."""
+    """Return the first header of this name; `request.headers` takes ten times as long."""
     for known, value in request.scope["headers"]:
         if known == name:
             return str(value, "latin-1")

@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET, and which methods a path has."""
+"""HEAD for every GET, and the methods that a path has."""
 
 from fastapi import Request
 from starlette.routing import Match

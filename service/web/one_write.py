@@ -1,4 +1,4 @@
-"""Sends an answer in one piece. uvicorn writes the head and the body separately: two system calls instead of one.
+"""Sends an answer in one piece. uvicorn writes the head and the body separately, which takes two system calls.
 
 The client would also wake up twice, the first time for half an answer.
 """
@@ -10,7 +10,7 @@ from service.web.bounds import Bounded
 
 
 class OneWrite:
-    """Joins two writes of the same turn of the event loop; a single one goes out at the end of the turn."""
+    """Joins two writes of the same turn of the event loop; a single write goes out at the end of the turn."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -18,7 +18,7 @@ class OneWrite:
         self._held = b""
 
     def write(self, data: bytes) -> None:
-        """Hold the first, and send it with the second. Hold no more: a fast stream must notice a slow client."""
+        """Hold the first write, and send it with the second. Hold no more: a fast stream must notice a slow client."""
         if self._held:
             self._held += data
             self._send()
@@ -27,12 +27,12 @@ class OneWrite:
             self._loop.call_soon(self._send)
 
     def close(self) -> None:
-        """Close the transport, after what was written."""
+        """Close the transport, once the held write is sent."""
         self._send()
         self._transport.close()
 
     def write_eof(self) -> None:
-        """End what is written."""
+        """Send the held write, then the end of the stream."""
         self._send()
         self._transport.write_eof()
 
@@ -46,7 +46,7 @@ class OneWrite:
 
 
 class Protocol(Bounded):
-    """uvicorn's own with bounds, over `OneWrite`."""
+    """uvicorn's protocol with our bounds, over `OneWrite`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))

@@ -21,7 +21,7 @@ _HEADERS = {
 
 
 class Templates:
-    """The templates of a package, in its folder `templates`. They may extend `layout.html`, which all pages share."""
+    """The templates in a package's folder `templates`. They may extend `layout.html`, which all pages share."""
 
     def __init__(self, package: str) -> None:
         self._environment = Environment(

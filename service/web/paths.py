@@ -1,4 +1,4 @@
-"""Paths below the one that a proxy publishes the API under."""
+"""Paths behind a proxy that publishes the API under a prefix."""
 
 from urllib.parse import quote
 
@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Mounted:
-    """Places requests under `prefix`, whether the proxy leaves the prefix in the path or takes it off."""
+    """Places requests under `prefix`, whether the proxy leaves the prefix in the path or removes it."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app = app
@@ -22,12 +22,12 @@ class Mounted:
 
 
 def path_of(scope: Scope) -> str:
-    """Return the path as the API itself knows it."""
+    """Return the path without a proxy's prefix."""
     path: str = scope["path"]
     root = scope.get("root_path", "")
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def job_path(scope: Scope, job_id: str) -> str:
-    """Return where a job is, as clients see it."""
+    """Return the path of a job, as clients see it."""
     return f"{scope.get('root_path', '')}/v1/jobs/{quote(job_id, safe='')}"

@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 100
-# What an endpoint itself may raise.
+# The errors that an endpoint may raise.
 FORESEEN = (PostludeError, ClientDisconnect)
-# Named here, and not by `model=`: FastAPI would describe the errors as application/json.
+# By reference, not by `model=`, for which FastAPI would describe the errors as application/json.
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -45,13 +45,13 @@ class Problem(BaseModel):
 
 
 def type_of(name: str) -> str:
-    """Make a problem's type of its name: a class's, or a phrase."""
+    """Make a problem's type from a name: of a class, or a phrase."""
     words = re.sub(r"(?<!^)(?=[A-Z])", "-", name.replace(" ", ""))
     return f"urn:postlude:problem:{words.lower()}"
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of a route for OpenAPI, each status with the types that it may have."""
+    """Describe the errors of a route for OpenAPI: each status, with the types of its problems."""
     return {
         status: {"description": _described(status), "content": {MEDIA_TYPE: {"schema": _SCHEMA}}} for status in statuses
     }
@@ -84,7 +84,7 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
 
 
 async def answer_foreseen(_request: Request, error: Exception) -> Response:
-    """Answer one of `FORESEEN`; nobody hears the answer to a client that hung up."""
+    """Answer one of `FORESEEN`. A client that hung up gets an answer, too, which nobody reads."""
     if not isinstance(error, PostludeError):
         return Response(status_code=400)
     if isinstance(error, LedgerUnavailable):
@@ -100,7 +100,7 @@ def _problem(error: PostludeError) -> Problem:
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
-    """Answer what Starlette refuses: a path that is not there, or not for this method."""
+    """Answer a request that Starlette refuses: no such path, or not for this method."""
     assert isinstance(error, HTTPException)
     status, headers, detail = error.status_code, dict(error.headers or {}), str(error.detail)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -12,9 +12,9 @@ from service.errors import Refused
 
 
 async def known_query(request: Request) -> None:
-    """Refuse query parameters that the route does not have, and one sent twice that is no list.
+    """Refuse query parameters that the route does not have, or that are sent twice without being a list.
 
-    A filter with a slip in its name would show everything. Endpoints that are answered directly have no parameters.
+    A filter with a slip in its name would show everything. Endpoints that `Direct` answers have no parameters.
     """
     if not request.scope["query_string"]:
         return
@@ -28,7 +28,7 @@ async def known_query(request: Request) -> None:
 
 
 def _parameters(route: Any) -> Mapping[str, bool]:
-    """Return the query parameters of a route, and whether each is a list."""
+    """Return the query parameters of a route: for each name, whether it is a list."""
     return {} if route is None else dict(_declared(route.dependant))
 
 
@@ -40,7 +40,7 @@ def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
 
 
 def _is_list(annotation: Any) -> bool:
-    """Whether a parameter is a list, or a list or nothing."""
+    """Whether a parameter is a list, or an optional list."""
     return any(get_origin(one) is list for one in (annotation, *get_args(annotation)))
 
 

@@ -1,4 +1,4 @@
-"""The room for large bodies: how many bytes of them this process keeps in memory at once."""
+"""The room for large bodies: how many of their bytes this process keeps in memory at once."""
 
 import asyncio
 from typing import Self
@@ -9,19 +9,19 @@ KIB, MIB = 1024, 1024 * 1024
 # A body up to this size is not counted.
 FREE_BYTES = 64 * KIB
 _ROOM_BYTES = 128 * MIB
-# Python reads one at a time anyway. Two, so that a small one need not wait for the largest.
+# Python parses one body at a time anyway. Two, so that a small one need not wait for the largest.
 _READ_AT_ONCE = 2
 
 
 class Room:
-    """Counts the bytes of large bodies whose requests are not answered yet."""
+    """Counts the bytes of large bodies until their requests are answered."""
 
     def __init__(self, size: int = _ROOM_BYTES) -> None:
         self._left = size
         self.reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     def stay(self) -> "Stay":
-        """Make an empty place for a body."""
+        """Return the room of a body, still empty."""
         return Stay(self)
 
     def take(self, size: int) -> None:
@@ -35,7 +35,7 @@ class Room:
 
 
 class Stay:
-    """The place of one body: it grows with the body, and is given back at the end of the `with`."""
+    """The room of one body. It grows with the body, and is free again at the end of the `with`."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -48,7 +48,7 @@ class Stay:
         self._room.leave(self._taken)
 
     def grow(self, size: int) -> None:
-        """Make room for a body of `size` bytes by now. Raises `TooManyBodies`."""
+        """Take room for a body that has grown to `size` bytes. Raises `TooManyBodies`."""
         if size > FREE_BYTES:
             self._room.take(size - self._taken)
             self._taken = size

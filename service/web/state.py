@@ -1,4 +1,4 @@
-"""What every route and page may use: made when the API starts, and closed when it stops."""
+"""What every route and page may use: opened when the API starts, and closed when it stops."""
 
 from dataclasses import dataclass, field
 

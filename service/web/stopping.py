@@ -1,4 +1,4 @@
-"""Tells the API at once that its process is to stop: uvicorn does so only when every open answer has ended."""
+"""Tells the API at once that its process stops: uvicorn tells it only when every open answer has ended."""
 
 import asyncio
 import signal
@@ -8,10 +8,10 @@ from types import FrameType
 
 
 def on_stop_signal(call: Callable[[], None]) -> None:
-    """Call `call` in the running loop at SIGTERM and SIGINT, before the handler that is there now.
+    """Call `call` in the running loop at SIGTERM and SIGINT, before the present handler.
 
-    For use below uvicorn, which puts the former handlers back when it ends. Elsewhere than in the main thread there
-    are no signals, and nothing is done.
+    Meant to be used under uvicorn, which restores the former handlers when it ends. Does nothing outside the main
+    thread, where there are no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         return

@@ -1,4 +1,4 @@
-"""Watches that a peer reads its answer: until it does, the answer stays in our memory."""
+"""Watches whether a peer reads its answer, which stays in our memory until then."""
 
 import asyncio
 from typing import ClassVar
@@ -15,13 +15,13 @@ class Taking:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """Watch until all of it is read. Call this only when no more will be written."""
+        """Watch until the whole answer is read. Call this only when no more will be written."""
         if self._timer is None:
             size = self._transport.get_write_buffer_size()
             self._timer = self._loop.call_later(self.within_s, self._check, size)
 
     def cancel(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""The deadline of writes: whoever asked for one is told something in time, whatever the ledger's database does."""
+"""The deadline of writes: callers get an answer in time, whatever the ledger's database does."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -13,10 +13,10 @@ _LOOK_EVERY_S = 0.1
 
 
 class WriteDeadline:
-    """Ends waits that take too long, with one timer for all of them: one for each is a tenth of an enqueue's cost.
+    """Ends waits that take too long, with one timer for all: a timer for each would be a tenth of an enqueue's cost.
 
-    It is for calls that await nothing but group commit and dispatch. Both let go of a caller at once, so a call needs
-    no task of its own, which would cost as much again.
+    Only for calls that await nothing but group commit and dispatch. Both let go of a cancelled caller at once, so a
+    call needs no task of its own, which would cost as much again.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class WriteDeadline:
         self._timer: asyncio.TimerHandle | None = None
 
     async def keep(self, writing: Coroutine[Any, Any, T], *, within_s: float = ANSWER_WITHIN_S) -> T:
-        """Return what `writing` returns. Raises `FateUnknown` when that takes longer."""
+        """Return what `writing` returns. Raises `FateUnknown` if it takes longer than `within_s`."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         cancelled_before = task.cancelling()

@@ -1,6 +1,6 @@
-"""`sys.exit()` in a task or callback that a kind left to the event loop: told from an end of the worker itself.
+"""Tells `sys.exit()` in a task or callback that a kind left to the event loop from an end of the worker itself.
 
-asyncio lets `SystemExit` and `KeyboardInterrupt` through to whoever runs the loop, which can go on all the same.
+asyncio passes `SystemExit` and `KeyboardInterrupt` on to whoever runs the loop; the loop can still go on.
 """
 
 import asyncio
@@ -11,28 +11,28 @@ from typing import Any
 from service import logs
 
 Names = Mapping[str, Any]
-# Hears of the attempt that an exit comes from (None: of nobody's), and says whether to go on.
+# Takes the attempt that an exit comes from, or None if it comes from no attempt; says whether to go on.
 GoesOn = Callable[[Names | None, BaseException], bool]
 
 
 def run_through_exits(loop: asyncio.AbstractEventLoop, main: asyncio.Future[Any], goes_on: GoesOn) -> None:
-    """Run the loop until `main` is done. Raises what `main` raises, and an exit after which nothing goes on."""
+    """Run the loop until `main` is done. Raises what `main` raises, and any exit that must end the worker."""
     while not main.done():
         try:
             loop.run_until_complete(main)
         except (SystemExit, KeyboardInterrupt) as error:
-            # One that comes in the turn in which `main` has ended cuts nothing short.
+            # An exit in the same turn in which `main` ends cuts nothing short.
             if not main.done() and not goes_on(_attempt_behind(error), error):
                 raise
         except RuntimeError:
-            # The loop was stopped: by a kind, or by what ended in the turn of an exit and had no time to say so.
+            # The loop was stopped: by a kind, or by a future that was done in the turn of an exit, too late to say so.
             if main.done() or loop.is_closed():
                 raise
     main.result()
 
 
 def _attempt_behind(error: BaseException) -> Names | None:
-    """Find the attempt in whose context the loop called what raised `error`, and take the loop off its traceback."""
+    """Find the attempt in whose context the loop ran what raised `error`; remove the loop from its traceback."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - the one place all callbacks pass

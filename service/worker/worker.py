@@ -1,7 +1,7 @@
-"""The class that `arq worker_settings.WorkerSettings` runs: arq's own, for arq's own functions, and for kinds this one.
+"""The worker class that `arq worker_settings.WorkerSettings` runs: a drop-in for `arq.worker.Worker`.
 
-A drop-in for `arq.worker.Worker`: it is constructed with the same arguments (arq's CLI reads them off the signature,
-so there is no `__init__` here), and plain functions are left to arq.
+It takes the same arguments (arq's CLI reads them off the signature, so there is no `__init__` here), performs kinds
+itself, and leaves plain functions to arq.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 # How much longer than the grace the process may take to end.
 _EXIT_MARGIN_S = 4.5
-# In all, for a worker that ends as a crash: to record what it ran, and to sign off.
+# What a crashing worker gets, in all, to record the crashes of its attempts and to sign off.
 _CRASHED_EXIT_S = 15.0
-# How long as many calls hang as there are jobs at once, before the worker gives up.
+# How long all threads may hang before the worker gives up.
 _HUNG_FOR_S = 5.0
 
 
@@ -58,7 +58,7 @@ class Worker(arq.worker.Worker):
                 await drain(performer, within_s=self._grace_s, hurry=self._hurry)
 
     def run(self) -> None:
-        """Run until told to stop. Ends non-zero, with a sentence, where nobody has told it."""
+        """Run until told to stop. An end that nobody asked for has a non-zero status, and a sentence that says why."""
         if not self._performs_kinds:
             super().run()
             return
@@ -82,7 +82,7 @@ class Worker(arq.worker.Worker):
             raise SystemExit(f"error: {self._gave_up}")
 
     def handle_sig(self, signum: Signals) -> None:
-        """Stop claiming and let running jobs finish within the grace; the second time, stop at once."""
+        """Stop claiming and let running jobs finish within the grace; at the second signal, stop at once."""
         if not self._performs_kinds:
             super().handle_sig(signum)
             return
@@ -111,12 +111,12 @@ class Worker(arq.worker.Worker):
 
     def _add_signal_handler(self, signum: Signals, handler: Callable[[Signals], None]) -> None:
         super()._add_signal_handler(signum, handler)
-        # asyncio hears of signals by a descriptor, whatever the handler is.
+        # asyncio gets signals through a descriptor, whatever the handler is.
         signal.signal(signum, self._exit_in_time)
         signal.siginterrupt(signum, False)
 
     def _exit_in_time(self, _signum: int, _frame: FrameType | None) -> None:
-        """Guarantee the end of the process from the signal on: `handle_sig` waits for a loop that a kind blocks."""
+        """Make sure that the process ends after a signal, even if a kind blocks the loop that `handle_sig` needs."""
         if self._performs_kinds:
             exit_after_signal(self._grace_s + _EXIT_MARGIN_S, lambda: self._status)
 
@@ -130,7 +130,7 @@ class Worker(arq.worker.Worker):
         return self._stopping
 
     def _state_of_health(self) -> str:
-        """Say what arq's CLI shows for `--check`, in arq's words."""
+        """Return what arq's CLI shows for `--check`, in arq's words."""
         counts = f"j_complete={self.jobs_complete} j_failed={self.jobs_failed} j_retried={self.jobs_retried}"
         return f"{datetime.now():%b-%d %H:%M:%S} {counts} j_ongoing={self._running}"  # noqa: DTZ005 - in local time
 
@@ -143,7 +143,7 @@ class Worker(arq.worker.Worker):
         return float(self._job_completion_wait)
 
     def _exit_in_the_end(self, seconds: float) -> None:
-        """Guarantee the end of the process: a thread that hangs, or a server that does, would keep it for ever."""
+        """Make sure that the process ends, even if a thread or a server hangs."""
         if self._handle_signals:
             exit_in(seconds, self._status)
 
@@ -152,36 +152,36 @@ class Worker(arq.worker.Worker):
         return 1 if self._gave_up or self._crashed else 0
 
     def _kind_exited(self, attempt: Names | None, error: BaseException) -> bool:
-        """Hear of `sys.exit()` in a task or callback. One that is a kind's own ends its attempt, and nothing else."""
+        """Handle `sys.exit()` in a task or callback: if it comes from a kind, end only the kind's attempt."""
         if attempt is None or self._is_ctrl_c(error):
             return False
         remedy = "raise an ordinary exception instead"
         log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
-        # What a kind has left behind may exit while the worker closes: that goes on, too.
+        # Tasks that a kind has left behind may exit while the worker closes; closing goes on, too.
         running = performer_of(self.ctx).workload.attempt_of(attempt["job_id"]) if CTX_KEY in self.ctx else None
         if running is not None and running.started.attempt == attempt["attempt"]:
             self.loop.call_soon(running.exit, error)
         return True
 
     def _is_ctrl_c(self, error: BaseException) -> bool:
-        """Whether it is how Python tells of SIGINT, where signals are not handled here."""
+        """Whether the error is Python's word for SIGINT, which matters if this worker handles no signals."""
         return isinstance(error, KeyboardInterrupt) and not self._handle_signals
 
     def _crash(self, error: BaseException) -> None:
-        """Nobody asked for this end, so what runs has crashed: that is recorded now, not when a lease runs out."""
+        """Record at once that all running attempts have crashed, for nobody asked for this end."""
         self._crashed = True
         self._exit_in_the_end(_CRASHED_EXIT_S)
         performer = performer_of(self.ctx)
         running = {one.started.id: one.started.kind for one in performer.workload.running}
         log.critical("worker_crashed", error=line_of(error), running=running, exc_info=error)
         assert self.main_task is not None
-        self._stop.set()  # claim no more, even where a library swallows the cancellation
+        self._stop.set()  # claim no more, even if a library swallows the cancellation
         self.main_task.cancel()
         ending = self.loop.create_task(record_crashes(performer, error, self.main_task))
         run_through_exits(self.loop, ending, lambda _attempt, _error: True)
 
     def _look_at_threads(self) -> None:
-        """As many calls hang as there are jobs at once. Some may return: look again in a while."""
+        """Look again in a while whether all threads hang: some calls may return."""
         self.loop.call_later(_HUNG_FOR_S, self._give_up_if_full)
 
     def _give_up_if_full(self) -> None:
@@ -196,7 +196,7 @@ class Worker(arq.worker.Worker):
             self._exit_in_the_end(self._grace_s + _EXIT_MARGIN_S)
 
     async def _started_up(self) -> bool:
-        """Run the start-up, which waits for the database; False when the worker was told to stop meanwhile."""
+        """Run the start-up, which waits for the database. Return False if the worker was told to stop meanwhile."""
         assert self.on_startup is not None
         starting = asyncio.ensure_future(_awaited(self.on_startup(self.ctx)))
         stopping = asyncio.create_task(self._stop.wait())

@@ -1,7 +1,7 @@
 """An exception as text that any database takes: bounded, and written without trusting the exception's own code.
 
 A kind may raise anything: properties that raise, a `__str__` that exits, a group of 100,000 errors, a message of
-500 MB. What is read of an exception here is read past its class: through `BaseException`'s own descriptors. Python's
+500 MB. So an exception is read past its own class, through the descriptors of `BaseException`. Python's
 `traceback.TracebackException` is no help: it calls `getattr` on an author's objects, and has no bounds.
 """
 
@@ -20,7 +20,7 @@ _LONGEST_PART = 2_500
 _MOST_NOTES = 10
 _MOST_FRAMES = 60
 _MOST_PARTS = 5
-# Of one failure: causes, contexts and parts of groups, all told.
+# In one failure: causes, contexts and parts of groups, all told.
 _MOST_ERRORS = 20
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -28,9 +28,9 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 
 
 def failure_of(error: BaseException, cause: BaseException | None = None) -> Failure:
-    """Write `error` down, without our own frame. Never raises.
+    """Write `error` as text, without our own frame. Never raises.
 
-    Type and message are those of `cause` where that is given: the error inside a group that decided.
+    `cause` is the error inside a group that decided the outcome; if given, type and message are taken from it.
     """
     named = cause or error
     try:
@@ -42,18 +42,18 @@ def failure_of(error: BaseException, cause: BaseException | None = None) -> Fail
 
 
 def type_name(error: BaseException) -> str:
-    """Name the class of `error`, even where its metaclass has a name of its own to say."""
+    """Return the name of the class of `error`, whatever its metaclass says."""
     return _cut(type.__dict__["__name__"].__get__(type(error)), _LONGEST_TYPE)
 
 
 def line_of(error: BaseException) -> str:
-    """Say in a line what `error` is: its class and its text."""
+    """Return `error` as one line: its class and its text."""
     text = _cut(_message(error), _LONGEST_NOTE)
     return f"{type_name(error)}: {text}" if text else type_name(error)
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
-    """Return the errors in a group, at any depth and each once; an error that is no group is its own leaf."""
+    """Return the errors in a group, at any depth and each once. An error that is no group is its only leaf."""
     leaves: list[BaseException] = []
     left, seen = [error], {id(error)}
     while left:
@@ -79,7 +79,7 @@ class _Before(NamedTuple):
 
 
 class _Writer:
-    """Writes one failure as a traceback, in the words of Python's own."""
+    """Writes one failure as a traceback, worded like Python's own."""
 
     def __init__(self) -> None:
         self._left = _MOST_ERRORS
@@ -113,7 +113,7 @@ class _Writer:
 
 
 def _read(error: BaseException, name: str) -> Any:
-    """Read an attribute as `BaseException` has it, past whatever the class of `error` puts in its place."""
+    """Read an attribute of `BaseException`, past whatever the class of `error` puts in its place."""
     return BaseException.__dict__[name].__get__(error)
 
 
@@ -169,10 +169,10 @@ def _ends(text: str) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    """Cut before anything else: cleaning 500 MB takes seconds. `str`'s own method, for a subclass may have another."""
+    """Cut, then clean: cleaning 500 MB takes seconds. Uses `str`'s own method, which a subclass may override."""
     return _cleaned(str.__getitem__(text, slice(longest)))
 
 
 def _cleaned(text: str) -> str:
-    """Replace what no database text may hold: NUL, and surrogates that are not UTF-8."""
+    """Replace what no database takes in a text: NUL, and surrogates, which are not UTF-8."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

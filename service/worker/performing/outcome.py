@@ -11,14 +11,14 @@ from service.ledger.models import Failure
 from service.ledger.states import MAX_LOST, WORKER_LOST, Outcome, State, state_after_crash, state_after_isolated_loss
 from service.worker.performing.failure import failure_of, is_instance, leaves_of, type_name
 
-# A due time must be one that a calendar has.
+# Due times must stay within the calendar.
 LONGEST_WAIT = timedelta(days=3650)
 
 
 class AttemptOutcome(NamedTuple):
-    """An attempt's outcome, with what it leaves behind.
+    """An attempt's outcome, with all that follows from it.
 
-    `after` is a wait that the kind asked for. `error` chooses the retry policy. `final` ends the job although another
+    `after` is the wait that the kind asked for. `error` chooses the retry policy. `final` ends the job even if another
     attempt could follow.
     """
 
@@ -31,21 +31,21 @@ class AttemptOutcome(NamedTuple):
 
 
 class Blocked(NamedTuple):
-    """Why a timeout came late: the event loop was blocked, by the attempt itself where the watch saw that."""
+    """Why a timeout came late: the event loop was blocked, by the attempt itself if the watch saw so."""
 
     ran_for_s: float
     by_itself: bool
 
 
 def of_result(result: str, value: object) -> AttemptOutcome:
-    """Read what a kind returned: its JSON and, where it succeeded in part, what is missing."""
+    """Read what a kind returned: its JSON and, if it succeeded only in part, what is missing."""
     missing = value.shortfall if isinstance(value, PartialResult) else None
     failure = None if missing is None else replace(failure_of(missing), traceback=None)
     return AttemptOutcome(Outcome.SUCCEEDED, result=result, failure=failure)
 
 
 def of_error(error: BaseException) -> AttemptOutcome:
-    """Read what a kind raised; of a group, what its errors say together. Never raises."""
+    """Read what a kind raised. The errors of a group are read together. Never raises."""
     try:
         return _read(error, leaves_of(error))
     except BaseException:  # noqa: BLE001 - an author's `after` may be anything; the attempt has failed all the same
@@ -67,7 +67,7 @@ def _read(error: BaseException, leaves: Sequence[BaseException]) -> AttemptOutco
 
 
 def _longest_after(leaves: Iterable[BaseException]) -> timedelta | None:
-    """Return the longest wait that a `Retry` or `Snooze` asks for, cut to what a calendar has."""
+    """Return the longest wait that a `Retry` or `Snooze` asks for, at most `LONGEST_WAIT`."""
     asked = [one.after for one in leaves if is_instance(one, Retry, Snooze)]  # type: ignore[attr-defined]
     waits = [max(timedelta(0), min(to_timedelta(after), LONGEST_WAIT)) for after in asked if after is not None]
     return max(waits, default=None)
@@ -92,7 +92,7 @@ def of_timeout(timeout: timedelta, blocked: Blocked | None = None) -> AttemptOut
 
 
 def of_stop(outcome: Outcome) -> AttemptOutcome:
-    """Read a stop: a user cancelled the job, or the worker interrupted the attempt because it stops."""
+    """Read a stop: a user cancelled the job, or the worker stops and interrupted the attempt."""
     reasons = {
         Outcome.CANCELLED: "The job was cancelled while it ran.",
         Outcome.INTERRUPTED: "The worker stopped; the job goes to another one.",
@@ -111,7 +111,7 @@ def of_unheard() -> AttemptOutcome:
 
 
 def of_lost_wait(worker: str) -> AttemptOutcome:
-    """Read the loss of an attempt that may have waited for a slot when its worker died: it costs the job nothing."""
+    """Read the loss of an attempt that may still have waited for a slot when its worker died; it costs nothing."""
     return _interrupted(
         f"Worker {worker} died while this job waited for a slot, or had just got one. The job is tried again."
     )

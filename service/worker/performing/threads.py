@@ -1,4 +1,4 @@
-"""The threads that `ctx.thread`, and asyncio's own calls, run in: one that hangs is replaced, counted and named."""
+"""The threads of `ctx.thread` and of asyncio's own calls: a thread that hangs is replaced, counted and named."""
 
 import contextvars
 import functools
@@ -15,20 +15,20 @@ from service import logs
 
 log = structlog.get_logger(__name__)
 
-# Beside the calls of attempts run asyncio's own: names are looked up so, and libraries ask for it.
+# Threads for asyncio's own calls, beside those of attempts: look-ups of names, and whatever libraries ask for.
 _FOR_LIBRARIES = 32
 _LONGEST_NAME = 200
 
 
 class Call(Future[Any]):
-    """A call in a thread. asyncio cancels it once nobody waits for it: if it runs then, it hangs."""
+    """A call in a thread. asyncio cancels it once nobody waits for it; a call that still runs then hangs."""
 
     def __init__(self, function: Callable[[], Any], on_abandoned: Callable[["Call"], None]) -> None:
         super().__init__()
         self.attempt = logs.performing.get() or {}
         self.hangs = False
         self.is_over = False
-        self.counts = not _is_lookup(function)  # among those that hang
+        self.counts = not _is_lookup(function)  # among the calls that hang
         self._function = function
         self._on_abandoned = on_abandoned
 
@@ -39,12 +39,12 @@ class Call(Future[Any]):
         return cancelled
 
     def run(self) -> None:
-        """Call the function, in the thread that asks."""
+        """Call the function in the current thread."""
         if not self.set_running_or_notify_cancel():
             return
         try:
             result = self._function()
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        except BaseException as error:  # noqa: BLE001 - raised in the caller that waits
             self.set_exception(_raisable(error))
         else:
             self.set_result(result)
@@ -56,11 +56,11 @@ class Call(Future[Any]):
 
 
 class JobThreads(ThreadPoolExecutor):
-    """Threads for `count` calls of attempts at once, and some of libraries. Calls that hang do not count.
+    """Threads for `count` calls of attempts at once, and for some calls of libraries. Calls that hang take no room.
 
-    `on_full` hears, on the loop, that `count` calls hang. Looking up a name is none of these: it ends by itself, and
-    while its servers are silent every connection that is tried leaves one behind. The threads are daemons: none keeps
-    the process from ending. asyncio takes nothing but a `ThreadPoolExecutor` as its default; its threads are not used.
+    `on_full` is called on the loop when `count` calls hang. Look-ups of names do not count: they end by themselves, and
+    while the name servers are silent, every attempt to connect leaves one behind. The threads are daemons, so none
+    keeps the process from ending. asyncio takes only a `ThreadPoolExecutor` as its default; its own threads are unused.
     """
 
     def __init__(self, count: int) -> None:
@@ -86,7 +86,7 @@ class JobThreads(ThreadPoolExecutor):
         return call
 
     def leave(self, job_id: str, attempt: int) -> None:
-        """Hear that an attempt is over: calls of its that still run are waited for by nobody."""
+        """Note that an attempt is over, so that nobody waits any more for those of its calls that still run."""
         if self._running:
             with self._news:
                 left = [call for call in self._running if call.attempt.get("job_id") == job_id]
@@ -95,20 +95,20 @@ class JobThreads(ThreadPoolExecutor):
                     self._abandon(call)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let idle threads end. Waits for nothing: what runs may hang, and what comes later is served all the same."""
+        """Let idle threads end. Wait for none: a call that runs may hang. Later calls are still served."""
         with self._news:
             self._retired = True
             self._news.notify_all()
 
     def _have_served(self) -> None:
-        """See to it that a thread takes the latest call, or will."""
+        """Make sure that some thread takes the latest call."""
         if self._idle >= len(self._calls):
             self._news.notify()
         elif self._healthy < self._count + _FOR_LIBRARIES:
             self._healthy += 1
             try:
                 threading.Thread(target=self._work, name="job", daemon=True).start()
-            except RuntimeError:  # the system has no thread left: one of ours will take it
+            except RuntimeError:  # the system has no thread left: one of ours will take the call
                 self._healthy -= 1
                 if self._healthy == 0:
                     self._calls.pop()
@@ -161,7 +161,7 @@ class JobThreads(ThreadPoolExecutor):
 
 
 def _raisable(error: BaseException) -> BaseException:
-    """Return what can be raised into a coroutine: `StopIteration` would hang it, or end it as if it had returned."""
+    """Return an error to raise in a coroutine: `StopIteration` would hang it, or end it as if it had returned."""
     if not issubclass(type(error), StopIteration):
         return error
     wrapped = RuntimeError("the function raised StopIteration in its thread")
@@ -170,13 +170,13 @@ def _raisable(error: BaseException) -> BaseException:
 
 
 def _is_lookup(function: Any) -> bool:
-    """Whether it is asyncio that looks up a name, to connect to it."""
+    """Whether asyncio calls this function to look up a name, before it connects."""
     called = function.func if type(function) is functools.partial else function
     return called is socket.getaddrinfo or called is socket.getnameinfo
 
 
 def _name_of(function: Any) -> str:
-    """Name what a kind asked to be called, under the wrappings of ours and of `asyncio.to_thread`."""
+    """Name the function that a kind wants called, inside our wrappers and those of `asyncio.to_thread`."""
     while type(function) is functools.partial:
         is_in_context = isinstance(getattr(function.func, "__self__", None), contextvars.Context) and function.args
         function = function.args[0] if is_in_context else function.func
