@@ -8,9 +8,9 @@ _LONGEST_ANSWER = 300
 _CODE = re.compile(r"(\d{3})(?: (?P<status>[245]\.\d{1,3}\.\d{1,3})\b)?")
 # Authentication required, weak, wrong or not encrypted (RFC 4954, 6).
 AUTH_CODES = {530, 534, 535, 538}
-# "Bad sequence of commands" says something about the conversation, and nothing about whom it was for.
+# "Bad sequence of commands" is about the conversation, and not about the recipient.
 _NOT_ABOUT_THE_MAIL = {*AUTH_CODES, 503}
-# RFC 3463: mailbox full, which passes as mailboxes are emptied; too many recipients.
+# RFC 3463: mailbox full, which passes when the mailbox is emptied; too many recipients.
 _PASSING_STATUS = {"2.2", "5.3"}
 
 
@@ -40,12 +40,12 @@ def of_recipient(text: str) -> Answer:
 
 
 def of_message(text: str) -> Answer:
-    """Read the refusal of a sender or a message, which goes for all recipients."""
+    """Read the refusal of a sender or a message, which concerns all recipients."""
     return Answer(Word.REFUSED if is_final(text) else Word.WAITING, _short(text))
 
 
 def is_final(text: str) -> bool:
-    """Say whether an answer is the server's last word. Where code and enhanced status disagree, it is not."""
+    """Whether an answer is the server's last word. It is not if code and enhanced status disagree."""
     code, status = _read(text)
     if code in _NOT_ABOUT_THE_MAIL or status in _PASSING_STATUS:
         return False
@@ -53,12 +53,12 @@ def is_final(text: str) -> bool:
 
 
 def _read(text: str) -> tuple[int, str]:
-    """Return the code, and the enhanced status without its class. A refusal without a code is taken as final."""
+    """Return the code, and the enhanced status without its class. A refusal without a code counts as final."""
     read = _CODE.match(text)
     return (int(read[1]), (read["status"] or "")[2:]) if read else (550, "")
 
 
 def _short(text: str) -> str:
-    """Bound an answer, and take out what a database does not."""
+    """Cut a long answer, and replace characters that no database takes."""
     text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= _LONGEST_ANSWER else f"{text[:_LONGEST_ANSWER]}…"

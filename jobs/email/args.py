@@ -1,4 +1,4 @@
-"""What a mail is made of, as the API takes it."""
+"""The args of `send_email`."""
 
 import re
 from typing import Annotated, Self
@@ -19,7 +19,7 @@ def _check_body(text: str) -> str:
 
 def _check_address(text: str) -> str:
     written = str(read_mailbox(text))
-    # It is kept in this form, and must still be taken when an attempt reads it.
+    # The address is kept in this form, and must still be valid when an attempt reads it.
     if len(written) > _LONGEST_ADDRESS:
         raise ValueError(f"with its quotes it has more than {_LONGEST_ADDRESS} characters")
     return written

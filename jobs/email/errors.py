@@ -1,21 +1,21 @@
 """Why a mail did not reach somebody: the types that jobs and attempts show as their error.
 
-`…Deferred` and the mail server's own troubles pass, and are tried again; `…Refused` is the server's final word.
+`…Deferred` and the server's own troubles pass, so the mail is tried again; `…Refused` is the server's final word.
 """
 
 from jobs.kit.outcomes import Discard, Retry
 
 
 class MailServerUnreachable(Retry):
-    """No connection, or one that broke before the message was sent, or that the server does not want now."""
+    """There is no connection, or it broke before the message was sent, or the server does not want it now."""
 
 
 class MailTlsFailed(Retry):
-    """No TLS, although the settings require it, or a certificate that nobody vouches for."""
+    """There is no TLS although the settings require it, or nobody vouches for the certificate."""
 
 
 class MailLoginFailed(Retry):
-    """Wrong, missing or unwanted credentials: the settings' fault, which somebody will mend."""
+    """The credentials in the settings are wrong, missing or unwanted, until somebody corrects them."""
 
 
 class DeliveryUnknown(Retry):

@@ -1,5 +1,5 @@
-"""Headers that read back as what was meant. The email package's own folding makes addresses of long names, and
-loses characters of some subjects; which ones depends on the version of Python.
+"""Headers that read back as they were meant. The email package's own folding turns long names into addresses, and
+loses characters of some subjects, depending on the version of Python.
 """
 
 from base64 import b64encode
@@ -10,13 +10,13 @@ from typing import Any, Self
 
 from jobs.email.mailbox import Mailbox, quoted
 
-# RFC 2047, 2: a line with encoded words ends at 76 characters; 39 bytes make 64 of them, beside the header's name.
+# RFC 2047, 2: a line with encoded words has at most 76 characters. 39 bytes make 64, beside the header's name.
 _WORD_BYTES = 39
 _PLAIN_SUBJECT = 60
 
 
 class Header(str):
-    """What `EmailMessage` takes as a header object: reads as its text, and is written as `lines` say."""
+    """A header object for `EmailMessage`: reads as its text, and is written as `lines`."""
 
     name: str
     lines: Sequence[str]
@@ -24,14 +24,14 @@ class Header(str):
 
     @classmethod
     def of(cls, name: str, text: str, lines: Sequence[str], utf8_lines: Sequence[str] | None = None) -> Self:
-        """Make a header of lines without their ends. `utf8_lines` go to servers that know SMTPUTF8."""
+        """Make a header from lines without line ends. `utf8_lines` go to servers with SMTPUTF8."""
         header = cls(text)
         header.name, header.lines, header.utf8_lines = name, lines, utf8_lines or lines
         return header
 
     @property
     def needs_utf8(self) -> bool:
-        """Whether its addresses can be told to servers with SMTPUTF8 alone."""
+        """Whether only servers with SMTPUTF8 can take its addresses."""
         return self.utf8_lines != self.lines
 
     def fold(self, *, policy: Policy) -> str:
@@ -40,7 +40,7 @@ class Header(str):
 
 
 def line_header(name: str, value: str) -> Header:
-    """Write a header that is ASCII and short enough to stand on one line, whatever is in it."""
+    """Write a header whose value is ASCII, and short enough for one line."""
     return Header.of(name, value, [value])
 
 
@@ -56,7 +56,7 @@ def mailboxes_header(name: str, mailboxes: Sequence[Mailbox]) -> Header:
 
 
 def rewritten(name: str, header: Any) -> Any:
-    """Write a header of a message that somebody else made, where the email package would do it wrong."""
+    """Rewrite a header of somebody else's message if the email package would get it wrong."""
     if isinstance(header, AddressHeader) and _are_mailboxes(header.groups):
         return mailboxes_header(name, [_mailbox_of(address) for address in header.addresses])
     if isinstance(header, UnstructuredHeader) and name.lower() == "subject":
@@ -65,7 +65,7 @@ def rewritten(name: str, header: Any) -> Any:
 
 
 def _are_mailboxes(groups: Sequence[Group]) -> bool:
-    """Say whether these are whole addresses, and none stands in a group with a name."""
+    """Whether all of these are complete addresses, outside of named groups."""
     each = [(group.display_name, address.addr_spec) for group in groups for address in group.addresses or [Address()]]
     return bool(each) and all(name is None and "@" in address for name, address in each)
 
@@ -86,13 +86,13 @@ def _ended(lines: Sequence[str]) -> list[str]:
 
 def _lines_of(mailbox: Mailbox, *, utf8: bool) -> list[str]:
     if not utf8 and not mailbox.address.isascii():
-        # RFC 6857, 3.1.8: named for the others to see, and no address to answer to.
+        # RFC 6857, 3.1.8: an empty group shows the name, and is no address to reply to.
         return [f"{_phrase(mailbox.address)} :;"]
     return [_phrase(mailbox.name), f"<{mailbox.address}>"] if mailbox.name else [mailbox.address]
 
 
 def _phrase(name: str) -> str:
-    """Write a name on one line. An encoded word of any length, too: a row of them reads back with spaces between."""
+    """Write a name on one line. Always one encoded word: several would read back with spaces between them."""
     if name.isascii() and "=?" not in name:
         return name if name.replace(" ", "").isalnum() else quoted(name)
     return _encoded_word(name.encode())
@@ -103,7 +103,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _encoded_words(text: str) -> Iterator[str]:
-    """Write text as RFC 2047 has it; readers leave out the white space between such words."""
+    """Yield text as encoded words (RFC 2047, whose readers drop the white space between them)."""
     word = b""
     for character in text:
         encoded = character.encode()

@@ -16,8 +16,8 @@ from jobs.kit.outcomes import PartialResult
 from jobs.kit.retry import RetryPolicy
 
 _MINUTE, _HOUR = 60.0, 3600.0
-# RFC 5321, 4.5.4.1: half an hour between tries, given up after four to five days. The first ones come sooner: a relay
-# restarts within a minute, and greylisting lets pass after five.
+# RFC 5321, 4.5.4.1: half an hour between tries, until four to five days have passed. The first tries come sooner: a
+# relay restarts within a minute, and greylisting lets a mail pass after five.
 _SCHEDULE = RetryPolicy(
     delays=(_MINUTE, 5 * _MINUTE, 10 * _MINUTE, 15 * _MINUTE, *(30 * _MINUTE,) * 3, _HOUR, 2 * _HOUR)
 )
@@ -34,7 +34,7 @@ class SendEmailResult(BaseModel, PartialResult):
         return RecipientsRefused(f"refused for good: {_listed(self.refused)}") if self.refused else None
 
 
-# The answer to the final dot may take 10 minutes (RFC 5321, 4.5.3.2.6): giving up before doubles the mail.
+# The answer to the final dot may take 10 minutes (RFC 5321, 4.5.3.2.6): giving up earlier would send the mail twice.
 @job("send_email", timeout=720, max_attempts=_MAX_ATTEMPTS, retry=_SCHEDULE)
 async def send_email(ctx: Context, args: SendEmailArgs) -> SendEmailResult:
     """Hand a message to the mail server, under the same Message-ID on every attempt.
@@ -63,7 +63,7 @@ async def send_email(ctx: Context, args: SendEmailArgs) -> SendEmailResult:
 def _ended(
     ctx: Context, message_id: str, args: SendEmailArgs, told: Told, words: Mapping[str, Answer]
 ) -> SendEmailResult:
-    """Tell what came of it, now that everybody has a final word."""
+    """Return the result, or raise the refusal, now that there is a final word on every recipient."""
     refused = {address: words[address].text for address in args.recipients if words[address].word is Word.REFUSED}
     accepted = [address for address in args.recipients if address not in refused]
     if not accepted:
@@ -83,7 +83,7 @@ def _without(answers: Mapping[str, Answer], others: Mapping[str, Answer]) -> dic
 
 
 def _account(told: Told, words: Mapping[str, Answer], waiting: Mapping[str, Answer]) -> str:
-    """Say who has the mail and who has not: when no attempt is left, this is what remains to be read."""
+    """Say who has got the mail and who has not: the last attempt's account is all that remains to read."""
     refused = {address: answer.text for address, answer in words.items() if answer.word is Word.REFUSED}
     accepted = [address for address, answer in words.items() if answer.word is Word.ACCEPTED]
     parts = [told.reason] if told.reason else []
@@ -97,7 +97,7 @@ def _account(told: Told, words: Mapping[str, Answer], waiting: Mapping[str, Answ
 
 
 def _listed(answers: Mapping[str, str]) -> str:
-    """List addresses with their answers, those of the same answer together."""
+    """List addresses with their answers; addresses with the same answer stand together."""
     by_answer: dict[str, list[str]] = {}
     for address, text in answers.items():
         by_answer.setdefault(text, []).append(address)

@@ -1,4 +1,4 @@
-"""One mailbox, with or without a name: read from text, and written back so that it reads the same."""
+"""A mailbox, with or without a name: read from text, and written back so that it reads the same."""
 
 import re
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _LOCAL_DOMAINS = tuple(dot + name for name in SPECIAL_USE_DOMAIN_NAMES for dot i
 _ENDING = ".x"
 _NAMED = re.compile(r"(?P<name>\"(?:[^\"\\]|\\.)*\"\s*|[^<>]*)<(?P<address>[^<>]*)>")
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"")
-# RFC 5322, 3.2.3: what a name holds outside of quotes.
+# RFC 5322, 3.2.3: what a name may hold without quotes.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\- \x80-\U0010ffff]*")
 
 
@@ -33,12 +33,12 @@ class Mailbox(NamedTuple):
 def read_mailbox(text: str) -> Mailbox:
     """Read `ann@example.com` or `Ann <ann@example.com>`; the domain comes out in ASCII. Raises `ValueError`.
 
-    Any domain that is written correctly will do (`localhost`, `app.test`): the mail server knows which it delivers to.
+    Any well-formed domain will do (`localhost`, `app.test`): the mail server knows where it delivers.
     """
     text = check_line(text).strip()
     named = _NAMED.fullmatch(text)
     name, address = (_name(named["name"]), named["address"]) if named else ("", text)
-    # The library refuses names that are kept for tests and local networks, and has no option for them.
+    # The library refuses names reserved for tests and local networks, and has no option to allow them.
     ending = _ENDING if address.lower().endswith(_LOCAL_DOMAINS) else ""
     read = validate_email(
         address + ending, check_deliverability=False, globally_deliverable=False, allow_domain_literal=True
@@ -47,10 +47,10 @@ def read_mailbox(text: str) -> Mailbox:
 
 
 def check_line(text: str) -> str:
-    """Raise `ValueError` for text that is not one line, or that mail programs would decode to something else."""
+    """Raise `ValueError` if `text` is not one line, or if mail programs would decode it to something else."""
     if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", text):
         raise ValueError("control characters, line ends and lone surrogates are refused here")
-    # The email package would decode it, and what it decodes to may hold line ends.
+    # The email package would decode it, and the decoded text may hold line ends.
     if re.search(r"=\?.*\?=", text):
         raise ValueError(
             "encoded words (=?charset?...?=) are refused here; write plain Unicode, it is encoded on its way"
@@ -64,7 +64,7 @@ def quoted(text: str) -> str:
 
 
 def _name(written: str) -> str:
-    """Read a name: without its quotes, and with single spaces, for parsers differ in how many they keep."""
+    """Read a name without its quotes, and with single spaces, since parsers differ in how many they keep."""
     text = written.strip()
     if _QUOTED.fullmatch(text):
         text = re.sub(r"\\(.)", r"\1", text[1:-1])

@@ -1,6 +1,6 @@
-"""The errors that `Context.mailer` raises beyond those of aiosmtplib.
+"""The errors that `Context.mailer` raises besides aiosmtplib's own.
 
-Errors raised after the recipients were named also carry the server's answer to each refused recipient.
+An error raised after the recipients were named also carries the server's answer to each refused recipient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class DeliveryUnknown(aiosmtplib.SMTPServerDisconnected):
 
 
 class ClosedAfter(aiosmtplib.SMTPServerDisconnected):
-    """The server closed (421) while recipients were named, after it had taken those in `taken`."""
+    """The server closed the connection (421) while recipients were named, after it had taken the ones in `taken`."""
 
     def __init__(self, message: str, taken: Sequence[str]):
         super().__init__(message)
@@ -28,7 +28,7 @@ class ClosedAfter(aiosmtplib.SMTPServerDisconnected):
 
 
 class MessageRefused(aiosmtplib.SMTPDataError):
-    """The server took some recipients, and then not the message."""
+    """The server took some recipients, but then refused the message."""
 
     def __init__(self, code: int, message: str, refused: Mapping[str, str]):
         super().__init__(code, message)
@@ -36,8 +36,8 @@ class MessageRefused(aiosmtplib.SMTPDataError):
 
 
 class TlsFailed(aiosmtplib.SMTPConnectError):
-    """There is no TLS with the server, or none that the settings trust."""
+    """There is no TLS with the server, or the settings do not trust it."""
 
 
 class LoginFailed(aiosmtplib.SMTPException):
-    """The server offers no way to log in that we know."""
+    """The server offers no way to log in that works for us."""

@@ -10,12 +10,12 @@ from jobs.email.headers import line_header, mailboxes_header, text_header
 from jobs.email.mailbox import Mailbox, read_mailbox
 from jobs.kit.context import Context
 
-# Bodies that any server takes, so that none needs to encode them anew.
+# Bodies that any server takes, so that none has to encode them again.
 _ANY_SERVER = SMTP.clone(cte_type="7bit")
 
 
 def message_of(ctx: Context, args: SendEmailArgs) -> tuple[EmailMessage, Mailbox]:
-    """Make the message, and name its sender."""
+    """Return the message and its sender."""
     message, sender = EmailMessage(_ANY_SERVER), read_mailbox(args.from_ or ctx.mailer.default_sender)
     message["From"] = mailboxes_header("From", [sender])
     message["Date"] = ctx.created_at
@@ -34,6 +34,6 @@ def message_of(ctx: Context, args: SendEmailArgs) -> tuple[EmailMessage, Mailbox
 
 
 def _message_id(job_id: str, domain: str) -> str:
-    # An id adopted from an arq client is any text, and a long one would not fit the header's line.
+    # An id adopted from an arq client may be any text, and a long one would not fit on the header's line.
     name = job_id if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", job_id) else hashlib.sha256(job_id.encode()).hexdigest()[:40]
     return f"<{name}@{domain}>"

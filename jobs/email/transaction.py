@@ -1,4 +1,4 @@
-"""One SMTP transaction, told as what it means for each recipient."""
+"""One SMTP transaction, and what it means for each recipient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from jobs.kit.outcomes import Discard, Retry
 
 @dataclass(frozen=True)
 class Told:
-    """What a transaction came to: an answer for each recipient; `reason` is of the whole where it went wrong."""
+    """The end of a transaction: an answer for each recipient and, if it went wrong as a whole, the `reason`."""
 
     answers: Mapping[str, Answer]
     reason: str = ""
@@ -34,7 +34,7 @@ class Told:
     def left_over(self) -> list[str]:
         """The recipients that another transaction can reach at once.
 
-        These are the ones that were too many for this one, and those that the server had taken before it closed.
+        They were too many for this one, or the server had taken them before it closed the connection.
         """
         if self.taken:
             return list(self.taken)
@@ -56,16 +56,16 @@ async def transact(mailer: Mailer, message: EmailMessage, sender: str, recipient
 
 
 def _of_all(recipients: Sequence[str], error: Exception) -> Told:
-    """Tell of an error that concerns everybody, but those refused before it."""
+    """Read an error that concerns all recipients, except those refused before it."""
     match error:
         case mailer_errors.DeliveryUnknown():
             told = Told(_waiting(recipients, "no answer"), str(error), errors.DeliveryUnknown)
-        case SMTPResponseException(code=421):  # the server closes; a word on the mail it is not
+        case SMTPResponseException(code=421):  # the server closes the connection, and says nothing about the mail
             told = _of_trouble(recipients, error)
         case mailer_errors.ClosedAfter():
             waiting = _waiting(recipients, str(error))
             told = Told(waiting, str(error), errors.MailServerUnreachable, taken=error.taken)
-        case SMTPSenderRefused(code=552):  # RFC 1870, 6.1: of the message's size
+        case SMTPSenderRefused(code=552):  # RFC 1870, 6.1: the message is too large
             told = _of_message(recipients, error)
         case SMTPSenderRefused():
             answer = answers.of_message(_answer(error))
@@ -96,7 +96,7 @@ def _of_trouble(recipients: Sequence[str], error: Exception) -> Told:
 
 def _trouble(error: Exception) -> type[Retry]:
     match error:
-        case SMTPResponseException(code=421):  # the server closes, whatever it was asked
+        case SMTPResponseException(code=421):  # the server closes the connection, whatever it was asked
             return errors.MailServerUnreachable
         case SMTPAuthenticationError() | mailer_errors.LoginFailed():
             return errors.MailLoginFailed

@@ -1,4 +1,4 @@
-"""What the mail server has said of each recipient, kept between the attempts of a job: nobody gets a mail twice."""
+"""What the mail server has said of each recipient, kept between attempts so that nobody gets a mail twice."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ class RecipientWords(Protocol):
         ...
 
     async def keep(self, job_id: str, words: Mapping[str, Answer]) -> None:
-        """Write words, in place of earlier ones on the same addresses. Raises `NotKept`."""
+        """Write words, replacing earlier ones on the same addresses. Raises `NotKept`."""
         ...
 
 
 async def read_words(ctx: Context) -> dict[str, Answer]:
-    """Read the final words of earlier attempts. Those refused before a replay are asked for again."""
+    """Read the final words of earlier attempts. After a replay, refused recipients are tried again."""
     if ctx.attempt == 1:
         return {}
     words = await ctx.capability(RecipientWords).read(ctx.job_id)
@@ -36,7 +36,7 @@ async def read_words(ctx: Context) -> dict[str, Answer]:
 
 
 async def keep_words(ctx: Context, words: Mapping[str, Answer]) -> None:
-    """Write final words, however long the database is away: without them another attempt doubles the mail."""
+    """Write final words, however long the database is away: without them another attempt sends the mail twice."""
     kept = ctx.capability(RecipientWords)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Alive, and ready."""
+"""`/healthz` and `/readyz`: whether the process is alive, and ready for jobs."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ class Readiness(BaseModel):
 
 @router.get("/healthz", operation_id="get_health", responses=responses(422))
 async def healthz() -> dict[str, str]:
-    """The process answers. Touches nothing else."""
+    """Answer, and touch nothing else: the process is alive."""
     return {"status": "ok"}
 
 
@@ -32,7 +32,7 @@ async def healthz() -> dict[str, str]:
     responses={503: {"model": Readiness}, **responses(422)},
 )
 async def readyz(request: Request, response: Response) -> Readiness:
-    """Whether jobs are accepted (503 if not). Callers with a key, where keys are set, are told what else is missing."""
+    """Say whether jobs are accepted (503 if not), and what else is missing. Where keys are set, details need a key."""
     checks = dict(await api_state_of(request).readiness.check())
     told = checks if await _may_be_told(request) else None
     if checks["ledger"] != "ok":
@@ -44,7 +44,7 @@ async def readyz(request: Request, response: Response) -> Readiness:
 
 
 async def _may_be_told(request: Request) -> bool:
-    """Whether the caller has a key, or none is asked for: details name servers and what is wrong with them."""
+    """Whether the caller has a key, or the service has none: details name servers and what is wrong with them."""
     try:
         await authorise(request, None)
     except Unauthorized:

@@ -1,4 +1,4 @@
-"""What there is to measure, for Prometheus."""
+"""`/metrics`, for Prometheus."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 log = structlog.get_logger(__name__)
 
 _EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
-# Well within Prometheus' own 10 s, even if both servers keep silent.
+# Well within Prometheus' own 10 s, even if both servers are silent.
 _MEASURED_WITHIN_S = 3.0
 _METRICS = {
     200: {"description": "In Prometheus' text format", "content": {metrics.MEDIA_TYPE: {"schema": {"type": "string"}}}},
@@ -37,9 +37,9 @@ _METRICS = {
 
 @router.get("/metrics", operation_id="get_metrics", response_class=Response, responses=_METRICS)
 async def prometheus(request: Request, resources: ResourcesDep) -> Response:
-    """Counts for Prometheus. Jobs are counted in the ledger, so every process answers the same.
+    """Return counts for Prometheus. Jobs are counted in the ledger, so every process answers the same.
 
-    While the ledger or Redis is away, its counts are left out.
+    While the ledger or Redis is away, its counts are missing.
     """
     checking = api_state_of(request).readiness
     ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(checking), _skew_of(resources))
@@ -70,7 +70,7 @@ async def _skew_of(resources: Resources) -> list[Metric]:
     try:
         measuring = Clocks(resources.ledger.database, resources.queue.redis).measure()
         return [_skew(await in_time(measuring, within_s=_MEASURED_WITHIN_S))]
-    except LedgerUnavailable:  # in_time's word for what takes too long
+    except LedgerUnavailable:  # `in_time` raises it for what takes too long
         return []
 
 

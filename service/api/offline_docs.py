@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc` with everything they load served from here, so that they work without the internet."""
+"""`/docs` and `/redoc`, with all that they load served from here, so that they work without the internet."""
 
 from importlib.resources import files
 
@@ -7,10 +7,10 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-# What FastAPI's own pages load from a CDN. Located, not imported: its module makes an app of its own kind.
+# What FastAPI's own pages load from a CDN. The package is located, not imported: its module makes an app.
 _ASSETS = files("fastapi_offline") / "static"
 _PATH = "/docs/assets"
-# Whatever these scripts would load from elsewhere, such as Redoc its logo, the browser leaves out.
+# The browser refuses whatever these scripts would load from elsewhere, such as Redoc's logo.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -24,7 +24,7 @@ def install(app: FastAPI) -> None:
     """Add the pages to an app that was made without FastAPI's own (`docs_url=None, redoc_url=None`)."""
     assets = StaticFiles(directory=str(_ASSETS))
 
-    @app.get(f"{_PATH}/{{path:path}}", include_in_schema=False)  # a mount would hide from `Allow` what it has
+    @app.get(f"{_PATH}/{{path:path}}", include_in_schema=False)  # `Allow` would not list the methods of a mount
     async def asset(path: str, request: Request) -> Response:
         return await assets.get_response(path, request.scope)
 
@@ -37,7 +37,7 @@ def install(app: FastAPI) -> None:
             swagger_js_url=f"{root}{_PATH}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{_PATH}/swagger-ui.css",
             swagger_favicon_url=f"{root}{_PATH}/favicon.png",
-            # Else the description is sent to swagger.io, to be judged.
+            # Otherwise the description is sent to swagger.io for validation.
             swagger_ui_parameters={"validatorUrl": None},
         )
         page.headers.update(_HEADERS)
@@ -58,5 +58,5 @@ def install(app: FastAPI) -> None:
 
 
 def _root(request: Request) -> str:
-    """Return what a proxy in front has cut off the path."""
+    """Return the prefix that a proxy has cut off the path."""
     return str(request.scope.get("root_path", "")).rstrip("/")

@@ -1,4 +1,4 @@
-"""What FastAPI cannot know for the OpenAPI document: the bodies that routes parse themselves, events, and problems."""
+"""Completes the OpenAPI document: FastAPI knows nothing of bodies that routes parse themselves, events and problems."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from service.web.problems import Problem
 
 
 def install(app: FastAPI, requests: Requests) -> None:
-    """Add these components to the document of `app`, which is made when it is first asked for."""
+    """Add our components to the document of `app`, which is made at the first request for it."""
     make_schema = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -26,7 +26,7 @@ def install(app: FastAPI, requests: Requests) -> None:
 
 
 def components(requests: Requests) -> dict[str, Any]:
-    """Describe each model under its name, with all that it is made of."""
+    """Return the schema of each model under its name, with the schemas that it refers to."""
     models: tuple[type[BaseModel], ...] = (Problem, BulkReplayRequest, StateEvent, ProgressEvent)
     adapters: dict[str, TypeAdapter[Any]] = {model.__name__: TypeAdapter(model) for model in models}
     adapters |= {"EnqueueRequest": requests.one, "BatchRequest": requests.whole_batch}

@@ -17,14 +17,14 @@ from service.ledger.write_probe import WriteProbe
 from service.queue import UNREACHABLE, Probe, refusal_of
 from service.resources import Resources
 
-# Two of them, one after the other, still make an answer in time.
+# Two checks in a row still leave time for an answer.
 _CHECK_WITHIN_S = 2.0
-# A sweep that has left something undone for so long does not come to its end.
+# A sweep without a whole pass for so long is stuck.
 _SWEPT_WITHIN = timedelta(seconds=60)
 
 
 class Checks:
-    """Asks the servers; what costs them something, at most once in some seconds."""
+    """Asks the servers. Costly questions are asked at most once every few seconds."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -37,7 +37,7 @@ class Checks:
         await self._write_probe.close()
 
     async def check(self) -> Mapping[str, str]:
-        """Say by name how each part is; `ok`, or a sentence."""
+        """Return, by name, how each part is doing: `ok`, or a sentence."""
         ledger, redis, workers = await asyncio.gather(self._ledger(), self._redis(), self._workers())
         return {"ledger": ledger, "redis": redis} | ({"workers": workers} if ledger == "ok" else {})
 
@@ -84,7 +84,7 @@ class Checks:
 
 
 def _words(error: LedgerUnavailable) -> str:
-    """Say why: what is known of it, and what the driver says, without SQLAlchemy's statement and link around it."""
+    """Say why: what we know, and what the driver says, without SQLAlchemy's statement and link."""
     cause = error.__cause__
     if cause is None:
         return str(error)

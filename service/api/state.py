@@ -1,4 +1,4 @@
-"""What the API holds for its whole life, opened and closed in one place."""
+"""What the API needs for its whole life, opened and closed in one place."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -25,14 +25,14 @@ from service.web.write_deadline import WriteDeadline
 
 log = structlog.get_logger(__name__)
 
-# Callers are answered within 4 s. A slower statement is abandoned soon afterwards: on a connection that died in
-# silence, all the statements behind it would wait too.
+# Callers get an answer within 4 s. A slower statement is abandoned soon afterwards: on a connection that died in
+# silence, all later statements would wait too.
 _STATEMENT_LIMIT_S = 5
 
 
 @dataclass(frozen=True)
 class ApiState(WebState):
-    """The state of the whole API; what features need of it is in `WebState`."""
+    """The state of the whole API; `WebState` is the part that features may use."""
 
     requests: Requests
     watchtower: Watchtower
@@ -58,7 +58,7 @@ WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]
 async def open_api_state(
     settings: Settings, catalogue: Catalogue, requests: Requests, features: Sequence[Feature] = ()
 ) -> AsyncIterator[ApiState]:
-    """Open all of it; neither the ledger nor Redis needs to answer yet."""
+    """Open the state; neither the ledger nor Redis needs to answer yet."""
     async with AsyncExitStack() as stack:
         resources = await stack.enter_async_context(
             open_resources(settings, catalogue, features=features, statement_limit_s=_STATEMENT_LIMIT_S)
@@ -103,13 +103,12 @@ async def _clocks_kept(resources: Resources) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _servers_checked(resources: Resources, readiness: Checks) -> AsyncIterator[None]:
-    """Say at the start what is missing or may break promises; beside it, since neither server needs to answer."""
+    """Log what is missing or may break promises, without holding up the start: neither server needs to answer."""
     checking = asyncio.create_task(_check_servers(resources, readiness), name="check-settings")
     try:
         yield
     finally:
-        # It ends by itself: cancelled, it would leave reads behind, and these wait for ever for a connection that is
-        # closed under them.
+        # The check ends by itself. Cancelled, it would leave reads behind that wait for ever on closed connections.
         await asyncio.wait([checking])
 
 

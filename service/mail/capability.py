@@ -1,4 +1,4 @@
-"""What `send_email` asks for, and other kinds have as `ctx.mailer`: a mail server, and its words on recipients."""
+"""What `send_email` asks for: a mail server, also known as `ctx.mailer`, and its words on recipients."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ class LedgerWords:
 
 @asynccontextmanager
 async def open_mail(settings: Settings, ledger: Ledger) -> AsyncIterator[Capabilities]:
-    """Read where mail goes; nothing is connected yet. Raises `StartRefused`."""
+    """Read where mail goes, without connecting yet. Raises `StartRefused`."""
     mailer = SmtpMailer.open(
         settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         socket=settings.socket_path("inbox.sock"),

@@ -1,4 +1,4 @@
-"""The inbox as `postlude dev` sees it: all mail stays here where no mail server is named."""
+"""The inbox as `postlude dev` sees it: without a mail server in the settings, all mail stays here."""
 
 from importlib.util import find_spec
 
@@ -8,7 +8,7 @@ from service.settings import Settings
 
 
 def keeps_mail(settings: Settings) -> bool:
-    """Say whether mail stays here."""
+    """Whether all mail stays here, because the settings name no mail server."""
     return settings.smtp_url is None
 
 

@@ -13,7 +13,7 @@ from service.mail.mailbox import Mailbox
 from service.settings import Settings
 
 SIZE_LIMIT_BYTES = 25 * 1024 * 1024
-# What a killed supervisor leaves behind ends by itself within this time.
+# An inbox that a killed supervisor leaves behind ends by itself within this time.
 _PREDECESSOR_ENDS_S = 8.0
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ async def _listen(socket: Path, mailbox: Mailbox) -> asyncio.Server:
     handler = _Keeper(mailbox)
 
     def converse() -> SMTP:
-        # Without a hostname it would ask the DNS for one.
+        # Without a hostname, aiosmtpd asks the DNS for one.
         return SMTP(handler, data_size_limit=SIZE_LIMIT_BYTES, enable_SMTPUTF8=True, hostname="localhost", loop=loop)
 
     # asyncio removes a socket that a killed inbox left behind.
@@ -75,7 +75,7 @@ async def _listen(socket: Path, mailbox: Mailbox) -> asyncio.Server:
 
 
 class _Keeper:
-    """What aiosmtpd calls for each mail."""
+    """The handler that aiosmtpd calls for each mail."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -83,7 +83,7 @@ class _Keeper:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
         assert isinstance(envelope.content, bytes)
         try:
-            # Without awaiting between the file and the answer, a stop cannot come between them.
+            # Nothing is awaited between the file and the answer, so no stop comes between them.
             mail_id = self._mailbox.keep(
                 envelope.content, sender=envelope.mail_from or "", recipients=envelope.rcpt_tos
             )

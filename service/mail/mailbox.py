@@ -1,4 +1,4 @@
-"""A folder of mails, one readable `.eml` file each. A mail's id begins with its time of arrival, and so sorts by it."""
+"""A folder of mails, each a readable `.eml` file. A mail's id begins with its time of arrival, so ids sort by it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ import uuid_utils
 ENVELOPE_FROM = "X-Envelope-From"
 ENVELOPE_TO = "X-Envelope-To"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-# A list shows headers only; what has longer ones than this is no mail worth a full read.
+# A list shows headers only. A mail with longer headers than this is not worth a full read.
 _HEADERS_BYTES = 64 * 1024
 
-# The parsers of structured headers raise AttributeError and more on what only looks like an address.
+# The parsers of structured headers raise AttributeError and more for text that only looks like an address.
 _LENIENT = EmailPolicy(header_factory=HeaderRegistry(use_default_map=False), refold_source="none")
 
 
@@ -31,7 +31,7 @@ class Attachment(NamedTuple):
 
 
 class Mail:
-    """A kept mail, read leniently: whatever was sent, each part of it can be shown."""
+    """A kept mail, read leniently: each part can be shown, whatever was sent."""
 
     def __init__(self, mail_id: str, raw: bytes, *, headers_only: bool = False) -> None:
         self.id = mail_id
@@ -68,17 +68,17 @@ class Mail:
 
     @property
     def text(self) -> str | None:
-        """Return the plain text part, where there is one."""
+        """Return the plain text part, if there is one."""
         return self._first("text/plain")
 
     @property
     def html(self) -> str | None:
-        """Return the source of the HTML part, where there is one."""
+        """Return the source of the HTML part, if there is one."""
         return self._first("text/html")
 
     @property
     def attachments(self) -> Sequence[Attachment]:
-        """Return what is neither the text nor the HTML part."""
+        """Return all parts except the text and the HTML part."""
         shown = [self._part("text/plain"), self._part("text/html")]
         rest = [part for part in _leaves(self._message) if not any(part is one for one in shown)]
         return [
@@ -109,7 +109,7 @@ class Mailbox:
         self._folder = folder
 
     def keep(self, raw: bytes, *, sender: str, recipients: Sequence[str]) -> str:
-        """Write a mail, whole or not at all, with its envelope as headers in front; return its id. Raises OSError."""
+        """Write a mail, whole or not at all, with its envelope as headers in front; return its id. Raises `OSError`."""
         mail_id = str(uuid_utils.uuid7())
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = self._folder / f".{mail_id}.part"
@@ -121,12 +121,12 @@ class Mailbox:
         return mail_id
 
     def newest(self, limit: int = 200) -> Sequence[Mail]:
-        """Return the newest mails, newest first, read as far as their headers."""
+        """Return the newest mails, newest first, with their headers only."""
         mails = (self._read(mail_id, headers_only=True) for mail_id in self._ids()[:limit])
         return [mail for mail in mails if mail is not None]
 
     def read(self, mail_id: str) -> Mail | None:
-        """Return a mail; None for an id that is not one of ours, whatever it looks like."""
+        """Return a mail; None for anything that is not the id of a mail here."""
         return self._read(mail_id) if _ID.fullmatch(mail_id) else None
 
     def __len__(self) -> int:
@@ -148,14 +148,14 @@ class Mailbox:
 
 
 def _envelope(sender: str, recipients: Sequence[str]) -> bytes:
-    # Addresses come from the wire: one with a line break would write headers of its own.
+    # Addresses come from the wire: an address with a line break could add headers of its own.
     addresses = [re.sub(r"[\x00-\x1f\x7f]", "?", address) for address in (sender, *recipients)]
     lines = f"{ENVELOPE_FROM}: {addresses[0]}\r\n{ENVELOPE_TO}: " + ",\r\n ".join(addresses[1:]) + "\r\n"
     return lines.encode(errors="surrogateescape")
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """Return the parts that have content, but not those of an attached mail."""
+    """Yield the parts that have content, but not the parts of an attached mail."""
     if message.get_content_maintype() == "multipart" and message.is_multipart():
         for part in message.get_payload():
             yield from _leaves(cast(Message, part))
@@ -180,5 +180,5 @@ def _text(part: Message) -> str:
 
 
 def _clean(text: str) -> str:
-    """Replace what cannot be written as UTF-8: bytes that were no text in the mail."""
+    """Replace what cannot be written as UTF-8: bytes of the mail that are no text."""
     return text.encode("utf-8", errors="replace").decode()

@@ -10,7 +10,7 @@ from service.mail.tables import mail_recipients
 
 
 def record_words(connection: Connection, job_id: str, words: Mapping[str, Answer]) -> None:
-    """Write final words on a job's recipients, in place of earlier ones."""
+    """Write final words on a job's recipients, replacing earlier ones."""
     rows = [
         {"job_id": job_id, "address": address, "word": answer.word.value, "answer": answer.text}
         for address, answer in words.items()

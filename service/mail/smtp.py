@@ -1,4 +1,4 @@
-"""Mail over SMTP: the server that the settings name, else the dev inbox on its Unix socket."""
+"""Mail over SMTP, to the server in the settings or else to the dev inbox on its Unix socket."""
 
 import asyncio
 import contextlib
@@ -25,24 +25,25 @@ __all__ = ["DeliveryUnknown", "SmtpMailer", "SmtpServer"]
 MAX_CONNECTIONS = 10
 COMMAND_TIMEOUT_S = 30.0
 QUIT_TIMEOUT_S = 5.0
-# RFC 5321, 4.5.3.2.6: a shorter wait makes duplicates of what the server has taken. The attempt's timeout comes first.
+# RFC 5321, 4.5.3.2.6: after a shorter wait, a message that the server has taken is sent twice. The attempt's timeout
+# comes first.
 FINAL_DOT_TIMEOUT_S = 600.0
 
-# RFC 6531, 3.2 and 4.3: what a server without SMTPUTF8 would say.
+# RFC 6531, 3.2 and 4.3: the answer of a server without SMTPUTF8.
 _NOT_ASCII = aiosmtplib.SMTPResponse(553, "5.6.7 SMTPUTF8 is not supported by this server")
 
 log = structlog.get_logger(__name__)
 
 
 class SmtpMailer:
-    """Hands mails to one server, over a connection for each. Made by `SmtpMailer.open`."""
+    """Hands mails to one server, each over a connection of its own. Made by `SmtpMailer.open`."""
 
     def __init__(self, server: SmtpServer, default_sender: str):
         self._server = server
         self._default_sender = default_sender
         self._tls = server.tls_context() if server.hostname else None
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
-        # The name to say hello with. Finding it may take a DNS lookup, so the first connection's is kept.
+        # The name to say hello with. It may take a DNS lookup, so the name of the first connection is kept.
         self._own_name = None if server.hostname else "localhost"
 
     @classmethod
@@ -55,7 +56,7 @@ class SmtpMailer:
         tls: TlsLevel | None = None,
         ca_file: Path | None = None,
     ) -> "SmtpMailer":
-        """Read the settings; nothing is connected yet. Raises `StartRefused`."""
+        """Read the settings, without connecting yet. Raises `StartRefused`."""
         _check_sender(default_sender)
         if url is None:
             return cls(SmtpServer(socket_path=socket, start_tls=False), default_sender)
@@ -66,10 +67,10 @@ class SmtpMailer:
         return self._default_sender
 
     async def send(self, message: EmailMessage, *, sender: str, recipients: Sequence[str]) -> Delivery:
-        """Hand `message` to the server, for those of the recipients that it takes.
+        """Hand `message` to the server, for all recipients that the server takes.
 
-        Raises `aiosmtplib.SMTPException` and `OSError`, `SMTPRecipientsRefused` where it takes none; of these
-        `DeliveryUnknown` where the server may have taken the message.
+        Raises `aiosmtplib.SMTPException` and `OSError`: `SMTPRecipientsRefused` if it takes no recipient,
+        `DeliveryUnknown` if it may have taken the message.
         """
         async with self._slots:
             client = await self._dial()
@@ -99,7 +100,7 @@ class SmtpMailer:
         return client
 
     async def _secured(self, client: SmtpClient) -> SmtpClient:
-        """Begin TLS as the settings want it. Where it may fail, give a new connection without."""
+        """Begin TLS as the settings want it. If TLS fails and may fail, return a new connection without it."""
         wanted = self._server.start_tls
         if wanted is False or (wanted is None and not await client.offers("starttls")):
             return client
@@ -117,7 +118,7 @@ class SmtpMailer:
 async def _transact(
     client: SmtpClient, message: EmailMessage, sender: str, recipients: Sequence[str]
 ) -> Mapping[str, str]:
-    """Send one message; returns the answer to each recipient that was refused."""
+    """Send one message; return the answer to each refused recipient."""
     utf8 = _needs_utf8(message, sender, recipients) and await client.offers("smtputf8")
     if not (utf8 or sender.isascii()):
         raise aiosmtplib.SMTPSenderRefused(*_NOT_ASCII, sender)
@@ -143,7 +144,7 @@ async def _transact(
 
 
 async def _ask_for(client: SmtpClient, address: str, encoding: str) -> aiosmtplib.SMTPResponse | None:
-    """Name a recipient; returns the server's answer where it refuses."""
+    """Name a recipient; return the server's answer if it refuses."""
     if encoding == "ascii" and not address.isascii():
         return _NOT_ASCII
     try:
@@ -159,7 +160,7 @@ def _closed_after(answer: aiosmtplib.SMTPResponse, taken: Sequence[str]) -> Clos
 
 
 async def _hand_over(client: SmtpClient, raw: bytes, refused: Mapping[str, str]) -> None:
-    """Send the message itself; what it raises also tells who was refused before."""
+    """Send the message itself. Errors also carry the recipients that were refused before."""
     try:
         code, answer = await client.send_data(raw, timeout_s=FINAL_DOT_TIMEOUT_S)
     except aiosmtplib.SMTPDataError as error:
@@ -201,20 +202,20 @@ def _no_tls(error: Exception) -> TlsFailed:
 
 
 async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
-    # The message is accepted by now: whatever happens here changes nothing about that.
+    # The message is accepted by now, whatever happens here.
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         await client.quit(timeout=QUIT_TIMEOUT_S)
 
 
 def _told(error: Exception) -> str:
-    """Tell an error within a sentence."""
+    """Return an error's text, to be put into a sentence."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return _answer(error.code, error.message)
     return str(error).rstrip(".")
 
 
 def _answer(code: int, message: str) -> str:
-    """Write an answer on one line. Bytes that are not UTF-8 come as surrogates, which JSON does not take."""
+    """Return an answer on one line. Bytes that are not UTF-8 come as surrogates, which JSON does not take."""
     text = " ".join(message.encode(errors="surrogateescape").decode(errors="replace").split())
     return f"{code} {text}".rstrip()
 

@@ -1,4 +1,4 @@
-"""One connection to a mail server: aiosmtplib's, careful about when a message is under way and what answers show."""
+"""A connection to a mail server: aiosmtplib's, but it knows when a message is under way, and masks the password."""
 
 import re
 import ssl
@@ -32,14 +32,14 @@ class SmtpClient(aiosmtplib.SMTP):
         self._username, self._password = server.username, server.password
 
     async def log_in(self) -> None:
-        """Log in, where there are credentials. Raises `SMTPException`; `LoginFailed` where the server knows no way."""
+        """Log in, if there are credentials. Raises `SMTPException`: `LoginFailed` if the server offers no way."""
         if self._username is None or self._password is None:
             return
         try:
             await self.login(self._username, self._password)
         except (aiosmtplib.SMTPResponseException, ConnectionError, TimeoutError):
             raise
-        except (aiosmtplib.SMTPException, ValueError) as error:  # no AUTH, or a challenge that is none
+        except (aiosmtplib.SMTPException, ValueError) as error:  # no AUTH, or an invalid challenge
             raise LoginFailed(str(error)) from error
 
     async def offers(self, extension: str) -> bool:
@@ -47,10 +47,10 @@ class SmtpClient(aiosmtplib.SMTP):
         return self.supports_extension(extension)
 
     async def send_data(self, message: bytes, *, timeout_s: float) -> aiosmtplib.SMTPResponse:
-        """Send the message and give the answer to its final dot.
+        """Send the message, and return the answer to its final dot.
 
-        Raises `SMTPDataError` where the server does not want it, `ConnectionError` and `TimeoutError` before a byte
-        of it was sent; what comes later is a `BodyUnanswered`.
+        Raises `SMTPDataError` if the server does not want the message, `ConnectionError` and `TimeoutError` as long as
+        no byte was sent, and `BodyUnanswered` afterwards.
         """
         go_ahead = await self.execute_command(b"DATA")
         if go_ahead.code != _GO_AHEAD:
@@ -74,7 +74,7 @@ class SmtpClient(aiosmtplib.SMTP):
             response = await super().execute_command(*args, timeout=timeout)
         except aiosmtplib.SMTPResponseException as error:
             raise aiosmtplib.SMTPResponseException(error.code, self._masked(error.message)) from None
-        if response.code < 400:  # not shown; a challenge must stay as it is
+        if response.code < 400:  # never shown, and a challenge must not change
             return response
         return aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
 
@@ -85,11 +85,11 @@ class SmtpClient(aiosmtplib.SMTP):
 
 
 class BodyUnanswered(aiosmtplib.SMTPException):
-    """Nothing that can be read came after the message was sent."""
+    """No readable answer came after the message was sent."""
 
 
 def _forms(username: str, password: str) -> list[str]:
-    """The password as a server may echo it: as AUTH PLAIN and LOGIN send it, or written out."""
+    """Return the password as a server may echo it: as AUTH PLAIN and LOGIN send it, or written out."""
     if not password:
         return []
     sent = [f"\0{username}\0{password}", password]

@@ -1,4 +1,4 @@
-"""Where mail goes, and how far TLS is asked for: the settings, read."""
+"""Reads the settings for mail: where it goes, and how much TLS it needs."""
 
 import ssl
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _PORT, _SUBMISSION_PORT, _SMTPS_PORT = 25, 587, 465
 
 @dataclass(frozen=True)
 class SmtpServer:
-    """A mail server. `start_tls=None`: where the server offers it, and without where that fails."""
+    """A mail server. `start_tls=None` means TLS if the server offers it, and no TLS if that fails."""
 
     hostname: str | None = None
     port: int | None = None
@@ -33,8 +33,8 @@ class SmtpServer:
     def from_url(cls, url: str, *, tls: TlsLevel | None = None, ca_file: Path | None = None) -> "SmtpServer":
         """Read `smtp://user:pass@host:port` or `smtps://…`. Raises `StartRefused`.
 
-        Without `tls`, whoever gets a password must be verified, unless it is this machine; so must a server of
-        `smtps://`, and one whose authority is named. Any other gets TLS where that works (RFC 7435).
+        Without `tls`, a server is verified if it gets a password (and is not this machine), if its URL is `smtps://`,
+        or if a CA file is set. Any other server gets TLS if that works (RFC 7435).
         """
         parts = _split(url)
         host = parts.hostname
@@ -92,7 +92,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        # Without its cause: that one quotes what may be a part of the password.
+        # Without the cause, which may quote a part of the password.
         raise _refuse("its host or port is not valid") from None
     return parts
 

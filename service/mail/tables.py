@@ -1,4 +1,4 @@
-"""What the mail server said of the recipients of mails that are not over."""
+"""What the mail server has said of each recipient, while others of the same mail still wait."""
 
 from sqlalchemy import Column, MetaData, String, Table, Text
 

@@ -1,4 +1,4 @@
-"""A job that is deleted takes with it the note that it was counted; the counters stay."""
+"""When a job is deleted, so is the note that it was counted; the counters stay."""
 
 from service.feature import Purge
 from service.ledger.records.purged import rows_of_jobs

@@ -1,4 +1,4 @@
-"""What may be done to one job: cancel it, or run it anew."""
+"""Actions on one job: cancel it, or replay it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 async def cancel_job(
     job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
 ) -> JobOut:
-    """Cancel a job. A waiting one ends at once; a running one is interrupted, and ends `cancelled` whatever it does."""
+    """Cancel a job. A waiting job ends at once; a running job is interrupted, and ends `cancelled` in any case."""
 
     async def cancel() -> JobOut:
         await lifecycle.cancel(job_id)
@@ -38,9 +38,9 @@ async def cancel_job(
 async def replay_job(
     job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
 ) -> JobOut:
-    """Run a failed or cancelled job anew under its own id. Its attempts stay in its history.
+    """Run a failed or cancelled job again under its own id. Its attempts stay in its history.
 
-    Refused with 422 like enqueueing it: when its kind or queue is unknown by now, or its args no longer fit.
+    Refused with 422, as enqueueing it would be, if its kind or queue is unknown by now, or its args no longer fit.
     """
 
     async def replay() -> JobOut:
@@ -53,7 +53,7 @@ async def replay_job(
 
 @contextmanager
 def logged(action: str, principal: Principal, **names: object) -> Iterator[None]:
-    """Log who did what, or was refused it: `key` is the fingerprint of the caller's key."""
+    """Log who took an action, or was refused one: `key` is the fingerprint of the caller's key."""
     try:
         yield
     except PostludeError as error:

@@ -1,4 +1,4 @@
-"""Reads the body of a batch job by job: it costs what its jobs cost, and only one of them is in memory at a time."""
+"""Reads the body of a batch job by job: it costs as much as its jobs, and only one job is in memory at a time."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,24 +11,24 @@ from service.web.problems import MOST_ERRORS
 from service.web.room import MIB
 
 T = TypeVar("T")
-# As much as a job may have that is sent alone.
+# As large as a job that is sent alone may be.
 _LARGEST_JOB = MIB
-# Pydantic reads 200 levels; a body that nests deeper is refused here, by the same words as a shallower one there.
+# Pydantic reads 200 levels. A body that nests deeper is refused here, in the words that Pydantic would use.
 _DEEPEST = 200
 _JOB_DEPTH = 3
-# 200 for each of 10,000 jobs, and small lists and objects are not counted. Each takes a microsecond.
+# 200 for each of 10,000 jobs, not counting small lists and objects. Each bracket takes a microsecond.
 _MOST_BRACKETS = 2_000_000
-# All that holds no bracket, then one. Possessive, and matched from where the last one ended: linear for any input.
+# Text without brackets, then a bracket. Possessive, and matched from the last bracket on: linear for any input.
 _PLAIN = rb'[^]["{}]++|"(?:[^"\\]++|\\.)*+(?:"|\Z)'
 _TO_BRACKET = re.compile(rb"(?:%b)*+([][{}])" % _PLAIN, re.DOTALL)
-# The same within a job, past small lists and objects too: a million of them are not worth a turn of the loop each.
+# The same within a job, also skipping small lists and objects: a million of these would be a million matches.
 _LEAF = rb"[\[{](?:%b)*+[]}]" % _PLAIN
 _BRANCH = rb"[\[{](?:%b|%b)*+[]}]" % (_PLAIN, _LEAF)
 _TO_BRACKET_IN_JOB = re.compile(rb"(?:%b|%b)*+([][{}])" % (_PLAIN, _BRANCH), re.DOTALL)
 
 
 def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> list[T]:
-    """Validate each job, and return what `made` makes of it. Raises what `parse` does, with the first 100 errors."""
+    """Validate each job, and return what `made` makes of it. Raises what `parse` raises, with the first 100 errors."""
     refuse_nul(body)
     spans = list(_jobs_in(body))
     _check_around(requests, body, spans)
@@ -51,7 +51,7 @@ def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> li
 
 
 def _jobs_in(body: bytes) -> Iterator[tuple[int, int]]:
-    """Find where each job begins and ends: the brackets within the list within the object."""
+    """Yield where each job begins and ends: the brackets at the third level, in the list in the object."""
     depth, start, count = 0, 0, 0
     found = _TO_BRACKET.match(body)
     for _ in range(_MOST_BRACKETS):
@@ -98,7 +98,7 @@ def _check_around(requests: Requests, body: bytes, spans: list[tuple[int, int]])
 
 
 def _without_place(error: BodyMalformed) -> str:
-    """Leave out line and column: they count from the start of a part of the body."""
+    """Leave out line and column, which count from the start of a mere part of the body."""
     return error.detail.partition(" at line ")[0].rstrip(".")
 
 

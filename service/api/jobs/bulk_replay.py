@@ -1,4 +1,4 @@
-"""Replaying many jobs at once: all that match a filter."""
+"""Replaying many jobs at once: all jobs that match a filter."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from service.web.state import state_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
-# What is left of the time for an answer when a batch that was begun is to end in time too.
+# Leaves a batch that was begun enough of the 5 s for an answer.
 _REPLAYS_FOR_S = 2.5
 
 
@@ -56,11 +56,11 @@ _BODY: dict[str, Any] = {
 
 @router.post("/replay", responses=responses(400, 401, 403, 413, 415, 421, 422, 503, 507), openapi_extra=_BODY)
 async def replay_jobs(request: Request, lifecycle: LifecycleDep, principal: PrincipalDep) -> BulkReplayOut:
-    """Run all failed and cancelled jobs that match anew, each under its own id; attempts stay in their history.
+    """Run all failed and cancelled jobs that match again, each under its own id; attempts stay in their history.
 
-    Answers within seconds: `more` says that some are left, then send the same with `next_cursor`. It is safe to repeat.
-    A `dry_run` changes nothing and tells what would be replayed. Jobs that could not run today, since their kind, their
-    queue or their args no longer fit, are left as they are and counted in `skipped`.
+    Answers within seconds. If `more` says that some jobs are left, send the same with `next_cursor`. Safe to repeat. A
+    `dry_run` changes nothing, and tells what would be replayed. Jobs that could not run today, since their kind, queue
+    or args no longer fit, stay as they are and count as `skipped`.
     """
     with state_of(request).room.stay() as stay:
         wanted = parse(_adapter, await read_body(request, MIB, stay), {})

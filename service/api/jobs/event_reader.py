@@ -1,4 +1,4 @@
-"""Decides which events a reader still needs. The id of an event says how far its reader has come."""
+"""Decides which events a reader still needs. An event's id says how far the reader has come."""
 
 import json
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class ProgressEvent(BaseModel):
     total: int | None
 
 
-# How OpenAPI describes a stream of events (3.2, 4.14.4), as FastAPI does too.
+# A stream of events as OpenAPI (3.2, 4.14.4) and FastAPI describe it.
 STREAM: dict[str, Any] = {
     "itemSchema": {
         "type": "object",
@@ -59,7 +59,7 @@ STREAM: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """A job's row, and the changes that it has been through."""
+    """A job's row, and its changes so far."""
 
     job: RowMapping
     changes: list[Change]
@@ -70,7 +70,7 @@ class JobSnapshot:
 
     @property
     def began(self) -> Position:
-        """The position of its latest attempt's begin, which is where progress belongs."""
+        """The position at which the latest attempt began: progress belongs there."""
         return (self.job["attempt"], BEGAN, 0)
 
     @property
@@ -80,7 +80,7 @@ class JobSnapshot:
 
 
 class Reader:
-    """Knows how far one reader is, by the id of the last event."""
+    """Knows how far one reader has come, from the id of the last event."""
 
     def __init__(self, position: Position | None = None, progress: Progress | None = None) -> None:
         self._position = position
@@ -88,7 +88,7 @@ class Reader:
 
     @classmethod
     def at(cls, event_id: str) -> "Reader":
-        """Go on after an event; '' for a new reader. Raises `Refused` for an id that is not one of ours."""
+        """Return the reader who has read this event, or a new one for ''. Raises `Refused` for any other text."""
         if not event_id:
             return cls()
         parts = event_id.split(".")
@@ -103,7 +103,7 @@ class Reader:
         return self._position is not None and self._position >= snapshot.changes[-1].position
 
     def news(self, snapshot: JobSnapshot) -> list[bytes]:
-        """Tell what is new since the last time: to a new reader how the job is, to others all that happened."""
+        """Return the events since the last time; a new reader gets the present state alone."""
         position = self._position
         new = (
             snapshot.changes[-1:] if position is None else [one for one in snapshot.changes if one.position > position]
@@ -116,7 +116,7 @@ class Reader:
         return events + self._tell_progress(snapshot)
 
     def _tell_progress(self, snapshot: JobSnapshot) -> list[bytes]:
-        """Tell of progress that is new, after the attempt's begin and before its end."""
+        """Return an event for new progress: after the attempt has begun, and before it ends."""
         if self._position != snapshot.began or snapshot.progress in (None, self._progress):
             return []
         self._progress = snapshot.progress

@@ -71,7 +71,7 @@ async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower:
             if not await watch.changed(_HEARTBEAT_S):
                 yield _HEARTBEAT
                 continue
-            if watch.error is not None:  # the reader stays: a browser that is refused once does not come back
+            if watch.error is not None:  # keep the stream open: a browser that is refused once does not come back
                 continue
             try:
                 snapshot = await in_time(_read(resources, job_id))

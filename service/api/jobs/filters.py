@@ -1,4 +1,4 @@
-"""Which jobs are meant: the query of a list, and the filter of a bulk replay."""
+"""The query of a list, and the filter of a bulk replay: which jobs are meant."""
 
 from typing import Annotated, Any, Literal
 
@@ -73,7 +73,7 @@ _States = Annotated[
 
 
 class ReplayFilter(BaseModel):
-    """Which jobs to replay: the ones that match every member sent, at least one. Of a list, any value will do."""
+    """Which jobs to replay: they match every member that is sent, at least one. Any value of a list will do."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -17,9 +17,9 @@ from service.web.paths import path_of
 _LONGEST = 255
 
 
-@dataclass(slots=True)  # not frozen: that would take twice as long, and each enqueue makes one
+@dataclass(slots=True)  # not frozen: that takes twice as long, and each enqueue makes an instance
 class Idempotency:
-    """What a request says of itself: its key, if it has one, and what it asks for."""
+    """A request's idempotency key, if it has one, and what it asks for."""
 
     key: str | None
     request: Request
@@ -28,11 +28,11 @@ class Idempotency:
 
     @classmethod
     def of(cls, request: Request, body: bytes, keys_under_way: set[str]) -> "Idempotency":
-        """Read the header, quoted or bare. Raises `Refused` when it is not usable as a key."""
+        """Read the header, quoted or bare. Raises `Refused` if it cannot be a key."""
         return cls(_key_of(request), request, body, keys_under_way)
 
     def __enter__(self) -> None:
-        """Refuse a second request of one key while the first is under way here. Raises `IdempotencyKeyInFlight`."""
+        """Raise `IdempotencyKeyInFlight` if another request with this key is under way in this process."""
         if self.key is None:
             return
         if self.key in self.keys_under_way:
@@ -44,13 +44,13 @@ class Idempotency:
             self.keys_under_way.discard(self.key)
 
     def row(self, answer: bytes, now: datetime, kept: timedelta) -> IdempotencyKey | None:
-        """Make the key's row: what was asked, and what is answered from now on."""
+        """Make the key's row: what was asked, and the answer from now on."""
         if self.key is None:
             return None
         return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, now + kept)
 
     def check_same(self, held: KeyHeld) -> None:
-        """Raise `IdempotencyKeyReused` unless this request is the one that the key was used for."""
+        """Raise `IdempotencyKeyReused` if the key was used for another request."""
         if held.fingerprint != self._fingerprint():
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body. Use a new key for this one.")
 
@@ -59,7 +59,7 @@ class Idempotency:
 
 
 def _text(header: str) -> str:
-    """Read a header's bytes as the UTF-8 that clients send, where they are that."""
+    """Read a header as UTF-8, which clients send, if it is valid."""
     try:
         return header.encode("latin-1").decode()
     except UnicodeDecodeError:

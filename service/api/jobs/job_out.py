@@ -1,4 +1,4 @@
-"""Jobs as they are shown: looked up, listed, and in the answer to their recording."""
+"""Jobs as callers see them: looked up, listed, and in the answer to an enqueue."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -64,7 +64,7 @@ class JobOut(BaseModel):
 
     @classmethod
     def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping] | None) -> "JobOut":
-        """Show a row of the ledger; without `attempts`, these stay unset."""
+        """Show a row of the ledger. Without `attempts`, the field stays unset."""
         error, done = row["error_type"], row["progress_done"]
         plain = {name: row[name] for name in _PLAIN}
         return cls(
@@ -116,7 +116,7 @@ class JobList(BaseModel):
 
 
 def new_job_json(job: NewJob) -> bytes:
-    """Write what `JobOut` shows of a job at the moment of its recording; a model for it would cost four times that."""
+    """Write a new job as `JobOut` shows it. Through the model it would cost four times as much."""
     return to_json(
         {
             "id": job.id,
@@ -155,6 +155,6 @@ class BatchOut(BaseModel):
 
 
 def batch_json(jobs: Sequence[NewJob], ids: Iterable[str]) -> bytes:
-    """Write what `BatchOut` shows of jobs, under the ids that stand for them."""
+    """Write jobs as `BatchOut` shows them, under the ids that stand for them."""
     told = [{"id": job_id, "kind": job.kind, "state": job.state} for job_id, job in zip(ids, jobs, strict=True)]
     return to_json({"jobs": told})

@@ -1,4 +1,4 @@
-"""The cursor of a list of jobs: the last job's place in it, and the order that the list is in."""
+"""The cursor of a list of jobs: the last job's place in the list, and the order of the list."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -14,12 +14,12 @@ _place: TypeAdapter[tuple[Moment, Text, bool, bool]] = TypeAdapter(tuple[Moment,
 
 
 def cursor_after(wanted: Filter, listed_at: datetime, job_id: str) -> str:
-    """Make the cursor for what comes after a job in the list of `wanted`."""
+    """Make the cursor for the jobs after this one in the list of `wanted`."""
     return encode([listed_at.isoformat(), job_id, wanted.by_end, wanted.ascending])
 
 
 def resume(wanted: Filter, cursor: str) -> Filter:
-    """Go on with a list where a cursor says. Raises `BadCursor`."""
+    """Return `wanted` from where the cursor says. Raises `BadCursor`."""
     listed_at, job_id, by_end, ascending = decode(_place, cursor)
     if (by_end, ascending) != (wanted.by_end, wanted.ascending):
         raise BadCursor("The cursor is of a list in another order. Send the same query with each page.")

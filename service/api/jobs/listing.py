@@ -24,7 +24,7 @@ from service.web.room import MIB
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
-# A page ends with the job that passes this: args and results may have 256 KiB each.
+# A page ends with the job that exceeds this: args and results may have 256 KiB each.
 PAGE_BYTES = 8 * MIB
 _READ_AT_ONCE = 100
 _ATTEMPT_BYTES = 20_000  # its traceback and message, at most
@@ -40,7 +40,7 @@ async def list_jobs(
 ) -> JobList:
     """List jobs, newest first unless `order=asc`.
 
-    The order is that of their creation or, with `finished_after` or `finished_before`, of their end. A page of large
+    They are ordered by their creation or, with `finished_after` or `finished_before`, by their end. A page of large
     jobs may hold fewer than `limit`: `next_cursor` says whether there are more.
     """
     rows, attempts, more = await in_time(_read_page(resources, wanted, limit, with_attempts=bool(expand)))
@@ -65,7 +65,7 @@ async def _read_page(
 async def _read_rows(
     connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool
 ) -> tuple[Sequence[RowMapping], Sequence[RowMapping]]:
-    """Read rows in chunks until there are more than the page holds. Return all rows, and the rows that it shows."""
+    """Read rows in chunks until there are more than the page holds. Return all rows, and the rows to show."""
     rows: list[RowMapping] = []
     room, fits = PAGE_BYTES, 0
     while room > 0 and len(rows) <= limit:
@@ -82,5 +82,5 @@ async def _read_rows(
 
 
 def _size_of(row: RowMapping, *, with_attempts: bool) -> int:
-    """Estimate how many bytes a job has in an answer, and at most in its attempts."""
+    """Estimate how many bytes a job takes in an answer; its attempts count with the most that they may have."""
     return len(row["args"]) + len(row["result"] or "") + (row["attempt"] * _ATTEMPT_BYTES if with_attempts else 0)

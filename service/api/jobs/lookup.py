@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
 
 class _Job(StringConvertor):
-    """A job's id in the last place of a path; the actions on many jobs are paths of their own, and have no GET."""
+    """A job's id at the end of a path. The actions on many jobs have paths of their own, without GET."""
 
     regex = r"(?!(?:batch|replay)$)[^/]+"
 
@@ -31,7 +31,7 @@ register_url_convertor("job", _Job())
 
 
 async def _job_id(job_id: Text) -> str:
-    """Pass an id that there may be."""
+    """Return the id, unless it is too long for any job."""
     if len(job_id) > LONGEST_ID:
         raise JobNotFound(f"There is no job with an id of {len(job_id)} characters.")
     return job_id
@@ -48,7 +48,7 @@ async def get_job(
     watchtower: WatchtowerDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after so many seconds")] = 0,
 ) -> JobOut:
-    """Look a job up. 200 also for a job that failed."""
+    """Look up a job. The status is 200 even if the job has failed."""
     job = await in_time(read_job(resources, job_id))
     if wait and job.state not in TERMINAL:
         await watchtower.wait_for_end(job_id, wait)
@@ -59,7 +59,7 @@ async def get_job(
 
 
 async def read_job(resources: Resources, job_id: str) -> JobOut:
-    """Read a job as it is shown. Raises `JobNotFound`."""
+    """Read a job as callers see it. Raises `JobNotFound`."""
     found = await find_job(resources, job_id)
     return JobOut.of_row(found.job, found.attempts)
 

@@ -1,4 +1,4 @@
-"""What may be asked of a job when it is enqueued, and the bodies that ask it."""
+"""The options of a new job, and the bodies of the requests that enqueue."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Union
@@ -27,9 +27,9 @@ Tag = Annotated[str, Field(min_length=1, max_length=bounds.LONGEST_TAG)]
 
 
 class EnqueueOptions(BaseModel):
-    """What may be said about one job besides its kind and args."""
+    """The options of one job, besides its kind and args."""
 
-    # Strict: `true` is no number of seconds, and "3" no priority.
+    # Strict: `true` is not a number of seconds, and "3" not a priority.
     model_config = ConfigDict(extra="forbid", strict=True)
 
     run_at: Moment | None = Field(None, description="When to run it, RFC 3339 with a time zone. Default: now.")
@@ -90,7 +90,7 @@ class Requests:
         one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
         self.one: TypeAdapter[Any] = TypeAdapter(one)
         self.whole_batch: TypeAdapter[Any] = TypeAdapter(_batch_of(one))
-        # What is around the jobs, each of which is validated by itself.
+        # What surrounds the jobs; each job is validated by itself.
         self.batch: TypeAdapter[Any] = TypeAdapter(_batch_of(dict[str, Any]))
 
 

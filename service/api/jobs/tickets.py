@@ -1,7 +1,7 @@
-"""Tickets: what a browser shows instead of a key to follow one job. `EventSource` cannot send headers.
+"""Tickets: a browser follows one job with a ticket instead of a key, since `EventSource` cannot send headers.
 
-A ticket is signed with the key of the caller who asked for it, so every process that knows the key accepts it, and it
-falls with the key. It opens the events of one job and nothing else.
+A ticket is signed with the key of the caller who asked for it. So every process that knows the key accepts the ticket,
+and the ticket falls with the key. It opens the events of one job and nothing else.
 """
 
 import time
@@ -25,7 +25,7 @@ from service.web.state import state_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
-# Browsers connect again by themselves, with the same ticket.
+# Browsers reconnect by themselves, with the same ticket.
 _HOLDS_FOR = timedelta(hours=1)
 
 
@@ -41,7 +41,7 @@ class TicketOut(BaseModel):
 async def create_ticket(
     job_id: JobIdDep, request: Request, response: Response, resources: ResourcesDep, principal: PrincipalDep
 ) -> TicketOut:
-    """Make a ticket for a browser, which cannot send a key with `EventSource`: it follows this job for an hour."""
+    """Make a ticket for a browser, which cannot send a key with `EventSource`. It is valid for this job and an hour."""
     job = await in_time(read_job(resources, job_id))
     expires = int(time.time() + _HOLDS_FOR.total_seconds())
     signature = state_of(request).key_ring.sign(principal, _text(job.id, expires))
@@ -57,7 +57,7 @@ async def authorise_reader(
     key: Annotated[object, bearer],
     ticket: Annotated[str | None, Query(description="A ticket for this job, instead of a key")] = None,
 ) -> Principal:
-    """Let the request through if it has a ticket for the job, or else a key. A ticket's bearer is its signer."""
+    """Let the request through if it has a ticket for the job, or else a key. A ticket stands for its signer."""
     if ticket is None:
         return await authorise(request, key)
     expires, _, signature = ticket.partition(".")

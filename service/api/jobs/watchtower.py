@@ -1,4 +1,4 @@
-"""The watchtower: looks at every watched job at once, every so often, on behalf of all who wait for a change."""
+"""The watchtower: looks at all watched jobs at once, every so often, for all callers that wait for a change."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from service.ledger.reads.jobs import JobVersion
 from service.ledger.states import TERMINAL
 
 MAX_WATCHES = 1_000
-# Looks are as frequent as they are cheap: a twentieth of the time at most is spent on them.
+# The cheaper a look, the more often: looks take a twentieth of the time at most.
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.04, 0.25
 _PAUSE_PER_LOOK = 20
 _NOTHING = object()
 
 
 class Watch:
-    """One caller's view of one job: the newest `version` (None: the job is gone), or why there is none."""
+    """One caller's view of one job: its newest `version` (None if the job is gone), or the `error` of the last look."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -30,9 +30,9 @@ class Watch:
         self._news = asyncio.Event()
 
     async def changed(self, within_s: float) -> bool:
-        """Wait for news, of the job or of the ledger's being away; False when that took longer.
+        """Wait for a new version of the job, or for the loss of the ledger. Return False if there is neither in time.
 
-        The first time it tells how the job is.
+        The first call returns as soon as the job was looked at.
         """
         try:
             async with asyncio.timeout(within_s):
@@ -45,11 +45,11 @@ class Watch:
         return True
 
     def forget(self) -> None:
-        """Be told again at the next look: what was told last could not be used."""
+        """Ask for the same version again at the next look, since it could not be used."""
         self._seen = _NOTHING
 
     def wake(self) -> None:
-        """Have the caller look up."""
+        """Make the caller return from `changed`."""
         self._news.set()
 
     def tell(self, version: JobVersion | None) -> None:
@@ -64,7 +64,7 @@ class Watch:
 
 
 class Watchtower:
-    """Asks the ledger once for all who watch, while anybody does."""
+    """Asks the ledger once for all watchers, while there are any."""
 
     def __init__(self, ledger: Ledger, *, max_watches: int = MAX_WATCHES) -> None:
         self._ledger = ledger
@@ -75,7 +75,7 @@ class Watchtower:
 
     @contextmanager
     def watch(self, job_id: str, *, room_checked: bool = False) -> Iterator[Watch]:
-        """Watch a job. Raises `TooManyWatchers`, unless there was room a moment ago and an answer has begun."""
+        """Watch a job. Raises `TooManyWatchers`, unless the caller has checked the room and begun its answer."""
         if not room_checked:
             self.check_room()
         watch = Watch(job_id)
@@ -107,13 +107,13 @@ class Watchtower:
                     return
 
     def dismiss(self) -> None:
-        """Have everybody who waits go."""
+        """Send all callers away."""
         self.closing = True
         for watch in self._watches:
             watch.wake()
 
     async def close(self) -> None:
-        """Look no more."""
+        """Send all callers away, and stop looking."""
         self.dismiss()
         if self._looking is not None:
             self._looking.cancel()
