@@ -1,4 +1,4 @@
-"""All settings: read once from the environment (prefix `POSTLUDE_`), and handed down."""
+"""All settings: read once from the environment (prefix `POSTLUDE_`), and passed down."""
 
 import hashlib
 import os
@@ -21,11 +21,11 @@ from service.addresses import check_redis_url, read_database_url, redis_socket_u
 _LONGEST_SOCKET_PATH = 100
 
 _PREFIX = "POSTLUDE_"
-# Settings of the client, which may stand in the same environment: they are no misspelt settings of the service.
+# Settings of the client, which may be in the same environment: they are not misspelt settings of the service.
 _CLIENT_NAMES = ("POSTLUDE_URL", "POSTLUDE_API_KEY", "POSTLUDE_REQUIRED")
 _CLIENT_PREFIX = "POSTLUDE_APP_"
 _PORTS = {"http": 80, "https": 443}
-# A name, with * for any part of it, or an address. Browsers send names beyond ASCII in ASCII (xn--...).
+# A name, with * for any part of it, or an address. Browsers send other names in ASCII too (xn--...).
 _NAME = re.compile(r"[A-Za-z0-9*._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?")
 _NO_ORIGIN = (
     "must be origins such as https://app.example.com, in ASCII, each with its scheme and without a path, a user or a *"
@@ -35,7 +35,7 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class QueueSettings(BaseSettings):
-    """Where the queue is: all that `--check` reads, which must not import what the other settings need."""
+    """Where the queue is. `--check` reads no more, and must not import what the other settings need."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", str_strip_whitespace=True
@@ -73,11 +73,11 @@ class QueueSettings(BaseSettings):
 
     @property
     def redis_dsn(self) -> str:
-        """The Redis named in the settings, else the socket of the embedded server."""
+        """The Redis named in the settings, or else the socket of the embedded server."""
         return self.redis_url or redis_socket_url(self.socket_path("redis.sock"))
 
     def socket_path(self, name: str) -> Path:
-        """Place a Unix socket in the data dir, or in a short folder of this user where that path would be too long."""
+        """Return the path of a Unix socket: in the data dir or, if that is too long, in a short folder of this user."""
         path = self.data_dir / name
         if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
             return path
@@ -149,7 +149,7 @@ class Settings(QueueSettings):
         return value
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make a child process read these same settings, secrets included."""
+        """Return the variables from which a child process reads the same settings, secrets included."""
         variables = {}
         for name in self.model_fields_set:
             value = getattr(self, name)
@@ -160,7 +160,7 @@ class Settings(QueueSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The ledger's database: the one named in the settings, else SQLite in the data dir."""
+        """The ledger's database: the one named in the settings, or else SQLite in the data dir."""
         return self.database_url or sqlite_url(self.data_dir / "postlude.db")
 
     @property
@@ -179,7 +179,7 @@ class Settings(QueueSettings):
 
 
 def _origin(value: str) -> str:
-    """Write an origin as browsers send it: in small letters, and without its scheme's own port."""
+    """Write an origin as browsers send it: in lower case, and without its scheme's default port."""
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -197,7 +197,7 @@ def _origin(value: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables that begin like settings and are none, each with the setting that it resembles most."""
+    """Return the variables with the prefix that are no settings, each with the most similar setting."""
     ours = {name: name.upper() for name in sorted(environment) if name.upper().startswith(_PREFIX)}
     unknown = {}
     for name, upper in ours.items():
@@ -209,7 +209,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def describe_unknown(environment: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable that nobody reads; never its value."""
+    """Return a sentence for each variable that nobody reads, without its value."""
     return [
         f"{name} is no setting, and changes nothing; {f'do you mean {nearest}?' if nearest else 'see docs/settings.md'}"
         for name, nearest in unknown_variables(environment).items()
@@ -217,7 +217,7 @@ def describe_unknown(environment: Mapping[str, str]) -> list[str]:
 
 
 def describe_invalid(error: ValidationError) -> str:
-    """Return one sentence on which settings cannot be used, and why; never their values, which may be secrets."""
+    """Say in one sentence which settings cannot be used, and why. Leaves out their values, which may be secrets."""
     reasons: dict[str, list[str]] = {}
     for one in error.errors(include_input=False, include_context=False, include_url=False):
         reasons.setdefault(f"POSTLUDE_{one['loc'][0]}".upper(), []).append(one["msg"])

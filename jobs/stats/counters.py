@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What is added to the counter of a subject and an event."""
+    """A number to add to the counter of a subject and an event."""
 
     subject: str
     event: str
@@ -17,5 +17,5 @@ class Counters(Protocol):
     """Counters that add each job's count once."""
 
     async def count_once(self, job_id: str, count: Count) -> bool:
-        """Add `count` in the same transaction that notes the job as counted; False when it was noted before."""
+        """Add `count`, and note in the same transaction that the job is counted; False if it was noted before."""
         ...

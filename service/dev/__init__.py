@@ -1,8 +1,8 @@
 """`postlude dev`: the API, a worker, Redis and what features add, in the foreground, as children of one supervisor.
 
-start.py         puts it together: the checks, what runs, in which order
-kinds.py         whether the kinds can be used, and which folders they are in
-reload.py        starts the API and the worker anew when kinds change
+start.py         puts it together: the checks, then the programs in their order
+kinds.py         finds out whether the kinds can be used, and which folders they are in
+reload.py        restarts the API and the worker when kinds change
 redis_server.py  the embedded Redis
 supervisor.py    keeps programs running, stops them in reverse order
 child.py         one program as a child process

@@ -1,4 +1,4 @@
-"""One program as a child process: in a session of its own, tethered to this process, ended by its process id."""
+"""A program as a child process: in a session of its own, tethered to this process, and ended by its id."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,18 @@ from pathlib import Path
 
 _TETHER = Path(__file__).with_name("tether.py")
 _LOG_LINES_SHOWN = 8
-# Before a reload: short jobs finish, others are handed back.
+# Before a reload, short jobs finish; the others are handed back.
 _RELOAD_GRACE_S = 1.0
 
 
 @dataclass(frozen=True)
 class Program:
-    """A command to keep running; with `once`, to run to its end before the next one starts.
+    """A command to keep running or, with `once`, to run to its end before the next program starts.
 
-    `stop_timeout_s` is the time it has to end after SIGTERM. `ready`, where given, must come true before the next
-    program starts. `log` takes its output instead of the screen; `advice` is said with the end of it when the program
-    cannot start. `sockets` are removed when it has been stopped. With `reloads`, it is started anew when kinds change;
-    with `hands_back`, a second SIGTERM makes it hand back at once what it runs.
+    `stop_timeout_s` is the time that it has to end after SIGTERM. If `ready` is given, it must come true before the
+    next program starts. `log` takes the output instead of the screen; if the program cannot start, its end is shown
+    with `advice`. `sockets` are removed when the program has stopped. With `reloads`, it restarts when kinds change.
+    With `hands_back`, a second SIGTERM makes it hand back its running jobs at once.
     """
 
     name: str
@@ -75,11 +75,11 @@ class Child:
         return await self._process.wait()
 
     def fate(self) -> str:
-        """Say how it died."""
+        """Say whether it runs, or how it ended."""
         return _fate(self._process.returncode)
 
     def last_words(self) -> str:
-        """Return the end of its log, where it keeps one, as lines to print below a message."""
+        """Return the end of its log, if it has one, as lines to print below a message."""
         if self.program.log is None:
             return ""
         lines = self.program.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
@@ -87,7 +87,7 @@ class Child:
         return "\n".join(filter(None, [*end, self.program.advice]))
 
     async def stop_soon(self, hurry: asyncio.Event) -> None:
-        """End it as `stop` does, but do not wait for what it can hand back."""
+        """End it as `stop` does, but do not wait for jobs that it can hand back."""
         stopping = asyncio.ensure_future(self.stop(hurry))
         await asyncio.wait({stopping}, timeout=_RELOAD_GRACE_S)
         if self.program.hands_back and not stopping.done():
@@ -95,7 +95,7 @@ class Child:
         await stopping
 
     async def stop(self, hurry: asyncio.Event) -> bool:
-        """End it by SIGTERM, or by SIGKILL when its time is up or `hurry` is set. Return whether SIGTERM was enough."""
+        """End it with SIGTERM, or SIGKILL once its time is up or `hurry` is set. Return whether SIGTERM sufficed."""
         gone = asyncio.ensure_future(self._process.wait())
         in_a_hurry = asyncio.ensure_future(hurry.wait())
         self._terminate()
@@ -116,7 +116,7 @@ class Child:
             self._process.terminate()
 
     def _kill(self) -> None:
-        # The leader of its session is not reaped yet, so the group is still its own, with all that it started.
+        # The session's leader is not reaped yet, so the group still contains only what this child has started.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

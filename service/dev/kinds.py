@@ -1,4 +1,4 @@
-"""The kinds, loaded as the API and the worker will, in a process that ends: what is wrong with them, where they are."""
+"""Loads the kinds as the API and the worker do, in a process that ends: finds their mistakes and their folders."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from service.errors import StartRefused
 
 
 async def check(env: Mapping[str, str]) -> frozenset[Path]:
-    """Load all kinds; return the folders that their code is in. Raises `StartRefused` when one cannot be used."""
+    """Load all kinds; return the folders of their code. Raises `StartRefused` if a kind cannot be used."""
     # -P: a `jobs.py` in the caller's folder must not stand in for ours.
     command = [sys.executable, "-P", "-m", "service.dev.kinds"]
     process = await asyncio.create_subprocess_exec(
@@ -23,7 +23,7 @@ async def check(env: Mapping[str, str]) -> frozenset[Path]:
     except asyncio.CancelledError:
         process.kill()
         raise
-    # A module may print as well; what is ours is the last line.
+    # Modules may print as well; only the last line is ours.
     answer = output.decode(errors="replace").rstrip().rpartition("\n")[2]
     if process.returncode != 0:
         raise StartRefused(answer or f"loading the kinds ended with exit code {process.returncode}")
@@ -31,7 +31,7 @@ async def check(env: Mapping[str, str]) -> frozenset[Path]:
 
 
 def main() -> None:
-    """Print the folders as JSON; or, with exit code 1, the reason why there is no catalogue."""
+    """Print the folders as JSON or, with exit code 1, the reason why there is no catalogue."""
     import jobs
     from service.settings import Settings
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _folders(modules: set[str]) -> Iterator[str]:
-    """Name the folders of these modules, but for Python's own and those of installed packages."""
+    """Yield the folders of these modules, except Python's own and those of installed packages."""
     own = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     for name in modules:
         file = getattr(sys.modules[name], "__file__", None)

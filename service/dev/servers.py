@@ -7,17 +7,17 @@ from service.settings import Settings
 
 
 def offered() -> list[DevServer]:
-    """Return all of them, in the order of the features."""
+    """Return all servers, in the order of the features."""
     return [feature.dev for feature in FEATURES if feature.dev is not None]
 
 
 def wanted(settings: Settings) -> list[DevServer]:
-    """Return those that these settings leave a use for."""
+    """Return the servers that are of use with these settings."""
     return [server for server in offered() if server.is_wanted(settings)]
 
 
 async def run(name: str, settings: Settings) -> None:
-    """Run one of them until a signal. Raises `StartRefused`."""
+    """Run the server of this name until a signal. Raises `StartRefused`."""
     for server in offered():
         if server.name == name:
             return await server.run(settings)

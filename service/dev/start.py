@@ -1,4 +1,4 @@
-"""`postlude dev`, put together: the checks, then Redis, migrations, the features' servers, the API and a worker."""
+"""`postlude dev`: the checks, then Redis, the migrations, the features' servers, the API and a worker."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from service.dev.supervisor import Supervisor
 from service.settings import Settings, unknown_variables
 
 _STOP_MARGIN_S = 5.0
-# Webhooks to the developer's own machine are what one tries first.
+# The first webhook that a developer tries goes to the own machine.
 _LOOPBACK = "127.0.0.0/8,::1/128"
 
 
@@ -40,7 +40,7 @@ async def _supervise(settings: Settings, redis: Path | None, folders: frozenset[
     async with httpx.AsyncClient(base_url=base_url(settings), headers=headers, trust_env=False, timeout=2) as http:
 
         async def is_ready() -> bool:
-            """Whether the API answers, and says that a worker is there to do what is asked for."""
+            """Whether the API answers, and knows of a worker that can run jobs."""
             try:
                 answer = await http.get("/readyz")
                 return answer.status_code == 200 and answer.json()["status"] == "ready"
@@ -63,7 +63,7 @@ async def _supervise(settings: Settings, redis: Path | None, folders: frozenset[
 
 
 def programs(settings: Settings, redis: Path | None) -> list[Program]:
-    """List what runs, in the order of its start; it is stopped in the reverse order."""
+    """List the programs in the order of their start; they stop in the reverse order."""
     # -P: a `jobs.py` in the caller's folder must not stand in for ours.
     python = (sys.executable, "-P", "-m")
     everything = [
@@ -82,12 +82,12 @@ def programs(settings: Settings, redis: Path | None) -> list[Program]:
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
-    """Return the children the caller's environment, and what suits a terminal on a developer's machine."""
+    """Return the environment of the children: the caller's, and defaults that suit a developer's terminal."""
     suits = {
         "POSTLUDE_LOG_FORMAT": "console",
         "POSTLUDE_WEBHOOK_ALLOW": _LOOPBACK,
         "PYTHONUNBUFFERED": "1",
     }
-    # The slips among them were told of already, and each child would tell of them again.
+    # Misspelt settings are left out: they were reported already, and each child would report them again.
     given = {name: value for name, value in os.environ.items() if name not in unknown_variables(os.environ)}
     return {**suits, **given, "POSTLUDE_DATA_DIR": str(settings.data_dir)}

@@ -1,4 +1,4 @@
-"""Keeps programs running in the foreground: starts them in order, restarts what dies, stops them in reverse order."""
+"""Keeps programs running in the foreground: starts them in order, restarts them, stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from service.errors import StartRefused
 _POLL_S = 0.05
 _PROGRAM_READY_S = 60.0
 _SLOW_START_S = 30.0
-# One Ctrl-C or `kill` of a process group can arrive twice, once directly and once handed on by `make`.
+# One Ctrl-C or `kill` of a process group can arrive twice: once directly, and once passed on by `make`.
 _SAME_SIGNAL_S = 0.5
 
 
 class Backoff:
-    """The waits before restarts: doubling, and short again after a child that lived."""
+    """The waits before restarts: each twice the last, and short again after a child that lived long enough."""
 
     def __init__(self, first_s: float = 0.5, longest_s: float = 10.0, reset_after_s: float = 30.0):
         self._first_s, self._longest_s, self._reset_after_s = first_s, longest_s, reset_after_s
@@ -61,7 +61,7 @@ class StopSignals:
 
 
 class Supervisor:
-    """Runs `programs` until a signal. All are ready when `is_ready` comes true; none may die before."""
+    """Runs `programs` until a signal. Everything is ready once `is_ready` comes true; no program may die before."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Supervisor:
         self._signals = StopSignals()
 
     async def run(self) -> None:
-        """Return when a signal has stopped all. Raises `StartRefused` when a program dies before all are ready."""
+        """Run until a signal has stopped all. Raises `StartRefused` if a program dies before all are ready."""
         with self._signals.listen() as signals:
             work = asyncio.create_task(self._start_and_keep())
             stop = asyncio.create_task(signals.first.wait())
@@ -100,7 +100,7 @@ class Supervisor:
         await self._ready.wait()
 
     async def reload(self) -> None:
-        """Start anew the programs that reload, all at once; those that wait for a restart do not wait longer."""
+        """Restart the programs that reload, all at once. A program that waits for its restart starts now."""
         self._reloading.set()
         self._reloading = asyncio.Event()
         reloaded = [child for child in self._children.values() if child.program.reloads]

@@ -1,4 +1,4 @@
-"""Become another program, which gets SIGTERM when the parent dies, however that dies.
+"""Become another program, which gets SIGTERM when the parent dies, in whatever way.
 
 Usage: tether.py PARENT_PID PROGRAM ...
 
@@ -21,7 +21,7 @@ def main(parent_pid: int, argv: list[str]) -> None:
     # A parent that died before the call above sends no signal.
     if os.getppid() != parent_pid:
         sys.exit("the supervisor is gone")
-    # Python ignores SIGPIPE, and what is ignored stays ignored over exec.
+    # Python ignores SIGPIPE, and an ignored signal stays ignored over exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - the whole point

@@ -75,7 +75,7 @@ class Lifecycle:
         await cancel.cancel(self.ledger, job_id, writer=self._writer)
 
     async def replay(self, job_id: str) -> None:
-        """Run a failed or cancelled job anew, under its own id.
+        """Run a failed or cancelled job again, under its own id.
 
         Raises `UniqueKeyTaken`, and what enqueueing it would: `KindUnknown`, `QueueUnknown`, `ArgsInvalid`.
         """

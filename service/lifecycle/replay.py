@@ -1,4 +1,4 @@
-"""Replaying a job: a failed or cancelled one runs anew under its own id."""
+"""Replaying a job: a failed or cancelled job runs again, under its own id."""
 
 from service import agreed_time
 from service.ledger.ledger import Ledger

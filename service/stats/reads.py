@@ -17,7 +17,7 @@ async def read_counters(
     after: tuple[str, str] | None = None,
     limit: int = 1_000,
 ) -> Sequence[Any]:
-    """Read counters in the order of their names, from behind (subject, event)."""
+    """Read counters in the order of their names, beginning after the (subject, event) of `after`."""
     statement = select(counters.c.subject, counters.c.event, counters.c["count"].label("count"))
     statement = statement.where(*_of(subject, event))
     if after is not None:

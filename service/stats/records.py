@@ -8,7 +8,7 @@ from service.stats.tables import counted_jobs, counters
 
 
 def record_counted(connection: Connection, job_id: str, count: Count) -> bool:
-    """Add to a counter, unless the job was counted before; return whether it was not."""
+    """Add to a counter, and return True, unless the job was counted before."""
     insert = insert_for(connection.dialect.name)
     claim = insert(counted_jobs).values(job_id=job_id).on_conflict_do_nothing().returning(counted_jobs.c.job_id)
     if connection.execute(claim).first() is None:

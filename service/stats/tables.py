@@ -12,7 +12,7 @@ counters = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# One row for each job that was counted: what makes a second run of the same job change nothing.
+# One row for each counted job, so that a second run of the same job changes nothing.
 counted_jobs = Table(
     "counted_jobs",
     metadata,
