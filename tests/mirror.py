@@ -1,49 +1,27 @@
-"""The modules that have no test of their own name at the mirrored place, by what tests them instead."""
+"""The modules of the engine that have no test of their own name at the mirrored place, by what tests them instead."""
 
 TYPES_ONLY = "nothing happens in them: names, constants, tables, types and protocols"
 TESTED_BY: dict[str, tuple[str, ...]] = {
     TYPES_ONLY: (
-        "jobs/email/errors.py",
-        "jobs/email/mailer_errors.py",
         "jobs/kit/context.py",
         "jobs/kit/http_errors.py",
         "jobs/kit/outcomes.py",
-        "jobs/stats/counters.py",
         "service/data_dir.py",
         "service/errors.py",
         "service/feature.py",
-        "service/files/capability.py",
         "service/ledger/leases.py",
         "service/ledger/schema.py",
         "service/ledger/models.py",
-        "service/mail/tables.py",
         "service/metrics.py",
         "service/outbound/errors.py",
         "service/queue/entry.py",
         "service/queue/keys.py",
         "service/queue_key.py",
-        "service/stats/tables.py",
         "service/tables.py",
         "service/words.py",
         "service/worker/keeping/chore.py",
     ),
-    "tests/jobs/email/test_kind.py": (
-        "jobs/email/args.py",
-        "jobs/email/message.py",
-        "jobs/email/words.py",
-    ),
-    "tests/jobs/email/test_recipients.py": (
-        "jobs/email/answers.py",
-        "jobs/email/mailbox.py",
-        "jobs/email/transaction.py",
-        "service/mail/records.py",
-    ),
     "tests/jobs/kit/test_round_trip.py": ("jobs/kit/times.py",),
-    "tests/jobs/test_cleanup.py": ("service/files/purge.py",),
-    "tests/jobs/webhook/test_kind.py": (
-        "jobs/webhook/answer.py",
-        "jobs/webhook/failures.py",
-    ),
     "tests/service/api/jobs/test_actions.py": ("service/lifecycle/cancel.py",),
     "tests/service/api/jobs/test_bulk_replay.py": (
         "service/lifecycle/replay.py",
@@ -111,13 +89,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "tests/service/ledger/test_migrations.py": ("service/ledger/migrate.py",),
     "tests/service/lifecycle/test_bulk_replay.py": ("service/ledger/reads/lookups.py",),
-    "tests/service/mail/test_inbox.py": ("service/mail/dev.py",),
-    "tests/service/mail/test_journey.py": (
-        "service/mail/capability.py",
-        "service/mail/reads.py",
-    ),
-    "tests/service/mail/test_smtp.py": ("service/mail/smtp_client.py",),
-    "tests/service/mail/test_smtp_tls.py": ("service/mail/smtp_server.py",),
     "tests/service/outbound/test_client.py": (
         "service/addresses.py",
         "service/outbound/upload.py",
@@ -130,10 +101,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/queue/test_restricted_redis.py": (
         "service/queue/probe.py",
         "service/queue/refusals.py",
-    ),
-    "tests/service/stats/test_capability.py": (
-        "service/stats/reads.py",
-        "service/stats/records.py",
     ),
     "tests/service/test_app.py": (
         "service/api/state.py",
