@@ -2,6 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Hundreds of processes import the product: they share its compiled code, even where Python is told to keep none.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: dev test faults arq-suite check bench lock clean help
 
 help:

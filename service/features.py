@@ -1,10 +1,14 @@
 """The features of this product, one line for each. Whoever learns of a feature learns of it here."""
 
-from service import files, mail, stats
+from importlib import import_module
+
 from service.feature import Feature
 
-FEATURES: tuple[Feature, ...] = (
-    mail.FEATURE,
-    stats.FEATURE,
-    files.FEATURE,
+# Folders of `service/`, each with a `FEATURE` in its `__init__.py`.
+_FOLDERS = (
+    "mail",
+    "stats",
+    "files",
 )
+
+FEATURES: tuple[Feature, ...] = tuple(import_module(f"service.{folder}").FEATURE for folder in _FOLDERS)

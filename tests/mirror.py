@@ -1,7 +1,4 @@
-"""The modules that have no test of their own name at the mirrored place, by what tests them instead.
-
-Features and kinds are not listed: each has tests of its own, so that to add one touches no list.
-"""
+"""The modules of the engine that have no test of their own name at the mirrored place, by what tests them instead."""
 
 TYPES_ONLY = "nothing happens in them: names, constants, tables, types and protocols"
 TESTED_BY: dict[str, tuple[str, ...]] = {
