@@ -16,7 +16,7 @@ from service.dev.supervisor import Supervisor
 from service.settings import Settings, unknown_variables
 
 _STOP_MARGIN_S = 5.0
-# The first webhook that a developer tries goes to the own machine.
+# A developer's first webhook usually goes to their own machine.
 _LOOPBACK = "127.0.0.0/8,::1/128"
 
 
