@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -208,7 +209,8 @@ def _begin_deferred(connection: Connection) -> None:
 def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], pause: Callable[[float], None]) -> None:
     """Have each transaction begin when its turn in this process has come, and with SQLite's write lock.
 
-    The turn is over when the connection is back in its pool: at the end of the transaction, however it ends.
+    The turn is over when the connection is back in its pool: at the end of the transaction, however it ends. A session
+    that is dropped without being closed never gives it back; then the turn ends when Python collects it.
     """
     turns = turns_at(str(Path(engine.url.database or "").resolve()))
 
@@ -229,6 +231,12 @@ def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], 
     def end(_connection: Any, record: Any) -> None:
         if (turn := record.record_info.pop(_TURN, None)) is not None:
             turns.leave(turn)
+
+    @event.listens_for(engine, "detach")
+    def drop(_connection: Any, record: Any) -> None:
+        if (turn := record.record_info.pop(_TURN, None)) is not None:
+            # In a thread of its own: whoever is interrupted by the garbage collector may have the turns' lock.
+            threading.Thread(target=turns.leave, args=(turn,), name="dropped-turn", daemon=True).start()
 
 
 def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[float], None]) -> None:

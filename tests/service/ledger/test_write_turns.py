@@ -1,6 +1,7 @@
 """Within a process nobody fights for SQLite's write lock."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,19 @@ async def test_a_session_that_is_open_without_a_transaction_keeps_nobody_waiting
         await session.execute(text("SELECT 1"))
         await session.commit()
         await database.run(touch)
+
+
+@pytest.mark.filterwarnings("ignore:The garbage collector")
+async def test_a_session_that_is_dropped_without_being_closed_gives_up_its_turn_when_it_is_collected(
+    database: Database,
+) -> None:
+    session = await database.session().__aenter__()
+    await session.execute(text("SELECT 1"))
+    del session
+    gc.collect()
+    await database.run(touch)
+    async with database.session() as another:
+        await another.execute(text("SELECT 1"))
 
 
 async def test_a_job_that_is_cancelled_while_it_waits_leaves_the_turn_to_others(database: Database) -> None:
