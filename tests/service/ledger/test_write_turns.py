@@ -86,6 +86,28 @@ async def test_a_job_that_keeps_its_transaction_is_an_outage_for_the_ledger_and_
     await database.run(touch)
 
 
+async def test_a_turn_that_a_blocked_loop_does_not_use_keeps_no_heartbeat_from_writing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    monkeypatch.setattr(engines, "_SQLITE_WRITE_WAIT_S", 0.2)
+    path = database._for_jobs.sync_engine.url.database or ""
+    turns = turns_at(path)
+    another = turns.ask()
+    waiting = asyncio.create_task(job())
+    while not turns._waiting:
+        await asyncio.sleep(0)
+    turns.leave(another)  # the job has its turn, and does not hear of it: this loop does not run on until the beat
+    engine = engines.sqlite_thread_engine(f"sqlite+aiosqlite:///{path}")
+    with engine.begin() as beat:
+        touch(beat)
+    engine.dispose()
+    await waiting
+
+
 async def test_a_session_that_is_open_without_a_transaction_keeps_nobody_waiting(database: Database) -> None:
     async with database.session() as session:
         await session.execute(text("SELECT 1"))
