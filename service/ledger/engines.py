@@ -1,10 +1,11 @@
 """Engines over SQLite and Postgres: durable connections whose every call ends, and pools that forget dead ones."""
 
 import asyncio
-import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ READS_ONLY = "postlude_reads_only"
 # Below the API's deadline for an answer: who waited for the lock in vain can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
-_LOCKED = "database is locked"
+# Of that wait. Then SQLite is asked without a turn: its lock may be free although the turn is taken, by a job on a loop
+# that another job blocks, and the heartbeat must not wait for that loop.
+_WAIT_FOR_TURN = 0.5
 _TURN = "postlude_turn"
 # Who waits for a connection may do so for as long as callers of the API wait for an answer.
 _WAIT_FOR_CONNECTION_S = 5
@@ -206,9 +209,10 @@ def _begin_deferred(connection: Connection) -> None:
 
 
 def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], pause: Callable[[float], None]) -> None:
-    """Have each transaction begin when its turn in this process has come, and with SQLite's write lock.
+    """Have each transaction begin with SQLite's write lock, once its turn in this process has come.
 
-    The turn is over when the connection is back in its pool: at the end of the transaction, however it ends.
+    The turn is over when the connection is back in its pool: at the end of the transaction, however it ends. A session
+    that is dropped without being closed never gives it back; then the turn ends when Python collects it.
     """
     turns = turns_at(str(Path(engine.url.database or "").resolve()))
 
@@ -219,16 +223,20 @@ def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], 
         assert info is not None
         if _TURN not in info:
             info[_TURN] = turn = turns.ask()
-            try:
-                wait(turn, _SQLITE_WRITE_WAIT_S)
-            except TimeoutError as error:
-                raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError(_LOCKED)) from error
+            with suppress(TimeoutError):
+                wait(turn, _WAIT_FOR_TURN * _SQLITE_WRITE_WAIT_S)
         _begin_immediate(connection, deadline, pause)
 
     @event.listens_for(engine, "checkin")
     def end(_connection: Any, record: Any) -> None:
         if (turn := record.record_info.pop(_TURN, None)) is not None:
             turns.leave(turn)
+
+    @event.listens_for(engine, "detach")
+    def drop(_connection: Any, record: Any) -> None:
+        if (turn := record.record_info.pop(_TURN, None)) is not None:
+            # In a thread of its own: whoever is interrupted by the garbage collector may have the turns' lock.
+            threading.Thread(target=turns.leave, args=(turn,), name="dropped-turn", daemon=True).start()
 
 
 def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[float], None]) -> None:
