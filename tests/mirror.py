@@ -163,7 +163,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/test_worker.py": (
         "service/worker/arq_settings.py",
         "service/worker/claiming/claim_loop.py",
-        "service/worker/functions.py",
         "service/worker/performing/last_attempts.py",
         "service/worker/startup.py",
     ),

@@ -1,10 +1,11 @@
 """Engines over SQLite and Postgres: durable connections on which every call ends, and pools that drop dead ones."""
 
 import asyncio
-import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ READS_ONLY = "postlude_reads_only"
 # Shorter than the API's deadline, so that a caller who gets no lock can be told that nothing was recorded.
 _SQLITE_WRITE_WAIT_S = 3.0
 _SQLITE_RETRY_S = 0.0005
-_LOCKED = "database is locked"
+# The share of that wait after which a writer asks SQLite without its turn. The lock may be free although a job on a
+# blocked loop has the turn, and the heartbeat must not wait for that loop.
+_WAIT_FOR_TURN = 0.5
 _TURN = "postlude_turn"
 # As long as callers of the API wait for an answer.
 _WAIT_FOR_CONNECTION_S = 5
@@ -208,7 +211,8 @@ def _begin_deferred(connection: Connection) -> None:
 def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], pause: Callable[[float], None]) -> None:
     """Let each transaction wait for its turn in this process, and begin with SQLite's write lock.
 
-    The turn ends when the connection returns to its pool: at the end of the transaction, however it ends.
+    The turn ends when the connection returns to its pool: at the end of the transaction, however it ends. A session
+    that is dropped without being closed never returns it; then the turn ends when Python collects the session.
     """
     turns = turns_at(str(Path(engine.url.database or "").resolve()))
 
@@ -219,16 +223,20 @@ def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], 
         assert info is not None
         if _TURN not in info:
             info[_TURN] = turn = turns.ask()
-            try:
-                wait(turn, _SQLITE_WRITE_WAIT_S)
-            except TimeoutError as error:
-                raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError(_LOCKED)) from error
+            with suppress(TimeoutError):
+                wait(turn, _WAIT_FOR_TURN * _SQLITE_WRITE_WAIT_S)
         _begin_immediate(connection, deadline, pause)
 
     @event.listens_for(engine, "checkin")
     def end(_connection: Any, record: Any) -> None:
         if (turn := record.record_info.pop(_TURN, None)) is not None:
             turns.leave(turn)
+
+    @event.listens_for(engine, "detach")
+    def drop(_connection: Any, record: Any) -> None:
+        if (turn := record.record_info.pop(_TURN, None)) is not None:
+            # In a thread of its own: whoever is interrupted by the garbage collector may have the turns' lock.
+            threading.Thread(target=turns.leave, args=(turn,), name="dropped-turn", daemon=True).start()
 
 
 def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[float], None]) -> None:

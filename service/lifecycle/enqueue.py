@@ -41,10 +41,23 @@ class Enqueuer:
         return await self.within_hooks(jobs, write)
 
     async def within_hooks(self, jobs: Sequence[NewJob], write: Callable[[Sequence[NewJob]], Awaitable[T]]) -> T:
-        """Write jobs as the hooks leave them. What a hook raises refuses them all: nothing is written."""
+        """Write jobs as the hooks leave them. What a hook raises refuses them all: nothing is written.
+
+        Raises what `write` raises, even where a hook swallows it: a job that was not recorded must not look accepted.
+        """
         if not self._hooks.enqueues:
             return await write(jobs)
+        swallowed: Exception
         async with self._hooks.around_enqueue(jobs) as hooked:
-            if [job.id for job in hooked] != [job.id for job in jobs]:
-                raise ValueError("a hook around enqueues may change jobs, but not how many there are, nor their ids")
-            return await write(hooked)
+            try:
+                _check_ids(jobs, hooked)
+                return await write(hooked)
+            except Exception as error:
+                swallowed = error
+                raise
+        raise swallowed
+
+
+def _check_ids(jobs: Sequence[NewJob], hooked: Sequence[NewJob]) -> None:
+    if [job.id for job in hooked] != [job.id for job in jobs]:
+        raise ValueError("a hook around enqueues may change jobs, but not how many there are, nor their ids")

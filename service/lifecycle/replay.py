@@ -27,5 +27,5 @@ async def _check(ledger: Ledger, runnable: Runnable, job_id: str) -> None:
     async with ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
         stored = await queries.stored_args(connection, [job_id])
-    if row is not None and row["state"] in REPLAYABLE:
+    if row is not None and row["state"] in REPLAYABLE and job_id in stored:
         runnable.check(job_id, row["kind"], row["queue"], stored[job_id])

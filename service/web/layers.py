@@ -5,9 +5,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
 from service.hooks import Hooks
 from service.settings import Settings
+from service.web import problems
 from service.web.compression import Compression
 from service.web.direct import Direct, Endpoint
 from service.web.door import AtTheDoor, Door
@@ -31,6 +33,8 @@ def install(app: FastAPI, settings: Settings, hooks: Hooks, direct: Mapping[tupl
     app.add_middleware(HeadAsGet)
     app.add_middleware(Direct, endpoints=direct)
     if settings.cors_origins:
+        # Starlette's own stands outside of all layers, and logs: no page of another origin could read its answer.
+        app.add_middleware(ServerErrorMiddleware, handler=problems.answer_logged_bug)
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
     app.add_middleware(AtTheDoor, door=Door.of(settings))
     if settings.root_path:

@@ -123,5 +123,10 @@ async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
 async def answer_bug(request: Request, error: Exception) -> JSONResponse:
     """Answer an error that nobody foresaw, and log it."""
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
+    return await answer_logged_bug(request, error)
+
+
+async def answer_logged_bug(_request: Request, _error: Exception) -> JSONResponse:
+    """Answer an error that nobody foresaw, for a layer whose outer ones log it."""
     title, detail = "Internal error", "This is a fault of the service; it is logged."
     return answer(Problem(type=type_of("internal-error"), title=title, status=500, detail=detail))

@@ -58,12 +58,15 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
 
 
 async def _performed(performer: Performer, started: Started) -> Finished | None:
-    """Perform an attempt. When arq cancels us, because its worker stops, the attempt goes back without cost."""
+    """Perform an attempt. When arq cancels us, because its worker stops, the attempt goes back without cost.
+
+    However often arq does so, the attempt's end is recorded.
+    """
     performing = performer.begin(started)
     try:
         return await asyncio.shield(performing)
     except asyncio.CancelledError:
         if attempt := performer.workload.attempt_of(started.id):
             attempt.stop(Outcome.INTERRUPTED)
-        await performing
+        await asyncio.shield(performing)
         raise

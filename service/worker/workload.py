@@ -101,9 +101,9 @@ class Workload:
         return self.slots.ask()
 
     def run(self, attempt: Attempt) -> None:
-        """Note that an attempt runs. It is stopped at once if the worker has lost what it held meanwhile."""
+        """Note that an attempt runs. It is stopped at once if the lease under which it was started is lost by now."""
         self._attempts[attempt.started.id] = attempt
-        if self._lease_lost or self._crashed:
+        if self._lease_lost or self._crashed or attempt.started.worker != self._worker_id:
             attempt.stop(Outcome.INTERRUPTED)
 
     def end(self, started: Started, slot: asyncio.Future[bool]) -> None:

@@ -1,6 +1,7 @@
 """Within a process nobody fights for SQLite's write lock."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -85,11 +86,46 @@ async def test_a_job_that_keeps_its_transaction_is_an_outage_for_the_ledger_and_
     await database.run(touch)
 
 
+async def test_a_turn_that_a_blocked_loop_does_not_use_keeps_no_heartbeat_from_writing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        async with database.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    monkeypatch.setattr(engines, "_SQLITE_WRITE_WAIT_S", 0.2)
+    path = database._for_jobs.sync_engine.url.database or ""
+    turns = turns_at(path)
+    another = turns.ask()
+    waiting = asyncio.create_task(job())
+    while not turns._waiting:
+        await asyncio.sleep(0)
+    turns.leave(another)  # the job has its turn, and does not hear of it: this loop does not run on until the beat
+    engine = engines.sqlite_thread_engine(f"sqlite+aiosqlite:///{path}")
+    with engine.begin() as beat:
+        touch(beat)
+    engine.dispose()
+    await waiting
+
+
 async def test_a_session_that_is_open_without_a_transaction_keeps_nobody_waiting(database: Database) -> None:
     async with database.session() as session:
         await session.execute(text("SELECT 1"))
         await session.commit()
         await database.run(touch)
+
+
+@pytest.mark.filterwarnings("ignore:The garbage collector")
+async def test_a_session_that_is_dropped_without_being_closed_gives_up_its_turn_when_it_is_collected(
+    database: Database,
+) -> None:
+    session = await database.session().__aenter__()
+    await session.execute(text("SELECT 1"))
+    del session
+    gc.collect()
+    await database.run(touch)
+    async with database.session() as another:
+        await another.execute(text("SELECT 1"))
 
 
 async def test_a_job_that_is_cancelled_while_it_waits_leaves_the_turn_to_others(database: Database) -> None:

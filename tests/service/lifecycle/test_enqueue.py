@@ -1,7 +1,7 @@
 """The hooks around enqueues stand around every way into the ledger, and may change or refuse what comes in."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +15,10 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from jobs import Context, job
-from service.errors import Refused
+from service.errors import LedgerUnavailable, Refused
 from service.hooks import EnqueueHook, Hooks
-from service.ledger.models import NewJob
+from service.ledger.ledger import Ledger
+from service.ledger.models import Enqueue, Enqueued, NewJob
 from service.queue import key_of, open_redis
 from service.resources import Resources
 from service.settings import Settings
@@ -205,6 +206,25 @@ async def test_hook_may_not_change_which_jobs_there_are(
         with pytest.raises(ValueError, match="nor their ids"):
             await desk.enqueue(child)
         assert await count(desk) == 0
+
+
+@asynccontextmanager
+async def swallows(coming: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
+    with suppress(LedgerUnavailable):
+        yield coming
+
+
+async def test_hook_that_swallows_an_outage_makes_no_job_look_accepted(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    async def away(_ledger: Ledger, _request: Enqueue) -> Enqueued:
+        raise LedgerUnavailable("gone")
+
+    stand_around_enqueues(monkeypatch, swallows)
+    monkeypatch.setattr(Ledger, "enqueue", away)
+    async with open_desk(settings, child) as desk:
+        with pytest.raises(LedgerUnavailable, match="gone"):
+            await desk.enqueue(child)
 
 
 async def test_jobs_are_recorded_before_hooks_are_left_in_reverse_order(

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import httpx
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from service.auth import KeyRing
 from service.hooks import Hooks, RequestHook
 from service.settings import Settings
-from service.web import layers
+from service.web import layers, problems
 
 
 def noting(name: str, notes: list[str]) -> RequestHook:
@@ -40,3 +41,25 @@ async def test_hooks_stand_around_every_request_the_first_outermost(tmp_path: Pa
     assert refused.status_code == 403
     requests = ["POST /direct", "GET /direct", "POST /direct"]
     assert notes == [f"{hook} {request}" for request in requests for hook in ("first", "second")]
+
+
+async def test_page_of_another_origin_can_read_that_the_service_failed(tmp_path: Path) -> None:
+    async def fail(_request: Request) -> Response:
+        raise RuntimeError("a bug")
+
+    origin = "https://app.example"
+    app = FastAPI()
+    app.state.api = SimpleNamespace(key_ring=KeyRing(()))
+    app.get("/routed")(fail)
+    problems.install(app)
+    settings = Settings(data_dir=tmp_path, cors_origins=(origin,))
+    layers.install(app, settings, Hooks(), direct={("POST", "/direct"): fail})
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for method, path in (("POST", "/direct"), ("GET", "/routed")):
+            with capture_logs() as logs:
+                answer = await client.request(method, path, headers={"Origin": origin})
+            assert answer.status_code == 500
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["access-control-allow-origin"] == origin
+            assert [one["event"] for one in logs] == ["request_failed"]

@@ -14,7 +14,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def started(job_id: str) -> Started:
-    return Started(job_id, "quick", 1, 0, 0, 5, "{}", None, "default", None, NOW, "w", NOW)
+    return Started(job_id, "quick", 1, 0, 0, 5, "{}", None, "default", None, NOW, "w-1", NOW)
 
 
 class Attempt:
@@ -74,6 +74,17 @@ async def test_lost_lease_hands_back_what_waits_and_stops_what_runs_or_is_about_
     assert running.told == about_to.told == [Outcome.INTERRUPTED]
     workload.renew_lease("w-2")
     assert (workload.worker_id, workload.lease_lost) == ("w-2", False)
+
+
+async def test_attempt_that_was_started_under_a_lease_lost_meanwhile_is_stopped_although_there_is_a_new_one(
+    workload: Workload,
+) -> None:
+    workload.lose_lease("w-1")
+    workload.renew_lease("w-2")
+    late = Attempt("a")
+    workload.begin(late.started)
+    workload.run(late)
+    assert late.told == [Outcome.INTERRUPTED]
 
 
 async def test_crash_is_told_to_what_runs_and_hands_back_what_waits(workload: Workload) -> None:

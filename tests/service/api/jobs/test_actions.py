@@ -1,14 +1,18 @@
 """Cancelling and replaying a job."""
 
 import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.auth import KeyRing
 from service.ledger.ledger import Ledger
+from service.ledger.reads import jobs as queries
 from service.ledger.states import REPLAYABLE, TERMINAL, WAITING, Outcome, State
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
@@ -68,6 +72,20 @@ async def test_other_jobs_are_not_replayed(api: httpx.AsyncClient, ledger: Ledge
         job = await job_in(api, ledger, state)
         assert state in assert_problem(await api.post(f"/v1/jobs/{job['id']}/replay"), 409)["detail"]
         assert await get(api, job["id"]) == job
+
+
+async def test_job_that_is_purged_while_it_is_looked_at_is_not_there_any_more(
+    api: httpx.AsyncClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_in(api, ledger, State.CANCELLED)
+    stored_args = queries.stored_args
+
+    async def after_a_purge(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, str]:
+        await ledger.purge(timedelta(days=-1), dry_run=False)
+        return await stored_args(connection, ids)
+
+    monkeypatch.setattr(queries, "stored_args", after_a_purge)
+    assert_problem(await api.post(f"/v1/jobs/{job['id']}/replay"), 404)
 
 
 async def test_job_whose_unique_key_was_taken_since_is_not_replayed(api: httpx.AsyncClient, ledger: Ledger) -> None:
