@@ -23,8 +23,8 @@ class LedgerWords:
         self._ledger = ledger
 
     async def read(self, job_id: str) -> dict[str, Answer]:
-        async with self._ledger.session() as session:
-            return await (await session.connection()).run_sync(read_words, job_id)
+        async with self._ledger.read() as connection:
+            return await connection.run_sync(read_words, job_id)
 
     async def keep(self, job_id: str, words: Mapping[str, Answer]) -> None:
         try:
