@@ -28,7 +28,7 @@ class Enqueuer:
     async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
         """Record jobs, all or none, and dispatch the new ones."""
         enqueued = await self.record(jobs, key_for)
-        await self.dispatcher.dispatch(job for job in enqueued.jobs if job.id in enqueued.created)
+        await self.dispatcher.dispatch([job for job in enqueued.jobs if job.id in enqueued.created])
         return enqueued
 
     async def record(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
