@@ -44,7 +44,7 @@ class IdempotencyKey:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as NewJob
 class Enqueue:
     """One request: all of its jobs are recorded, or none. `writer` names the process in the tallies."""
 
@@ -62,7 +62,7 @@ class KeyHeld:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as NewJob
 class Enqueued:
     """What became of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new."""
 

@@ -1,7 +1,7 @@
 """Dispatching: putting the ids of recorded jobs on the queue, together, in bounded time, and never in their way."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -9,6 +9,7 @@ import structlog
 from service import agreed_time, metrics
 from service.ledger.models import NewJob
 from service.ledger.reads.dispatching import HORIZON
+from service.ledger.states import State
 from service.queue import UNREACHABLE, Entry, Queue
 
 log = structlog.get_logger(__name__)
@@ -27,14 +28,20 @@ class Dispatcher:
         self._callers: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def dispatch(self, jobs: Iterable[NewJob]) -> None:
+    async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put newly recorded jobs on the queue; see `put`."""
-        await self.put([Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs])
+        entries = [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs]
+        if all(job.state is State.QUEUED for job in jobs):  # due already, whatever the time
+            await self._put(entries)
+        else:
+            await self.put(entries)
 
     async def put(self, waiting: Sequence[Entry]) -> None:
         """Put what is due soon on the queue, in one call with all that is put at this moment."""
         soon = agreed_time.now() + HORIZON
-        entries = [entry for entry in waiting if entry.due_at <= soon]
+        await self._put([entry for entry in waiting if entry.due_at <= soon])
+
+    async def _put(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
         if not self._callers:

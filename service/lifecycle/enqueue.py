@@ -28,17 +28,17 @@ class Enqueuer:
     async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
         """Record jobs, all or none, and dispatch the new ones."""
         enqueued = await self.record(jobs, key_for)
-        await self.dispatcher.dispatch(job for job in enqueued.jobs if job.id in enqueued.created)
+        await self.dispatcher.dispatch([job for job in enqueued.jobs if job.id in enqueued.created])
         return enqueued
 
-    async def record(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
+    def record(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Awaitable[Enqueued]:
         """Record jobs, all or none."""
 
         async def write(hooked: Sequence[NewJob]) -> Enqueued:
             key = key_for(hooked) if key_for is not None else None
             return await self.ledger.enqueue(Enqueue(jobs=tuple(hooked), writer=self.writer, key=key))
 
-        return await self.within_hooks(jobs, write)
+        return self.within_hooks(jobs, write)
 
     async def within_hooks(self, jobs: Sequence[NewJob], write: Callable[[Sequence[NewJob]], Awaitable[T]]) -> T:
         """Write jobs as the hooks leave them. What a hook raises refuses them all: nothing is written.

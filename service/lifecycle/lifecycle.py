@@ -1,6 +1,6 @@
 """The door through which the API, cron, workers and kinds move jobs: first the ledger, after its commit the queue."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,9 +51,9 @@ class Lifecycle:
         self._enqueuer = Enqueuer(ledger, self.dispatcher, hooks, writer=writer)
         self._runnable = Runnable(ledger, catalogue, check_queue)
 
-    async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
+    def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Coroutine[Any, Any, Enqueued]:
         """Record jobs, all or none, and dispatch the new ones."""
-        return await self._enqueuer.enqueue(jobs, key_for)
+        return self._enqueuer.enqueue(jobs, key_for)
 
     async def enqueue_one(self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options) -> str:
         """Enqueue a job by its kind's name; return its id, or the id of the holder of its unique key."""

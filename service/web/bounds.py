@@ -64,6 +64,7 @@ class Bounded(HttpToolsProtocol):
     _due: str = _HEAD  # what the peer has to send: a head, a body, or nothing before it is answered
     waits_since: float = 0.0
     _timer: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
     _refused = False
     _refusal = _NOT_HTTP
     _chunk_size = _first_chunk_size = _discarded_size = _head_size = _body_size = _framing_size = 0
@@ -79,6 +80,8 @@ class Bounded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         self._taking.cancel()
         super().connection_lost(exc)
 
@@ -124,10 +127,18 @@ class Bounded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """Begin the next request, or wait for it: as uvicorn's own, but for the timer (see `_await_idleness`)."""
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._taking.watch()
-        elif self._due == _BODY:
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+            self._await_idleness()
+        if self._due == _BODY:
             if self.expect_100_continue and not self._body_size:
                 self.transport.close()  # the body that was not asked for will not come; another request might
             self._await(_BODY)
@@ -143,13 +154,34 @@ class Bounded(HttpToolsProtocol):
         """Refuse what the parser cannot read, or what `_fail` stopped it at."""
         self._refuse(self._refusal)
 
+    def _unset_keepalive_if_required(self) -> None:
+        """Note that the connection is idle no more. The timer runs on."""
+        self._idle_since = None
+
+    def _await_idleness(self) -> None:
+        """Have one timer look for the end of idleness, whatever comes meanwhile: one for each request takes 2 us."""
+        if self.timeout_keep_alive_task is None and self._idle_since is not None:
+            left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+            self.timeout_keep_alive_task = self.loop.call_later(max(0.0, left_s), self.timeout_keep_alive_handler)
+
+    def _was_idle_too_long(self) -> bool:
+        return self._idle_since is not None and self.loop.time() >= self._idle_since + self.timeout_keep_alive
+
     def timeout_keep_alive_handler(self) -> None:
         """Look once more before closing: after a busy turn of the loop, the next request may be here already."""
-        self.timeout_keep_alive_task = self.loop.call_later(_ONE_MORE_LOOK_S, self._end_idleness)
+        self.timeout_keep_alive_task = None
+        if self._was_idle_too_long():
+            self.timeout_keep_alive_task = self.loop.call_later(_ONE_MORE_LOOK_S, self._end_idleness)
+        else:
+            self._await_idleness()
 
     def _end_idleness(self) -> None:
-        super().timeout_keep_alive_handler()
-        self._taking.watch()
+        self.timeout_keep_alive_task = None
+        if self._was_idle_too_long():
+            self.transport.close()
+            self._taking.watch()
+        else:
+            self._await_idleness()
 
     def pause_writing(self) -> None:
         super().pause_writing()

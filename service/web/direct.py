@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.web import problems
-from service.web.guards import authorise, storable
+from service.web import guards, problems
 from service.web.paths import path_of
-from service.web.query import known_query
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -31,9 +29,7 @@ class Direct:
             return
         request = Request(scope, receive)
         try:
-            await authorise(request, None)
-            await storable(request)
-            await known_query(request)
+            guards.check(request)
             response = await endpoint(request)
         except problems.FORESEEN as error:
             response = await problems.answer_foreseen(request, error)

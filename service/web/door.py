@@ -56,7 +56,8 @@ class Door:
         """Raise `HostRefused` or `OriginRefused`."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"")
-        if any(name in _ONCE and value != headers[name] for name, value in scope["headers"]):
+        has_repeated = len(headers) < len(scope["headers"])
+        if has_repeated and any(name in _ONCE and value != headers[name] for name, value in scope["headers"]):
             raise HostRefused("The request has several hosts or origins. Send one of each.")
         if not self._any_host and host not in self._good_hosts and path_of(scope) not in _FOR_PROBES:
             self._check_host(host)

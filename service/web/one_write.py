@@ -16,6 +16,7 @@ class OneWrite:
         self._transport = transport
         self._loop = loop
         self._held = b""
+        self.is_closing = transport.is_closing  # asked twice for each request
 
     def write(self, data: bytes) -> None:
         """Hold the first write, and send it with the second. Hold no more: a fast stream must notice a slow client."""

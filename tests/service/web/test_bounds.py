@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import cast
 
 import httpx
 import pytest
@@ -178,6 +179,25 @@ async def test_a_peer_that_reads_nothing_is_dropped(hurried: httpx.AsyncClient) 
             return not await client.send(b"\r\n")
 
         await eventually(dropped)
+
+
+async def test_a_connection_is_closed_once_no_request_has_come_for_a_while(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Bounded.connection_made
+
+    def hurry(protocol: Bounded, transport: asyncio.Transport) -> None:
+        protocol.timeout_keep_alive = cast(int, 0.5)
+        made(protocol, transport)
+
+    monkeypatch.setattr(Bounded, "connection_made", hurry)
+    async with running_api(settings) as api, raw(api) as client:
+        for _ in range(4):  # longer than that, but never without a request for so long
+            await client.send(GET + b"\r\n")
+            assert (await client.reader.read(MIB)).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.3)
+        assert not client.reader.at_eof()
+        assert await client.is_dropped(within_s=3)
 
 
 async def test_two_hundred_and_fifty_slow_connections_are_all_dropped(hurried: httpx.AsyncClient) -> None:
