@@ -59,11 +59,12 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
 
 async def _performed(performer: Performer, started: Started) -> Finished | None:
     """Perform an attempt. When arq cancels us, because its worker stops, the attempt goes back without cost."""
-    performing = performer.begin(started)
+    recorded: asyncio.Future[Finished | None] = asyncio.get_running_loop().create_future()
+    performer.begin(started, recorded.set_result)
     try:
-        return await asyncio.shield(performing)
+        return await asyncio.shield(recorded)
     except asyncio.CancelledError:
         if attempt := performer.workload.attempt_of(started.id):
             attempt.stop(Outcome.INTERRUPTED)
-        await performing
+        await recorded
         raise
