@@ -151,7 +151,7 @@ class Kind(Generic[A, R]):
 
     def dump_result(self, value: R) -> str:
         """Write a result as JSON. Raises `pydantic_core.PydanticSerializationError`."""
-        return self.result_adapter.dump_json(value, warnings="error").decode()
+        return self.result_adapter.serializer.to_json(value, warnings="error").decode()
 
     def ticks_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the due times of the cron expression (UTC) after `moment`, without end."""

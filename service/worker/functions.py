@@ -62,11 +62,12 @@ async def _performed(performer: Performer, started: Started) -> Finished | None:
 
     However often arq does so, the attempt's end is recorded.
     """
-    performing = performer.begin(started)
+    recorded: asyncio.Future[Finished | None] = asyncio.get_running_loop().create_future()
+    performer.begin(started, recorded.set_result)
     try:
-        return await asyncio.shield(performing)
+        return await asyncio.shield(recorded)
     except asyncio.CancelledError:
         if attempt := performer.workload.attempt_of(started.id):
             attempt.stop(Outcome.INTERRUPTED)
-        await asyncio.shield(performing)
+        await asyncio.shield(recorded)
         raise

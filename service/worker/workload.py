@@ -8,7 +8,7 @@ from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.worker.keeping.loop_watch import Running
 from service.worker.performing.failure import line_of
-from service.worker.performing.slots import Slots
+from service.worker.performing.slots import Begin, Slots
 
 
 class Attempt(Protocol):
@@ -95,10 +95,10 @@ class Workload:
         """The attempts that run now. Safe to ask from another thread."""
         return list(self._attempts.values())
 
-    def begin(self, started: Started) -> asyncio.Future[bool]:
-        """Take on a started attempt; return its turn for a slot, in the order of these calls."""
+    def begin(self, started: Started, begin: Begin) -> None:
+        """Take on a started attempt; `begin` hears whether it has got a slot, in the order of these calls."""
         self._begun[started.id] = started
-        return self.slots.ask()
+        self.slots.ask(begin)
 
     def run(self, attempt: Attempt) -> None:
         """Note that an attempt runs. It is stopped at once if the lease under which it was started is lost by now."""
@@ -106,11 +106,12 @@ class Workload:
         if self._lease_lost or self._crashed or attempt.started.worker != self._worker_id:
             attempt.stop(Outcome.INTERRUPTED)
 
-    def end(self, started: Started, slot: asyncio.Future[bool]) -> None:
-        """Note that an attempt is over: its slot goes to the next one."""
+    def end(self, started: Started, *, has_slot: bool) -> None:
+        """Note that an attempt is over: its slot, if it has one, goes to the next one."""
         self._begun.pop(started.id, None)
         self._attempts.pop(started.id, None)
-        self.slots.free(slot)
+        if has_slot:
+            self.slots.free()
         self.changed.set()
 
     def attempt_of(self, job_id: str) -> Attempt | None:

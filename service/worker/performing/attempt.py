@@ -53,28 +53,26 @@ class Performer:
         self._finishing = Finishing(resources.ledger, resources.catalogue)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
 
-    def begin(self, started: Started, on_finished: OnFinished | None = None) -> asyncio.Task[Finished | None]:
-        """Begin a started attempt; it runs as soon as there is a slot, in the order of these calls.
+    def begin(self, started: Started, on_finished: OnFinished) -> None:
+        """Begin a started attempt as soon as there is a slot, in the order of these calls.
 
-        The task returns what the ledger made of its end: None if the attempt was taken away meanwhile. `on_finished`
-        hears the same, without the cost of a callback on the task.
+        `on_finished` hears what the ledger made of its end: None if the attempt was taken away meanwhile.
         """
-        slot = self.workload.begin(started)
-        return asyncio.create_task(self._perform(started, slot, on_finished), name="attempt")
+        self.workload.begin(
+            started, lambda has_slot: asyncio.create_task(self._perform(started, has_slot, on_finished))
+        )
 
-    async def _perform(
-        self, started: Started, slot: asyncio.Future[bool], on_finished: OnFinished | None
-    ) -> Finished | None:
+    async def _perform(self, started: Started, has_slot: bool, on_finished: OnFinished) -> None:
         """Perform one attempt. Its start was recorded when it was claimed, together with others."""
         kind = self.resources.catalogue[started.kind]
         try:
             try:
-                if await slot:
+                if has_slot:
                     finish = await self._run(started, kind)
                 else:
                     finish = finish_of(started, outcome.of_no_slot(), kind.retry, agreed_time.now())
             finally:
-                self.workload.end(started, slot)
+                self.workload.end(started, has_slot=has_slot)
             finish, finished = await self._finishing.record(started, finish)
         finally:
             # Before its job is on the queue again, where this very worker may claim it at once.
@@ -82,9 +80,7 @@ class Performer:
         if not is_quiet(finish, finished) or _logger.isEnabledFor(logging.DEBUG):
             tell_end(finish, finished)
         await self._settling.settle(started, finish, finished)
-        if on_finished is not None:
-            on_finished(finished)
-        return finished
+        on_finished(finished)
 
     async def _run(self, started: Started, kind: Kind[Any, Any]) -> Finish:
         """Run the kind under its timeout, within the hooks; judge how it ended. An attempt that cannot begin fails."""
@@ -101,7 +97,7 @@ class Performer:
         settings = self.resources.settings
         if self.suspects.includes(started.crashes):
             return IsolatedAttempt(started, kind, settings)
-        context = self._contexts.context_of(started)
+        context = self._contexts.context_of(started, kind)
         return InProcessAttempt(
             started,
             kind,

@@ -26,7 +26,7 @@ class Contexts:
         self._job_resources = job_resources
         self._lifecycle = lifecycle
 
-    def context_of(self, started: Started) -> Context:
+    def context_of(self, started: Started, kind: Kind[Any, Any]) -> Context:
         ledger, carried = self._resources.ledger, self._job_resources
         return Context(
             job_id=started.id,
@@ -40,7 +40,7 @@ class Contexts:
             progress=ProgressNotes(ledger, started.id, started.attempt),
             enqueue=self._enqueue,
             failures=started.failures,
-            timeout=timedelta(seconds=timeout_of(started, self._resources.catalogue[started.kind])),
+            timeout=kind.timeout if started.timeout_s is None else timedelta(seconds=started.timeout_s),
         )
 
     async def _enqueue(self, kind: str, args: Any = None, **options: Any) -> str:

@@ -72,7 +72,7 @@ class InProcessAttempt:
         loop = asyncio.get_running_loop()
         if self._stop_as is None:
             self._began_at = loop.time()
-            self._task = loop.create_task(self._call(), name=self.started.kind)
+            self._task = loop.create_task(self._call())
             self._deadlines.add(self, self._began_at + self.timeout_s)
             while not self._is_over:
                 self._over = loop.create_future()

@@ -90,7 +90,7 @@ async def _perform(
         await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
         hooks = resources.hooks
         lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker, hooks=hooks)
-        context = Contexts(resources, job_resources, lifecycle).context_of(started)
+        context = Contexts(resources, job_resources, lifecycle).context_of(started, kind)
         attempt = InProcessAttempt(
             started, kind, context, deadlines=Deadlines(), hooks=hooks, max_crashes=settings.max_crashes
         )

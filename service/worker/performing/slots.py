@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 
 # Attempts that end within a moment would leave slots empty for the ledger's round trips. So as many more are started
 # as have ended in such a moment lately, and these wait for the slots that will be free by then.
@@ -11,6 +12,9 @@ _MOMENT_S = 0.1
 _MOST_PREFETCHED = 10  # times the slots
 # An attempt that waits longer, because the others have become slow, is handed back: another worker may have a slot.
 _WAITS_AT_MOST_S = 1.0
+
+# Begins an attempt that has got its slot (true), or is not to wait for one any longer (false).
+Begin = Callable[[bool], object]
 
 
 class Slots:
@@ -20,7 +24,7 @@ class Slots:
         self._count: float = math.inf  # arq's own class keeps its own count
         self._taken = 0
         self._held = self._wanted = 0
-        self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
+        self._waiting: deque[tuple[float, Begin]] = deque()
         self._look: asyncio.TimerHandle | None = None
         self._moment = 0
         self._ended = self._ended_before = 0
@@ -40,27 +44,24 @@ class Slots:
         room = self.unused + prefetched - len(self._waiting)
         return int(room) if room > prefetched / 2 else 0
 
-    def ask(self) -> asyncio.Future[bool]:
-        """Return the turn for a slot: true once there is one, false when none came in time."""
-        slot: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    def ask(self, begin: Begin) -> None:
+        """Call `begin` with true once there is a slot, or with false when none came in time."""
         if self._held:
             self._held -= 1
-            slot.set_result(True)
+            begin(True)
         elif self._taken < self._count:
             self._taken += 1
-            slot.set_result(True)
+            begin(True)
         else:
-            self._waiting.append((time.monotonic(), slot))
+            self._waiting.append((time.monotonic(), begin))
             if self._look is None:
                 self._look_in(_WAITS_AT_MOST_S)
-        return slot
 
-    def free(self, slot: asyncio.Future[bool]) -> None:
+    def free(self) -> None:
         """Pass the slot of an attempt that is over on to the next one."""
-        if slot.done() and not slot.cancelled() and slot.result():
-            self._ended_lately()
-            self._ended += 1
-            self._free_one()
+        self._ended_lately()
+        self._ended += 1
+        self._free_one()
 
     async def hold(self, count: int) -> int:
         """Hold up to `count` slots for attempts that must begin as soon as they are started; return how many.
@@ -87,21 +88,17 @@ class Slots:
         """Tell the attempts that have waited so long that they get no slot here."""
         since = time.monotonic() - waiting_for_s
         while self._waiting and self._waiting[0][0] <= since:
-            slot = self._waiting.popleft()[1]
-            if not slot.done():
-                slot.set_result(False)
+            self._waiting.popleft()[1](False)
 
     def _free_one(self) -> None:
         if self._wanted:
             self._wanted -= 1
             self._held += 1
             return
-        while self._waiting:
-            slot = self._waiting.popleft()[1]
-            if not slot.done():
-                slot.set_result(True)
-                return
-        self._taken -= 1
+        if self._waiting:
+            self._waiting.popleft()[1](True)
+        else:
+            self._taken -= 1
 
     def _look_in(self, delay_s: float) -> None:
         self._look = asyncio.get_running_loop().call_later(delay_s, self._hand_back_late)

@@ -62,15 +62,16 @@ async def test_id_is_held_by_who_reserves_it_first(workload: Workload) -> None:
 async def test_lost_lease_hands_back_what_waits_and_stops_what_runs_or_is_about_to(workload: Workload) -> None:
     workload.slots.limit_to(2)
     running, about_to = Attempt("a"), Attempt("b")
+    told: list[bool] = []
     for one in (running, about_to):
-        workload.begin(one.started)
-    waiting = workload.begin(started("c"))
+        workload.begin(one.started, told.append)
+    workload.begin(started("c"), told.append)
     workload.run(running)
     assert not workload.lose_lease("another")
     assert workload.lose_lease("w-1")
     assert not workload.lose_lease("w-1"), "it is heard of once"
     workload.run(about_to)
-    assert not waiting.result()
+    assert told == [True, True, False]
     assert running.told == about_to.told == [Outcome.INTERRUPTED]
     workload.renew_lease("w-2")
     assert (workload.worker_id, workload.lease_lost) == ("w-2", False)
@@ -90,24 +91,27 @@ async def test_attempt_that_was_started_under_a_lease_lost_meanwhile_is_stopped_
 async def test_crash_is_told_to_what_runs_and_hands_back_what_waits(workload: Workload) -> None:
     workload.slots.limit_to(1)
     running = Attempt("a")
-    workload.begin(running.started)
+    told: list[bool] = []
+    workload.begin(running.started, told.append)
     workload.run(running)
-    waiting = workload.begin(started("b"))
+    workload.begin(started("b"), told.append)
     workload.crash(SystemExit(3))
     assert workload.crashed
     assert running.told == ["Worker w-1 ended by SystemExit: 3 while it ran this job."]
-    assert not waiting.result()
+    assert told == [True, False]
 
 
 async def test_end_of_an_attempt_passes_its_slot_on_and_wakes_who_waits_for_a_change(workload: Workload) -> None:
     workload.slots.limit_to(1)
-    first = workload.begin(started("a"))
-    second = workload.begin(started("b"))
+    told: list[bool] = []
+    workload.begin(started("a"), told.append)
+    workload.begin(started("b"), told.append)
     change = asyncio.create_task(workload.next_change())
     await asyncio.sleep(0)
     assert not change.done()
-    workload.end(started("a"), first)
-    assert second.result()
+    assert told == [True]
+    workload.end(started("a"), has_slot=True)
+    assert told == [True, True]
     async with asyncio.timeout(5):
         await change
     assert [one.id for one in workload.begun] == ["b"]
@@ -116,7 +120,7 @@ async def test_end_of_an_attempt_passes_its_slot_on_and_wakes_who_waits_for_a_ch
 async def test_blocked_loop_is_laid_to_the_attempt_whose_task_blocks_it(workload: Workload) -> None:
     guilty, innocent = Attempt("guilty"), Attempt("innocent")
     for one in (guilty, innocent):
-        workload.begin(one.started)
+        workload.begin(one.started, lambda _has_slot: None)
         workload.run(one)
     task = asyncio.create_task(asyncio.sleep(0), name="guilty")
     workload.note_blocked(task, 1.5)

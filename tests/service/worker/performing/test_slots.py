@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from pydantic import BaseModel
@@ -21,23 +22,23 @@ class Turns:
     def __init__(self, count: int) -> None:
         self.slots = Slots()
         self.slots.limit_to(count)
-        self._asked: dict[int, asyncio.Future[bool]] = {}
+        self._has_slot: dict[int, bool] = {}
 
     def ask(self, *numbers: int) -> None:
         for number in numbers:
-            self._asked[number] = self.slots.ask()
+            self.slots.ask(partial(self._has_slot.__setitem__, number))
 
     def end(self, *numbers: int) -> None:
-        for number in numbers:
-            self.slots.free(self._asked[number])
+        for _ in numbers:
+            self.slots.free()
 
     @property
     def run(self) -> list[int]:
-        return [number for number, slot in self._asked.items() if slot.done() and slot.result()]
+        return sorted(number for number, has_slot in self._has_slot.items() if has_slot)
 
     @property
     def handed_back(self) -> list[int]:
-        return [number for number, slot in self._asked.items() if slot.done() and not slot.result()]
+        return sorted(number for number, has_slot in self._has_slot.items() if not has_slot)
 
 
 async def test_no_more_run_at_once_than_there_are_slots_and_the_first_come_first() -> None:
@@ -82,18 +83,8 @@ async def test_attempts_that_wait_too_long_are_handed_back(monkeypatch: pytest.M
 
     await eventually(two_are_back)
     assert turns.handed_back == [1, 2]
-    turns.end(0, 1, 2)
+    turns.end(0)
     assert turns.run == [0]
-    assert turns.slots.unused == 1
-
-
-async def test_attempt_that_no_longer_waits_takes_no_slot() -> None:
-    turns = Turns(1)
-    turns.ask(0, 1, 2)
-    turns._asked[1].cancel()
-    turns.end(1, 0)
-    assert turns._asked[2].result()
-    turns.end(2)
     assert turns.slots.unused == 1
 
 
