@@ -83,7 +83,7 @@ async def test_attempt_that_was_started_under_a_lease_lost_meanwhile_is_stopped_
     workload.lose_lease("w-1")
     workload.renew_lease("w-2")
     late = Attempt("a")
-    workload.begin(late.started)
+    workload.begin(late.started, lambda _has_slot: None)
     workload.run(late)
     assert late.told == [Outcome.INTERRUPTED]
 
