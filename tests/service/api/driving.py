@@ -17,6 +17,10 @@ from tests.support.writing import writing
 
 SECRET = "whsec_" + base64.b64encode(b"nobody-may-read-this-in-answers!").decode()
 MASK = "**********"
+# In the order of the contract.
+JOB_FIELDS = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
+JOB_FIELDS += ["max_attempts", "progress", "tags", "metadata", "run_at", "created_at", "started_at", "finished_at"]
+JOB_FIELDS += ["attempts"]
 
 # What never reaches the database is the same on each.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -13,21 +13,8 @@ from service.ledger.ledger import Ledger
 from service.options import Options
 from service.settings import Settings
 from service.tables import jobs
-from tests.service.api.driving import SECRET, assert_problem, get, on_sqlite, post, stat, webhook
+from tests.service.api.driving import JOB_FIELDS, SECRET, assert_problem, get, on_sqlite, post, stat, webhook
 from tests.support.running import running_api
-
-CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
-CONTRACT += [
-    "max_attempts",
-    "progress",
-    "tags",
-    "metadata",
-    "run_at",
-    "created_at",
-    "started_at",
-    "finished_at",
-    "attempts",
-]
 
 
 async def test_accepted_job_is_answered_with_its_place_and_every_field_of_the_contract(api: httpx.AsyncClient) -> None:
@@ -35,7 +22,7 @@ async def test_accepted_job_is_answered_with_its_place_and_every_field_of_the_co
     assert response.status_code == 202
     assert response.headers["content-type"] == "application/json"
     job = response.json()
-    assert list(job) == CONTRACT
+    assert list(job) == JOB_FIELDS
     assert response.headers["location"] == f"/v1/jobs/{job['id']}"
     assert job["kind"] == "update_stats"
     assert job["state"] == "queued"

@@ -8,26 +8,13 @@ import httpx
 
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
-from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
-
-CONTRACT = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
-CONTRACT += [
-    "max_attempts",
-    "progress",
-    "tags",
-    "metadata",
-    "run_at",
-    "created_at",
-    "started_at",
-    "finished_at",
-    "attempts",
-]
+from tests.service.api.driving import JOB_FIELDS, assert_problem, begin, end, get, job_in, on_sqlite, post
 
 
 async def test_job_is_shown_in_each_state(api: httpx.AsyncClient, ledger: Ledger) -> None:
     for state in State:
         job = await job_in(api, ledger, state)
-        assert list(job) == CONTRACT
+        assert list(job) == JOB_FIELDS
         assert (job["finished_at"] is not None) == (state in ("succeeded", "failed", "cancelled"))
         assert (job["result"] is not None) == (state == "succeeded")
         assert job["attempt"] == len(job["attempts"]) == int(state in ("running", "retrying", "succeeded", "failed"))
