@@ -168,7 +168,7 @@ def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
 async def test_banner_appears_once_the_api_answers_and_a_worker_is_ready(folder: Path) -> None:
     async with dev(folder, API_KEYS="s3cret") as running:
         await running.until_printed("ready for jobs")
-        assert running.printed.index("worker_ready") < running.printed.index("  Try    curl")
+        assert running.printed.index("worker_registered") < running.printed.index("  Try    curl")
         assert running.printed.index("Application startup complete") < running.printed.index("  Try    curl")
         answer = await running.http.get("/readyz", headers={"Authorization": "Bearer s3cret"})
         assert answer.json()["status"] == "ready"
