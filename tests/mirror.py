@@ -159,7 +159,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/performing/test_isolated.py": ("service/worker/performing/isolated_child.py",),
     "tests/service/worker/performing/test_settling.py": ("service/worker/performing/finishing.py",),
     "tests/service/worker/test_job_resources.py": ("service/resources.py",),
-    "tests/service/worker/test_check.py": ("service/worker/health.py",),
     "tests/service/worker/test_worker.py": (
         "service/worker/arq_settings.py",
         "service/worker/claiming/claim_loop.py",

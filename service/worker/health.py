@@ -24,6 +24,7 @@ class Health:
         self._redis = redis
         self._key = key
         self._describe = describe
+        self._is_over = False
 
     async def __aenter__(self) -> Self:
         self._writing = asyncio.create_task(self._keep(), name="health")
@@ -32,6 +33,7 @@ class Health:
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
+        self._is_over = True
         self._writing.cancel()
         await asyncio.wait({self._writing})
         with contextlib.suppress(*UNREACHABLE):
@@ -43,4 +45,6 @@ class Health:
                 await self._redis.set(self._key, self._describe(), px=_KEPT_MS)
             except UNREACHABLE as error:
                 log.debug("health_not_written", error=str(error))
+            if self._is_over:
+                return  # redis-py turns a cancellation while it connects into an error of its own
             await asyncio.sleep(_EVERY_S)

@@ -167,6 +167,7 @@ async def test_every_call_is_answered_while_the_database_is_silent_and_served_so
 async def test_a_file_locked_by_another_process_is_503_only_for_writes(settings: Settings, tmp_path: Path) -> None:
     async with running_api(settings) as api:
         job = await post(api)
+        await api.get("/readyz")  # the check at the start writes, too: nothing may wait behind it
         holder = sqlite3.connect(tmp_path / "postlude.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         problem = assert_problem(await api.post("/v1/jobs", json=stat()), 503)
