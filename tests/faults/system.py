@@ -76,6 +76,12 @@ class Process:
         self.send(Signals.SIGKILL)
         await self.ended(30)
 
+    def kill_the_rest(self) -> None:
+        """Kill what the process has started: under faketime, the command itself is such a child."""
+        if self.child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, Signals.SIGKILL)
+
     def said(self, text: str) -> bool:
         """Whether its log holds `text`."""
         return text in self.log.read_text(errors="replace")
@@ -148,6 +154,7 @@ class System:
             with contextlib.suppress(TimeoutError):
                 await process.ended(10)
             await process.kill()
+            process.kill_the_rest()
         await self.client.aclose()
 
     @property
