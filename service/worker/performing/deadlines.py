@@ -1,4 +1,4 @@
-"""The timeouts of all attempts behind one timer: a timer for each costs more than the rest of its attempt's story."""
+"""The timeouts of all attempts behind one timer: few attempts need theirs, and arming one for each costs CPU."""
 
 import asyncio
 from typing import Protocol
@@ -35,6 +35,7 @@ class Deadlines:
         now = asyncio.get_running_loop().time()
         for timed in [timed for timed, at in self._due_at.items() if at <= now]:
             del self._due_at[timed]
-            timed.time_out()
+            # By a callback of its own: an error in one must not keep the others from being told.
+            asyncio.get_running_loop().call_soon(timed.time_out)
         if self._due_at:
             self._look_at(min(self._due_at.values()))

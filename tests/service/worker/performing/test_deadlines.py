@@ -39,3 +39,21 @@ async def test_deadline_that_comes_after_all_others_are_over_is_kept() -> None:
         while not told:
             await asyncio.sleep(0.005)
     assert told == ["late"]
+
+
+class Failing(Timed):
+    def time_out(self) -> None:
+        super().time_out()
+        raise RuntimeError("an error of its own")
+
+
+async def test_error_of_one_keeps_no_other_from_being_told() -> None:
+    told: list[str] = []
+    deadlines, loop = Deadlines(), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+    for name, timed in (("a", Failing), ("b", Timed), ("c", Timed)):
+        deadlines.add(timed(name, told), loop.time() + (0.05 if name == "c" else 0.01))
+    async with asyncio.timeout(10):
+        while len(told) < 3:
+            await asyncio.sleep(0.005)
+    assert told == ["a", "b", "c"]
