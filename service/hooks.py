@@ -15,9 +15,11 @@ from service.ledger.models import NewJob, Started
 
 # Wraps the whole API: every request passes through it, those for the direct endpoints too.
 RequestHook = Callable[[ASGIApp], ASGIApp]
-# Around the recording of jobs. It yields the jobs to record: those it was given, or changed ones.
+# Around the recording of jobs. It yields the jobs to record, as it was given them or changed. An error before it yields
+# refuses them all; an error on leaving comes after their commit. It must let a cancellation pass: deadlines cancel.
 EnqueueHook = Callable[[Sequence[NewJob]], AbstractAsyncContextManager[Sequence[NewJob]]]
-# Around the kind's function, in the process that runs it. What the kind raises passes through it; it must let it pass.
+# Around the kind's function, in the process that runs it. What the kind raises passes through it. An error of its own
+# ends the attempt as `HookFailed`, even on leaving, when the kind has returned.
 AttemptHook = Callable[[Started, Context], AbstractAsyncContextManager[None]]
 
 

@@ -41,7 +41,7 @@ class Enqueuer:
         return self.within_hooks(jobs, write)
 
     async def within_hooks(self, jobs: Sequence[NewJob], write: Callable[[Sequence[NewJob]], Awaitable[T]]) -> T:
-        """Write jobs as the hooks leave them. What a hook raises refuses them all: nothing is written.
+        """Write jobs as the hooks leave them. What a hook raises before it yields refuses them all.
 
         Raises what `write` raises, even where a hook swallows it: a job that was not recorded must not look accepted.
         """

@@ -15,8 +15,8 @@ _LOOK_EVERY_S = 0.1
 class WriteDeadline:
     """Ends waits that take too long, with one timer for all: a timer for each would be a tenth of an enqueue's cost.
 
-    Only for calls that await nothing but group commit and dispatch. Both let go of a cancelled caller at once, so a
-    call needs no task of its own, which would cost as much again.
+    Only for calls that await group commit, dispatch and the hooks around enqueues. All of them let go of a cancelled
+    caller at once, so a call needs no task of its own, which would cost as much again.
     """
 
     def __init__(self) -> None:
