@@ -219,11 +219,11 @@ async def sqlite_system(sqlite_template: Path, own_redis: RedisServer, tmp_path:
 
 @pytest.fixture
 def small_disk(short_dir: Path) -> Iterator[Path]:
-    """A file system of 16 MB, if this user may mount one."""
+    """A file system of 64 MB, if this user may mount one."""
     folder = short_dir / "small"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True, check=False
     )
     if mounted.returncode:
         folder.rmdir()
