@@ -23,6 +23,7 @@ MEASURES = {
     "pickup": ("p50_ms", "p99_ms"),
     "http": ("requests_per_s", "p99_ms"),
     "memory": ("idle_mb", "last_mb"),
+    "cpu": ("enqueue_us", "attempt_us"),
 }
 _ROUNDS = {"memory": 1}  # it hardly varies, and takes minutes
 TOLERATED_LOSS = 0.05

@@ -20,7 +20,7 @@ from benchmarks.contenders import ROOT, Contender
 from benchmarks.results import Results
 from tests.support.servers import PostgresServer
 
-CASES = ("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory")
+CASES = ("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory", "cpu")
 
 
 @dataclass(frozen=True)

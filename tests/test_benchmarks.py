@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from benchmarks import charts, comparison, contenders, program, report, screen
 from benchmarks.__main__ import benchmarks
 from benchmarks.arena import arena
-from benchmarks.cases import drain, growth
+from benchmarks.cases import cpu, drain, growth
 from benchmarks.contenders import (
     CONTENDERS,
     POSTGRES_PEER,
@@ -233,6 +233,12 @@ def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> No
         assert python == platform.python_version()
     assert set(measured) == set(drain.CASE.measures)
     assert Spread.of(list(measured.values())).least > 0
+
+
+def test_an_enqueue_costs_more_cpu_than_an_attempt_and_both_cost_some(postgres: PostgresServer) -> None:
+    measured = cpu.CASE.play(POSTLUDE_SQLITE, postgres, True)
+    assert set(measured) == set(cpu.CASE.measures)
+    assert measured["enqueue_us"] > measured["attempt_us"] > 1
 
 
 @pytest.mark.parametrize("contender", [POSTLUDE_SQLITE, POSTLUDE_POSTGRES], ids=lambda one: one.variant)

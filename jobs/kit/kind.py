@@ -151,7 +151,15 @@ class Kind(Generic[A, R]):
 
     def dump_result(self, value: R) -> str:
         """Write a result as JSON. Raises `pydantic_core.PydanticSerializationError`."""
+        if value is None and self._may_return_nothing:
+            return "null"  # as below, in a tenth of the time: most kinds return nothing
         return self.result_adapter.serializer.to_json(value, warnings="error").decode()
+
+    @cached_property
+    def _may_return_nothing(self) -> bool:
+        """Whether None is written as null, and not by a serializer of the author's."""
+        schema = self.result_adapter.core_schema
+        return schema["type"] in ("none", "any") and "serialization" not in schema
 
     def ticks_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the due times of the cron expression (UTC) after `moment`, without end."""

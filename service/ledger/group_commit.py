@@ -1,13 +1,14 @@
 """Group commit: whoever needs a write awaits it, and all writes that wait at the same moment are committed together."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+
+from service.gathering import gather
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -17,7 +18,9 @@ Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
 # Runs operations with their rows, in order and in one transaction; returns the results of each operation.
 Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
 
+# Each group costs as much as dozens of rows. A request takes two turns of the loop from its arrival to its write.
 _GATHER_WITHIN_S = 0.002
+_QUIET_TURNS = 2
 
 
 @dataclass(eq=False, slots=True)
@@ -89,7 +92,12 @@ class GroupCommit:
         group: list[_Write] = []
         try:
             while self._waiting:
-                await self._gather()
+                await gather(
+                    lambda: self._waiting_weight,
+                    enough=self._max_group,
+                    quiet_turns=_QUIET_TURNS,
+                    within_s=_GATHER_WITHIN_S,
+                )
                 if group := self._take_group():
                     await self._commit(group)
                 # The gap lets another process take SQLite's one write lock while we have more to write.
@@ -102,17 +110,6 @@ class GroupCommit:
             raise
         finally:
             self._committer = None
-
-    async def _gather(self) -> None:
-        """Let more writes join for as long as turns of the loop bring any: each group costs as much as dozens of rows.
-
-        A request takes two turns from its arrival to its write, so stop after two turns without a new write.
-        """
-        until, quiet_turns = time.monotonic() + _GATHER_WITHIN_S, 0
-        while quiet_turns < 2 and self._waiting_weight < self._max_group and time.monotonic() < until:
-            before = self._waiting_weight
-            await asyncio.sleep(0)
-            quiet_turns = quiet_turns + 1 if self._waiting_weight == before else 0
 
     def _take_group(self) -> list[_Write]:
         group: list[_Write] = []

@@ -1,5 +1,6 @@
 """Counters that survive every process: what each one has enqueued, started and ended, by kind."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
@@ -13,10 +14,7 @@ from service.tables import moment_text, tallies
 
 def tally(connection: Connection, events: Iterable[tuple[str, str, str]], at: datetime) -> None:
     """Count `events` of (writer, kind, event), in the transaction of what they count."""
-    counts: dict[tuple[str, str, str], int] = {}
-    for event in events:
-        counts[event] = counts.get(event, 0) + 1
-    if counts:
+    if counts := Counter(events):
         rows = packed((*event, count, moment_text(at)) for event, count in sorted(counts.items()))
         execute(connection, _add(connection.dialect.name), rows)
 

@@ -21,7 +21,7 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
     """Say where the job goes after this attempt, and when it runs again."""
     if ended.outcome is Outcome.SUCCEEDED:
         names = (started.id, started.kind, started.attempt, started.worker)
-        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, result=ended.result, failure=ended.failure)
+        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
     failures = int(ended.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, ended, policy)
     state = state_after(

@@ -41,7 +41,7 @@ def of_result(result: str, value: object) -> AttemptOutcome:
     """Read what a kind returned: its JSON and, if it succeeded only in part, what is missing."""
     missing = value.shortfall if isinstance(value, PartialResult) else None
     failure = None if missing is None else replace(failure_of(missing), traceback=None)
-    return AttemptOutcome(Outcome.SUCCEEDED, result=result, failure=failure)
+    return AttemptOutcome(Outcome.SUCCEEDED, result, failure)
 
 
 def of_error(error: BaseException) -> AttemptOutcome:

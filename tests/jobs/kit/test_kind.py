@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     Json,
+    PlainSerializer,
     ValidationError,
     computed_field,
 )
@@ -136,3 +137,10 @@ def test_a_result_is_json_of_the_declared_type_and_nothing_else() -> None:
     assert greet.dump_result("hi") == '"hi"'
     with pytest.raises(PydanticSerializationError):
         greet.dump_result(object())  # type: ignore[arg-type]  # what is tested
+
+
+def test_nothing_is_written_as_null_unless_the_kind_declares_otherwise() -> None:
+    async def say_done(ctx: Context, args: GreetArgs) -> Annotated[None, PlainSerializer(lambda _: "done")]: ...
+
+    assert job("plain")(plain).dump_result(None) == "null"
+    assert job("say_done")(say_done).dump_result(None) == '"done"'

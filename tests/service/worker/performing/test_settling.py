@@ -1,15 +1,18 @@
 """Redis is told of ends, and whoever waits for an attempt hears of its end."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.worker.performing import settling
+from service.worker.performing.finishing import Finishing
 from service.worker.performing.settling import Settling
 from tests.service.worker.desk import open_desk
 
@@ -29,3 +32,27 @@ async def test_end_that_arq_cannot_express_still_reaches_the_client(
     monkeypatch.setattr(settling, "word_after", refuse)
     async with open_desk(settings) as desk, asyncio.timeout(10):
         await Settling(desk.lifecycle, lambda: None).settle(STARTED, FINISH, FINISHED)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_ends_that_follow_one_another_are_recorded_together(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    async def note(_ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        written.append(len(finishes))
+        return [FINISHED for _ in finishes]
+
+    monkeypatch.setattr(Ledger, "finish_all", note)
+    async with open_desk(settings) as desk:
+        finishing = Finishing(desk.ledger, desk.resources.catalogue)
+
+        async def end_after(turns: int) -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await finishing.record(STARTED, FINISH)
+
+        # Attempts in the same slot end three turns after one another.
+        await asyncio.gather(*(end_after(3 * place) for place in range(4)))
+    assert written == [4]
