@@ -141,6 +141,13 @@ async def ledger(database_url: str) -> AsyncIterator[Ledger]:
 
 
 @pytest.fixture
+def swept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sweeps of this process dispatch new jobs too, and see in each pass whether Redis has forgotten all."""
+    monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
+    monkeypatch.setattr("service.worker.keeping.queue_watch._READ_EPOCH_EVERY_S", 0.0)
+
+
+@pytest.fixture
 def settings(database_url: str, redis: Redis, redis_server: RedisServer, tmp_path: Path) -> Settings:
     """Settings for an API and workers over a fresh database and an empty Redis."""
     return Settings(
