@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # Hundreds of processes import the product: they share its compiled code, even where Python is told to keep none.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dev test faults arq-suite check bench lock clean help
+.PHONY: dev test coverage faults arq-suite check bench lock clean help
 
 help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test      run all tests, with real Redis, Postgres and SMTP"
+	@echo "make coverage  the same, and which lines they run (takes longer)"
 	@echo "make faults    run the whole fault suite (35 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make arq-suite run arq's own tests on Postlude's worker"
 	@echo "make check     lint, types and layers"
@@ -29,7 +30,10 @@ dev: $(VENV)-for-dev
 	@$(BIN)/postlude dev
 
 test: $(VENV)
-	@$(BIN)/pytest --numprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest --numprocesses 6 --dist worksteal $(ARGS)
+
+coverage: $(VENV)
+	@$(BIN)/pytest --numprocesses 6 --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(VENV)
 	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -20,10 +21,15 @@ from service.features import FEATURES
 from service.ledger import migrate
 from service.ledger.ledger import Ledger
 from service.settings import Settings
+from tests.support.scratch import scratch
 from tests.support.servers import PostgresServer, RedisServer
 
 _TESTS = Path(__file__).parent
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -76,7 +82,7 @@ async def _migrate(settings: Settings) -> None:
 @pytest.fixture(scope="session")
 def short_dir() -> Iterator[Path]:
     """A folder with a path short enough for Unix sockets."""
-    path = Path(tempfile.mkdtemp(prefix="pl-"))
+    path = Path(tempfile.mkdtemp(prefix="pl-", dir=scratch()))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -138,6 +144,13 @@ async def ledger(database_url: str) -> AsyncIterator[Ledger]:
     belongings = belongings_of(FEATURES)
     async with Ledger.open(database_url, retention=timedelta(days=30), belongings=belongings) as opened:
         yield opened
+
+
+@pytest.fixture
+def swept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sweeps of this process dispatch new jobs too, and see in each pass whether Redis has forgotten all."""
+    monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
+    monkeypatch.setattr("service.worker.keeping.queue_watch._READ_EPOCH_EVERY_S", 0.0)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from tests.support.running import eventually
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 120.0
+# Compiled code is copied too: it fits as long as its source is unchanged. Others may be compiling at this moment.
+_UNFINISHED = shutil.ignore_patterns("*.pyc.*")
 
 
 class Checkout:
@@ -28,7 +30,7 @@ class Checkout:
         self._env = inherited | {f"POSTLUDE_{name}": value for name, value in settings.items()}
         self._env |= {"PYTHONPATH": str(folder), "POSTLUDE_DATA_DIR": str(folder / "var")}
         for name in ("docs", "jobs", "service", "tests"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, folder / name, ignore=_UNFINISHED)
         for name in ("pyproject.toml", "worker_settings.py"):
             shutil.copy(ROOT / name, folder)
 

@@ -166,6 +166,7 @@ async def test_a_request_with_two_hosts_or_two_origins_is_refused(api: httpx.Asy
     ):
         pair = (ours, foreign) if first_is_ours else (foreign, ours)
         head = b"POST /v1/jobs HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(JOB)
+        head += b"Connection: close\r\n"
         head += b"" if name == b"Host" else b"Host: localhost\r\n"
         head += b"".join(b"%s: %s\r\n" % (name, value) for value in pair)
         assert (await ask(api, head + b"\r\n" + JOB)).status == 421

@@ -163,6 +163,7 @@ def own_redis(short_dir: Path, tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_worker_outlives_a_restart_of_redis(settings: Settings, own_redis: RedisServer) -> None:
     settings = settings.model_copy(update={"redis_url": own_redis.url})
     async with open_desk(settings, *KINDS) as desk, running_worker(settings, catalogue_of(*KINDS)):
@@ -175,6 +176,7 @@ async def test_worker_outlives_a_restart_of_redis(settings: Settings, own_redis:
         assert (await desk.ended(accepted))["state"] == "succeeded"
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_wiped_queue_is_rebuilt_from_the_ledger(desk: Desk, settings: Settings, redis: Redis) -> None:
     job_ids = [await desk.enqueue(rest) for _ in range(20)]
     await redis.flushall()

@@ -143,11 +143,8 @@ async def test_args_too_large_end_as_a_failed_row_and_keep_nobody_waiting(desk: 
         await large.result(timeout=10, poll_delay=0.02)
 
 
-async def test_reused_id_survives_a_wiped_redis(
-    desk: Desk, arq_client: ArqRedis, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.worker.keeping.queue_watch._READ_EPOCH_EVERY_S", 0.0)
-    monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
+@pytest.mark.usefixtures("swept_at_once")
+async def test_reused_id_survives_a_wiped_redis(desk: Desk, arq_client: ArqRedis, redis: Redis) -> None:
     await (await _enqueue(arq_client, _id="mine", name="one")).result(timeout=10, poll_delay=0.02)
     await redis.delete("arq:result:mine")
     await _enqueue(arq_client, _id="mine", name="later")

@@ -70,6 +70,7 @@ async def test_misspelt_name_in_ctx_enqueue_fails_the_calling_job_with_the_name(
         assert "did you mean 'level'?" in row["error_message"]
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_job_of_a_newer_service_runs_without_the_names_that_this_worker_does_not_know(settings: Settings) -> None:
     async with open_desk(settings, *KINDS) as desk, running_worker(settings, catalogue_of(*KINDS)):
         for kind in (level, forbidding):
@@ -97,6 +98,7 @@ def test_python_callers_are_refused_what_would_not_run_as_sent(kind: Any, args: 
     assert refused.value.errors
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_what_python_callers_send_is_what_runs(settings: Settings) -> None:
     async with open_desk(settings, *KINDS) as desk, running_worker(settings, catalogue_of(*KINDS)):
         job = new_job(level, accepted_args(level, LevelArgs(level=1.5)), Options(), datetime.now(UTC))

@@ -98,11 +98,12 @@ async def test_declared_dead_is_heard_on_the_loop(desk: Desk) -> None:
         await eventually(heard)
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_worker_whose_lease_is_taken_stops_its_jobs_and_goes_on_under_a_new_id(
     desk: Desk, settings: Settings
 ) -> None:
     job_id = await desk.enqueue(stubborn)
-    async with running_worker(settings, catalogue_of(stubborn)):
+    async with running_worker(settings.model_copy(update={"grace_s": 0.1}), catalogue_of(stubborn)):
         first = (await desk.running(job_id))["worker"]
         async with writing(desk.ledger.database) as connection:
             await connection.execute(update(workers).values(ended_at=datetime.now(UTC), declared_dead=1))

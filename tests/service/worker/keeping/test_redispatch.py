@@ -45,6 +45,7 @@ async def test_a_wiped_redis_is_filled_again(desk: Desk, redis: Redis) -> None:
     assert await on_queue(redis) == job_ids
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_a_job_due_just_beyond_the_horizon_is_on_the_queue_before_it_is_due(desk: Desk, redis: Redis) -> None:
     job_id = await desk.enqueue(rest, delay=HORIZON + timedelta(seconds=1))
     assert await on_queue(redis) == set()

@@ -47,6 +47,7 @@ async def _killed_worker_running(desk: Desk, worker_id: str, silent_for: timedel
     return job_id
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, settings: Settings) -> None:
     job_id = await _killed_worker_running(desk, "dead", timedelta(seconds=21))
     await desk.sweep_as(await register_rescuer(desk)).sweep()

@@ -305,6 +305,7 @@ async def test_log_lines_of_a_kind_carry_job_kind_and_attempt(desk: Desk) -> Non
     }
 
 
+@pytest.mark.usefixtures("swept_at_once")
 async def test_stored_args_that_no_longer_fit_end_the_job_clearly(desk: Desk) -> None:
     job_id = await desk.record_only(greet, sealed_args='{"name": 17}')
 

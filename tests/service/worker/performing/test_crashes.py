@@ -7,13 +7,12 @@ from signal import Signals
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 import jobs
 from jobs import Kind
 from service.ledger.reads.workers import living_workers
 from service.settings import Settings
-from service.tables import jobs as job_rows
 from service.tables import workers
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.ends_kinds import (
@@ -28,7 +27,6 @@ from tests.support.ends_kinds import (
 )
 from tests.support.running import eventually
 from tests.support.worker_process import registered, worker_process
-from tests.support.writing import writing
 
 MODULE = "tests.support.ends_kinds"
 pytestmark = [pytest.mark.parametrize("database_url", ["sqlite"], indirect=True), pytest.mark.timeout(180)]
@@ -56,12 +54,15 @@ async def test_sys_exit_of_a_child_ends_its_attempt_and_nothing_else(
 ) -> None:
     async with worker_process(settings, tmp_path) as worker:
         await registered(worker)
-        neighbour = await _runs(desk, rest, seconds=8)
+        neighbour = await _runs(desk, rest, seconds=100)
         for by in ("task", "grandchild", "group", "callback", "thread"):
             row = await desk.ended(await desk.enqueue(exit_in_a_child, {"by": by}))
             assert (by, row["state"], row["error_type"], row["crashes"]) == (by, "failed", "KindExited", 0)
-        assert (await desk.ended(neighbour))["result"] == "1"
+        row = await desk.row(neighbour)
+        assert (row["state"], row["attempt"]) == ("running", 1)
         assert worker.status is None
+        await desk.lifecycle.cancel(neighbour)
+        assert (await desk.ended(neighbour))["state"] == "cancelled"
         worker.send(Signals.SIGTERM)
         assert await worker.ended(30) == 0
 
@@ -96,9 +97,7 @@ async def test_worker_whose_tasks_a_kind_cancels_has_crashed_at_once(
 async def test_isolated_job_of_a_worker_that_crashed_is_handed_back(
     desk: Desk, settings: Settings, tmp_path: Path
 ) -> None:
-    suspect = await desk.record_only(rest, {"seconds": 100})
-    async with writing(desk.ledger.database) as connection:
-        await connection.execute(update(job_rows).where(job_rows.c.id == suspect).values(crashes=2))
+    suspect = await desk.record_suspect(rest, {"seconds": 100})
     async with worker_process(settings, tmp_path) as worker:
         await registered(worker)
 

@@ -8,7 +8,6 @@ from contextvars import ContextVar
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import update
 
 import jobs
 from jobs import Context, Snooze, job
@@ -16,12 +15,10 @@ from service.feature import Feature
 from service.hooks import AttemptHook, Hooks
 from service.ledger.models import Started
 from service.settings import Settings
-from service.tables import jobs as job_rows
 from service.worker import startup
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import hooked_kinds
 from tests.support.running import catalogue_of, running_worker
-from tests.support.writing import writing
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -181,9 +178,7 @@ async def test_hooks_stand_around_an_isolated_attempt_in_its_child(settings: Set
     module = hooked_kinds.__name__
     settings = settings.model_copy(update={"jobs": (module,)})
     async with open_desk(settings, hooked_kinds.traced) as desk:
-        suspect = await desk.record_only(hooked_kinds.traced)
-        async with writing(desk.ledger.database) as connection:
-            await connection.execute(update(job_rows).where(job_rows.c.id == suspect).values(crashes=2))
+        suspect = await desk.record_suspect(hooked_kinds.traced)
         async with running_worker(settings, jobs.load((module,))):
             row = await desk.ended(suspect)
     assert row["state"] == "succeeded"
