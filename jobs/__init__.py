@@ -4,6 +4,7 @@ from jobs.kit.catalogue import Catalogue, load
 from jobs.kit.context import Context
 from jobs.kit.declaration import CatalogueError, job
 from jobs.kit.kind import Kind
+from jobs.kit.lane import Lane, Rate
 from jobs.kit.outcomes import Discard, Retry, Snooze
 from jobs.kit.retry import RetryPolicy
 
@@ -13,6 +14,8 @@ __all__ = [
     "Context",
     "Discard",
     "Kind",
+    "Lane",
+    "Rate",
     "Retry",
     "RetryPolicy",
     "Snooze",

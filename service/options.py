@@ -8,6 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, TypeAdapter, ValidationError
 
+from jobs import Lane
+from jobs.kit.lane import to_lane
 from service.errors import Refused, shown
 
 LONGEST_WAIT = timedelta(days=3650)
@@ -37,6 +39,7 @@ class Options(NamedTuple):
     unique_key: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = None
+    lane: str | Lane | None = None
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> str:
@@ -77,6 +80,7 @@ class _Bounded(NamedTuple):
     unique_key: _Key | None
     tags: Annotated[tuple[_Tag, ...], Field(max_length=MOST_TAGS)]
     metadata: Metadata | None
+    lane: Annotated[Any, AfterValidator(to_lane)]
 
 
 _bounded: TypeAdapter[_Bounded] = TypeAdapter(_Bounded)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Sequence,
     String,
     Table,
     Text,
@@ -64,11 +65,15 @@ WAITING_SQL = "(state || '') IN ('scheduled', 'queued', 'retrying')"
 LIVE_SQL = "state IN ('scheduled', 'queued', 'retrying', 'running')"
 TERMINAL_SQL = "(state || '') IN ('succeeded', 'failed', 'cancelled')"
 RUNNING_SQL = "(state || '') = 'running'"
+LIVE_IN_LANE_SQL = "(state || '') IN ('scheduled', 'queued', 'retrying', 'running')"
 
 
 def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
+
+# Keys of lanes are listed in the order of their bytes, as SQLite and Python sort them, in any database.
+LaneKey = String(255).with_variant(String(255, collation="C"), "postgresql")
 
 jobs = Table(
     "jobs",
@@ -104,6 +109,10 @@ jobs = Table(
     Column("finished_at", Moment),
     Column("trace_context", Text, comment="JSON: W3C traceparent and tracestate; null: enqueued outside of any trace"),
     Column("metadata", Text, comment="JSON object as it was sent; null: none"),
+    Column("lane", LaneKey, comment="named by the request"),
+    Column("kind_lane", LaneKey, comment="derived by the kind from the args"),
+    Column("lane_limits", Text, comment="JSON: what the request and the kind said of each lane; see lane_rules.py"),
+    Column("lane_seq", BigInteger, comment="the order in its lanes; null: the job is in none"),
     Index("jobs_by_state", "state", "created_at", "id"),
     _partial("jobs_by_epoch", "dispatch_epoch", "run_at", "id", where=WAITING_SQL),
     _partial("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),
@@ -122,6 +131,9 @@ jobs = Table(
         sqlite_where=text(f"unique_key IS NOT NULL AND {LIVE_SQL}"),
     ),
     _partial("jobs_by_arq_id", "arq_id", where="arq_id IS NOT NULL"),
+    # Jobs without lanes write to neither.
+    _partial("jobs_in_lane", "lane", "lane_seq", where=f"lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
+    _partial("jobs_in_kind_lane", "kind_lane", "lane_seq", where=f"kind_lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
 )
 
 # What lists are ordered by and narrowed down to, and no job ever changes. It stands apart because Postgres writes to
@@ -133,8 +145,12 @@ job_listing = Table(
     Column("job_id", String(255), primary_key=True),
     Column("kind", String(100), nullable=False),
     Column("queue", String(100), nullable=False),
+    Column("lane", LaneKey),
+    Column("kind_lane", LaneKey),
     Index("job_listing_by_kind", "kind", "created_at", "job_id"),
     Index("job_listing_by_queue", "queue", "created_at", "job_id"),
+    _partial("job_listing_by_lane", "lane", "created_at", "job_id", where="lane IS NOT NULL"),
+    _partial("job_listing_by_kind_lane", "kind_lane", "created_at", "job_id", where="kind_lane IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
@@ -219,6 +235,44 @@ tallies = Table(
     Column("event", String(11), primary_key=True, comment="enqueued, started, retried, a terminal state, ..."),
     Column("count", BigInteger, nullable=False),
     Column("updated_at", Moment, nullable=False),
+)
+
+lanes = Table(  # what was said of lanes at run time; a row that says nothing is deleted
+    "lanes",
+    metadata,
+    Column("key", LaneKey, primary_key=True, comment="a lane, a pattern of lanes, kind:<name> or queue:<name>"),
+    Column("concurrency", Integer),
+    Column("rate_limit", Integer),
+    Column("rate_per_s", Double),
+    Column("strict", Integer, nullable=False, server_default="0"),
+    Column("paused", Integer, nullable=False, server_default="0"),
+    Column("paused_until", Moment, comment="null: until it is resumed"),
+    Column("breaker_state", String(9), nullable=False, server_default="closed", comment="closed, open or half_open"),
+    Column("breaker_forced", String(6), comment="open or closed, by a user"),
+    Column("breaker_until", Moment, comment="when an open breaker lets one job try"),
+    Column(
+        "breaker_step", Integer, nullable=False, server_default="0", comment="how often it opened since it was closed"
+    ),
+    Column("breaker_reason", Text),
+    Column("updated_at", Moment, nullable=False, comment="when a user changed it"),
+)
+
+lanes_epoch = Table(
+    "lanes_epoch",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1"),
+    Column(
+        "epoch", String(255), nullable=False, comment="for which Redis' lanes were built: a start of another is refused"
+    ),
+)
+
+# What `lane_seq` grows by: a sequence on Postgres, a counter on SQLite, which has none.
+lane_sequence = Sequence("lane_sequence", metadata=metadata)
+lane_counter = Table(
+    "lane_counter",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1"),
+    Column("latest", BigInteger, nullable=False),
 )
 
 write_probe = Table(

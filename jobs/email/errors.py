@@ -6,35 +6,49 @@
 from jobs.kit.outcomes import Discard, Retry
 
 
-class MailServerUnreachable(Retry):
+class TransportFailed(Retry):
+    """No mail can be handed over at present, whichever it is; the breaker of the transport's lane is told."""
+
+    answered = False
+
+
+class Deferred(Retry):
+    answered = True
+
+
+class Refused(Discard):
+    answered = True
+
+
+class MailServerUnreachable(TransportFailed):
     """There is no connection, or it broke before the message was sent, or the server does not want it now."""
 
 
-class MailTlsFailed(Retry):
+class MailTlsFailed(TransportFailed):
     """There is no TLS although the settings require it, or nobody vouches for the certificate."""
 
 
-class MailLoginFailed(Retry):
+class MailLoginFailed(TransportFailed):
     """The credentials in the settings are wrong, missing or unwanted, until somebody corrects them."""
 
 
-class DeliveryUnknown(Retry):
+class DeliveryUnknown(TransportFailed):
     """The connection broke after the message was sent: the server may have taken it."""
 
 
-class SenderDeferred(Retry): ...
+class SenderDeferred(Deferred): ...
 
 
-class RecipientsDeferred(Retry): ...
+class RecipientsDeferred(Deferred): ...
 
 
-class MessageDeferred(Retry): ...
+class MessageDeferred(Deferred): ...
 
 
-class SenderRefused(Discard): ...
+class SenderRefused(Refused): ...
 
 
-class RecipientsRefused(Discard): ...
+class RecipientsRefused(Refused): ...
 
 
-class MessageRefused(Discard): ...
+class MessageRefused(Refused): ...

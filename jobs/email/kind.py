@@ -34,8 +34,12 @@ class SendEmailResult(BaseModel, PartialResult):
         return RecipientsRefused(f"refused for good: {_listed(self.refused)}") if self.refused else None
 
 
+# All mail goes to the one server of the settings, which only workers read.
+_LANE = "smtp:default"
+
+
 # The answer to the final dot may take 10 minutes (RFC 5321, 4.5.3.2.6): giving up earlier would send the mail twice.
-@job("send_email", timeout=720, max_attempts=_MAX_ATTEMPTS, retry=_SCHEDULE)
+@job("send_email", timeout=720, max_attempts=_MAX_ATTEMPTS, retry=_SCHEDULE, lane=_LANE)
 async def send_email(ctx: Context, args: SendEmailArgs) -> SendEmailResult:
     """Hand a message to the mail server, under the same Message-ID on every attempt.
 

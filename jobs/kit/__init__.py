@@ -6,6 +6,7 @@ fields.py       fields with which no job could run as it was sent
 kind.py         a kind: accepts args, writes them, reads them back
 catalogue.py    all kinds by name
 context.py      what an attempt is given
+lane.py         jobs that share limits
 outcomes.py     how an attempt may end; retry.py says when it is tried again
 round_trip.py   args must survive JSON: proof.py says which surely do, difference.py compares the others
 keys.py         keys that would become one when they are read

@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
+from jobs.kit.lane import Lane
 from jobs.kit.outcomes import Seconds
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Enqueue(Protocol):
         unique_key: str | None = None,
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
+        lane: str | Lane | None = None,
     ) -> Awaitable[str]: ...
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from jobs.kit.fields import Unusable, check_fields
 from jobs.kit.kind import A, CatchUp, JobFunction, Kind, R
+from jobs.kit.lane import LaneOf, to_lane
 from jobs.kit.outcomes import Seconds, to_timedelta
 from jobs.kit.retry import RetryPolicy
 from jobs.kit.round_trip import ArgsChanged
@@ -39,20 +40,22 @@ def job(
     cron: str | None = None,
     catch_up: CatchUp | None = None,
     retry: RetryPolicy | None = None,
+    lane: LaneOf | None = None,
 ) -> Callable[[JobFunction[A, R]], Kind[A, R]]:
     """Declare an async function `(ctx: Context, args: SomeModel) -> result` as the kind `name`.
 
     `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is a five-field expression in UTC, or a
     six-field one that begins with seconds; such a kind's args must have defaults throughout. `catch_up` says which
     ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
-    `max_attempts` is 5 by default, or one more than the `delays` of `retry`.
+    `max_attempts` is 5 by default, or one more than the `delays` of `retry`. `lane` is a function of the validated args
+    that returns the key of a lane, a `Lane` with limits, or None; or a lane for all jobs of the kind.
     Raises `CatalogueError` where the declaration does not hold.
     """
     if callable(name):
         named = getattr(name, "__name__", "a_name")
         raise CatalogueError(f'{file_of(name)}: `@job` needs the name of the kind: write `@job("{named}")`')
 
-    given = _Given(name, timeout, max_attempts, queue, cron, catch_up, retry)
+    given = _Given(name, timeout, max_attempts, queue, cron, catch_up, retry, lane)
 
     def decorate(function: JobFunction[A, R]) -> Kind[A, R]:
         return _declare(function, given)
@@ -70,6 +73,7 @@ class _Given(NamedTuple):
     cron: Any
     catch_up: Any
     retry: Any
+    lane: Any
 
 
 def _declare(function: Any, given: _Given) -> Kind[Any, Any]:
@@ -89,9 +93,11 @@ def _declare(function: Any, given: _Given) -> Kind[Any, Any]:
             catch_up=given.catch_up or ("last" if given.cron is not None else None),
             retry=retry,
             file=file,
+            lane=_lane(given.lane),
         )
         _check_args(kind)
         _check_cron(kind)
+        _check_lane_of_ticks(kind)
     except Refused as refusal:
         raise CatalogueError(f"{file}: kind {given.name!r}: {refusal}") from refusal.__cause__
     return kind
@@ -166,6 +172,27 @@ def _retry(value: Any) -> RetryPolicy:
     return policy
 
 
+def _lane(value: Any) -> LaneOf | None:
+    if not callable(value):
+        return _constant_lane(value)
+    if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
+        raise Refused("lane is a plain function, which returns at once: write `def` or a lambda, not `async def`")
+    try:
+        inspect.signature(value).bind(object())
+    except TypeError as error:
+        raise Refused(f"lane is a function of the args alone, and cannot be called so ({describe(error)})") from error
+    except ValueError:  # a builtin tells no signature
+        pass
+    return value  # type: ignore[no-any-return]
+
+
+def _constant_lane(value: Any) -> LaneOf | None:
+    try:
+        return to_lane(value)
+    except ValueError as error:
+        raise Refused(f"lane: {error}") from error
+
+
 def _check_args(kind: Kind[Any, Any]) -> None:
     try:
         check_fields(kind.args_model)
@@ -197,6 +224,18 @@ def _check_cron(kind: Kind[Any, Any]) -> None:
         raise Refused("a kind with cron= needs a default for each field of its args") from error
     except ArgsChanged as error:
         raise Refused(f"a kind with cron= runs with the defaults of its args: {error}") from error
+
+
+def _check_lane_of_ticks(kind: Kind[Any, Any]) -> None:
+    """Try the lane function of a kind whose args are known: a tick has nobody who could mend them."""
+    if kind.cron is None:
+        return
+    try:
+        kind.lane_of(kind.accept(None))
+    except Exception as error:
+        raise Refused(
+            f"its lane function fails on the defaults of its args, with which cron= runs it ({describe(error)})"
+        ) from error
 
 
 def _refuse_cron(kind: Kind[Any, Any], reason: str, cause: Exception | None = None) -> NoReturn:

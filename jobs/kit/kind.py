@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from jobs.kit.context import Context
 from jobs.kit.keys import keys_of
+from jobs.kit.lane import Lane, LaneOf, to_lane
 from jobs.kit.names import names_of, strict_about_names, without_unknown_names
 from jobs.kit.retry import RetryPolicy
 from jobs.kit.round_trip import ArgsChanged, RoundTrip, Written, check_whole, round_trip_of, written_by
@@ -39,6 +40,7 @@ class Kind(Generic[A, R]):
     catch_up: CatchUp | None
     retry: RetryPolicy
     file: str
+    lane: LaneOf | None = None
 
     async def __call__(self, ctx: Context, args: A) -> R:
         return await self.function(ctx, args)
@@ -148,6 +150,10 @@ class Kind(Generic[A, R]):
 
     def _load(self, stored: str) -> A:
         return self.args_model.model_validate_json(stored, by_alias=True, by_name=True)
+
+    def lane_of(self, args: A) -> Lane | None:
+        """Derive the job's lane from validated args. Raises what the author's function does, and `ValueError`."""
+        return to_lane(self.lane(args) if callable(self.lane) else self.lane)
 
     def dump_result(self, value: R) -> str:
         """Write a result as JSON. Raises `pydantic_core.PydanticSerializationError`."""

@@ -14,8 +14,12 @@ class Retry(Exception):
     """Fail this attempt and try again; counts against `max_attempts`.
 
     `after` is the wait in seconds or as a timedelta; without it the kind's retry policy decides, and with `or_later`
-    the longer of the two counts.
+    the longer of the two counts. `hold_lane` says that the destination is at fault: the lane that the kind derives from
+    the args starts nothing for so long.
     """
+
+    # Whether the error shows that the destination of the job answers, or that it does not: for the breaker of its lane.
+    answered: bool | None = None
 
     def __init__(
         self,
@@ -23,10 +27,12 @@ class Retry(Exception):
         *,
         after: Seconds | None = None,
         or_later: bool = False,
+        hold_lane: Seconds | None = None,
     ):
         super().__init__(message)
         self.or_later = or_later
         self.after = None if after is None else to_timedelta(after)
+        self.hold_lane = None if hold_lane is None else to_timedelta(hold_lane)
 
 
 class Snooze(Exception):
@@ -39,6 +45,8 @@ class Snooze(Exception):
 
 class Discard(Exception):
     """Fail the job for good, whatever attempts are left. `reason` is kept as the job's error."""
+
+    answered: bool | None = None  # as in `Retry`
 
     def __init__(self, reason: str):
         super().__init__(reason)

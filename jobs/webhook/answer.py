@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import httpx
@@ -20,6 +20,10 @@ MASKED_BYTES = 8 * 1024  # more than is shown: a secret may stand across the exc
 MASKED_LINE_BYTES = 1024
 LINE_CHARS = 200
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+# All jobs in its lane leave a receiver alone that asks for a wait; but now and then one asks whether it has recovered.
+LONGEST_HOLD = timedelta(hours=1)
+_OVERLOADED = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 # The status decides; the body is for reading only.
 BODY_WAIT_S = 2.0
@@ -79,7 +83,8 @@ def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequ
     after = retry_after(response.headers.get("retry-after", ""), datetime.now(UTC))
     if after is not None:
         reason += f" (it asks for a wait of {math.ceil(after.total_seconds())} s)"
-    raise failures.HttpStatusError(reason + told, after=after, or_later=True)
+    hold = min(after, LONGEST_HOLD) if after is not None and status in _OVERLOADED else None
+    raise failures.HttpStatusError(reason + told, status=status, after=after, hold_lane=hold)
 
 
 def line_of(told: bytes, masks: Masks) -> str:

@@ -2,17 +2,20 @@
 
 Retry
 ├── HttpStatusError     the receiver answered with a status other than 2xx
-├── DnsFailed           its name has no address
-├── ConnectFailed       no connection was made, or not in time
-├── TlsFailed           its certificate is not trusted, or there is no common TLS
-├── ConnectionLost      it hung up before an answer
-├── ReadTimeout         no answer came in time, or the body was not taken
-└── NotHttp             it sent something that is not an answer in HTTP/1
+└── NoAnswer            the receiver may be down, which the breaker of its lane is told
+    ├── DnsFailed       its name has no address
+    ├── ConnectFailed   no connection was made, or not in time
+    ├── TlsFailed       its certificate is not trusted, or there is no common TLS
+    ├── ConnectionLost  it hung up before an answer
+    ├── ReadTimeout     no answer came in time, or the body was not taken
+    └── NotHttp         it sent something that is not an answer in HTTP/1
 Discard
 ├── ReceiverGone        410: it wants no more posts
 ├── StatusGivenUpOn     a status of the job's own `give_up_on`
 └── AddressRefused      its address is not public, and the settings do not allow it
 """
+
+from datetime import timedelta
 
 import httpx
 
@@ -20,31 +23,42 @@ from jobs.kit import http_errors as outbound
 from jobs.kit.outcomes import Discard, Retry
 
 
-class HttpStatusError(Retry): ...
+class HttpStatusError(Retry):
+    """`status` says whether the receiver is able to take events now, though it has answered."""
+
+    def __init__(self, message: str, *, status: int, after: timedelta | None, hold_lane: timedelta | None = None):
+        super().__init__(message, after=after, or_later=True, hold_lane=hold_lane)
+        self.answered = status != httpx.codes.TOO_MANY_REQUESTS and status < httpx.codes.INTERNAL_SERVER_ERROR
 
 
-class DnsFailed(Retry): ...
+class NoAnswer(Retry):
+    answered = False
 
 
-class ConnectFailed(Retry): ...
+class DnsFailed(NoAnswer): ...
 
 
-class TlsFailed(Retry): ...
+class ConnectFailed(NoAnswer): ...
 
 
-class ConnectionLost(Retry): ...
+class TlsFailed(NoAnswer): ...
 
 
-class ReadTimeout(Retry): ...
+class ConnectionLost(NoAnswer): ...
 
 
-class NotHttp(Retry): ...
+class ReadTimeout(NoAnswer): ...
 
 
-class ReceiverGone(Discard): ...
+class NotHttp(NoAnswer): ...
 
 
-class StatusGivenUpOn(Discard): ...
+class ReceiverGone(Discard):
+    answered = True
+
+
+class StatusGivenUpOn(Discard):
+    answered = True
 
 
 class AddressRefused(Discard): ...

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, Json
 from jobs.kit.context import Context
 from jobs.kit.declaration import job
 from jobs.kit.http_errors import AddressRefused
+from jobs.kit.lane import LONGEST_KEY
 from jobs.kit.masking import Masks, credentials_of
 from jobs.kit.proof import Check
 from jobs.kit.retry import RetryPolicy
@@ -28,6 +29,7 @@ SCHEDULE = RetryPolicy(
     delays=(5, 300, 1800, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
 )
 
+_OWN_PORTS = {"http": 80, "https": 443}
 # The kind's timeout bounds the whole attempt; this one keeps a dead address from using all of it.
 TIMEOUT = httpx.Timeout(None, connect=10).as_dict()
 
@@ -75,7 +77,15 @@ class SendWebhookResult(BaseModel):
     response_truncated: bool = Field(description="Whether the answer's body is longer than the excerpt.")
 
 
-@job("send_webhook", timeout=30, retry=SCHEDULE)
+def destination(args: SendWebhookArgs) -> str:
+    """Return the lane of a URL: `host:` and the host as it is asked for, with a port that is not its scheme's own."""
+    host = (args.url.host or "").rstrip(".")
+    port = "" if args.url.port == _OWN_PORTS.get(args.url.scheme) else f":{args.url.port}"
+    # No host that can be reached has a star, or is as long as that.
+    return f"host:{host}{port}".replace("*", "%2A")[:LONGEST_KEY]
+
+
+@job("send_webhook", timeout=30, retry=SCHEDULE, lane=destination)
 async def send_webhook(ctx: Context, args: SendWebhookArgs) -> SendWebhookResult:
     """Post `{type, timestamp, data}` to `url`, signed when a secret is given.
 

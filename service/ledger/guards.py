@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, String, exists, func, literal_column, select, text
+from sqlalchemy import Column, ColumnElement, FromClause, String, exists, func, literal_column, select, text
 
 from service.ledger.leases import SILENT_AFTER
 from service.ledger.states import State
@@ -11,8 +11,19 @@ from service.tables import LIVE_SQL, Moment, jobs, workers
 # Wrapped so that Postgres won't pick the `created_at` index for a condition that is nearly always true.
 CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.run_at, type_=Moment())
 
+# Which lanes a job is in, and what was sent with it.
+IN_LANES = (jobs.c.lane, jobs.c.kind_lane, jobs.c.lane_limits)
 # What putting a job on the queue needs.
-TO_DISPATCH = (jobs.c.id, jobs.c.attempt, jobs.c.kind, jobs.c.queue, jobs.c.run_at, jobs.c.arq_id, jobs.c.priority)
+TO_DISPATCH = (
+    jobs.c.id,
+    jobs.c.attempt,
+    jobs.c.kind,
+    jobs.c.queue,
+    jobs.c.run_at,
+    jobs.c.arq_id,
+    jobs.c.priority,
+    *IN_LANES,
+)
 
 
 def state_is(*states: State) -> ColumnElement[bool]:
@@ -30,12 +41,13 @@ def unindexed(column: Column[str]) -> ColumnElement[str]:
     return literal_column("''", String) + column
 
 
-def found_by_state(*states: State) -> ColumnElement[bool]:
+def found_by_state(*states: State, of: FromClause = jobs) -> ColumnElement[bool]:
     """Ask for rows in `states` in the very words of the partial indexes in `service/tables.py`.
 
-    A bound parameter does not match an index's predicate: Postgres cannot know its value when it plans for any.
+    A bound parameter does not match an index's predicate: Postgres cannot know its value when it plans for any. `of` is
+    the table `jobs`, or an alias of it.
     """
-    column = jobs.c.state + literal_column("''")
+    column = of.c.state + literal_column("''")
     literals: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in states]
     return column == literals[0] if len(literals) == 1 else column.in_(literals)
 

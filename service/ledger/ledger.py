@@ -16,7 +16,7 @@ from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, S
 from service.ledger.outages import is_data_error
 from service.ledger.purge import purge
 from service.ledger.reads.lookups import Found, Lookups
-from service.ledger.records.cancelled import Cancel, record_cancelled
+from service.ledger.records.cancelled import Cancel, Cancelled, record_cancelled
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
 from service.ledger.records.progressed import Progress, record_progress
@@ -24,7 +24,6 @@ from service.ledger.records.purged import PurgeOfJobs
 from service.ledger.records.replayed import Replay, Replayed, record_replayed
 from service.ledger.records.started import record_started
 from service.ledger.records.ticked import record_tick
-from service.ledger.states import State
 
 _SQLITE_GAP_S = 0.001
 _CLOSE_WITHIN_S = 3
@@ -88,8 +87,8 @@ class Ledger:
         """End attempts, all or none of them; None for each that had been taken away."""
         return await self._finishes.write(record_finished, finishes)
 
-    async def cancel(self, job_id: str, writer: str, at: datetime) -> State | None:
-        """Cancel a job; returns `cancelled`, `running` (it will be) or None (too late)."""
+    async def cancel(self, job_id: str, writer: str, at: datetime) -> Cancelled | None:
+        """Cancel a job: a waiting one is cancelled, a running one will be. None: it is too late."""
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
     async def replay(self, job_id: str, at: datetime) -> bool:

@@ -1,15 +1,16 @@
 """What goes into the ledger and what comes back, as plain data."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from service.lane_rules import in_order
 from service.ledger.states import Outcome, State
 
 
 @dataclass(slots=True)  # not frozen: that would take three times as long, and a batch makes 10,000
 class NewJob:
-    """A job as it is recorded first. Args, `trace_context` and `metadata` are JSON."""
+    """A job as it is recorded first. Args, `trace_context`, `metadata` and `lane_limits` are JSON."""
 
     id: str
     kind: str
@@ -31,6 +32,13 @@ class NewJob:
     error_type: str | None = None
     error_message: str | None = None
     finished_at: datetime | None = None
+    lane: str | None = None
+    kind_lane: str | None = None
+    lane_limits: str | None = None
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        return in_order(self.lane, self.kind_lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,12 @@ class Start:
     `due_by` is Redis' current time; it defaults to `at`. A job that has crashed `crashes_below` times or more is not
     started. `prefetched` attempts may have to wait for a slot: should the worker die, nobody will know which of them
     had begun. A job that was lost like that is not prefetched again.
+
+    Jobs in lanes are started apart from others, with the `lanes_epoch` under which they were claimed: all are refused
+    when lanes were rebuilt since. `strict` has (id, lane) for each lane in strict order: the job is not started while
+    that lane has an earlier live one. After `until`, by this process's monotonic clock, none is started: by then their
+    claims may have been taken for lost. Without an epoch a job in a lane is refused, unless `past_lanes`, which is for
+    arq's own worker.
     """
 
     ids: tuple[str, ...]
@@ -88,10 +102,18 @@ class Start:
     due_by: datetime | None = None
     crashes_below: int | None = None
     prefetched: bool = False
+    lanes_epoch: str | None = None
+    strict: tuple[tuple[str, str], ...] = ()
+    until: float | None = None
+    past_lanes: bool = False
 
 
 class Started(NamedTuple):
-    """An attempt that may now be performed, with all that performing it needs. Args and the last two are JSON."""
+    """An attempt that may now be performed, with all that performing it needs.
+
+    Args, `trace_context`, `metadata` and `lane_limits` are JSON. An attempt that was not claimed from a lane has none;
+    of one that was, `claimed_ms` is the time of its claim by Redis' clock.
+    """
 
     id: str
     kind: str
@@ -108,6 +130,18 @@ class Started(NamedTuple):
     started_at: datetime
     trace_context: str | None = None
     metadata: str | None = None
+    lane: str | None = None
+    kind_lane: str | None = None
+    lane_limits: str | None = None
+    claimed_ms: int | None = None
+
+    @property
+    def in_lane(self) -> bool:
+        return self.lane is not None or self.kind_lane is not None
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        return in_order(self.lane, self.kind_lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +154,11 @@ class Failure:
 
 
 class Finish(NamedTuple):
-    """An attempt's end: its outcome, and the state that the job goes to."""
+    """An attempt's end: its outcome, and the state that the job goes to.
+
+    The last two are not recorded. They are for the job's lane: whether the destination was seen to answer, and for how
+    long the kind wants the lane held.
+    """
 
     id: str
     kind: str
@@ -134,6 +172,8 @@ class Finish(NamedTuple):
     run_at: datetime | None = None
     result: str | None = None
     failure: Failure | None = None
+    answered: bool | None = None
+    hold_lane: timedelta | None = None
 
 
 class Finished(NamedTuple):

@@ -23,6 +23,7 @@ OUT_OF_BOUNDS: dict[str, Any] = {
     "unique_key": "k" * 256,
     "tags": ("t",) * 21,
     "metadata": {"note": "n" * 4096},
+    "lane": "tenant:*",
 }
 
 
@@ -51,6 +52,10 @@ def test_what_the_api_refuses_is_refused_to_python_code_by_name(name: str) -> No
         {"metadata": {"a": float("nan")}},
         {"metadata": {"a": {1, 2}}},
         {"metadata": {1: "a"}},
+        {"lane": "a\0b"},
+        {"lane": "\ud800"},
+        {"lane": " a"},
+        {"lane": 7},
     ],
     ids=str,
 )

@@ -14,8 +14,9 @@ from service.feature import belongings_of
 from service.features import FEATURES
 from service.ledger.database import Database
 from service.ledger.models import Enqueue, Finish, NewJob, Start
-from service.ledger.reads import audit, dispatching
+from service.ledger.reads import audit, counts, dispatching, lanes
 from service.ledger.reads import jobs as queries
+from service.ledger.reads.held_back import held_back
 from service.ledger.reads.listing import Filter
 from service.ledger.reads.standings import standings_of
 from service.ledger.reads.sweep_lease import read_lease
@@ -26,6 +27,15 @@ from service.ledger.records.dispatched import record_dispatched
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.expired import record_expired
 from service.ledger.records.finished import record_finished
+from service.ledger.records.lanes import (
+    Breaker,
+    record_breakers,
+    record_forgotten,
+    record_rebuild,
+    record_rule,
+    record_rule_deleted,
+    running_behind_fence,
+)
 from service.ledger.records.progressed import Progress, record_progress
 from service.ledger.records.promoted import record_promoted
 from service.ledger.records.replayed import Replay, record_replayed
@@ -43,6 +53,8 @@ WAYS_IN = {"jobs_pkey", "sqlite_autoindex_jobs_1", "jobs_by_epoch", "jobs_due", 
 WAYS_IN |= {"jobs_finished"}
 # Each of its rows is asked for by name.
 WAYS_IN |= {"jobs_unique_key", "jobs_by_arq_id"}
+# Live jobs, by lane.
+WAYS_IN |= {"jobs_in_lane", "jobs_in_kind_lane"}
 
 Call = Callable[[AsyncConnection, datetime], Awaitable[object]]
 
@@ -58,7 +70,8 @@ class Sent:
 async def fill(database: Database, *, terminal: int, waiting: int) -> None:
     """Make a history of `terminal` jobs, each with an attempt, `waiting` ones, and 100 that run; on an empty ledger.
 
-    Of the waiting, three in five are on the queue, the others due in an hour.
+    Of the waiting, three in five are on the queue, the others due in an hour. Half of all jobs name a lane, and as many
+    are in one of their kind.
     """
     for statement in _filling(database.dialect, terminal, waiting):
         async with writing(database) as connection:
@@ -66,6 +79,13 @@ async def fill(database: Database, *, terminal: int, waiting: int) -> None:
     if database.dialect == "postgresql":  # as its autovacuum does; SQLite never gathers statistics by itself
         async with writing(database) as connection:
             await connection.exec_driver_sql("ANALYZE")
+
+
+# Pairs of jobs, so that all sorts there are of them are in both lanes, in one, and in none.
+_IN_LANES = (
+    "CASE WHEN n % 4 < 2 THEN 'tenant:' || (n % 50) END, CASE WHEN n % 4 IN (0, 3) THEN 'host:' || (n % 20) END,"
+    " CASE WHEN n % 4 <> 2 THEN n END"
+)
 
 
 def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
@@ -81,9 +101,10 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
         return f"generate_series({first}, {last}) AS numbers(n)"
 
     columns = (
-        "id, kind, state, queue, args, max_attempts, attempt, worker, dispatch_epoch, error_type, created_at, run_at"
+        "id, kind, state, queue, args, max_attempts, attempt, worker, dispatch_epoch, error_type,"
+        " lane, kind_lane, lane_seq, created_at, run_at"
     )
-    common = "'k' || (n % 10), {state}, 'default', '{{}}', 3, {attempt}, {worker}, {epoch}, {error}"
+    common = "'k' || (n % 10), {state}, 'default', '{{}}', 3, {attempt}, {worker}, {epoch}, {error}, " + _IN_LANES
     done = common.format(
         state="CASE n % 10 WHEN 0 THEN 'failed' WHEN 1 THEN 'cancelled' ELSE 'succeeded' END",
         attempt=1,
@@ -116,7 +137,10 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
         f"INSERT INTO jobs ({columns}) SELECT 'waits-' || n, {waits}, {ago('100')}, {due} FROM {numbers(waiting)}",
         f"INSERT INTO jobs ({columns}, started_at) "
         f"SELECT 'runs-' || n, {runs}, {ago('100')}, {ago('100')}, {ago('90')} FROM {numbers(100)}",
-        "INSERT INTO job_listing (created_at, job_id, kind, queue) SELECT created_at, id, kind, queue FROM jobs",
+        "INSERT INTO job_listing (created_at, job_id, kind, queue, lane, kind_lane)"
+        " SELECT created_at, id, kind, queue, lane, kind_lane FROM jobs",
+        f"INSERT INTO lanes (key, concurrency, updated_at) SELECT 'tenant:' || n, 1, {ago('n')} FROM {numbers(2_000)}",
+        "INSERT INTO lanes_epoch (id, epoch) VALUES (1, 'epoch-5')",
         *(
             "INSERT INTO attempts (job_id, number, outcome, worker, started_at, finished_at) "
             f"SELECT 'done-' || n, 1, 'succeeded', 'w0', {when_done}, {when_done} FROM {numbers(last, first)}"
@@ -166,6 +190,32 @@ async def _start(connection: AsyncConnection, now: datetime) -> object:
     return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now)])
 
 
+async def _start_in_lanes(connection: AsyncConnection, now: datetime) -> object:
+    ids = tuple(f"waits-{n}" for n in range(1, 501))
+    return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now, lanes_epoch="epoch-5")])
+
+
+async def _start_strictly(connection: AsyncConnection, now: datetime) -> object:
+    ids = tuple(f"waits-{n}" for n in range(1, 101))
+    strict = tuple((job_id, lane) for job_id in ids for lane in ("tenant:1", "host:1"))
+    start = Start(ids, "w0", ("k1", "k2"), now, lanes_epoch="epoch-5", strict=strict)
+    return await connection.run_sync(record_started, [start])
+
+
+async def _enqueue_in_lanes(connection: AsyncConnection, now: datetime) -> object:
+    new = [
+        NewJob(f"new-{n}", "k1", State.QUEUED, "default", "{}", now, now, 3, lane="tenant:1", kind_lane="host:1")
+        for n in range(100)
+    ]
+    return await connection.run_sync(record_enqueued, [Enqueue(tuple(new), "w")])
+
+
+async def _say(connection: AsyncConnection, now: datetime) -> object:
+    await connection.run_sync(record_breakers, [Breaker("host:1", "open", now, 1)], now)
+    await connection.run_sync(record_rule, "host:1", {"paused": True}, now)
+    return await connection.run_sync(record_rule_deleted, "tenant:1")
+
+
 async def _finish(connection: AsyncConnection, now: datetime) -> object:
     ids = [f"runs-{n}" for n in range(1, 101)]
     ended = [Finish(one, "k1", 1, "w0", Outcome.SUCCEEDED, State.SUCCEEDED, now) for one in ids]
@@ -175,6 +225,29 @@ async def _finish(connection: AsyncConnection, now: datetime) -> object:
 _SOME = [f"{sort}-{n}" for sort in ("waits", "runs", "done") for n in range(1, 67)]
 CALLS: Mapping[str, Call] = {
     "start (500)": _start,
+    "start in lanes (500)": _start_in_lanes,
+    "start in strict lanes (100)": _start_strictly,
+    "enqueue in lanes (100)": _enqueue_in_lanes,
+    "say things of lanes": _say,
+    "forget what is over of lanes": lambda c, now: c.run_sync(record_forgotten, now - timedelta(hours=1)),
+    "is there anything to forget?": lambda c, now: lanes.has_forgettable(c, now - timedelta(hours=1)),
+    "rebuild lanes": lambda c, _: c.run_sync(record_rebuild, "epoch-6"),
+    "which of these run? (1,000)": lambda c, _: lanes.running_among(c, [f"waits-{n}" for n in range(_LIMIT)]),
+    "the same behind the fence": lambda c, _: c.run_sync(running_behind_fence, [f"waits-{n}" for n in range(_LIMIT)]),
+    "which run, behind the fence? (1,000)": lambda c, _: c.run_sync(
+        running_behind_fence, {f"waits-{n}" for n in range(_LIMIT)}
+    ),
+    "for which epoch are lanes built?": lambda c, _: lanes.recorded_epoch(c),
+    "how they stand in lanes (198)": lambda c, _: lanes.standing_in_lanes(c, _SOME),
+    "the head of a lane": lambda c, _: lanes.strict_head(c, "tenant:1"),
+    "count in lanes (50)": lambda c, _: lanes.count_in_lanes(c, [f"tenant:{n}" for n in range(50)]),
+    "a page of lanes": lambda c, now: lanes.lane_keys(c, now, prefix="host:", after="host:1", limit=50),
+    "is a lane known?": lambda c, _: lanes.is_known(c, "tenant:none"),
+    "rules for lanes (50)": lambda c, _: lanes.rules_for(c, [f"tenant:{n}" for n in range(50)]),
+    "the first in lanes (50)": lambda c, _: lanes.first_in_lanes(c, [f"tenant:{n}" for n in range(50)]),
+    "what is held back": held_back,
+    "count by queue": counts.count_by_queue,
+    "are lanes in use?": lanes.has_lanes,
     "finish (100)": _finish,
     "enqueue (100)": _enqueue,
     "cancel (198)": lambda c, now: c.run_sync(record_cancelled, [Cancel(one, "w", now) for one in _SOME]),
@@ -216,6 +289,7 @@ LISTS: Mapping[str, Callable[[datetime], Filter]] = {
     "of a kind, in a state of few": lambda _: Filter(kinds=("k1",), states=("failed",)),
     "with a tag": lambda _: Filter(tag="t"),
     "with a tag, of a kind": lambda _: Filter(tag="t", kinds=("k1",)),
+    "in a lane, of a tag": lambda _: Filter(lane="host:1", tag="t"),
     "of a time": lambda now: Filter(created_after=now - 2 * _AGO, created_before=now - _AGO),
     "the next page": lambda now: Filter(after=(now - _AGO, "done-1")),
     "oldest first": lambda _: Filter(ascending=True),
@@ -231,6 +305,11 @@ LISTS: Mapping[str, Callable[[datetime], Filter]] = {
 # Read from several ranges of an index, whose pages are then sorted together; or of a range that
 # the planner takes for small, where sorting it may be the shorter way.
 MERGED: Mapping[str, Callable[[datetime], Filter]] = {
+    "in a lane": lambda _: Filter(lane="host:1"),
+    "in a lane, in a state": lambda _: Filter(lane="host:1", states=("succeeded",)),
+    "in a lane, of a kind": lambda _: Filter(lane="host:1", kinds=("k1",)),
+    "in a lane, in a state of few": lambda _: Filter(lane="host:1", states=("failed",)),
+    "the next page of a lane": lambda now: Filter(lane="host:1", after=(now - _AGO, "done-1")),
     "in several states": lambda _: Filter(states=("failed", "cancelled", "queued")),
     "in all states": lambda _: Filter(states=tuple(State)),
     "of several kinds": lambda _: Filter(kinds=("k1", "k2")),

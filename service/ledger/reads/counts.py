@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import found_by_state
@@ -70,3 +70,22 @@ async def waiting_of_unknown_kinds(connection: AsyncConnection, now: datetime) -
     known = {kind for worker in living for kind in json.loads(worker["kinds"])}
     statement = select(jobs.c.kind, func.count()).where(found_by_state(*WAITING), jobs.c.kind.not_in(sorted(known)))
     return [(kind, count) for kind, count in await connection.execute(statement.group_by(jobs.c.kind))]
+
+
+class QueueCounts(NamedTuple):
+    """Jobs of a queue. `oldest_due_at` is when the first of those that are due came due."""
+
+    waiting: int = 0
+    running: int = 0
+    oldest_due_at: datetime | None = None
+
+
+async def count_by_queue(connection: AsyncConnection, now: datetime) -> Mapping[str, QueueCounts]:
+    """Count what waits and runs on each queue that has any live job."""
+    due_at = func.min(case((jobs.c.run_at <= now, jobs.c.run_at)), type_=jobs.c.run_at.type)
+    waiting = select(jobs.c.queue, func.count(), due_at).where(found_by_state(*WAITING)).group_by(jobs.c.queue)
+    running = select(jobs.c.queue, func.count()).where(found_by_state(State.RUNNING)).group_by(jobs.c.queue)
+    counts = {queue: QueueCounts(count, 0, first) for queue, count, first in await connection.execute(waiting)}
+    for queue, count in await connection.execute(running):
+        counts[queue] = counts.get(queue, QueueCounts())._replace(running=count)
+    return counts

@@ -39,6 +39,7 @@ class Filter:
     queues: Sequence[str] = ()
     error_types: Sequence[str] = ()
     tag: str | None = None
+    lane: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     finished_after: datetime | None = None
@@ -59,6 +60,9 @@ class ToReplay(NamedTuple):
     queue: str
     priority: int
     unique_key: str | None
+    lane: str | None
+    kind_lane: str | None
+    lane_limits: str | None
     taken: bool
     listed_at: datetime
 
@@ -141,6 +145,7 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
         "queue": (wanted.queues, _one_of(listed.c.queue, wanted.queues)),
         "error_type": (wanted.error_types, _one_of(jobs.c.error_type, wanted.error_types)),
         "tag": (wanted.tag, tagged),
+        "lane": (wanted.lane, (listed.c.lane == wanted.lane) | (listed.c.kind_lane == wanted.lane)),
     }
     return [condition for name, (values, condition) in asked.items() if values and name != way.leads]
 
@@ -163,9 +168,9 @@ def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 def _way(wanted: Filter) -> _Way:
     """Choose the index to read by.
 
-    A state leads, unless most of the history is in that state and the filter also names kinds or queues.
+    A state leads, unless most of the history is in that state and the filter also names kinds, queues or a lane.
     """
-    narrower = bool(wanted.kinds or wanted.queues)
+    narrower = bool(wanted.kinds or wanted.queues or wanted.lane)
     if wanted.by_end:
         return _Way(jobs, jobs.c.finished_at, jobs.c.id, "state", _ends(wanted.states))
     if wanted.tag is not None:
@@ -175,6 +180,9 @@ def _way(wanted: Filter) -> _Way:
     if wanted.states and not (State.SUCCEEDED in wanted.states and narrower):
         return _Way(jobs, jobs.c.created_at, jobs.c.id, "state", [jobs.c.state == one for one in wanted.states])
     listed = (job_listing, job_listing.c.created_at, job_listing.c.job_id)
+    if wanted.lane is not None:
+        lanes = (job_listing.c.lane, job_listing.c.kind_lane)
+        return _Way(*listed, "lane", [column == wanted.lane for column in lanes])
     if wanted.kinds:
         return _Way(*listed, "kind", [job_listing.c.kind == one for one in wanted.kinds])
     if wanted.queues:

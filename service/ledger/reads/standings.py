@@ -25,6 +25,9 @@ class Standing:
     priority: int
     crashes: int
     prefetched: int
+    lane: str | None
+    kind_lane: str | None
+    lane_limits: str | None
 
 
 async def standings_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Standing]:
@@ -42,6 +45,4 @@ async def standings_of(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
 
 
 def _standing(row: Any) -> Standing:
-    return Standing(
-        row.id, row.arq_id, row.kind, State(row.state), row.run_at, row.priority, row.crashes, row.prefetched
-    )
+    return Standing(**row._asdict() | {"state": State(row.state)})

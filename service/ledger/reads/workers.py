@@ -6,12 +6,21 @@ from datetime import datetime
 from sqlalchemy import RowMapping, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.ledger.guards import found_by_state, is_silent
+from service.ledger.guards import IN_LANES, found_by_state, is_silent
 from service.ledger.leases import SILENT_AFTER
 from service.ledger.states import WORKER_LOST, Outcome, State
 from service.tables import attempts, jobs, workers
 
-_RUNNING = (jobs.c.id, jobs.c.kind, jobs.c.attempt, jobs.c.crashes, jobs.c.prefetched, jobs.c.worker)
+_RUNNING = (
+    jobs.c.id,
+    jobs.c.arq_id,
+    jobs.c.kind,
+    jobs.c.attempt,
+    jobs.c.crashes,
+    jobs.c.prefetched,
+    jobs.c.worker,
+    *IN_LANES,
+)
 
 
 async def living_workers(connection: AsyncConnection, now: datetime) -> Sequence[RowMapping]:

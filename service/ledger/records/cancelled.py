@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, FromClause, String, func, update
 
-from service.ledger.guards import state_is
+from service.lane_rules import in_order
+from service.ledger.guards import IN_LANES, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING, State
@@ -22,17 +23,27 @@ class Cancel:
     at: datetime
 
 
-def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[State | None]:
-    """Cancel waiting jobs at once, and note the wish for running ones. Return each state; None for a terminal job."""
+class Cancelled(NamedTuple):
+    """What a job is now: `cancelled`, or still `running`. One that waited in `lanes` stands there as `member`."""
+
+    state: State
+    member: str = ""
+    lanes: tuple[str, ...] = ()
+
+
+def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
+    """Cancel waiting jobs at once, and note the wish for running ones. None for each that was terminal."""
     rows = parameter([{"id": cancel.id, "at": moment_text(cancel.at)} for cancel in cancels])
     taken = connection.execute(_cancel_waiting(connection.dialect.name), rows)
-    waiting = {row.id: row.kind for row in taken}
-    tally(connection, ((cancels[0].writer, kind, State.CANCELLED) for kind in waiting.values()), cancels[0].at)
+    waiting = {row.id: row for row in taken}
+    tally(connection, ((cancels[0].writer, row.kind, State.CANCELLED) for row in waiting.values()), cancels[0].at)
     running = set(connection.execute(_ask_running(connection.dialect.name), rows).scalars())
-    return [
-        State.CANCELLED if cancel.id in waiting else State.RUNNING if cancel.id in running else None
-        for cancel in cancels
-    ]
+    done = dict.fromkeys(running, Cancelled(State.RUNNING)) | {row.id: _cancelled(row) for row in waiting.values()}
+    return [done.get(cancel.id) for cancel in cancels]
+
+
+def _cancelled(row: Any) -> Cancelled:
+    return Cancelled(State.CANCELLED, row.arq_id or row.id, in_order(row.lane, row.kind_lane))
 
 
 @cache
@@ -42,7 +53,7 @@ def _cancel_waiting(dialect: str) -> Any:
         update(jobs)
         .where(jobs.c.id == cancel.c.id, state_is(*WAITING))
         .values(state=State.CANCELLED, finished_at=cancel.c.at, cancel_requested_at=cancel.c.at)
-        .returning(jobs.c.id, jobs.c.kind)
+        .returning(jobs.c.id, jobs.c.kind, jobs.c.arq_id, *IN_LANES)
     )
 
 

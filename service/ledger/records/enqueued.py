@@ -6,12 +6,13 @@ from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, FromClause, String, insert, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, FromClause, String, case, insert, select, text, true, update
 
 from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
+from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.records.tallied import tally
 from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
-from service.tables import LIVE_SQL, idempotency_keys, job_listing, job_tags, jobs, moment_text
+from service.tables import LIVE_SQL, idempotency_keys, job_listing, job_tags, jobs, lane_sequence, moment_text
 
 # What every job has.
 _COMMON: tuple[str, ...] = ("id", "kind", "state", "queue", "priority", "args", "max_attempts", "run_at", "created_at")
@@ -30,6 +31,9 @@ _RARE: tuple[str, ...] = (
     "error_message",
     "finished_at",
 )
+# What jobs in lanes have: left out in the same way.
+_LANES: tuple[str, ...] = ("lane", "kind_lane", "lane_limits", "lane_seq")
+_lanes_of = attrgetter("lane", "kind_lane")
 _rare_of = attrgetter(*_RARE)
 _NONE_RARE = ((), *[None] * (len(_RARE) - 1))
 
@@ -81,13 +85,16 @@ def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]
         columns, row = _COMMON, _common
     else:
         columns, row = _COMMON + _RARE, _row
-    rows = packed(map(row, some))
+    values = [row(job) for job in some]
+    if any(_lanes_of(job) != (None, None) for job in some):
+        columns += _LANES
+        values = _with_lanes(connection, some, values)
     if dialect == "postgresql":
-        return set(execute(connection, _insert_and_list_at_once(dialect, columns), rows).scalars())
-    created = set(execute(connection, _insert(dialect, columns), rows).scalars())
+        return set(execute(connection, _insert_and_list_at_once(dialect, columns), packed(values)).scalars())
+    created = set(execute(connection, _insert(dialect, columns), packed(values)).scalars())
     if len(created) < len(some):
-        rows = packed(row(job) for job in some if job.id in created)
-    execute(connection, _insert_listing(dialect, columns), rows)
+        values = [value for value in values if value[0] in created]
+    execute(connection, _insert_listing(dialect, columns), packed(values))
     return created
 
 
@@ -185,6 +192,17 @@ def _row(job: NewJob) -> tuple[Any, ...]:
     )
 
 
+def _with_lanes(
+    connection: Connection, some: Sequence[NewJob], values: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """Add the values of `_LANES`. Postgres numbers jobs while it inserts them."""
+    seqs = iter(take_lane_seqs(connection, len(some)) if connection.dialect.name == "sqlite" else ())
+    return [
+        (*value, job.lane, job.kind_lane, job.lane_limits, next(seqs, None) if job.lanes else None)
+        for job, value in zip(some, values, strict=True)
+    ]
+
+
 def _key_row(request: Enqueue) -> dict[str, Any]:
     assert request.key is not None
     return {
@@ -210,19 +228,30 @@ def _insert_listing(dialect: str, columns: tuple[str, ...]) -> Any:
 @cache
 def _insert_and_list_at_once(dialect: str, columns: tuple[str, ...]) -> Any:
     """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
-    created = _inserting(dialect, columns).returning(jobs.c.id, jobs.c.kind, jobs.c.queue, jobs.c.created_at)
-    cte = created.cte("created")
+    listed = (*_LISTED, *_LISTED_LANES) if "lane" in columns else _LISTED
+    cte = _inserting(dialect, columns).returning(*(jobs.c[name] for name in listed)).cte("created")
     return select(cte.c.id).add_cte(_listing(cte).cte("listed"))
 
 
 def _inserting(dialect: str, columns: tuple[str, ...]) -> Any:
-    statement = insert_for(dialect)(jobs).from_select(list(columns), select(_new(dialect, columns)).where(true()))
-    return statement.on_conflict_do_nothing()
+    new = _new(dialect, columns)
+    values = [_next_lane_seq(new) if name == "lane_seq" and dialect != "sqlite" else new.c[name] for name in columns]
+    return insert_for(dialect)(jobs).from_select(list(columns), select(*values).where(true())).on_conflict_do_nothing()
+
+
+def _next_lane_seq(new: FromClause) -> ColumnElement[int]:
+    in_any = new.c.lane.is_not(None) | new.c.kind_lane.is_not(None)
+    return case((in_any, lane_sequence.next_value()))
+
+
+_LISTED = ("id", "kind", "queue", "created_at")
+_LISTED_LANES = ("lane", "kind_lane")
 
 
 def _listing(new: FromClause) -> Any:
-    listed = {"created_at": new.c.created_at, "job_id": new.c.id, "kind": new.c.kind, "queue": new.c.queue}
-    return insert(job_listing).from_select(list(listed), select(*listed.values()))
+    columns = {"created_at": new.c.created_at, "job_id": new.c.id, "kind": new.c.kind, "queue": new.c.queue}
+    columns |= {name: new.c[name] for name in _LISTED_LANES if name in new.c}
+    return insert(job_listing).from_select(list(columns), select(*columns.values()))
 
 
 def _new(dialect: str, columns: tuple[str, ...]) -> FromClause:

@@ -1,17 +1,18 @@
 """A job that nobody started in time fails."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
-from service.ledger.guards import found_by_state, state_is
+from service.ledger.guards import IN_LANES, found_by_state, state_is
 from service.ledger.records.tallied import tally
 from service.ledger.states import WAITING, State
 from service.tables import jobs
 
 
-def record_expired(connection: Connection, writer: str, at: datetime, limit: int) -> int:
-    """Fail up to `limit` waiting jobs whose time to start has passed; return how many."""
+def record_expired(connection: Connection, writer: str, at: datetime, limit: int) -> Sequence[RowMapping]:
+    """Fail up to `limit` waiting jobs whose time to start has passed; return them, as they stood in their lanes."""
     expired = (
         select(jobs.c.id)
         .where(found_by_state(*WAITING), jobs.c.expires_at <= at)
@@ -27,8 +28,8 @@ def record_expired(connection: Connection, writer: str, at: datetime, limit: int
             error_type="Expired",
             error_message="The job was not started before its expires_in had passed.",
         )
-        .returning(jobs.c.kind)
+        .returning(jobs.c.kind, jobs.c.id, jobs.c.arq_id, *IN_LANES)
     )
-    kinds = failed.scalars().all()
-    tally(connection, ((writer, kind, State.FAILED) for kind in kinds), at)
-    return len(kinds)
+    rows = failed.mappings().all()
+    tally(connection, ((writer, row["kind"], State.FAILED) for row in rows), at)
+    return rows

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, String, select, update
 
 from service.ledger.guards import key_taken, state_is
+from service.ledger.records.lane_seqs import move_to_the_end
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import REPLAYABLE, State
 from service.tables import Moment, jobs, moment_text
@@ -30,12 +31,15 @@ class Replayed(StrEnum):
 
 
 def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
-    """Put failed and cancelled jobs back, due now; attempts go on counting.
+    """Put failed and cancelled jobs back, due now, at the end of their lanes; attempts go on counting.
 
     Raises `IntegrityError` where two of them have one unique key, or a new job takes it at this moment.
     """
     rows = parameter([{"id": replay.id, "at": moment_text(replay.at)} for replay in replays])
-    replayed = set(connection.execute(_replay(connection.dialect.name), rows).scalars())
+    replayed = {row.id: row.lane_seq for row in connection.execute(_replay(connection.dialect.name), rows)}
+    in_lanes = [replay.id for replay in replays if replayed.get(replay.id) is not None]
+    if in_lanes:
+        move_to_the_end(connection, in_lanes)
     left = [replay.id for replay in replays if replay.id not in replayed]
     blocked = set(_still_replayable(connection, left)) if left else set()
     return [
@@ -75,5 +79,5 @@ def _replay(dialect: str) -> Any:
             progress_total=None,
             dispatch_epoch="",
         )
-        .returning(jobs.c.id)
+        .returning(jobs.c.id, jobs.c.lane_seq)
     )

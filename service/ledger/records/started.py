@@ -1,14 +1,28 @@
 """A waiting job begins an attempt. From the commit on, the worker's row is the lease and the number is the fence."""
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Integer, String, Update, bindparam, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    Update,
+    bindparam,
+    exists,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.types import TypeEngine
 
 from service.ledger.guards import state_is, unindexed
+from service.ledger.lane_guards import are_lanes_of, is_behind
 from service.ledger.models import Start, Started
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
@@ -21,11 +35,33 @@ _PREFETCHED = bindparam("prefetched", type_=Integer)
 # A job that waits at once again after a prefetched attempt was lost with its worker, or handed back.
 _may_be_prefetched = (jobs.c.prefetched == 0) | state_is(State.RETRYING)
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
-# All but `worker` and `started_at`, which are the start's own.
+# All but `worker`, `started_at` and `claimed_ms`, which are not the row's. What only jobs in lanes have comes last.
 _WORKER_AT = Started._fields.index("worker")
-_NAMES = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 :]
-_READ = [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in _NAMES]
+_LANES_AT = Started._fields.index("lane")
+_LANELESS = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 : _LANES_AT]
+_IN_LANES = _LANELESS + Started._fields[_LANES_AT:-1]
 _CREATED_AT = Started._fields.index("created_at")
+
+
+class _Way(NamedTuple):
+    """Which statement begins the attempts: one for laneless jobs, one for jobs in lanes, one if any is strict."""
+
+    in_lanes: bool
+    strict: bool
+    past_lanes: bool
+
+    @classmethod
+    def of(cls, start: Start) -> "_Way":
+        return cls(start.lanes_epoch is not None, bool(start.strict), start.past_lanes)
+
+    @property
+    def columns(self) -> dict[str, TypeEngine[Any]]:
+        return {"id": String(255), **({"strict": String(255), "strict_too": String(255)} if self.strict else {})}
+
+    @property
+    def read(self) -> list[ColumnElement[Any]]:
+        names = _IN_LANES if self.in_lanes else _LANELESS
+        return [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in names]
 
 
 def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict[str, Started]]:
@@ -34,12 +70,16 @@ def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict
     Return, by id, the attempts that may be performed. While one runs, the job's row is all that is written of it;
     `record_finished` adds the attempt's own.
     """
-    return [_record_started(connection, start) for start in starts]
+    return [{} if _is_late(start) else _record_started(connection, start) for start in starts]
+
+
+def _is_late(start: Start) -> bool:
+    return start.until is not None and time.monotonic() > start.until
 
 
 def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     parameters = {
-        **parameter([{"id": job_id} for job_id in start.ids]),
+        **parameter(_rows(start)),
         "worker": start.worker,
         "at": start.at,
         "due_by": start.due_by or start.at,
@@ -47,32 +87,45 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
         "kinds": start.kinds,
         "prefetched": int(start.prefetched),
     }
-    taken = _take(connection, parameters)
+    way = _Way.of(start)
+    if way.in_lanes:
+        parameters["lanes_epoch"] = start.lanes_epoch
+    taken = _take(connection, way, parameters)
     own = start.worker, start.at
-    started = {row[0]: Started._make((*row[:_WORKER_AT], *own, *row[_WORKER_AT:])) for row in taken}
+    started = {row[0]: Started(*(*row[:_WORKER_AT], *own, *row[_WORKER_AT:])) for row in taken}
     tally(connection, ((start.worker, one.kind, "started") for one in started.values()), start.at)
     return started
 
 
-def _take(connection: Connection, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+def _rows(start: Start) -> list[dict[str, str]]:
+    rows = {job_id: {"id": job_id} for job_id in start.ids}
+    for job_id, lane in start.strict:
+        rows[job_id]["strict_too" if "strict" in rows[job_id] else "strict"] = lane
+    return list(rows.values())
+
+
+def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
     """Change the rows, and return of each what `Started` reads.
 
     SQLite returns them as one JSON text: between any two rows of a result its driver lets go of Python's lock, and
     beside a busy event loop waits up to 5 ms to get it back.
     """
     if connection.dialect.name != "sqlite":
-        return connection.execute(_start_returning(), parameters).all()
-    if connection.execute(_start("sqlite"), parameters).rowcount == 0:
+        return connection.execute(_start_returning(way), parameters).all()
+    if connection.execute(_start("sqlite", way), parameters).rowcount == 0:
         return []
-    rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(), parameters).scalar_one())
+    rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(way), parameters).scalar_one())
     for row in rows:
         row[_CREATED_AT] = datetime.fromisoformat(row[_CREATED_AT])
     return rows
 
 
 @cache
-def _start(dialect: str) -> Update:
-    start = unfold(dialect, "start", {"id": String(255)})
+def _start(dialect: str, way: _Way) -> Update:
+    start = unfold(dialect, "start", way.columns)
+    of_lanes = [are_lanes_of(bindparam("lanes_epoch", type_=String))] if way.in_lanes else []
+    laneless = [jobs.c.lane_seq.is_(None)] if not (way.in_lanes or way.past_lanes) else []
+    in_turn = [~is_behind(start.c.strict, start.c.strict_too)] if way.strict else []
     return (
         update(jobs)
         .where(
@@ -84,6 +137,9 @@ def _start(dialect: str) -> Update:
             unindexed(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > _AT),
             exists().where(workers.c.id == _WORKER, workers.c.ended_at.is_(None)),
+            *of_lanes,
+            *laneless,
+            *in_turn,
         )
         .values(
             state=State.RUNNING,
@@ -100,16 +156,16 @@ def _start(dialect: str) -> Update:
 
 
 @cache
-def _start_returning() -> Any:
-    return _start("postgresql").returning(*_READ)
+def _start_returning(way: _Way) -> Any:
+    return _start("postgresql", way).returning(*way.read)
 
 
 @cache
-def _started_in_sqlite() -> Any:
+def _started_in_sqlite(way: _Way) -> Any:
     """Read what this start has just changed: no other start of the job has the same worker and moment."""
     start = unfold("sqlite", "start", {"id": String(255)})
     return (
-        select(func.json_group_array(func.json_array(*_READ)))
+        select(func.json_group_array(func.json_array(*way.read)))
         .join_from(start, jobs, jobs.c.id == start.c.id)
         .where(state_is(State.RUNNING), jobs.c.worker == _WORKER, jobs.c.started_at == _AT)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs import Context, Discard, Retry
+from jobs import Context, Discard, Lane, Retry
 from jobs.email import SendEmailArgs, send_email
 from jobs.email.errors import MailServerUnreachable
 from jobs.email.words import RecipientWords
@@ -317,3 +317,8 @@ async def test_stored_args_make_the_same_mail() -> None:
     await send_email(fake_context(mailer=mailer), send_email.load_args(send_email.dump_args(args)[0]))
     first, second = mailer.sent
     assert first.as_bytes() == second.as_bytes()
+
+
+def test_all_mail_runs_in_the_lane_of_the_one_transport() -> None:
+    args = SendEmailArgs.model_validate({"to": ["a@example.com"], "subject": "s", "text": "t"})
+    assert send_email.lane_of(args) == Lane("smtp:default")

@@ -116,3 +116,28 @@ def test_a_cron_kind_whose_defaults_do_not_hold_is_refused() -> None:
 
 def test_args_that_json_cannot_hold_are_refused() -> None:
     assert "args Callback cannot be sent as JSON" in refusal(of_callback)
+
+
+@pytest.mark.parametrize(
+    ("lane", "reason"),
+    [
+        (7, "lane: a lane is text, a Lane or None, not 7"),
+        (
+            "kind:greet",
+            "lane: a lane's key does not begin with `kind:` or `queue:`, which name kinds and queues: 'kind:greet'",
+        ),
+        ("a*", "lane: a lane's key has no `*`, which is for patterns of keys: 'a*'"),
+        (lambda: "a", "lane is a function of the args alone, and cannot be called so (TypeError: too many"),
+        (lambda args, ctx: "a", "lane is a function of the args alone, and cannot be called so (TypeError: missing"),
+        (plain, "lane is a plain function, which returns at once: write `def` or a lambda, not `async def`"),
+    ],
+    ids=["a number", "reserved", "a pattern", "no args", "more than args", "async"],
+)
+def test_a_lane_that_no_job_could_have_is_refused(lane: Any, reason: str) -> None:
+    assert f"kind 'bad': {reason}" in refusal(plain, lane=lane)
+
+
+def test_a_lane_function_that_fails_on_the_defaults_of_a_cron_kind_is_refused() -> None:
+    told = refusal(plain, cron="* * * * *", lane=lambda args: args.town)
+    assert "kind 'bad': its lane function fails on the defaults of its args, with which cron= runs it" in told
+    assert "AttributeError" in told

@@ -180,6 +180,25 @@ async def test_retry_after_makes_the_wait_longer(ctx: Context, receiver: Receive
 
 
 @pytest.mark.parametrize(
+    ("status", "asked", "held", "answered"),
+    [
+        ("429 Slow down", "120", timedelta(seconds=120), False),
+        ("503 Busy", "86400", timedelta(hours=1), False),
+        ("503 Busy", "", None, False),
+        ("500 Broken", "120", None, False),
+        ("404 Missing", "120", None, True),
+    ],
+)
+async def test_receiver_that_asks_for_a_wait_is_left_alone_by_its_whole_lane(
+    ctx: Context, receiver: Receiver, status: str, asked: str, held: timedelta | None, answered: bool
+) -> None:
+    receiver.respond(status, retry_after=asked)
+    with pytest.raises(HttpStatusError) as retry:
+        await send_webhook(ctx, webhook(receiver.url))
+    assert (retry.value.hold_lane, retry.value.answered) == (held, answered)
+
+
+@pytest.mark.parametrize(
     ("value", "after"),
     [
         ("9" * 400, timedelta(days=1)),

@@ -1,7 +1,9 @@
 """Makes jobs, workers and requests for the ledger's tests."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import uuid_utils
@@ -11,6 +13,7 @@ from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, Finish, IdempotencyKey, NewJob, Start, Started
 from service.ledger.reads.jobs import get_attempts, get_job
+from service.ledger.records.lanes import Rebuild, record_rebuild
 from service.ledger.records.workers import record_registered
 from service.ledger.sqlite_writer import SqliteWriter
 from service.ledger.states import Outcome, State
@@ -78,3 +81,16 @@ async def running(ledger: Ledger, **fields: Any) -> Started:
     started = await start(ledger, job.id)
     assert started is not None
     return started
+
+
+async def build_lanes(ledger: Ledger, epoch: str = "epoch-1") -> Rebuild:
+    """Let lanes be those of `epoch`."""
+    return await ledger.database.run(partial(record_rebuild, epoch=epoch))
+
+
+async def start_in_lane(
+    ledger: Ledger, *job_ids: str, strict: Sequence[str] = (), epoch: str = "epoch-1"
+) -> dict[str, Started]:
+    """Start jobs that were claimed from lanes, those of `strict` in their order."""
+    order = tuple((job_id, lane) for job_id in job_ids for lane in strict)
+    return await ledger.start(Start(job_ids, "w1", ("greet",), NOW, lanes_epoch=epoch, strict=order))

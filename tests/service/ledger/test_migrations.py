@@ -105,7 +105,7 @@ def _ledger_of(revision: str) -> list[str]:
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
-@pytest.mark.parametrize("revision", ["0001", "0002", "0006"])
+@pytest.mark.parametrize("revision", [f"000{number}" for number in range(1, 8)])
 async def test_a_ledger_of_an_earlier_version_works_with_all_its_jobs_after_the_upgrade(
     empty_url: str, tmp_path: Path, revision: str
 ) -> None:

@@ -1,8 +1,9 @@
 """The ledger's writes against a simple model, in any order: hypothesis looks for the order that breaks a promise."""
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from sqlalchemy import delete, select, update
 from service.errors import UniqueKeyTaken
 from service.ledger.leases import SILENT_AFTER
 from service.ledger.ledger import Ledger
-from service.ledger.models import Finish, NewJob, Start, Started
+from service.ledger.models import Finish, Start, Started
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.workers import orphans
 from service.ledger.records.expired import record_expired
@@ -33,7 +34,8 @@ from service.tables import attempts, jobs, workers
 from service.worker.performing import outcome
 from service.worker.performing.finish import finish_of_lost
 from tests.faults.form import WHOLE
-from tests.service.ledger.makers import NOW, enqueue, new_job
+from tests.service.ledger.job_model import BEFORE, CURRENT, STRICT, Model, epochs, is_in_turn, lanes_of_job, strict_ones
+from tests.service.ledger.makers import NOW, build_lanes, enqueue, new_job
 from tests.support.writing import writing
 
 T = TypeVar("T")
@@ -42,32 +44,6 @@ MAX_CRASHES = 3
 ENDS = [outcome for outcome in Outcome if outcome not in (Outcome.CRASHED, Outcome.CANCELLED)]
 
 picks = st.integers(min_value=0, max_value=1_000)
-
-
-@dataclass
-class Model:
-    """What the ledger should say of one job."""
-
-    new: NewJob
-    run_at: datetime
-    state: State = State.QUEUED
-    failures: int = 0
-    crashes: int = 0
-    worker: str | None = None
-    cancelling: bool = False
-    expires_at: datetime | None = None
-    outcomes: list[Outcome | None] = field(default_factory=list)
-    last_finish: Finish | None = None
-
-    @property
-    def attempt(self) -> int:
-        return len(self.outcomes)
-
-    def close(self, outcome: Outcome, state: State) -> None:
-        self.failures += outcome in COUNTS_AS_FAILURE
-        self.crashes += outcome is Outcome.CRASHED
-        self.state = State.CANCELLED if self.cancelling else state
-        self.outcomes[-1] = Outcome.CANCELLED if self.cancelling else outcome
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -80,8 +56,10 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = NOW
         self.models: list[Model] = []
+        self.seqs = itertools.count()
         self.living: list[str] = []
         self.all_workers: list[str] = []
+        self.epochs: list[str] = []
 
     def run(self, doing: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(doing)
@@ -93,6 +71,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         for _ in range(2):
             self.add_worker()
+            self.rebuild_lanes()
+
+    @rule()
+    def rebuild_lanes(self) -> None:
+        self.epochs.append(f"epoch-{uuid_utils.uuid7()}")
+        rebuilt = {one.id for one in self.run(build_lanes(self.ledger, self.epochs[-1])).running}
+        assert rebuilt == {model.new.id for model in self.models if model.state is State.RUNNING and model.new.lanes}
 
     def add_worker(self) -> None:
         worker_id = f"w-{uuid_utils.uuid7()}"
@@ -106,8 +91,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 record_registered, self.now, id=worker_id, hostname="here", pid=1, queues="default"
             )
 
-    @rule(unique_key=st.sampled_from([None, None, "a", "b"]), expires=st.booleans(), due=st.booleans())
-    def enqueue(self, unique_key: str | None, expires: bool, due: bool) -> None:
+    @rule(
+        unique_key=st.sampled_from([None, None, "a", "b"]), expires=st.booleans(), due=st.booleans(), lanes=lanes_of_job
+    )
+    def enqueue(self, unique_key: str | None, expires: bool, due: bool, lanes: tuple[str | None, str | None]) -> None:
         self.now += timedelta(seconds=1)
         expires_at = self.now + timedelta(seconds=5) if expires else None
         key = f"{unique_key}-{self.all_workers[0]}" if unique_key else None
@@ -119,6 +106,8 @@ class LedgerMachine(RuleBasedStateMachine):
             run_at=run_at,
             max_attempts=MAX_ATTEMPTS,
             created_at=self.now,
+            lane=lanes[0],
+            kind_lane=lanes[1],
         )
         holders = [one for one in self.models if key and one.new.unique_key == key and one.state in LIVE]
         enqueued = self.run(enqueue(self.ledger, job))
@@ -127,7 +116,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert not enqueued.created
         else:
             assert enqueued.created == {job.id}
-            self.models.append(Model(job, run_at, state=state, expires_at=expires_at))
+            self.models.append(Model(job, run_at, next(self.seqs), state=state, expires_at=expires_at))
 
     @precondition(lambda self: self.models)
     @rule(number=picks)
@@ -136,27 +125,51 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.run(enqueue(self.ledger, model.new)).ids == (model.new.id,)
 
     @precondition(lambda self: self.models)
-    @rule(number=picks, claimers=st.lists(picks, min_size=1, max_size=3), late=st.booleans())
-    def start(self, number: int, claimers: list[int], late: bool) -> None:
+    @rule(number=picks, claimers=st.lists(picks, min_size=1, max_size=3), late=st.booleans(), epoch=epochs)
+    def start(self, number: int, claimers: list[int], late: bool, epoch: int | None) -> None:
         """One claimer, or several at the same moment: at most one may start the job, and none before it is due."""
         model = self.pick(number)
         self.now += timedelta(milliseconds=10)
         due_by = self.now + timedelta(seconds=60 * late)
         by = [self.all_workers[claimer % len(self.all_workers)] for claimer in claimers]
-        started = [one for one in self.run(self._start(model, by, due_by)) if one is not None]
-        in_time = model.run_at <= due_by and (model.expires_at is None or model.expires_at > self.now)
-        if model.state in WAITING and in_time and set(by) & set(self.living):
+        starts = [self._start_of([model], worker, due_by, epoch) for worker in by]
+        started = [one for some in self.run(self._start(starts)) for one in some.values()]
+        lets_in = epoch == CURRENT and is_in_turn(model, self.models) if model.new.lanes else True
+        if model.is_due(self.now, due_by) and lets_in and set(by) & set(self.living):
             assert len(started) == 1
-            model.state, model.worker, model.expires_at = State.RUNNING, started[0].worker, None
-            model.outcomes.append(None)
+            model.begin(started[0].worker)
             assert (started[0].attempt, started[0].args) == (model.attempt, model.new.args)
+            assert started[0].lanes == model.new.lanes
             assert model.worker in self.living
         else:
             assert not started
 
-    async def _start(self, model: Model, by: list[str], due_by: datetime) -> list[Started | None]:
-        starts = [Start((model.new.id,), worker, ("greet",), self.now, due_by) for worker in by]
-        return [found.get(model.new.id) for found in await asyncio.gather(*map(self.ledger.start, starts))]
+    @precondition(lambda self: any(model.new.lanes for model in self.models))
+    @rule(claimers=st.lists(picks, min_size=1, max_size=2), late=st.booleans())
+    def start_all_in_lanes(self, claimers: list[int], late: bool) -> None:
+        """However many are claimed at once, and by whom: of a strict lane only the first job is started."""
+        self.now += timedelta(milliseconds=10)
+        due_by = self.now + timedelta(seconds=60 * late)
+        in_lanes = [model for model in self.models if model.new.lanes]
+        by = [self.living[claimer % len(self.living)] for claimer in claimers]
+        assert self.run(self._start([self._start_of(in_lanes, by[0], due_by, BEFORE)])) == [{}]
+        starts = [self._start_of(in_lanes, worker, due_by, CURRENT) for worker in by]
+        started = {key: one for some in self.run(self._start(starts)) for key, one in some.items()}
+        may = {one.new.id: one for one in in_lanes if one.is_due(self.now, due_by) and is_in_turn(one, self.models)}
+        assert started.keys() == may.keys()
+        for job_id, model in may.items():
+            model.begin(started[job_id].worker)
+
+    def _start_of(self, models: Sequence[Model], worker: str, due_by: datetime, epoch: int | None) -> Start:
+        ids = tuple(model.new.id for model in models)
+        start = Start(ids, worker, ("greet",), self.now, due_by)
+        if epoch is None or not models[0].new.lanes:
+            return start
+        strict = tuple((model.new.id, STRICT) for model in models if model.is_strict)
+        return replace(start, lanes_epoch=self.epochs[epoch], strict=strict)
+
+    async def _start(self, starts: Sequence[Start]) -> list[dict[str, Started]]:
+        return await asyncio.gather(*map(self.ledger.start, starts))
 
     @precondition(lambda self: any(model.outcomes for model in self.models))
     @rule(number=picks, outcome=st.sampled_from(ENDS), stale=st.booleans())
@@ -214,10 +227,12 @@ class LedgerMachine(RuleBasedStateMachine):
         said = self.run(self.ledger.cancel(model.new.id, "test", self.now))
         if model.state in WAITING:
             model.state = State.CANCELLED
-            assert said is State.CANCELLED
+            assert said is not None
+            assert said.state is State.CANCELLED
         elif model.state is State.RUNNING:
             model.cancelling = True
-            assert said is State.RUNNING
+            assert said is not None
+            assert said.state is State.RUNNING
         else:
             assert said is None
 
@@ -235,6 +250,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if model.state in REPLAYABLE:
             model.state, model.failures, model.crashes = State.QUEUED, 0, 0
             model.cancelling, model.expires_at, model.run_at = False, None, self.now
+            model.seq = next(self.seqs)
 
     @rule()
     def expire(self) -> None:
@@ -286,6 +302,18 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [one["outcome"] for one in made] == model.outcomes
             assert [one["finished_at"] is None for one in made] == [outcome is None for outcome in model.outcomes]
             assert (row["finished_at"] is not None) == (model.state in TERMINAL)
+
+    @invariant()
+    def strict_order_is_never_inverted(self) -> None:
+        in_order = [(model.new.id, model.state) for model in strict_ones(self.models)]
+        assert self.run(self._strict_ones()) == in_order
+        assert State.RUNNING not in [state for _, state in in_order[1:]]
+
+    async def _strict_ones(self) -> list[tuple[str, State]]:
+        named = (jobs.c.lane == STRICT) | (jobs.c.kind_lane == STRICT)
+        ordered = select(jobs.c.id, jobs.c.state).where(named, jobs.c.state.in_(LIVE)).order_by(jobs.c.lane_seq)
+        async with self.ledger.read() as connection:
+            return [(row.id, State(row.state)) for row in await connection.execute(ordered)]
 
     async def _read(self) -> tuple[dict[str, Any], Any]:
         ids = [model.new.id for model in self.models]

@@ -4,10 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import IdempotencyKey
 from service.ledger.reads.counts import count_live
+from service.ledger.reads.listing import Filter, list_jobs
+from service.tables import jobs
 from tests.service.ledger.makers import (
     NOW,
     enqueue,
@@ -96,3 +99,40 @@ async def test_one_job_with_bad_data_does_not_fail_its_neighbours(ledger: Ledger
     assert [number for number, result in enumerate(results) if isinstance(result, Exception)] == [37]
     async with ledger.read() as connection:
         assert (await count_live(connection))["waiting"] == 99
+
+
+async def test_jobs_in_lanes_are_numbered_in_the_order_in_which_they_come(ledger: Ledger) -> None:
+    limits = '{"host:a":{"from":"kind"}}'
+    some = [
+        new_job(lane="tenant:42"),
+        new_job(),
+        new_job(kind_lane="host:a", lane_limits=limits),
+        new_job(lane="tenant:42", kind_lane="host:a", unique_key="k", sealed_args="{}"),
+    ]
+    await enqueue(ledger, *some)
+    await enqueue(ledger, last := new_job(lane="tenant:42"))
+    rows = [await job_row(ledger, job.id) for job in (*some, last)]
+    shown = [(row["lane"], row["kind_lane"], row["lane_limits"]) for row in rows]
+    assert shown == [(job.lane, job.kind_lane, job.lane_limits) for job in (*some, last)]
+    seqs = [row["lane_seq"] for row in rows]
+    assert seqs[1] is None
+    numbers = [seq for seq in seqs if seq is not None]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 4
+
+
+async def test_many_jobs_in_one_lane_keep_the_order_of_their_batch(ledger: Ledger) -> None:
+    batch = [new_job(lane="a") for _ in range(2_500)]
+    await enqueue(ledger, *batch)
+    async with ledger.read() as connection:
+        found = await connection.execute(select(jobs.c.id).where(jobs.c.lane == "a").order_by(jobs.c.lane_seq))
+        assert list(found.scalars()) == [job.id for job in batch]
+
+
+async def test_a_lane_lists_its_jobs_whoever_named_it(ledger: Ledger) -> None:
+    named, derived, other = new_job(lane="a"), new_job(kind_lane="a"), new_job(lane="b", kind_lane="c")
+    await enqueue(ledger, named, derived, other, new_job())
+    async with ledger.read() as connection:
+        for wanted in (Filter(lane="a"), Filter(lane="a", states=("queued",)), Filter(lane="a", kinds=("greet",))):
+            assert {row["id"] for row in await list_jobs(connection, wanted, 10)} == {named.id, derived.id}
+        assert not await list_jobs(connection, Filter(lane="a", states=("failed",)), 10)

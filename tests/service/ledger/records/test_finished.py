@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure
+from service.ledger.records.cancelled import Cancelled
 from service.ledger.states import Outcome, State
 from tests.service.ledger.makers import (
     NOW,
@@ -54,7 +55,7 @@ async def test_finish_sent_again_is_a_success_and_changes_nothing(ledger: Ledger
 
 async def test_running_job_whose_cancellation_was_asked_for_ends_cancelled(ledger: Ledger) -> None:
     started = await running(ledger)
-    assert await ledger.cancel(started.id, "test", NOW) is State.RUNNING
+    assert await ledger.cancel(started.id, "test", NOW) == Cancelled(State.RUNNING)
     finished = await ledger.finish(finish(started, Outcome.SUCCEEDED, State.SUCCEEDED, result="1"))
     assert finished is not None
     assert finished.state is State.CANCELLED

@@ -1,11 +1,27 @@
+import asyncio
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import Start
 from service.ledger.records.workers import record_dead, record_heartbeat
-from tests.service.ledger.makers import NOW, attempt_rows, enqueue, job_row, live_worker, new_job, running, start
+from service.ledger.states import TERMINAL, Outcome, State
+from tests.service.ledger.makers import (
+    NOW,
+    attempt_rows,
+    build_lanes,
+    enqueue,
+    finish,
+    job_row,
+    live_worker,
+    new_job,
+    running,
+    start,
+    start_in_lane,
+)
 from tests.support.writing import writing
 
 
@@ -58,3 +74,95 @@ async def test_job_is_started_from_its_due_time_on_by_the_clock_of_due_times(led
     early, due = (Start((job.id,), worker, ("greet",), NOW, NOW + timedelta(seconds=s)) for s in (59, 60))
     assert not await ledger.start(early)
     assert await ledger.start(due)
+
+
+async def test_an_attempt_in_lanes_knows_them_and_their_limits(ledger: Ledger) -> None:
+    await live_worker(ledger)
+    await build_lanes(ledger)
+    job = new_job(lane="tenant:42", kind_lane="host:a", lane_limits='{"host:a":{"from":"kind"}}', sealed_args='{"a":1}')
+    await enqueue(ledger, job)
+    started = (await start_in_lane(ledger, job.id))[job.id]
+    assert (started.lane, started.kind_lane, started.lane_limits) == ("tenant:42", "host:a", job.lane_limits)
+    assert (started.args, started.worker, started.started_at) == ('{"a":1}', "w1", NOW)
+
+
+async def test_a_strict_lane_starts_its_jobs_in_order_whatever_is_claimed(ledger: Ledger) -> None:
+    await live_worker(ledger)
+    await build_lanes(ledger)
+    first, second, other = new_job(lane="a"), new_job(lane="a"), new_job(lane="b")
+    for job in (first, second, other):
+        await enqueue(ledger, job)
+    assert not await start_in_lane(ledger, second.id, strict=["a"])
+    assert (await start_in_lane(ledger, second.id, first.id, strict=["a"])).keys() == {first.id}
+    assert not await start_in_lane(ledger, second.id, strict=["a"])  # the first one runs
+    assert await start_in_lane(ledger, other.id, strict=["b"])
+
+
+@pytest.mark.parametrize("state", [State.RETRYING, State.QUEUED, State.SUCCEEDED, State.FAILED])
+async def test_a_strict_lane_is_held_until_its_first_job_has_ended(ledger: Ledger, state: State) -> None:
+    await live_worker(ledger)
+    await build_lanes(ledger)
+    first, second = new_job(lane="a"), new_job(lane="a")
+    await enqueue(ledger, first, second)
+    started = (await start_in_lane(ledger, first.id, strict=["a"]))[first.id]
+    outcome = Outcome.SUCCEEDED if state is State.SUCCEEDED else Outcome.FAILED
+    await ledger.finish(finish(started, outcome, state, run_at=NOW + timedelta(hours=1)))
+    assert bool(await start_in_lane(ledger, second.id, strict=["a"])) is (state in TERMINAL)
+
+
+async def test_only_the_lane_that_is_strict_holds_a_job_back(ledger: Ledger) -> None:
+    await live_worker(ledger)
+    await build_lanes(ledger)
+    earlier, job = new_job(lane="tenant:42"), new_job(lane="tenant:42", kind_lane="host:a")
+    await enqueue(ledger, earlier, job)
+    assert await start_in_lane(ledger, job.id, strict=["host:a"])
+
+
+async def test_a_lane_is_the_same_one_whether_requests_or_kinds_name_it(ledger: Ledger) -> None:
+    await live_worker(ledger)
+    await build_lanes(ledger)
+    earlier, job = new_job(kind_lane="host:a"), new_job(lane="host:a", kind_lane="host:b")
+    await enqueue(ledger, earlier, job)
+    assert not await start_in_lane(ledger, job.id, strict=["host:b", "host:a"])
+    await ledger.cancel(earlier.id, "test", NOW)
+    assert await start_in_lane(ledger, job.id, strict=["host:b", "host:a"])
+
+
+async def test_a_job_in_a_lane_that_is_claimed_twice_at_one_moment_is_started_once(ledger: Ledger) -> None:
+    await live_worker(ledger)
+    await build_lanes(ledger)
+    job = new_job(lane="a")
+    await enqueue(ledger, job)
+    both = await asyncio.gather(*(start_in_lane(ledger, job.id, strict=["a"]) for _ in range(2)))
+    assert sorted(len(started) for started in both) == [0, 1]
+
+
+async def in_lane(ledger: Ledger, **fields: Any) -> str:
+    job = new_job(lane="tenant:1", **fields)
+    await enqueue(ledger, job)
+    return job.id
+
+
+def _start_in_lanes(worker: str, *ids: str, **fields: Any) -> Start:
+    return Start(ids, worker, ("greet",), NOW, lanes_epoch="e1", **fields)
+
+
+async def test_job_in_a_lane_is_started_only_as_one(ledger: Ledger) -> None:
+    worker, job_id = await live_worker(ledger), await in_lane(ledger)
+    await build_lanes(ledger, "e1")
+    assert await start(ledger, job_id) is None
+    started = (await ledger.start(_start_in_lanes(worker, job_id)))[job_id]
+    assert (started.lanes, started.in_lane) == (("tenant:1",), True)
+
+
+async def test_arqs_own_worker_starts_jobs_past_their_lanes(ledger: Ledger) -> None:
+    worker, job_id = await live_worker(ledger), await in_lane(ledger)
+    started = (await ledger.start(Start((job_id,), worker, ("greet",), NOW, past_lanes=True)))[job_id]
+    assert not started.in_lane, "its end is told to no lane"
+
+
+async def test_start_that_comes_too_late_after_its_claim_is_refused(ledger: Ledger) -> None:
+    worker, job_id = await live_worker(ledger), await in_lane(ledger)
+    await build_lanes(ledger, "e1")
+    assert not await ledger.start(_start_in_lanes(worker, job_id, until=time.monotonic() - 0.001))
+    assert await ledger.start(_start_in_lanes(worker, job_id, until=time.monotonic() + 60))

@@ -1,0 +1,175 @@
+"""Which limits hold for a lane: the rules of SQL, and what jobs and kinds gave it. Pure."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from jobs.kit.lane import RESERVED_PREFIXES, Lane, check_key, check_text
+
+BreakerState = Literal["closed", "open", "half_open"]
+Forced = Literal["open", "closed"]
+
+
+class Limits(NamedTuple):
+    """Limits of a lane; None says nothing. `rate` is (starts, seconds)."""
+
+    concurrency: int | None = None
+    rate: tuple[int, float] | None = None
+    strict: bool | None = None
+
+    def over(self, weaker: "Limits") -> "Limits":
+        """Return these limits, and of what they do not say what `weaker` does."""
+        return Limits(
+            weaker.concurrency if self.concurrency is None else self.concurrency,
+            weaker.rate if self.rate is None else self.rate,
+            weaker.strict if self.strict is None else self.strict,
+        )
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.concurrency is not None:
+            told["concurrency"] = self.concurrency
+        if self.rate is not None:
+            told["rate"] = {"limit": self.rate[0], "per": self.rate[1]}
+        if self.strict:
+            told["order"] = "strict"
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of `lanes`: what was said of a lane, of those that match a pattern, or of a kind or queue."""
+
+    key: str
+    concurrency: int | None = None
+    rate_limit: int | None = None
+    rate_per_s: float | None = None
+    strict: bool = False
+    paused: bool = False
+    paused_until: datetime | None = None
+    breaker_state: BreakerState = "closed"
+    breaker_forced: Forced | None = None
+    breaker_until: datetime | None = None
+    breaker_step: int = 0
+    breaker_reason: str | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def limits(self) -> Limits:
+        rate = None
+        if self.rate_limit is not None and self.rate_per_s is not None:
+            rate = (self.rate_limit, self.rate_per_s)
+        return Limits(self.concurrency, rate, self.strict or None)
+
+    def is_paused(self, now: datetime) -> bool:
+        return self.paused and (self.paused_until is None or self.paused_until > now)
+
+    def says_nothing(self, now: datetime) -> bool:
+        is_closed = self.breaker_state == "closed" and self.breaker_forced is None
+        return is_closed and self.limits == Limits() and not self.is_paused(now)
+
+
+def in_order(lane: str | None, kind_lane: str | None) -> tuple[str, ...]:
+    """Return a job's lanes: the one that its request names before its kind's."""
+    if kind_lane is None:
+        return () if lane is None else (lane,)
+    return (kind_lane,) if lane is None or lane == kind_lane else (lane, kind_lane)
+
+
+def is_pattern(key: str) -> bool:
+    return "*" in key
+
+
+def check_rule_key(key: str) -> None:
+    """Raise `ValueError` unless a rule may have this key: a lane's, a pattern of them, or a kind's or queue's."""
+    if key.startswith(RESERVED_PREFIXES):
+        check_text(key)
+        if is_pattern(key) or key in RESERVED_PREFIXES:
+            raise ValueError(f"kinds and queues are paused by their whole names, not by a pattern: {key!r}")
+    elif is_pattern(key):
+        check_text(key)
+    else:
+        check_key(key)
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Whether a lane's key fits a pattern, in which each `*` stands for any text. Kinds and queues fit none."""
+    return not key.startswith(RESERVED_PREFIXES) and _compiled(pattern).fullmatch(key) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Each star but the last takes the least it can, for good: without going back, no pattern takes long.
+    first, *rest = (re.escape(part) for part in pattern.split("*"))
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    last = f".*{rest[-1]}" if rest else ""
+    return re.compile(first + middle + last, re.DOTALL)
+
+
+def specificity(pattern: str) -> tuple[int, int, str]:
+    """Return what orders patterns from the least specific to the most: by their literal text, then by fewer stars."""
+    stars = pattern.count("*")
+    return len(pattern) - stars, -stars, pattern
+
+
+def rules_of(rules: Iterable[Rule], key: str) -> list[Rule]:
+    """Return the rules that hold for a lane, the most specific first: its own, then those whose patterns it fits."""
+    own = [rule for rule in rules if rule.key == key]
+    patterns = [rule for rule in rules if is_pattern(rule.key) and matches(rule.key, key)]
+    return own + sorted(patterns, key=lambda rule: specificity(rule.key), reverse=True)
+
+
+def limits_of(rules: Sequence[Rule], key: str, *, sent: Limits | None = None, of_kind: Limits | None = None) -> Limits:
+    """Return the limits that hold for a lane.
+
+    Each limit is the most specific rule's that gives it, else the one `sent` with the latest job, else its kind's.
+    """
+    held = Limits()
+    for limits in (*(rule.limits for rule in rules_of(rules, key)), sent, of_kind):
+        held = held.over(limits or Limits())
+    return held._replace(concurrency=1) if held.strict else held
+
+
+def paused_by(rules: Sequence[Rule], key: str, now: datetime) -> Rule | None:
+    """Return the rule that pauses a lane the longest, if any does."""
+    paused = [rule for rule in rules_of(rules, key) if rule.is_paused(now)]
+    for_good = (rule for rule in paused if rule.paused_until is None)
+    return next(for_good, None) or max(paused, key=lambda rule: rule.paused_until or now, default=None)
+
+
+def limits_in(lane: Lane) -> Limits:
+    """Return the limits that a job or a kind gives its lane."""
+    rate = (lane.rate.limit, lane.rate.per_s) if lane.rate else None
+    return Limits(lane.concurrency, rate, True if lane.order else None)
+
+
+def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
+    """Write what a job's lanes were given, as `{key: {"concurrency"?, "rate"?: {"limit", "per"}, "order"?, "from"}}`.
+
+    A kind's lane is always told, for what it takes of a worker without limits of its own; a request's if it has limits.
+    One that both name has the limits of both, and counts as the kind's.
+    """
+    told: dict[str, Any] = {}
+    if lane is not None and (limits := limits_in(lane)) != Limits():
+        told[lane.key] = limits.as_json | {"from": "request"}
+    if kind_lane is not None:
+        limits = limits_in(kind_lane)
+        if lane is not None and lane.key == kind_lane.key:
+            limits = limits_in(lane).over(limits)
+        told[kind_lane.key] = limits.as_json | {"from": "kind"}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")) if told else None
+
+
+def read_limits(written: Mapping[str, Any]) -> Limits:
+    """Read what `written_limits` wrote of one lane."""
+    rate = written.get("rate")
+    return Limits(
+        written.get("concurrency"),
+        (rate["limit"], rate["per"]) if rate else None,
+        True if written.get("order") == "strict" else None,
+    )

@@ -1,0 +1,31 @@
+"""How statements ask for what must be true of a job's lanes."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, or_, select
+
+from service.ledger.guards import found_by_state
+from service.ledger.states import LIVE
+from service.tables import jobs, lanes_epoch
+
+
+def are_lanes_of(epoch: ColumnElement[str]) -> ColumnElement[bool]:
+    """Ask whether Redis' lanes are still those of `epoch`, and keep them so until the transaction ends.
+
+    A rebuild changes this row before it reads what runs: it sees the start, or the start sees the new epoch. SQLite has
+    one writer at a time, and needs no lock for that.
+    """
+    return exists(select(lanes_epoch.c.id).where(lanes_epoch.c.epoch == epoch).with_for_update(read=True))
+
+
+def is_behind(*keys: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Ask whether any of these lanes, where they are not null, has a live job that was enqueued before the row's."""
+    return or_(*(exists(_earlier(column, keys)) for column in ("lane", "kind_lane")))
+
+
+def _earlier(column: str, keys: tuple[ColumnElement[Any], ...]) -> Any:
+    earlier = jobs.alias(f"earlier_in_{column}")
+    lane = earlier.c[column]
+    return select(earlier.c.id).where(
+        lane.in_(keys), lane.is_not(None), earlier.c.lane_seq < jobs.c.lane_seq, found_by_state(*LIVE, of=earlier)
+    )

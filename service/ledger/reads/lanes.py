@@ -1,0 +1,249 @@
+"""What holds for lanes, and what runs and waits in them."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, String, and_, exists, func, literal, or_, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.kit.lane import RESERVED_PREFIXES
+from service.lane_rules import Rule, in_order
+from service.ledger.guards import IN_LANES, found_by_state, state_is
+from service.ledger.rows import parameter, unfold
+from service.ledger.states import LIVE, WAITING, State
+from service.tables import job_listing, jobs, lanes, lanes_epoch
+
+
+class InLanes(NamedTuple):
+    """A job as it stands in its lanes; `member` is the id by which it stands on its queue."""
+
+    id: str
+    member: str
+    kind: str
+    queue: str
+    state: State
+    run_at: datetime
+    priority: int
+    lanes: tuple[str, ...]
+    lane_limits: str | None
+
+    @classmethod
+    def of(cls, row: Any) -> "InLanes":
+        return cls(
+            id=row.id,
+            member=row.arq_id or row.id,
+            kind=row.kind,
+            queue=row.queue,
+            state=State(row.state),
+            run_at=row.run_at,
+            priority=row.priority,
+            lanes=in_order(row.lane, row.kind_lane),
+            lane_limits=row.lane_limits,
+        )
+
+
+class LaneCounts(NamedTuple):
+    waiting: int
+    running: int
+
+
+# Comes after any text, in the order of bytes.
+_LAST = "\U0010ffff"
+_STANDS = (jobs.c.id, jobs.c.arq_id, jobs.c.kind, jobs.c.queue, jobs.c.state, jobs.c.run_at, jobs.c.priority, *IN_LANES)
+
+
+def is_untried(before: datetime) -> ColumnElement[bool]:
+    """Ask for breakers that might have let a job try before then, and still have not."""
+    return and_(lanes.c.breaker_state != "closed", lanes.c.breaker_until < before)
+
+
+def pause_is_over(before: datetime) -> ColumnElement[bool]:
+    return and_(lanes.c.paused == 1, lanes.c.paused_until < before)
+
+
+async def has_forgettable(connection: AsyncConnection, before: datetime) -> bool:
+    """Whether there is anything for `record_forgotten` to forget."""
+    found = select(exists().where(or_(is_untried(before), pause_is_over(before))))
+    return bool((await connection.execute(found)).scalar_one())
+
+
+async def rules(connection: AsyncConnection) -> list[Rule]:
+    """Return all rules, by key."""
+    return [rule_of(row) for row in await connection.execute(select(lanes).order_by(lanes.c.key))]
+
+
+async def find_rule(connection: AsyncConnection, key: str) -> Rule | None:
+    row = (await connection.execute(select(lanes).where(lanes.c.key == key))).first()
+    return None if row is None else rule_of(row)
+
+
+async def rules_for(connection: AsyncConnection, keys: Sequence[str]) -> list[Rule]:
+    """Return the rules that may hold for these lanes: their own, and all patterns."""
+    found = select(lanes).where(or_(lanes.c.key.in_(keys), lanes.c.key.contains("*")))
+    return [rule_of(row) for row in await connection.execute(found)]
+
+
+async def is_known(connection: AsyncConnection, key: str) -> bool:
+    """Whether anything was said of a lane or pattern, or a job that is still kept was in the lane."""
+    columns = (job_listing.c.lane, job_listing.c.kind_lane)
+    listed = (exists().where(column == key, column.is_not(None)) for column in columns)
+    known = select(or_(exists().where(lanes.c.key == key), *listed))
+    return bool((await connection.execute(known)).scalar_one())
+
+
+async def rules_version(connection: AsyncConnection) -> str:
+    """Return what changes whenever a user changes a rule. What breakers note does not count."""
+    said = or_(
+        lanes.c.concurrency.is_not(None),
+        lanes.c.rate_limit.is_not(None),
+        lanes.c.strict == 1,
+        lanes.c.paused == 1,
+        lanes.c.breaker_forced.is_not(None),
+    )
+    statement = select(func.count(), func.max(lanes.c.updated_at)).where(said)
+    count, latest = (await connection.execute(statement)).one()
+    return f"{count} {latest}"
+
+
+async def recorded_epoch(connection: AsyncConnection) -> str | None:
+    """Return the epoch for which lanes were last rebuilt; None if they never were."""
+    epoch: str | None = (await connection.execute(select(lanes_epoch.c.epoch))).scalar_one_or_none()
+    return epoch
+
+
+async def paused(connection: AsyncConnection, now: datetime) -> list[Rule]:
+    """Return the rules by which anything is paused now: lanes, patterns, kinds and queues."""
+    until = or_(lanes.c.paused_until.is_(None), lanes.c.paused_until > now)
+    return [rule_of(row) for row in await connection.execute(select(lanes).where(lanes.c.paused == 1, until))]
+
+
+async def running_in_lanes(connection: AsyncConnection) -> list[InLanes]:
+    """Return what runs in any lane."""
+    return [InLanes.of(row) for row in await connection.execute(select_running())]
+
+
+async def running_among(connection: AsyncConnection, members: Collection[str]) -> set[str]:
+    """Return the members of queues whose jobs run."""
+    found = await connection.execute(select_running_among(members))
+    return {member for row in found for member in row if member in members}
+
+
+async def standing_in_lanes(connection: AsyncConnection, ids: Collection[str]) -> list[InLanes]:
+    """Return how jobs stand in their lanes, of those that are in any."""
+    found = select(*_STANDS).where(jobs.c.id.in_(ids), jobs.c.lane_seq.is_not(None))
+    return [InLanes.of(row) for row in await connection.execute(found)]
+
+
+async def strict_head(connection: AsyncConnection, key: str) -> InLanes | None:
+    """Return the first live job of a lane: the one that may run next, or runs, where the order is strict."""
+    firsts = [
+        select(*_STANDS, jobs.c.lane_seq).where(_lives_in(column, key)).order_by(jobs.c.lane_seq).limit(1)
+        for column in (jobs.c.lane, jobs.c.kind_lane)
+    ]
+    found = union_all(*(select(first.subquery()) for first in firsts)).subquery()
+    row = (await connection.execute(select(found).order_by(found.c.lane_seq).limit(1))).first()
+    return None if row is None else InLanes.of(row)
+
+
+async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, str]:
+    """Return the id of the first live job of each lane that has any."""
+    named = unfold(connection.dialect.name, "named", {"key": String(255)})
+    firsts = [
+        select(jobs.c.id, jobs.c.lane_seq)
+        .where(_lives_in(column, named.c.key))
+        .order_by(jobs.c.lane_seq)
+        .limit(1)
+        .correlate(named)
+        .subquery()
+        for column in (jobs.c.lane, jobs.c.kind_lane)
+    ]
+    both = union_all(*(select(first) for first in firsts)).subquery()
+    first = select(both.c.id).order_by(both.c.lane_seq).limit(1).correlate(named).scalar_subquery()
+    rows = await connection.execute(select(named.c.key, first), parameter([{"key": key} for key in keys]))
+    return {key: job_id for key, job_id in rows if job_id is not None}
+
+
+async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, LaneCounts]:
+    """Count what waits and runs in lanes. Reads an index as far as these lanes have live jobs."""
+    counts = dict.fromkeys(keys, LaneCounts(0, 0))
+    for column in (jobs.c.lane, jobs.c.kind_lane):
+        counted = (
+            select(column, jobs.c.state, func.count())
+            .where(column.in_(keys), column.is_not(None), found_by_state(*LIVE))
+            .group_by(column, jobs.c.state)
+        )
+        for key, state, count in await connection.execute(counted):
+            waiting, running = counts[key]
+            is_waiting = state in WAITING
+            counts[key] = LaneCounts(waiting + count * is_waiting, running + count * (not is_waiting))
+    return counts
+
+
+async def lane_keys(connection: AsyncConnection, now: datetime, *, prefix: str, after: str, limit: int) -> list[str]:
+    """Return a page of keys in their order: of lanes and patterns with a rule, and of lanes with a live job."""
+    said = [func.substr(lanes.c.key, 1, len(reserved)) != reserved for reserved in RESERVED_PREFIXES]
+    said.append(_says_anything(now))
+    ruled = select(lanes.c.key).where(lanes.c.key > after, *said, *_begins(lanes.c.key, prefix))
+    parts = [
+        ruled.order_by(lanes.c.key).limit(limit),
+        *(_live_keys(column, prefix, after, limit) for column in (jobs.c.lane, jobs.c.kind_lane)),
+    ]
+    keys = [key for part in parts for key in (await connection.execute(part)).scalars()]
+    return sorted(set(keys))[:limit]
+
+
+async def has_lanes(connection: AsyncConnection, now: datetime) -> bool:
+    """Whether anything is said of lanes, kinds or queues, or a live job's request names a lane."""
+    ruled = select(literal(1)).select_from(lanes).where(_says_anything(now)).limit(1).scalar_subquery()
+    lives = found_by_state(*LIVE)
+    named = select(literal(1)).select_from(jobs).where(jobs.c.lane.is_not(None), lives).limit(1).scalar_subquery()
+    return (await connection.execute(select(func.coalesce(ruled, named)))).scalar_one() is not None
+
+
+def select_running() -> Select[Any]:
+    """Select what runs in any lane."""
+    return select(*_STANDS).where(found_by_state(State.RUNNING), jobs.c.lane_seq.is_not(None))
+
+
+def select_running_among(members: Collection[str]) -> Select[Any]:
+    """Select the ids, and arq's ids, of those members of queues whose jobs run."""
+    return select(jobs.c.id, jobs.c.arq_id).where(
+        or_(jobs.c.id.in_(members), and_(jobs.c.arq_id.is_not(None), jobs.c.arq_id.in_(members))),
+        state_is(State.RUNNING),
+    )
+
+
+def rule_of(row: Any) -> Rule:
+    """Read a row of `lanes`."""
+    return Rule(**row._asdict() | {"strict": bool(row.strict), "paused": bool(row.paused)})
+
+
+def _says_anything(now: datetime) -> ColumnElement[bool]:
+    """Match rules as `Rule.says_nothing` does not: a pause may have ended by itself."""
+    given = lanes.c.concurrency.is_not(None) | lanes.c.rate_limit.is_not(None) | (lanes.c.strict == 1)
+    broken = (lanes.c.breaker_state != "closed") | lanes.c.breaker_forced.is_not(None)
+    paused = (lanes.c.paused == 1) & (lanes.c.paused_until.is_(None) | (lanes.c.paused_until > now))
+    return given | broken | paused
+
+
+def _lives_in(column: ColumnElement[str], key: str | ColumnElement[str]) -> ColumnElement[bool]:
+    return and_(column == key, column.is_not(None), found_by_state(*LIVE))
+
+
+def _begins(column: ColumnElement[str], prefix: str) -> list[ColumnElement[bool]]:
+    """Ask for keys that begin with `prefix`, as a range of the index."""
+    return [column >= prefix, column < prefix + _LAST] if prefix else []
+
+
+def _live_keys(column: ColumnElement[Any], prefix: str, after: str, limit: int) -> Any:
+    """Select the keys of lanes with live jobs: from each to the next one, whatever lies between."""
+
+    def next_key(beyond: Any) -> Any:
+        found = select(func.min(column).label("key")).where(column > beyond, column.is_not(None), found_by_state(*LIVE))
+        return found.where(*_begins(column, prefix))
+
+    keys = next_key(after).cte("keys", recursive=True)
+    following = next_key(keys.c.key).correlate(keys).scalar_subquery()
+    keys = keys.union_all(select(following).where(keys.c.key.is_not(None)))
+    return select(keys.c.key).where(keys.c.key.is_not(None)).limit(limit)

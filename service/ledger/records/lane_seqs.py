@@ -1,0 +1,35 @@
+"""A job's place in the order of its lanes: each number is taken once, and grows from one transaction to the next."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Integer, String, column, func, select, update
+
+from service.ledger.rows import insert_for, parameter, unfold
+from service.tables import jobs, lane_counter, lane_sequence
+
+
+def take_lane_seqs(connection: Connection, count: int) -> list[int]:
+    """Take the next `count` numbers, in their order."""
+    if connection.dialect.name != "sqlite":
+        numbers = func.generate_series(1, count).table_valued(column("number", Integer))
+        return list(connection.execute(select(lane_sequence.next_value()).select_from(numbers)).scalars())
+    counter = insert_for("sqlite")(lane_counter).values(id=1, latest=count)
+    more = {"latest": lane_counter.c.latest + counter.excluded.latest}
+    taken = counter.on_conflict_do_update(index_elements=["id"], set_=more).returning(lane_counter.c.latest)
+    latest: int = connection.execute(taken).scalar_one()
+    return list(range(latest - count + 1, latest + 1))
+
+
+def move_to_the_end(connection: Connection, ids: Sequence[str]) -> None:
+    """Let jobs come last in their lanes, in the order given."""
+    seqs = take_lane_seqs(connection, len(ids))
+    rows = parameter([{"id": job_id, "seq": seq} for job_id, seq in zip(ids, seqs, strict=True)])
+    connection.execute(_move(connection.dialect.name), rows)
+
+
+@cache
+def _move(dialect: str) -> Any:
+    moved = unfold(dialect, "moved", {"id": String(255), "seq": BigInteger()})
+    return update(jobs).where(jobs.c.id == moved.c.id).values(lane_seq=moved.c.seq)
