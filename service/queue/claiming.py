@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from service import agreed_time
 from service.queue.codec import milliseconds
 from service.queue.entry import LONGEST_ID, Entry
 from service.queue.keys import aside_key_of, in_progress_key_prefix, key_of
+from service.queue.room import NOTHING, Left, Room
 from service.queue.scripts import Mended, OverRedis
 
 log = structlog.get_logger(__name__)
@@ -21,42 +23,71 @@ _ASIDE_KEPT_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An id taken off the head of a queue."""
+    """An id taken off the head of a queue, or out of `lanes`; `strict` names those of them in strict order."""
 
     member: bytes
     queue: str
+    lanes: tuple[str, ...] = ()
+    strict: tuple[str, ...] = ()
+
+    @property
+    def in_lane(self) -> bool:
+        return bool(self.lanes)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a claim took. All of it was due by `due_by`: Redis' clock, rounded up to the next millisecond."""
+    """What a claim took. All of it was due by `due_by`: Redis' clock, rounded up to the next millisecond.
+
+    Ids in lanes may only be started while the ledger's epoch of lanes is `lanes_epoch`; their claims are of `claim_ms`.
+    """
 
     claimed: list[Claimed]
     due_by: datetime
+    lanes_epoch: str = ""
+    claim_ms: int = 0
+    left: Left = NOTHING
 
 
 class Claiming(OverRedis):
     """Claims ids for a worker."""
 
-    async def claim(self, queues: Sequence[str], count: int, kinds: Sequence[str] = ()) -> Taken:
-        """Take up to `count` due ids, a share from each queue; nobody else gets them for `CLAIM_HOLD_MS`.
+    async def claim(self, queues: Sequence[str], room: Room, kinds: Sequence[str] = ()) -> Taken:
+        """Take the due ids for which there is room; nobody else gets them for `CLAIM_HOLD_MS`.
 
-        The first queues come first if there is not a share for each. Ids that were set aside are taken only if their
-        kinds are among `kinds`. Whatever in Redis would block every claim is mended, and reported in the log.
+        Half of the room is for lanes and half for other ids; what one half leaves, the other gets. Each queue has a
+        share; the first queues come first if there is not a share for each. Ids that were set aside are taken only if
+        their kinds are among `kinds`. Whatever in Redis would block every claim is mended, and reported in the log.
         """
-        now_ms, mended, members = await self._scripts.claim(queues, count, CLAIM_HOLD_MS, kinds)
+        now_ms, mended, lanes, members = await self._scripts.claim(queues, room, CLAIM_HOLD_MS, kinds)
         for one in mended:
             _report(one)
         claimed = [Claimed(one, queue) for queue, some in zip(queues, members, strict=True) for one in some]
-        return Taken(claimed, datetime.fromtimestamp((now_ms + 1) / 1000, UTC))
+        due_by = datetime.fromtimestamp((now_ms + 1) / 1000, UTC)
+        if lanes is None:
+            return Taken(claimed, due_by, claim_ms=now_ms, left=_left(room, set()))
+        claimed += [
+            Claimed(one, queues[number], _texts(entered), _texts(strict))
+            for number, one, entered, strict in lanes.claimed
+        ]
+        left = {name.decode(errors="replace") for name in lanes.left}
+        return Taken(claimed, due_by, lanes.epoch.decode(), now_ms, _left(room, left, closed=not lanes.epoch))
 
-    async def put_back(self, entries: Sequence[Entry]) -> None:
-        """Let go of claimed ids: each comes due at its entry's time. An id that has left the queue stays away."""
+    async def put_back(self, entries: Sequence[Entry], claim_ms: int | None = None) -> None:
+        """Let go of claimed ids: each comes due at its entry's time. An id that has left the queue stays away.
+
+        One with lanes leaves them, unless it was claimed again after `claim_ms`, and what its start would have taken of
+        their rates is given back.
+        """
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
-                pipe.zadd(key_of(entry.queue), {entry.id: milliseconds(entry.due_at)}, xx=True)
-                pipe.delete(in_progress_key_prefix + entry.id)
+                if not entry.lanes:
+                    pipe.zadd(key_of(entry.queue), {entry.id: milliseconds(entry.due_at)}, xx=True)
+                    pipe.delete(in_progress_key_prefix + entry.id)
             await pipe.execute()
+        if in_lanes := [entry for entry in entries if entry.lanes]:
+            scores = [milliseconds(entry.due_at) for entry in in_lanes]
+            await self._scripts.put_in_lanes("back", in_lanes, scores, agreed_time.now(), claim_ms)
 
     async def set_aside(self, entries: Sequence[Entry], now: datetime) -> None:
         """Let go of claimed ids of unknown kinds, and put them where only claimers that know the kinds look."""
@@ -70,6 +101,15 @@ class Claiming(OverRedis):
                 pipe.expire(kinds, _ASIDE_KEPT_S)
                 pipe.delete(in_progress_key_prefix + entry.id)
             await pipe.execute()
+
+
+def _texts(told: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(one.decode(errors="replace") for one in told)
+
+
+def _left(room: Room, names: set[str], *, closed: bool = False) -> Left:
+    all_laneless = room.laneless <= 0 or (closed and room.has_full_kind)
+    return Left(all_laneless, closed or room.in_lanes <= 0, frozenset(names))
 
 
 def _report(mended: Mended) -> None:

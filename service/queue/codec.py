@@ -1,8 +1,9 @@
 """The payload at an id's `arq:job` key: JSON, with arq's own names."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -36,9 +37,18 @@ def is_own_payload(payload: bytes) -> bool:
         return False
 
 
-def payload_of(kind: str, due_at: datetime) -> str:
-    """Write the payload of one of our jobs, under arq's field names. The args stay in the ledger."""
-    return f'{{"t":null,"f":{_quoted(kind)},"a":[],"k":{{}},"et":{milliseconds(due_at)},"postlude":1}}'
+def payload_of(kind: str, due_at: datetime, lanes: Sequence[str] = (), given: Sequence[str] = ()) -> str:
+    """Write the payload of one of our jobs, under arq's field names. The args stay in the ledger.
+
+    `given` is what each of its lanes was given; see `given_to`.
+    """
+    in_lanes = f'"lanes":{_listed(tuple(lanes))},"limits":{_listed(tuple(given))},' if lanes else ""
+    return f'{{"t":null,"f":{_quoted(kind)},"a":[],"k":{{}},"et":{milliseconds(due_at)},{in_lanes}"postlude":1}}'
+
+
+@lru_cache(maxsize=1024)
+def _listed(texts: tuple[str, ...]) -> str:
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
 
 
 def milliseconds(moment: datetime) -> int:

@@ -12,13 +12,18 @@ _PRIORITY_STEP_MS = PRIORITY_STEP // timedelta(milliseconds=1)
 
 
 class Entry(NamedTuple):
-    """A job on its queue: at its due time and, once it is due, moved by its priority."""
+    """A job on its queue: at its due time and, once it is due, moved by its priority.
+
+    A job in `lanes` waits in them. `lane_limits` is what its row says that its request and its kind gave them.
+    """
 
     id: str
     kind: str
     queue: str
     due_at: datetime
     priority: int = 0
+    lanes: tuple[str, ...] = ()
+    lane_limits: str | None = None
 
     def score(self, now: datetime) -> int:
         """Return the score in ms. Priority moves it only once the job is due, so no job runs early."""

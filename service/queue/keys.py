@@ -1,6 +1,6 @@
 """The names of keys in Redis: arq's own, for its clients and its worker, and ours, which begin with `postlude:`."""
 
-from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
+from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, result_key_prefix
 
 from service.queue_key import key_of
 
@@ -8,6 +8,49 @@ __all__ = ["in_progress_key_prefix", "job_key_prefix", "key_of", "result_key_pre
 
 MARKER = "postlude:epoch"
 PARKED = "postlude:parked:"
+# There while arq's own worker class works, which knows neither lanes nor pauses.
+STOCK_WORKER = "postlude:stock-worker"
+# The lanes in which anything waits or runs; the rules of all; what is paused, until when; the epoch they are built for.
+LANES = "postlude:lanes"
+LANE_RULES = "postlude:lane-rules"
+LANE_PATTERNS = "postlude:lane-patterns"
+LANE_RULES_VERSION = "postlude:lanes-version"
+PAUSED = "postlude:paused"
+LANES_EPOCH = "postlude:lanes-epoch"
+LANES_BUILT = "postlude:lanes-built"
+LANES_BUILDING = "postlude:lanes-building"
+_LANES_CHECKED = "postlude:lanes-checked"
+
+_LANE = "postlude:lane:"
+_RUNNING = "postlude:lane-running:"
+_WAITING = "postlude:lane-waiting:"
+_TURNS = "postlude:lane-turns:"
+_LANE_LOW = "postlude:lane-low:"
+_WAKE = "postlude:wake:"
+
+# What the scripts call these names.
+IN_LUA = {
+    "QUEUE": default_queue_name,
+    "JOB": job_key_prefix,
+    "IN_PROGRESS": in_progress_key_prefix,
+    "PARKED": PARKED,
+    "MARKER": MARKER,
+    "LANES": LANES,
+    "RULES": LANE_RULES,
+    "PATTERNS": LANE_PATTERNS,
+    "PAUSED": PAUSED,
+    "LANES_EPOCH": LANES_EPOCH,
+    "LANES_BUILT": LANES_BUILT,
+    "LANES_BUILDING": LANES_BUILDING,
+    "LANES_CHECKED": _LANES_CHECKED,
+    "LANE": _LANE,
+    "RUNNING": _RUNNING,
+    "WAITING": _WAITING,
+    "TURNS": _TURNS,
+    "LANE_LOW": _LANE_LOW,
+    "WAKE": _WAKE,
+    "STOCK_WORKER": STOCK_WORKER,
+}
 
 
 def low_key_of(queue: str) -> str:
@@ -22,4 +65,29 @@ def aside_key_of(queue: str) -> str:
 
 def wake_key_of(queue: str) -> str:
     """Name the list on which idle workers wait; an entry wakes one of them."""
-    return f"postlude:wake:{queue}"
+    return _WAKE + queue
+
+
+def lane_key_of(lane: str) -> str:
+    """Name the hash of a lane's limits and state."""
+    return _LANE + lane
+
+
+def running_key_of(lane: str) -> str:
+    """Name the sorted set of ids that run in a lane, by the ms of their claims."""
+    return _RUNNING + lane
+
+
+def waiting_key_of(queue: str, lane: str) -> str:
+    """Name the sorted set of ids that wait for a lane. No queue's name has a comma."""
+    return f"{_WAITING}{queue},{lane}"
+
+
+def turns_key_of(queue: str) -> str:
+    """Name the sorted set of a queue's lanes that may start something, by when they may."""
+    return _TURNS + queue
+
+
+def lane_low_key_of(queue: str) -> str:
+    """Name the sorted set of due ids in lanes of negative priority, which also wait for their lanes, further back."""
+    return _LANE_LOW + queue

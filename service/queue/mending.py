@@ -1,76 +1,105 @@
 """What the sweep asks and mends: Redis' epoch, which ids are missing, and where due ids belong."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import uuid_utils
 
 from service import agreed_time
 from service.queue.entry import Entry
-from service.queue.keys import MARKER, key_of, low_key_of
+from service.queue.keys import MARKER, STOCK_WORKER, key_of, low_key_of, waiting_key_of
 from service.queue.refusals import is_not_allowed
 from service.queue.scripts import OverRedis
 
 
 class Member(NamedTuple):
-    """An id, and the queue that it is on, or should be."""
+    """An id, and the queue that it is on, or should be. One in lanes, or of a kind held back, waits elsewhere."""
 
     queue: str
     id: str
+    kind: str = ""
+    lanes: tuple[str, ...] = ()
 
 
 class Mending(OverRedis):
     """Compares the queue with what the ledger says."""
 
     async def epoch(self) -> str:
-        """Name this life of this Redis: another server, a restart or a wipe is another epoch.
+        """Name this life of this Redis: another server, a restart, a failover or a wipe is another epoch.
 
         Users who may not run INFO get the marker alone, which a wipe deletes. Ids that a restart or a failover loses
         without it are found by the sweep's look at single ids.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.get(MARKER)
-            pipe.info("server")
-            marker, server = await pipe.execute(raise_on_error=False)
+            pipe.info("replication")
+            marker, replication = await pipe.execute(raise_on_error=False)
         if isinstance(marker, Exception):
             raise marker
         if marker is None:
             await self.redis.set(MARKER, uuid_utils.uuid7().hex, nx=True)
             return await self.epoch()
-        return f"{marker.decode()}:{_run_id(server)}"
+        return f"{marker.decode()}:{_history_of(replication)}"
 
     async def missing(self, members: Iterable[Member]) -> set[Member]:
-        """Return the members that are not on their queues, in one round trip."""
-        by_queue: dict[str, list[str]] = {}
-        for queue, member in members:
-            by_queue.setdefault(queue, []).append(member)
+        """Return the members that are neither on their queues nor in their lanes, in a few round trips.
+
+        While arq's own worker is at work, only its queues count.
+        """
+        wanted = list(members)
+        if any(one.lanes for one in wanted) and await self.redis.exists(STOCK_WORKER):
+            return await self._absent({one: key_of(one.queue) for one in wanted})
+        away = await self._absent({one: _home_of(one) for one in wanted})
+        for place in range(max(map(len, map(_elsewhere, away)), default=0)):
+            places = {one: keys[place] for one in away if len(keys := _elsewhere(one)) > place}
+            away -= places.keys() - await self._absent(places)
+        return away
+
+    async def _absent(self, keys: Mapping[Member, str]) -> set[Member]:
+        """Return the members that are not in the sorted sets named."""
+        by_key: dict[str, list[Member]] = {}
+        for member, key in keys.items():
+            by_key.setdefault(key, []).append(member)
         async with self.redis.pipeline(transaction=False) as pipe:
-            for queue, ids in by_queue.items():
-                pipe.zmscore(key_of(queue), ids)
+            for key, some in by_key.items():
+                pipe.zmscore(key, [member.id for member in some])
             scores = await pipe.execute()
-        found = zip(by_queue.items(), scores, strict=True)
-        return {
-            Member(queue, member)
-            for (queue, ids), of_queue in found
-            for member, score in zip(ids, of_queue, strict=True)
-            if score is None
-        }
+        found = zip(by_key.values(), scores, strict=True)
+        return {member for some, its in found for member, score in zip(some, its, strict=True) if score is None}
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
         """Move due jobs to the scores of their priorities. A job that has left the queue stays away."""
         now = agreed_time.now()
+        entries = list(entries)
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
+                if entry.lanes:
+                    continue
                 pipe.zadd(key_of(entry.queue), {entry.id: entry.score(now)}, xx=True)
                 if entry.priority < 0:
                     pipe.zadd(low_key_of(entry.queue), {entry.id: entry.score(now)})
             await pipe.execute()
+        if in_lanes := [entry for entry in entries if entry.lanes]:
+            await self._scripts.put_in_lanes("move", in_lanes, [entry.score(now) for entry in in_lanes], now)
 
 
-def _run_id(server: Any) -> str:
-    """Return the server's run id from INFO's answer; '' if this user may not run INFO."""
-    if isinstance(server, Exception):
-        if is_not_allowed(server):
+def _home_of(member: Member) -> str:
+    return waiting_key_of(member.queue, member.lanes[0]) if member.lanes else key_of(member.queue)
+
+
+def _elsewhere(member: Member) -> list[str]:
+    """Name the other places where an id may wait: for its second lane, or for its kind."""
+    return [waiting_key_of(member.queue, lane) for lane in (*member.lanes[1:], f"kind:{member.kind}")]
+
+
+def _history_of(replication: Any) -> str:
+    """Return what INFO calls the history that this server writes; '' if this user may not run INFO.
+
+    A restart and a failover begin another one. The server's own run id would be the same after a failover there and
+    back, which loses what the replica had not heard.
+    """
+    if isinstance(replication, Exception):
+        if is_not_allowed(replication):
             return ""
-        raise server
-    return str(server.get("run_id", ""))[:16]
+        raise replication
+    return str(replication.get("master_replid", ""))[:16]

@@ -71,24 +71,8 @@ def _commands(key: str) -> Iterable[tuple[str, Command]]:
     commands: tuple[Command, ...] = (
         ("PING",),
         ("TIME",),
-        ("SET", key, 1, "PX", 5_000),
-        ("SETNX", key, 1),
-        ("GET", key),
-        ("GETRANGE", key, 0, 0),
-        ("EXISTS", key),
-        ("EXPIRE", key, 5),
-        ("PEXPIRE", key, 5_000),
-        ("PTTL", key),
-        ("RENAME", key, f"{key}:renamed"),
-        ("DEL", f"{key}:renamed"),
-        ("ZADD", key, 0, "m"),
-        ("ZRANGE", key, 0, 0),
-        ("ZRANGEBYSCORE", key, "-inf", "+inf"),
-        ("ZMSCORE", key, "m"),
-        ("ZREM", key, "m"),
-        ("SADD", key, "m"),
-        ("SRANDMEMBER", key, 1),
-        ("SREM", key, "m"),
+        *_on_texts(key),
+        *_on_sets_and_hashes(key),
         ("LPUSH", key, 1),
         ("LLEN", key),
         ("BLPOP", key, 0.01),
@@ -99,6 +83,43 @@ def _commands(key: str) -> Iterable[tuple[str, Command]]:
         ("DEL", key),
     )
     return ((str(command[0]), command) for command in commands)
+
+
+def _on_texts(key: str) -> tuple[Command, ...]:
+    return (
+        ("SET", key, 1, "PX", 5_000),
+        ("SETNX", key, 1),
+        ("GET", key),
+        ("GETRANGE", key, 0, 0),
+        ("EXISTS", key),
+        ("EXPIRE", key, 5),
+        ("PERSIST", key),
+        ("PEXPIRE", key, 5_000),
+        ("PTTL", key),
+        ("RENAME", key, f"{key}:renamed"),
+        ("DEL", f"{key}:renamed"),
+    )
+
+
+def _on_sets_and_hashes(key: str) -> tuple[Command, ...]:
+    return (
+        ("ZADD", key, 0, "m"),
+        ("ZRANGE", key, 0, 0),
+        ("ZRANGEBYSCORE", key, "-inf", "+inf"),
+        ("ZMSCORE", key, "m"),
+        ("ZSCORE", key, "m"),
+        ("ZCARD", key),
+        ("ZREM", key, "m"),
+        ("SADD", key, "m"),
+        ("SRANDMEMBER", key, 1),
+        ("SCARD", key),
+        ("SSCAN", key, 0),
+        ("SREM", key, "m"),
+        ("HSET", key, "f", 1),
+        ("HGET", key, "f"),
+        ("HGETALL", key),
+        ("HDEL", key, "f"),
+    )
 
 
 def _on_our_keys(queues: Sequence[str]) -> Iterable[tuple[str, Command]]:

@@ -1,8 +1,12 @@
--- Put ids on their queues in one call. An id that is there already keeps its place.
+-- Put ids without lanes on their queues in one call. An id that is there already keeps its place.
 -- KEYS: three for each queue. Its sorted set; `low`, for due ids of negative priority; the list that wakes idle workers.
--- ARGV: prefixes of the payloads' and the in-progress keys; then for each of 1 to 1,000 ids: its queue's number from 0,
---   whether it is of negative priority and due, the id, its score, its payload.
-local places, left_over = {}, {}
+-- ARGV: for each of 1 to 1,000 ids: its queue's number from 0, whether it is of negative priority and due, the id, its
+--   score, its payload.
+local places, left_over, lanes = {}, {}, nil
+if redis.call('EXISTS', LANES) == 1 then
+  redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
+  lanes = lanes_at(redis.call('TIME'), {})
+end
 
 local function add(key, score, id)
   places[key] = places[key] or {}
@@ -10,12 +14,25 @@ local function add(key, score, id)
   table.insert(places[key], id)
 end
 
-for i = 3, #ARGV, 5 do
+-- An id goes where others of its kind wait, if they have to.
+local function waits_for_kind(number, score, id, is_low)
+  local kind = lanes.load('kind:' .. lanes.job_of(id).kind)
+  local queue = string.sub(KEYS[number + 3], #WAKE + 1)
+  if not kind.queues[queue] or redis.call('ZSCORE', KEYS[number + 1], id) then return false end
+  lanes.wait_in(kind, queue, id, score)
+  if is_low then lanes.ask('ZADD', LANE_LOW .. queue, score, id) end
+  lanes.place(kind)
+  return true
+end
+
+for i = 1, #ARGV, 5 do
   local number, id, score = 3 * ARGV[i], ARGV[i + 2], ARGV[i + 3]
-  redis.call('SETNX', ARGV[1] .. id, ARGV[i + 4])
-  table.insert(left_over, ARGV[2] .. id)
-  add(KEYS[number + 1], score, id)
-  if ARGV[i + 1] == '1' then add(KEYS[number + 2], score, id) end
+  redis.call('SETNX', JOB .. id, ARGV[i + 4])
+  table.insert(left_over, IN_PROGRESS .. id)
+  if not lanes or not waits_for_kind(number, score, id, ARGV[i + 1] == '1') then
+    add(KEYS[number + 1], score, id)
+    if ARGV[i + 1] == '1' then add(KEYS[number + 2], score, id) end
+  end
 end
 redis.call('DEL', unpack(left_over)) -- left-over claims
 for key, all in pairs(places) do

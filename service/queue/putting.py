@@ -10,6 +10,7 @@ from service.queue.entry import Entry
 from service.queue.scripts import OverRedis
 
 _AT_ONCE = 1_000
+_IN_LANES_AT_ONCE = 500
 
 
 class Putting(OverRedis):
@@ -23,15 +24,15 @@ class Putting(OverRedis):
         self._next_flush: asyncio.Task[None] | None = None
 
     async def put(self, entries: Iterable[Entry]) -> None:
-        """Put jobs on their queues. A job that is there already keeps its place. Left-over claims are lifted.
+        """Put jobs on their queues, or into their lanes. A job that is there already keeps its place.
 
-        Ids to remove at the same moment are removed first.
+        Left-over claims are lifted. Ids to remove at the same moment are removed first.
         """
         self._to_put += entries
         await asyncio.shield(self._flush())
 
     async def remove(self, queue: str, members: Iterable[bytes]) -> None:
-        """Take ids off for good, with all that belongs to them."""
+        """Take ids off for good, with all that belongs to them. What runs in lanes stays there until it is released."""
         await asyncio.shield(self.remove_soon(queue, members))
 
     def remove_soon(self, queue: str, members: Iterable[bytes]) -> asyncio.Future[None]:
@@ -54,8 +55,13 @@ class Putting(OverRedis):
                 for start in range(0, len(members), _AT_ONCE):
                     await self._scripts.remove(queue, members[start : start + _AT_ONCE])
             now = agreed_time.now()
-            for start in range(0, len(to_put), _AT_ONCE):
-                await self._scripts.put(to_put[start : start + _AT_ONCE], now)
+            in_lanes = [entry for entry in to_put if entry.lanes]
+            laneless = [entry for entry in to_put if not entry.lanes] if in_lanes else to_put
+            for start in range(0, len(laneless), _AT_ONCE):
+                await self._scripts.put(laneless[start : start + _AT_ONCE], now)
+            for start in range(0, len(in_lanes), _IN_LANES_AT_ONCE):
+                some = in_lanes[start : start + _IN_LANES_AT_ONCE]
+                await self._scripts.put_in_lanes("put", some, [entry.score(now) for entry in some], now)
 
 
 def _note_error(put: asyncio.Task[None]) -> None:

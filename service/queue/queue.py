@@ -5,12 +5,17 @@ from arq.connections import ArqRedis
 from service.queue.arq_protocol import ArqProtocol
 from service.queue.claiming import Claiming
 from service.queue.idling import Idling
+from service.queue.keys import STOCK_WORKER
+from service.queue.lanes import Lanes
 from service.queue.mending import Mending
 from service.queue.putting import Putting
 
+# Its worker says so again every 10 s.
+_STOCK_WORKER_KNOWN_S = 30
+
 
 class Queue(Putting, Claiming, Idling, Mending):
-    """The ids in one Redis. `arq` keeps arq's protocol for the jobs of plain arq clients.
+    """The ids in one Redis. `arq` keeps arq's protocol for the jobs of plain arq clients; `lanes` are what they share.
 
     Every method raises one of `UNREACHABLE` when Redis does not answer.
     """
@@ -18,3 +23,12 @@ class Queue(Putting, Claiming, Idling, Mending):
     def __init__(self, redis: ArqRedis) -> None:
         super().__init__(redis)
         self.arq = ArqProtocol(redis)
+        self.lanes = Lanes(redis, self._scripts)
+
+    async def mark_stock_worker(self) -> None:
+        """Let it be known, for a while, that arq's own worker class is at work."""
+        await self.redis.set(STOCK_WORKER, b"1", ex=_STOCK_WORKER_KNOWN_S)
+
+    async def stock_worker_runs(self) -> bool:
+        """Whether arq's own worker class is at work, which knows neither lanes nor pauses."""
+        return bool(await self.redis.exists(STOCK_WORKER))

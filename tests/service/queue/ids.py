@@ -10,6 +10,7 @@ from service.queue import (
     UNREACHABLE,
     Entry,
     Queue,
+    Room,
     deserialize,
     key_of,
 )
@@ -29,7 +30,7 @@ def entry(job_id: str, due_in_s: float = -1, queue: str = "default") -> Entry:
 
 
 async def claim(queue: Queue, count: int = 100, name: str = "default") -> list[str]:
-    return [claimed.member.decode() for claimed in (await queue.claim([name], count)).claimed]
+    return [claimed.member.decode() for claimed in (await queue.claim([name], Room(count))).claimed]
 
 
 async def score(redis: Redis, member: str) -> float | None:

@@ -12,6 +12,7 @@ from service.queue import (
     LONGEST_ID,
     Entry,
     Queue,
+    Room,
     key_of,
 )
 from tests.service.queue.ids import HOLD, claim, entry, score, seconds_from_now
@@ -21,7 +22,7 @@ from tests.support.running import eventually
 async def test_due_ids_are_claimed_longest_due_first_with_their_scores(queue: Queue) -> None:
     given = [entry("b", -2), entry("a", -3), entry("c", -1)]
     await queue.put(given)
-    taken = await queue.claim(["default"], 2)
+    taken = await queue.claim(["default"], Room(2))
     assert [(one.member, one.queue) for one in taken.claimed] == [(b"a", "default"), (b"b", "default")]
     assert await claim(queue) == ["c"]
 
@@ -96,7 +97,7 @@ async def test_an_id_that_has_left_the_queue_is_not_put_back(queue: Queue, redis
 
 async def test_a_member_that_is_not_utf8_is_claimed_and_removed_too(queue: Queue, redis: Redis) -> None:
     await redis.zadd(key_of("default"), {b"\xff\xfe": 1})
-    (claimed,) = (await queue.claim(["default"], 10)).claimed
+    (claimed,) = (await queue.claim(["default"], Room(10))).claimed
     assert claimed.member == b"\xff\xfe"
     await queue.remove("default", [claimed.member])
     assert await redis.keys("*") == []
@@ -117,7 +118,7 @@ async def test_a_queue_key_of_another_type_is_parked_once_and_all_queues_go_on(q
     await redis.set("postlude:low:slow", "mine")
     await queue.put([entry("a", queue="slow")])
     with capture_logs() as logged:
-        taken = await queue.claim(["default", "slow"], 10)
+        taken = await queue.claim(["default", "slow"], Room(10))
         assert [one.member for one in taken.claimed] == [b"a"]
         await queue.put([entry("b")])
         assert await claim(queue) == ["b"]
@@ -146,7 +147,7 @@ async def test_more_kinds_set_aside_than_a_claim_looks_at_cost_no_job(queue: Que
     got: set[bytes] = set()
 
     async def all_got() -> bool:
-        got.update(one.member for one in (await queue.claim(["default"], 500, kinds)).claimed)
+        got.update(one.member for one in (await queue.claim(["default"], Room(500), kinds)).claimed)
         return len(got) == 300
 
     await eventually(all_got)

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,21 @@ from structlog.testing import capture_logs
 
 from jobs import Context, Retry, job
 from service.durability import Durability, risky_in_redis
+from service.lane_rules import Rule
 from service.ledger.database import Database
-from service.queue import Probe, Queue, arq_settings, deserialize, open_redis, serialize
+from service.queue import (
+    Entry,
+    Probe,
+    Queue,
+    Release,
+    Room,
+    Runs,
+    Verdict,
+    arq_settings,
+    deserialize,
+    open_redis,
+    serialize,
+)
 from service.settings import Settings
 from tests.service.worker.desk import open_desk
 from tests.support.running import catalogue_of, eventually, running_api, running_worker
@@ -107,6 +120,34 @@ async def test_the_smallest_documented_rights_are_enough_for_everything(
         await eventually(ready)
         assert "postlude_redis_refusals 0.0" in (await api.get("/metrics")).text
     await admin.aclose()
+
+
+@pytest.mark.parametrize("rules", ["not dangerous", "documented"])
+async def test_the_smallest_documented_rights_are_enough_for_lanes(server: RedisServer, rules: str) -> None:
+    redis = open_redis(server.add_user("ann", *(NOT_DANGEROUS if rules == "not dangerous" else documented_rules())))
+    queue = Queue(redis)
+    kept = [
+        Rule("t", concurrency=2, rate_limit=9, rate_per_s=0.001),
+        Rule("u*", strict=True),
+        Rule("kind:x", paused=True),
+    ]
+    await queue.lanes.rebuild(await queue.epoch(), kept, [Runs("y", ("u",), "default")], first=True)
+    entries = [Entry(one, "greet", "default", datetime.now(UTC), lanes=("t", "v")) for one in "abc"]
+    await queue.put([*entries, Entry("d", "x", "default", datetime.now(UTC))])
+    taken = await queue.claim(["default"], Room(9, 9))
+    assert sorted(one.member for one in taken.claimed) == [b"a", b"b"]
+    await queue.put_back(entries[:1])
+    await queue.remove("default", [b"b"])
+    await queue.lanes.release([Release("b", ("t", "v"), Verdict(alive=False))])
+    await queue.lanes.started([Runs("a", ("t", "v"), "default")])
+    await queue.lanes.set_head("u", "z", datetime.now(UTC))
+    await queue.prioritise(entries)
+    await queue.lanes.apply([])
+    assert await queue.lanes.count() > 1
+    assert [one.id async for one in queue.lanes.running()] == ["y"]
+    assert (await queue.lanes.states(["v"]))["v"].failures == 1
+    assert await queue.next_due_ms(["default"], taken.left) is not None
+    await redis.aclose(close_connection_pool=True)
 
 
 async def test_a_wiped_redis_is_a_new_epoch_even_without_info(server: RedisServer) -> None:

@@ -1,0 +1,82 @@
+-- One step of building lanes, or of letting them hear new rules.
+-- ARGV: the builder, '' for rules alone; the step. `clear`: lanes, in which nothing runs from now on. `run`: for each job
+--   its id, its queue, how many lanes, and those lanes with what each was given. `place`: lanes, for which the rules are asked anew. `started`: as
+--   `run`, for jobs that wait no longer. `head`: a strict lane, and the id and due time of its first job. `open`: the
+--   epoch for which lanes are open now; then the queues whose workers are woken.
+-- Returns the queues on which anything waits in these lanes.
+redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
+redis.call('DEL', IN_PROGRESS) -- a full Redis rejects scripts whose first write needs memory, so start with DEL
+local lanes, touched, found = lanes_at(redis.call('TIME'), {}), {}, {}
+local ask = lanes.ask
+
+local function each_lane(act)
+  local i = 3
+  while i <= #ARGV do
+    local id, queue, count = unpack(ARGV, i, i + 2)
+    for j = i + 3, i + 1 + 2 * count, 2 do act(lanes.load(ARGV[j]), id, queue, ARGV[j + 1]) end
+    i = i + 3 + 2 * count
+  end
+end
+
+local function wait_no_longer(it, id, queue)
+  ask('ZREM', lanes.waiting_key(queue, it.key), id)
+  touched[it.key] = it
+end
+
+local steps = {}
+
+function steps.clear()
+  for i = 3, #ARGV do
+    local it = lanes.load(ARGV[i])
+    redis.call('DEL', RUNNING .. it.key)
+    it.running = nil
+    lanes.set(it, 'probe', nil)
+  end
+end
+
+function steps.run()
+  each_lane(function(it, id, queue, given)
+    wait_no_longer(it, id, queue)
+    lanes.activate(it)
+    lanes.hear(it, given, id)
+    ask('ZADD', RUNNING .. it.key, 0, id)
+    it.running = nil
+  end)
+end
+
+function steps.started() each_lane(wait_no_longer) end
+
+function steps.place()
+  for i = 3, #ARGV do
+    local it = lanes.load(ARGV[i])
+    lanes.configure(it)
+    touched[it.key] = it
+    for queue in pairs(it.queues) do found[queue] = true end
+  end
+end
+
+function steps.head()
+  local it = lanes.load(ARGV[3])
+  if lanes.running_in(it) == 0 and not next(it.queues) then return end
+  lanes.set(it, 'head', ARGV[4])
+  -- One that nobody has put yet is waited for from now on: else its lane would be turned to it again and again.
+  lanes.set(it, 'head_due', math.max(tonumber(ARGV[5]), lanes.now))
+  touched[it.key] = it
+end
+
+function steps.open()
+  redis.call('SET', LANES_EPOCH, ARGV[3])
+  redis.call('DEL', LANES_BUILDING)
+  for i = 4, #ARGV do
+    for _ = 1, 4 do lanes.wake(ARGV[i]) end
+  end
+end
+
+if ARGV[1] ~= '' and redis.call('GET', LANES_BUILDING) ~= ARGV[1] then
+  return redis.error_reply('ERR another worker has begun to build the lanes')
+end
+steps[ARGV[2]]()
+for _, it in pairs(touched) do lanes.place(it, true) end
+local queues = {}
+for queue in pairs(found) do queues[#queues + 1] = queue end
+return queues

@@ -1,0 +1,185 @@
+"""Lanes: what runs in them, the limits that hold, and their rebuilding from the ledger."""
+
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import NamedTuple, TypeVar, cast
+
+import uuid_utils
+from arq.connections import ArqRedis
+
+from service.lane_rules import Rule, is_pattern
+from service.queue.codec import milliseconds
+from service.queue.keys import (
+    LANE_PATTERNS,
+    LANE_RULES,
+    LANE_RULES_VERSION,
+    LANES,
+    LANES_BUILDING,
+    LANES_BUILT,
+    LANES_EPOCH,
+    PAUSED,
+    running_key_of,
+)
+from service.queue.lane_limits import given_to, paused_until_ms, written_patterns, written_rule
+from service.queue.lane_reading import breaker_change_of, lane_state_of
+from service.queue.lane_state import BreakerChange, Holder, LaneState, Release
+from service.queue.scripts import BuildStep, Scripts
+
+_AT_ONCE = 500
+_FULL = "1"
+_T = TypeVar("_T")
+
+
+class Runs(NamedTuple):
+    """A job that runs: its id on its queue, its lanes, and what its row says that these were given."""
+
+    id: str
+    lanes: tuple[str, ...]
+    queue: str
+    lane_limits: str | None = None
+
+
+class Lanes:
+    """The lanes in one Redis. Every method raises one of `UNREACHABLE` when Redis does not answer."""
+
+    def __init__(self, redis: ArqRedis, scripts: Scripts) -> None:
+        self._redis = redis
+        self._scripts = scripts
+
+    async def release(self, releases: Sequence[Release]) -> list[BreakerChange]:
+        """Let jobs leave their lanes, in one call for up to 500 of them; return the breakers that changed."""
+        changed: list[BreakerChange] = []
+        for some in _in_batches(releases):
+            args = [part for release in some for part in _told(release)]
+            changed += map(breaker_change_of, await self._scripts.release(args))
+        return changed
+
+    async def release_if(self, lane: str, job_id: str, claim_ms: int) -> None:
+        """End a claim that nobody answers for, unless the job has been claimed again since."""
+        await self.release([Release(job_id, (lane,), claim_ms=claim_ms)])
+
+    async def started(self, jobs: Iterable[Runs]) -> None:
+        """Let started jobs wait no longer. `remove` does so too, for jobs that no arq client looks for."""
+        for some in _in_batches(jobs):
+            await self._scripts.build("", "started", [part for one in some for part in _running(one)])
+
+    async def set_head(self, lane: str, job_id: str, due_at: datetime) -> None:
+        """Let a strict lane start nothing but this job, at its due time."""
+        await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at)])
+
+    async def apply(self, rules: Sequence[Rule], version: str = "") -> None:
+        """Let these rules, which are of this version, hold from the next claim on, and no others."""
+        await self._write(rules, version)
+        await self._on_active("", "place")
+
+    async def rebuild(self, epoch: str, rules: Sequence[Rule], running: Iterable[Runs], *, first: bool = False) -> None:
+        """Close all lanes, let them hold exactly what runs, and open them for this epoch.
+
+        The epoch may be followed by `/` and whatever tells this rebuild from others; claims are told all of it.
+        Buckets begin empty, for nobody knows what was started; full, if lanes are built for the `first` time ever.
+        Raises `RedisError` if somebody else has begun to rebuild them meanwhile.
+        """
+        builder = uuid_utils.uuid7().hex
+        seconds, microseconds = await self._redis.time()  # starts are counted by its clock
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(LANES_EPOCH)
+            pipe.set(LANES_BUILDING, builder)
+            pipe.set(LANES_BUILT, _FULL if first else seconds * 1000 + microseconds // 1000)
+            await pipe.execute()
+        await self._write(rules, "")
+        await self._on_active(builder, "clear")
+        for some in _in_batches(running):
+            await self._scripts.build(builder, "run", [part for one in some for part in _running(one)])
+        queues = await self._on_active(builder, "place")
+        await self._scripts.build(builder, "open", [epoch, *queues])
+
+    async def built_epoch(self) -> str | None:
+        """Return the epoch for which lanes were built, with what was after it; None while they are closed."""
+        found: bytes | None = await self._redis.get(LANES_EPOCH)
+        return None if found is None else found.decode()
+
+    async def rules_version(self) -> str:
+        """Return of which version the rules are that hold; '' if nobody said."""
+        return (await self._redis.get(LANE_RULES_VERSION) or b"").decode(errors="replace")
+
+    async def states(self, keys: Sequence[str]) -> Mapping[str, LaneState]:
+        """Return the state of each lane."""
+        states: dict[str, LaneState] = {}
+        for some in _in_batches(keys):
+            states |= zip(some, map(lane_state_of, await self._scripts.look(some)), strict=True)
+        return states
+
+    async def count(self) -> int:
+        """Count the lanes in which anything waits or runs, and the `kind:<name>` for which anything waits."""
+        return int(await cast(Awaitable[int], self._redis.scard(LANES)))
+
+    async def running(self) -> AsyncIterator[Holder]:
+        """Go over all that runs in lanes."""
+        async for some in self._active():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for lane in some:
+                    pipe.zrange(running_key_of(lane), 0, -1, withscores=True)
+                found = await pipe.execute()
+            for lane, members in zip(some, found, strict=True):
+                for member, score in members:
+                    yield Holder(lane, member.decode(errors="replace"), int(score))
+
+    async def _active(self) -> AsyncIterator[list[str]]:
+        """Go over these lanes, some at a time: there may be a million. A few may come twice."""
+        cursor = -1
+        while cursor:
+            cursor, some = await cast(
+                Awaitable[tuple[int, list[bytes]]], self._redis.sscan(LANES, max(cursor, 0), count=_AT_ONCE)
+            )
+            for batch in _in_batches(lane.decode(errors="replace") for lane in some):
+                yield batch
+
+    async def _write(self, rules: Sequence[Rule], version: str) -> None:
+        now = datetime.now(UTC)
+        exact = {rule.key: written_rule(rule, now) for rule in rules if not is_pattern(rule.key)}
+        paused = {rule.key: paused_until_ms(rule, now) for rule in rules if rule.key.startswith(("kind:", "queue:"))}
+        until = {key: float("inf") if ms == -1 else ms for key, ms in paused.items() if ms is not None}
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(LANE_RULES, LANE_PATTERNS, PAUSED)
+            pipe.set(LANE_RULES_VERSION, version)
+            if exact:
+                pipe.hset(LANE_RULES, mapping=exact)
+            if any(is_pattern(rule.key) for rule in rules):
+                pipe.set(LANE_PATTERNS, written_patterns(rules, now))
+            if until:
+                pipe.zadd(PAUSED, until)
+            await pipe.execute()
+
+    async def _on_active(self, builder: str, step: BuildStep) -> list[str]:
+        """Take a step for all active lanes; return the queues on which anything waits in them."""
+        queues: set[bytes] = set()
+        async for some in self._active():
+            queues.update(await self._scripts.build(builder, step, some))
+        return sorted(queue.decode(errors="replace") for queue in queues)
+
+
+def _told(release: Release) -> list[str | int]:
+    verdict, head_due = release.verdict, release.head_due
+    return [
+        release.id,
+        "" if release.claim_ms is None else release.claim_ms,
+        "" if verdict is None else int(verdict.alive),
+        "" if verdict is None or verdict.hold_s is None else int(verdict.hold_s * 1000),
+        "" if verdict is None else verdict.reason,
+        "" if head_due is None else milliseconds(head_due),
+        len(release.lanes),
+        *release.lanes,
+    ]
+
+
+def _running(job: Runs) -> list[str | int]:
+    given = given_to(job.lanes, job.lane_limits)
+    in_lanes = (part for pair in zip(job.lanes, given, strict=True) for part in pair)
+    return [job.id, job.queue, len(job.lanes), *in_lanes]
+
+
+def _in_batches(items: Iterable[_T]) -> Iterator[list[_T]]:
+    left = iter(items)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
