@@ -16,10 +16,11 @@ from service.ledger.models import NewJob
 from service.ledger.reads import jobs as queries
 from service.ledger.states import State
 from service.lifecycle.args import MAX_ARGS_BYTES, accepted_args
+from service.lifecycle.dispatch import entry_of_new
 from service.lifecycle.enqueue import Enqueuer
 from service.lifecycle.new_job import new_id, new_job
 from service.options import Options
-from service.queue import ArqJob
+from service.queue import ArqJob, Entry
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +29,14 @@ _LONGEST_TAG = 255
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """An arq job that was dealt with. One with a `refusal` will not run, and the ledger may have no job for it."""
+    """An arq job that was dealt with, and how its job stands on the queue.
+
+    One with a `refusal` will not run, and the ledger may have no job for it.
+    """
 
     arq_job: ArqJob
     job_id: str
+    entry: Entry
     refusal: str | None = None
 
 
@@ -54,7 +59,8 @@ async def adopt(
         if isinstance(outcome, BaseException):
             log.warning("claim_not_settled", job_id=arq_job.id, error=repr(outcome.__cause__ or outcome))
         else:
-            adopted.append(Adopted(arq_job, job.id, outcome))
+            entry = entry_of_new(job)._replace(id=arq_job.id)
+            adopted.append(Adopted(arq_job, job.id, entry, outcome))
     return adopted
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from service import agreed_time
+from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
 from service.ledger.reads import listing
 from service.ledger.reads.listing import Filter, ToReplay
@@ -80,7 +81,7 @@ async def replay_matching(
     ):
         done.add(batch)
         if batch.replayed and not dry_run:
-            await dispatcher.put_anew([Entry(job.id, job.kind, job.queue, now, job.priority) for job in batch.replayed])
+            await dispatcher.put_anew([_entry(job, now) for job in batch.replayed])
         if time.monotonic() > deadline:
             done.left_at = batch.reached
             break
@@ -116,6 +117,11 @@ async def replay_batches(
                 page = replace(page, after=reached[1:])
             if len(jobs) < _BATCH:
                 break
+
+
+def _entry(job: ToReplay, now: datetime) -> Entry:
+    lanes = in_order(job.lane, job.kind_lane)
+    return Entry(job.id, job.kind, job.queue, now, job.priority, lanes, job.lane_limits)
 
 
 def _pages(wanted: Filter, beyond: Reached | None) -> list[Filter]:

@@ -4,12 +4,18 @@ from service import agreed_time
 from service.errors import JobNotFound, StateForbids
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
+from service.lifecycle.dispatch import Dispatcher
+from service.queue import NO_CLAIM_MS, Release
 
 
-async def cancel(ledger: Ledger, job_id: str, *, writer: str) -> None:
+async def cancel(ledger: Ledger, dispatcher: Dispatcher, job_id: str, *, writer: str) -> None:
     """Cancel a job. Raises `JobNotFound`, and `StateForbids` for one that has ended."""
-    if await ledger.cancel(job_id, writer, agreed_time.now()) is None:
+    cancelled = await ledger.cancel(job_id, writer, agreed_time.now())
+    if cancelled is None:
         raise await forbidden(ledger, job_id, "cancelled")
+    if cancelled.lanes:
+        # Its id is found and removed some day, but a strict lane would wait for it until it had been due.
+        await dispatcher.release([Release(cancelled.member, cancelled.lanes, claim_ms=NO_CLAIM_MS)])
 
 
 async def forbidden(ledger: Ledger, job_id: str, verb: str) -> JobNotFound | StateForbids:

@@ -1,16 +1,18 @@
 """Dispatching: putting the ids of recorded jobs on the queue, together, in bounded time, and never in their way."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
+from sqlalchemy import RowMapping
 
 from service import agreed_time, metrics
-from service.ledger.models import NewJob
+from service.lane_rules import in_order
+from service.ledger.models import Finished, NewJob
 from service.ledger.reads.dispatching import HORIZON
-from service.ledger.states import State
-from service.queue import UNREACHABLE, Entry, Queue
+from service.ledger.states import WAITING, State
+from service.queue import UNREACHABLE, Entry, Queue, Release
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +32,7 @@ class Dispatcher:
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put newly recorded jobs on the queue; see `put`."""
-        entries = [Entry(job.id, job.kind, job.queue, job.run_at, job.priority) for job in jobs]
+        entries = [entry_of_new(job) for job in jobs]
         if all(job.state is State.QUEUED for job in jobs):  # due already, whatever the time
             await self._put(entries)
         else:
@@ -63,27 +65,75 @@ class Dispatcher:
                 await self._queue.remove(queue, members)
             await self._queue.put(entries)
 
-        await self._in_time(len(entries), put())
+        await self._put_in_time(put(), len(entries))
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        """Let go of jobs that are over in their lanes, or wait again. What Redis does not take, the leader mends."""
+        if releases:
+            await self._in_time(self._queue.lanes.release(releases), "lanes_not_released", len(releases))
+
+    async def release_lost(self, ended: Iterable[tuple[RowMapping, Finished | None]], claim_ms: int | None) -> None:
+        """Let go of jobs whose attempts somebody else has ended: rows, and the finishes that took.
+
+        `claim_ms` is Redis' clock from before that; where it did not answer, the leader mends.
+        """
+        if claim_ms is not None:
+            await self.release(releases_of(ended, claim_ms))
+
+    async def clock_ms(self) -> int | None:
+        """Return Redis' clock; None if it does not answer."""
+        try:
+            async with asyncio.timeout(_WITHIN_S if self._redis_answers else _WITHIN_S_WHILE_AWAY):
+                seconds, microseconds = await self._queue.redis.time()
+        except UNREACHABLE:
+            return None
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def _put_all(self) -> None:
         """Put the entries of all who wait, whose jobs one commit has recorded, and wake them."""
         entries, self._entries = self._entries, []
         callers, self._callers = self._callers, []
         try:
-            await self._in_time(len(entries), self._queue.put(entries))
+            await self._put_in_time(self._queue.put(entries), len(entries))
         finally:
             for done in callers:
                 if not done.done():
                     done.set_result(None)
 
-    async def _in_time(self, count: int, put: Coroutine[Any, Any, None]) -> None:
-        """Wait for `put`, but hardly at all for a Redis that did not answer the last time."""
+    async def _put_in_time(self, put: Coroutine[Any, Any, None], count: int) -> None:
+        if not await self._in_time(put, "dispatch_failed", count):
+            metrics.dispatch_failures.inc(count)
+
+    async def _in_time(self, write: Coroutine[Any, Any, Any], failed: str, count: int) -> bool:
+        """Wait for `write`, but hardly at all for a Redis that did not answer the last time; whether it did."""
         try:
             async with asyncio.timeout(_WITHIN_S if self._redis_answers else _WITHIN_S_WHILE_AWAY):
-                await put
-            self._redis_answers = True
+                await write
         except UNREACHABLE as error:
             self._redis_answers = False
-            metrics.dispatch_failures.inc(count)
             reason = str(error) or type(error).__name__
-            log.warning("dispatch_failed", jobs=count, error=reason, remedy="the sweep will dispatch them")
+            log.warning(failed, jobs=count, error=reason, remedy="the sweep will mend it")
+            return False
+        self._redis_answers = True
+        return True
+
+
+def entry_of_new(job: NewJob) -> Entry:
+    """Return what is put on the queue for a job that was just recorded."""
+    if job.lane is None and job.kind_lane is None:
+        return Entry(job.id, job.kind, job.queue, job.run_at, job.priority)
+    return Entry(job.id, job.kind, job.queue, job.run_at, job.priority, job.lanes, job.lane_limits)
+
+
+def releases_of(ended: Iterable[tuple[RowMapping, Finished | None]], claim_ms: int) -> list[Release]:
+    """Return what lanes are told of jobs whose attempts are over by the ledger, and were claimed before `claim_ms`."""
+    return [
+        Release(
+            row["arq_id"] or row["id"],
+            lanes,
+            head_due=finished.run_at if finished.state in WAITING else None,
+            claim_ms=claim_ms,
+        )
+        for row, finished in ended
+        if finished is not None and (lanes := in_order(row["lane"], row["kind_lane"]))
+    ]

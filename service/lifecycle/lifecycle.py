@@ -72,7 +72,7 @@ class Lifecycle:
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
-        await cancel.cancel(self.ledger, job_id, writer=self._writer)
+        await cancel.cancel(self.ledger, self.dispatcher, job_id, writer=self._writer)
 
     async def replay(self, job_id: str) -> None:
         """Run a failed or cancelled job again, under its own id.

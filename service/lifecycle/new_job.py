@@ -7,17 +7,24 @@ import uuid_utils
 from pydantic import BaseModel
 
 from jobs import Kind
+from jobs.kit.lane import to_lane
 from service.ledger.models import NewJob
 from service.ledger.states import State
 from service.lifecycle.args import written_args
+from service.lifecycle.lanes import lanes_for
 from service.options import Options, metadata_json
 
 
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
-    """Make a job's row. Raises `ArgsInvalid` when the args are too large, or would be read back as something else."""
+    """Make a job's row.
+
+    Raises `ArgsInvalid` when the args are too large, would be read back as something else, or give no lane.
+    """
     visible, sealed = written_args(kind, args)
     run_at = options.run_at or (now + options.delay if options.delay else now)
     fields.setdefault("id", new_id())
+    if kind.lane is not None or options.lane is not None:
+        fields |= lanes_for(kind, args, to_lane(options.lane))
     return NewJob(
         kind=kind.name,
         state=State.SCHEDULED if run_at > now else State.QUEUED,

@@ -1,6 +1,7 @@
 """Replaying a job: a failed or cancelled job runs again, under its own id."""
 
 from service import agreed_time
+from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
 from service.ledger.states import REPLAYABLE
@@ -19,7 +20,9 @@ async def replay(ledger: Ledger, dispatcher: Dispatcher, runnable: Runnable, job
     async with ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
     if row is not None:
-        await dispatcher.put_anew([Entry(job_id, row["kind"], row["queue"], now, row["priority"])])
+        lanes = in_order(row["lane"], row["kind_lane"])
+        entry = Entry(job_id, row["kind"], row["queue"], now, row["priority"], lanes, row["lane_limits"])
+        await dispatcher.put_anew([entry])
 
 
 async def _check(ledger: Ledger, runnable: Runnable, job_id: str) -> None:

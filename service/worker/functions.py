@@ -10,7 +10,7 @@ from jobs import Catalogue, Kind
 from service import agreed_time
 from service.ledger.models import Finished, Started
 from service.ledger.states import TERMINAL, Outcome
-from service.queue import Claimed
+from service.queue import Claimed, Taken
 from service.worker.claiming.claims import Claims
 from service.worker.performing.attempt import Performer, performer_of
 
@@ -46,9 +46,8 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
         performer = performer_of(ctx)
         claimed = Claimed(ctx["job_id"].encode(), performer.resources.settings.queues[0])
         # arq has compared the due time with this machine's clock.
-        for started in await Claims(performer.resources, performer.lifecycle, performer.workload).start(
-            [claimed], agreed_time.now()
-        ):
+        taken = Taken([claimed], agreed_time.now())
+        for started in await Claims(performer.resources, performer.lifecycle, performer.workload).start(taken):
             finished = await _performed(performer, started)
             if finished is not None and finished.state not in TERMINAL:
                 # The job is back on the queue with its due time; a bare Retry is arq's way to let it stay there.

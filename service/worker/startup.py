@@ -13,6 +13,7 @@ from service.errors import StartRefused
 from service.features import FEATURES
 from service.resources import open_resources
 from service.settings import Settings
+from service.worker import stock
 from service.worker.job_resources import open_job_resources
 from service.worker.keeping.housekeeping import Housekeeping
 from service.worker.performing.attempt import CTX_KEY, Performer
@@ -49,6 +50,8 @@ class Startup:
             stack.callback(performer.threads.shutdown)
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
             asyncio.get_running_loop().set_default_executor(performer.threads)
+            if self._settings.stock_worker:
+                await stock.begin(resources)
             await stack.enter_async_context(Housekeeping(performer))
             stack.enter_context(heap.gc_frozen())
             ctx[CTX_KEY] = performer

@@ -1,7 +1,8 @@
 """What a worker has in hand: the ids it holds, its slots and attempts, and the lease under which it holds them."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from service.ledger.models import Finish, Started
@@ -52,6 +53,11 @@ class Workload:
         self.changed = asyncio.Event()
         self._held_ids: set[str] = set()
         self._begun: dict[str, Started] = {}
+        self._by_kind: Counter[str] = Counter()
+        self._by_lane: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._ended_before: Counter[str] = Counter()
+        self._moment = 0
         self._attempts: dict[str, Attempt] = {}
 
     # ---- held ids
@@ -96,9 +102,15 @@ class Workload:
         return list(self._attempts.values())
 
     def begin(self, started: Started, begin: Begin) -> None:
-        """Take on a started attempt; `begin` hears whether it has got a slot, in the order of these calls."""
+        """Take on a started attempt; `begin` hears whether it has got a slot, in the order of these calls.
+
+        Attempts in lanes go ahead: what waits here keeps others in their lanes waiting, in all workers.
+        """
         self._begun[started.id] = started
-        self.slots.ask(begin)
+        self._by_kind[started.kind] += 1
+        if started.in_lane:
+            self._by_lane.update(started.lanes)
+        self.slots.ask(begin, first=started.in_lane)
 
     def run(self, attempt: Attempt) -> None:
         """Note that an attempt runs. It is stopped at once if the lease under which it was started is lost by now."""
@@ -108,11 +120,42 @@ class Workload:
 
     def end(self, started: Started, *, has_slot: bool) -> None:
         """Note that an attempt is over: its slot, if it has one, goes to the next one."""
-        self._begun.pop(started.id, None)
+        if self._begun.pop(started.id, None) is not None:
+            self._count_off(started)
         self._attempts.pop(started.id, None)
         if has_slot:
             self.slots.free()
+            self._note_moment()
+            self._ended[started.kind] += 1
         self.changed.set()
+
+    @property
+    def by_kind(self) -> dict[str, int]:
+        """How many attempts of each kind run or wait, beyond as many as ended lately.
+
+        Those that end within a moment hold up nobody, so the ones prefetched behind them take nothing from others.
+        """
+        self._note_moment()
+        now, before = self._ended, self._ended_before
+        return {kind: count - max(now[kind], before[kind]) for kind, count in self._by_kind.items()}
+
+    @property
+    def by_lane(self) -> Mapping[str, int]:
+        """How many attempts run or wait in each lane."""
+        return self._by_lane
+
+    def _note_moment(self) -> None:
+        moment = self.slots.moment
+        if moment != self._moment:
+            self._ended_before = self._ended if moment == self._moment + 1 else Counter()
+            self._ended, self._moment = Counter(), moment
+
+    def _count_off(self, started: Started) -> None:
+        self._by_kind[started.kind] -= 1
+        for lane in started.lanes if started.in_lane else ():
+            self._by_lane[lane] -= 1
+            if not self._by_lane[lane]:
+                del self._by_lane[lane]
 
     def attempt_of(self, job_id: str) -> Attempt | None:
         return self._attempts.get(job_id)

@@ -32,15 +32,18 @@ class Adoption:
         self._queue = lifecycle.queue
         self._unknown_kinds = unknown_kinds
 
-    async def adopt(self, queues: Mapping[str, str], due_by: datetime) -> list[str]:
-        """Adopt the arq jobs with these claimed ids, given with their queues; return the ids of the jobs to start."""
+    async def adopt(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> Mapping[str, str]:
+        """Adopt the arq jobs with these claimed ids, given with their queues.
+
+        Return the jobs to start, each with its id in arq. Those whose kinds put them in lanes wait there, `into_lanes`.
+        """
         members = iter(queues.items())
-        startable: list[str] = []
+        startable: dict[str, str] = {}
         while page := dict(islice(members, _PAGE)):
-            startable += await self._adopt_page(page, due_by)
+            startable |= await self._adopt_page(page, due_by, into_lanes=into_lanes)
         return startable
 
-    async def _adopt_page(self, queues: Mapping[str, str], due_by: datetime) -> list[str]:
+    async def _adopt_page(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> dict[str, str]:
         arq_jobs = await self._read(queues)
         known = await self._known(arq_jobs)
         results = await self._results_of_ended(arq_jobs, known)
@@ -54,8 +57,12 @@ class Adoption:
                 results.append(result_of_arq_job(one.arq_job, now, success=False, value=one.refusal, tries=1))
         if results:
             await self._queue.arq.settle(results)
-        goes_on = [job_id for job_id, state in known.values() if state not in TERMINAL]
-        return [*goes_on, *(one.job_id for one in adopted if one.refusal is None)]
+        to_start = [one for one in adopted if one.refusal is None and not (into_lanes and one.entry.lanes)]
+        in_lanes = [one.entry for one in adopted if one.refusal is None and into_lanes and one.entry.lanes]
+        if in_lanes:
+            await self._queue.put(in_lanes)
+        goes_on = {job_id: arq_id for arq_id, (job_id, state) in known.items() if state not in TERMINAL}
+        return goes_on | {one.job_id: one.arq_job.id for one in to_start}
 
     async def _read(self, queues: Mapping[str, str]) -> list[ArqJob]:
         """Read the arq jobs with these ids; an id without one is removed."""

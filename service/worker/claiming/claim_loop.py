@@ -5,15 +5,19 @@ import contextlib
 
 import structlog
 
+from service.queue import Room
 from service.worker.backoff import outage_waits
 from service.worker.claiming.claims import Claims
+from service.worker.claiming.shares import room_for
 from service.worker.keeping.housekeeping import OUTAGES
+from service.worker.keeping.lanes import LaneKeeping
 from service.worker.keeping.redispatch import Redispatch
 from service.worker.performing.attempt import OnFinished, Performer
 
 log = structlog.get_logger(__name__)
 
 _NOT_ALLOWED_WAIT_S = 0.2
+_MAY_END_WITHIN_S = 0.01
 
 
 class ClaimLoop:
@@ -29,6 +33,12 @@ class ClaimLoop:
 
     async def run(self) -> None:
         """Claim until told to stop or, in burst mode, until nothing is due and nothing runs."""
+        try:
+            await self._run()
+        finally:
+            await self._claims.waiting.close()
+
+    async def _run(self) -> None:
         waits = outage_waits()
         while not self._stopping.is_set():
             try:
@@ -48,8 +58,8 @@ class ClaimLoop:
         if not self._performer.may_claim:
             await self._pause(_NOT_ALLOWED_WAIT_S)
             return True
-        room = self._workload.slots.room
-        if not room:
+        room = await self._room()
+        if room is None:
             await self._wait_for_change()
             return True
         try:
@@ -60,22 +70,36 @@ class ClaimLoop:
             self._workload.slots.release()
         return bool(started)
 
+    async def _room(self) -> Room | None:
+        """Return what may be claimed. What a kind runs may be about to end: to have its ids wait for it costs more."""
+        self._workload.changed.clear()
+        room = room_for(self._workload, await self._performer.pauses.names())
+        if room is None or not room.has_full_kind:
+            return room
+        await self._wait_for_change(_MAY_END_WITHIN_S)
+        self._workload.changed.clear()
+        return room_for(self._workload, await self._performer.pauses.names())
+
     async def _is_done(self) -> bool:
         """Wait for something to claim; whether a burst has nothing to wait for."""
         if not self._burst:
-            await self._claims.waiting.wait(self._stopping)
+            await self._claims.waiting.wait(self._stopping, self._workload.changed)
         elif self._performer.busy:
             await self._wait_for_change()
         else:
-            # A burst ends when nothing is due, so what is due but was never dispatched must be found first.
-            return not await Redispatch(self._performer.lifecycle.ledger, self._performer.lifecycle.queue).dispatch()
+            return not await self._is_anything_left()
         return False
 
-    async def _wait_for_change(self) -> None:
-        """Wait until an attempt ends or its outcome is recorded, or until told to stop."""
+    async def _is_anything_left(self) -> bool:
+        """Find what is due although the queue did not offer it: it was never dispatched, or its lanes are closed."""
+        ledger, queue = self._performer.lifecycle.ledger, self._performer.lifecycle.queue
+        return await LaneKeeping(ledger, queue).build() or bool(await Redispatch(ledger, queue).dispatch())
+
+    async def _wait_for_change(self, within_s: float | None = None) -> None:
+        """Wait until an attempt ends or its outcome is recorded, until told to stop, or for so long."""
         changed = asyncio.create_task(self._workload.next_change())
         stopped = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED, timeout=within_s)
         changed.cancel()
         stopped.cancel()
 

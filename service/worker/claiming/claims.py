@@ -1,17 +1,18 @@
 """From ids on the queue to attempts that may be performed."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 
-from service import agreed_time
-from service.ledger.models import Start, Started
+from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
-from service.queue import LONGEST_ID, Claimed
+from service.queue import LONGEST_ID, Claimed, Room, Runs, Taken
 from service.resources import Resources
 from service.worker.claiming.not_started import NotStarted
+from service.worker.claiming.starts import START_WITHIN_S, Claim, Starts
 from service.worker.claiming.waiting import Waiting
 from service.worker.performing.contexts import timeout_of
 from service.worker.suspects import Suspects
@@ -42,50 +43,56 @@ class Claims:
         self.waiting = Waiting(resources.queue, resources.settings.queues)
         self._resources = resources
         self._workload = workload
-        self._suspects = Suspects(resources.settings.max_crashes)
-        self._not_started = NotStarted(resources, lifecycle, workload, self._suspects)
+        suspects = Suspects(resources.settings.max_crashes)
+        self._starts = Starts(resources, workload, suspects)
+        self._not_started = NotStarted(resources, lifecycle, workload, suspects)
         self._kinds = tuple(resources.catalogue)
         self._first = 0
 
-    async def take(self, free: int) -> list[Started]:
-        """Claim up to `free` due ids and start them; nothing means that nothing is due.
+    async def take(self, room: Room) -> list[Started]:
+        """Claim the due ids for which there is room and start them; nothing means that nothing is due.
 
         Claimed ids that cannot be started leave the due range, so that what is behind them comes next.
         Raises `UNREACHABLE` and `LedgerUnavailable`.
         """
         while True:
-            taken = await self._resources.queue.claim(self._queues(), free, self._kinds)
-            self.waiting.note_time(taken.due_by)
+            until = time.monotonic() + START_WITHIN_S
+            taken = await self._resources.queue.claim(self._queues(), room, self._kinds)
+            self.waiting.note(taken)
             if not taken.claimed:
                 return []
-            if started := await self.start(taken.claimed, taken.due_by):
+            if started := await self.start(taken, until):
                 return started
 
-    async def start(self, claimed: Sequence[Claimed], due_by: datetime) -> list[Started]:
-        """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others."""
-        by_id = {job_id: one for one in claimed if (job_id := self._job_id(one)) is not None}
+    async def start(self, taken: Taken, until: float = math.inf) -> list[Started]:
+        """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others.
+
+        Nothing in a lane is started after `until`.
+        """
+        by_id = {job_id: one for one in taken.claimed if (job_id := self._job_id(one)) is not None}
         # Attempts that may have to wait for a slot are marked so.
         prefetched = len(by_id) > self._workload.slots.unused
-        started = _Started(await self._record_started(list(by_id), due_by, prefetched=prefetched))
+        claim = Claim(taken, until)
+        started = _Started(await self._starts.record(by_id, claim, prefetched=prefetched))
         try:
-            await self._tidy(by_id, started, due_by, prefetched=prefetched)
+            await self._tidy(by_id, started, claim, prefetched=prefetched)
         except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
             log.warning(
                 "queue_not_tidied", error=repr(error.__cause__ or error), remedy="it is tried at the next claim"
             )
         return started.in_order()
 
-    async def _tidy(
-        self, by_id: Mapping[str, Claimed], started: "_Started", due_by: datetime, *, prefetched: bool
-    ) -> None:
+    async def _tidy(self, by_id: Mapping[str, Claimed], started: "_Started", claim: Claim, *, prefetched: bool) -> None:
         """Take started ids off the queue, and settle the others; adds to `started` what is started on the way."""
         others = started.others
         self._take_off([by_id[job_id] for job_id in others if others[job_id].arq_id is None])
         holds = self._workload.holds
         if refused := {job_id: one for job_id, one in by_id.items() if job_id not in others and not holds(job_id)}:
-            startable = await self._not_started.settle(refused, due_by)
-            others |= await self._record_started(startable.jobs, due_by, prefetched=prefetched)
-            started.at_once = await self._record_started(startable.at_once, due_by, any_crashes=True)
+            startable = await self._not_started.settle(refused, claim.taken)
+            others |= await self._starts.record(startable.jobs, claim, prefetched=prefetched)
+            started.at_once = await self._starts.record(startable.at_once, claim, any_crashes=True)
+            own = [job_id for job_id, one in started.at_once.items() if one.arq_id is None]
+            self._take_off([startable.at_once[job_id] for job_id in own])
         if adopted := [one for one in started.in_order() if one.arq_id is not None]:
             await self._hold(adopted)
 
@@ -107,28 +114,14 @@ class Claims:
         self._resources.queue.remove_soon(claimed.queue, [claimed.member])
         return None
 
-    async def _record_started(
-        self, ids: Sequence[str], due_by: datetime, *, prefetched: bool = False, any_crashes: bool = False
-    ) -> dict[str, Started]:
-        """Record the starts of the jobs that may start, and hold their ids."""
-        crashes_below = None if any_crashes else self._suspects.crashes_below(prefetched=prefetched)
-        new = self._workload.reserve(ids)
-        started: dict[str, Started] = {}
-        try:
-            if new:
-                now = agreed_time.now()
-                start = Start(tuple(new), self._workload.worker_id, self._kinds, now, due_by, crashes_below, prefetched)
-                started = await self._resources.ledger.start(start)
-        finally:
-            self._workload.release(set(new) - started.keys())
-        return started
-
     def _take_off(self, started: Sequence[Claimed]) -> None:
         for queue in {one.queue for one in started}:
             self._resources.queue.remove_soon(queue, [one.member for one in started if one.queue == queue])
 
     async def _hold(self, adopted: Sequence[Started]) -> None:
         catalogue = self._resources.catalogue
+        if in_lanes := [Runs(one.arq_id or one.id, one.lanes, one.queue) for one in adopted if one.in_lane]:
+            await self._resources.queue.lanes.started(in_lanes)
         await self._resources.queue.arq.hold(
             {
                 one.arq_id: timeout_of(one, catalogue[one.kind]) + _HOLD_MARGIN_S

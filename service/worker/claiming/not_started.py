@@ -10,9 +10,10 @@ from service.ledger.reads.dispatching import HORIZON
 from service.ledger.reads.standings import Standing, standings_of
 from service.ledger.states import WAITING
 from service.lifecycle.lifecycle import Lifecycle
-from service.queue import Claimed, Entry, is_own_payload
+from service.queue import ASIDE_FOR, Claimed, Entry, Taken, is_own_payload
 from service.resources import Resources
 from service.worker.claiming.adoption import Adoption
+from service.worker.claiming.lane_refusals import LaneRefusals, lanes_of
 from service.worker.claiming.unknown_kinds import UnknownKinds
 from service.worker.suspects import Suspects
 from service.worker.workload import Workload
@@ -21,17 +22,20 @@ log = structlog.get_logger(__name__)
 
 # A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
 _NEXT_TRY = timedelta(seconds=1)
+# A payload of a plain arq client has up to 1 MiB.
+_PAYLOADS_AT_ONCE = 50
 
 
 @dataclass
 class _Sorted:
-    """Where refused ids go."""
+    """Where refused ids go. Those `behind` wait for others in strict lanes."""
 
+    behind: set[str]
     back: list[Entry] = field(default_factory=list)
     aside: list[Entry] = field(default_factory=list)
-    off: list[Claimed] = field(default_factory=list)
+    off: dict[str, Claimed] = field(default_factory=dict)
     maybe_arq_jobs: dict[str, Claimed] = field(default_factory=dict)
-    startable: list[str] = field(default_factory=list)
+    startable: dict[str, Claimed] = field(default_factory=dict)
     certain: dict[str, Entry] = field(default_factory=dict)
     suspects: dict[str, Entry] = field(default_factory=dict)
 
@@ -40,8 +44,8 @@ class _Sorted:
 class Startable:
     """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot."""
 
-    jobs: list[str]
-    at_once: list[str]
+    jobs: dict[str, Claimed]
+    at_once: dict[str, Claimed]
 
 
 class NotStarted:
@@ -52,10 +56,12 @@ class NotStarted:
         self._queue = resources.queue
         self._workload = workload
         self._suspects = suspects
+        self._knows_lanes = not resources.settings.stock_worker
+        self._lane_refusals = LaneRefusals(resources)
         self._unknown = UnknownKinds(resources.queue)
         self._adoption = Adoption(lifecycle, self._unknown)
 
-    async def settle(self, refused: Mapping[str, Claimed], due_by: datetime) -> Startable:
+    async def settle(self, refused: Mapping[str, Claimed], taken: Taken) -> Startable:
         """Deal with refused ids; return the jobs that may be started all the same.
 
         A job that has crashed, or was lost while it may have waited, begins at once in a slot that is held for it: so
@@ -63,19 +69,17 @@ class NotStarted:
         """
         async with self._resources.ledger.read() as connection:
             standings = await standings_of(connection, list(refused))
-        places = _Sorted()
+        places = _Sorted(behind=await self._lane_refusals.turn_to_heads(refused))
         for member, claimed in refused.items():
-            self._sort(places, member, claimed, standings.get(member), due_by)
+            self._sort(places, member, claimed, standings.get(member), taken.due_by)
         at_once = await self._at_once(places)
         held_up = places.suspects | places.certain
         places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
-        if places.back:
-            await self._queue.put_back(places.back)
-        if places.aside:
-            await self._unknown.set_aside(places.aside, due_by)
-        await self._take_off(places.off)
-        adopted = await self._adopt(places.maybe_arq_jobs, standings, due_by)
-        return Startable([*places.startable, *adopted], at_once)
+        await self._put(places, taken)
+        await self._take_off(places.off, standings, taken)
+        adopted = await self._adopt(places.maybe_arq_jobs, standings, taken)
+        startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
+        return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once})
 
     async def _at_once(self, places: _Sorted) -> list[str]:
         """Hold slots for the jobs that must begin at once; return those for which there is one."""
@@ -89,41 +93,58 @@ class NotStarted:
         if standing is None or standing.state not in WAITING:
             places.maybe_arq_jobs[member] = claimed
             return
-        entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority)
+        lanes = lanes_of(standing) if self._knows_lanes else ()
+        limits = standing.lane_limits
+        entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority, lanes, limits)
+        later = entry._replace(due_at=due_by + _NEXT_TRY, priority=0)
         if standing.run_at > due_by:
             # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
             if standing.run_at <= due_by + HORIZON or standing.arq_id is not None:
                 places.back.append(entry)
             else:
-                places.off.append(claimed)
+                places.off[member] = claimed
         elif standing.kind not in self._resources.catalogue:
             places.aside.append(entry)
+        elif member in places.behind or (lanes and not claimed.in_lane):
+            places.back.append(entry)  # into its lane, where it waits
         elif self._suspects.includes(standing.crashes):
-            places.suspects[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
+            places.suspects[standing.id] = later
         elif standing.crashes or standing.prefetched:
-            places.certain[standing.id] = Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY)
+            places.certain[standing.id] = later
         elif standing.id != member:
-            places.startable.append(standing.id)
+            places.startable[standing.id] = claimed
         else:
-            places.back.append(Entry(member, standing.kind, claimed.queue, due_by + _NEXT_TRY))
+            places.back.append(later)
 
-    async def _take_off(self, claimed: Sequence[Claimed]) -> None:
-        for queue in {one.queue for one in claimed}:
-            await self._queue.remove(queue, [one.member for one in claimed if one.queue == queue])
+    async def _put(self, places: _Sorted, taken: Taken) -> None:
+        # Who does not know its kind leaves a job in its lane, where it does not stand aside: others may know it.
+        unknown_in_lanes = [entry for entry in places.aside if entry.lanes]
+        back = places.back + [entry._replace(due_at=taken.due_by + ASIDE_FOR) for entry in unknown_in_lanes]
+        if back:
+            await self._queue.put_back(back, taken.claim_ms)
+        if aside := [entry for entry in places.aside if not entry.lanes]:
+            await self._unknown.set_aside(aside, taken.due_by)
+
+    async def _take_off(self, claimed: Mapping[str, Claimed], standings: Mapping[str, Standing], taken: Taken) -> None:
+        for queue in {one.queue for one in claimed.values()}:
+            await self._queue.remove(queue, [one.member for one in claimed.values() if one.queue == queue])
+        await self._lane_refusals.let_go(claimed, standings, taken.claim_ms)
 
     async def _adopt(
-        self, members: Mapping[str, Claimed], standings: Mapping[str, Standing], due_by: datetime
-    ) -> list[str]:
+        self, members: Mapping[str, Claimed], standings: Mapping[str, Standing], taken: Taken
+    ) -> Mapping[str, str]:
         own = await self._own([member for member in members if member in standings])
-        await self._take_off([members[member] for member in own])
+        await self._take_off({member: members[member] for member in own}, standings, taken)
         maybe_arq_jobs = {member: claimed.queue for member, claimed in members.items() if member not in own}
-        return await self._adoption.adopt(maybe_arq_jobs, due_by)
+        adopted = await self._adoption.adopt(maybe_arq_jobs, taken.due_by, into_lanes=self._knows_lanes)
+        left = {member: members[member] for member in maybe_arq_jobs if member not in adopted.values()}
+        await self._lane_refusals.let_go(left, standings, taken.claim_ms)
+        return adopted
 
     async def _own(self, members: Sequence[str]) -> set[str]:
         """Find the ids, of jobs that run or are over, that no arq client has used again or is still shown."""
-        if not members:
-            return set()
-        payloads = await self._queue.arq.payloads(members)
-        return {
-            member for member, payload in payloads.items() if not isinstance(payload, bytes) or is_own_payload(payload)
-        }
+        own: set[str] = set()
+        for first in range(0, len(members), _PAYLOADS_AT_ONCE):
+            payloads = await self._queue.arq.payloads(members[first : first + _PAYLOADS_AT_ONCE])
+            own |= {one for one, found in payloads.items() if not isinstance(found, bytes) or is_own_payload(found)}
+        return own

@@ -1,12 +1,12 @@
 """How an idle worker waits for work: for a put, for what comes due next, and now and then for a look all the same."""
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Sequence
-from datetime import datetime
 
-from service.queue import Queue
+from service.queue import NOTHING, UNREACHABLE, Queue, Taken
 
 # Two commands in so many seconds. Plain arq clients wake nobody: what they put is found by a look at the head.
 _LOOK_EVERY_S = 2.0
@@ -22,28 +22,77 @@ class Waiting:
         self._queue = queue
         self._queues = queues
         self._ahead_s = 0.0
+        self._left = NOTHING
+        self._token: asyncio.Task[bool] | None = None
+        self._passing: asyncio.Task[None] | None = None
+        self._waits = False
 
-    def note_time(self, redis_now: datetime) -> None:
-        """Hear what Redis' clock says."""
-        self._ahead_s = redis_now.timestamp() - time.time()
+    def note(self, taken: Taken) -> None:
+        """Hear of a claim: what Redis' clock says, and what it left for want of room here."""
+        self._ahead_s = taken.due_by.timestamp() - time.time()
+        self._left = taken.left
 
-    async def wait(self, stopping: asyncio.Event) -> None:
-        """Return when there may be something to claim, or when `stopping` is set. Raises `UNREACHABLE`."""
-        stopped = asyncio.create_task(stopping.wait())
+    async def wait(self, stopping: asyncio.Event, ended: asyncio.Event) -> None:
+        """Return when there may be something to claim, or when `stopping` is set. Raises `UNREACHABLE`.
+
+        Once an attempt has `ended`, there may be room for what the last claim left.
+        """
         something = asyncio.create_task(self._something_may_be_due())
+        others = [asyncio.create_task(stopping.wait())]
+        if self._left != NOTHING:
+            others.append(asyncio.create_task(ended.wait()))
+        self._waits = True
         try:
-            await asyncio.wait({stopped, something}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({something, *others}, return_when=asyncio.FIRST_COMPLETED)
             if something.done():
                 await something
         finally:
-            stopped.cancel()
-            something.cancel()
+            self._waits = False
+            for task in (something, *others):
+                task.cancel()
 
     async def _something_may_be_due(self) -> None:
         for number in itertools.count(1):
-            due_ms = await self._queue.next_due_ms(self._queues)
+            due_ms = await self._queue.next_due_ms(self._queues, self._left)
             due_in_s = _LOOK_EVERY_S if due_ms is None else due_ms / 1000 - (time.time() + self._ahead_s)
-            if due_in_s <= 0 or await self._queue.woken(self._queues, max(min(due_in_s, _LOOK_EVERY_S), _SHORTEST_S)):
+            if due_in_s <= 0 or await self._woken(max(min(due_in_s, _LOOK_EVERY_S), _SHORTEST_S)):
+                return
+            if self._left != NOTHING:  # lanes may be open by now, or a queue resumed
                 return
             if number % _WIDER_LOOK_EVERY == 0 and await self._queue.has_out_of_order(self._queues):
                 return
+
+    async def _woken(self, within_s: float) -> bool:
+        """Wait for a put. A wait that is over goes on in Redis: to cut it off could lose the token of a put."""
+        token = self._token or asyncio.create_task(self._queue.woken(self._queues, _LOOK_EVERY_S), name="wake")
+        if token is not self._token:
+            self._token = token
+            token.add_done_callback(self._pass_on)
+        await asyncio.wait({token}, timeout=within_s if within_s < _LOOK_EVERY_S else None)
+        if not token.done():
+            return False
+        self._let_go(token)
+        return await token
+
+    def _let_go(self, token: asyncio.Task[bool]) -> None:
+        if self._token is token:
+            self._token = None
+
+    def _pass_on(self, token: asyncio.Task[bool]) -> None:
+        """Let another worker have a token that came while this one was busy."""
+        if self._waits or token.cancelled() or token.exception() is not None:
+            return
+        self._let_go(token)
+        if token.result():
+            self._passing = asyncio.create_task(self._wake_another(), name="wake-another")
+
+    async def _wake_another(self) -> None:
+        with contextlib.suppress(*UNREACHABLE):
+            await self._queue.wake(self._queues)
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        for task in (self._token, self._passing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from service.clocks import Clocks
 from service.durability import Durability
 from service.ledger.leases import HEARTBEAT_EVERY
+from service.lifecycle.dispatch import Dispatcher
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
 from service.worker.keeping.cancellations import Cancellations
@@ -15,6 +16,7 @@ from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
 from service.worker.keeping.cron import Cron
 from service.worker.keeping.due_times import DueTimes
 from service.worker.keeping.evictions import Evictions
+from service.worker.keeping.lanes import LaneKeeping
 from service.worker.keeping.leadership import Leadership
 from service.worker.keeping.priorities import Priorities
 from service.worker.keeping.queue_watch import QueueWatch
@@ -27,10 +29,13 @@ from service.worker.performing.attempt import Performer
 
 def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Chore]:
     """List the chores that every worker does, side by side."""
+    stock = [Chore("stock worker", 10.0, performer.resources.queue.mark_stock_worker)]
     return [
+        *(stock if performer.resources.settings.stock_worker else []),
         Chore("lease", 0.5, lease.begin_anew_if_lost),
         Chore("running rows", HEARTBEAT_EVERY.total_seconds(), lease.hand_back_unknown),
         Chore("cancellations", 0.5, Cancellations(performer.resources.ledger, performer.workload).watch),
+        Chore("pauses", 1.0, performer.pauses.look),
         Chore("cron", 0.25, Cron(performer.lifecycle).tick),
         Chore("sweep", 1.0, sweep.sweep),
     ]
@@ -42,6 +47,8 @@ def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
     leadership = Leadership(ledger, resources.process_id)
     durability = Durability(ledger.database, redis, resources.settings.queues)
     priorities, redispatch = Priorities(queue), Redispatch(ledger, queue)
+    due_times = DueTimes(ledger, resources.process_id, priorities, Dispatcher(queue))
+    lanes = LaneKeeping(ledger, queue)
     watch = QueueWatch(queue, leadership, durability, redispatch)
     return Sweep(
         leadership,
@@ -50,10 +57,11 @@ def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
             Chore("settings", ONCE, durability.check),
         ],
         of_the_leader=[
-            Chore("due times", EACH_PASS, DueTimes(ledger, resources.process_id, priorities).keep),
+            Chore("due times", EACH_PASS, due_times.keep),
             Chore("rescue", EACH_PASS, Rescue(resources, worker_id).rescue),
             # Without Redis, a pass ends here, but for the audit.
             Chore("queue", EACH_PASS, watch.look),
+            Chore("lanes", EACH_PASS, watch.while_it_answers(lanes.keep)),
             Chore("priorities", EACH_PASS, watch.while_it_answers(priorities.move)),
             Chore("dispatch", EACH_PASS, watch.while_it_answers(redispatch.dispatch_for_a_while)),
             Chore("evictions", EACH_PASS, watch.once_all_is_dispatched(Evictions(ledger, queue).mend)),

@@ -6,10 +6,13 @@ from functools import partial
 import structlog
 
 from service import agreed_time
+from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
 from service.ledger.reads import dispatching
 from service.ledger.records.expired import record_expired
 from service.ledger.records.promoted import record_promoted
+from service.lifecycle.dispatch import Dispatcher
+from service.queue import NO_CLAIM_MS, Release
 from service.worker.keeping.priorities import Priorities
 from service.worker.keeping.redispatch import entry_of
 
@@ -21,8 +24,9 @@ _BATCH = 1_000
 class DueTimes:
     """Promotes and expires, a batch of each in a pass. `writer` names this process in the tallies."""
 
-    def __init__(self, ledger: Ledger, writer: str, priorities: Priorities) -> None:
+    def __init__(self, ledger: Ledger, writer: str, priorities: Priorities, dispatcher: Dispatcher) -> None:
         self._ledger = ledger
+        self._dispatcher = dispatcher
         self._writer = writer
         self._priorities = priorities
 
@@ -43,5 +47,9 @@ class DueTimes:
     async def _expire(self, now: datetime) -> int:
         record = partial(record_expired, writer=self._writer, at=now, limit=_BATCH)
         expired = await self._ledger.database.run(record)
-        log.warning("jobs_expired", jobs=expired)
-        return expired
+        log.warning("jobs_expired", jobs=len(expired))
+        in_lanes = ((row["arq_id"] or row["id"], in_order(row["lane"], row["kind_lane"])) for row in expired)
+        await self._dispatcher.release(
+            [Release(member, lanes, claim_ms=NO_CLAIM_MS) for member, lanes in in_lanes if lanes]
+        )
+        return len(expired)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from service import agreed_time
+from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
 from service.ledger.reads import dispatching
 from service.ledger.records.dispatched import record_dispatched
@@ -67,9 +68,10 @@ class Redispatch:
 
 def member_of(row: Any) -> Member:
     """Return the id of a row that `dispatching` found as it stands on its queue."""
-    return Member(row.queue, row.arq_id or row.id)
+    return Member(row.queue, row.arq_id or row.id, row.kind, in_order(row.lane, row.kind_lane))
 
 
 def entry_of(row: Any) -> Entry:
     """Return what is put on the queue for a row that `dispatching` found."""
-    return Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at, row.priority)
+    lanes = in_order(row.lane, row.kind_lane)
+    return Entry(row.arq_id or row.id, row.kind, row.queue, row.run_at, row.priority, lanes, row.lane_limits)

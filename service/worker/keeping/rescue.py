@@ -8,9 +8,11 @@ from sqlalchemy import RowMapping
 
 from service import agreed_time
 from service.ledger.clock import now_by
+from service.ledger.models import Finished
 from service.ledger.reads.workers import is_anybody_silent, isolated_losses, orphans
 from service.ledger.records.workers import record_dead
 from service.ledger.states import Loss, Outcome, loss_of
+from service.lifecycle.dispatch import Dispatcher
 from service.resources import Resources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import tell_end
@@ -27,6 +29,7 @@ class Rescue:
 
     def __init__(self, resources: Resources, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger
+        self._dispatcher = Dispatcher(resources.queue)
         self._worker_id = worker_id
         self._max_crashes = resources.settings.max_crashes
 
@@ -39,7 +42,11 @@ class Rescue:
             await self._declare_dead(as_worker)
         async with self._ledger.read() as connection:
             lost = await orphans(connection, _BATCH)
-        await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in lost))
+        if not lost:
+            return
+        before_ms = await self._dispatcher.clock_ms()
+        finished = await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in lost))
+        await self._dispatcher.release_lost(zip(lost, finished, strict=True), before_ms)
 
     async def _declare_dead(self, as_worker: str) -> None:
         dead = await self._ledger.database.run(
@@ -48,11 +55,12 @@ class Rescue:
         if dead:
             log.error("workers_declared_dead", workers=dead)
 
-    async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> None:
+    async def _rescue_one(self, orphan: RowMapping, rescuer: str) -> Finished | None:
         finish = finish_of_lost(orphan, await self._outcome(orphan), rescuer, agreed_time.now())
         finished = await self._ledger.finish(finish)
         if finished is not None:
             tell_end(finish, finished, rescued=True)
+        return finished
 
     async def _outcome(self, orphan: RowMapping) -> AttemptOutcome:
         worker, crashes = orphan["worker"], orphan["crashes"]

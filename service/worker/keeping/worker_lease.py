@@ -16,6 +16,7 @@ from service import agreed_time
 from service.ledger.clock import now_by
 from service.ledger.reads.workers import running_under
 from service.ledger.records.workers import record_ended, record_registered
+from service.lifecycle.dispatch import Dispatcher
 from service.resources import Resources, new_process_id
 from service.worker.keeping.heartbeat import Heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
@@ -34,6 +35,7 @@ class WorkerLease:
     ) -> None:
         self._resources = resources
         self._ledger = resources.ledger
+        self._dispatcher = Dispatcher(resources.queue)
         self._workload = workload
         self._heartbeat = Heartbeat(
             resources.settings.sqlalchemy_url,
@@ -87,8 +89,10 @@ class WorkerLease:
         if unknown:
             ids = [row["id"] for row in unknown]
             log.warning("attempts_handed_back", job_ids=ids, reason="the ledger says they run here; they do not")
+            before_ms = await self._dispatcher.clock_ms()
             lost, now = outcome.of_unheard(), agreed_time.now()
-            await self._ledger.finish_all([finish_of_lost(row, lost, row["worker"], now) for row in unknown])
+            finished = await self._ledger.finish_all([finish_of_lost(row, lost, row["worker"], now) for row in unknown])
+            await self._dispatcher.release_lost(zip(unknown, finished, strict=True), before_ms)
 
     async def _register(self, worker_id: str) -> None:
         settings = self._resources.settings

@@ -10,6 +10,7 @@ from service import agreed_time
 from service.ledger.models import Finish, Finished, Started
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
+from service.worker.claiming.pauses import Pauses
 from service.worker.job_resources import JobResources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import is_quiet, tell_end
@@ -51,6 +52,7 @@ class Performer:
         self._deadlines = Deadlines()
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._finishing = Finishing(resources.ledger, resources.catalogue)
+        self.pauses = Pauses(resources.ledger)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
 
     def begin(self, started: Started, on_finished: OnFinished) -> None:

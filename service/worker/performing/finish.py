@@ -43,6 +43,8 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
         run_at=at + wait if state is State.RETRYING and wait is not None else None,
         result=ended.result,
         failure=ended.failure,
+        answered=ended.sign.answered,
+        hold_lane=ended.sign.hold,
     )
 
 

@@ -10,6 +10,7 @@ from jobs.kit.outcomes import Discard, PartialResult, Retry, Snooze, to_timedelt
 from service.ledger.models import Failure
 from service.ledger.states import MAX_LOST, WORKER_LOST, Outcome, State, state_after_crash, state_after_isolated_loss
 from service.worker.performing.failure import failure_of, is_instance, leaves_of, type_name
+from service.worker.performing.lane_verdict import NO_SIGN, Sign, sign_in
 
 # Due times must stay within the calendar.
 LONGEST_WAIT = timedelta(days=3650)
@@ -19,7 +20,7 @@ class AttemptOutcome(NamedTuple):
     """An attempt's outcome, with all that follows from it.
 
     `after` is the wait that the kind asked for. `error` chooses the retry policy. `final` ends the job even if another
-    attempt could follow.
+    attempt could follow. `sign` is what the errors say of the job's destination.
     """
 
     outcome: Outcome
@@ -28,6 +29,7 @@ class AttemptOutcome(NamedTuple):
     after: timedelta | None = None
     error: BaseException | None = None
     final: bool = False
+    sign: Sign = NO_SIGN
 
 
 class Blocked(NamedTuple):
@@ -55,7 +57,7 @@ def of_error(error: BaseException) -> AttemptOutcome:
 def _read(error: BaseException, leaves: Sequence[BaseException]) -> AttemptOutcome:
     """One `Discard` in a group ends the job; the job is snoozed only if every error in the group is a `Snooze`."""
     if (discard := next((one for one in leaves if is_instance(one, Discard)), None)) is not None:
-        return AttemptOutcome(Outcome.DISCARDED, failure=failure_of(error, discard))
+        return AttemptOutcome(Outcome.DISCARDED, failure=failure_of(error, discard), sign=sign_in(leaves))
     after = _longest_after(leaves)
     if all(is_instance(one, Snooze) for one in leaves):
         return AttemptOutcome(Outcome.SNOOZED, after=after)
@@ -63,7 +65,8 @@ def _read(error: BaseException, leaves: Sequence[BaseException]) -> AttemptOutco
         message = "The kind raised CancelledError although nobody had cancelled it."
         return AttemptOutcome(Outcome.FAILED, failure=Failure("CancelledError", message), error=error)
     only = leaves[0] if len(leaves) == 1 else None
-    return AttemptOutcome(Outcome.FAILED, failure=failure_of(error, only), after=after, error=error)
+    failure = failure_of(error, only)
+    return AttemptOutcome(Outcome.FAILED, failure=failure, after=after, error=error, sign=sign_in(leaves))
 
 
 def _longest_after(leaves: Iterable[BaseException]) -> timedelta | None:
@@ -88,7 +91,10 @@ def of_timeout(timeout: timedelta, blocked: Blocked | None = None) -> AttemptOut
             f" It went on for {blocked.ran_for_s:.1f} s, because {whose} blocked the event loop: run blocking work by"
             " `await ctx.thread(...)`."
         )
-    return AttemptOutcome(Outcome.TIMED_OUT, failure=Failure("TimedOut", message), error=TimeoutError(message))
+    # Where the loop was blocked, the destination may well have answered.
+    sign = NO_SIGN if blocked else Sign(answered=False)
+    error = TimeoutError(message)
+    return AttemptOutcome(Outcome.TIMED_OUT, failure=Failure("TimedOut", message), error=error, sign=sign)
 
 
 def of_stop(outcome: Outcome) -> AttemptOutcome:

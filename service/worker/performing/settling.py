@@ -10,8 +10,9 @@ from service import logs
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import TERMINAL
 from service.lifecycle.lifecycle import Lifecycle
-from service.queue import UNREACHABLE, Again, Entry, Result
+from service.queue import UNREACHABLE, Again, Entry, Release, Result
 from service.worker.performing.arq_result import word_after
+from service.worker.performing.lane_releases import LaneReleases, release_after
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +31,12 @@ class Settling:
     def __init__(self, lifecycle: Lifecycle, on_settled: Callable[[], None]) -> None:
         self._lifecycle = lifecycle
         self._queue = lifecycle.queue
+        self._lanes = LaneReleases(lifecycle.ledger, lifecycle.queue)
         self._on_settled = on_settled
         self._entries: list[Entry] = []
         self._words: list[Again | Result] = []
+        self._releases: list[Release] = []
+        self._entries_in_lanes: list[Entry] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._settling: asyncio.Task[None] | None = None
@@ -46,15 +50,20 @@ class Settling:
         """Tell Redis of an attempt whose outcome is recorded; return once it knows, or has not answered in time.
 
         There is nothing to tell of an attempt that was taken away (`finished` is None), nor of a job that has ended,
-        unless an arq client waits for it.
+        unless an arq client waits for it, or it was in a lane: its lanes hear of that soon, and nothing waits for it.
         """
         if finished is None:
             return
         if started.arq_id is not None:
             self._add_word(started, finish, finished)
-        elif finished.state not in TERMINAL:
+        if started.in_lane:
+            self._add_release(started, finish, finished)
+        elif started.arq_id is None and finished.state not in TERMINAL:
             self._entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
-        else:
+        elif started.arq_id is None:
+            return
+        if started.arq_id is None and finished.state in TERMINAL:
+            self._begin()
             return
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(told)
@@ -67,16 +76,23 @@ class Settling:
         except Exception:  # noqa: BLE001 - a result that arq's protocol cannot carry is no reason to lose others
             logs.surely(log.exception, "arq_client_not_told", job_id=started.id)
 
+    def _add_release(self, started: Started, finish: Finish, finished: Finished) -> None:
+        self._releases.append(release_after(started, finish, finished))
+        if finished.state not in TERMINAL:
+            place = finished.queue, finished.run_at, finished.priority
+            member = started.arq_id or started.id
+            self._entries_in_lanes.append(Entry(member, started.kind, *place, started.lanes, started.lane_limits))
+
     def _begin(self) -> None:
         """Begin a round for all that wait, unless one is under way that will take them along."""
-        if self._settling is None and (self._waiting or self._untold):
+        if self._settling is None and self._has_more:
             self._settling = asyncio.create_task(self._settle_all(), name="settling")
 
     async def _settle_all(self) -> None:
         try:
-            while self._waiting or self._untold:
+            while self._has_more:
                 await self._settle_round()
-                if self._untold:
+                if self._has_untold:
                     asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self._begin)
                     return
         finally:
@@ -89,13 +105,28 @@ class Settling:
         waiting, self._waiting = self._waiting, []
         self._untold.clear()
         try:
-            await asyncio.gather(self._lifecycle.dispatcher.put(entries), self._tell(words))
+            await asyncio.gather(self._lifecycle.dispatcher.put(entries), self._tell(words), self._release())
         except Exception:  # noqa: BLE001 - other outcomes wait to be told
             logs.surely(log.exception, "outcomes_not_settled", remedy="the sweep dispatches what goes on")
         finally:
             for told in waiting:
                 if not told.done():
                     told.set_result(None)
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._waiting or self._releases) or self._has_untold
+
+    @property
+    def _has_untold(self) -> bool:
+        return bool(self._untold) or self._lanes.untold
+
+    async def _release(self) -> None:
+        """Let jobs leave their lanes, then put those that go on: an id that is put while it runs would be dropped."""
+        releases, self._releases = self._releases, []
+        entries, self._entries_in_lanes = self._entries_in_lanes, []
+        if await self._lanes.tell(releases):
+            await self._lifecycle.dispatcher.put(entries)
 
     async def _tell(self, words: Sequence[Again | Result]) -> None:
         """Keep arq's protocol for adopted jobs. Jobs that go on are the sweep's where Redis does not answer."""

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from jobs import Context, job
 from service.ledger.reads import jobs as queries
-from service.queue import Queue, key_of
+from service.queue import Queue, Room, key_of
 from service.settings import Settings
 from service.worker.worker import Worker
 from tests.service.worker.desk import Desk, open_desk
@@ -142,7 +142,7 @@ async def test_job_past_the_grace_goes_back_without_cost(desk: Desk, settings: S
     row = await desk.row(job_id)
     assert (row["state"], row["failures"], row["crashes"]) == ("queued", 0, 0)
     assert await desk.outcomes(job_id) == ["interrupted"]
-    assert [one.member.decode() for one in (await desk.queue.claim(["default"], 10)).claimed] == [job_id]
+    assert [one.member.decode() for one in (await desk.queue.claim(["default"], Room(10))).claimed] == [job_id]
 
 
 async def test_second_signal_does_not_wait_for_the_grace(desk: Desk, settings: Settings) -> None:

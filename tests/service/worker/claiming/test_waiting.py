@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from service.queue import Entry, Queue, key_of, low_key_of, open_redis
+from service.queue import Entry, Queue, Room, key_of, low_key_of, open_redis
 from service.worker.claiming import waiting as waiting_module
 from service.worker.claiming.waiting import Waiting
 from tests.support.running import eventually
@@ -29,7 +29,7 @@ def _ms(moment: datetime) -> int:
 
 async def _waits(queue: Queue, stopping: asyncio.Event | None = None, *, others: int = 0) -> asyncio.Task[None]:
     """Begin to wait, beside so many others, and return once a put would wake it."""
-    waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event()))
+    waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event(), asyncio.Event()))
     await _blocked(queue, others + 1)
     return waiting
 
@@ -56,7 +56,7 @@ async def test_a_claim_that_leaves_something_behind_wakes_the_next_worker(queue:
     await queue.put([_entry(f"{number}") for number in range(5)])
     assert await queue.woken(["default"], 1)
     waiting = await _waits_for_token(queue)
-    assert len((await queue.claim(["default"], 2)).claimed) == 2
+    assert len((await queue.claim(["default"], Room(2))).claimed) == 2
     assert await asyncio.wait_for(waiting, 5)
 
 
@@ -70,8 +70,8 @@ async def test_a_job_due_later_wakes_a_worker_when_it_is_due(queue: Queue) -> No
     due = _entry("later", due_in_s=0.7)
     await queue.put([due])
     waiting = Waiting(queue, ["default"])
-    await waiting.wait(asyncio.Event())  # for the put itself
-    await waiting.wait(asyncio.Event())
+    await waiting.wait(asyncio.Event(), asyncio.Event())  # for the put itself
+    await waiting.wait(asyncio.Event(), asyncio.Event())
     assert datetime.now(UTC) >= due.due_at - timedelta(milliseconds=5)
 
 

@@ -28,6 +28,7 @@ async def test_too_much_to_promote_or_expire_for_one_pass_is_a_full_pass(
 async def test_expired_job_fails_before_it_starts(desk: Desk, settings: Settings) -> None:
     job_id = await desk.enqueue(rest, delay=timedelta(hours=1), expires_in=timedelta(seconds=0.01))
     async with writing(desk.ledger.database) as connection:
-        assert await connection.run_sync(record_expired, "test", datetime.now(UTC) + timedelta(seconds=1), 10) == 1
+        later = datetime.now(UTC) + timedelta(seconds=1)
+        assert len(await connection.run_sync(record_expired, "test", later, 10)) == 1
     row = await desk.row(job_id)
     assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "Expired", 0)

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.ledger.reads.dispatching import HORIZON
-from service.queue import Entry
+from service.queue import Entry, Room
 from service.worker.keeping import redispatch
 from tests.service.worker.desk import Desk
 from tests.service.worker.keeping.sweeping import ago, forgotten, on_queue, rest
@@ -65,4 +65,4 @@ async def test_recorded_job_that_was_never_dispatched_is_swept_onto_the_queue(de
     job_id = await desk.record_only(rest, created_at=datetime.now(UTC) - timedelta(seconds=15))
     assert await desk.redispatch() == 1
     assert await desk.redispatch() == 0
-    assert [one.member.decode() for one in (await desk.queue.claim(["default"], 5)).claimed] == [job_id]
+    assert [one.member.decode() for one in (await desk.queue.claim(["default"], Room(5))).claimed] == [job_id]

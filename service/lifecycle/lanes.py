@@ -1,0 +1,32 @@
+"""Which lanes a new job is in: the one that its request names, and the one that its kind derives from its args."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from jobs import Kind, Lane
+from service.errors import ArgsInvalid
+from service.lane_rules import written_limits
+
+
+def lanes_for(kind: Kind[Any, Any], args: BaseModel, lane: Lane | None) -> dict[str, str | None]:
+    """Return the fields of a new job about its lanes; one that request and kind both name counts once.
+
+    Raises `ArgsInvalid`.
+    """
+    of_kind = kind_lane(kind, args)
+    is_same = lane is not None and of_kind is not None and lane.key == of_kind.key
+    return {
+        "lane": lane.key if lane else None,
+        "kind_lane": of_kind.key if of_kind and not is_same else None,
+        "lane_limits": written_limits(lane, of_kind),
+    }
+
+
+def kind_lane(kind: Kind[Any, Any], args: BaseModel) -> Lane | None:
+    """Ask the kind for the job's lane. Raises `ArgsInvalid` where its lane function fails on the args."""
+    try:
+        return kind.lane_of(args)
+    except Exception as error:
+        detail = f"The lane function of {kind.name} failed on the args ({type(error).__name__}: {error})."
+        raise ArgsInvalid(detail, errors=[{"loc": [], "msg": detail, "type": "lane_failed"}]) from error

@@ -1,0 +1,84 @@
+"""Records the starts of claimed jobs: of those in lanes apart from the others, and behind the fence of a rebuild."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from service import agreed_time
+from service.ledger.models import Start, Started
+from service.queue import Claimed, Taken
+from service.resources import Resources
+from service.worker.suspects import Suspects
+from service.worker.workload import Workload
+
+# A claim in a lane that leads to nothing is taken for lost some time later (`keeping/lanes.py`). By then its start must
+# have come, or never come.
+START_WITHIN_S = 5.0
+
+
+class Claim(NamedTuple):
+    """What a claim took. What is in lanes may be started `until` then, by the monotonic clock."""
+
+    taken: Taken
+    until: float
+
+
+class Starts:
+    """Starts what the ledger lets this worker start, and holds the ids."""
+
+    def __init__(self, resources: Resources, workload: Workload, suspects: Suspects) -> None:
+        self._ledger = resources.ledger
+        self._kinds = tuple(resources.catalogue)
+        self._workload = workload
+        self._suspects = suspects
+        self._past_lanes = resources.settings.stock_worker
+
+    async def record(
+        self, claimed: Mapping[str, Claimed], claim: Claim, *, prefetched: bool = False, any_crashes: bool = False
+    ) -> dict[str, Started]:
+        """Record the starts of the jobs that may start, given by their ids, and hold these ids."""
+        new = self._workload.reserve(claimed)
+        started: dict[str, Started] = {}
+        try:
+            if new:
+                crashes_below = None if any_crashes else self._suspects.crashes_below(prefetched=prefetched)
+                now, due_by = agreed_time.now(), claim.taken.due_by
+                start = Start(
+                    (),
+                    self._workload.worker_id,
+                    self._kinds,
+                    now,
+                    due_by,
+                    crashes_below,
+                    prefetched,
+                    past_lanes=self._past_lanes,
+                )
+                started = await self._start(start, new, claimed, claim)
+        finally:
+            self._workload.release(set(new) - started.keys())
+        return started
+
+    async def _start(
+        self, start: Start, ids: Sequence[str], claimed: Mapping[str, Claimed], claim: Claim
+    ) -> dict[str, Started]:
+        in_lanes = [job_id for job_id in ids if claimed[job_id].in_lane]
+        if not in_lanes:
+            return await self._ledger.start(replace(start, ids=tuple(ids)))
+        starts = [_in_lanes(start, in_lanes, claimed, claim)]
+        if laneless := tuple(job_id for job_id in ids if not claimed[job_id].in_lane):
+            starts.append(replace(start, ids=laneless))
+        # At the same moment they are one transaction. Where they are two, one may fail alone.
+        results = await asyncio.gather(*map(self._ledger.start, starts), return_exceptions=True)
+        failed = next((one for one in results if isinstance(one, BaseException)), None)
+        started = {job_id: one for some in results if isinstance(some, dict) for job_id, one in some.items()}
+        if failed is not None and not started:
+            raise failed
+        claim_ms = claim.taken.claim_ms
+        return {job_id: one._replace(claimed_ms=claim_ms) if one.in_lane else one for job_id, one in started.items()}
+
+
+def _in_lanes(start: Start, ids: Sequence[str], claimed: Mapping[str, Claimed], claim: Claim) -> Start:
+    strict = tuple((job_id, lane) for job_id in ids for lane in claimed[job_id].strict)
+    epoch = claim.taken.lanes_epoch
+    return replace(start, ids=tuple(ids), lanes_epoch=epoch, strict=strict, until=claim.until)

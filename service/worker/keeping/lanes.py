@@ -1,0 +1,125 @@
+"""The leader's care for lanes: rebuilds them for each life of Redis, mends drift, and has the rules of SQL hold."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+
+import structlog
+import uuid_utils
+
+from service.ledger.ledger import Ledger
+from service.ledger.reads import lanes as queries
+from service.ledger.records.lanes import record_forgotten, record_rebuild, running_behind_fence
+from service.queue import Holder, Queue, Runs
+
+log = structlog.get_logger(__name__)
+
+# Starts of a claim come within 5 s, and a statement ends within 10 s. A worker that was frozen in between is declared
+# dead by then, and starts nothing.
+LOST_AFTER_S = 30.0
+# And they were seen for so long by this clock: Redis' own may have been set forward since the claim.
+SEEN_FOR_S = 5.0
+_LOOK_FOR_DRIFT_EVERY_S = 5.0
+# A look at a million lanes takes seconds, in which the leader does nothing else.
+_MOST_OF_THE_TIME = 0.05
+# Redis remembers a breaker of a lane in which nothing happens for 20 minutes beyond its time.
+_FORGET_EVERY_S = 60.0
+_FORGET_AFTER = timedelta(hours=1)
+_BATCH = 500
+
+
+class LaneKeeping:
+    """Keeps the lanes of Redis true to the ledger. Every step is safe to repeat, and by two leaders at once."""
+
+    def __init__(self, ledger: Ledger, queue: Queue) -> None:
+        self._ledger = ledger
+        self._queue = queue
+        self._applied: str | None = None
+        self._look_at = self._forgot_at = 0.0
+        self._seen: dict[Holder, float] = {}
+
+    async def keep(self, epoch: str) -> None:
+        """Do what there is to do."""
+        async with self._ledger.read() as connection:
+            recorded, version = await queries.recorded_epoch(connection), await queries.rules_version(connection)
+        if not await self._are_open(epoch, recorded):
+            await self.build()
+            return
+        # Redis was away when they were changed, or was told of older ones after that, or this leader is new.
+        if version != self._applied or version != await self._queue.lanes.rules_version():
+            await self._apply_rules(version)
+        if time.monotonic() >= self._look_at:
+            await self._mend_drift()
+        if time.monotonic() >= self._forgot_at + _FORGET_EVERY_S:
+            self._forgot_at = time.monotonic()
+            await self._forget()
+
+    async def _forget(self) -> None:
+        async with self._ledger.read() as connection:
+            before = await self._ledger.database.now(connection) - _FORGET_AFTER
+            if not await queries.has_forgettable(connection, before):
+                return
+        await self._ledger.database.run(partial(record_forgotten, before=before))
+
+    async def build(self) -> bool:
+        """Rebuild lanes from the ledger, if they are closed; whether they were.
+
+        From the moment at which the ledger is read, it refuses the starts of all claims that were made before: each
+        rebuild has an epoch of its own, so that of two at once only one can hold.
+        """
+        epoch = await self._queue.epoch()
+        async with self._ledger.read() as connection:
+            recorded = await queries.recorded_epoch(connection)
+        if await self._are_open(epoch, recorded):
+            return False
+        new = f"{epoch}/{uuid_utils.uuid7().hex}"
+        rebuild = await self._ledger.database.run(partial(record_rebuild, epoch=new))
+        running = [Runs(one.member, one.lanes, one.queue, one.lane_limits) for one in rebuild.running]
+        await self._queue.lanes.rebuild(new, rebuild.rules, running, first=recorded is None)
+        log.info("lanes_rebuilt", running=len(running), rules=len(rebuild.rules))
+        return True
+
+    async def _are_open(self, epoch: str, recorded: str | None) -> bool:
+        """Whether lanes are built for this life of Redis, and the ledger lets their claims start."""
+        built = await self._queue.lanes.built_epoch()
+        return built is not None and built == recorded and built.startswith(f"{epoch}/")
+
+    async def _apply_rules(self, version: str) -> None:
+        """Have the rules hold; again if they were changed meanwhile, for whoever did so may have told Redis first."""
+        self._applied = None
+        while version != self._applied:
+            async with self._ledger.read() as connection:
+                rules = await queries.rules(connection)
+            await self._queue.lanes.apply(rules, version)
+            self._applied = version
+            async with self._ledger.read() as connection:
+                version = await queries.rules_version(connection)
+
+    async def _mend_drift(self) -> None:
+        """Release what runs in lanes and not by the ledger: a worker died before a start, or before a release."""
+        began = time.monotonic()
+        seconds, _ = await self._queue.redis.time()
+        before_ms = (seconds - LOST_AFTER_S) * 1000
+        found = [one async for one in self._queue.lanes.running() if one.claim_ms < before_ms]
+        self._seen = {one: self._seen.get(one, began) for one in found}
+        old = [one for one, since in self._seen.items() if since <= began - SEEN_FOR_S]
+        lost: list[Holder] = []
+        for first in range(0, len(old), _BATCH):
+            lost += await self._lost_of(old[first : first + _BATCH])
+        for one in lost:
+            await self._queue.lanes.release_if(one.lane, one.id, one.claim_ms)
+        if lost:
+            log.warning("lanes_mended", claims=len(lost), reason="they were neither started nor released")
+        now = time.monotonic()
+        self._look_at = now + max(_LOOK_FOR_DRIFT_EVERY_S, (now - began) / _MOST_OF_THE_TIME)
+
+    async def _lost_of(self, holders: Sequence[Holder]) -> list[Holder]:
+        """Return the holders whose jobs do not run, whatever start may still be under way."""
+        async with self._ledger.read() as connection:
+            running = await queries.running_among(connection, {one.id for one in holders})
+        lost = [one for one in holders if one.id not in running]
+        if lost:
+            members = {one.id for one in lost}
+            running = await self._ledger.database.run(partial(running_behind_fence, members=members))
+        return [one for one in lost if one.id not in running]

@@ -1,0 +1,94 @@
+"""Lanes are let go of once an attempt is over by the ledger, and told again where Redis was away."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from service.ledger.ledger import Ledger
+from service.ledger.models import Failure, Finish, Finished, Started
+from service.ledger.reads.lanes import find_rule
+from service.ledger.states import Outcome, State
+from service.queue import Entry, Queue, Release, Room, Verdict, open_redis
+from service.worker.performing import lane_releases
+from service.worker.performing.lane_releases import LaneReleases, release_after
+from tests.support.proxy import FaultProxy, proxying
+from tests.support.running import eventually
+from tests.support.servers import RedisServer
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+STARTED = Started(
+    "j1", "quick", 1, 0, 0, 5, "{}", None, "default", None, NOW, "w", NOW, kind_lane="host:a", claimed_ms=7
+)
+
+
+@pytest.fixture
+async def proxy(redis: Redis, redis_server: RedisServer, short_dir: Path) -> AsyncIterator[FaultProxy]:
+    async with proxying(redis_server.socket, short_dir / "releases.sock") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def queue(proxy: FaultProxy) -> AsyncIterator[Queue]:
+    client = open_redis(f"unix://{proxy.listen}")
+    yield Queue(client)
+    await client.aclose(close_connection_pool=True)
+
+
+def _finish(outcome: Outcome, state: State, **fields: object) -> Finish:
+    return Finish("j1", "quick", 1, "w", outcome, state, NOW, **fields)  # type: ignore[arg-type]
+
+
+def test_job_that_goes_on_keeps_its_strict_lanes_and_one_that_has_ended_does_not() -> None:
+    goes_on = release_after(
+        STARTED,
+        _finish(Outcome.FAILED, State.RETRYING, answered=False, failure=Failure("ConnectFailed", "no answer")),
+        Finished(State.RETRYING, NOW + timedelta(hours=1), "default"),
+    )
+    verdict = Verdict(alive=False, hold_s=None, reason="ConnectFailed: no answer")
+    assert goes_on == Release("j1", ("host:a",), verdict, NOW + timedelta(hours=1), 7)
+    over = release_after(
+        STARTED, _finish(Outcome.SUCCEEDED, State.SUCCEEDED), Finished(State.CANCELLED, NOW, "default")
+    )
+    assert (over.head_due, over.verdict) == (None, Verdict(alive=True))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_releases_that_redis_did_not_take_are_told_with_the_next_ones(
+    ledger: Ledger, queue: Queue, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_releases, "_TELL_WITHIN_S", 0.3)
+    await queue.epoch()
+    await queue.lanes.rebuild(await queue.epoch(), [], [])
+    entries = [Entry(name, "quick", "default", datetime.now(UTC), 0, ("t",)) for name in "ab"]
+    await queue.put(entries)
+    assert len((await queue.claim(["default"], Room(0, 2))).claimed) == 2
+    releases = LaneReleases(ledger, queue)
+    proxy.black_hole = True
+    assert not await releases.tell([Release("a", ("t",))])
+    assert releases.untold
+    proxy.black_hole = False
+
+    async def told() -> bool:
+        return await releases.tell([Release("b", ("t",))]) and not releases.untold
+
+    await eventually(told)
+    assert (await queue.lanes.states(["t"]))["t"].running == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_breaker_that_opens_is_noted_in_the_ledger(ledger: Ledger, queue: Queue) -> None:
+    await queue.lanes.rebuild(await queue.epoch(), [], [])
+    held = Verdict(alive=False, hold_s=60, reason="503")
+    await LaneReleases(ledger, queue).tell([Release("a", ("t", "host:a"), held)])
+
+    async def noted() -> tuple[str, str | None] | None:
+        async with ledger.read() as connection:
+            rule = await find_rule(connection, "host:a")
+        return None if rule is None else (rule.breaker_state, rule.breaker_reason)
+
+    assert await eventually(noted) == ("open", "503")
+    async with ledger.read() as connection:
+        assert await find_rule(connection, "t") is None
