@@ -12,7 +12,7 @@ from fastapi import FastAPI
 import jobs
 from jobs import Catalogue
 from service import heap, logs
-from service.api import health, kinds, metrics, offline_docs, openapi
+from service.api import health, kinds, lanes, metrics, offline_docs, openapi, queues
 from service.api.jobs import actions, bulk_replay, enqueue, events, listing, lookup, tickets
 from service.api.jobs.requests import Requests
 from service.api.state import open_api_state
@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     layers.install(app, settings, hooks, direct=enqueue.DIRECT)
     offline_docs.install(app)
     openapi.install(app, requests)
-    for module in (*_JOBS, kinds, health, metrics, home):
+    for module in (*_JOBS, kinds, queues, lanes, health, metrics, home):
         app.include_router(module.router)
     for feature in FEATURES:
         for router in feature.routers:

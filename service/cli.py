@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.jobs import jobs
+from service.commands.lanes import lanes
 from service.errors import LedgerUnavailable, PostludeError
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _allow_open_files() -> None:
 
 
 postlude.add_command(jobs)
+postlude.add_command(lanes)
 
 
 def main() -> None:

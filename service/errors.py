@@ -1,9 +1,9 @@
 """What can go wrong, as a tree. Each error knows its HTTP status and title; its message says what to do.
 
 PostludeError
-├── NotFound (404)             JobNotFound
-├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, IdempotencyKeyReused, BadCursor
-├── Conflict (409)             StateForbids, UniqueKeyTaken, IdempotencyKeyInFlight
+├── NotFound (404)             JobNotFound, LaneNotFound, KindNotFound, QueueNotFound
+├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, IdempotencyKeyReused, BadCursor
+├── Conflict (409)             StateForbids, UniqueKeyTaken, IdempotencyKeyInFlight, PausedByPattern, StockWorkerRuns
 ├── Unauthorized (401)
 ├── HostRefused (421)
 ├── OriginRefused (403)
@@ -43,6 +43,18 @@ class JobNotFound(NotFound):
     title = "Job not found"
 
 
+class LaneNotFound(NotFound):
+    title = "Lane not found"
+
+
+class KindNotFound(NotFound):
+    title = "Kind not found"
+
+
+class QueueNotFound(NotFound):
+    title = "Queue not found"
+
+
 class Refused(PostludeError):
     status, title = 422, "Request refused"
 
@@ -53,6 +65,10 @@ class KindUnknown(Refused):
 
 class QueueUnknown(Refused):
     title = "Queue unknown"
+
+
+class LaneInvalid(Refused):
+    title = "Lane invalid"
 
 
 class ArgsInvalid(Refused):
@@ -77,6 +93,14 @@ class StateForbids(Conflict):
 
 class UniqueKeyTaken(Conflict):
     title = "Unique key taken"
+
+
+class PausedByPattern(Conflict):
+    title = "Paused by a pattern"
+
+
+class StockWorkerRuns(Conflict):
+    title = "A stock worker runs"
 
 
 class IdempotencyKeyInFlight(Conflict):

@@ -3,10 +3,12 @@
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from service.api.state import api_state_of
+from service.api.state import ApiState, api_state_of
 from service.errors import LedgerUnavailable, Unauthorized
+from service.lanes.notices import Notices, notices_of
+from service.ledger.deadline import in_time
 from service.web.guards import authorise
 from service.web.problems import responses
 from service.web.query import known_query
@@ -17,6 +19,8 @@ router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str] | None = None
+    paused: list[str] | None = Field(None, description="What a caller has paused, on purpose; absent: nothing.")
+    breakers: list[str] | None = Field(None, description="Lanes whose breaker is not closed; absent: none.")
 
 
 @router.get("/healthz", operation_id="get_health", responses=responses(422))
@@ -34,13 +38,27 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request, response: Response) -> Readiness:
     """Say whether jobs are accepted (503 if not), and what else is missing. Where keys are set, details need a key."""
     checks = dict(await api_state_of(request).readiness.check())
-    told = checks if await _may_be_told(request) else None
+    may_be_told = await _may_be_told(request)
+    told = checks if may_be_told else None
     if checks["ledger"] != "ok":
         response.status_code = 503
         response.headers.update(LedgerUnavailable.headers)
         return Readiness(status="unready", checks=told)
     healthy = all(check == "ok" for check in checks.values())
-    return Readiness(status="ready" if healthy else "degraded", checks=told)
+    notices = await _notices(api_state_of(request)) if may_be_told else Notices()
+    return Readiness(
+        status="ready" if healthy else "degraded",
+        checks=told,
+        paused=list(notices.paused) or None,
+        breakers=list(notices.breakers) or None,
+    )
+
+
+async def _notices(state: ApiState) -> Notices:
+    try:
+        return notices_of((await in_time(state.lanes.outlook.overview())).held_back)
+    except LedgerUnavailable:  # since it was checked
+        return Notices()
 
 
 async def _may_be_told(request: Request) -> bool:

@@ -16,8 +16,10 @@ from service.clocks import Clocks
 from service.errors import LedgerUnavailable
 from service.ledger.deadline import in_time
 from service.ledger.reads import audit, counts
+from service.ledger.reads.held_back import HeldBack
+from service.ledger.reads.held_back import held_back as held_back_now
 from service.ledger.reads.workers import living_workers
-from service.queue import UNREACHABLE
+from service.queue import UNREACHABLE, Queue
 from service.resources import Resources
 from service.web.deps import ResourcesDep
 from service.web.problems import responses
@@ -42,7 +44,9 @@ async def prometheus(request: Request, resources: ResourcesDep) -> Response:
     While the ledger or Redis is away, its counts are missing.
     """
     checking = api_state_of(request).readiness
-    ledger, redis, skew = await asyncio.gather(_of_the_ledger(resources), _of_redis(checking), _skew_of(resources))
+    ledger, redis, skew = await asyncio.gather(
+        _of_the_ledger(resources), _of_redis(checking, resources.queue), _skew_of(resources)
+    )
     return Response(metrics.render([*ledger, *redis, *skew]), media_type=metrics.MEDIA_TYPE)
 
 
@@ -54,16 +58,21 @@ async def _of_the_ledger(resources: Resources) -> list[Metric]:
         return [_up("ledger", False)]
 
 
-async def _of_redis(checking: Checks) -> list[Metric]:
+async def _of_redis(checking: Checks, queue: Queue) -> list[Metric]:
     try:
         async with asyncio.timeout(_MEASURED_WITHIN_S):
             refusals = await checking.redis_probe.refusals()
+            lanes = await queue.lanes.count()
     except UNREACHABLE as error:
         log.debug("redis_not_measured", error=str(error))
         return [_up("redis", False)]
     text = "Commands and keys that Redis refuses this API; /readyz names them; must be 0"
     refused = sum(len(refusal.what) for refusal in refusals)
-    return [_up("redis", True), GaugeMetricFamily("postlude_redis_refusals", text, value=refused)]
+    return [
+        _up("redis", True),
+        GaugeMetricFamily("postlude_redis_refusals", text, value=refused),
+        GaugeMetricFamily("postlude_lanes_active", "Lanes in which any job waits on the queue or runs", value=lanes),
+    ]
 
 
 async def _skew_of(resources: Resources) -> list[Metric]:
@@ -88,12 +97,15 @@ async def _read_families(resources: Resources) -> list[Metric]:
         sweeping = await audit.sweeping(connection)
         unknown_kinds = await counts.waiting_of_unknown_kinds(connection, now)
         workers = await living_workers(connection, now)
+        held_back = await held_back_now(connection, now)
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),
         "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
         "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
         "postlude_workers": ("Workers with a fresh heartbeat", len(workers)),
+        "postlude_lanes_paused": ("Lanes and patterns of lanes that a caller has paused", held_back.lanes_count),
+        "postlude_lane_breakers_open": ("Lanes whose breaker is open, half open or forced", held_back.breakers_count),
     }
     if sweeping.swept_at is not None:
         age = max(0.0, (now - sweeping.swept_at).total_seconds())
@@ -102,10 +114,22 @@ async def _read_families(resources: Resources) -> list[Metric]:
         *(_counter(event, totals) for event in _EVENTS),
         *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
         _of_unknown_kinds(unknown_kinds),
+        *_paused(held_back),
         _refused(totals),
         _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
         _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
     ]
+
+
+def _paused(held_back: HeldBack) -> Iterable[Metric]:
+    """Name kinds and queues, which are few; lanes are as many as customers, so they are only counted."""
+    for what in ("kind", "queue"):
+        family = GaugeMetricFamily(f"postlude_{what}_paused", f"1 for each {what} that is paused", labels=[what])
+        for rule in held_back.kinds_and_queues:
+            sort, _, name = rule.key.partition(":")
+            if sort == what:
+                family.add_metric([name], 1)
+        yield family
 
 
 def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from service.api.jobs.bulk_replay import BulkReplayRequest
 from service.api.jobs.event_reader import ProgressEvent, StateEvent
 from service.api.jobs.requests import Requests
+from service.api.lane_requests import LaneRequest, PauseRequest
 from service.web.problems import Problem
 
 
@@ -27,7 +28,14 @@ def install(app: FastAPI, requests: Requests) -> None:
 
 def components(requests: Requests) -> dict[str, Any]:
     """Return the schema of each model under its name, with the schemas that it refers to."""
-    models: tuple[type[BaseModel], ...] = (Problem, BulkReplayRequest, StateEvent, ProgressEvent)
+    models: tuple[type[BaseModel], ...] = (
+        Problem,
+        BulkReplayRequest,
+        LaneRequest,
+        PauseRequest,
+        StateEvent,
+        ProgressEvent,
+    )
     adapters: dict[str, TypeAdapter[Any]] = {model.__name__: TypeAdapter(model) for model in models}
     adapters |= {"EnqueueRequest": requests.one, "BatchRequest": requests.whole_batch}
     described: dict[str, Any] = {}

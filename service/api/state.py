@@ -17,6 +17,7 @@ from service.auth import KeyRing
 from service.clocks import Clocks
 from service.durability import Durability
 from service.feature import Feature
+from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources, open_resources
 from service.settings import Settings
@@ -66,11 +67,14 @@ async def open_api_state(
         state = ApiState(
             resources=resources,
             lifecycle=_lifecycle(resources),
+            lanes=Lanes(resources.ledger, resources.queue),
             key_ring=KeyRing(settings.api_keys),
             requests=requests,
             watchtower=Watchtower(resources.ledger),
             readiness=Checks(resources),
         )
+        stack.push_async_callback(state.lanes.outlook.close)
+        state.lanes.outlook.glance()  # so that the first jobs are told what is paused
         await stack.enter_async_context(_clocks_kept(resources))
         await stack.enter_async_context(_servers_checked(resources, state.readiness))
         stack.push_async_callback(state.readiness.close)

@@ -44,6 +44,39 @@ class Event(BaseModel):
     progress: dict[str, Any] | None = None
 
 
+class _Rate(BaseModel):
+    limit: int
+    per: float
+
+
+class _Breaker(BaseModel):
+    state: str
+    forced: str | None = None
+    until: str | None = None
+    failures: int | None = None
+    reason: str | None = None
+
+
+class Pausable(BaseModel):
+    paused: bool
+    paused_until: str | None
+
+
+class Lane(Pausable):
+    key: str
+    concurrency: int | None
+    rate: _Rate | None
+    order: str | None
+    breaker: _Breaker
+    waiting: int | None
+    running: int | None
+
+
+class LanePage(BaseModel):
+    lanes: list[Lane]
+    next_cursor: str | None
+
+
 class _Mistake(BaseModel):
     loc: list[str | int] = []
     msg: str | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -12,7 +13,8 @@ from pydantic import BaseModel
 
 from service.commands import answers
 from service.commands.answers import checked
-from service.commands.text import Job, one_line
+from service.commands.lane_text import Lane
+from service.commands.text import Job, address, one_line
 
 _ANSWERS_WITHIN_S = 30.0
 _PAGE = 200
@@ -27,9 +29,13 @@ class Unreachable(Refusal):
 
 
 class Remote:
-    """A Postlude at `url`; close it, or use `with`."""
+    """A Postlude at `url`; close it, or use `with`.
+
+    `holds_later`: a change was recorded, but Redis has not heard of it.
+    """
 
     def __init__(self, url: str, key: str | None) -> None:
+        self.holds_later = False
         self._url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -45,13 +51,13 @@ class Remote:
         self._http.close()
 
     def get(self, job_id: str) -> Job:
-        return self._ask(answers.Job, "GET", _path_of(job_id))
+        return self._ask(answers.Job, "GET", _path_of("jobs", job_id))
 
     def cancel(self, job_id: str) -> Job:
-        return self._ask(answers.Job, "POST", f"{_path_of(job_id)}/cancel")
+        return self._ask(answers.Job, "POST", f"{_path_of('jobs', job_id)}/cancel")
 
     def replay(self, job_id: str) -> Job:
-        return self._ask(answers.Job, "POST", f"{_path_of(job_id)}/replay")
+        return self._ask(answers.Job, "POST", f"{_path_of('jobs', job_id)}/replay")
 
     def replay_matching(self, chosen: Mapping[str, Any], *, dry_run: bool) -> Iterator[Job]:
         """Replay all that match; yield what each request did."""
@@ -67,17 +73,49 @@ class Remote:
 
     def pages(self, chosen: Mapping[str, Any], limit: int | None) -> Iterator[Job]:
         """Yield the list page by page, up to `limit` jobs; None for all."""
+        return self._pages("jobs", answers.Page, chosen, limit)
+
+    def lanes(self, chosen: Mapping[str, Any], limit: int | None) -> Iterator[Lane]:
+        """Yield the list of lanes page by page, up to `limit`; None for all."""
+        return self._pages("lanes", answers.LanePage, chosen, limit)
+
+    def lane(self, key: str) -> Lane:
+        return self._ask(answers.Lane, "GET", _path_of("lanes", key))
+
+    def set_lane(self, key: str, changes: Mapping[str, Any]) -> Lane:
+        return self._ask(answers.Lane, "PUT", _path_of("lanes", key), json=changes)
+
+    def pause(self, key: str, for_s: float | None) -> Lane:
+        """Pause a lane, a pattern, `kind:<name>` or `queue:<name>`."""
+        body = {} if for_s is None else {"json": {"for": for_s}}
+        return self._paused(key, "pause", **body)
+
+    def resume(self, key: str) -> Lane:
+        return self._paused(key, "resume")
+
+    def _paused(self, key: str, action: str, **body: Any) -> Lane:
+        sort, _, name = key.partition(":")
+        members = {"kind": "kinds", "queue": "queues"}.get(sort, "lanes")
+        path = _path_of(members, key if members == "lanes" else name)
+        return {"key": key} | self._ask(answers.Pausable, "POST", f"{path}/{action}", **body)
+
+    def delete_lane(self, key: str) -> Lane:
+        with self._refusals():
+            answer = self._http.delete(f"{self._url}{_path_of('lanes', key)}")
+            if answer.status_code != 204:
+                raise Refusal(_reason(answer))
+        return {"key": key}
+
+    def _pages(
+        self, members: str, shape: type[BaseModel], chosen: Mapping[str, Any], limit: int | None
+    ) -> Iterator[dict[str, Any]]:
         cursor, left = chosen.get("cursor"), limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
-            page = self._ask(
-                answers.Page,
-                "GET",
-                "/v1/jobs",
-                params={**chosen, "limit": size} | ({"cursor": cursor} if cursor else {}),
-            )
+            place = {"cursor": cursor} if cursor else {}
+            page = self._ask(shape, "GET", f"/v1/{members}", params={**chosen, "limit": size} | place)
             yield page
-            left = None if left is None else left - len(page["jobs"])
+            left = None if left is None else left - len(page[members])
             cursor = page["next_cursor"]
             if cursor is None:
                 return
@@ -87,7 +125,7 @@ class Remote:
 
         Raises `Unreachable` when the connection breaks.
         """
-        url = f"{self._url}{_path_of(job_id)}/events"
+        url = f"{self._url}{_path_of('jobs', job_id)}/events"
         headers = {"Last-Event-ID": after} if after else {}
         with self._refusals(), connect_sse(self._http, "GET", url, headers=headers) as source:
             if source.response.status_code == 204:
@@ -103,6 +141,7 @@ class Remote:
             answer = self._http.request(method, f"{self._url}{path}", **content)
             if not answer.is_success:
                 raise Refusal(_reason(answer))
+            self.holds_later |= answer.status_code == HTTPStatus.ACCEPTED
             return checked(shape, answer.json())
 
     @contextmanager
@@ -110,11 +149,12 @@ class Remote:
         try:
             yield
         except (ValueError, TypeError, RecursionError, SSEError, httpx.DecodingError, httpx.InvalidURL) as error:
-            raise Refusal(f"what answers at {self._url} is not Postlude's API. Check --url or POSTLUDE_URL.") from error
+            where = address(self._url)
+            raise Refusal(f"what answers at {where} is not Postlude's API. Check --url or POSTLUDE_URL.") from error
         except httpx.TransportError as error:
             reason = one_line(error) or type(error).__name__
             raise Unreachable(
-                f"nobody answers at {self._url} ({reason}). Is Postlude running there? "
+                f"nobody answers at {address(self._url)} ({reason}). Is Postlude running there? "
                 "Name another address with --url or POSTLUDE_URL."
             ) from error
 
@@ -123,18 +163,20 @@ def _reason(answer: httpx.Response) -> str:
     """Return what a problem document says or, without one, what the status says."""
     if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
         where = answer.headers.get("location")
-        leads = f", and leads to {one_line(where)}" if where else ""
-        return f"{one_line(answer.request.url)} answered {answer.status_code}{leads}. Check --url or POSTLUDE_URL."
+        leads = f", and leads to {address(where)}" if where else ""
+        return f"{address(answer.request.url)} answered {answer.status_code}{leads}. Check --url or POSTLUDE_URL."
     problem = checked(answers.Problem, answer.json())
     said = [problem.get("detail") or problem.get("title")]
-    said += [f"{'.'.join(map(str, one.get('loc', [])))}: {one.get('msg')}" for one in problem.get("errors") or []]
+    for one in problem.get("errors") or []:
+        where = ".".join(map(str, one.get("loc", [])))
+        said.append(f"{where}: {one.get('msg')}" if where else one.get("msg"))
     if answer.status_code == 401:
         said.append("From here: --key or POSTLUDE_API_KEY.")
     return one_line(" ".join(filter(None, said)))
 
 
-def _path_of(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='', errors='surrogateescape')}"
+def _path_of(members: str, name: str) -> str:
+    return f"/v1/{members}/{quote(name, safe='', errors='surrogateescape')}"
 
 
 def _is_here(url: str) -> bool:

@@ -11,7 +11,10 @@ Job = dict[str, Any]
 # Lone surrogates cannot be written at all.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLUMNS = ("ID", "KIND", "STATE", "ATTEMPT", "CREATED", "ERROR")
-_FIELDS = ("kind", "state", "queue", "priority", "tags", "created_at", "run_at", "started_at", "finished_at")
+_FIELDS = (
+    *("kind", "state", "waiting_for", "queue", "lanes", "priority", "tags"),
+    *("created_at", "run_at", "started_at", "finished_at"),
+)
 
 
 def harmless(text: object) -> str:
@@ -23,6 +26,11 @@ def one_line(text: object) -> str:
     return harmless(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def address(url: object) -> str:
+    """Return a URL to be read by anybody: without a user's name and password."""
+    return re.sub(r"//[^/?#]*@", "//***@", one_line(url), count=1)
+
+
 def as_json(value: object, indent: int | None = None) -> str:
     """Write JSON in plain ASCII: there is nothing in it to obey."""
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
@@ -30,19 +38,30 @@ def as_json(value: object, indent: int | None = None) -> str:
 
 def table(jobs: Sequence[Job], *, heading: bool, width: int | None) -> Iterator[str]:
     """Write a line for each job; cut at `width`, where the output is a terminal."""
-    rows = [_row(job) for job in jobs]
-    shown = [_COLUMNS, *rows] if heading else rows
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    return aligned(_COLUMNS, [_row(job) for job in jobs], heading=heading, width=width)
+
+
+def aligned(
+    columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, heading: bool, width: int | None
+) -> Iterator[str]:
+    """Write rows under the names of their columns; cut at `width`."""
+    shown = [columns, *rows] if heading else rows
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     for row in shown:
         line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
         yield line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+
+
+def moment(value: object) -> str:
+    """Write a time of the API to the second."""
+    return one_line(value or "").partition(".")[0].removesuffix("Z").replace("T", " ")
 
 
 def _row(job: Job) -> tuple[str, ...]:
     error = job.get("error") or {}
     attempt = f"{job.get('attempt', 0)} ({job.get('failures', 0)}/{job.get('max_attempts', '?')} failed)"
     told = f"{error.get('type')}: {error.get('message')}" if error else ""
-    created = str(job.get("created_at", "")).partition(".")[0].removesuffix("Z").replace("T", " ")
+    created = moment(job.get("created_at"))
     return tuple(one_line(cell) for cell in (job.get("id"), job.get("kind"), job.get("state"), attempt, created, told))
 
 

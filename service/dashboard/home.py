@@ -8,12 +8,14 @@ from fastapi.responses import HTMLResponse
 
 from service.errors import LedgerUnavailable
 from service.feature import Pages
+from service.lanes.lanes import Lanes
+from service.lanes.notices import Notices, notices_of
 from service.ledger.deadline import in_time
 from service.ledger.reads.counts import count_live
 from service.ledger.reads.workers import living_workers
 from service.resources import Resources
 from service.web import pages
-from service.web.deps import ResourcesDep
+from service.web.deps import LanesDep, ResourcesDep
 from service.web.guards import PAGE_GUARDS
 from service.web.pages import Templates
 
@@ -27,10 +29,11 @@ class Activity:
     workers: int
     running: int
     waiting: int
+    notices: Notices
 
 
 @router.get("/")
-async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
+async def home(request: Request, resources: ResourcesDep, lanes: LanesDep) -> HTMLResponse:
     """Say what runs. A page carries no key, so where one is asked for, it shows no counts and no kinds."""
     closed = bool(resources.settings.api_keys)
     return _templates.render(
@@ -39,7 +42,7 @@ async def home(request: Request, resources: ResourcesDep) -> HTMLResponse:
         version=version("postlude"),
         closed=closed,
         links=[] if closed else _links(resources),
-        activity=None if closed else await _activity(resources),
+        activity=None if closed else await _activity(resources, lanes),
         kinds=[] if closed else [resources.catalogue[name] for name in sorted(resources.catalogue)],
     )
 
@@ -50,17 +53,18 @@ def _links(resources: Resources) -> list[Pages]:
     return [one for one in every if one is not None and one.are_shown(resources.settings)]
 
 
-async def _activity(resources: Resources) -> Activity | None:
+async def _activity(resources: Resources, lanes: Lanes) -> Activity | None:
     """Ask the ledger; None when it is away."""
     try:
-        return await in_time(_read_activity(resources))
+        return await in_time(_read_activity(resources, lanes))
     except LedgerUnavailable:
         return None
 
 
-async def _read_activity(resources: Resources) -> Activity:
+async def _read_activity(resources: Resources, lanes: Lanes) -> Activity:
+    notices = notices_of((await lanes.outlook.overview()).held_back)
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
         workers = len(await living_workers(connection, now))
         live = await count_live(connection)
-    return Activity(workers=workers, running=live["running"], waiting=live["waiting"])
+    return Activity(workers=workers, running=live["running"], waiting=live["waiting"], notices=notices)

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 from pydantic import Field
 
 from service.auth import Principal
+from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.web.guards import principal_of
@@ -23,10 +24,15 @@ async def _lifecycle(request: Request) -> Lifecycle:
     return state_of(request).lifecycle
 
 
+async def _lanes(request: Request) -> Lanes:
+    return state_of(request).lanes
+
+
 async def _principal(request: Request) -> Principal:
     return principal_of(request)
 
 
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 LifecycleDep = Annotated[Lifecycle, Depends(_lifecycle)]
+LanesDep = Annotated[Lanes, Depends(_lanes)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from service.auth import KeyRing
+from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.web.room import Room
@@ -16,6 +17,7 @@ class WebState:
 
     resources: Resources
     lifecycle: Lifecycle
+    lanes: Lanes
     key_ring: KeyRing
     room: Room = field(default_factory=Room, kw_only=True)
 

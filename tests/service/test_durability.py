@@ -10,7 +10,7 @@ from service.durability import Durability, risky_in_postgres, risky_in_redis
 from service.ledger.database import Database
 from service.queue import open_redis
 from service.settings import Settings
-from tests.support.running import running_api
+from tests.support.running import eventually, running_api
 from tests.support.servers import PostgresServer, RedisServer
 
 
@@ -83,9 +83,15 @@ async def test_servers_that_are_away_are_checked_later(tmp_path: Path, evicting_
 
 async def test_the_api_warns_at_its_start(settings: Settings, redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     await redis.config_set("maxmemory-policy", "volatile-lru")
+    told = ""
+
+    async def is_told() -> bool:
+        nonlocal told
+        told += capsys.readouterr().err
+        return "Redis maxmemory-policy=volatile-lru" in told
+
     try:
         async with running_api(settings):
-            pass
+            await eventually(is_told)
     finally:
         await redis.config_set("maxmemory-policy", "noeviction")
-    assert "Redis maxmemory-policy=volatile-lru" in capsys.readouterr().err

@@ -8,9 +8,12 @@ from service.heap import gc_frozen
 
 @pytest.fixture(autouse=True)
 def heap_as_in_a_new_process() -> Iterator[None]:
-    """Undo for this test what the run has frozen."""
+    """Undo for this test what the run has frozen, and what others have set."""
+    thresholds = gc.get_threshold()
     gc.unfreeze()
+    gc.set_threshold(700, 10, 10)
     yield
+    gc.set_threshold(*thresholds)
     gc.freeze()
 
 

@@ -12,7 +12,7 @@ from service.api.jobs.lookup import JobIdDep, read_job
 from service.auth import Principal
 from service.errors import PostludeError
 from service.ledger.deadline import in_time
-from service.web.deps import LifecycleDep, PrincipalDep, ResourcesDep
+from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
 from service.web.guards import GUARDS
 from service.web.problems import responses, type_of
 
@@ -22,13 +22,13 @@ log = structlog.get_logger(__name__)
 
 @router.post("/{job_id}/cancel", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
 async def cancel_job(
-    job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+    job_id: JobIdDep, resources: ResourcesDep, lanes: LanesDep, lifecycle: LifecycleDep, principal: PrincipalDep
 ) -> JobOut:
     """Cancel a job. A waiting job ends at once; a running job is interrupted, and ends `cancelled` in any case."""
 
     async def cancel() -> JobOut:
         await lifecycle.cancel(job_id)
-        return await read_job(resources, job_id)
+        return await read_job(resources, lanes, job_id)
 
     with logged("cancel", principal, job_id=job_id):
         return await in_time(cancel(), writes=True)
@@ -36,7 +36,7 @@ async def cancel_job(
 
 @router.post("/{job_id}/replay", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
 async def replay_job(
-    job_id: JobIdDep, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+    job_id: JobIdDep, resources: ResourcesDep, lanes: LanesDep, lifecycle: LifecycleDep, principal: PrincipalDep
 ) -> JobOut:
     """Run a failed or cancelled job again under its own id. Its attempts stay in its history.
 
@@ -45,7 +45,7 @@ async def replay_job(
 
     async def replay() -> JobOut:
         await lifecycle.replay(job_id)
-        return await read_job(resources, job_id)
+        return await read_job(resources, lanes, job_id)
 
     with logged("replay", principal, job_id=job_id):
         return await in_time(replay(), writes=True)

@@ -70,11 +70,13 @@ async def enqueue_job(request: Request) -> Response:
             job = await asyncio.to_thread(_new_job, state.resources, wanted, now)
         else:
             job = _new_job(state.resources, wanted, now)
+    if job.lane is not None:
+        await state.lanes.refuse_beside_stock_worker()
     answer = b""
 
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
-        answer = new_job_json(recorded[0])
+        answer = new_job_json(recorded[0], state.lanes.waiting_for.of_new(recorded[0]))
         return idempotency.row(answer, now, _kept(state))
 
     began = time.monotonic()
@@ -93,7 +95,8 @@ async def enqueue_job(request: Request) -> Response:
 async def _answer_holder(request: Request, job_id: str, began: float) -> Response:
     """Answer with the live job that holds the `unique_key`, in what is left of the time."""
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
-    holder = await in_time(read_job(api_state_of(request).resources, job_id), within_s=within_s)
+    state = api_state_of(request)
+    holder = await in_time(read_job(state.resources, state.lanes, job_id), within_s=within_s)
     return _Answer(holder.model_dump_json().encode(), 200, job_path(request.scope, job_id))
 
 
@@ -121,6 +124,8 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
         jobs = await asyncio.to_thread(
             parse_batch, state.requests, idempotency.body, lambda one: _new_job(state.resources, one, now)
         )
+    if any(job.lane is not None for job in jobs):
+        await state.lanes.refuse_beside_stock_worker()
     answer = b""
 
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:

@@ -30,6 +30,7 @@ async def list_filter(
         ),
     ],
     tag: Text | None = None,
+    lane: Annotated[Text | None, Query(description="A lane of the job, named by its request or its kind's")] = None,
     created_after: Moment | None = None,
     created_before: Moment | None = None,
     finished_after: Annotated[Moment | None, Query(description=_WHEN_FINISHED.format("after"))] = None,
@@ -44,6 +45,7 @@ async def list_filter(
         queues=_each_once(queue),
         error_types=_each_once(error_type),
         tag=tag,
+        lane=lane,
         created_after=created_after,
         created_before=created_before,
         finished_after=finished_after,
@@ -82,6 +84,7 @@ class ReplayFilter(BaseModel):
     queue: _Names = None
     error_type: _Names = Field(None, description="`error.type` of the job, e.g. `TimeoutError`.")
     tag: str | None = None
+    lane: str | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
     finished_after: Moment | None = None
@@ -100,6 +103,7 @@ class ReplayFilter(BaseModel):
             queues=_each_once(self.queue or []),
             error_types=_each_once(self.error_type or []),
             tag=self.tag,
+            lane=self.lane,
             created_after=self.created_after,
             created_before=self.created_before,
             finished_after=self.finished_after,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json, to_json
 from sqlalchemy import RowMapping
 
+from service.lane_rules import in_order
 from service.ledger.models import NewJob
 from service.ledger.states import Outcome, State
 from service.tables import moment_text
@@ -56,6 +57,13 @@ class JobOut(BaseModel):
     progress: ProgressOut | None = None
     tags: list[str]
     metadata: dict[str, Any]
+    lane: str | None = Field(None, description="the lane that its request named")
+    lanes: list[str] = Field([], description="whose limits hold for it: the lane named, and the one of its kind")
+    waiting_for: str | None = Field(
+        None,
+        description="Why it does not run, in a sentence. null when it runs or has ended, or when an enqueue could not"
+        " tell at once.",
+    )
     run_at: ShownMoment
     created_at: ShownMoment
     started_at: ShownMoment | None = None
@@ -63,7 +71,7 @@ class JobOut(BaseModel):
     attempts: list[AttemptOut] = Field([], description="First to last. Lists show them with `expand=attempts` alone.")
 
     @classmethod
-    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping] | None) -> "JobOut":
+    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping] | None, waiting_for: str | None) -> "JobOut":
         """Show a row of the ledger. Without `attempts`, the field stays unset."""
         error, done = row["error_type"], row["progress_done"]
         plain = {name: row[name] for name in _PLAIN}
@@ -75,6 +83,8 @@ class JobOut(BaseModel):
             progress=None if done is None else ProgressOut(done=done, total=row["progress_total"]),
             tags=json.loads(row["tags"]),
             metadata=json.loads(row["metadata"] or "{}"),
+            lanes=list(in_order(row["lane"], row["kind_lane"])),
+            waiting_for=waiting_for,
             **({} if attempts is None else {"attempts": [_attempt(attempt) for attempt in attempts]}),
         )
 
@@ -89,6 +99,7 @@ _PLAIN = [
     "failures",
     "crashes",
     "max_attempts",
+    "lane",
     "run_at",
     "created_at",
     "started_at",
@@ -115,7 +126,7 @@ class JobList(BaseModel):
     next_cursor: str | None = Field(description=NEXT_CURSOR)
 
 
-def new_job_json(job: NewJob) -> bytes:
+def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
     """Write a new job as `JobOut` shows it. Through the model it would cost four times as much."""
     head = to_json({"id": job.id, "kind": job.kind, "state": job.state, "queue": job.queue, "priority": job.priority})
     # Args are JSON already. A number that JSON has not becomes null, as it does when the job is looked up.
@@ -131,6 +142,9 @@ def new_job_json(job: NewJob) -> bytes:
             "progress": None,
             "tags": job.tags,
             "metadata": {} if job.metadata is None else from_json(job.metadata),
+            "lane": job.lane,
+            "lanes": job.lanes,
+            "waiting_for": waiting_for,
             "run_at": moment_text(job.run_at),
             "created_at": moment_text(job.created_at),
             "started_at": None,

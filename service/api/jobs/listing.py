@@ -16,7 +16,7 @@ from service.ledger.reads import jobs as queries
 from service.ledger.reads import listing
 from service.ledger.reads.listing import Filter
 from service.resources import Resources
-from service.web.deps import ResourcesDep
+from service.web.deps import LanesDep, ResourcesDep
 from service.web.etags import UNCHANGED
 from service.web.guards import GUARDS
 from service.web.problems import responses
@@ -34,6 +34,7 @@ _EXPAND = "Show the attempts of each job, with their tracebacks"
 @router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)}, response_model_exclude_unset=True)
 async def list_jobs(
     resources: ResourcesDep,
+    lanes: LanesDep,
     wanted: Annotated[Filter, Depends(list_filter)],
     expand: Annotated[list[Literal["attempts"]], Query(default_factory=list, description=_EXPAND)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -44,7 +45,8 @@ async def list_jobs(
     jobs may hold fewer than `limit`: `next_cursor` says whether there are more.
     """
     rows, attempts, more = await in_time(_read_page(resources, wanted, limit, with_attempts=bool(expand)))
-    jobs = [JobOut.of_row(row, attempts.get(row["id"])) for row in rows]
+    reasons = await in_time(lanes.waiting_for.of(rows))
+    jobs = [JobOut.of_row(row, attempts.get(row["id"]), why) for row, why in zip(rows, reasons, strict=True)]
     if not more:
         return JobList(jobs=jobs, next_cursor=None)
     last = rows[-1]

@@ -8,12 +8,13 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from service.api.jobs.job_out import JobOut
 from service.api.state import WatchtowerDep
 from service.errors import JobNotFound
+from service.lanes.lanes import Lanes
 from service.ledger.deadline import in_time
 from service.ledger.reads.lookups import Found
 from service.ledger.states import TERMINAL
 from service.queue import LONGEST_ID
 from service.resources import Resources
-from service.web.deps import ResourcesDep, Text
+from service.web.deps import LanesDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
 from service.web.guards import GUARDS
 from service.web.problems import responses
@@ -45,23 +46,25 @@ async def get_job(
     job_id: JobIdDep,
     response: Response,
     resources: ResourcesDep,
+    lanes: LanesDep,
     watchtower: WatchtowerDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after so many seconds")] = 0,
 ) -> JobOut:
     """Look up a job. The status is 200 even if the job has failed."""
-    job = await in_time(read_job(resources, job_id))
+    job = await in_time(read_job(resources, lanes, job_id))
     if wait and job.state not in TERMINAL:
         await watchtower.wait_for_end(job_id, wait)
-        job = await in_time(read_job(resources, job_id))
+        job = await in_time(read_job(resources, lanes, job_id))
     if job.state not in TERMINAL:
         response.headers["Retry-After"] = "1"
     return job
 
 
-async def read_job(resources: Resources, job_id: str) -> JobOut:
+async def read_job(resources: Resources, lanes: Lanes, job_id: str) -> JobOut:
     """Read a job as callers see it. Raises `JobNotFound`."""
     found = await find_job(resources, job_id)
-    return JobOut.of_row(found.job, found.attempts)
+    [waiting_for] = await lanes.waiting_for.of([found.job])
+    return JobOut.of_row(found.job, found.attempts, waiting_for)
 
 
 async def find_job(resources: Resources, job_id: str) -> Found:

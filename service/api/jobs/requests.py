@@ -15,6 +15,7 @@ from pydantic import (
 
 from jobs import Catalogue, Kind
 from service import options as bounds
+from service.api.jobs.lane_in import LaneOption
 from service.options import Options
 from service.web.moments import Moment
 
@@ -64,6 +65,10 @@ class EnqueueOptions(BaseModel):
         None, description="Anything to remember about the job: a JSON object of at most 4 KiB."
     )
 
+    lane: LaneOption | None = Field(
+        None, description="Jobs with this key share limits: the key, or an object that has limits too."
+    )
+
     @model_validator(mode="after")
     def _one_time(self) -> "EnqueueOptions":
         if self.run_at is not None and self.delay is not None:
@@ -84,6 +89,7 @@ class EnqueueOptions(BaseModel):
             unique_key=self.unique_key,
             tags=tuple(dict.fromkeys(self.tags)),
             metadata=self.metadata,
+            lane=self.lane.lane() if self.lane else None,
         )
 
 

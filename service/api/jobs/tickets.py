@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from service.api.jobs.lookup import JobIdDep, read_job
+from service.api.jobs.lookup import JobIdDep, find_job
 from service.auth import Principal
 from service.errors import Unauthorized
 from service.ledger.deadline import in_time
@@ -42,12 +42,12 @@ async def create_ticket(
     job_id: JobIdDep, request: Request, response: Response, resources: ResourcesDep, principal: PrincipalDep
 ) -> TicketOut:
     """Make a ticket for a browser, which cannot send a key with `EventSource`. It is valid for this job and an hour."""
-    job = await in_time(read_job(resources, job_id))
+    await in_time(find_job(resources, job_id))
     expires = int(time.time() + _HOLDS_FOR.total_seconds())
-    signature = state_of(request).key_ring.sign(principal, _text(job.id, expires))
+    signature = state_of(request).key_ring.sign(principal, _text(job_id, expires))
     ticket = f"{expires}.{signature}"
     response.headers["Cache-Control"] = "no-store"
-    url = f"{job_path(request.scope, job.id)}/events?{urlencode({'ticket': ticket})}"
+    url = f"{job_path(request.scope, job_id)}/events?{urlencode({'ticket': ticket})}"
     return TicketOut(ticket=ticket, url=url, expires_at=datetime.fromtimestamp(expires, UTC))
 
 

@@ -10,6 +10,7 @@ import uuid_utils
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, Start, Started
+from service.ledger.records.lanes import record_rebuild
 from service.ledger.records.workers import record_registered
 from service.ledger.states import Outcome, State
 from service.settings import Settings
@@ -19,8 +20,8 @@ SECRET = "whsec_" + base64.b64encode(b"nobody-may-read-this-in-answers!").decode
 MASK = "**********"
 # In the order of the contract.
 JOB_FIELDS = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
-JOB_FIELDS += ["max_attempts", "progress", "tags", "metadata", "run_at", "created_at", "started_at", "finished_at"]
-JOB_FIELDS += ["attempts"]
+JOB_FIELDS += ["max_attempts", "progress", "tags", "metadata", "lane", "lanes", "waiting_for"]
+JOB_FIELDS += ["run_at", "created_at", "started_at", "finished_at", "attempts"]
 
 # What never reaches the database is the same on each.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -51,6 +52,11 @@ async def get(api: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
     return job
 
 
+def but_for_waiting(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a job without why it waits, which a later look may tell otherwise."""
+    return job | {"waiting_for": None}
+
+
 async def count(api: httpx.AsyncClient) -> int:
     """Count the jobs there are, up to 1,000."""
     return len((await api.get("/v1/jobs", params={"limit": 1000})).json()["jobs"])
@@ -78,10 +84,19 @@ async def living_worker(ledger: Ledger) -> str:
     return worker
 
 
+async def lanes_epoch(ledger: Ledger) -> str:
+    """Rebuild the lanes, as far as the ledger knows of it; return their epoch."""
+    async with writing(ledger.database) as connection:
+        await connection.run_sync(record_rebuild, "epoch")
+    return "epoch"
+
+
 async def begin(ledger: Ledger, job: dict[str, Any]) -> Started:
     """Begin an attempt under a worker of its own."""
     now = datetime.now(UTC)
-    start = Start((job["id"],), await living_worker(ledger), (job["kind"],), now, due_by=now + timedelta(days=1))
+    epoch = await lanes_epoch(ledger) if job["lanes"] else None
+    due_by = now + timedelta(days=1)
+    start = Start((job["id"],), await living_worker(ledger), (job["kind"],), now, due_by=due_by, lanes_epoch=epoch)
     return (await ledger.start(start))[job["id"]]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import make_url, update
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Start
+from service.ledger.records.lanes import Breaker, record_breakers
 from service.ledger.records.workers import record_ended, record_heartbeat, record_registered
 from service.ledger.states import Outcome, State
 from service.settings import Settings
@@ -87,6 +88,46 @@ async def metrics(api: httpx.AsyncClient) -> dict[tuple[str, str], float]:
         for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
+
+
+async def test_what_is_paused_and_which_breakers_are_open_is_told_and_degrades_nothing(
+    settings: Settings, ledger: Ledger
+) -> None:
+    await living_worker(ledger)
+    async with writing(ledger.database) as connection:
+        opened = Breaker("host:a", "open", datetime(2030, 1, 31, 12, tzinfo=UTC), 1, "ConnectFailed: refused")
+        await connection.run_sync(record_breakers, [opened], datetime.now(UTC))
+    async with running_api(settings) as api:
+        for path in ("kinds/send_email", "queues/default", "lanes/tenant:*"):
+            await api.post(f"/v1/{path}/pause")
+        ready = (await api.get("/readyz")).json()
+        found = await metrics(api)
+        paused = [
+            line for line in (await api.get("/metrics")).text.splitlines() if "_paused" in line and "#" not in line
+        ]
+        page = (await api.get("/")).text
+    assert ready["status"] == "ready"
+    assert ready["paused"] == ["the kind send_email", "the queue default", "the lanes tenant:*"]
+    assert ready["breakers"] == [
+        "host:a: open, lets one job try at 2030-01-31T12:00:00.000Z; the last failure: ConnectFailed: refused"
+    ]
+    assert sorted(paused) == [
+        'postlude_kind_paused{kind="send_email"} 1.0',
+        "postlude_lanes_paused 1.0",
+        'postlude_queue_paused{queue="default"} 1.0',
+    ]
+    assert (found["postlude_lane_breakers_open", ""], found["postlude_lanes_active", ""]) == (1, 0)
+    assert all(line in page for line in (*ready["paused"], *ready["breakers"]))
+
+
+@on_sqlite
+async def test_what_is_paused_is_told_to_callers_with_a_key_alone(settings: Settings) -> None:
+    async with running_api(settings.model_copy(update={"api_keys": (SecretStr("key-one"),)})) as api:
+        bearer = {"Authorization": "Bearer key-one"}
+        await api.post("/v1/queues/default/pause", headers=bearer)
+        assert (await api.get("/readyz", headers=bearer)).json()["paused"] == ["the queue default"]
+        assert (await api.get("/readyz")).json() == {"status": "degraded"}
+        assert "the queue default" not in (await api.get("/")).text
 
 
 async def test_metrics_count_what_became_of_jobs_by_kind(api: httpx.AsyncClient, ledger: Ledger) -> None:

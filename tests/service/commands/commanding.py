@@ -1,4 +1,4 @@
-"""`postlude jobs` as a process of its own."""
+"""`postlude jobs` and `postlude lanes` as processes of their own."""
 
 import asyncio
 import json
@@ -25,10 +25,10 @@ class Answer(BaseModel):
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-async def run(url: httpx.URL | str, *arguments: str, **env: str) -> Answer:
-    """Run `postlude jobs`; what it prints must never be a traceback."""
+async def run(url: httpx.URL | str, *arguments: str, group: str = "jobs", **env: str) -> Answer:
+    """Run `postlude jobs`, or another group; what it prints must never be a traceback."""
     process = await asyncio.create_subprocess_exec(
-        str(POSTLUDE), "jobs", *arguments,
+        str(POSTLUDE), group, *arguments,
         env=CLEAN | {"POSTLUDE_URL": str(url)} | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()

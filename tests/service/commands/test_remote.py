@@ -64,6 +64,8 @@ async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
 async def test_an_environment_that_cannot_be_used_is_a_sentence_that_shows_no_key() -> None:
     for arguments, environment, code in (
         (["--url", "http://[::1", "list"], {}, 2),
+        (["--url", "ftp://me:s3cret@postlude.invalid", "list"], {}, 2),
+        (["--url", "http://me:s3cret@postlude.invalid", "list"], {}, 1),
         (["list"], {"POSTLUDE_API_KEY": "schlüssel"}, 2),
         (["list"], {"POSTLUDE_API_KEY": "s3cret\nkey"}, 2),
         (["list"], {"HTTP_PROXY": "bogus://x"}, 1),

@@ -77,6 +77,13 @@ async def test_without_a_state_both_failed_and_cancelled_jobs_match(api: httpx.A
     assert "failed" not in await states(api)
 
 
+async def test_jobs_of_a_lane_are_replayed_and_no_others(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    for lane in ("tenant:1", "tenant:2", None):
+        await job_in(api, ledger, State.FAILED, **({"lane": lane} if lane else {}))
+    assert await replay(api, lane="tenant:1") == done(1)
+    assert await states(api) == ["failed", "failed", "queued"]
+
+
 async def test_jobs_that_could_not_run_are_refused_one_by_one_and_left_in_bulk(
     settings: Settings, ledger: Ledger
 ) -> None:

@@ -1,0 +1,159 @@
+"""Lanes over HTTP: the limits that jobs share, and what waits and runs under them."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field, TypeAdapter
+
+from service.api import pauses
+from service.api.jobs.actions import logged
+from service.api.lane_requests import LaneKey, LaneRequest, PauseRequest, RuleKey, described, lane_request
+from service.api.pauses import changed, later
+from service.errors import LaneInvalid
+from service.lane_rules import BreakerState, Forced, is_pattern
+from service.lanes.lane_view import LaneView
+from service.ledger.deadline import in_time
+from service.web.cursor import NEXT_CURSOR, Text, decode, encode
+from service.web.deps import LanesDep, PrincipalDep
+from service.web.etags import UNCHANGED
+from service.web.guards import GUARDS
+from service.web.moments import ShownMoment
+from service.web.problems import responses
+
+router = APIRouter(prefix="/v1/lanes", tags=["lanes"], dependencies=GUARDS)
+
+_cursor: TypeAdapter[Text] = TypeAdapter(Text)
+_WRITES = responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507)
+
+
+class RateOut(BaseModel):
+    limit: int
+    per: float = Field(description="Seconds.")
+
+
+class BreakerOut(BaseModel):
+    state: BreakerState = Field(
+        description="`open` starts nothing, `half_open` waits for the end of one job that tries."
+    )
+    forced: Forced | None = Field(description="What a caller has set; null: it decides by itself.")
+    until: ShownMoment | None = Field(description="When an open one lets a job try.")
+    failures: int | None = Field(
+        description="Failures in a row that say something about the destination, since it closed or opened last; null"
+        " without Redis."
+    )
+    reason: str | None = Field(description="Why it opened.")
+
+
+class LaneOut(BaseModel):
+    """A lane with the limits that hold for it now, whoever set them; or a pattern, with what was set for it."""
+
+    key: str
+    concurrency: int | None = Field(description="How many of its jobs run at once.")
+    rate: RateOut | None = Field(description="How many of its jobs start in which time.")
+    order: Literal["strict"] | None
+    paused: bool
+    paused_until: ShownMoment | None = Field(description="null while it is paused: until it is resumed.")
+    breaker: BreakerOut
+    waiting: int | None = Field(description="Jobs that are scheduled, queued or retrying; null for a pattern.")
+    running: int | None = Field(description="null for a pattern.")
+
+    @classmethod
+    def of(cls, lane: LaneView) -> "LaneOut":
+        rate = lane.limits.rate
+        return cls(
+            key=lane.key,
+            concurrency=lane.limits.concurrency,
+            rate=None if rate is None else RateOut(limit=rate[0], per=rate[1]),
+            order="strict" if lane.limits.strict else None,
+            paused=lane.pause is not None,
+            paused_until=None if lane.pause is None else lane.pause.paused_until,
+            breaker=BreakerOut(**lane.breaker._asdict()),
+            waiting=lane.waiting,
+            running=lane.running,
+        )
+
+
+class LaneList(BaseModel):
+    lanes: list[LaneOut]
+    next_cursor: str | None = Field(description=NEXT_CURSOR)
+
+
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"model": LaneOut, "description": "Nothing was set for it before"}}
+
+
+@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
+async def list_lanes(
+    lanes: LanesDep,
+    key: Annotated[Text, Query(description="Lanes and patterns whose keys begin so")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+) -> LaneList:
+    """List the lanes with jobs that have not ended, and all lanes and patterns for which anything is set, by key."""
+    after = decode(_cursor, cursor) if cursor else ""
+    page = await in_time(lanes.page(key, after, limit))
+    return LaneList(
+        lanes=[LaneOut.of(lane) for lane in page.lanes],
+        next_cursor=None if page.after is None else encode(page.after),
+    )
+
+
+@router.post(
+    "/{key:text}/pause",
+    responses={**later(LaneOut), **_WRITES},
+    openapi_extra=described(PauseRequest, required=False),
+)
+async def pause_lane(
+    key: LaneKey, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
+) -> LaneOut:
+    """Start no job of a lane, or of any lane that a pattern matches, for a while or until it is resumed.
+
+    Jobs that run go on. Jobs that wait stay queued: it costs them nothing.
+    """
+    return LaneOut.of((await pauses.pause(request, response, lanes, principal, key)).lane)
+
+
+@router.post("/{key:text}/resume", responses={**later(LaneOut), **responses(401, 403, 409, 421, 422, 503, 507)})
+async def resume_lane(key: LaneKey, response: Response, lanes: LanesDep, principal: PrincipalDep) -> LaneOut:
+    """End the pause of a lane or a pattern. Refused with 409 where a pattern pauses the lane: resume the pattern."""
+    return LaneOut.of((await pauses.resume(response, lanes, principal, key)).lane)
+
+
+@router.get("/{key:lane}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
+async def get_lane(key: LaneKey, lanes: LanesDep) -> LaneOut:
+    """Look up a lane for which anything is set, or in which there is, or was, a job that is still kept."""
+    return LaneOut.of(await in_time(lanes.find(key)))
+
+
+@router.put(
+    "/{key:lane}",
+    responses={**_CREATED, **later(LaneOut), **_WRITES},
+    openapi_extra=described(LaneRequest, required=True),
+)
+async def set_lane(
+    key: LaneKey, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
+) -> LaneOut:
+    """Set the limits of a lane, or of all lanes that a pattern matches. They hold from the next start on.
+
+    For each limit the lane's own comes first, then that of the most specific pattern, then what the latest job sent,
+    then what the kind gave. The pattern with the most text besides its `*` is the most specific one.
+    """
+    wanted = await lane_request(request)
+    if is_pattern(key) and wanted.breaker is not None:
+        raise LaneInvalid(f"A breaker is forced for one lane, and {key!r} is a pattern. Pause the pattern instead.")
+    said = wanted.said()
+    with logged("set_lane", principal, lane=key, **said):
+        change = await changed(response, lanes.say(key, said))
+    if change.is_new and change.is_applied:
+        response.status_code = HTTPStatus.CREATED
+    return LaneOut.of(change.lane)
+
+
+@router.delete("/{key:lane}", status_code=204, responses=responses(401, 403, 404, 421, 422, 503, 507))
+async def delete_lane(key: RuleKey, lanes: LanesDep, principal: PrincipalDep) -> None:
+    """Forget what was set for a lane or a pattern: limits, a pause, a forced breaker. Its jobs stay.
+
+    The keys `kind:<name>` and `queue:<name>` end the pause of a kind or a queue that no longer exists.
+    """
+    with logged("delete_lane", principal, lane=key):
+        await in_time(lanes.delete(key), writes=True)

@@ -1,0 +1,168 @@
+"""`postlude lanes`: list, show, set, delete, pause, resume and breaker, over the HTTP API of a running service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from service.commands import lane_text, text
+from service.commands.reaching import AS_JSON, Service, each, given, reached, reaching, width
+
+if TYPE_CHECKING:
+    from service.commands.remote import Remote
+
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+_KEYS = click.argument("keys", nargs=-1, metavar="KEY...")
+
+
+class _Rate(click.ParamType[dict[str, Any]]):
+    """`50/1`: 50 in 1 s; also `50/s`, `50/min`, `50/h`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        found = re.fullmatch(r"(\d+)/(?:(\d+(?:\.\d+)?)|(s|min|h))", value)
+        if found is None:
+            self.fail(
+                f"{text.one_line(value)} is not a rate, such as 50/s, 600/min or 10/2.5 (10 in 2.5 s)", param, ctx
+            )
+        limit, seconds, unit = found.groups()
+        return {"limit": int(limit), "per": _UNITS[unit] if unit else float(seconds)}
+
+
+@click.group()
+@reaching
+@click.pass_context
+def lanes(context: click.Context, url: str, key: str | None) -> None:
+    """List, show, limit, pause and resume the lanes of a running service.
+
+    KEY is a lane, such as tenant:42, or a pattern, in which * stands for any text: 'tenant:*' (in quotes, or the shell
+    takes it for files). kind:NAME and queue:NAME can be paused and resumed, too.
+
+    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    """
+    context.obj = Service.at(url, key)
+
+
+@lanes.command("list")
+@click.option("--key", "prefix", help="Lanes and patterns that begin so.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@AS_JSON
+@click.pass_obj
+def list_lanes(to: Service, /, prefix: str | None, limit: int, everything: bool, as_json: bool) -> None:
+    """List the lanes that have limits, a pause, or jobs that wait or run, by their keys."""
+    with reached(to) as remote:
+        pages = remote.lanes(given({"key": prefix}), None if everything else limit)
+        if as_json:
+            read = list(pages)
+            found = [lane for page in read for lane in page["lanes"]]
+            click.echo(text.as_json({"lanes": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
+            return
+        for number, page in enumerate(pages):
+            if not number and not page["lanes"]:
+                click.echo("no lanes", err=True)
+                return
+            for line in lane_text.table(page["lanes"], heading=not number, width=width()):
+                click.echo(line)
+        if page["next_cursor"] and not everything:
+            click.echo(f"there are more than {limit}: --limit or --all shows them", err=True)
+
+
+@lanes.command()
+@_KEYS
+@AS_JSON
+@click.pass_obj
+def show(to: Service, /, keys: tuple[str, ...], as_json: bool) -> None:
+    """Show the limits of a lane that hold now, what waits and runs in it, and its breaker."""
+
+    def tell(lane: lane_text.Lane) -> str:
+        return text.as_json(lane) if as_json else "\n".join([*lane_text.details(lane), ""])
+
+    with reached(to) as remote:
+        each("lane", keys, remote.lane, tell)
+
+
+@lanes.command("set")
+@click.argument("key", metavar="KEY")
+@click.option("--concurrency", type=click.IntRange(min=1), help="How many of its jobs run at once.")
+@click.option("--rate", type=_Rate(), metavar="N/PER", help="How many start in which time: 50/s, 600/min, 10/2.5.")
+@click.option("--strict", is_flag=True, help="One at a time, in the order of their enqueues.")
+@AS_JSON
+@click.pass_obj
+def set_lane(
+    to: Service, /, key: str, concurrency: int | None, rate: dict[str, Any] | None, strict: bool, as_json: bool
+) -> None:
+    """Set the limits of a lane, or of all that a pattern matches. A limit that is left out no longer holds."""
+    wanted = given({"concurrency": concurrency, "rate": rate, "order": "strict" if strict else None})
+    if not wanted:
+        raise click.UsageError("Give --concurrency, --rate or --strict. `postlude lanes delete` takes limits away.")
+    with _changing(to) as remote:
+        each("lane", (key,), lambda one: remote.set_lane(one, wanted), lambda lane: _line(lane, as_json))
+
+
+@lanes.command()
+@_KEYS
+@click.pass_obj
+def delete(to: Service, /, keys: tuple[str, ...]) -> None:
+    """Delete what was set for lanes or patterns: limits, a pause, a forced breaker. Their jobs stay."""
+    with reached(to) as remote:
+        each("lane", keys, remote.delete_lane, lambda lane: f"{text.one_line(lane['key'])}  deleted")
+
+
+@lanes.command()
+@_KEYS
+@click.option(
+    "--for", "for_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: for good."
+)
+@AS_JSON
+@click.pass_obj
+def pause(to: Service, /, keys: tuple[str, ...], for_s: float | None, as_json: bool) -> None:
+    """Start no jobs of these lanes. What runs goes on, what waits stays queued."""
+    with _changing(to) as remote:
+        each("lane", keys, lambda one: remote.pause(one, for_s), lambda lane: _line(lane, as_json))
+
+
+@lanes.command()
+@_KEYS
+@AS_JSON
+@click.pass_obj
+def resume(to: Service, /, keys: tuple[str, ...], as_json: bool) -> None:
+    """End the pause of lanes."""
+    with _changing(to) as remote:
+        each("lane", keys, remote.resume, lambda lane: _line(lane, as_json))
+
+
+@lanes.command()
+@click.argument("key", metavar="KEY")
+@click.argument("state", type=click.Choice(["open", "closed", "auto"]))
+@AS_JSON
+@click.pass_obj
+def breaker(to: Service, /, key: str, state: str, as_json: bool) -> None:
+    """Force a lane's breaker: open starts nothing, closed lets failures pass, auto lets it decide again."""
+    with _changing(to) as remote:
+        wanted = {"breaker": {"state": state}}
+        each("lane", (key,), lambda one: remote.set_lane(one, wanted), lambda lane: _line(lane, as_json))
+
+
+@contextmanager
+def _changing(to: Service) -> Iterator[Remote]:
+    """Open the service, and say at the end if a change does not hold yet."""
+    with reached(to) as remote:
+        try:
+            yield remote
+        finally:
+            if remote.holds_later:
+                click.echo("recorded; it holds when Redis answers", err=True)
+
+
+def _line(lane: lane_text.Lane, as_json: bool) -> str:
+    """Write a lane, or a kind or queue, which has no limits."""
+    if as_json:
+        return text.as_json(lane)
+    shown = [lane["key"], *([lane_text.limits(lane)] if "concurrency" in lane else []), lane_text.state(lane)]
+    return text.one_line("  ".join(shown))

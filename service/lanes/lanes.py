@@ -1,0 +1,170 @@
+"""What users say of lanes, kinds and queues, and what they see of them. The ledger comes first, then Redis."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import Connection
+
+from service.errors import LaneNotFound, PausedByPattern, StockWorkerRuns
+from service.lane_rules import is_pattern
+from service.lanes.lane_view import LaneView, view_of
+from service.lanes.outlook import Outlook
+from service.lanes.shared_reads import SharedReads
+from service.lanes.waiting_for import WaitingFor
+from service.ledger.clock import now_by
+from service.ledger.ledger import Ledger
+from service.ledger.reads import lanes as reads
+from service.ledger.records.lanes import Said, record_rule, record_rule_deleted
+from service.queue import UNREACHABLE, LaneState, Queue
+
+log = structlog.get_logger(__name__)
+
+# Three calls still leave the ledger time for an answer.
+_REDIS_WITHIN_S = 0.7
+
+
+class Change(NamedTuple):
+    """What a change came to: the lane as it is now, whether its rule is new, and whether Redis has heard of it."""
+
+    lane: LaneView
+    is_new: bool
+    is_applied: bool
+
+
+class Page(NamedTuple):
+    """Some lanes in the order of their keys. The next page begins `after` this key; None: there are no more."""
+
+    lanes: Sequence[LaneView]
+    after: str | None
+
+
+class Lanes:
+    """Lanes for users. Every method raises `LedgerUnavailable`; none waits long for Redis.
+
+    A change is recorded, then told to Redis. Should Redis not answer, the worker that leads the sweep tells it.
+    """
+
+    def __init__(self, ledger: Ledger, queue: Queue) -> None:
+        self.outlook = Outlook(ledger)
+        self.waiting_for = WaitingFor(ledger, queue, self.outlook)
+        self._stock_worker = SharedReads(self._read_stock_worker, fresh_for_s=1.0)
+        self._ledger = ledger
+        self._queue = queue
+
+    async def refuse_beside_stock_worker(self) -> None:
+        """Raise `StockWorkerRuns` while arq's own worker class is at work, as of a second ago at most."""
+        if (await self._stock_worker.of([""]))[""]:
+            raise StockWorkerRuns(
+                "A worker runs with POSTLUDE_STOCK_WORKER=1: it is arq's own, which knows neither lanes nor pauses."
+                " Stop it, or start it without that setting."
+            )
+
+    async def find(self, key: str) -> LaneView:
+        """Return a lane, or a pattern. Raises `LaneNotFound` for one of which nothing is known."""
+        async with self._ledger.read() as connection:
+            is_known = await reads.is_known(connection, key)
+        if not is_known:
+            raise LaneNotFound(
+                f"There is no rule for the pattern {key!r}."
+                if is_pattern(key)
+                else f"There is no lane {key!r}: no job was ever in it, and no rule names it."
+            )
+        return await self.view(key)
+
+    async def view(self, key: str) -> LaneView:
+        """Return a lane as it is, even if nothing is known of it."""
+        return (await self._views([key]))[0]
+
+    async def page(self, prefix: str, after: str, limit: int) -> Page:
+        """Return lanes and patterns in the order of their keys, those whose keys begin with `prefix`."""
+        async with self._ledger.read() as connection:
+            now = await self._ledger.database.now(connection)
+            keys = await reads.lane_keys(connection, now, prefix=prefix, after=after, limit=limit + 1)
+        return Page(await self._views(keys[:limit]), keys[limit - 1] if len(keys) > limit else None)
+
+    async def say(self, key: str, said: Said) -> Change:
+        """Record limits or a forced breaker. Raises `StockWorkerRuns`."""
+        return await self._change(key, said)
+
+    async def pause(self, key: str, span: timedelta | None) -> Change:
+        """Start nothing of a lane, a pattern, `kind:<name>` or `queue:<name>` for a while, or until it is resumed."""
+        return await self._change(key, Said(paused=True), span)
+
+    async def resume(self, key: str) -> Change:
+        """End a pause. Raises `PausedByPattern` for a lane that a pattern pauses, too."""
+        change = await self._change(key, Said(paused=False, paused_until=None))
+        pause = change.lane.pause
+        if pause is not None:
+            raise PausedByPattern(f"{key!r} is still paused by the pattern {pause.key!r}. Resume that one.")
+        return change
+
+    async def delete(self, key: str) -> None:
+        """Forget all that was said of a lane or pattern. Raises `LaneNotFound` if nothing was."""
+        if not await self._ledger.database.run(partial(record_rule_deleted, key=key)):
+            raise LaneNotFound(f"Nothing was said of {key!r}: there is nothing to delete.")
+        await self._heard(key)
+
+    async def _change(self, key: str, said: Said, span: timedelta | None = None) -> Change:
+        if any(said.values()):  # not what takes away what is in its way
+            await self.refuse_beside_stock_worker()
+        async with self._ledger.read() as connection:
+            is_new = await reads.find_rule(connection, key) is None
+        await self._ledger.database.run(partial(_record, key=key, said=said, span=span))
+        is_applied = await self._heard(key)
+        return Change((await self._views([key], ask_redis=is_applied))[0], is_new, is_applied)
+
+    async def _heard(self, key: str) -> bool:
+        """Tell Redis what holds from now on; False if it does not answer."""
+        self.outlook.forget()
+        try:
+            return await self._told(key)
+        finally:
+            self.waiting_for.forget()
+
+    async def _told(self, key: str) -> bool:
+        async with self._ledger.read() as connection:
+            version = await reads.rules_version(connection)  # first: what changes now, the leader sees
+            rules = await reads.rules(connection)
+        try:
+            async with asyncio.timeout(_REDIS_WITHIN_S):
+                await self._queue.lanes.apply(rules, version)
+        except UNREACHABLE as error:
+            reason = str(error) or type(error).__name__
+            log.warning("lanes_not_applied", lane=key, error=reason, remedy="the sweep will tell Redis")
+            return False
+        return True
+
+    async def _views(self, keys: Sequence[str], *, ask_redis: bool = True) -> list[LaneView]:
+        if not keys:
+            return []
+        async with self._ledger.read() as connection:
+            now = await self._ledger.database.now(connection)
+            rules = await reads.rules_for(connection, keys)
+            counts = await reads.count_in_lanes(connection, [key for key in keys if not is_pattern(key)])
+        states = await self._states(keys) if ask_redis else {}
+        return [view_of(key, rules, counts.get(key), states.get(key), now) for key in keys]
+
+    async def _states(self, keys: Sequence[str]) -> Mapping[str, LaneState]:
+        """Ask Redis; nothing if it does not answer."""
+        try:
+            async with asyncio.timeout(_REDIS_WITHIN_S):
+                return await self._queue.lanes.states([key for key in keys if not is_pattern(key)])
+        except UNREACHABLE:
+            return {}
+
+    async def _read_stock_worker(self, names: Sequence[str]) -> Mapping[str, bool]:
+        try:
+            async with asyncio.timeout(_REDIS_WITHIN_S):
+                return dict.fromkeys(names, await self._queue.stock_worker_runs())
+        except UNREACHABLE:
+            return dict.fromkeys(names, False)
+
+
+def _record(connection: Connection, *, key: str, said: Said, span: timedelta | None) -> None:
+    at = now_by(connection)
+    until: Said = {"paused_until": None if span is None else at + span} if said.get("paused") else {}
+    record_rule(connection, key, {**said, **until}, at)

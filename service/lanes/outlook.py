@@ -1,0 +1,93 @@
+"""What decides for all jobs whether they may run: pauses, breakers, and who is alive to run them."""
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from service.errors import LedgerUnavailable
+from service.lane_rules import Rule
+from service.lanes.shared_reads import SharedReads
+from service.ledger.ledger import Ledger
+from service.ledger.reads.held_back import HeldBack, held_back
+from service.ledger.reads.workers import living_workers
+
+log = structlog.get_logger(__name__)
+
+_FRESH_FOR_S = 1.0
+_GLANCE_FOR_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How things stand at a moment, by the database's clock. `kinds` and `queues` are those of living workers."""
+
+    held_back: HeldBack
+    paused: Mapping[str, Rule]
+    kinds: frozenset[str]
+    queues: frozenset[str]
+
+    def pause_of(self, key: str, now: datetime) -> Rule | None:
+        """Return what pauses `kind:<name>` or `queue:<name>`, if anything does."""
+        rule = self.paused.get(key)
+        return rule if rule is not None and rule.is_paused(now) else None
+
+
+class Outlook:
+    """Reads the overview at most once a second, for all who ask."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._reads = SharedReads(self._read, fresh_for_s=_FRESH_FOR_S)
+        self._seen: tuple[float, Overview] | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def overview(self) -> Overview:
+        """Return how things stand, as of a second ago at most. Raises `LedgerUnavailable`."""
+        return (await self._reads.of([""]))[""]
+
+    def glance(self) -> Overview | None:
+        """Return how things stood, at once: as of some seconds ago at most, None if nobody has looked since.
+
+        Looks again by itself, so who is in a hurry waits for nothing.
+        """
+        now = asyncio.get_running_loop().time()
+        age = math.inf if self._seen is None else now - self._seen[0]
+        if age > _FRESH_FOR_S and self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="outlook")
+        return self._seen[1] if self._seen is not None and age < _GLANCE_FOR_S else None
+
+    async def _look(self) -> None:
+        try:
+            await self.overview()
+        except LedgerUnavailable as error:
+            log.debug("outlook_failed", error=str(error))
+        finally:
+            self._looking = None
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+
+    def forget(self) -> None:
+        """Read anew: something has changed, and who changed it looks next."""
+        self._reads.forget()
+        self._seen = None
+
+    async def _read(self, _names: Sequence[str]) -> Mapping[str, Overview]:
+        async with self._ledger.read() as connection:
+            now = await self._ledger.database.now(connection)
+            held = await held_back(connection, now)
+            living = await living_workers(connection, now)
+        overview = Overview(
+            held_back=held,
+            paused={rule.key: rule for rule in held.kinds_and_queues},
+            kinds=frozenset(kind for worker in living for kind in json.loads(worker["kinds"])),
+            queues=frozenset(queue for worker in living for queue in worker["queues"].split(",")),
+        )
+        self._seen = (asyncio.get_running_loop().time(), overview)
+        return {"": overview}

@@ -1,0 +1,96 @@
+"""Reads for all who ask at the same moment: a thousand callers who look at jobs of one lane ask Redis once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from service.errors import LedgerUnavailable
+from service.ledger.deadline import in_time
+
+V = TypeVar("V")
+
+
+class SharedReads(Generic[V]):
+    """Reads values by their names: together for all who ask until a read has ended, and not again for `fresh_for_s`.
+
+    `read` returns a value for each name, or raises; an error is told to those who wait for it, and to nobody else. What
+    takes too long counts as `LedgerUnavailable`.
+    """
+
+    def __init__(
+        self, read: Callable[[Sequence[str]], Coroutine[Any, Any, Mapping[str, V]]], *, fresh_for_s: float
+    ) -> None:
+        self._read = read
+        self._fresh_for_s = fresh_for_s
+        self._asked: dict[str, asyncio.Future[V]] = {}
+        self._under_way: Mapping[str, asyncio.Future[V]] = {}
+        self._known: dict[str, tuple[float, V]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    async def of(self, names: Iterable[str]) -> dict[str, V]:
+        """Return the values of these names. Raises what `read` raises."""
+        now = asyncio.get_running_loop().time()
+        told: dict[str, V] = {}
+        answers: dict[str, asyncio.Future[V]] = {}
+        for name in names:
+            known = self._known.get(name)
+            if known is not None and now < known[0]:
+                told[name] = known[1]
+            else:
+                answers[name] = self._ask(name)
+        if answers:
+            await asyncio.wait(answers.values())
+            told |= {name: answer.result() for name, answer in answers.items()}
+        return told
+
+    def forget(self) -> None:
+        """Read anew for all who ask from now on: something has changed."""
+        self._known.clear()
+        self._under_way = {}
+
+    def _ask(self, name: str) -> asyncio.Future[V]:
+        answer = self._asked.get(name) or self._under_way.get(name)
+        if answer is None:
+            answer = self._asked[name] = asyncio.get_running_loop().create_future()
+            answer.add_done_callback(_note_error)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_while_asked(), name="shared-reads")
+        return answer
+
+    async def _read_while_asked(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, {}
+                await self._answer(asked)
+        finally:
+            self._reading = None
+
+    async def _answer(self, asked: Mapping[str, asyncio.Future[V]]) -> None:
+        self._under_way = asked
+        fresh_until = asyncio.get_running_loop().time() + self._fresh_for_s
+        try:
+            found = await in_time(self._read(list(asked)))
+        except BaseException as error:
+            self._under_way = {}
+            reason = error if isinstance(error, Exception) else LedgerUnavailable("The service is stopping.")
+            for answer in asked.values():
+                answer.set_exception(reason)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for name, answer in asked.items():
+            answer.set_result(found[name])
+        if self._under_way is asked:
+            self._remember(found, fresh_until)
+            self._under_way = {}
+
+    def _remember(self, found: Mapping[str, V], fresh_until: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._known = {name: known for name, known in self._known.items() if now < known[0]}
+        self._known |= {name: (fresh_until, value) for name, value in found.items()}
+
+
+def _note_error(answer: asyncio.Future[V]) -> None:
+    """Those who asked may have gone; asyncio need not complain of an error that nobody has seen."""
+    if not answer.cancelled():
+        answer.exception()
