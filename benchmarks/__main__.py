@@ -10,6 +10,7 @@ from benchmarks import comparison, program, screen
 from benchmarks.base import NoBase
 from benchmarks.base import checkout as base_checkout
 from benchmarks.contenders import TUNED_ARQ
+from benchmarks.report import MARKERS
 from benchmarks.report import publish as publish_figures
 from benchmarks.results import FOLDER, LATEST, Results, changes_between
 
@@ -21,11 +22,11 @@ def benchmarks() -> None:
 
 @benchmarks.command()
 @click.option("--rounds", default=3, show_default=True, help="How often everything is measured, in turns.")
-@click.option("--quick", is_flag=True, help="One round of fewer jobs and peers, in about three minutes.")
-@click.option("--only", default="", help="Cases, comma-separated.")
+@click.option("--quick", is_flag=True, help="One round of fewer jobs and peers, in about six minutes.")
+@click.option("--only", default="", help="Cases or chapters, comma-separated: `engine`, `lanes`, or one of theirs.")
 @click.option("--peers", default="", help="Parts of peers' names, comma-separated; Postlude always takes part.")
 def run(rounds: int, quick: bool, only: str, peers: str) -> None:
-    """Measure; print and keep the results. A complete run is published in docs/performance.md."""
+    """Measure; print and keep the results. What is complete is published in docs/performance.md."""
     try:
         cases = program.load_cases(_parts(only))
     except ValueError as error:
@@ -39,7 +40,7 @@ def run(rounds: int, quick: bool, only: str, peers: str) -> None:
         results.write(kept)
     screen.show(results, cases)
     click.echo(f"kept as {kept}")
-    if not (quick or only or peers):
+    if not (quick or peers or set(_parts(only)) - MARKERS.keys()):
         results.write(LATEST)
         publish_figures(results, cases)
 

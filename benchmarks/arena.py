@@ -58,9 +58,14 @@ class Arena:
 
     def work(self) -> list["subprocess.Popen[str]"]:
         """Start the contender's workers."""
-        stage = [self.contender.python, "-m", "benchmarks.stage", self.contender.peer]
-        self.workers += [self.start([*stage, "work", self.contender.slots]) for _ in range(self.contender.workers)]
+        for _ in range(self.contender.workers):
+            self.work_one()
         return self.workers
+
+    def work_one(self) -> None:
+        """Start one worker more."""
+        stage = [self.contender.python, "-m", "benchmarks.stage", self.contender.peer]
+        self.workers.append(self.start([*stage, "work", self.contender.slots]))
 
     def serve(self) -> "subprocess.Popen[str]":
         """Start Postlude's API, or the bare one, and wait until it is ready."""
@@ -68,6 +73,13 @@ class Arena:
         api = self.start([self.contender.python, "-m", *module])
         wait_until(lambda: answers(self.port, "/readyz"), "the API")
         return api
+
+    def receive(self) -> str:
+        """Start `benchmarks.receiver` and wait until it listens; return its URL."""
+        port = free_port()
+        self.start([self.contender.python, "-m", "benchmarks.receiver", port])
+        wait_until(lambda: is_open(port), "the receiver")
+        return f"http://127.0.0.1:{port}"
 
     def check(self, holds: bool, otherwise: str) -> None:
         """Raise `PerformanceFailed` with the end of every log unless `holds`."""
@@ -125,7 +137,9 @@ class Arena:
             "BENCH_REDIS": str(self.redis_server.socket),
             "BENCH_POSTGRES": f"postgresql://postgres@/{self.database}?host={self.postgres.folder}",
             "BENCH_VARIANT": self.contender.variant,
+            "BENCH_LIMIT": self.contender.limit,
             "BENCH_SLOTS": str(self.contender.slots),
+            "BENCH_WORKERS": str(self.contender.workers),
             "BENCH_STAMPS": str(self.stamps),
             "BENCH_PORT": str(self.port),
             "BENCH_FOLDER": str(self.folder),
@@ -219,26 +233,40 @@ def postgres_server() -> Iterator[PostgresServer]:
 def stamps_received(path: Path) -> Iterator[dict[int, int]]:
     """Collect what `benchmarks.tasks.stamp` sends: the first monotonic_ns for each index."""
     received: dict[int, int] = {}
+    with _stamps_noted(path, received.setdefault):
+        yield received
+
+
+@contextmanager
+def order_received(path: Path) -> Iterator[list[int]]:
+    """Collect the index of each stamp, repeats included, in the order in which they were sent."""
+    received: list[int] = []
+    with _stamps_noted(path, lambda index, _at_ns: received.append(index)):
+        yield received
+
+
+@contextmanager
+def _stamps_noted(path: Path, note: Callable[[int, int], object]) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(path))
         receiver.settimeout(0.1)
         stopping = threading.Event()
-        thread = threading.Thread(target=_collect, args=(receiver, received, stopping))
+        thread = threading.Thread(target=_collect, args=(receiver, note, stopping))
         thread.start()
         try:
-            yield received
+            yield
         finally:
             stopping.set()
             thread.join()
 
 
-def _collect(receiver: socket.socket, received: dict[int, int], stopping: threading.Event) -> None:
+def _collect(receiver: socket.socket, note: Callable[[int, int], object], stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             index, at_ns = receiver.recv(100).split()
         except TimeoutError:
             continue
-        received.setdefault(int(index), int(at_ns))
+        note(int(index), int(at_ns))
 
 
 def wait_until(holds: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:

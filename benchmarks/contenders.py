@@ -14,8 +14,9 @@ ARDIQ = ".venv-bench-ardiq"  # ardiq needs Python 3.12, and the project runs on 
 class Contender:
     """A library in one set-up. `jobs` is how many no-op jobs it drains: a few seconds' worth.
 
-    `grown` is how many jobs already wait in its ledger, and how many have ended, before it begins. `root` is the
-    checkout that its processes run in; see `benchmarks.base`.
+    `grown` is how many jobs already wait in its ledger, and how many have ended, before it begins. `limit` is the means
+    by which it holds jobs back; see `benchmarks.surroundings`. `root` is the checkout that its processes run in; see
+    `benchmarks.base`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Contender:
     root: Path = ROOT
     in_quick: bool = True
     grown: int = 0
+    limit: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""Post to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT`.
+"""Post to the receiver, 100 at once: `python -m benchmarks.posts kind|httpx|aiohttp COUNT URL`.
 
 It prints the posts a second, and the CPU time that this process took for a post.
 
@@ -15,62 +15,56 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import surroundings
-
 AT_ONCE = 100
 BODY = json.dumps({"type": "user.created", "timestamp": "2026-01-01T00:00:00Z", "data": {"n": 1}}).encode()
 Post = Callable[[], Awaitable[Any]]
 
 
-def url() -> str:
-    return f"http://127.0.0.1:{surroundings.port()}/hook"
-
-
 @asynccontextmanager
-async def by_kind() -> AsyncIterator[Post]:
+async def by_kind(url: str) -> AsyncIterator[Post]:
     from jobs.webhook.kind import SendWebhookArgs, send_webhook
     from service.outbound import open_http
     from service.settings import Settings
     from tests.support.fakes import fake_context
 
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    args = SendWebhookArgs.model_validate({"url": url(), "event": "user.created", "data": {"n": 1}, "secret": secret})
+    args = SendWebhookArgs.model_validate({"url": url, "event": "user.created", "data": {"n": 1}, "secret": secret})
     async with open_http(Settings().webhook_allow, max_connections=AT_ONCE) as http:
         context = fake_context(http=http)
         yield lambda: send_webhook.function(context, args)
 
 
 @asynccontextmanager
-async def by_httpx() -> AsyncIterator[Post]:
+async def by_httpx(url: str) -> AsyncIterator[Post]:
     import httpx
 
     limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
     async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
-        yield lambda: client.post(url(), content=BODY)
+        yield lambda: client.post(url, content=BODY)
 
 
 @asynccontextmanager
-async def by_aiohttp() -> AsyncIterator[Post]:
+async def by_aiohttp(url: str) -> AsyncIterator[Post]:
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
 
         async def post() -> None:
-            async with session.post(url(), data=BODY) as answer:
+            async with session.post(url, data=BODY) as answer:
                 await answer.read()
 
         yield post
 
 
-WAYS: dict[str, Callable[[], AbstractAsyncContextManager[Post]]] = {
+WAYS: dict[str, Callable[[str], AbstractAsyncContextManager[Post]]] = {
     "kind": by_kind,
     "httpx": by_httpx,
     "aiohttp": by_aiohttp,
 }
 
 
-async def measure(way: str, count: int) -> dict[str, float]:
-    async with WAYS[way]() as post:
+async def measure(way: str, count: int, url: str) -> dict[str, float]:
+    async with WAYS[way](url) as post:
         await asyncio.gather(*(post() for _ in range(AT_ONCE)))  # connects
         started, cpu_started = time.perf_counter(), time.process_time()
         await asyncio.gather(*(_post_some(post, count // AT_ONCE) for _ in range(AT_ONCE)))
@@ -84,4 +78,4 @@ async def _post_some(post: Post, count: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(measure(sys.argv[1], int(sys.argv[2])))))
+    print(json.dumps(uvloop.run(measure(sys.argv[1], int(sys.argv[2]), sys.argv[3]))))

@@ -20,7 +20,10 @@ from benchmarks.contenders import ROOT, Contender
 from benchmarks.results import Results
 from tests.support.servers import PostgresServer
 
-CASES = ("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory", "cpu")
+CASES = (
+    *("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory", "cpu"),
+    *("lanes_drain", "lanes_backlog", "lanes_rate", "lanes_strict", "lanes_dead_host", "lanes_fairness"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,13 @@ class Performance:
 
 
 def load_cases(only: Sequence[str]) -> list[Case]:
-    """Return the cases named, or all. Raises `ValueError` for an unknown name."""
+    """Return the cases that have one of these names or are of such a chapter, or all. Raises `ValueError`."""
     cases: list[Case] = [importlib.import_module(f"benchmarks.cases.{name}").CASE for name in CASES]
-    unknown = set(only) - {case.name for case in cases}
+    names = {case.name: None for case in cases} | {case.chapter: None for case in cases}
+    unknown = set(only) - names.keys()
     if unknown:
-        raise ValueError(f"no case {', '.join(sorted(unknown))}; there are {', '.join(case.name for case in cases)}")
-    return [case for case in cases if not only or case.name in only]
+        raise ValueError(f"no case {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    return [case for case in cases if not only or case.name in only or case.chapter in only]
 
 
 def performances(cases: Sequence[Case], peers: Sequence[str], rounds: int, *, quick: bool) -> list[Performance]:

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, between its two markers."""
+"""The tables of docs/performance.md: each chapter's stand between two markers."""
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -11,19 +11,23 @@ from benchmarks.results import Results
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "charts"
-BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+MARKERS = {
+    "engine": ("<!-- figures: written by `make bench` -->", "<!-- end of figures -->"),
+    "lanes": ('<!-- lanes: written by `make bench ARGS="--only lanes"` -->', "<!-- end of lanes -->"),
+}
 
 
 def publish(results: Results, cases: Sequence[Case]) -> None:
-    """Write the tables into the document, and the charts beside it."""
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{figures(results, cases)}\n{END}{after}")
+    """Write the tables of the chapters that were played into the document, and the charts beside it."""
+    played = [case for case in cases if case.name in results.values]
+    for chapter, (begin, end) in MARKERS.items():
+        if chosen := [case for case in played if case.chapter == chapter]:
+            before, _, rest = DOCUMENT.read_text().partition(begin)
+            _, _, after = rest.partition(end)
+            DOCUMENT.write_text(f"{before}{begin}\n\n{figures(results, chosen)}\n{end}{after}")
     CHARTS.mkdir(exist_ok=True)
-    for case in cases:
-        if case.name in results.values:
-            (CHARTS / f"{case.name}.svg").write_text(charts.bars(case, results))
+    for case in played:
+        (CHARTS / f"{case.name}.svg").write_text(charts.bars(case, results))
 
 
 def figures(results: Results, cases: Sequence[Case]) -> str:

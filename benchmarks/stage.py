@@ -6,6 +6,9 @@
     watch COUNT LIMIT  print `ready`; once COUNT more jobs are done, or LIMIT seconds after the first one, print all
                        samples [[monotonic, done], ...]
     trickle COUNT      enqueue jobs one by one at random intervals; print [[index, monotonic_ns], ...]
+    call KEY URL FIRST COUNT PACE
+                       enqueue COUNT posts to URL/FIRST and so on, all under KEY, `at_once` or `one_by_one` at random
+                       intervals; print [[index, monotonic_ns], ...]
 
 Answers are JSON, one a line.
 """
@@ -22,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.peers import Peer, PeerModule, Task
+from benchmarks.peers import Caller, Peer, PeerModule, Task
 
 SAMPLE_EVERY_S = 0.02
 STARTS_WITHIN_S = 60.0  # a busy machine is slow to start a worker
@@ -51,6 +54,9 @@ async def _play(module: PeerModule, verb: str, args: tuple[str, ...]) -> None:
                 await _watch(peer, int(count), float(limit_s))
             case "trickle", (count,):
                 _say(await _trickle(peer, int(count)))
+            case "call", (key, url, first, count, pace):
+                indices = range(int(first), int(first) + int(count))
+                _say(await _call(cast(Caller, peer), key, url, indices, at_once=pace == "at_once"))
             case _:
                 raise ValueError(f"{verb} {args} is no part of a performance")
 
@@ -81,6 +87,19 @@ async def _trickle(peer: Peer, count: int) -> list[tuple[int, int]]:
     for index in range(count):
         await asyncio.sleep(dice.uniform(*INTERVALS_S))
         await peer.enqueue_stamp(index)
+        enqueued.append((index, time.monotonic_ns()))
+    return enqueued
+
+
+async def _call(peer: Caller, key: str, url: str, indices: range, *, at_once: bool) -> list[tuple[int, int]]:
+    if at_once:
+        await peer.call(key, [f"{url}/{index}" for index in indices])
+        return [(index, time.monotonic_ns()) for index in indices]
+    dice = random.Random(len(indices))
+    enqueued = []
+    for index in indices:
+        await asyncio.sleep(dice.uniform(*INTERVALS_S))
+        await peer.call(key, [f"{url}/{index}"])
         enqueued.append((index, time.monotonic_ns()))
     return enqueued
 

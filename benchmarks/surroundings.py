@@ -21,6 +21,16 @@ def variant() -> str:
     return os.environ["BENCH_VARIANT"]
 
 
+def limit() -> str:
+    """How the peer limits jobs of one key: `concurrency`, `rate`, or another word that the case has for it; or not."""
+    return os.environ["BENCH_LIMIT"]
+
+
+def workers() -> int:
+    """How many workers there are."""
+    return int(os.environ["BENCH_WORKERS"])
+
+
 def slots() -> int:
     """How many jobs a worker may run at once."""
     return int(os.environ["BENCH_SLOTS"])
@@ -29,6 +39,11 @@ def slots() -> int:
 def port() -> int:
     """Where this contender may serve HTTP on loopback."""
     return int(os.environ["BENCH_PORT"])
+
+
+def share() -> int:
+    """Return the limit called `concurrency`: how many slots the jobs of one key may take."""
+    return max(1, slots() // 4)
 
 
 def folder() -> Path:

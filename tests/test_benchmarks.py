@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from benchmarks import charts, comparison, contenders, program, report, screen
 from benchmarks.__main__ import benchmarks
-from benchmarks.arena import arena
-from benchmarks.cases import cpu, drain, growth
+from benchmarks.arena import arena, stamps_received, wait_until
+from benchmarks.callers import FEW_FROM, many_per_s
+from benchmarks.cases import cpu, drain, growth, lanes_rate, lanes_strict
 from benchmarks.contenders import (
     CONTENDERS,
     POSTGRES_PEER,
@@ -26,6 +27,7 @@ from benchmarks.contenders import (
 from benchmarks.grow import finished_id
 from benchmarks.load import request_bytes
 from benchmarks.measures import Spread, Values, percentile, steady_rate
+from benchmarks.receiver import SLOW_S
 from benchmarks.results import Results, changes_between
 from tests.support.servers import PostgresServer
 
@@ -91,9 +93,25 @@ def test_report_shows_medians_ratios_and_who_failed(results: Results) -> None:
     assert "SAQ failed: the worker ended:" in text
 
 
+def test_chapters_are_published_one_by_one(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text("".join(f"{begin}\nold {name}\n{end}\n" for name, (begin, end) in report.MARKERS.items()))
+    monkeypatch.setattr(report, "DOCUMENT", document)
+    monkeypatch.setattr(report, "CHARTS", tmp_path)
+    report.publish(results, program.load_cases(()))
+    assert "8.00" in document.read_text()
+    assert "old engine" not in document.read_text()
+    assert "old lanes" in document.read_text()
+
+
+def test_cases_are_named_by_their_chapter_too() -> None:
+    assert {case.chapter for case in program.load_cases(["lanes"])} == {"lanes"}
+    assert {case.chapter for case in program.load_cases(())} == report.MARKERS.keys()
+
+
 def test_document_has_the_markers_that_the_report_writes_between() -> None:
     text = report.DOCUMENT.read_text()
-    assert text.count(report.BEGIN) == text.count(report.END) == 1
+    assert [text.count(marker) for markers in report.MARKERS.values() for marker in markers] == [1, 1, 1, 1]
 
 
 def test_chart_is_svg_with_the_best_on_top(results: Results) -> None:
@@ -222,6 +240,47 @@ def test_comparison_with_an_unknown_revision_or_case_says_so() -> None:
 
 def test_load_sends_a_body_with_its_length() -> None:
     assert request_bytes("POST", "/x", b"{}").endswith(b"content-length: 2\r\n\r\n{}")
+
+
+@pytest.mark.parametrize(
+    ("stamps", "inversions"),
+    [
+        pytest.param([0, 1, 6, 2, 7, 3, 4, 5], 0, id="two lanes in order"),
+        pytest.param([0, 1, 2, 2, 3, 4, 5], 0, id="killed between start and end"),
+        pytest.param([0, 1, 0, 1, 2, 3], 0, id="killed after its end"),
+        pytest.param([0, 2, 1, 3], 1, id="started before the one ahead had ended"),
+        pytest.param([2, 3, 0, 1], 2, id="started first"),
+        pytest.param([0, 1, 2, 0], 1, id="started again after a later one"),
+    ],
+)
+def test_inversions_are_counted_by_lane_and_repeats_are_none(stamps: list[int], inversions: int) -> None:
+    assert lanes_strict.inversions(stamps, 3) == inversions
+
+
+def test_rate_is_counted_over_the_time_and_in_its_busiest_second() -> None:
+    arrived_s = [0.5 + number / 50 for number in range(100)]
+    expected = {"per_s": 50, "off_percent": 0, "most_in_1_s": pytest.approx(50, abs=1)}
+    assert lanes_rate.measured(arrived_s, 2) == expected
+    assert lanes_rate.measured([], 2)["off_percent"] == 100.0
+
+
+def test_rate_of_the_many_is_counted_until_the_few_have_arrived() -> None:
+    many = {index: index * 100_000_000 for index in range(40)}
+    assert many_per_s({**many, FEW_FROM: 1_000_000_000, FEW_FROM + 1: 2_000_000_000}) == 10.5
+    assert many_per_s(many) == pytest.approx(40 / 3.9)
+
+
+def test_receiver_reports_posts_and_counts_those_it_never_answers(postgres: PostgresServer) -> None:
+    with arena(POSTLUDE_SQLITE, postgres) as opened, stamps_received(opened.stamps) as stamps:
+        receiver = opened.receive()
+        with httpx.Client(base_url=receiver, trust_env=False) as http:
+            assert http.post("/hook/1").status_code == 200
+            assert http.post("/slow/2").elapsed.total_seconds() >= SLOW_S
+            for number in (3, 4):
+                with pytest.raises(httpx.ReadTimeout):
+                    http.post(f"/dead/{number}", timeout=0.2)
+            assert http.get("/held").text == "1"
+        wait_until(lambda: set(stamps) == {1, 2, 3, 4}, "the stamps")
 
 
 def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> None:

@@ -13,6 +13,7 @@ class Case:
     """`play(contender, postgres, quick)` measures once. `main` is the measure that the chart shows.
 
     The best contender is shown first. With `in_steps`, the contenders keep the order in which they are listed.
+    `chapter` says where docs/performance.md shows it; see `benchmarks.report`.
     """
 
     name: str
@@ -24,3 +25,4 @@ class Case:
     play: Callable[[Contender, PostgresServer, bool], Values]
     rounds_at_most: int = 100
     in_steps: bool = False
+    chapter: str = "engine"

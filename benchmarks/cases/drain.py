@@ -20,8 +20,13 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def drain(opened: Arena, count: int, limit_s: float) -> Values:
-    """Enqueue, start the workers and watch. After `limit_s` seconds, what is done by then counts."""
+    """Enqueue no-op jobs, and drain them."""
     fill_s = opened.ask("fill", "noop", count)
+    return {**watched(opened, count, limit_s), "fill_per_s": count / fill_s}
+
+
+def watched(opened: Arena, count: int, limit_s: float) -> Values:
+    """Start the workers on what waits and watch. After `limit_s` seconds, what is done by then counts."""
     watch = opened.begin("watch", count, limit_s)
     opened.answer(watch)
     started = time.monotonic()
@@ -33,7 +38,6 @@ def drain(opened: Arena, count: int, limit_s: float) -> Values:
     return {
         "jobs_per_s": done / (end_of(samples, done) - started),
         "steady_per_s": steady_rate(samples, done),
-        "fill_per_s": count / fill_s,
     }
 
 

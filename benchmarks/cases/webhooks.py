@@ -1,6 +1,6 @@
 """Posts a second at 100 at once: `send_webhook` with all its guards, a bare aiohttp loop, a plain httpx client."""
 
-from benchmarks.arena import arena, is_open, wait_until
+from benchmarks.arena import arena
 from benchmarks.cases import Case
 from benchmarks.contenders import Contender
 from benchmarks.measures import Measure, Values
@@ -17,9 +17,7 @@ _QUICK_SHARE = 4
 def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
     count = contender.jobs // (_QUICK_SHARE if quick else 1) // 100 * 100
     with arena(contender, postgres) as opened:
-        opened.start([contender.python, "-m", "benchmarks.receiver"])
-        wait_until(lambda: is_open(opened.port), "the receiver")
-        argv = [contender.python, "-m", "benchmarks.posts", contender.variant, count]
+        argv = [contender.python, "-m", "benchmarks.posts", contender.variant, count, opened.receive()]
         return {"posts_per_s": opened.answer(opened.start(argv, answers=True))["posts_per_s"]}
 
 

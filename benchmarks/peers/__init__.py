@@ -23,6 +23,14 @@ class Peer(Protocol):
         ...
 
 
+class Caller(Protocol):
+    """A library with the task `call`; see `benchmarks.tasks`."""
+
+    async def call(self, key: str, urls: Sequence[str]) -> None:
+        """Enqueue a call of each URL, as fast as the library can, held back by what `key` limits."""
+        ...
+
+
 class PeerModule(Protocol):
     """What a file of this package offers."""
 

@@ -1,6 +1,10 @@
-"""ardiq on uvloop, results stored. Its worker loop and its Redis client are in Rust; it prefetches 1,000 jobs."""
+"""ardiq on uvloop, results stored. Its worker loop and its Redis client are in Rust; it prefetches 1,000 jobs.
+
+It limits the concurrency of each priority in one worker, so each key is a priority of the same weight.
+"""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 import uvloop
@@ -15,7 +19,18 @@ BATCH = 1000
 
 # Set on import: its command makes the loop after it has imported this file.
 asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-app = Ardiq(redis_url=surroundings.redis_url(), concurrency=surroundings.slots(), prefetch=1000)
+_KEYS = ("first", "second")
+_limits = surroundings.limit() == "concurrency"
+_options = (
+    {
+        "priorities": list(_KEYS),
+        "weights": dict.fromkeys(_KEYS, 1),
+        "limits": dict.fromkeys(_KEYS, surroundings.share()),
+    }
+    if _limits
+    else {"prefetch": 1000}
+)
+app = Ardiq(redis_url=surroundings.redis_url(), concurrency=surroundings.slots(), **_options)
 
 
 @app.task()
@@ -33,6 +48,11 @@ async def stamp(index: int) -> None:
     tasks.stamp(index)
 
 
+@app.task()
+async def call(url: str) -> None:
+    await tasks.call(url)
+
+
 class ArdiqPeer:
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
@@ -44,6 +64,11 @@ class ArdiqPeer:
 
     async def enqueue_stamp(self, index: int) -> None:
         await stamp.enqueue(index)
+
+    async def call(self, key: str, urls: Sequence[str]) -> None:
+        bound = call.options(priority=key if _limits else None)
+        for first in range(0, len(urls), BATCH):
+            await app.enqueue_many(bound.prepare(url) for url in urls[first : first + BATCH])
 
     async def done(self) -> int:
         # A finish stores the result and deletes the message in one transaction.

@@ -1,6 +1,7 @@
 """arq with its defaults, and tuned: 100 jobs at once, a poll every 10 ms, uvloop, no log line for each job."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +32,10 @@ def _redis() -> RedisSettings:
     return RedisSettings(unix_socket_path=surroundings.redis_socket())
 
 
+async def call(_ctx: dict[str, Any], url: str) -> None:
+    await tasks.call(url)
+
+
 class Arq:
     def __init__(self, pool: ArqRedis) -> None:
         self._pool = pool
@@ -41,6 +46,10 @@ class Arq:
 
     async def enqueue_stamp(self, index: int) -> None:
         await self._pool.enqueue_job("stamp", index)
+
+    async def call(self, _key: str, urls: Sequence[str]) -> None:
+        for first in range(0, len(urls), 50):
+            await asyncio.gather(*(self._pool.enqueue_job("call", url) for url in urls[first : first + 50]))
 
     async def done(self) -> int:
         # One transaction stores the result and takes the id off the queue.
@@ -68,7 +77,7 @@ class Defaults:
 
 
 class Tuned:
-    functions = (noop, sleep, stamp)
+    functions = (noop, sleep, stamp, call)
     redis_settings = _redis()
     max_jobs = surroundings.slots()
     poll_delay = 0.01

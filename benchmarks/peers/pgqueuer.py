@@ -1,7 +1,11 @@
-"""PgQueuer on uvloop: Postgres alone, batches of 100, its log of outcomes written."""
+"""PgQueuer on uvloop: Postgres alone, batches of 100, its log of outcomes written.
+
+Its limits of concurrency are those of entrypoints, so each key has one.
+"""
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -15,7 +19,7 @@ from benchmarks import surroundings, tasks
 from benchmarks.peers import Opened, Task
 
 DISTRIBUTION = "pgqueuer"
-BATCH = 100
+BATCH = 50 if surroundings.variant() == "calls" else 100
 
 
 class PgQueuerPeer:
@@ -35,6 +39,11 @@ class PgQueuerPeer:
     async def enqueue_stamp(self, index: int) -> None:
         await self._queries.enqueue("stamp", str(index).encode())
 
+    async def call(self, key: str, urls: Sequence[str]) -> None:
+        for first in range(0, len(urls), 1000):
+            some = urls[first : first + 1000]
+            await self._queries.enqueue([key] * len(some), [url.encode() for url in some], [0] * len(some))
+
     async def done(self) -> int:
         # One statement moves a job from the queue to the log.
         return -int(await self._connection.fetchval("SELECT count(*) FROM pgqueuer"))
@@ -53,6 +62,11 @@ def worker(slots: int) -> list[str]:
     return ["python", "-m", "benchmarks.peers.pgqueuer"]  # `pgq run` fails over its own --log-level with today's typer
 
 
+async def _call(job: Job) -> None:
+    assert job.payload is not None
+    await tasks.call(job.payload.decode())
+
+
 async def _work() -> None:
     pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(surroundings.postgres_dsn())))
 
@@ -68,6 +82,11 @@ async def _work() -> None:
     async def stamp(job: Job) -> None:
         assert job.payload is not None
         tasks.stamp(int(job.payload))
+
+    for key in ("first", "second"):
+        pgq.entrypoint(key, concurrency_limit=surroundings.share() if surroundings.limit() == "concurrency" else 0)(
+            _call
+        )
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, pgq.shutdown.set)

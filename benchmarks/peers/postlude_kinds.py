@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from benchmarks import tasks
 from jobs import Context, job
 
+ORDER_S = 0.01  # so that a killed worker is in the middle of some
+
 
 class NoArgs(BaseModel):
     pass
@@ -14,6 +16,10 @@ class NoArgs(BaseModel):
 
 class StampArgs(BaseModel):
     index: int
+
+
+class CallArgs(BaseModel):
+    url: str
 
 
 @job("bench_noop")
@@ -29,3 +35,16 @@ async def sleep(_ctx: Context, _args: NoArgs) -> None:
 @job("bench_stamp")
 async def stamp(_ctx: Context, args: StampArgs) -> None:
     tasks.stamp(args.index)
+
+
+@job("bench_call")
+async def call(_ctx: Context, args: CallArgs) -> None:
+    await tasks.call(args.url)
+
+
+@job("bench_order")
+async def order(_ctx: Context, args: StampArgs) -> None:
+    """Report the start as 2 * index, and the end as the odd number after it."""
+    tasks.stamp(2 * args.index)
+    await asyncio.sleep(ORDER_S)
+    tasks.stamp(2 * args.index + 1)

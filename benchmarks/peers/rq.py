@@ -1,9 +1,10 @@
-"""RQ: two workers that do not fork for each job."""
+"""RQ: two workers that do not fork for each job. What it calls a rate limit limits concurrency."""
 
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 from redis import Redis
-from rq import Queue
+from rq import Queue, RateLimit
 
 from benchmarks import surroundings, tasks
 from benchmarks.peers import Opened, Task
@@ -25,6 +26,11 @@ class Rq:
     async def enqueue_stamp(self, index: int) -> None:
         _queue.enqueue(tasks.stamp, index)
 
+    async def call(self, key: str, urls: Sequence[str]) -> None:
+        limit = RateLimit(key, surroundings.share()) if surroundings.limit() == "concurrency" else None
+        for url in urls:
+            _queue.enqueue(tasks.call_and_block, url, rate_limit=limit)
+
     async def done(self) -> int:
         return int(_redis.zcard("rq:finished:default"))
 
@@ -35,5 +41,6 @@ async def opened() -> Opened:
 
 
 def worker(slots: int) -> list[str]:
-    options = ["--num-workers", "2", "--quiet", "--worker-class", "rq.SimpleWorker"]
+    processes = slots if surroundings.variant() == "calls" else 2
+    options = ["--num-workers", str(processes), "--quiet", "--worker-class", "rq.SimpleWorker"]
     return ["rq", "worker-pool", "--url", surroundings.redis_url(), *options]

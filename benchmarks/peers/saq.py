@@ -1,6 +1,7 @@
 """SAQ on uvloop."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,6 +30,10 @@ async def stamp(_ctx: dict[str, Any], *, index: int) -> None:
     tasks.stamp(index)
 
 
+async def call(_ctx: dict[str, Any], *, url: str) -> None:
+    await tasks.call(url)
+
+
 class Saq:
     def __init__(self, queue: Queue, redis: "Redis") -> None:
         self._queue = queue
@@ -41,6 +46,10 @@ class Saq:
     async def enqueue_stamp(self, index: int) -> None:
         await self._queue.enqueue("stamp", index=index)
 
+    async def call(self, _key: str, urls: Sequence[str]) -> None:
+        for first in range(0, len(urls), 50):
+            await asyncio.gather(*(self._queue.enqueue("call", url=url) for url in urls[first : first + 50]))
+
     async def done(self) -> int:
         # A finish stores the outcome and takes the id off this set in one pipeline.
         return -await self._redis.zcard("saq:default:incomplete")
@@ -50,7 +59,7 @@ class Saq:
 # release 8 100 connections and 5 s: too few connections, and too short a wait.
 _redis = Redis.from_url(surroundings.redis_url(), max_connections=2 * surroundings.slots() + 100, socket_timeout=None)
 queue = RedisQueue(_redis)
-settings = {"queue": queue, "functions": [noop, sleep, stamp], "concurrency": surroundings.slots()}
+settings = {"queue": queue, "functions": [noop, sleep, stamp, call], "concurrency": surroundings.slots()}
 
 
 @asynccontextmanager

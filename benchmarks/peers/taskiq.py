@@ -1,6 +1,7 @@
 """Taskiq with taskiq-redis: stream broker, 100 messages a read, and result backend. Its worker runs on uvloop."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
@@ -30,6 +31,11 @@ async def stamp(index: int) -> None:
     tasks.stamp(index)
 
 
+@broker.task
+async def call(url: str) -> None:
+    await tasks.call(url)
+
+
 class Taskiq:
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
@@ -41,6 +47,10 @@ class Taskiq:
 
     async def enqueue_stamp(self, index: int) -> None:
         await stamp.kiq(index)
+
+    async def call(self, _key: str, urls: Sequence[str]) -> None:
+        for first in range(0, len(urls), 50):
+            await asyncio.gather(*(call.kiq(url) for url in urls[first : first + 50]))
 
     async def done(self) -> int:
         # One key for each result, beside the stream and a lock.
