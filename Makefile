@@ -11,10 +11,10 @@ help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test      run all tests, with real Redis, Postgres and SMTP"
 	@echo "make coverage  the same, and which lines they run (takes longer)"
-	@echo "make faults    run the whole fault suite (35 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
+	@echo "make faults    run the whole fault suite (50 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make arq-suite run arq's own tests on Postlude's worker"
 	@echo "make check     lint, types and layers"
-	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: about three minutes)"
+	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: about six minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
 
 # Phony: whether the environment fits its lock is checked on each run, in a tenth of a second.

@@ -16,6 +16,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/outbound/errors.py",
         "service/queue/entry.py",
         "service/queue/keys.py",
+        "service/queue/lane_state.py",
         "service/queue_key.py",
         "service/tables.py",
         "service/words.py",
@@ -44,12 +45,22 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/web/moments.py",
     ),
     "tests/service/api/jobs/test_lookup.py": ("service/api/jobs/job_out.py",),
+    "tests/service/api/test_lanes.py": (
+        "service/api/lane_requests.py",
+        "service/api/pauses.py",
+        "service/lanes/lanes.py",
+    ),
     "tests/service/api/test_health.py": (
         "service/api/metrics.py",
         "service/api/readiness.py",
+        "service/lanes/notices.py",
         "service/ledger/reads/counts.py",
     ),
-    "tests/service/commands/test_jobs.py": ("service/commands/answers.py",),
+    "tests/service/commands/test_jobs.py": (
+        "service/commands/answers.py",
+        "service/commands/reaching.py",
+    ),
+    "tests/service/commands/test_lanes.py": ("service/commands/lane_text.py",),
     "tests/service/dashboard/test_home.py": ("service/web/pages.py",),
     "tests/service/dev/test_redis_server.py": ("service/runtime_folder.py",),
     "tests/service/dev/test_supervisor.py": (
@@ -57,6 +68,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/dev/screen.py",
         "service/dev/tether.py",
     ),
+    "tests/service/lanes/test_waiting_for.py": ("service/lanes/outlook.py",),
     "tests/service/ledger/reads/test_audit.py": (
         "service/audit_report.py",
         "service/ledger/reads/attempt_audit.py",
@@ -73,6 +85,8 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/ledger/reads/retention.py",
         "service/ledger/retention.py",
     ),
+    "tests/service/ledger/records/test_replayed.py": ("service/ledger/records/lane_seqs.py",),
+    "tests/service/ledger/records/test_started.py": ("service/ledger/lane_guards.py",),
     "tests/service/ledger/test_connections.py": ("service/ledger/shrinking_pool.py",),
     "tests/service/ledger/test_database.py": (
         "service/ledger/engines.py",
@@ -89,11 +103,17 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "tests/service/ledger/test_migrations.py": ("service/ledger/migrate.py",),
     "tests/service/lifecycle/test_bulk_replay.py": ("service/ledger/reads/lookups.py",),
+    "tests/service/lifecycle/test_lanes.py": ("service/api/jobs/lane_in.py",),
     "tests/service/outbound/test_client.py": (
         "service/addresses.py",
         "service/outbound/upload.py",
     ),
     "tests/service/queue/test_claiming.py": ("service/queue/queue.py",),
+    "tests/service/queue/test_lanes.py": (
+        "service/queue/lane_limits.py",
+        "service/queue/lane_reading.py",
+        "service/queue/room.py",
+    ),
     "tests/service/queue/test_putting.py": (
         "service/queue/idling.py",
         "service/queue/scripts.py",
@@ -128,6 +148,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/claiming/test_claims.py": (
         "service/ledger/reads/standings.py",
         "service/worker/claiming/not_started.py",
+        "service/worker/claiming/starts.py",
         "service/worker/claiming/unknown_kinds.py",
     ),
     "tests/service/worker/keeping/test_cron.py": (
@@ -166,6 +187,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/worker/startup.py",
     ),
     "tests/test_api_process.py": ("service/web/stopping.py",),
+    "tests/test_lanes.py": ("service/worker/claiming/pauses.py",),
     "tests/test_own_folder.py": (
         "service/dev/kinds.py",
         "service/dev/reload.py",

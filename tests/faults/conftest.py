@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from service.ledger import migrate
+from service.settings import Settings
 from tests.faults.form import WHOLE, Figures
 from tests.faults.system import System
 from tests.support.servers import PostgresServer, RedisServer
@@ -71,6 +73,22 @@ def own_postgres(short_dir: Path, postgres: PostgresServer) -> Iterator[Postgres
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def hurt_url(own_postgres: PostgresServer, tmp_path: Path) -> str:
+    """A migrated database of `own_postgres`."""
+    url = own_postgres.create_database("hurt")
+    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path))
+    return url
+
+
+@pytest.fixture
+async def hurt(hurt_url: str, own_redis: RedisServer, tmp_path: Path) -> AsyncIterator[System]:
+    """A system over a Postgres of its own."""
+    made = System(tmp_path, hurt_url, own_redis.url)
+    yield made
+    await made.stop()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 
+import httpx
 from pydantic import BaseModel
 
 from jobs import Context, Retry, RetryPolicy, job
@@ -50,6 +51,41 @@ async def flaky(ctx: Context, args: WorkArgs) -> str:
     if ctx.attempt == 1:
         raise Retry("not yet")
     return await work.function(ctx, args)
+
+
+class CallArgs(BaseModel):
+    url: str
+    """Of a `LaneReceiver`."""
+
+
+@job("fault_call", timeout=300, max_attempts=50, retry=RetryPolicy(base=0.2, cap=1))
+async def call(ctx: Context, args: CallArgs) -> None:
+    """Visit a receiver that counts who is there; a refusal is tried again."""
+    await visit(ctx, args)
+
+
+class DeliverArgs(CallArgs):
+    to: str
+
+
+@job(
+    "fault_deliver",
+    timeout=1,
+    max_attempts=100,
+    retry=RetryPolicy(base=0.2, cap=1),
+    lane=lambda args: f"dest:{args.to}",
+)
+async def deliver(ctx: Context, args: DeliverArgs) -> None:
+    """Do the same in the lane of a destination, which may be dead: no answer within a second is none."""
+    await visit(ctx, args)
+
+
+async def visit(ctx: Context, args: CallArgs) -> None:
+    told = {"job": ctx.job_id, "attempt": str(ctx.attempt), "pid": str(os.getpid())}
+    answer = await ctx.http.post(httpx.URL(args.url).copy_merge_params(told), timeout=None)
+    if not answer.is_success:
+        raise Retry(f"the receiver answered {answer.status_code}")
+    leave_effect(ctx)
 
 
 def leave_effect(ctx: Context) -> None:

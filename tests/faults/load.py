@@ -1,6 +1,7 @@
 """A load: clients that send each job with its Idempotency-Key until it is accepted, and keep every accepted id.
 
-A plain arq client enqueues beside them; its jobs count once they are in the ledger.
+A plain arq client enqueues beside them; its jobs count once they are in the ledger. Other clients send into lanes whose
+limits are counted at a receiver (`lane_limits.py`).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 
 from service.queue import UNREACHABLE, open_redis
+from tests.faults.lane_limits import LIMITS
 from tests.faults.system import System
 
 SEND_AGAIN = (409, 503, 507)
@@ -31,6 +33,12 @@ class Load:
     answers: Counter[int] = field(default_factory=Counter)
     """How often each status came; 0 counts requests without an answer."""
     slowest_s: float = 0.0
+    in_lanes: "list[Load]" = field(default_factory=list)
+    """The parts of the load that are in lanes."""
+
+    @property
+    def parts(self) -> "list[Load]":
+        return [self, *self.in_lanes]
 
     async def post(self, client: httpx.AsyncClient, key: str, args: dict[str, Any], **options: Any) -> str:
         """Send one job until it is accepted; return its id."""
@@ -74,6 +82,43 @@ async def enqueue_by_arq(system: System, kind: str, job_id: str, args: dict[str,
     await client.aclose(close_connection_pool=True)
 
 
+# A burst keeps jobs waiting in each lane from the load's first second to its last.
+LANE_BURST = 20
+LANE_PAUSE_S = 0.2
+DEAD = "dest:dead"
+
+
+async def send_in_lane(system: System, load: Load, lane: str, own: random.Random, over: asyncio.Event) -> None:
+    """Send the jobs of a lane: each is answered before the next is sent. Some are refused at their first attempt."""
+    name, number = f"{own.getrandbits(64):x}", 0
+    while not over.is_set():
+        number += 1
+        url = system.receiver.url(lane, number=number, hold_s=own.uniform(0, 0.1), refuse=int(number % 7 == 0))
+        await load.post(system.client, f"{name}-{number}", {"url": url}, lane={"key": lane, **LIMITS[lane]})
+        await asyncio.sleep(own.uniform(0, 2 * LANE_PAUSE_S) if number > LANE_BURST else 0)
+
+
+async def send_to_the_dead(system: System, load: Load, own: random.Random, over: asyncio.Event) -> None:
+    """Send to a destination that answers nobody until the load is over; then tell its breaker so."""
+    name, number = f"{own.getrandbits(64):x}", 0
+    system.receiver.silent.add(DEAD)
+    while not over.is_set():
+        number += 1
+        args = {"to": "dead", "url": system.receiver.url(DEAD, number=number)}
+        await load.post(system.client, f"{name}-{number}", args)
+        await asyncio.sleep(own.uniform(0, 2))
+    system.receiver.speak(DEAD)
+    while not await _close_breaker(system.client):
+        await asyncio.sleep(0.1)
+
+
+async def _close_breaker(client: httpx.AsyncClient) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        answer = await client.put(f"/v1/lanes/{DEAD}", json={"breaker": {"state": "closed"}})
+        return answer.is_success
+    return False
+
+
 @asynccontextmanager
 async def loading(
     system: System,
@@ -87,26 +132,28 @@ async def loading(
 ) -> AsyncIterator[Load]:
     """Load the system until the end of the block. Jobs begun by then are sent until they are accepted."""
     load = Load(kind)
+    limited, dead = load.in_lanes = [Load(kind, answers=load.answers) for kind in ("fault_call", "fault_deliver")]
     over = asyncio.Event()
+    await system.receiver.start()
 
-    async def send(name: str, own: random.Random) -> None:
-        number = 0
+    async def send(own: random.Random) -> None:
+        name, number = f"{own.getrandbits(64):x}", 0
         while not over.is_set():
             number += 1
             await load.post(system.client, f"{name}-{number}", args(own), **options)
             await asyncio.sleep(own.uniform(0, 2 * pause_s))
 
-    async def send_by_arq(name: str, own: random.Random) -> None:
-        number = 0
+    async def send_by_arq(own: random.Random) -> None:
+        name, number = f"{own.getrandbits(64):x}", 0
         while not over.is_set():
             number += 1
             await enqueue_by_arq(system, kind, f"arq-{name}-{number}", args(own))
             await asyncio.sleep(own.uniform(0, 4 * pause_s))
 
-    senders = [*[send] * clients, send_by_arq]
-    sending = [
-        asyncio.create_task(sender(f"{chance.getrandbits(64):x}", random.Random(chance.random()))) for sender in senders
-    ]
+    senders = [send(_child(chance)) for _ in range(clients)]
+    senders += [send_by_arq(_child(chance)), send_to_the_dead(system, dead, _child(chance), over)]
+    senders += [send_in_lane(system, limited, lane, _child(chance), over) for lane in LIMITS]
+    sending = [asyncio.create_task(sender) for sender in senders]
     try:
         yield load
     except BaseException:
@@ -119,3 +166,7 @@ async def loading(
             await asyncio.gather(*sending, return_exceptions=True)
     for task in sending:
         task.result()
+
+
+def _child(chance: random.Random) -> random.Random:
+    return random.Random(chance.random())

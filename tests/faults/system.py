@@ -17,6 +17,7 @@ import httpx
 
 from service.ledger.ledger import Ledger
 from tests.faults.kinds import EFFECTS
+from tests.support.lane_receiver import LaneReceiver
 from tests.support.processes import BIN, ROOT, environment, free_port
 from tests.support.running import eventually
 
@@ -102,10 +103,12 @@ class System:
             "JOBS": "tests.faults.kinds",
             "LOG_LEVEL": "INFO",
             "GRACE_S": "5",
+            "WEBHOOK_ALLOW": "127.0.0.0/8",
             "PORT": str(self.port),
         } | settings
         self.api = self.process(API)
         self.workers: list[Process] = []
+        self.receiver = LaneReceiver()
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=20)
         self._numbers = itertools.count(1)
 
@@ -155,6 +158,7 @@ class System:
                 await process.ended(10)
             await process.kill()
             process.kill_the_rest()
+        await self.receiver.stop()
         await self.client.aclose()
 
     @property

@@ -30,28 +30,13 @@ RECOVERED_WITHIN_S = 30.0
 
 
 @pytest.fixture
-async def url(own_postgres: PostgresServer, tmp_path: Path) -> str:
-    url = own_postgres.create_database("hurt")
-    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path))
-    return url
-
-
-@pytest.fixture
-async def hurt(url: str, own_redis: RedisServer, tmp_path: Path) -> AsyncIterator[System]:
-    """A system over a Postgres of its own."""
-    made = System(tmp_path, url, own_redis.url)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 async def proxied(
-    url: str, own_postgres: PostgresServer, own_redis: RedisServer, tmp_path: Path
+    hurt_url: str, own_postgres: PostgresServer, own_redis: RedisServer, tmp_path: Path
 ) -> AsyncIterator[tuple[System, FaultProxy]]:
     """A system that reaches its Postgres through a proxy."""
     async with proxying(own_postgres.folder / ".s.PGSQL.5432") as proxy:
         through = f"postgresql+asyncpg://postgres@127.0.0.1:{proxy.port}/hurt"
-        made = System(tmp_path, url, own_redis.url, DATABASE_URL=through)
+        made = System(tmp_path, hurt_url, own_redis.url, DATABASE_URL=through)
         yield made, proxy
         proxy.heal()
         await made.stop()

@@ -3,19 +3,16 @@
 import asyncio
 import contextlib
 import random
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
 
 import pytest
-from redis.asyncio import Redis
 
 from tests.faults.form import Figures
 from tests.faults.load import Load, loading
 from tests.faults.network import network_faults
+from tests.faults.redis_faults import FAULTS, client_of, flushed, killed_and_restarted
 from tests.faults.system import System
 from tests.faults.verdict import verdict
 from tests.support.proxy import proxying
@@ -24,73 +21,6 @@ from tests.support.servers import RedisServer
 DISPATCHED_WITHIN_S = 30.0
 # 5 s are promised; a machine that runs other tests as well may stall for as long again.
 ANSWERED_WITHIN_S = 10.0
-
-Fault = Callable[[RedisServer], Awaitable[None]]
-
-
-@asynccontextmanager
-async def _client(server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(server.url) as client:
-        yield client
-
-
-async def _killed_and_restarted(server: RedisServer) -> None:
-    await asyncio.to_thread(server.stop)
-    await asyncio.sleep(3)
-    await asyncio.to_thread(server.start)
-
-
-async def _flushed(server: RedisServer) -> None:
-    async with _client(server) as client:
-        await client.flushall()
-
-
-async def _marker_lost(server: RedisServer) -> None:
-    async with _client(server) as client:
-        await client.delete("postlude:epoch")
-
-
-async def _replaced_by_an_empty_one(server: RedisServer) -> None:
-    await asyncio.to_thread(server.stop)
-    for left in server.folder.iterdir():
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
-    await asyncio.to_thread(server.start)
-
-
-async def _demoted_and_promoted(server: RedisServer) -> None:
-    async with _client(server) as client:
-        await client.replicaof("127.0.0.1", "1")
-        await asyncio.sleep(5)
-        await client.replicaof("NO", "ONE")
-
-
-async def _frozen(server: RedisServer) -> None:
-    assert server.process is not None
-    server.process.send_signal(Signals.SIGSTOP)
-    await asyncio.sleep(10)
-    server.process.send_signal(Signals.SIGCONT)
-
-
-async def _full(server: RedisServer) -> None:
-    async with _client(server) as client:
-        await client.config_set("maxmemory-policy", "noeviction")
-        await client.config_set("maxmemory", 1)
-        await asyncio.sleep(5)
-        await client.config_set("maxmemory", 0)
-
-
-FAULTS: dict[str, Fault] = {
-    "kill -9, restart after 3 s": _killed_and_restarted,
-    "FLUSHALL": _flushed,
-    "marker key lost": _marker_lost,
-    "replaced by an empty server": _replaced_by_an_empty_one,
-    "REPLICAOF (read-only) for 5 s": _demoted_and_promoted,
-    "SIGSTOP for 10 s": _frozen,
-    "full (OOM) for 5 s": _full,
-}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -113,8 +43,8 @@ async def test_redis_killed_then_flushed_under_load_loses_nothing(
     await system.start(workers=1)
     async with loading(system, chance) as load:
         await asyncio.sleep(0.5)
-        await _killed_and_restarted(own_redis)
-        await _flushed(own_redis)
+        await killed_and_restarted(own_redis)
+        await flushed(own_redis)
         healed_at = datetime.now(UTC)
         await asyncio.sleep(0.5)
     await _judge(system, load, healed_at, "Redis killed, then flushed", figures)
@@ -133,7 +63,7 @@ async def test_single_members_evicted_from_the_queue_are_dispatched_again(
         await load.post(system.client, f"long{number}", {"seconds": 8})
     for number in range(40):
         await load.post(system.client, f"short{number}", {})
-    async with _client(own_redis) as client:
+    async with client_of(own_redis) as client:
         waiting = await client.zrange("arq:queue", 0, -1)
         evicted = chance.sample(waiting, len(waiting) // 2)
         assert evicted

@@ -1,7 +1,7 @@
-"""The verdict: what became of every accepted job, by the ledger and by the side effects."""
+"""The verdict: what became of every accepted job, by the ledger and by the side effects, and of lanes' limits."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,6 +11,7 @@ from service.audit_report import make_report
 from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL, Outcome, State
 from service.tables import jobs
+from tests.faults.lane_limits import broken_limits
 from tests.faults.load import Load
 from tests.faults.system import System
 from tests.support.running import eventually
@@ -64,13 +65,23 @@ async def all_ended(system: System, within_s: float) -> None:
 
 
 async def verdict(
-    system: System, load: Load, *, within_s: float = 90, may_fail: Sequence[str] = (), check_effects: bool = True
+    system: System,
+    load: Load,
+    *,
+    within_s: float = 90,
+    may_fail: Sequence[str] = (),
+    check_effects: bool = True,
+    frozen: Collection[int] = (),
 ) -> Verdict:
-    """Wait until all jobs have ended, then check every accepted one; `may_fail` are ids that may end `failed`."""
+    """Wait until all jobs have ended, then check every accepted one; `may_fail` are ids that may end `failed`.
+
+    `frozen` are pids of workers that were frozen past their leases: what they still do, no lane's limits can count.
+    """
     await all_ended(system, within_s)
     adopted = await _adopted(system, load)
-    rows, attempts = await _read(system, [*load.accepted, *adopted])
-    wrong = [f"{job_id}: no row" for job_id in load.accepted if job_id not in rows]
+    accepted = [job_id for part in load.parts for job_id in part.accepted]
+    rows, attempts = await _read(system, [*accepted, *adopted])
+    wrong = [f"{job_id}: no row" for job_id in accepted if job_id not in rows]
     for job_id, row in rows.items():
         wrong += [f"{job_id}: {what}" for what in wrong_with(row, attempts[job_id], may_fail=job_id in may_fail)]
     effects = system.effects()
@@ -80,11 +91,13 @@ async def verdict(
             for job_id, row in rows.items()
             if row["state"] == State.SUCCEEDED and not effects[job_id]
         ]
-    wrong += await _never_accepted(system, load, adopted)
+    for part in load.parts:
+        wrong += await _never_accepted(system, part, adopted)
+    wrong += broken_limits(system.receiver, ignoring=frozen)
     async with system.ledger() as ledger:
         audited = await make_report(ledger)
     wrong += audited.lines() if audited.total else []
-    assert not wrong, f"{len(wrong)} of {len(load.accepted)} jobs; see {system.folder}\n" + "\n".join(wrong[:20])
+    assert not wrong, f"{len(wrong)} of {len(accepted)} jobs; see {system.folder}\n" + "\n".join(wrong[:20])
     outcomes = Counter(attempt["outcome"] for tried in attempts.values() for attempt in tried)
     return Verdict(
         accepted=len(rows),

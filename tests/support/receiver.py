@@ -41,7 +41,7 @@ class Receiver:
         self.writers.add(writer)
         try:
             while True:
-                self.requests.append(await _read_request(reader))
+                self.requests.append(await read_request(reader))
                 if callable(self.answer):
                     await self.answer(writer)
                 else:
@@ -54,7 +54,7 @@ class Receiver:
             writer.close()
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Received:
+async def read_request(reader: asyncio.StreamReader) -> Received:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     request_line, *lines = head.strip().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}

@@ -158,15 +158,17 @@ def _run(argv: list[object]) -> None:
 
 @dataclass
 class RedisServer:
-    """A Redis with AOF, on a Unix socket in `folder`."""
+    """A Redis with AOF, on a Unix socket in `folder`, and on a `port` of loopback if it is given one."""
 
     folder: Path
     options: tuple[str, ...] = ()
+    port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        argv = [find_binary(), "--port", "0", "--unixsocket", self.socket, "--dir", self.folder, "--save", ""]
+        argv = [find_binary(), "--port", self.port, "--unixsocket", self.socket, "--dir", self.folder, "--save", ""]
+        argv += ["--bind", "127.0.0.1"] if self.port else []
         argv += ["--appendonly", "yes", "--appendfsync", "everysec", *self.options]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
