@@ -20,6 +20,7 @@ from service.queue.keys import (
     LANES_EPOCH,
     PAUSED,
     running_key_of,
+    wake_key_of,
 )
 from service.queue.lane_limits import given_to, paused_until_ms, written_patterns, written_rule
 from service.queue.lane_reading import breaker_change_of, lane_state_of
@@ -70,8 +71,10 @@ class Lanes:
 
     async def apply(self, rules: Sequence[Rule], version: str = "") -> None:
         """Let these rules, which are of this version, hold from the next claim on, and no others."""
-        await self._write(rules, version)
+        resumed = await self._write(rules, version)
         await self._on_active("", "place")
+        for queue in resumed:
+            await cast(Awaitable[int], self._redis.lpush(wake_key_of(queue), b"1"))
 
     async def rebuild(self, epoch: str, rules: Sequence[Rule], running: Iterable[Runs], *, first: bool = False) -> None:
         """Close all lanes, let them hold exactly what runs, and open them for this epoch.
@@ -135,12 +138,14 @@ class Lanes:
             for batch in _in_batches(lane.decode(errors="replace") for lane in some):
                 yield batch
 
-    async def _write(self, rules: Sequence[Rule], version: str) -> None:
+    async def _write(self, rules: Sequence[Rule], version: str) -> list[str]:
+        """Write the rules; return the queues that were paused until now: nobody puts anything there that would wake."""
         now = datetime.now(UTC)
         exact = {rule.key: written_rule(rule, now) for rule in rules if not is_pattern(rule.key)}
         paused = {rule.key: paused_until_ms(rule, now) for rule in rules if rule.key.startswith(("kind:", "queue:"))}
         until = {key: float("inf") if ms == -1 else ms for key, ms in paused.items() if ms is not None}
         async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrange(PAUSED, 0, -1)
             pipe.delete(LANE_RULES, LANE_PATTERNS, PAUSED)
             pipe.set(LANE_RULES_VERSION, version)
             if exact:
@@ -149,7 +154,8 @@ class Lanes:
                 pipe.set(LANE_PATTERNS, written_patterns(rules, now))
             if until:
                 pipe.zadd(PAUSED, until)
-            await pipe.execute()
+            were_paused = [name.decode(errors="replace") for name in (await pipe.execute())[0]]
+        return [name.removeprefix("queue:") for name in were_paused if name.startswith("queue:") and name not in until]
 
     async def _on_active(self, builder: str, step: BuildStep) -> list[str]:
         """Take a step for all active lanes; return the queues on which anything waits in them."""

@@ -47,6 +47,16 @@ async def test_a_paused_queue_and_a_paused_kind_start_nothing(lanes: Queue, redi
     assert await redis.keys("postlude:lane-*:*") == []
 
 
+async def test_a_queue_that_is_resumed_wakes_a_worker(lanes: Queue, redis: Redis) -> None:
+    await lanes.lanes.apply([Rule("queue:default", paused=True), Rule("queue:other", paused=True)])
+    await lanes.put([entry("a")])
+    await redis.delete("postlude:wake:default")
+    await lanes.lanes.apply([Rule("queue:other", paused=True)])
+    assert await lanes.woken(["default"], 0.01)
+    await lanes.lanes.apply([Rule("queue:other", paused=True)])
+    assert not await lanes.woken(["default", "other"], 0.01)
+
+
 async def test_what_sql_says_is_paused_counts_while_lanes_are_closed(queue: Queue) -> None:
     await queue.put([entry("a")])
     assert await claim(queue, Room(10, 10, paused=("kind:greet",))) == []
