@@ -62,13 +62,15 @@ def moment_text(value: datetime) -> str:
 # The partial indexes below serve statements that repeat these very words: `found_by_state` does. `|| ''` keeps
 # SQLite from the index on state, which it takes for the better one, and walks through all that waits.
 WAITING_SQL = "(state || '') IN ('scheduled', 'queued', 'retrying')"
-LIVE_SQL = "state IN ('scheduled', 'queued', 'retrying', 'running')"
+LIVE_SQL = "state IN ('scheduled', 'blocked', 'queued', 'retrying', 'running')"
 TERMINAL_SQL = "(state || '') IN ('succeeded', 'failed', 'cancelled')"
 RUNNING_SQL = "(state || '') = 'running'"
+EXPIRING_SQL = "(state || '') IN ('scheduled', 'blocked', 'queued', 'retrying')"
+# A blocked job holds up nobody in its lanes: it takes its place in their order when it is released.
 LIVE_IN_LANE_SQL = "(state || '') IN ('scheduled', 'queued', 'retrying', 'running')"
 
 
-def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
+def partial_index(name: str, *columns: str | TextClause, where: str) -> Index:
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
@@ -113,16 +115,28 @@ jobs = Table(
     Column("kind_lane", LaneKey, comment="derived by the kind from the args"),
     Column("lane_limits", Text, comment="JSON: what the request and the kind said of each lane; see lane_rules.py"),
     Column("lane_seq", BigInteger, comment="the order in its lanes; null: the job is in none"),
+    Column("traits", Integer, nullable=False, server_default="0", comment="what few jobs have, as bits: see traits.py"),
+    Column("blocked_by", Integer, comment="how many edges to it are open; null: it came after no other job"),
+    Column("flow", String(36)),
+    Column("retry", Text, comment="JSON: the job's own retry policy; null: its kind's"),
+    Column("retry_until", Moment, comment="no attempt begins later, once one has failed"),
+    Column("unique_for", Double, comment="seconds beyond its end for which it holds its unique key"),
+    Column("request_hash", String(64), comment="SHA-256 of the request; where the client made the id"),
     Index("jobs_by_state", "state", "created_at", "id"),
-    _partial("jobs_by_epoch", "dispatch_epoch", "run_at", "id", where=WAITING_SQL),
-    _partial("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),
-    _partial("jobs_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {WAITING_SQL}"),
-    _partial("jobs_running", "worker", where=RUNNING_SQL),
-    _partial("jobs_finished", "finished_at", "id", where=TERMINAL_SQL),
+    partial_index("jobs_by_epoch", "dispatch_epoch", "run_at", "id", where=WAITING_SQL),
+    partial_index("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),
+    partial_index("jobs_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {EXPIRING_SQL}"),
+    partial_index("jobs_running", "worker", where=RUNNING_SQL),
+    partial_index("jobs_finished", "finished_at", "id", where=TERMINAL_SQL),
     # What succeeds, which is nearly all, writes to none of these.
-    _partial("jobs_failed", "finished_at", "id", where="(state || '') = 'failed'"),
-    _partial("jobs_cancelled", "finished_at", "id", where="(state || '') = 'cancelled'"),
-    _partial("jobs_by_error", text("substr(error_type, 1, 100)"), "created_at", "id", where="error_type IS NOT NULL"),
+    partial_index("jobs_failed", "finished_at", "id", where="(state || '') = 'failed'"),
+    partial_index("jobs_cancelled", "finished_at", "id", where="(state || '') = 'cancelled'"),
+    partial_index(
+        "jobs_by_error", text("substr(error_type, 1, 100)"), "created_at", "id", where="error_type IS NOT NULL"
+    ),
+    partial_index("jobs_blocked", "created_at", "id", where="(state || '') = 'blocked'"),
+    # Jobs without `unique_for` write to it neither.
+    partial_index("jobs_unique_for", "unique_key", "finished_at", where=f"unique_for IS NOT NULL AND {TERMINAL_SQL}"),
     Index(
         "jobs_unique_key",
         "unique_key",
@@ -130,10 +144,10 @@ jobs = Table(
         postgresql_where=text(f"unique_key IS NOT NULL AND {LIVE_SQL}"),
         sqlite_where=text(f"unique_key IS NOT NULL AND {LIVE_SQL}"),
     ),
-    _partial("jobs_by_arq_id", "arq_id", where="arq_id IS NOT NULL"),
+    partial_index("jobs_by_arq_id", "arq_id", where="arq_id IS NOT NULL"),
     # Jobs without lanes write to neither.
-    _partial("jobs_in_lane", "lane", "lane_seq", where=f"lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
-    _partial("jobs_in_kind_lane", "kind_lane", "lane_seq", where=f"kind_lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
+    partial_index("jobs_in_lane", "lane", "lane_seq", where=f"lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
+    partial_index("jobs_in_kind_lane", "kind_lane", "lane_seq", where=f"kind_lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
 )
 
 # What lists are ordered by and narrowed down to, and no job ever changes. It stands apart because Postgres writes to
@@ -147,10 +161,13 @@ job_listing = Table(
     Column("queue", String(100), nullable=False),
     Column("lane", LaneKey),
     Column("kind_lane", LaneKey),
+    Column("flow", String(36)),
+    Column("flow_name", String(100), comment="the job's name in its flow; null: it joined later"),
     Index("job_listing_by_kind", "kind", "created_at", "job_id"),
     Index("job_listing_by_queue", "queue", "created_at", "job_id"),
-    _partial("job_listing_by_lane", "lane", "created_at", "job_id", where="lane IS NOT NULL"),
-    _partial("job_listing_by_kind_lane", "kind_lane", "created_at", "job_id", where="kind_lane IS NOT NULL"),
+    partial_index("job_listing_by_lane", "lane", "created_at", "job_id", where="lane IS NOT NULL"),
+    partial_index("job_listing_by_kind_lane", "kind_lane", "created_at", "job_id", where="kind_lane IS NOT NULL"),
+    partial_index("job_listing_by_flow", "flow", "created_at", "job_id", where="flow IS NOT NULL"),
     sqlite_with_rowid=False,
 )
 
@@ -192,7 +209,7 @@ workers = Table(
     Column("hung_threads", Integer, nullable=False, server_default="0", comment="go on although nobody waits for them"),
     Column("ended_at", Moment, comment="stopped in order, or declared dead"),
     Column("declared_dead", Integer, nullable=False, server_default="0"),
-    _partial("workers_living", "heartbeat_at", where="ended_at IS NULL"),
+    partial_index("workers_living", "heartbeat_at", where="ended_at IS NULL"),
 )
 
 sweep_lease = Table(
@@ -209,10 +226,12 @@ sweep_lease = Table(
 ticks = Table(
     "ticks",
     metadata,
-    Column("kind", String(100), primary_key=True),
+    Column("kind", String(100), primary_key=True, comment="the schedule's name: a kind's, or one made at run time"),
     Column("due_at", Moment, primary_key=True),
-    Column("job_id", String(255), nullable=False),
-    Column("cron", Text, nullable=False, comment="the kind's expression at that time"),
+    Column("job_id", String(255), comment="null: it was not fired"),
+    Column("cron", Text, nullable=False, comment="the schedule's expression at that time"),
+    Column("outcome", String(7), nullable=False, server_default="fired", comment="fired, skipped or missed"),
+    Column("reason", Text, comment="why it was not fired, or what fired it out of turn"),
     Index("ticks_by_due_at", "due_at"),
 )
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from service import flow_tables, operation_tables, schedule_tables, step_tables  # noqa: F401 - they fill `metadata`
 from service.tables import metadata
 
 connection = context.config.attributes["connection"]
