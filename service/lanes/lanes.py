@@ -13,13 +13,13 @@ from service.errors import LaneNotFound, PausedByPattern, StockWorkerRuns
 from service.lane_rules import is_pattern
 from service.lanes.lane_view import LaneView, view_of
 from service.lanes.outlook import Outlook
-from service.lanes.shared_reads import SharedReads
 from service.lanes.waiting_for import WaitingFor
 from service.ledger.clock import now_by
 from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as reads
 from service.ledger.records.lanes import Said, record_rule, record_rule_deleted
 from service.queue import UNREACHABLE, LaneState, Queue
+from service.shared_reads import SharedReads
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,11 @@ import structlog
 
 from service.errors import LedgerUnavailable
 from service.lane_rules import Rule
-from service.lanes.shared_reads import SharedReads
+from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
 from service.ledger.reads.held_back import HeldBack, held_back
 from service.ledger.reads.workers import living_workers
+from service.shared_reads import SharedReads
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Outlook:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._reads = SharedReads(self._read, fresh_for_s=_FRESH_FOR_S)
+        self._reads = SharedReads(lambda names: in_time(self._read(names)), fresh_for_s=_FRESH_FOR_S)
         self._seen: tuple[float, Overview] | None = None
         self._looking: asyncio.Task[None] | None = None
 

@@ -11,17 +11,20 @@ from service import agreed_time
 from service.lane_rules import in_order
 from service.lanes.notices import moment
 from service.lanes.outlook import Outlook, Overview
-from service.lanes.shared_reads import SharedReads
+from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
+from service.ledger.reads.flows import Parent, open_parents
 from service.ledger.reads.lanes import first_in_lanes
 from service.ledger.states import WAITING, State
 from service.queue import UNREACHABLE, LaneState, Queue
+from service.shared_reads import SharedReads
 
 # A lane's state may change with every claim.
 _LANES_FRESH_FOR_S = 0.2
 _REDIS_WITHIN_S = 1.0
 _A_FREE_SLOT = "a free slot"
+_TO = {"succeeded": "to succeed", "ended": "to end", "attempted": "to be attempted"}
 
 
 class _Lane(NamedTuple):
@@ -39,18 +42,27 @@ class WaitingFor:
         self._ledger = ledger
         self._queue = queue
         self._outlook = outlook
-        self._lanes = SharedReads(self._read_lanes, fresh_for_s=_LANES_FRESH_FOR_S)
+        self._lanes = SharedReads(lambda names: in_time(self._read_lanes(names)), fresh_for_s=_LANES_FRESH_FOR_S)
+        self._parents = SharedReads(lambda ids: in_time(self._read_parents(ids)), fresh_for_s=0)
 
     async def of(self, jobs: Sequence[RowMapping]) -> list[str | None]:
         """Return a sentence for each job that waits, None for the others. Raises `LedgerUnavailable`."""
         waiting = [job for job in jobs if job["state"] in WAITING]
-        if not waiting:
-            return [None] * len(jobs)
+        blocked = [job for job in jobs if job["state"] == State.BLOCKED]
+        reasons = await self._of_blocked(blocked) if blocked else {}
+        reasons |= await self._of_waiting(waiting) if waiting else {}
+        return [reasons.get(job["id"]) for job in jobs]
+
+    async def _of_blocked(self, blocked: Sequence[RowMapping]) -> dict[str, str]:
+        parents = await self._parents.of(job["id"] for job in blocked)
+        return {job["id"]: _before(job["blocked_by"], parents[job["id"]]) for job in blocked}
+
+    async def _of_waiting(self, waiting: Sequence[RowMapping]) -> dict[str, str]:
         overview = await self._outlook.overview()
         keys = {key for job in waiting for key in _lanes_of(job)}
         lanes = await self._lanes.of(keys) if keys else {}
         now = agreed_time.now()
-        return [_reason(job, overview, lanes, now) if job["state"] in WAITING else None for job in jobs]
+        return {job["id"]: _reason(job, overview, lanes, now) for job in waiting}
 
     def of_new(self, job: NewJob) -> str | None:
         """Return the sentence for a job that was just accepted, at once: None unless it is known without a look."""
@@ -65,6 +77,11 @@ class WaitingFor:
     def forget(self) -> None:
         """Ask anew: lanes have changed."""
         self._lanes.forget()
+
+    async def _read_parents(self, ids: Sequence[str]) -> Mapping[str, Parent | None]:
+        async with self._ledger.read() as connection:
+            found = await open_parents(connection, ids)
+        return {job_id: found.get(job_id) for job_id in ids}
 
     async def _read_lanes(self, keys: Sequence[str]) -> Mapping[str, _Lane]:
         try:
@@ -93,6 +110,16 @@ def _reason(job: RowMapping, overview: Overview, lanes: Mapping[str, _Lane], now
         return nothing
     held = (_held_by(key, lanes[key], job["id"]) for key in _lanes_of(job))
     return next((reason for reason in held if reason), _A_FREE_SLOT)
+
+
+def _before(count: int | None, first: Parent | None) -> str:
+    """Say which jobs a blocked one comes after."""
+    if first is None:
+        return "the jobs that it comes after have come to what it needs: it follows in a moment"
+    named = f"job {first.id}" + (f" ({first.kind})" if first.kind else "")
+    if count is None or count < 2:
+        return f"{named} {_TO[first.run_when]}"
+    return f"{count} jobs, first {named}, {_TO[first.run_when]}"
 
 
 def _due(run_at: datetime) -> str:

@@ -1,7 +1,7 @@
 -- One step of building lanes, or of letting them hear new rules.
 -- ARGV: the builder, '' for rules alone; the step. `clear`: lanes, in which nothing runs from now on. `run`: for each job
 --   its id, its queue, how many lanes, and those lanes with what each was given. `place`: lanes, for which the rules are asked anew. `started`: as
---   `run`, for jobs that wait no longer. `head`: a strict lane, and the id and due time of its first job. `open`: the
+--   `run`, for jobs that wait no longer. `hold`: as `run`, for jobs that may wait again by now. `head`: a strict lane, and the id and due time of its first job. `open`: the
 --   epoch for which lanes are open now; then the queues whose workers are woken.
 -- Returns the queues on which anything waits in these lanes.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
@@ -34,13 +34,20 @@ function steps.clear()
   end
 end
 
+local function hold(it, id, _, given)
+  lanes.activate(it)
+  lanes.hear(it, given, id)
+  ask('ZADD', RUNNING .. it.key, 'NX', 0, id)
+  it.running = nil
+  touched[it.key] = it
+end
+
+function steps.hold() each_lane(hold) end
+
 function steps.run()
-  each_lane(function(it, id, queue, given)
-    wait_no_longer(it, id, queue)
-    lanes.activate(it)
-    lanes.hear(it, given, id)
-    ask('ZADD', RUNNING .. it.key, 0, id)
-    it.running = nil
+  each_lane(function(...)
+    wait_no_longer(...)
+    hold(...)
   end)
 end
 
@@ -68,7 +75,7 @@ function steps.open()
   redis.call('SET', LANES_EPOCH, ARGV[3])
   redis.call('DEL', LANES_BUILDING)
   for i = 4, #ARGV do
-    for _ = 1, 4 do lanes.wake(ARGV[i]) end
+    lanes.wake(ARGV[i], 4)
   end
 end
 
@@ -76,7 +83,7 @@ if ARGV[1] ~= '' and redis.call('GET', LANES_BUILDING) ~= ARGV[1] then
   return redis.error_reply('ERR another worker has begun to build the lanes')
 end
 steps[ARGV[2]]()
-for _, it in pairs(touched) do lanes.place(it, true) end
+lanes.place_all(touched, true)
 local queues = {}
 for queue in pairs(found) do queues[#queues + 1] = queue end
 return queues

@@ -6,10 +6,10 @@
 --   claimer's shares of a lane and of a kind; whether a kind has its share; how many shares it holds, and names that it
 --   knows to be paused; those shares as pairs; those names; the queues; then the kinds that the claimer knows.
 -- A claimed id moves ahead by the hold, so that it never blocks the head, and is marked in progress for as long.
--- Returns the time in ms, what was mended as {what, key, member}, what lanes said (see `lanes_say`), and for each queue
+-- Returns the time in ms, what was mended as {what, key, member}, what lanes said (epoch, names that it left, claimed), and for each queue
 --   its claimed ids.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
-local room, hold, longest = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local hold, longest = tonumber(ARGV[3]), tonumber(ARGV[4])
 local first_kind = 10 + 2 * ARGV[8] + ARGV[9] + #KEYS / 6
 redis.call('DEL', IN_PROGRESS) -- a full Redis rejects scripts whose first write needs memory, so start with DEL
 local time = redis.call('TIME')
@@ -17,7 +17,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local queues = #KEYS / 6
 local mended = {}
 local reply = {now, mended, {}}
-local serving -- only where there is a lane, or a kind that has to wait
+-- `room` is for how many ids without lanes; `serving` is there where there is a lane, or a kind that has to wait.
+local this = {room = tonumber(ARGV[1]), time = time, now = now, hold = hold, longest = longest, mended = mended}
 
 -- A key of another type would break every claim of every worker: rename it, and keep it for whoever put it there.
 local function read(command, key, ...)
@@ -59,33 +60,34 @@ local function claim(claimed, queue, id)
     mended[#mended + 1] = {'queue_member_removed', queue, string.sub(id, 1, longest)}
   elseif redis.call('SET', IN_PROGRESS .. id, '1', 'NX', 'PX', hold) then
     claimed[#claimed + 1] = id
-    room = room - 1
+    this.room = this.room - 1
   elseif redis.call('PTTL', IN_PROGRESS .. id) == -1 then
     redis.call('PEXPIRE', IN_PROGRESS .. id, hold)
     mended[#mended + 1] = {'endless_claim_ended', queue, id}
   end
 end
 
--- Returns the first ids of `source`, and whether there may be more. Ids whose kinds have to wait move out of the way.
+-- Returns the first ids of `source`, and whether there may be more. Ids whose kinds have to wait move out of the way, but
+-- for those that are claimed already: the start of a job takes its id from where the claim has put it.
 local function first_of(number, source, latest, count)
-  if not (serving and serving.sifts) then
+  if not (this.serving and this.serving.sifts) then
     local ids = read('ZRANGEBYSCORE', source, '-inf', latest, 'LIMIT', 0, count)
     return ids, #ids == count
   end
   local kept, ids = {}, {}
   repeat
     ids = read('ZRANGEBYSCORE', source, '-inf', latest, 'LIMIT', #kept, 200)
-    for position, id in ipairs(ids) do
-      local job = #id > 0 and #id <= longest and serving.must_wait(id)
-      if job then
-        serving.move_to_kind(id, name_of(number), job, serving.moves)
+    for _, id in ipairs(ids) do
+      local job = #id > 0 and #id <= longest and this.serving.must_wait(id)
+      if job and redis.call('EXISTS', IN_PROGRESS .. id) == 0 then
+        this.serving.move_to_kind(id, name_of(number), job, this.serving.moves)
         if source ~= KEYS[6 * number - 5] then redis.call('ZREM', source, id) end
       else
         kept[#kept + 1] = id
       end
       if #kept == count then return kept, true end
     end
-  until #ids < 200 or serving.moves >= serving.MOST
+  until #ids < 200 or this.serving.moves >= this.serving.MOST
   return kept, #ids == 200
 end
 
@@ -100,12 +102,12 @@ local function take(number, source, latest, count)
 end
 
 local function take_aside(number, share)
-  local aside, known, least = KEYS[6 * number - 3], {}, room - share
+  local aside, known, least = KEYS[6 * number - 3], {}, this.room - share
   local kinds = read('SRANDMEMBER', aside, 100) -- bounded: foreign jobs may name any number of kinds
   if #kinds == 0 then return end
   for i = first_kind, #ARGV do known[ARGV[i]] = true end
   for _, kind in ipairs(kinds) do
-    if known[kind] and room > least and not take(number, aside .. ':' .. kind, '+inf', room - least) then
+    if known[kind] and this.room > least and not take(number, aside .. ':' .. kind, '+inf', this.room - least) then
       redis.call('SREM', aside, kind)
     end
   end
@@ -115,110 +117,20 @@ end
 local function take_laneless(numbers)
   local more = {}
   for place, number in ipairs(numbers) do
-    local before, share = room, math.ceil(room / (#numbers - place + 1))
+    local before, share = this.room, math.ceil(this.room / (#numbers - place + 1))
     take_aside(number, share)
-    local left = share - (before - room)
+    local left = share - (before - this.room)
     more[number] = left == 0 or take(number, KEYS[6 * number - 5], now, left)
   end
   for _, number in ipairs(numbers) do
-    if more[number] and room > 0 then take(number, KEYS[6 * number - 5], now, room) end
+    if more[number] and this.room > 0 then take(number, KEYS[6 * number - 5], now, this.room) end
   end
 end
 
 local function take_low(numbers)
   for _, number in ipairs(numbers) do
-    if room > 0 then take(number, KEYS[6 * number - 4], '+inf', room) end
+    if this.room > 0 then take(number, KEYS[6 * number - 4], '+inf', this.room) end
   end
-end
-
--- Half is for lanes and half for ids without; what one half leaves, the other gets.
-local function take_with_lanes(numbers)
-  -- The epoch for which lanes were built; '' if that is not this life of this Redis: then lanes are closed.
-  local function epoch_of_lanes()
-    local built, marker = redis.pcall('GET', LANES_EPOCH), redis.pcall('GET', MARKER)
-    if type(built) ~= 'string' or type(marker) ~= 'string' then return '' end
-    -- INFO takes Redis as long as a claim, so its answer counts for 32 ms. They are named: a replica that takes over may
-    -- have another clock, by which nothing has expired.
-    local checked = marker .. built .. ':' .. math.floor(now / 32)
-    if redis.pcall('GET', LANES_CHECKED) == checked then return built end
-    local info = redis.pcall('INFO', 'replication')
-    local history = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
-    local epoch = marker .. ':' .. string.sub(history, 1, 16)
-    if built ~= epoch and string.sub(built, 1, #epoch + 1) ~= epoch .. '/' then return '' end
-    redis.call('SET', LANES_CHECKED, checked, 'PX', 100)
-    return built
-  end
-
-  -- While Redis' lanes are not to be trusted, what the claimer knows to be paused counts, too.
-  local function paused_names(is_open)
-    local paused = {}
-    for _, name in ipairs(read('ZRANGEBYSCORE', PAUSED, '(' .. now, '+inf')) do paused[name] = true end
-    if not is_open then
-      for i = 1, ARGV[9] do paused[ARGV[9 + 2 * ARGV[8] + i]] = true end
-    end
-    return paused
-  end
-
-  local function begin_serving(is_open, paused)
-    local held = {}
-    for i = 10, 8 + 2 * ARGV[8], 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
-    local shares = {held = held, paused = paused, lane_share = tonumber(ARGV[5])}
-    shares.kind_share = is_open and tonumber(ARGV[6]) or math.huge
-    serving = serving_of(lanes_at(time, mended), shares, hold, longest, mended)
-  end
-
-  local function unpaused(numbers, paused)
-    local found = {}
-    for _, number in ipairs(numbers) do
-      if paused['queue:' .. name_of(number)] then
-        serving.left['queue:' .. name_of(number)] = true
-      else
-        found[#found + 1] = number
-      end
-    end
-    return found
-  end
-
-  local function serve(what, numbers, count)
-    local taken = 0
-    for place, number in ipairs(numbers) do
-      taken = taken + serving[what](number, name_of(number), math.ceil((count - taken) / (#numbers - place + 1)))
-    end
-    return taken
-  end
-
-  local epoch = epoch_of_lanes()
-  local paused = paused_names(epoch ~= '')
-  begin_serving(epoch ~= '', paused)
-  numbers = unpaused(numbers, paused)
-  -- Ids of a kind that has its share would have to wait for it, in a lane: then all ids wait, until lanes are rebuilt.
-  if epoch == '' and ARGV[7] == '1' then room = 0 end
-  local in_lanes = epoch ~= '' and tonumber(ARGV[2]) or 0
-  local asked, all = room, math.max(room, in_lanes)
-  local function serve_up_to(what, count)
-    local taken = serve(what, numbers, math.min(in_lanes, count, all))
-    in_lanes, all = in_lanes - taken, all - taken
-    room = math.min(room, all)
-  end
-  local function take_up_to(take_some)
-    local before = room
-    serving.sifts = serving.holds_back()
-    if room > 0 then take_some(numbers) end
-    all = all - (before - room)
-  end
-  serve_up_to('serve', math.floor(all / 2 + (time[2] % 2) / 2)) -- an odd one goes now to these, now to those
-  take_up_to(take_laneless)
-  serve_up_to('serve', all)
-  take_up_to(take_low)
-  serve_up_to('serve_low', all)
-  serving.finish()
-  local left = {}
-  for name in pairs(serving.left) do left[#left + 1] = name end
-  -- Some running set may have been in the key that was put aside: then the ledger starts nothing of this claim.
-  if #mended > 0 and redis.call('EXISTS', LANES_EPOCH) == 0 then epoch = '' end
-  reply[3] = {epoch, left, serving.claimed}
-  local goes_on = serving.goes_on or (in_lanes <= 0 and #serving.claimed > 0)
-  return goes_on or all == 0 and (asked > 0 or #serving.claimed > 0)
 end
 
 local numbers, waits_in_lanes = {}, {PAUSED}
@@ -228,11 +140,12 @@ for number = 1, queues do
 end
 local more
 if ARGV[7] == '1' or ARGV[9] ~= '0' or redis.call('EXISTS', unpack(waits_in_lanes)) > 0 then
-  more = take_with_lanes(numbers)
-elseif room > 0 then
+  this.read, this.name_of, this.reply = read, name_of, reply
+  more = claim_in_halves(this, numbers, take_laneless, take_low)
+elseif this.room > 0 then
   take_laneless(numbers)
   take_low(numbers)
-  more = room == 0
+  more = this.room == 0
 end
 if more and redis.call('LLEN', KEYS[4]) == 0 then redis.call('LPUSH', KEYS[4], 1) end
 return reply

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -21,8 +22,7 @@ ASIDE_FOR = timedelta(seconds=60)
 _ASIDE_KEPT_S = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """An id taken off the head of a queue, or out of `lanes`; `strict` names those of them in strict order."""
 
     member: bytes
@@ -104,7 +104,7 @@ class Claiming(OverRedis):
 
 
 def _texts(told: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(one.decode(errors="replace") for one in told)
+    return tuple([one.decode(errors="replace") for one in told]) if told else ()
 
 
 def _left(room: Room, names: set[str], *, closed: bool = False) -> Left:

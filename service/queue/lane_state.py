@@ -82,3 +82,9 @@ class LaneState:
     breaker_step: int = 0
     breaker_reason: str | None = None
     failures: int = 0
+
+    @property
+    def waits_for_rate(self) -> bool:
+        """Whether it may start something but for its rate."""
+        is_open = not self.paused and self.breaker == "closed" and self.opens_at is not None
+        return is_open and self.tokens is not None and self.tokens < 1

@@ -20,6 +20,8 @@ from service.queue.keys import (
     LANES_EPOCH,
     PAUSED,
     running_key_of,
+    turns_key_of,
+    waiting_key_of,
     wake_key_of,
 )
 from service.queue.lane_limits import given_to, paused_until_ms, written_patterns, written_rule
@@ -59,6 +61,11 @@ class Lanes:
     async def release_if(self, lane: str, job_id: str, claim_ms: int) -> None:
         """End a claim that nobody answers for, unless the job has been claimed again since."""
         await self.release([Release(job_id, (lane,), claim_ms=claim_ms)])
+
+    async def hold(self, running: Iterable[Runs]) -> None:
+        """Let running jobs count in their lanes again, of which Redis has lost that they run."""
+        for some in _in_batches(running):
+            await self._scripts.build("", "hold", [part for one in some for part in _running(one)])
 
     async def started(self, jobs: Iterable[Runs]) -> None:
         """Let started jobs wait no longer. `remove` does so too, for jobs that no arq client looks for."""
@@ -112,6 +119,25 @@ class Lanes:
         for some in _in_batches(keys):
             states |= zip(some, map(lane_state_of, await self._scripts.look(some)), strict=True)
         return states
+
+    async def hold_by_rates(self, queues: Sequence[str]) -> bool:
+        """Whether a job that is due on `queues` waits for nothing but the rate of its lane.
+
+        Of more lanes than can be asked at once, those whose turns come first are.
+        """
+        seconds, microseconds = await self._redis.time()
+        now_ms = seconds * 1000 + microseconds // 1000
+        for queue in queues:
+            turns = await self._redis.zrange(turns_key_of(queue), 0, _AT_ONCE - 1)
+            lanes = [lane.decode(errors="replace") for lane in turns]
+            rated = [lane for lane, state in (await self.states(lanes)).items() if state.waits_for_rate]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for lane in rated:
+                    pipe.zrange(waiting_key_of(queue, lane), 0, 0, withscores=True)
+                firsts = await pipe.execute()
+            if any(due_ms <= now_ms for first in firsts for _, due_ms in first):
+                return True
+        return False
 
     async def count(self) -> int:
         """Count the lanes in which anything waits or runs, and the `kind:<name>` for which anything waits."""

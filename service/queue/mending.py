@@ -1,13 +1,13 @@
 """What the sweep asks and mends: Redis' epoch, which ids are missing, and where due ids belong."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import uuid_utils
 
 from service import agreed_time
 from service.queue.entry import Entry
-from service.queue.keys import MARKER, STOCK_WORKER, key_of, low_key_of, waiting_key_of
+from service.queue.keys import MARKER, key_of, low_key_of
 from service.queue.refusals import is_not_allowed
 from service.queue.scripts import OverRedis
 
@@ -47,24 +47,25 @@ class Mending(OverRedis):
         While arq's own worker is at work, only its queues count.
         """
         wanted = list(members)
-        if any(one.lanes for one in wanted) and await self.redis.exists(STOCK_WORKER):
-            return await self._absent({one: key_of(one.queue) for one in wanted})
-        away = await self._absent({one: _home_of(one) for one in wanted})
-        for place in range(max(map(len, map(_elsewhere, away)), default=0)):
-            places = {one: keys[place] for one in away if len(keys := _elsewhere(one)) > place}
-            away -= places.keys() - await self._absent(places)
-        return away
+        laneless = {one for one in wanted if not one.lanes}
+        away = await self._off_queue(laneless) if laneless else set()
+        # Those of a kind that is held back wait elsewhere.
+        suspects = [*away, *(one for one in wanted if one.lanes)]
+        if not suspects:
+            return away
+        places = (part for one in suspects for part in (one.queue, one.id, one.kind, *(*one.lanes, "", "")[:2]))
+        return {suspects[place] for place in await self._scripts.absent([*places])}
 
-    async def _absent(self, keys: Mapping[Member, str]) -> set[Member]:
-        """Return the members that are not in the sorted sets named."""
-        by_key: dict[str, list[Member]] = {}
-        for member, key in keys.items():
-            by_key.setdefault(key, []).append(member)
+    async def _off_queue(self, members: Iterable[Member]) -> set[Member]:
+        """Return the members that do not stand on their queues."""
+        by_queue: dict[str, list[Member]] = {}
+        for member in members:
+            by_queue.setdefault(member.queue, []).append(member)
         async with self.redis.pipeline(transaction=False) as pipe:
-            for key, some in by_key.items():
-                pipe.zmscore(key, [member.id for member in some])
+            for queue, some in by_queue.items():
+                pipe.zmscore(key_of(queue), [member.id for member in some])
             scores = await pipe.execute()
-        found = zip(by_key.values(), scores, strict=True)
+        found = zip(by_queue.values(), scores, strict=True)
         return {member for some, its in found for member, score in zip(some, its, strict=True) if score is None}
 
     async def prioritise(self, entries: Iterable[Entry]) -> None:
@@ -81,15 +82,6 @@ class Mending(OverRedis):
             await pipe.execute()
         if in_lanes := [entry for entry in entries if entry.lanes]:
             await self._scripts.put_in_lanes("move", in_lanes, [entry.score(now) for entry in in_lanes], now)
-
-
-def _home_of(member: Member) -> str:
-    return waiting_key_of(member.queue, member.lanes[0]) if member.lanes else key_of(member.queue)
-
-
-def _elsewhere(member: Member) -> list[str]:
-    """Name the other places where an id may wait: for its second lane, or for its kind."""
-    return [waiting_key_of(member.queue, lane) for lane in (*member.lanes[1:], f"kind:{member.kind}")]
 
 
 def _history_of(replication: Any) -> str:

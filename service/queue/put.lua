@@ -2,7 +2,7 @@
 -- KEYS: three for each queue. Its sorted set; `low`, for due ids of negative priority; the list that wakes idle workers.
 -- ARGV: for each of 1 to 1,000 ids: its queue's number from 0, whether it is of negative priority and due, the id, its
 --   score, its payload.
-local places, left_over, lanes = {}, {}, nil
+local places, left_over, lanes, touched = {}, {}, nil, {}
 if redis.call('EXISTS', LANES) == 1 then
   redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
   lanes = lanes_at(redis.call('TIME'), {})
@@ -21,7 +21,7 @@ local function waits_for_kind(number, score, id, is_low)
   if not kind.queues[queue] or redis.call('ZSCORE', KEYS[number + 1], id) then return false end
   lanes.wait_in(kind, queue, id, score)
   if is_low then lanes.ask('ZADD', LANE_LOW .. queue, score, id) end
-  lanes.place(kind)
+  touched[kind.key] = kind
   return true
 end
 
@@ -34,6 +34,7 @@ for i = 1, #ARGV, 5 do
     if ARGV[i + 1] == '1' then add(KEYS[number + 2], score, id) end
   end
 end
+if lanes then lanes.place_all(touched) end
 redis.call('DEL', unpack(left_over)) -- left-over claims
 for key, all in pairs(places) do
   redis.call('ZADD', key, 'NX', unpack(all))

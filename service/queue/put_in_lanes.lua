@@ -31,9 +31,10 @@ local function write_payload(id, payload)
   return true
 end
 
+-- Whether an id waits already; `put` itself sees whether it waits for its first lane.
 local function move_if_waiting(queue, id, score, keys, moves)
-  for _, key in ipairs(keys) do
-    local waiting = lanes.waiting_key(queue, key)
+  for i = moves and 1 or 2, #keys do
+    local key, waiting = keys[i], lanes.waiting_key(queue, keys[i])
     if lanes.load(key).queues[queue] and ask('ZSCORE', waiting, id) then
       if moves then ask('ZADD', waiting, 'XX', score, id) end
       touch(key)
@@ -46,13 +47,13 @@ end
 local past_lanes = ARGV[1] == 'put' and redis.call('EXISTS', STOCK_WORKER) == 1
 
 local function put(queue, id, score, payload, first)
+  if not lanes.wait_in(first, queue, id, score) then return end
   local on_queue = lanes.queue_key(queue)
   if not write_payload(id, payload) then
     ask('ZADD', on_queue, score + AROUND, id)
   elseif ARGV[1] == 'back' then
     ask('ZREM', on_queue, id)
   end
-  lanes.wait_in(first, queue, id, score)
 end
 
 for i = 3, #ARGV, 10 do
@@ -60,8 +61,9 @@ for i = 3, #ARGV, 10 do
   local keys = {}
   for j = i + 6, i + 8, 2 do
     if ARGV[j] ~= '' then
-      local it = touch(ARGV[j])
+      local it = lanes.load(ARGV[j])
       keys[#keys + 1] = ARGV[j]
+      if #keys == 1 or it.h.configured or ARGV[1] == 'back' then touch(it.key) end
       if #keys == 1 or it.h.configured then lanes.hear(it, ARGV[j + 1], id) end
       if ARGV[1] == 'back' then give_back(it, id) end
     end
@@ -79,4 +81,4 @@ for i = 3, #ARGV, 10 do
   if low == '1' and not past_lanes then ask('ZADD', LANE_LOW .. queue, score, id) end
 end
 redis.call('DEL', unpack(left_over))
-for _, it in pairs(touched) do lanes.place(it, true) end
+lanes.place_all(touched, true)

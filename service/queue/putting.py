@@ -1,11 +1,12 @@
 """Putting ids on queues and taking them off: all callers of the same moment share one round trip."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from arq.connections import ArqRedis
 
 from service import agreed_time
+from service.queue.claiming import Claimed
 from service.queue.entry import Entry
 from service.queue.scripts import OverRedis
 
@@ -21,6 +22,7 @@ class Putting(OverRedis):
         self._writing = asyncio.Lock()
         self._to_put: list[Entry] = []
         self._to_remove: dict[str, list[bytes]] = {}
+        self._to_take_off: dict[str, list[Claimed]] = {}
         self._next_flush: asyncio.Task[None] | None = None
 
     async def put(self, entries: Iterable[Entry]) -> None:
@@ -40,6 +42,15 @@ class Putting(OverRedis):
         self._to_remove.setdefault(queue, []).extend(members)
         return self._flush()
 
+    def take_off_soon(self, started: Iterable[Claimed]) -> asyncio.Future[None]:
+        """Take the ids of started jobs off without waiting, but for those that arq's clients look for.
+
+        It costs less than `remove`, because their claims tell where they stand.
+        """
+        for one in started:
+            self._to_take_off.setdefault(one.queue, []).append(one)
+        return self._flush()
+
     def _flush(self) -> asyncio.Task[None]:
         if self._next_flush is None:
             self._next_flush = asyncio.create_task(self._write_waiting(), name="queue-write")
@@ -50,7 +61,11 @@ class Putting(OverRedis):
         async with self._writing:
             to_put, self._to_put = self._to_put, []
             to_remove, self._to_remove = self._to_remove, {}
+            to_take_off, self._to_take_off = self._to_take_off, {}
             self._next_flush = None
+            for queue, started in to_take_off.items():
+                for start in range(0, len(started), _AT_ONCE):
+                    await self._take_off(queue, started[start : start + _AT_ONCE])
             for queue, members in to_remove.items():
                 for start in range(0, len(members), _AT_ONCE):
                     await self._scripts.remove(queue, members[start : start + _AT_ONCE])
@@ -62,6 +77,11 @@ class Putting(OverRedis):
             for start in range(0, len(in_lanes), _IN_LANES_AT_ONCE):
                 some = in_lanes[start : start + _IN_LANES_AT_ONCE]
                 await self._scripts.put_in_lanes("put", some, [entry.score(now) for entry in some], now)
+
+    async def _take_off(self, queue: str, started: Sequence[Claimed]) -> None:
+        laneless = [one.member for one in started if not one.lanes]
+        in_lanes = [(one.lanes[0], one.member) for one in started if one.lanes]
+        await self._scripts.take_off(queue, laneless, in_lanes)
 
 
 def _note_error(put: asyncio.Task[None]) -> None:

@@ -8,7 +8,7 @@ if redis.call('EXISTS', LANES) == 1 then
 end
 
 local function leave_lane(key, id)
-  if lanes.ask('ZREM', lanes.waiting_key(ARGV[1], key), id) == 1 then touched[key] = true end
+  if lanes.ask('ZREM', lanes.waiting_key(ARGV[1], key), id) == 1 then touched[key] = lanes.load(key) end
 end
 
 local function leave_lanes(id)
@@ -28,6 +28,4 @@ redis.call('ZREM', KEYS[1], unpack(ARGV, 2))
 redis.call('ZREM', KEYS[2], unpack(ARGV, 2))
 if lanes then lanes.ask('ZREM', LANE_LOW .. ARGV[1], unpack(ARGV, 2)) end
 redis.call('DEL', unpack(belongings))
-for key in pairs(touched) do -- what runs in a lane places it when it leaves
-  if lanes.ask('EXISTS', RUNNING .. key) == 0 then lanes.place(lanes.load(key), true) end
-end
+if lanes then lanes.place_all(touched, true) end

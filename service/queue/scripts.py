@@ -24,7 +24,7 @@ from service.queue.room import Room
 
 # What `claim` mended: an event, the key, and the member or the key's new name.
 Mended = tuple[bytes, bytes, bytes]
-BuildStep = Literal["clear", "run", "place", "started", "head", "open"]
+BuildStep = Literal["clear", "run", "hold", "place", "started", "head", "open"]
 
 
 class FromLanes(NamedTuple):
@@ -39,10 +39,12 @@ class Scripts:
     """Runs the scripts on one Redis."""
 
     def __init__(self, redis: ArqRedis) -> None:
-        self._claim = redis.register_script(_with_lanes("serving", "claim"))
+        self._claim = redis.register_script(_with_lanes("serving", "claim_in_halves", "claim"))
         self._put = redis.register_script(_with_lanes("put"))
         self._put_in_lanes = redis.register_script(_with_lanes("put_in_lanes"))
         self._remove = redis.register_script(_with_lanes("remove"))
+        self._take_off = redis.register_script(_read("take_off"))
+        self._absent = redis.register_script(_read("absent"))
         self._release = redis.register_script(_with_lanes("release"))
         self._build = redis.register_script(_with_lanes("build"))
         self._look = redis.register_script(_with_lanes("look"))
@@ -91,6 +93,15 @@ class Scripts:
         """Run `remove.lua` for 1 to 1,000 ids."""
         await cast(Awaitable[None], self._remove(keys=[key_of(queue), low_key_of(queue)], args=[queue, *members]))
 
+    async def take_off(self, queue: str, laneless: Sequence[bytes], in_lanes: Sequence[tuple[str, bytes]]) -> None:
+        """Run `take_off.lua` for 1 to 1,000 ids: those without lanes, and the others with their first lanes."""
+        args = [queue, len(laneless), *laneless, *(part for pair in in_lanes for part in pair)]
+        await cast(Awaitable[None], self._take_off(keys=[key_of(queue), low_key_of(queue)], args=args))
+
+    async def absent(self, args: Sequence[str]) -> list[int]:
+        """Run `absent.lua`; return the places of the ids that wait nowhere, from 0."""
+        return await cast(Awaitable[list[int]], self._absent(args=args))
+
     async def release(self, args: Sequence[str | int]) -> list[list[bytes]]:
         """Run `release.lua`; return the breakers that changed."""
         return await cast(Awaitable[list[list[bytes]]], self._release(args=args))
@@ -113,11 +124,13 @@ class OverRedis:
 
 
 def _with_lanes(*names: str) -> str:
-    """Put scripts together, behind those of lanes, with the names of keys.
+    """Put scripts together, behind those of lanes."""
+    return _read("patterns", "lane_limits", "lane_breakers", "lane_turns", "lanes", *names)
 
-    As locals, the names would cost each call some microseconds.
-    """
-    together = "\n".join((Path(__file__).parent / f"{name}.lua").read_text() for name in ("patterns", "lanes", *names))
+
+def _read(*names: str) -> str:
+    """Read scripts, with the names of keys: as locals, these would cost each call some microseconds."""
+    together = "\n".join((Path(__file__).parent / f"{name}.lua").read_text() for name in names)
     return _NAMES.sub(lambda found: f"'{IN_LUA[found.group()]}'", together)
 
 

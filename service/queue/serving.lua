@@ -3,7 +3,7 @@
 local function serving_of(lanes, room, hold, longest, mended)
   local MOST, AGAIN, AROUND = 1000, 250, 60000 -- moves in one call; ms until a running id, or a foreign one, is seen again
   local M = {claimed = {}, left = {}, touched = {}, moves = 0, MOST = MOST}
-  local ask, now, jobs, visited = lanes.ask, lanes.now, {}, {}
+  local ask, now, jobs, has_low, NONE = lanes.ask, lanes.now, {}, {}, {}
   local held_until = string.format('%.0f', now + hold)
 
   local function job_of(id)
@@ -19,7 +19,8 @@ local function serving_of(lanes, room, hold, longest, mended)
 
   -- Whether ids of a kind must wait for it: here, or everywhere.
   local function is_held_back(kind)
-    return room.paused['kind:' .. kind] or (room.held['kind:' .. kind] or 0) >= room.kind_share
+    local key = 'kind:' .. kind
+    return room.paused[key] or (room.held[key] or 0) >= room.kind_share
   end
 
   function M.holds_back()
@@ -32,7 +33,9 @@ local function serving_of(lanes, room, hold, longest, mended)
     return false
   end
 
-  local function home_of(job, queue)
+  -- Where an id stands once it is claimed: the set in which it was found, if that is its first lane's.
+  local function home_of(job, queue, lane, from)
+    if job.lanes[1] == lane.key then return from end
     return job.lanes[1] and lanes.waiting_key(queue, job.lanes[1]) or lanes.queue_key(queue)
   end
 
@@ -74,7 +77,8 @@ local function serving_of(lanes, room, hold, longest, mended)
   -- Let an id run in all its lanes; false if it runs in one already.
   local function enter_all(id, job)
     for i = 2, #job.lanes do
-      if ask('ZSCORE', RUNNING .. job.lanes[i], id) then return false end
+      local it = lanes.load(job.lanes[i])
+      if it.running ~= 0 and ask('ZSCORE', RUNNING .. it.key, id) then return false end
     end
     for _, key in ipairs(job.lanes) do
       local it = lanes.load(key)
@@ -84,21 +88,31 @@ local function serving_of(lanes, room, hold, longest, mended)
     return true
   end
 
-  local function take(id, number, queue, from, job)
-    local strict = {}
+  -- Mark an id in progress, unless it is by somebody else. Of our own jobs in lanes the running sets say so.
+  local function mark(id, job)
+    if job.own and job.lanes[1] or redis.call('SET', IN_PROGRESS .. id, '1', 'NX', 'PX', hold) then return true end
+    if redis.call('PTTL', IN_PROGRESS .. id) == -1 then redis.call('PEXPIRE', IN_PROGRESS .. id, hold) end
+    return false
+  end
+
+  -- What is claimed is no longer served as one of negative priority.
+  local function leave_low(id, queue)
+    if has_low[queue] == nil then has_low[queue] = redis.call('EXISTS', LANE_LOW .. queue) == 1 end
+    if has_low[queue] then ask('ZREM', LANE_LOW .. queue, id) end
+  end
+
+  local function take(id, number, queue, lane, from, job)
+    local strict = NONE
     for _, key in ipairs(job.lanes) do
       room.held[key] = (room.held[key] or 0) + 1
-      if lanes.load(key).h.strict then strict[#strict + 1] = key end
+      if lanes.load(key).h.strict then strict = {key, strict[1]} end
     end
-    local kind, home = 'kind:' .. job.kind, home_of(job, queue)
+    local kind, home = 'kind:' .. job.kind, home_of(job, queue, lane, from)
     room.held[kind] = (room.held[kind] or 0) + 1
     if home ~= from then ask('ZREM', from, id) end
     ask('ZADD', home, held_until, id)
-    if job.lanes[1] then
-      local it = lanes.load(job.lanes[1])
-      lanes.set(it, 'on:' .. queue, '1')
-      it.queues[queue] = true
-    end
+    leave_low(id, queue)
+    if job.lanes[1] then lanes.stands_on(lanes.load(job.lanes[1]), queue) end
     M.claimed[#M.claimed + 1] = {number - 1, id, job.lanes, strict}
   end
 
@@ -128,17 +142,16 @@ local function serving_of(lanes, room, hold, longest, mended)
       move(id, queue, from, other, now)
       return 0
     end
-    if not redis.call('SET', IN_PROGRESS .. id, '1', 'NX', 'PX', hold) then
-      if redis.call('PTTL', IN_PROGRESS .. id) == -1 then redis.call('PEXPIRE', IN_PROGRESS .. id, hold) end
+    if not mark(id, job) then
       ask('ZADD', from, 'XX', held_until, id)
       return 0
     end
     if not enter_all(id, job) then -- its finish is about to be heard, or its claimer died
-      redis.call('DEL', IN_PROGRESS .. id)
+      if not job.own then redis.call('DEL', IN_PROGRESS .. id) end
       ask('ZADD', from, 'XX', now + AGAIN, id)
       return 0
     end
-    take(id, number, queue, from, job)
+    take(id, number, queue, lane, from, job)
     return 1
   end
 
@@ -164,13 +177,11 @@ local function serving_of(lanes, room, hold, longest, mended)
 
   local function visit(it, number, queue, count)
     local from, taken, may_go_on = lanes.waiting_key(queue, it.key), 0, true
-    if not it.h.configured then lanes.configure(it) end -- Redis has lost what it knew of the lane
-    lanes.set(it, 'on:' .. queue, '1')
-    it.queues[queue] = true
-    visited[it.key] = it
+    lanes.stands_on(it, queue) -- Redis may have lost what it knew of the lane
     while may_go_on and taken < count and M.moves < MOST do
-      local at, ids, behind = lanes.open_at(it), {}, nil
-      if at and at <= now and not is_full(it) then ids, behind = candidates(it, from, count - taken) end
+      local at = lanes.open_at(it)
+      if not at or at > now or is_full(it) then break end
+      local ids, behind = candidates(it, from, count - taken)
       may_go_on = #ids > 0
       it.behind, it.behind_on = behind, behind and behind <= now and queue -- all before it leave, or move ahead
       for _, id in ipairs(ids) do
@@ -211,6 +222,7 @@ local function serving_of(lanes, room, hold, longest, mended)
   function M.serve(number, queue, count)
     local taken = 0
     while taken < count and M.moves < MOST do
+      lanes.keep_turns()
       local keys = ready(queue, TURNS .. queue, math.min(count - taken, 100))
       if #keys == 0 then break end
       local share = math.ceil((count - taken) / #keys)
@@ -253,15 +265,8 @@ local function serving_of(lanes, room, hold, longest, mended)
     return taken
   end
 
-  -- Place the lanes that others than their own visits have changed. A lane that had a turn counts as one of `LANES`.
-  function M.finish()
-    for _, it in pairs(M.touched) do lanes.place(it) end
-    local held = {}
-    for key, it in pairs(visited) do
-      if next(it.queues) then held[#held + 1] = key end
-    end
-    if #held > 0 then ask('SADD', LANES, unpack(held)) end
-  end
+  -- Place the lanes that others than their own visits have changed.
+  function M.finish() lanes.place_all(M.touched) end
 
   return M
 end

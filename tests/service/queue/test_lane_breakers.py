@@ -77,6 +77,16 @@ async def test_a_breaker_opens_after_five_failures_in_a_row_and_lets_one_probe_t
     assert len(await claim(lanes)) > 1
 
 
+async def test_a_release_that_is_told_twice_counts_once(lanes: Queue) -> None:
+    await lanes.put([in_lanes(f"job-{n}", "host") for n in range(3)])
+    taken = await lanes.claim(["default"], ROOM)
+    releases = [Release(one.member.decode(), ("host",), BAD, claim_ms=taken.claim_ms) for one in taken.claimed]
+    assert len(releases) == 3
+    for _ in range(2):
+        assert await lanes.lanes.release(releases) == []
+    assert (await state(lanes, "host")).failures == 3
+
+
 async def test_a_job_may_hold_its_lane_and_a_probe_that_says_nothing_is_followed_by_another(lanes: Queue) -> None:
     await lanes.put([in_lanes(f"job-{n}", "host") for n in range(5)])
     first, *_ = await claim(lanes, Room(0, 1))

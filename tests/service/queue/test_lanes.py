@@ -1,6 +1,7 @@
 """Lanes one by one: their limits, and how they are closed, rebuilt, woken, and mended."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,6 +65,21 @@ async def test_a_rate_is_a_bucket_and_what_is_not_started_is_given_back(lanes: Q
     await lanes.put_back([entries[0]])
     assert await claim(lanes) == ["job-0"]
     assert await claim(lanes) == []
+
+
+async def test_what_is_due_and_waits_for_a_rate_alone_is_told_from_what_else_waits(lanes: Queue) -> None:
+    slow = Rule("rated", rate_limit=1, rate_per_s=3600)
+    await lanes.lanes.apply([slow, replace(slow, key="paused", paused=True), replace(slow, key="later")])
+    await lanes.put([in_lanes("a", "rated"), in_lanes("b", "later"), in_lanes("c", "later", due_in_s=20)])
+    assert not await lanes.lanes.hold_by_rates(["default"])
+    assert sorted(await claim(lanes)) == ["a", "b"]
+    for job_id, lane in (("a", "rated"), ("b", "later")):
+        await finish(lanes, job_id, lane)
+    await lanes.put([in_lanes("d", "paused"), in_lanes("e", "free", due_in_s=20)])
+    assert not await lanes.lanes.hold_by_rates(["default"])
+    await lanes.put([in_lanes("f", "rated")])
+    assert await lanes.lanes.hold_by_rates(["default"])
+    assert not await lanes.lanes.hold_by_rates(["other"])
 
 
 async def test_a_rate_is_kept_over_time(lanes: Queue) -> None:

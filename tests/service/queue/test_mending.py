@@ -1,4 +1,4 @@
-"""The epoch: which life of Redis this is."""
+"""The epoch, which is this life of Redis; and which ids are missing."""
 
 import asyncio
 from pathlib import Path
@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from service.lane_rules import Rule
 from service.queue import (
     UNREACHABLE,
+    Member,
     Queue,
     Room,
+    key_of,
     open_redis,
 )
+from service.queue.keys import waiting_key_of
 from tests.service.queue.ids import claim, entry, epoch_of
+from tests.service.queue.in_lanes import ROOM, in_lanes
 from tests.support.running import eventually
 from tests.support.servers import RedisServer
 
@@ -72,3 +77,45 @@ async def test_a_restarted_redis_is_a_new_epoch_and_claims_go_on(short_dir: Path
     finally:
         await arq.aclose(close_connection_pool=True)
         server.stop()
+
+
+async def test_ids_are_missing_that_wait_neither_on_their_queues_nor_for_lanes_or_kinds(
+    lanes: Queue, redis: Redis
+) -> None:
+    await lanes.lanes.apply([Rule("kind:slow", paused=True), Rule("host", paused=True)])
+    there = {
+        Member("default", "plain", "greet"): entry("plain"),
+        Member("default", "other", "greet"): entry("other", queue="other")._replace(queue="default"),
+        Member("default", "in-lane", "greet", ("t",)): in_lanes("in-lane", "t"),
+        Member("default", "second", "greet", ("t", "host")): in_lanes("second", "t", "host"),
+        Member("default", "of-kind", "slow"): entry("of-kind")._replace(kind="slow"),
+        Member("default", "both", "slow", ("t",)): in_lanes("both", "t", kind="slow"),
+    }
+    await lanes.put(there.values())
+    claimed = (await lanes.claim(["default"], ROOM)).claimed
+    assert sorted(one.member for one in claimed) == [b"in-lane", b"other", b"plain"]
+    assert await redis.zscore(waiting_key_of("default", "host"), "second") is not None
+    assert await redis.zscore(waiting_key_of("default", "kind:slow"), "both") is not None
+    away = {Member("default", "gone", "greet"), Member("default", "gone-too", "greet", ("t", "host"))}
+    away |= {Member("other", "in-lane", "greet", ("t",)), Member("other", "plain", "greet")}
+    assert await lanes.missing([*there, *away]) == away
+
+
+async def test_while_arqs_own_worker_is_at_work_its_queues_alone_count(lanes: Queue, redis: Redis) -> None:
+    await lanes.put([in_lanes("a", "t")])
+    wanted = [Member("default", "a", "greet", ("t",)), Member("default", "b", "greet", ("t",))]
+    await lanes.mark_stock_worker()
+    assert await lanes.missing(wanted) == set(wanted)
+    await redis.zadd(key_of("default"), {"b": 1})
+    assert await lanes.missing(wanted) == {wanted[0]}
+
+
+async def test_one_call_finds_all_that_is_missing_from_lanes(lanes: Queue, redis: Redis) -> None:
+    await lanes.put([in_lanes(f"job-{n}", f"tenant:{n}") for n in range(500)])
+    wanted = [Member("default", f"job-{n}", "greet", (f"tenant:{n}",)) for n in range(600)]
+    await lanes.missing(wanted[:1])  # loads the script
+    await redis.config_resetstat()
+    assert len(await lanes.missing(wanted)) == 100
+    calls = {name: one["calls"] for name, one in (await redis.info("commandstats")).items()}
+    assert calls["cmdstat_evalsha"] == 1
+    assert "cmdstat_zmscore" not in calls

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.lane_rules import Rule
-from service.queue import Entry, Queue, Release, Room, Runs, Taken
+from service.queue import Claimed, Entry, Queue, Release, Room, Runs, Taken
 from tests.support.running import eventually
 
 QUEUES = ("default", "slow")
@@ -32,6 +32,7 @@ class Model:
     lanes_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)
+    places: dict[str, Claimed] = field(default_factory=dict)
     tokens: dict[str, tuple[float, int]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -45,7 +46,7 @@ class Model:
             assert job_id not in self.done
             assert one.in_lane == bool(self.lanes_of[job_id])
             assert one.queue == self.entries[job_id].queue
-            self.claimed[job_id] = taken.claim_ms
+            self.claimed[job_id], self.places[job_id] = taken.claim_ms, one
             for lane in self.lanes_of[job_id]:
                 rule = LANES[lane]
                 assert self.holds(lane) <= (1 if rule.strict else rule.concurrency or 1_000), lane
@@ -126,9 +127,7 @@ class Clients:
     async def finish(self) -> None:
         """End attempts, of which some go on: their ids are put first, and released then, at least once."""
         ended = self.some_claimed()
-        for queue in QUEUES:
-            members = [one.encode() for one in ended if self.model.entries[one].queue == queue]
-            await self.queue.remove(queue, members)
+        await self.take_off(ended)
         goes_on = [one for one in ended if self.random.random() < 0.3]
         claims = {one: self.model.claimed[one] for one in ended}
         for one in ended:
@@ -145,6 +144,15 @@ class Clients:
         if self.random.random() < 0.3:
             await self.claim()
             await self.queue.lanes.release(releases)  # once more: it changes nothing
+
+    async def take_off(self, ended: list[str]) -> None:
+        """As a start does, or as whoever does not know where the ids stand."""
+        if self.random.random() < 0.7:
+            await self.queue.take_off_soon([self.model.places[one] for one in ended])
+            return
+        for queue in QUEUES:
+            members = [one.encode() for one in ended if self.model.entries[one].queue == queue]
+            await self.queue.remove(queue, members)
 
     async def apply(self) -> None:
         await self.queue.lanes.apply([*LANES.values()])
@@ -172,9 +180,7 @@ class Clients:
     async def all_done(self) -> bool:
         for _ in range(20):
             self.model.take(await self.queue.claim(QUEUES, Room(50, 50)))
-            for queue in QUEUES:
-                mine = [one for one in self.model.claimed if self.model.entries[one].queue == queue]
-                await self.queue.remove(queue, [one.encode() for one in mine])
+            await self.take_off(list(self.model.claimed))
             releases = [Release(one, self.model.lanes_of[one]) for one in self.model.claimed]
             self.model.done.update(self.model.claimed)
             self.model.claimed.clear()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from service.lanes.shared_reads import SharedReads
+from service.shared_reads import SharedReads
 
 
 class Source:
@@ -46,6 +46,27 @@ async def test_who_asks_while_a_read_is_under_way_shares_it() -> None:
     await asyncio.sleep(0)
     source.may_answer.set()
     assert (await first, await second) == ({"a": 1}, {"a": 1, "b": 2})
+
+
+async def test_who_must_see_what_was_written_before_shares_no_read_that_has_begun() -> None:
+    source = Source()
+    reads = SharedReads(source.read, fresh_for_s=0)
+    source.may_answer.clear()
+    first = asyncio.create_task(reads.of(["a"]))
+    while not source.asked:
+        await asyncio.sleep(0)
+    later = [asyncio.create_task(reads.of(["a"])) for _ in range(2)]
+    await asyncio.sleep(0)
+    source.may_answer.set()
+    assert (await first, await later[0], await later[1]) == ({"a": 1}, {"a": 2}, {"a": 2})
+
+
+async def test_a_read_is_given_so_many_names_and_the_next_one_the_others() -> None:
+    source = Source()
+    reads = SharedReads(source.read, fresh_for_s=0, at_once=4)
+    told = await asyncio.gather(*(reads.of([str(number)]) for number in range(10)))
+    assert [len(names) for names in source.asked] == [4, 4, 2]
+    assert told[9] == {"9": 3}
 
 
 async def test_an_answer_is_kept_for_its_time_alone() -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from service.errors import LedgerUnavailable
-from service.ledger.deadline import in_time
 
 V = TypeVar("V")
 
@@ -13,15 +13,20 @@ V = TypeVar("V")
 class SharedReads(Generic[V]):
     """Reads values by their names: together for all who ask until a read has ended, and not again for `fresh_for_s`.
 
-    `read` returns a value for each name, or raises; an error is told to those who wait for it, and to nobody else. What
-    takes too long counts as `LedgerUnavailable`.
+    Where that is 0, nobody is told what was read for those who asked before. `read` is given `at_once` names at most,
+    and returns a value for each, or raises; an error is told to those who wait for it, and to nobody else.
     """
 
     def __init__(
-        self, read: Callable[[Sequence[str]], Coroutine[Any, Any, Mapping[str, V]]], *, fresh_for_s: float
+        self,
+        read: Callable[[Sequence[str]], Coroutine[Any, Any, Mapping[str, V]]],
+        *,
+        fresh_for_s: float,
+        at_once: int | None = None,
     ) -> None:
         self._read = read
         self._fresh_for_s = fresh_for_s
+        self._at_once = at_once
         self._asked: dict[str, asyncio.Future[V]] = {}
         self._under_way: Mapping[str, asyncio.Future[V]] = {}
         self._known: dict[str, tuple[float, V]] = {}
@@ -38,9 +43,8 @@ class SharedReads(Generic[V]):
                 told[name] = known[1]
             else:
                 answers[name] = self._ask(name)
-        if answers:
-            await asyncio.wait(answers.values())
-            told |= {name: answer.result() for name, answer in answers.items()}
+        for name, answer in answers.items():
+            told[name] = await asyncio.shield(answer)
         return told
 
     def forget(self) -> None:
@@ -60,16 +64,16 @@ class SharedReads(Generic[V]):
     async def _read_while_asked(self) -> None:
         try:
             while self._asked:
-                asked, self._asked = self._asked, {}
-                await self._answer(asked)
+                names = list(islice(self._asked, self._at_once))
+                await self._answer({name: self._asked.pop(name) for name in names})
         finally:
             self._reading = None
 
     async def _answer(self, asked: Mapping[str, asyncio.Future[V]]) -> None:
-        self._under_way = asked
+        self._under_way = asked if self._fresh_for_s else {}
         fresh_until = asyncio.get_running_loop().time() + self._fresh_for_s
         try:
-            found = await in_time(self._read(list(asked)))
+            found = await self._read(list(asked))
         except BaseException as error:
             self._under_way = {}
             reason = error if isinstance(error, Exception) else LedgerUnavailable("The service is stopping.")
