@@ -1,22 +1,205 @@
-"""A cron tick: recorded once, in the same transaction as its job, however many workers see it come due."""
+"""Ticks of schedules: each recorded once, in the transaction of its job, however many workers see it come due."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, String, select, true, update
 
 from service.ledger.models import NewJob
-from service.ledger.records.enqueued import insert_jobs
+from service.ledger.records.cancelled import Cancel, Cancelled, record_cancelled
+from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.tallied import tally
-from service.ledger.rows import insert_for
-from service.tables import ticks
+from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.states import TERMINAL
+from service.schedule_tables import RUN_NOW, schedules
+from service.tables import Moment, jobs, moment_text, ticks
+
+TickOutcome = Literal["fired", "skipped", "missed"]
+Overlap = Literal["allow", "skip", "replace"]
 
 
-def record_tick(connection: Connection, kind: str, due_at: datetime, job: NewJob, *, cron: str, writer: str) -> bool:
-    """Record the tick of `kind` at `due_at`, one of its expression `cron`, with its job; False when it is there."""
-    statement = insert_for(connection.dialect.name)(ticks).values(kind=kind, due_at=due_at, cron=cron, job_id=job.id)
-    won = connection.execute(statement.on_conflict_do_nothing().returning(ticks.c.kind)).first()
-    if won is None:
-        return False
-    insert_jobs(connection, [job])
-    tally(connection, [(writer, kind, "enqueued")], job.created_at)
-    return True
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A due time of a schedule, and what shall become of it: one that is fired has a `job`, any other a `reason`.
+
+    `revision` is that of the schedule's row when this was decided; None: it had no row, as kinds' own have none until
+    they are paused.
+    """
+
+    schedule: str
+    kind: str
+    due_at: datetime
+    cron: str
+    outcome: TickOutcome
+    job: NewJob | None = None
+    reason: str | None = None
+    revision: int | None = None
+    overlap: Overlap = "allow"
+
+    @property
+    def key(self) -> tuple[str, datetime]:
+        return self.schedule, self.due_at
+
+    def with_job(self, job: NewJob) -> "Tick":
+        return replace(self, job=job)
+
+    def skipped(self, reason: str) -> "Tick":
+        return replace(self, outcome="skipped", job=None, reason=reason)
+
+
+class Ticked(NamedTuple):
+    """What was recorded. `deferred` are schedules that were changed since, or are being changed: decide anew."""
+
+    recorded: tuple[Tick, ...] = ()
+    cancelled: tuple[Cancelled, ...] = ()
+    deferred: frozenset[str] = frozenset()
+
+
+def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str, now: datetime) -> Ticked:
+    """Record ticks, those of a schedule in the order of their times. One that is there already is left as it is."""
+    held = _hold(connection, {tick.schedule for tick in wanted})
+    current = [tick for tick in wanted if _revision(held.get(tick.schedule)) == tick.revision]
+    deferred = frozenset(tick.schedule for tick in wanted) - {tick.schedule for tick in current}
+    decided, replaced = _decide(connection, _not_there(connection, current), held)
+    won = _insert(connection, decided)
+    recorded = [tick for tick in decided if tick.key in won]
+    fired = [tick.job for tick in recorded if tick.job is not None]
+    if fired:
+        _, created = insert_jobs(connection, fired)
+        tally(connection, ((writer, job.kind, "enqueued") for job in created), now)
+    tally(connection, ((writer, tick.kind, tick.outcome) for tick in recorded), now)
+    cancelled = record_cancelled(connection, [Cancel(one, writer, now) for one in sorted(replaced)]) if replaced else ()
+    _go_on(connection, current, recorded, held, now)
+    return Ticked(tuple(recorded), tuple(one for one in cancelled if one is not None), deferred)
+
+
+@cache
+def recorded(dialect: str) -> Any:
+    """Ask which ticks of `keys_of` are there, one by one: SQLite would walk through all for a list of pairs."""
+    wanted = unfold(dialect, "wanted", {"kind": String(100), "due_at": Moment()})
+    same = (ticks.c.kind == wanted.c.kind) & (ticks.c.due_at == wanted.c.due_at)
+    return select(ticks.c.kind, ticks.c.due_at).join(wanted, same)
+
+
+def keys_of(wanted: Sequence[tuple[str, datetime]]) -> dict[str, str]:
+    """Return the parameter of `recorded`: (schedule, due_at) of ticks."""
+    return parameter([{"kind": name, "due_at": moment_text(due_at)} for name, due_at in wanted])
+
+
+def _hold(connection: Connection, names: set[str]) -> Mapping[str, Any]:
+    """Lock the schedules' rows. One that somebody else has locked is left out: it must not hold up the others."""
+    c = schedules.c
+    rows = connection.execute(
+        select(c.name, c.revision, c.last_job_id, c.since)
+        .where(c.name.in_(names))
+        .order_by(c.name)
+        .with_for_update(skip_locked=True)
+    )
+    return {row.name: row for row in rows}
+
+
+def _revision(row: Any) -> int | None:
+    return None if row is None else int(row.revision)
+
+
+def _not_there(connection: Connection, wanted: Sequence[Tick]) -> list[Tick]:
+    there = connection.execute(recorded(connection.dialect.name), keys_of([tick.key for tick in wanted]))
+    known = {(row.kind, row.due_at) for row in there}
+    new = {tick.key: tick for tick in wanted if tick.key not in known}
+    return list(new.values())
+
+
+def _decide(connection: Connection, wanted: Sequence[Tick], held: Mapping[str, Any]) -> tuple[list[Tick], set[str]]:
+    """Apply the schedules' overlap policies; return the ticks, and the jobs that are replaced."""
+    asked = {tick.schedule for tick in wanted if tick.overlap != "allow" and tick.schedule in held}
+    live = _live(connection, {held[name].last_job_id for name in asked} - {None})
+    before: dict[str, str] = {name: job_id for name in asked if (job_id := held[name].last_job_id) in live}
+    decided, replaced = [], set()
+    for tick in wanted:
+        previous = before.get(tick.schedule)
+        if tick.job is not None and previous is not None and tick.reason != RUN_NOW:
+            if tick.overlap == "skip":
+                reason = f"job {previous}, of an earlier tick, had not ended"
+                decided.append(tick.skipped(reason))
+                continue
+            replaced.add(previous)
+        if tick.job is not None and tick.overlap != "allow":
+            before[tick.schedule] = tick.job.id
+        decided.append(tick)
+    return decided, replaced
+
+
+def _live(connection: Connection, ids: set[str]) -> set[str]:
+    if not ids:
+        return set()
+    rows = connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(ids)))
+    return {row.id for row in rows if row.state not in TERMINAL}
+
+
+def _insert(connection: Connection, decided: Sequence[Tick]) -> set[tuple[str, datetime]]:
+    if not decided:
+        return set()
+    rows = [
+        {
+            "kind": tick.schedule,
+            "due_at": moment_text(tick.due_at),
+            "cron": tick.cron,
+            "job_id": tick.job.id if tick.job is not None else None,
+            "outcome": tick.outcome,
+            "reason": tick.reason,
+        }
+        for tick in decided
+    ]
+    inserted = connection.execute(_insert_ticks(connection.dialect.name), parameter(rows))
+    return {(row.kind, row.due_at) for row in inserted}
+
+
+def _go_on(
+    connection: Connection,
+    current: Sequence[Tick],
+    recorded: Sequence[Tick],
+    held: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Note up to when ticks have been dealt with, and the job of the latest; also ticks that others have recorded."""
+    since = {tick.schedule: tick.due_at for tick in current if tick.reason != RUN_NOW and tick.schedule in held}
+    latest = {tick.schedule: tick.job.id for tick in recorded if tick.job is not None and tick.schedule in held}
+    rows = [
+        {
+            "name": name,
+            "since": moment_text(_later(held[name].since, since.get(name), now)),
+            "last_job_id": latest.get(name, held[name].last_job_id),
+        }
+        for name in sorted(since.keys() | latest.keys())
+    ]
+    if rows:
+        connection.execute(_note(connection.dialect.name), parameter(rows))
+
+
+def _later(since: datetime | None, due_at: datetime | None, now: datetime) -> datetime:
+    """Return the later time; one that lies ahead comes from a clock that was wrong."""
+    known = [one for one in (since, due_at) if one is not None and one <= now]
+    return max(known, default=now)
+
+
+@cache
+def _insert_ticks(dialect: str) -> Any:
+    columns = {column.name: column.type for column in ticks.c}
+    new = unfold(dialect, "new", columns)
+    statement = insert_for(dialect)(ticks).from_select(
+        list(columns), select(*(new.c[one] for one in columns)).where(true())
+    )
+    return statement.on_conflict_do_nothing().returning(ticks.c.kind, ticks.c.due_at)
+
+
+@cache
+def _note(dialect: str) -> Any:
+    noted = unfold(dialect, "noted", {"name": String(100), "since": Moment(), "last_job_id": String(255)})
+    return (
+        update(schedules)
+        .where(schedules.c.name == noted.c.name)
+        .values(since=noted.c.since, last_job_id=noted.c.last_job_id)
+    )

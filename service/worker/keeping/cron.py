@@ -1,126 +1,193 @@
-"""Cron: each tick of a kind becomes a job, once, however many workers see it come due."""
+"""Cron: the ticks of all schedules, those of kinds and those made at run time, as they come due."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
-from typing import Any
 
 import structlog
+from sqlalchemy import RowMapping
 
-from jobs import Kind
+from jobs.kit.cron import CronInvalid
 from service import agreed_time
-from service.errors import LedgerUnavailable
+from service.ledger.reads import schedules as reads
 from service.ledger.reads.ticks import latest_ticks
 from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.schedules.due import MOST_CAUGHT_UP, ON_TIME, DueTick, due_ticks
+from service.lifecycle.schedules.plan import Plan, kinds_with_ticks, plan_of_kind, plan_of_row
 
 log = structlog.get_logger(__name__)
 
-# A tick noticed later than this was missed; the kind's `catch_up` says what becomes of it.
-ON_TIME = timedelta(seconds=10)
-MOST_CAUGHT_UP = 1_000
+_LOOK_EVERY = timedelta(seconds=1)
+_LEFT_TO_OTHERS = timedelta(seconds=8)
+# Then the loop turns once: a rare expression takes some milliseconds to find its next tick.
+_IN_A_TURN = 20
 
 
-@dataclass
-class _Schedule:
-    """The ticks of a kind. Ticks up to `since` have been dealt with."""
+@dataclass(eq=False)
+class _Timer:
+    """The ticks of a plan. Those up to `since` have been dealt with."""
 
-    kind: Kind[Any, Any]
+    plan: Plan
     since: datetime
-    next_due: datetime = field(init=False)
-    behind_at: datetime = field(init=False)
+    next_due: datetime | None = field(init=False)
+    _behind_at: datetime | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.go_on_from(self.since)
 
     def go_on_from(self, since: datetime) -> None:
-        coming = self.kind.ticks_after(since)
-        self.since, self.next_due, self.behind_at = since, next(coming), next(coming)
+        coming = self.plan.after(since)
+        self.since, self.next_due, self._behind_at = since, next(coming, None), next(coming, None)
 
-    def due(self, now: datetime) -> list[datetime]:
-        """Return the latest ticks that have come due, oldest first; one more than `MOST_CAUGHT_UP` stand for all."""
-        latest_first = takewhile(lambda tick: tick > self.since, self.kind.ticks_until(now))
-        return list(islice(latest_first, MOST_CAUGHT_UP + 1))[::-1]
+    def is_behind(self, now: datetime) -> bool:
+        """Whether several ticks are due: others may have dealt with some."""
+        return self._behind_at is not None and self._behind_at <= now
 
 
 class Cron:
-    """Enqueues ticks as they come due, and missed ticks as their kinds say."""
+    """Deals with ticks as they come due, and with missed ones as their schedules say."""
 
     def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = agreed_time.now) -> None:
         self._lifecycle = lifecycle
         self._clock = clock
-        now = clock()
-        self._schedules = [_Schedule(kind, now) for kind in lifecycle.catalogue.values() if kind.cron is not None]
+        self._kinds = kinds_with_ticks(lifecycle.catalogue)
+        self._began = clock()
+        self._timers: dict[str, _Timer] = {}
+        self._due: list[tuple[datetime, int, _Timer]] = []
+        self._signature: tuple[int, int] | None = None
+        self._looked: datetime | None = None
         self._seen: datetime | None = None
 
     async def tick(self) -> None:
-        """Enqueue a job for each tick that has come due. Touches the ledger only for one, and after a gap in time."""
-        if not self._schedules:
-            return
+        """Deal with each tick that has come due, and look each second whether a user has changed a schedule."""
         now = self._clock()
-        if self._has_gap(now):
-            await self._look_up(now)
-        for schedule in self._schedules:
-            if schedule.next_due <= now:
-                await self._enqueue_due(schedule, now)
+        await self._look(now)
+        if self._seen is None or not self._seen <= now <= self._seen + ON_TIME:
+            # The process has just begun, or something stopped it or set its clock.
+            await self._go_on_from_ledger(list(self._timers.values()), now)
+            self._queue_all()
+        timers = self._pop(now)
+        try:
+            await self._go_on_from_ledger([one for one in timers if one.is_behind(now)], now)
+            await self._deal_with(timers, now)
+        finally:
+            self._push(timers)
         self._seen = now
 
-    def _has_gap(self, now: datetime) -> bool:
-        """Whether ticks may have been missed: the process has just begun, or something stopped it or set its clock."""
-        if self._seen is None or not self._seen <= now <= self._seen + ON_TIME:
-            return True
-        return any(schedule.behind_at <= now for schedule in self._schedules)
-
-    async def _look_up(self, now: datetime) -> None:
-        """Go on from the ticks in the ledger: other workers may have recorded some meanwhile."""
-        async with self._lifecycle.ledger.read() as connection:
-            latest = await latest_ticks(connection, [schedule.kind.name for schedule in self._schedules], now)
-        for schedule in self._schedules:
-            due_at, cron = latest.get(schedule.kind.name, (None, None))
-            # A kind that never ticked, or whose expression is new, has missed nothing before it was seen here.
-            known = due_at if due_at is not None and cron == schedule.kind.cron else schedule.since
-            schedule.go_on_from(known if self._seen is None else min(now, max(known, schedule.since)))
-
-    async def _enqueue_due(self, schedule: _Schedule, now: datetime) -> None:
-        due = schedule.due(now)
-        wanted = _wanted(schedule.kind, due, now)
-        if len(wanted) < len(due):
-            _report_skipped(schedule.kind, due, wanted)
-        for due_at in wanted:
-            await self._enqueue(schedule.kind, due_at, now)
-            schedule.since = due_at
-        schedule.go_on_from(now)
-
-    async def _enqueue(self, kind: Kind[Any, Any], due_at: datetime, now: datetime) -> None:
-        try:
-            job = await self._lifecycle.tick(kind, due_at, now)
-        except LedgerUnavailable:
-            raise
-        except Exception:
-            log.exception("cron_tick_failed", kind=kind.name, due_at=due_at.isoformat())
+    async def _look(self, now: datetime) -> None:
+        """Take over what users have changed since the last look."""
+        if self._looked is not None and self._looked <= now < self._looked + _LOOK_EVERY:
             return
-        if job is not None:
-            log.info("cron_tick", kind=kind.name, due_at=due_at.isoformat(), job_id=job.id)
+        async with self._lifecycle.ledger.read() as connection:
+            signature = await reads.signature(connection)
+            if signature != self._signature:
+                revisions = await reads.revisions(connection)
+                known = {name: timer.plan.revision for name, timer in self._timers.items()}
+                changed = {name for name, revision in revisions.items() if known.get(name) != revision}
+                rows = {row["name"]: row for row in await reads.rows_of(connection, changed)}
+                await self._take_over(rows, known.keys() - revisions.keys(), now)
+        self._signature, self._looked = signature, now
+
+    async def _take_over(self, rows: Mapping[str, RowMapping], without_row: Iterable[str], now: datetime) -> None:
+        """Make timers of changed rows, and of kinds whose row there is not; forget schedules that are gone."""
+        gone = [name for name in without_row if name not in self._kinds]
+        for name in gone:
+            del self._timers[name]
+        plans = [plan for row in rows.values() if (plan := self._plan_of(row)) is not None]
+        new = [name for name in self._kinds if name not in rows and name not in self._timers]
+        plans += [plan_of_kind(self._kinds[name], None) for name in new]
+        for number, plan in enumerate(plans):
+            self._timers[plan.name] = _Timer(plan, self._since(plan, rows.get(plan.name), now))
+            if number % _IN_A_TURN == 0:
+                await asyncio.sleep(0)
+        self._queue_all()
+
+    def _plan_of(self, row: RowMapping) -> Plan | None:
+        kind = self._kinds.get(row["name"])
+        if kind is not None:
+            return plan_of_kind(kind, row)
+        if row["kind"] is None:  # of a kind that this process does not know
+            return None
+        try:
+            return plan_of_row(row)
+        except CronInvalid as error:
+            self._timers.pop(row["name"], None)
+            log.error("schedule_unusable", schedule=row["name"], reason=str(error))
+            return None
+
+    def _since(self, plan: Plan, row: RowMapping | None, now: datetime) -> datetime:
+        """Return up to when a plan's ticks have been dealt with, as far as its row and this process know."""
+        timer = self._timers.get(plan.name)
+        since = None if row is None else row["since"]
+        if since is None:
+            since = timer.since if timer is not None else self._began
+        return min(since, now)
+
+    async def _go_on_from_ledger(self, timers: Sequence[_Timer], now: datetime) -> None:
+        """Go on from what is in the ledger: other workers may have dealt with ticks meanwhile."""
+        if not timers:
+            return
+        async with self._lifecycle.ledger.read() as connection:
+            latest = await latest_ticks(connection, [timer.plan.name for timer in timers], now)
+        for number, timer in enumerate(timers):
+            due_at, cron = latest.get(timer.plan.name, (None, None))
+            # A schedule that never ticked, or whose expression is new, has missed nothing before it was seen here.
+            known = due_at if due_at is not None and cron == timer.plan.cron else timer.since
+            is_first = self._seen is None and timer.plan.source == "code"
+            timer.go_on_from(known if is_first else min(now, max(known, timer.since)))
+            if number % _IN_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _deal_with(self, timers: Sequence[_Timer], now: datetime) -> None:
+        due: list[DueTick] = []
+        for number, timer in enumerate(timers):
+            ticks = due_ticks(timer.plan, timer.since, now)
+            due += ticks
+            _report_missed(timer.plan, ticks)
+            if number % _IN_A_TURN == 0:
+                await asyncio.sleep(0)
+        deferred = await self._lifecycle.ticking.tick(due, now) if due else frozenset()
+        for number, timer in enumerate(timers):
+            if timer.plan.name not in deferred:
+                timer.go_on_from(now)
+            if number % _IN_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    def _pop(self, now: datetime) -> list[_Timer]:
+        """Take the timers that are due. One that was replaced or has gone on since it was queued is dropped."""
+        timers: dict[str, _Timer] = {}
+        while self._due and self._due[0][0] <= now:
+            wakes_at, _, timer = heapq.heappop(self._due)
+            if self._timers.get(timer.plan.name) is timer and wakes_at == self._wakes_at(timer):
+                timers[timer.plan.name] = timer
+        return list(timers.values())
+
+    def _queue_all(self) -> None:
+        self._due = []
+        self._push(self._timers.values())
+
+    def _push(self, timers: Iterable[_Timer]) -> None:
+        for timer in timers:
+            if (wakes_at := self._wakes_at(timer)) is not None:
+                heapq.heappush(self._due, (wakes_at, id(timer), timer))
+
+    def _wakes_at(self, timer: _Timer) -> datetime | None:
+        """Leave a tick of an unknown kind to workers that know it, which may be newer, while it is on time."""
+        if timer.next_due is None or timer.plan.kind in self._lifecycle.catalogue:
+            return timer.next_due
+        return timer.next_due + _LEFT_TO_OTHERS
 
 
-def _wanted(kind: Kind[Any, Any], due: Sequence[datetime], now: datetime) -> Sequence[datetime]:
-    """Choose the due ticks that become jobs."""
-    match kind.catch_up:
-        case "all":
-            return due[-MOST_CAUGHT_UP:]
-        case "none":
-            return [tick for tick in due[-1:] if tick >= now - ON_TIME]
-        case _:
-            return due[-1:]
-
-
-def _report_skipped(kind: Kind[Any, Any], due: Sequence[datetime], wanted: Sequence[datetime]) -> None:
-    skipped = len(due) - len(wanted)
-    log.warning(
-        "cron_ticks_skipped",
-        kind=kind.name,
-        catch_up=kind.catch_up,
-        skipped=skipped if len(due) <= MOST_CAUGHT_UP else f"{skipped} or more",
-        first=due[0].isoformat(),
-        enqueued=len(wanted),
-    )
+def _report_missed(plan: Plan, ticks: Sequence[DueTick]) -> None:
+    missed = [tick for tick in ticks if tick.outcome == "missed"]
+    if missed and not plan.paused:
+        log.warning(
+            "cron_ticks_missed",
+            schedule=plan.name,
+            catch_up=plan.catch_up,
+            missed=len(missed) if len(ticks) <= MOST_CAUGHT_UP else f"{len(missed)} or more",
+            first=missed[0].due_at.isoformat(),
+            enqueued=len(ticks) - len(missed),
+        )

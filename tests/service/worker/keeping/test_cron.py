@@ -12,11 +12,13 @@ from structlog.testing import capture_logs
 
 from jobs import Context, Kind, job
 from service.ledger.reads import listing
+from service.ledger.records.ticked import Tick
 from service.lifecycle.new_job import new_job
+from service.lifecycle.schedules.due import MOST_CAUGHT_UP
 from service.options import Options
 from service.settings import Settings
 from service.tables import jobs, ticks
-from service.worker.keeping.cron import MOST_CAUGHT_UP, Cron
+from service.worker.keeping.cron import Cron
 from tests.service.ledger.makers import engines_of
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
@@ -99,7 +101,7 @@ async def test_ticks_missed_while_no_worker_ran_follow_the_kinds_policy(desk: De
     with capture_logs() as logged:
         await Cron(desk.lifecycle, clock).tick()
     await expect_caught_up(desk, 2, 5)
-    skipped = {one["kind"]: one["skipped"] for one in logged if one["event"] == "cron_ticks_skipped"}
+    skipped = {one["schedule"]: one["missed"] for one in logged if one["event"] == "cron_ticks_missed"}
     assert skipped == {"left_out": 4, "latest": 3}
 
 
@@ -130,7 +132,7 @@ async def test_one_of_three_workers_frozen_for_95_s_doubles_nothing_and_claims_n
         await frozen.tick()
     for kind in KINDS:
         assert await ticked(desk, kind) == [NOON + MINUTE, NOON + 2 * MINUTE]
-    assert [one for one in logged if one["event"] == "cron_ticks_skipped"] == []
+    assert [one for one in logged if one["event"] == "cron_ticks_missed"] == []
 
 
 async def test_a_worker_that_was_held_up_for_seconds_does_not_call_missed_what_others_ticked(
@@ -205,14 +207,15 @@ async def test_a_kind_whose_expression_has_changed_has_missed_nothing(
 async def test_catching_up_has_an_end_and_says_so(desk: Desk, settings: Settings, clock: Clock) -> None:
     busy = job("busy", cron="* * * * * *", catch_up="all")(each.function)
     async with open_desk(settings, busy) as other:
-        await other.ledger.tick("busy", NOON, new_job(busy, Args(), Options(), NOON), cron="* * * * * *", writer="test")
+        first = Tick("busy", "busy", NOON, "* * * * * *", "fired", new_job(busy, Args(), Options(), NOON))
+        await other.ledger.tick([first], writer="test", now=NOON)
         clock.now = NOON + timedelta(days=20)
         with capture_logs() as logged:
             await Cron(other.lifecycle, clock).tick()
     due = await ticked(desk, busy)
     assert due == [NOON] + [clock.now - n * SECOND for n in range(MOST_CAUGHT_UP - 1, -1, -1)]
-    (report,) = [one for one in logged if one["event"] == "cron_ticks_skipped"]
-    assert "or more" in report["skipped"]
+    (report,) = [one for one in logged if one["event"] == "cron_ticks_missed"]
+    assert "or more" in report["missed"]
 
 
 async def test_monthly_tick_that_was_missed_is_caught_up_after_the_former_one_is_past_retention(
@@ -243,11 +246,13 @@ async def test_the_job_of_a_tick_shows_its_time_and_runs_now(desk: Desk, clock: 
     await begun(desk, clock)
     async with desk.ledger.read() as connection:
         row = (await connection.execute(select(jobs).where(jobs.c.kind == "latest"))).mappings().one()
-    assert json.loads(row["tags"]) == ["cron", "tick:2026-06-01T12:01:00Z"]
+    assert json.loads(row["tags"]) == ["cron", "tick:2026-06-01T12:01:00Z", "schedule:latest"]
     assert (row["run_at"], row["state"]) == (NOON + MINUTE, "queued")
 
 
-async def test_nothing_is_asked_of_the_ledger_while_no_tick_is_due(desk: Desk, clock: Clock) -> None:
+async def test_while_no_tick_is_due_the_ledger_is_asked_once_a_second_whether_anything_was_changed(
+    desk: Desk, clock: Clock
+) -> None:
     cron = await begun(desk, clock)
     statements: list[str] = []
     for engine in engines_of(desk.ledger.database):
@@ -255,10 +260,9 @@ async def test_nothing_is_asked_of_the_ledger_while_no_tick_is_due(desk: Desk, c
     for _ in range(200):
         clock.now += 0.25 * SECOND
         await cron.tick()
-    assert statements == []
-    clock.now += 10 * SECOND
-    await cron.tick()
-    assert statements != []
+    asked = [one for one in statements if one.startswith("SELECT")]
+    assert len(asked) == 50
+    assert {"sum(schedules.revision)" in one for one in asked} == {True}
 
 
 @job("often", cron="* * * * * *")

@@ -1,0 +1,206 @@
+"""Cron expressions: when they come due, in any time zone."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from cronsim.cronsim import FIELD_NAMES
+
+LONGEST_EXPRESSION = 200
+LONGEST_ZONE = 100
+_NAMED = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+# Files beside the zones: another machine has others, or none.
+_OF_A_MACHINE = ("localtime", "posixrules", "Factory")
+_OTHER_CLOCKS = ("right/", "posix/")
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_INSTANT = timedelta(microseconds=1)
+_SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+# Years of all sorts that there are: with and without 29 February, beginning on each day of the week.
+_YEARS_OF_ALL_SORTS = range(2000, 2028)
+
+
+class CronInvalid(ValueError):
+    """An expression or a time zone cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression in a time zone. All times it takes and gives are in UTC.
+
+    Five fields with fixed hours and minutes name times of day: such a time comes once each day. One that the clock
+    skips comes when the clock has moved on, and one that the clock shows twice comes the first time. All other
+    expressions go by what the clock shows: what it skips never comes, and what it shows twice comes twice.
+    """
+
+    text: str
+    zone: ZoneInfo
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """Yield the due times after `moment`, until the calendar ends."""
+        moment = moment.astimezone(UTC)
+        return self._times_of_day_after(moment) if _fields(self.text).name_times_of_day else self._shown_after(moment)
+
+    def between(self, since: datetime, until: datetime, most: int) -> list[datetime]:
+        """Return the due times after `since`, up to and including `until`: the latest `most` of them, oldest first."""
+        back = timedelta(hours=1)
+        while True:
+            begin = max(since, until - back)
+            found = deque(takewhile(until.__ge__, self.after(begin)), most)
+            if len(found) == most or begin == since:
+                return list(found)
+            back *= 4
+
+    def _times_of_day_after(self, moment: datetime) -> Iterator[datetime]:
+        shown = moment.astimezone(self.zone).replace(tzinfo=None)
+        latest = moment
+        for local in _fields(self.text).after(shown):
+            due = _first_shown(local, self.zone)
+            if due > latest:
+                yield due
+                latest = due
+
+    def _shown_after(self, moment: datetime) -> Iterator[datetime]:
+        """Go through the time in pieces in which the clock is not changed."""
+        fields = _fields(self.text)
+        begin = moment + _INSTANT
+        while True:
+            offset = _offset(begin, self.zone)
+            shown = begin.replace(tzinfo=None) + offset - _INSTANT
+            coming = next(fields.after(shown), None)
+            if coming is None:
+                return
+            if coming - shown > 3 * _DAY:  # nothing can come before, however the clock is changed
+                begin += coming - shown - 2 * _DAY
+                continue
+            end = _unchanged_until(begin, begin + _DAY, self.zone)
+            last = end.replace(tzinfo=None) + offset
+            for local in takewhile(last.__gt__, fields.after(shown)):
+                yield (local - offset).replace(tzinfo=UTC)
+            begin = end
+
+
+def expression(text: str, time_zone: str = "UTC") -> Expression:
+    """Read an expression. Raises `CronInvalid` for one that cannot be read or never comes due."""
+    check_expression(text)
+    return Expression(text, zone_named(time_zone))
+
+
+def check_expression(text: str) -> None:
+    """Raise `CronInvalid` for an expression that cannot be read or never comes due."""
+    _fields(text)
+
+
+class _Fields:
+    """The fields of an expression, by the calendar and without time zones."""
+
+    def __init__(self, text: str) -> None:
+        written = _NAMED.get(text.strip().lower(), text)
+        fields = written.split()
+        try:
+            self._parsed = CronSim(written, _SOME_TIME)
+        except CronSimError as error:
+            raise CronInvalid(_told(error, fields)) from error
+        self._seconds = sorted(self._parsed.seconds)
+        self._minutes = sorted(self._parsed.minutes)
+        self._hours = sorted(self._parsed.hours)
+        # As Debian's cron tells them apart.
+        self.name_times_of_day = len(fields) == 5 and not any(field.startswith("*") for field in fields[:2])
+        starts = (date(year, 1, 1) for year in _YEARS_OF_ALL_SORTS)
+        if not any(next(islice(self._days(start, date(start.year, 12, 31)), 1), None) for start in starts):
+            raise CronInvalid("it never comes due")
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """Yield all times after `moment`, none of which has a time zone."""
+        for day in self._days(moment.date(), date.max):
+            beyond = moment.time() if day == moment.date() else None
+            for moment_of_day in self._times(beyond):
+                yield datetime.combine(day, moment_of_day)
+
+    def _days(self, day: date, last: date) -> Iterator[date]:
+        while day < last:
+            if day.month not in self._parsed.months:
+                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if day < date(9999, 12, 1) else last
+                continue
+            if self._parsed.match_day(day):
+                yield day
+            day += _DAY
+
+    def _times(self, beyond: time | None) -> Iterator[time]:
+        for hour in self._hours:
+            if beyond is not None and hour < beyond.hour:
+                continue
+            for minute in self._minutes:
+                if beyond is not None and (hour, minute) < (beyond.hour, beyond.minute):
+                    continue
+                for second in self._seconds:
+                    moment_of_day = time(hour, minute, second)
+                    if beyond is None or moment_of_day > beyond:
+                        yield moment_of_day
+
+
+def _told(error: CronSimError, fields: list[str]) -> str:
+    """Say which field is wrong, or how many there must be."""
+    if not 5 <= len(fields) <= 6:
+        return f"it has {len(fields)} fields: write five, six that begin with the second, or a name such as @daily"
+    names = dict(zip(reversed(FIELD_NAMES), reversed(fields), strict=False))
+    wrong = [f"{error}: {field[:50]!r}" for name, field in names.items() if str(error) == f"Bad {name}"]
+    return wrong[0] if wrong else str(error)
+
+
+@lru_cache(maxsize=1024)
+def _fields(text: str) -> _Fields:
+    if len(text) > LONGEST_EXPRESSION:
+        raise CronInvalid(f"it has more than {LONGEST_EXPRESSION} characters")
+    return _Fields(text)
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Return a time zone of the IANA database. Raises `CronInvalid`."""
+    refusal = CronInvalid(f"there is no time zone {name[:LONGEST_ZONE]!r}: write it as Europe/Berlin")
+    if name in _OF_A_MACHINE or name.startswith(_OTHER_CLOCKS):
+        raise refusal
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise refusal from error
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    offset = moment.astimezone(zone).utcoffset()
+    assert offset is not None
+    return offset
+
+
+def _first_shown(local: datetime, zone: ZoneInfo) -> datetime:
+    """Return when the clock first shows `local` or, where it skips that time, a later one."""
+    due = local.replace(tzinfo=zone).astimezone(UTC)
+    if due.astimezone(zone).replace(tzinfo=None) == local:
+        return due
+    before = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return _unchanged_until(before, due, zone)
+
+
+def _unchanged_until(moment: datetime, end: datetime, zone: ZoneInfo) -> datetime:
+    """Return when the clock is first changed after `moment`; `end` where it has not been changed by then."""
+    offset = _offset(moment, zone)
+    if _offset(end, zone) == offset:
+        return end
+    low, high = moment.replace(microsecond=0), end.replace(microsecond=0)
+    while high - low > _SECOND:
+        middle = (low + (high - low) / 2).replace(microsecond=0)
+        low, high = (middle, high) if _offset(middle, zone) == offset else (low, middle)
+    return high

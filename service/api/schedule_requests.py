@@ -1,0 +1,152 @@
+"""What requests say of schedules: a name in the path, the schedule in the body."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union
+
+from fastapi import Depends, Path, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, create_model, model_validator
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from jobs import Kind
+from jobs.kit.cron import LONGEST_EXPRESSION, LONGEST_ZONE, check_expression, zone_named
+from service import agreed_time
+from service.api.jobs.requests import EnqueueOptions, args_field
+from service.errors import ScheduleInvalid, located
+from service.ledger.records.schedules import CatchUp, NewSchedule
+from service.ledger.records.ticked import Overlap
+from service.lifecycle.new_job import new_job
+from service.lifecycle.schedules.stored_options import written_options
+from service.options import LONGEST_WAIT, Options
+from service.resources import Resources
+from service.web.body import parse, read_body
+from service.web.moments import Moment
+from service.web.room import MIB
+from service.web.state import state_of
+
+LONGEST_NAME = 100
+MOST_JITTER_S = 3600
+_NAME_PATTERN = r"^[^\s\x00]([^\x00]*[^\s\x00])?$"
+# A tick has its own time, and `overlap` is for those that must not meet.
+_OPTIONS = ("queue", "priority", "max_attempts", "timeout", "expires_in", "tags", "metadata", "lane")
+
+
+class _Schedule(StringConvertor):
+    """A name at the end of a path: any text, slashes too, but for the paths of actions."""
+
+    regex = r"(?s:(?!.*/(?:pause|resume|run|next|ticks)$).+)"
+
+
+register_url_convertor("schedule", _Schedule())
+
+_TEXT = Path(
+    description="The schedule's name, percent-encoded. A kind's own schedule has the kind's name.",
+    json_schema_extra={"pattern": _NAME_PATTERN, "minLength": 1, "maxLength": LONGEST_NAME},
+)
+
+
+async def _name(name: Annotated[str, _TEXT]) -> str:
+    """Return the name. Raises `ScheduleInvalid`."""
+    if not 1 <= len(name) <= LONGEST_NAME or "\0" in name or name != name.strip():
+        raise ScheduleInvalid(f"A schedule's name has 1 to {LONGEST_NAME} characters, and no spaces around it.")
+    return name
+
+
+ScheduleName = Annotated[str, Depends(_name)]
+
+
+def _checked_expression(text: str) -> str:
+    check_expression(text)
+    return text
+
+
+def _checked_zone(name: str) -> str:
+    zone_named(name)
+    return name
+
+
+_FIELDS = EnqueueOptions.model_fields
+_OF_JOBS: dict[str, Any] = {name: (_FIELDS[name].annotation, _FIELDS[name]) for name in _OPTIONS}
+ScheduleOptions: Any = create_model(
+    "ScheduleOptions",
+    __config__=ConfigDict(extra="forbid", strict=True),
+    __doc__="The options of the schedule's jobs, as in `POST /v1/jobs`.",
+    **_OF_JOBS,
+)
+
+
+class ScheduleRequest(BaseModel):
+    """When to enqueue which kind with which args. Whatever is left out has its default, also in a change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: str
+    args: Any = Field(default_factory=dict)
+    cron: Annotated[str, Field(max_length=LONGEST_EXPRESSION), AfterValidator(_checked_expression)] = Field(
+        description="Five fields, six that begin with seconds, or a name: `@hourly`, `@daily`, `@weekly` and so on."
+    )
+    time_zone: Annotated[str, Field(max_length=LONGEST_ZONE), AfterValidator(_checked_zone)] = Field(
+        "UTC", description="A name of the IANA database, such as Europe/Berlin."
+    )
+    catch_up: CatchUp = Field(
+        "last", description="Which ticks that came due while no worker ran become jobs: `none`, the `last`, or `all`."
+    )
+    overlap: Overlap = Field(
+        "allow",
+        description="When the job of an earlier tick has not ended: `allow` enqueues another, `skip` does not, and"
+        " `replace` cancels the earlier one.",
+    )
+    jitter: float = Field(
+        0, ge=0, le=MOST_JITTER_S, description="Seconds over which jobs are spread: each tick has its own delay."
+    )
+    start: Moment | None = Field(None, description="No tick comes before.")
+    end: Moment | None = Field(None, description="No tick comes afterwards.")
+    options: ScheduleOptions = Field(default_factory=ScheduleOptions)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ScheduleRequest":
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError("end is before start")
+        if self.start is not None and self.start > agreed_time.now() + LONGEST_WAIT:
+            raise ValueError(f"start may be {LONGEST_WAIT.days} days ahead at most")
+        return self
+
+
+class ScheduleRequests:
+    """The bodies of `PUT /v1/schedules/{name}`: a union over the catalogue, told apart by `kind`."""
+
+    def __init__(self, catalogue: Mapping[str, Kind[Any, Any]]) -> None:
+        self.kinds = {name: catalogue[name] for name in sorted(catalogue)}
+        models = tuple(_request_model(kind) for kind in self.kinds.values())
+        one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
+        self.one: TypeAdapter[Any] = TypeAdapter(one)
+
+
+def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
+    name: Any = Literal[kind.name]
+    return create_model(f"Schedule_{kind.name}", __base__=ScheduleRequest, kind=(name, ...), args=args_field(kind))
+
+
+async def read_schedule(request: Request, requests: ScheduleRequests, resources: Resources, name: str) -> NewSchedule:
+    """Read the body of a PUT. Raises what enqueueing its job would, and `BodyMalformed`."""
+    with state_of(request).room.stay() as stay:
+        wanted = parse(requests.one, await read_body(request, MIB, stay), requests.kinds)
+    options: Options = EnqueueOptions(**wanted.options.model_dump(exclude_unset=True, exclude={"lane"})).options()
+    if wanted.options.lane is not None:
+        options = options._replace(lane=wanted.options.lane.lane())
+    with located("options", "queue"):
+        resources.check_queue(options.queue)
+    job = new_job(resources.catalogue[wanted.kind], wanted.args, options, agreed_time.now())
+    return NewSchedule(
+        name=name,
+        kind=wanted.kind,
+        args=job.args,
+        sealed_args=job.sealed_args,
+        options=written_options(options),
+        cron=wanted.cron,
+        time_zone=wanted.time_zone,
+        catch_up=wanted.catch_up,
+        overlap=wanted.overlap,
+        jitter_s=wanted.jitter,
+        start_at=wanted.start,
+        end_at=wanted.end,
+    )

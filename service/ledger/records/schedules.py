@@ -1,0 +1,103 @@
+"""What users say of schedules: made, changed, paused, deleted. Each change makes the revision grow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from service.ledger.records.ticked import Overlap, Tick, record_ticks
+from service.schedule_tables import schedules
+
+CatchUp = Literal["none", "last", "all"]
+# What, when changed, makes other ticks: none of the new ones has been missed.
+_TIMES = ("cron", "time_zone", "start_at", "end_at")
+
+
+@dataclass(frozen=True, slots=True)
+class NewSchedule:
+    """A schedule as a user has said it. Args and options are JSON."""
+
+    name: str
+    kind: str
+    args: str
+    sealed_args: str | None
+    options: str
+    cron: str
+    time_zone: str
+    catch_up: CatchUp
+    overlap: Overlap
+    jitter_s: float
+    start_at: datetime | None
+    end_at: datetime | None
+
+
+def record_schedule(connection: Connection, said: NewSchedule, now: datetime) -> bool:
+    """Make a schedule, or change it; return whether it is new. It stays paused if it was."""
+    row = _held(connection, said.name)
+    values = asdict(said)
+    if row is None:
+        connection.execute(
+            insert(schedules).values(**values, since=now, revision=_revision(0, now), created_at=now, updated_at=now)
+        )
+        return True
+    has_same_ticks = row["kind"] is not None and all(row[name] == values[name] for name in _TIMES)
+    _change(connection, row, now, **values, since=row["since"] if has_same_ticks else now)
+    return row["kind"] is None
+
+
+def record_schedule_deleted(connection: Connection, name: str) -> bool:
+    """Delete a schedule that was made at run time; return whether there was one. The history of its ticks stays."""
+    mine = (schedules.c.name == name) & schedules.c.kind.is_not(None)
+    return bool(connection.execute(delete(schedules).where(mine)).rowcount)
+
+
+def record_paused(connection: Connection, name: str, now: datetime, *, is_of_code: bool) -> bool:
+    """Pause a schedule; return whether there is one. A kind's own gets a row when it is first paused."""
+    row = _held(connection, name)
+    if row is not None:
+        if not row["paused"]:
+            _change(connection, row, now, paused=1)
+        return True
+    if is_of_code:
+        connection.execute(
+            insert(schedules).values(name=name, paused=1, revision=_revision(0, now), created_at=now, updated_at=now)
+        )
+    return is_of_code
+
+
+def record_resumed(
+    connection: Connection,
+    name: str,
+    now: datetime,
+    *,
+    missed: Callable[[RowMapping], Sequence[Tick]],
+    writer: str,
+) -> bool:
+    """Resume a schedule; return whether it has a row. Its ticks up to now are dealt with: `missed` are recorded."""
+    row = _held(connection, name)
+    if row is None:
+        return False
+    if row["paused"]:
+        if told := missed(row):
+            record_ticks(connection, told, writer=writer, now=now)
+        _change(connection, row, now, paused=0, since=now)
+    return True
+
+
+def _held(connection: Connection, name: str) -> RowMapping | None:
+    return connection.execute(select(schedules).where(schedules.c.name == name).with_for_update()).mappings().first()
+
+
+def _change(connection: Connection, row: RowMapping, now: datetime, **values: Any) -> None:
+    connection.execute(
+        update(schedules)
+        .where(schedules.c.name == row["name"])
+        .values(**values, revision=_revision(row["revision"], now), updated_at=now)
+    )
+
+
+def _revision(before: int, now: datetime) -> int:
+    """Return a greater one that goes by the time: a schedule that is deleted and made anew has another."""
+    return max(before + 1, int(now.timestamp() * 1000))

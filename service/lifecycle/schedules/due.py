@@ -1,0 +1,48 @@
+"""What becomes of the ticks of a schedule that have come due."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from service.ledger.records.ticked import TickOutcome
+from service.lifecycle.schedules.plan import Plan
+
+# A tick noticed later than this was missed; the schedule's `catch_up` says what becomes of it.
+ON_TIME = timedelta(seconds=10)
+MOST_CAUGHT_UP = 1_000
+PAUSED = "the schedule was paused"
+NO_WORKER = "no worker saw it come due"
+
+
+class DueTick(NamedTuple):
+    """A tick that has come due: to be fired if there is no reason against it."""
+
+    plan: Plan
+    due_at: datetime
+    outcome: TickOutcome = "fired"
+    reason: str | None = None
+
+
+def due_ticks(plan: Plan, since: datetime, now: datetime) -> list[DueTick]:
+    """Return the ticks after `since` that have come due, oldest first.
+
+    Of a long gap there are the last thousand, and one missed tick before them, which stands for all others.
+    """
+    due = plan.between(since, now, MOST_CAUGHT_UP + 1)
+    wanted = set() if plan.paused else set(_wanted(plan, due, now))
+    reason = PAUSED if plan.paused else NO_WORKER
+    ticks = [DueTick(plan, tick) if tick in wanted else DueTick(plan, tick, "missed", reason) for tick in due]
+    if len(ticks) > MOST_CAUGHT_UP:
+        ticks[0] = ticks[0]._replace(reason=f"{reason}; nor were earlier ones fired, which are not listed")
+    return ticks
+
+
+def _wanted(plan: Plan, due: Sequence[datetime], now: datetime) -> Sequence[datetime]:
+    """Choose the due ticks that become jobs."""
+    match plan.catch_up:
+        case "all":
+            return due[-MOST_CAUGHT_UP:]
+        case "none":
+            return [tick for tick in due[-1:] if tick >= now - ON_TIME]
+        case _:
+            return due[-1:]
