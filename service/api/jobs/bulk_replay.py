@@ -1,14 +1,19 @@
 """Replaying many jobs at once: all jobs that match a filter."""
 
+from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from service import agreed_time
 from service.api.jobs.actions import logged
-from service.api.jobs.filters import ReplayFilter
+from service.api.operation_requests import as_sent
 from service.ledger.deadline import in_time
-from service.lifecycle.bulk_replay import Reached
+from service.ledger.operations import NewOperation, Place
+from service.lifecycle.new_job import new_id
+from service.lifecycle.operations.bulk_replay import BulkReplay
+from service.lifecycle.operations.job_filter import ReplayFilter
 from service.web.body import parse, read_body
 from service.web.cursor import Text, decode, encode
 from service.web.deps import LifecycleDep, PrincipalDep
@@ -42,10 +47,13 @@ class BulkReplayOut(BaseModel):
     dry_run: bool
     more: bool = Field(description="Not all were looked at in the time there is. Send the same with `next_cursor`.")
     next_cursor: str | None = Field(None, description="Where to go on; null when all were looked at.")
+    operation: str | None = Field(None, description="The operation that this is; null on a dry run.")
 
 
 _adapter: TypeAdapter[BulkReplayRequest] = TypeAdapter(BulkReplayRequest)
-_reached: TypeAdapter[tuple[Text, Moment, Text]] = TypeAdapter(tuple[Text, Moment, Text])
+_place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
+# An operation, and what was told of it: how many members it was done on, and on how many it failed, by reason.
+_told: TypeAdapter[tuple[Text, int, dict[str, int]]] = TypeAdapter(tuple[Text, int, dict[str, int]])
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -54,29 +62,58 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post("/replay", responses=responses(400, 401, 403, 413, 415, 421, 422, 503, 507), openapi_extra=_BODY)
+@router.post("/replay", responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507), openapi_extra=_BODY)
 async def replay_jobs(request: Request, lifecycle: LifecycleDep, principal: PrincipalDep) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match again, each under its own id; attempts stay in their history.
 
-    Answers within seconds. If `more` says that some jobs are left, send the same with `next_cursor`. Safe to repeat. A
-    `dry_run` changes nothing, and tells what would be replayed. Jobs that could not run today, since their kind, queue
-    or args no longer fit, stay as they are and count as `skipped`.
+    Answers within seconds. If `more` says that some jobs are left, a worker goes on with the `operation`; the same
+    request with `next_cursor` waits for it, goes on itself where there is no worker, and tells what was done since.
+    Safe to repeat. A `dry_run` changes nothing, and tells what would be replayed. Jobs that could not run today, since
+    their kind, queue or args no longer fit, stay as they are and count as `skipped`.
     """
     with state_of(request).room.stay() as stay:
-        wanted = parse(_adapter, await read_body(request, MIB, stay), {})
-    beyond = None if wanted.cursor is None else Reached(*decode(_reached, wanted.cursor))
-    replaying = lifecycle.replay_matching(
-        wanted.filter.filter(), dry_run=wanted.dry_run, within_s=_REPLAYS_FOR_S, beyond=beyond
+        body = await read_body(request, MIB, stay)
+    wanted = parse(_adapter, body, {})
+    new = NewOperation(
+        id=new_id(), action="replay", filter=as_sent(body), created_at=agreed_time.now(), principal=principal.key
     )
-    with logged(
-        "replay", principal, filter=wanted.filter.model_dump(mode="json", exclude_none=True), dry_run=wanted.dry_run
-    ):
-        done = await in_time(replaying, writes=not wanted.dry_run)
+    replays = lifecycle.bulk_replay
+    doing = _rehearse(replays, new, wanted.cursor) if wanted.dry_run else _replay(replays, new, wanted.cursor)
+    names = wanted.filter.model_dump(mode="json", exclude_none=True)
+    with logged("replay", principal, filter=names, dry_run=wanted.dry_run):
+        return await in_time(doing, writes=not wanted.dry_run)
+
+
+async def _rehearse(replays: BulkReplay, new: NewOperation, cursor: str | None) -> BulkReplayOut:
+    beyond = None if cursor is None else Place(*decode(_place, cursor))
+    found = await replays.rehearse(new, beyond, _REPLAYS_FOR_S)
     return BulkReplayOut(
-        matched=done.matched,
-        replayed=done.replayed,
-        skipped=dict(done.skipped),
-        dry_run=wanted.dry_run,
-        more=done.left_at is not None,
-        next_cursor=None if done.left_at is None else encode(list(done.left_at)),
+        matched=found.matched,
+        replayed=found.matched - found.skipped.total(),
+        skipped=dict(found.skipped),
+        dry_run=True,
+        more=found.reached is not None,
+        next_cursor=None if found.reached is None else encode(list(found.reached)),
+        operation=None,
+    )
+
+
+async def _replay(replays: BulkReplay, new: NewOperation, cursor: str | None) -> BulkReplayOut:
+    if cursor is None:
+        replayed, skipped = 0, Counter[str]()
+        operation = await replays.begin(new, _REPLAYS_FOR_S)
+    else:
+        operation_id, replayed, told = decode(_told, cursor)
+        skipped = Counter(told)
+        operation = await replays.go_on(operation_id, new.filter, _REPLAYS_FOR_S)
+    skipped_since = Counter(operation.skipped) - skipped
+    replayed_since = operation.done - replayed
+    return BulkReplayOut(
+        matched=replayed_since + skipped_since.total(),
+        replayed=replayed_since,
+        skipped=dict(skipped_since),
+        dry_run=False,
+        more=operation.is_live,
+        next_cursor=encode([operation.id, operation.done, operation.skipped]) if operation.is_live else None,
+        operation=operation.id,
     )

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from service.api.jobs import bulk_replay as replay_module
 from service.ledger.ledger import Ledger
-from service.ledger.reads import listing
+from service.ledger.reads import members
 from service.ledger.states import State
 from service.settings import Settings
 from service.tables import jobs
@@ -23,6 +23,7 @@ async def replay(api: httpx.AsyncClient, *, dry_run: bool = False, **wanted: Any
     response = await api.post("/v1/jobs/replay", json={"filter": wanted, "dry_run": dry_run})
     assert response.status_code == 200, response.text
     done: dict[str, Any] = response.json()
+    assert (done.pop("operation") is None) == dry_run
     return done
 
 
@@ -192,7 +193,7 @@ async def test_a_job_that_went_live_meanwhile_is_left_alone(
 ) -> None:
     job = await job_in(api, ledger, State.FAILED)
     rival = await job_in(api, ledger, State.FAILED, unique_key="u")
-    read = listing.to_replay
+    read = members.members_of
 
     async def read_and_be_late(*args: Any) -> Any:
         found = await read(*args)
@@ -201,7 +202,7 @@ async def test_a_job_that_went_live_meanwhile_is_left_alone(
             await api.post("/v1/jobs", json=stat(unique_key="u"))
         return found
 
-    monkeypatch.setattr(listing, "to_replay", read_and_be_late)
+    monkeypatch.setattr(members, "members_of", read_and_be_late)
     assert await replay(api, state="failed") == done(0, state_forbids=1, unique_key_taken=1)
     assert (await get(api, job["id"]))["state"] == "queued"
     assert (await get(api, rival["id"]))["state"] == "failed"

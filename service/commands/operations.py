@@ -1,0 +1,135 @@
+"""`postlude operations`: start, list, show and stop, over the HTTP API of a running service."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from service.commands import operation_text, text
+from service.commands.job_options import BY_END, NARROW, filters
+from service.commands.reaching import AS_JSON, Service, each, given, reached, reaching, width
+
+if TYPE_CHECKING:
+    from service.commands.remote import Remote
+
+_ACTIONS = ("replay", "cancel", "delete", "run_now", "change")
+_LOOK_EVERY_S = 0.5
+_IDS = click.argument("ids", nargs=-1, metavar="ID...")
+
+
+@click.group()
+@reaching
+@click.pass_context
+def operations(context: click.Context, url: str, key: str | None) -> None:
+    """Do one thing to all jobs that match options, watch it, and stop it.
+
+    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    """
+    context.obj = Service.at(url, key)
+
+
+@operations.command()
+@click.argument("action", type=click.Choice(_ACTIONS))
+@filters(*NARROW, "flow", *BY_END)
+@click.option("--id", "ids", multiple=True, metavar="ID", help="This job. May be given several times.")
+@click.option("--change", metavar="JSON", help="What `change` sets, e.g. '{\"priority\": 5}'.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Members a second at most.")
+@click.option("--name", help="Anything to know it by.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, only count what would be done.")
+@click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
+@AS_JSON
+@click.pass_obj
+def start(
+    to: Service, /, action: str, change: str | None, rate: float | None, name: str | None, dry_run: bool, no_wait: bool,
+    as_json: bool, **chosen: Any,
+) -> None:  # fmt: skip
+    """Do ACTION to all jobs that match the options. Ctrl-C leaves it running; `stop` ends it.
+
+    The exit code is 1 if it was stopped, or could not be done on a member.
+    """
+    wanted = given(chosen)
+    if not wanted:
+        raise click.UsageError("Say which jobs are meant, by options such as --kind and --state.")
+    body = {"action": action, "filter": wanted, "dry_run": dry_run, **given({"rate": rate, "name": name})}
+    if change is not None:
+        body["change"] = _json(change)
+    with reached(to) as remote:
+        operation = remote.start_operation(body)
+        if not no_wait:
+            operation = _followed(remote, operation)
+        click.echo(text.as_json(operation) if as_json else "\n".join(operation_text.details(operation)))
+    if not no_wait and (operation["state"] != "succeeded" or operation["failed"]):
+        sys.exit(1)
+
+
+@operations.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@AS_JSON
+@click.pass_obj
+def list_operations(to: Service, /, limit: int, as_json: bool) -> None:
+    """List operations, the newest first."""
+    with reached(to) as remote:
+        read = list(remote.operations(limit))
+        found = [one for page in read for one in page["operations"]]
+        if as_json:
+            click.echo(text.as_json({"operations": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
+        elif not found:
+            click.echo("no operations", err=True)
+        else:
+            for line in operation_text.table(found, heading=True, width=width()):
+                click.echo(line)
+
+
+@operations.command()
+@_IDS
+@AS_JSON
+@click.pass_obj
+def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
+    """Show how far an operation is, and the first members that it failed on."""
+
+    def tell(operation: operation_text.Operation) -> str:
+        return text.as_json(operation) if as_json else "\n".join([*operation_text.details(operation), ""])
+
+    with reached(to) as remote:
+        each("operation", ids, remote.operation, tell)
+
+
+@operations.command()
+@_IDS
+@AS_JSON
+@click.pass_obj
+def stop(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
+    """Stop operations: no member is dealt with any more, and what was done stays done."""
+
+    def tell(operation: operation_text.Operation) -> str:
+        if as_json:
+            return text.as_json(operation)
+        return text.one_line(f"{operation['id']}  {operation['state']}  {operation_text.progress(operation)}")
+
+    with reached(to) as remote:
+        each("operation", ids, remote.stop_operation, tell)
+
+
+def _followed(remote: Remote, operation: operation_text.Operation) -> operation_text.Operation:
+    """Follow an operation to its end, with a line of progress where somebody watches."""
+    told = ""
+    while operation["state"] not in operation_text.ENDED:
+        time.sleep(_LOOK_EVERY_S)
+        operation = remote.operation(operation["id"])
+        if width() is not None and (now := f"{operation['state']}: {operation_text.progress(operation)}") != told:
+            click.echo(f"\r\033[K{text.one_line(now)}", err=True, nl=False)
+            told = now
+    if told:
+        click.echo("\r\033[K", err=True, nl=False)
+    return operation
+
+
+def _json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{text.one_line(value)} is not JSON", param_hint="--change") from error

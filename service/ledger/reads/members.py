@@ -1,0 +1,61 @@
+"""The members of operations: the jobs that a filter matches, read and counted so that no read looks at many others."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.guards import key_taken
+from service.ledger.operations import Place
+from service.ledger.reads.listing import Filter, page_of, places_of
+from service.tables import jobs
+
+
+class Member(NamedTuple):
+    """A job that an operation deals with, as it was read. `taken`: another live job holds its unique key."""
+
+    id: str
+    kind: str
+    state: str
+    queue: str
+    priority: int
+    unique_key: str | None
+    lane: str | None
+    kind_lane: str | None
+    lane_limits: str | None
+    traits: int
+    taken: bool
+    listed_at: datetime
+
+    @property
+    def place(self) -> Place:
+        return Place(self.listed_at, self.id)
+
+
+async def far_end(connection: AsyncConnection, wanted: Filter, number: int) -> Place | None:
+    """Return the place up to which at most `number` jobs of each range of the filter's index are to be looked at.
+
+    None: there are fewer up to the end.
+    """
+    statement = places_of(wanted, number)
+    if statement is None:
+        return None
+    return max((Place(*row) for row in await connection.execute(statement)), default=None)
+
+
+async def members_of(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[Member]:
+    """Return a page of members, the newest first, with all that acting on them needs."""
+    columns = [*(jobs.c[name] for name in Member._fields[:-2]), key_taken().label("taken")]
+    statement = page_of(columns, wanted, limit)
+    return [] if statement is None else [Member._make(row[:-1]) for row in await connection.execute(statement)]
+
+
+async def count_members(connection: AsyncConnection, wanted: Filter, limit: int) -> int:
+    """Count the members up to `wanted.until`, `limit` at most."""
+    statement = page_of([jobs.c.id], wanted, limit)
+    if statement is None:
+        return 0
+    counted = await connection.execute(select(func.count()).select_from(statement.subquery()))
+    return int(counted.scalar_one())

@@ -1,0 +1,90 @@
+"""Operations as they are shown, and those that nobody carries out any more."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+from sqlalchemy import Select, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.ledger.operations import Operation, OperationState, Place, read_place
+from service.ledger.states import TERMINAL
+from service.operation_tables import LIVE_OPERATION_SQL, operation_failures, operations
+from service.tables import jobs
+
+_COLUMNS = [operations.c[name] for name in Operation.__dataclass_fields__]
+
+
+class MemberFailed(NamedTuple):
+    id: str
+    reason: str
+    message: str | None
+
+
+class Orphan(NamedTuple):
+    """A live operation that nobody carries out: its job has ended, or is gone, or it never had one."""
+
+    id: str
+    job_id: str | None
+    job_state: str | None
+    job_error: str | None
+
+
+async def get_operation(connection: AsyncConnection, operation_id: str) -> Operation | None:
+    row = (await connection.execute(one_operation(operation_id))).first()
+    return None if row is None else operation_of(row)
+
+
+def one_operation(operation_id: str) -> Select[Any]:
+    return select(*_COLUMNS).where(operations.c.id == operation_id)
+
+
+def operation_of(row: Any) -> Operation:
+    """Read a row of `one_operation`."""
+    values = row._asdict() | {
+        "state": OperationState(row.state),
+        "dry_run": bool(row.dry_run),
+        "skipped": from_json(row.skipped),
+        "cursor": read_place(row.cursor),
+    }
+    return Operation(**values)
+
+
+async def list_operations(connection: AsyncConnection, after: Place | None, limit: int) -> Sequence[Operation]:
+    """Return a page of operations, the newest first."""
+    created_at, operation_id = operations.c.created_at, operations.c.id
+    statement = select(*_COLUMNS).order_by(created_at.desc(), operation_id.desc()).limit(limit)
+    if after is not None:
+        at, last_id = after
+        beyond = (created_at < at) | ((created_at == at) & (operation_id < last_id))
+        statement = statement.where(created_at <= at, beyond)
+    return [operation_of(row) for row in await connection.execute(statement)]
+
+
+async def failures_of(connection: AsyncConnection, operation_id: str) -> Sequence[MemberFailed]:
+    """Return the members that it failed on first."""
+    statement = select(operation_failures.c.job_id, operation_failures.c.reason, operation_failures.c.message)
+    rows = await connection.execute(
+        statement.where(operation_failures.c.operation_id == operation_id).order_by(operation_failures.c.job_id.desc())
+    )
+    return [MemberFailed(*row) for row in rows]
+
+
+async def orphans_among_operations(connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Orphan]:
+    """Return the live operations that nobody carries out."""
+    alone = operations.c.job_id.is_(None) & (operations.c.runner_until <= now)
+    ended = operations.c.job_id.is_not(None) & (jobs.c.state.is_(None) | jobs.c.state.in_(TERMINAL))
+    rows = await connection.execute(
+        select(operations.c.id, operations.c.job_id, jobs.c.state, jobs.c.error_message)
+        .outerjoin_from(operations, jobs, jobs.c.id == operations.c.job_id)
+        .where(_is_live(), alone | ended)
+        .order_by(operations.c.created_at)
+        .limit(limit)
+    )
+    return [Orphan(*row) for row in rows]
+
+
+def _is_live() -> Any:
+    # `state` without its table: the words of the partial index.
+    return text(LIVE_OPERATION_SQL.replace("state", "operations.state"))

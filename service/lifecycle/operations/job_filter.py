@@ -1,0 +1,121 @@
+"""The filter of an operation, as requests write it and as the ledger keeps it: which jobs are meant."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from service.ledger.operations import Action
+from service.ledger.reads.listing import Filter
+from service.ledger.reads.matching import LONGEST_TEXT, MOST_PATHS, PathIs, Scalar, path_is
+from service.ledger.states import REPLAYABLE, State
+from service.moments import Moment
+
+_MOST_VALUES = 20
+_MOST_IDS = 1_000
+
+
+def _listed(value: Any) -> Any:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _checked_paths(conditions: dict[str, Scalar]) -> dict[str, Scalar]:
+    _paths(conditions)
+    return conditions
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Names = Annotated[
+    Annotated[list[_Text], Field(min_length=1, max_length=_MOST_VALUES)] | None,
+    BeforeValidator(_listed, json_schema_input_type=str | list[str] | None),
+]
+_Ids = Annotated[
+    Annotated[list[_Text], Field(min_length=1, max_length=_MOST_IDS)] | None,
+    BeforeValidator(_listed, json_schema_input_type=str | list[str] | None),
+]
+_States = Annotated[
+    Annotated[list[State], Field(min_length=1)] | None,
+    BeforeValidator(_listed, json_schema_input_type=State | list[State] | None),
+]
+_Paths = Annotated[dict[str, Scalar], Field(min_length=1, max_length=MOST_PATHS), AfterValidator(_checked_paths)] | None
+_Replayable = Literal["failed", "cancelled"]
+_ReplayableStates = Annotated[
+    Annotated[list[_Replayable], Field(min_length=1)] | None,
+    BeforeValidator(_listed, json_schema_input_type=_Replayable | list[_Replayable] | None),
+]
+
+
+class JobFilter(BaseModel):
+    """Which jobs are meant: they match every member that is sent, at least one. Any value of a list will do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: _States = None
+    kind: _Names = None
+    queue: _Names = None
+    error_type: _Names = Field(None, description="`error.type` of the job, e.g. `TimeoutError`.")
+    tag: _Text | None = None
+    lane: _Text | None = None
+    flow: _Text | None = Field(None, description="The id of a flow.")
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    finished_after: Moment | None = None
+    finished_before: Moment | None = None
+    ids: _Ids = Field(None, description="These jobs, as far as they match the rest.")
+    args: _Paths = Field(None, description='What stands in the args, by its path: `{"user.id": 42}`.')
+    metadata: _Paths = None
+    q: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
+        None, description="Text in args, metadata or the error, whatever its case."
+    )
+
+    @model_validator(mode="after")
+    def _narrows(self) -> "JobFilter":
+        if all(value is None for _, value in self):
+            raise ValueError(f'name at least one of {", ".join(type(self).model_fields)}, e.g. {{"state": "failed"}}')
+        return self
+
+    def filter(self) -> Filter:
+        return Filter(
+            states=_each_once(self.state),
+            kinds=_each_once(self.kind),
+            queues=_each_once(self.queue),
+            error_types=_each_once(self.error_type),
+            tag=self.tag,
+            lane=self.lane,
+            flow=self.flow,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            finished_after=self.finished_after,
+            finished_before=self.finished_before,
+            ids=_each_once(self.ids),
+            args=_paths(self.args),
+            metadata=_paths(self.metadata),
+            text=self.q,
+        )
+
+
+class ReplayFilter(JobFilter):
+    """Which jobs to replay: they match every member that is sent, at least one. Any value of a list will do."""
+
+    state: _ReplayableStates = Field(None, description="Default: both.")  # type: ignore[assignment]
+
+    def filter(self) -> Filter:
+        wanted = super().filter()
+        return wanted if wanted.states else replace(wanted, states=REPLAYABLE)
+
+
+def stored_filter(action: Action, stored: str, created_at: datetime) -> Filter:
+    """Read the filter of an operation: jobs that were enqueued after it was accepted are not its members."""
+    model = ReplayFilter if action == "replay" else JobFilter
+    wanted = model.model_validate_json(stored).filter()
+    before = min(filter(None, (wanted.created_before, created_at)))
+    return replace(wanted, created_before=before)
+
+
+def _paths(conditions: dict[str, Scalar] | None) -> tuple[PathIs, ...]:
+    return tuple(path_is(path, value) for path, value in (conditions or {}).items())
+
+
+def _each_once(values: list[Any] | None) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values or ()))
