@@ -1,0 +1,33 @@
+"""A job's own retry policy, as it is stored: JSON with what its request said of it. Pure."""
+
+import json
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+
+class OwnRetry(NamedTuple):
+    """When to try again, in seconds, in the words of `RetryPolicy`; None leaves it to the kind.
+
+    No attempt begins more than `max_duration` after the job was due, once one has failed.
+    """
+
+    base: float | None = None
+    cap: float | None = None
+    delays: tuple[float, ...] | None = None
+    max_duration: float | None = None
+
+    def to_json(self) -> str:
+        told = {name: value for name, value in self._asdict().items() if value is not None}
+        return json.dumps(told, separators=(",", ":"))
+
+
+def own_retry_of(stored: str) -> OwnRetry:
+    """Read what `to_json` wrote."""
+    told = json.loads(stored)
+    return OwnRetry(**told | ({"delays": tuple(told["delays"])} if "delays" in told else {}))
+
+
+def retry_until(stored: str, run_at: datetime) -> datetime | None:
+    """Return when the last attempt may begin of a job that is due at `run_at`; None: whenever it is its turn."""
+    max_duration = own_retry_of(stored).max_duration
+    return None if max_duration is None else run_at + timedelta(seconds=max_duration)

@@ -1,0 +1,63 @@
+"""What an attempt is given before it begins, where its job's traits say that there is anything."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from jobs.kit.steps import Given
+from service.ledger.ledger import Ledger
+from service.ledger.models import Started
+from service.ledger.reads import particulars as queries
+from service.ledger.traits import Trait
+from service.own_retry import own_retry_of
+from service.shared_reads import SharedReads
+
+_MOST_IN_A_QUERY = 50  # each job may have kept 8 MiB
+
+Prepared = tuple[Started, Given]
+
+
+class Particulars:
+    """Reads what attempts are given, together for all that begin at the same moment."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._asking: dict[str, Started] = {}
+        self._reads = SharedReads(self._read, fresh_for_s=0)
+
+    async def of(self, started: Started) -> Prepared:
+        """Return the attempt with its job's own retry policy, and what it is given. Raises `LedgerUnavailable`."""
+        name = f"{started.attempt}:{started.id}"
+        self._asking[name] = started
+        try:
+            return (await self._reads.of([name]))[name]
+        finally:
+            del self._asking[name]
+
+    async def _read(self, names: Sequence[str]) -> dict[str, Prepared]:
+        asking = {name: self._asking[name] for name in names if name in self._asking}
+        prepared: dict[str, Prepared] = {}
+        async with self._ledger.read() as connection:
+            for start in range(0, len(asking), _MOST_IN_A_QUERY):
+                some = dict(list(asking.items())[start : start + _MOST_IN_A_QUERY])
+                read = await _prepare(connection, list(some.values()))
+                prepared |= dict(zip(some, read, strict=True))
+        return prepared
+
+
+async def _prepare(connection: AsyncConnection, attempts: Sequence[Started]) -> list[Prepared]:
+    def having(trait: Trait) -> list[str]:
+        return [started.id for started in attempts if started.traits & trait.value]
+
+    children, keeping, own = having(Trait.PARENTS), having(Trait.STEPS), having(Trait.RETRY)
+    parents = await queries.parents_of(connection, children) if children else {}
+    steps = await queries.steps_of(connection, keeping) if keeping else {}
+    checkpoints = await queries.checkpoints_of(connection, keeping) if keeping else {}
+    retries = await queries.retries_of(connection, own) if own else {}
+    prepared: list[Prepared] = []
+    for started in attempts:
+        given = Given(dict(steps.get(started.id, ())), checkpoints.get(started.id), tuple(parents.get(started.id, ())))
+        if (retry := retries.get(started.id)) is not None:
+            started = started._replace(retry=own_retry_of(retry.policy), retry_until=retry.until)
+        prepared.append((started, given))
+    return prepared
