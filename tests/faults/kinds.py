@@ -3,11 +3,13 @@
 import asyncio
 import os
 import time
+from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import BaseModel
 
-from jobs import Context, Retry, RetryPolicy, job
+from jobs import Context, Discard, Retry, RetryPolicy, job
 
 EFFECTS = "FAULTS_EFFECTS"
 
@@ -88,8 +90,53 @@ async def visit(ctx: Context, args: CallArgs) -> None:
     leave_effect(ctx)
 
 
-def leave_effect(ctx: Context) -> None:
+class FlowArgs(WorkArgs):
+    until: float = 0
+    """End at this time (`time.time()`), together with others."""
+    steps: int = 0
+    flaky: bool = False
+    """Fail once, after the steps."""
+    broken_until: str | None = None
+    """Fail for good as long as there is no such file."""
+
+
+@job("fault_flow", timeout=300, max_attempts=50, retry=RetryPolicy(base=0.05, cap=0.2))
+async def in_flow(ctx: Context, args: FlowArgs) -> dict[str, Any]:
+    """Take steps with a checkpoint after each, work, and return what this attempt was given."""
+    began_with = ctx.restored or 0
+    for number in range(args.steps):
+        await ctx.step(f"step {number}", take_step, ctx, number)
+        await ctx.checkpoint(number + 1)
+    if args.flaky and ctx.attempt == 1:
+        raise Retry("not yet")
+    await asyncio.sleep(max(args.seconds, args.until - time.time()))
+    if args.broken_until is not None and not await asyncio.to_thread(Path(args.broken_until).exists):
+        raise Discard("broken")
+    leave_effect(ctx)
+    came_after = {job_id: None if result is None else result["text"] for job_id, result in ctx.results.items()}
+    return {"text": args.text, "seconds": args.seconds, "restored": began_with, "came_after": came_after}
+
+
+async def take_step(ctx: Context, number: int) -> int:
+    leave_effect(ctx, f"/{number}")
+    return number
+
+
+@job("fault_called", timeout=300)
+async def called(ctx: Context, _args: WorkArgs) -> None:
+    """Be the callback of a job or a flow."""
+    leave_effect(ctx)
+
+
+@job("fault_fails", timeout=300, max_attempts=1)
+async def fails(ctx: Context, args: WorkArgs) -> None:
+    """Do the same as `fault_work`, and fail: each replay costs one attempt more."""
+    await work.function(ctx, args)
+    raise Discard("as always")
+
+
+def leave_effect(ctx: Context, of: str = "") -> None:
     """Append a line in one short write: with O_APPEND it stays whole, however many processes write at once."""
     file = os.open(os.environ[EFFECTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, f"{ctx.job_id} {ctx.attempt}\n".encode())
+    os.write(file, f"{ctx.job_id}{of} {ctx.attempt}\n".encode())
     os.close(file)

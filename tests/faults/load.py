@@ -1,7 +1,7 @@
 """A load: clients that send each job with its Idempotency-Key until it is accepted, and keep every accepted id.
 
 A plain arq client enqueues beside them; its jobs count once they are in the ledger. Other clients send into lanes whose
-limits are counted at a receiver (`lane_limits.py`).
+limits are counted at a receiver (`lane_limits.py`), or enqueue small flows (`flow_plans.py`).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from service.queue import UNREACHABLE, open_redis
+from tests.faults.flow_plans import FlowPlan, change_one, run_late_ones_now, small_plan
 from tests.faults.lane_limits import LIMITS
 from tests.faults.system import System
 
@@ -35,6 +36,8 @@ class Load:
     slowest_s: float = 0.0
     in_lanes: "list[Load]" = field(default_factory=list)
     """The parts of the load that are in lanes."""
+    flows: list[FlowPlan] = field(default_factory=list)
+    """What was asked for, with the ids that were answered."""
 
     @property
     def parts(self) -> "list[Load]":
@@ -42,28 +45,38 @@ class Load:
 
     async def post(self, client: httpx.AsyncClient, key: str, args: dict[str, Any], **options: Any) -> str:
         """Send one job until it is accepted; return its id."""
+        answer = await self._insist(client, "/v1/jobs", key, {"kind": self.kind, "args": args} | options)
+        job_id: str = answer["id"]
+        self.accepted.setdefault(job_id, datetime.now(UTC))
+        return job_id
+
+    async def post_flow(self, client: httpx.AsyncClient, key: str, plan: FlowPlan) -> None:
+        """Send a flow until it is accepted, whose ids the plan has from then on."""
+        answer = await self._insist(client, "/v1/flows", key, plan.body())
+        plan.id, plan.ids = answer["id"], answer["jobs"]
+        self.flows.append(plan)
+
+    async def _insist(self, client: httpx.AsyncClient, path: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
         while True:
-            status, job_id = await self._send(client, key, {"kind": self.kind, "args": args} | options)
+            status, answer = await self._send(client, path, key, body)
             self.answers[status] += 1
-            if job_id is not None:
-                return job_id
+            if answer is not None:
+                return answer
             if status not in (0, *SEND_AGAIN):
                 raise AssertionError(f"the API answered {status} to a job of the load")
             await asyncio.sleep(0.1)
 
-    async def _send(self, client: httpx.AsyncClient, key: str, body: dict[str, Any]) -> tuple[int, str | None]:
+    async def _send(
+        self, client: httpx.AsyncClient, path: str, key: str, body: dict[str, Any]
+    ) -> tuple[int, dict[str, Any] | None]:
         began = time.monotonic()
         try:
-            answer = await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+            answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
         except httpx.TransportError:
             return 0, None
         finally:
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-        if answer.status_code not in (200, 202):
-            return answer.status_code, None
-        job_id: str = answer.json()["id"]
-        self.accepted.setdefault(job_id, datetime.now(UTC))
-        return answer.status_code, job_id
+        return answer.status_code, answer.json() if answer.is_success else None
 
 
 Args = Callable[[random.Random], dict[str, Any]]
@@ -85,6 +98,7 @@ async def enqueue_by_arq(system: System, kind: str, job_id: str, args: dict[str,
 # A burst keeps jobs waiting in each lane from the load's first second to its last.
 LANE_BURST = 20
 LANE_PAUSE_S = 0.2
+FLOW_PAUSE_S = 0.5
 DEAD = "dest:dead"
 
 
@@ -96,6 +110,18 @@ async def send_in_lane(system: System, load: Load, lane: str, own: random.Random
         url = system.receiver.url(lane, number=number, hold_s=own.uniform(0, 0.1), refuse=int(number % 7 == 0))
         await load.post(system.client, f"{name}-{number}", {"url": url}, lane={"key": lane, **LIMITS[lane]})
         await asyncio.sleep(own.uniform(0, 2 * LANE_PAUSE_S) if number > LANE_BURST else 0)
+
+
+async def send_flows(system: System, load: Load, own: random.Random, over: asyncio.Event) -> None:
+    """Send small flows. Of some, one job is changed while it is blocked; what is not due for an hour runs now."""
+    name, number = f"{own.getrandbits(64):x}", 0
+    while not over.is_set():
+        number += 1
+        plan = small_plan(own)
+        await load.post_flow(system.client, f"{name}-{number}", plan)
+        await change_one(system.client, plan, own)
+        await run_late_ones_now(system.client, plan)
+        await asyncio.sleep(own.uniform(0, 2 * FLOW_PAUSE_S))
 
 
 async def send_to_the_dead(system: System, load: Load, own: random.Random, over: asyncio.Event) -> None:
@@ -152,6 +178,7 @@ async def loading(
 
     senders = [send(_child(chance)) for _ in range(clients)]
     senders += [send_by_arq(_child(chance)), send_to_the_dead(system, dead, _child(chance), over)]
+    senders += [send_flows(system, load, _child(chance), over)]
     senders += [send_in_lane(system, limited, lane, _child(chance), over) for lane in LIMITS]
     sending = [asyncio.create_task(sender) for sender in senders]
     try:

@@ -167,9 +167,16 @@ class System:
 
     def effects(self) -> Counter[str]:
         """Count the side effects of each job."""
-        if not self.effects_file.exists():
-            return Counter()
-        return Counter(line.split()[0] for line in self.effects_file.read_text().splitlines())
+        return Counter({effect: len(attempts) for effect, attempts in self.attempts_of_effects().items()})
+
+    def attempts_of_effects(self) -> dict[str, list[int]]:
+        """Return which attempts had each side effect: that of a job, or of a step of it."""
+        attempts: dict[str, list[int]] = {}
+        if self.effects_file.exists():
+            for line in self.effects_file.read_text().splitlines():
+                effect, attempt = line.split()
+                attempts.setdefault(effect, []).append(int(attempt))
+        return attempts
 
     @asynccontextmanager
     async def ledger(self) -> AsyncIterator[Ledger]:

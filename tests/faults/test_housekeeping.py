@@ -1,10 +1,12 @@
-"""Faults of the housekeeping: a frozen sweeper, frozen cron."""
+"""Faults of the housekeeping: a frozen sweeper, frozen cron, schedules whose workers die."""
 
 import asyncio
-from datetime import UTC, datetime
+import random
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from signal import Signals
 
+import pytest
 from sqlalchemy import func, select
 
 from service.ledger.models import Enqueue
@@ -12,11 +14,13 @@ from service.tables import jobs, ticks
 from tests.faults.form import Figures
 from tests.faults.load import Load
 from tests.faults.system import System
-from tests.faults.verdict import verdict
+from tests.faults.verdict import all_ended, verdict
 from tests.service.ledger.makers import new_job
+from tests.support.rescuing import let_be_silent
 from tests.support.running import eventually
 
 SWEPT_WITHIN_S = 15.0
+_FIRED = (ticks.c.kind == "fault_tick", ticks.c.outcome == "fired")
 
 
 async def test_frozen_sweeper_is_replaced_whichever_worker_it_is(system: System, figures: Figures) -> None:
@@ -69,7 +73,7 @@ async def test_cron_frozen_for_95_s_enqueues_no_tick_twice(system: System, figur
     before = await _count_ticks(system)
     await eventually(lambda: _ticked(system, before + 3), 60)
     async with system.ledger() as ledger, ledger.read() as connection:
-        due = [row.due_at for row in await connection.execute(select(ticks).where(ticks.c.kind == "fault_tick"))]
+        due = [row.due_at for row in await connection.execute(select(ticks).where(*_FIRED))]
         count = select(func.count()).where(jobs.c.kind == "fault_tick")
         enqueued = (await connection.execute(count)).scalar_one()
     missed = [at for at in due if frozen_at < at.astimezone(UTC) < thawed_at]
@@ -79,9 +83,56 @@ async def test_cron_frozen_for_95_s_enqueues_no_tick_twice(system: System, figur
     figures("cron SIGSTOPped for 95 s", doubled=enqueued - len(set(due)), caught_up=len(missed))
 
 
+@pytest.mark.short("postgres")
+async def test_schedule_of_each_second_fires_each_tick_once_while_workers_are_killed_and_restarted(
+    system: System, chance: random.Random, whole: bool, figures: Figures
+) -> None:
+    system.settings["MAX_CRASHES"] = "20"
+    await system.start(workers=2)
+    wanted = {"kind": "fault_work", "args": {"seconds": 0.2}, "cron": "* * * * * *", "catch_up": "all"}
+    killed: set[int] = set()
+    began = datetime.now(UTC)
+    assert (await system.client.put("/v1/schedules/seconds", json=wanted)).is_success
+    for number in range(8 if whole else 2):
+        await asyncio.sleep(chance.uniform(0.5, 2.5))
+        oldest = system.workers.pop(0)
+        if number % 2:
+            await system.registered(system.add_worker())
+            oldest.send(Signals.SIGTERM)
+            assert await oldest.ended(30) == 0
+        else:
+            await oldest.kill()
+            killed.add(oldest.pid)
+            await system.registered(system.add_worker())
+    until = datetime.now(UTC).replace(microsecond=0)
+    due = await eventually(partial(_due_until, system, until), 30)
+    assert (await system.client.post("/v1/schedules/seconds/pause")).is_success
+    assert due[0] <= began + timedelta(seconds=5)
+    assert due == [due[0] + timedelta(seconds=number) for number in range(len(due))]
+    async with system.ledger() as ledger:
+        await let_be_silent(ledger, killed)
+        await all_ended(system, 90)
+        async with ledger.read() as connection:
+            rows = (await connection.execute(select(ticks).where(ticks.c.kind == "seconds"))).all()
+            made = (await connection.execute(select(jobs.c.id).where(jobs.c.kind == "fault_work"))).scalars().all()
+    fired = [row.job_id for row in rows if row.outcome == "fired"]
+    assert {row.outcome for row in rows if row.due_at.astimezone(UTC) <= until} == {"fired"}
+    assert sorted(fired) == sorted(made)
+    assert set(fired) == set(system.effects())
+    figures("schedule of each second, workers kill -9 and SIGTERM", ticks=len(fired), lost=0, doubled=0)
+
+
+async def _due_until(system: System, until: datetime) -> list[datetime]:
+    """Return the ticks of the schedule in their order; none while one up to `until` is to come."""
+    async with system.ledger() as ledger, ledger.read() as connection:
+        found = await connection.execute(select(ticks.c.due_at).where(ticks.c.kind == "seconds"))
+    due = sorted(one.astimezone(UTC) for one in found.scalars())
+    return due if due and due[-1] >= until else []
+
+
 async def _count_ticks(system: System) -> int:
     async with system.ledger() as ledger, ledger.read() as connection:
-        count = select(func.count()).where(ticks.c.kind == "fault_tick")
+        count = select(func.count()).where(*_FIRED)
         return int((await connection.execute(count)).scalar_one())
 
 

@@ -1,4 +1,4 @@
-"""The verdict: what became of every accepted job, by the ledger and by the side effects, and of lanes' limits."""
+"""The verdict: what became of every accepted job, by the ledger and by the side effects, of lanes' limits and flows."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +11,7 @@ from service.audit_report import make_report
 from service.ledger.reads import jobs as queries
 from service.ledger.states import TERMINAL, Outcome, State
 from service.tables import jobs
+from tests.faults.flow_verdict import wrong_flows
 from tests.faults.lane_limits import broken_limits
 from tests.faults.load import Load
 from tests.faults.system import System
@@ -94,6 +95,9 @@ async def verdict(
     for part in load.parts:
         wrong += await _never_accepted(system, part, adopted)
     wrong += broken_limits(system.receiver, ignoring=frozen)
+    for plan in load.flows:
+        plan.settle()
+    wrong += await wrong_flows(system, load.flows)
     async with system.ledger() as ledger:
         audited = await make_report(ledger)
     wrong += audited.lines() if audited.total else []
