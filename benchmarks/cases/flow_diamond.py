@@ -1,0 +1,63 @@
+"""A diamond of 1,000 jobs, 1 then 998 then 1: does it end as soon as as many jobs that wait for nobody?"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from benchmarks.arena import Arena, arena, stamps_received
+from benchmarks.cases import Case
+from benchmarks.cases.pickup import waits_ms
+from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, Contender
+from benchmarks.measures import Measure, Values, end_of
+from tests.support.servers import PostgresServer
+
+JOBS = 1_000
+_LIMIT_S = 60.0
+_JOB: Mapping[str, Any] = {"kind": "bench_noop", "args": {}}
+
+
+def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
+    with arena(contender, postgres) as opened, stamps_received(opened.stamps) as stamps:
+        opened.serve()
+        opened.work()
+        waits_ms(opened, stamps, 10)
+        plain_s = ends_within_s(opened, "/v1/jobs/batch", {"jobs": [_JOB] * JOBS}, JOBS)
+        diamond_s = ends_within_s(opened, "/v1/flows", {"jobs": _diamond()}, JOBS)
+    return {"ratio": diamond_s / plain_s, "plain_ms": plain_s * 1000, "diamond_ms": diamond_s * 1000}
+
+
+def ends_within_s(opened: Arena, path: str, body: Mapping[str, Any], count: int) -> float:
+    """Enqueue jobs in one request; return how long after it was sent the last one had ended."""
+    watch = opened.begin("watch", count, _LIMIT_S)
+    opened.answer(watch)
+    sent = time.monotonic()
+    httpx.post(f"http://127.0.0.1:{opened.port}{path}", json=body, trust_env=False, timeout=_LIMIT_S).raise_for_status()
+    samples = opened.answer(watch)
+    opened.check(samples[-1][1] >= count, f"{samples[-1][1]} of {count} jobs were done when the time was up")
+    return end_of(samples, count) - sent
+
+
+def _diamond() -> list[dict[str, Any]]:
+    middle = [f"part {number}" for number in range(JOBS - 2)]
+    parts = [{"name": name, "after": ["first"], **_JOB} for name in middle]
+    return [{"name": "first", **_JOB}, *parts, {"name": "last", "after": middle, **_JOB}]
+
+
+CASE = Case(
+    name="flow_diamond",
+    title="A diamond",
+    explanation=f"An idle worker; a flow of {JOBS:,} no-op jobs: one, then {JOBS - 2}, then one that waits for all of"
+    " them. From the request to the end of the last job, beside as many jobs that wait for nobody in one batch.",
+    contenders=[POSTLUDE_SQLITE, replace(POSTLUDE_POSTGRES, in_quick=False)],
+    measures={
+        "ratio": Measure("times the plain jobs", more_is_better=False, digits=2),
+        "plain_ms": Measure("plain jobs, ms", more_is_better=False),
+        "diamond_ms": Measure("diamond, ms", more_is_better=False),
+    },
+    main="ratio",
+    play=play,
+    chapter="flows",
+)

@@ -1,0 +1,153 @@
+"""Flows over HTTP: jobs that wait for one another, enqueued, looked up, cancelled and replayed together."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import to_json
+
+from service import agreed_time
+from service.api.flow_out import FlowCreated, FlowList, FlowOut
+from service.api.flow_reads import MOST_JOBS, check_flow, read_flow, read_flows
+from service.api.flow_requests import WantedFlow, parse_flow
+from service.api.jobs.actions import logged
+from service.api.jobs.enqueue import BATCH_LIMIT
+from service.api.jobs.idempotency import Idempotency, kept, sent_safely
+from service.api.jobs.making import job_of
+from service.api.state import ApiState, api_state_of
+from service.ledger.deadline import ANSWER_WITHIN_S, in_time
+from service.ledger.ledger import Ledger
+from service.ledger.models import IdempotencyKey, NewJob
+from service.web.body import read_body
+from service.web.deps import LifecycleDep, PrincipalDep, ResourcesDep, Text
+from service.web.etags import UNCHANGED
+from service.web.guards import GUARDS
+from service.web.paths import flow_path
+from service.web.problems import responses
+
+router = APIRouter(prefix="/v1/flows", tags=["flows"], dependencies=GUARDS)
+
+# Leaves a page that was begun, and the answer, enough of the 5 s.
+_ACTS_FOR_S = 2.5
+_READ_WITHIN_S = 1.0
+_LATER: dict[int | str, dict[str, Any]] = {
+    202: {"model": FlowOut, "description": "The time was up with jobs left: send the same again"}
+}
+_ACTION = responses(401, 403, 404, 409, 421, 422, 503, 507)
+_CURSOR = Query(description="`next_cursor` of the page before")
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=FlowCreated,
+    responses=responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
+    openapi_extra=sent_safely("FlowRequest"),
+)
+async def enqueue_flow(request: Request) -> Response:
+    """Enqueue up to 10,000 jobs that wait for one another, by at most 100,000 names in their `after`: all or none.
+
+    Answered within 5 s, and one more for each 1,000 jobs.
+    """
+    state = api_state_of(request)
+    with state.room.stay() as stay:
+        body = await read_body(request, BATCH_LIMIT, stay)
+        return await _enqueue(state, Idempotency.of(request, body, state.keys_under_way))
+
+
+async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
+    now, resources = agreed_time.now(), state.resources
+    async with state.room.reading:
+        wanted = await asyncio.to_thread(
+            parse_flow,
+            state.requests,
+            resources,
+            idempotency.body,
+            now,
+            partial(job_of, resources, now),
+        )
+    if any(job.lane is not None for job in wanted.jobs):
+        await state.lanes.refuse_beside_stock_worker()
+
+    def key_for(_recorded: Sequence[NewJob]) -> IdempotencyKey | None:
+        return idempotency.row(_answer(wanted), now, kept(resources.settings))
+
+    with idempotency:
+        recording = state.lifecycle.enqueue(wanted.jobs, key_for, wanted.flow)
+        enqueued = await state.write_deadline.keep(recording, within_s=ANSWER_WITHIN_S + len(wanted.jobs) // 1_000)
+    if enqueued.held:
+        idempotency.check_same(enqueued.held)
+        return _accepted(idempotency.request, (enqueued.held.answer or "").encode(), {"Idempotent-Replayed": "true"})
+    stand_for = {job.id: job_id for job, job_id in zip(wanted.jobs, enqueued.ids, strict=True)}
+    return _accepted(idempotency.request, _answer(wanted, stand_for))
+
+
+def _answer(wanted: WantedFlow, stand_for: dict[str, str] | None = None) -> bytes:
+    """Write the answer; where unique keys led to the jobs of others, with the ids that stand for the flow's own."""
+    ids = wanted.ids if stand_for is None else {name: stand_for[job_id] for name, job_id in wanted.ids.items()}
+    return to_json({"id": wanted.flow.id, "jobs": ids})
+
+
+def _accepted(request: Request, answer: bytes, headers: dict[str, str] | None = None) -> Response:
+    where = flow_path(request.scope, FlowCreated.model_validate_json(answer).id)
+    return Response(answer, 202, {"Location": where, **(headers or {})}, "application/json")
+
+
+@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
+async def list_flows(
+    resources: ResourcesDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, _CURSOR] = None,
+) -> FlowList:
+    """List flows, the newest first. A page of large flows may hold fewer than `limit`: go by `next_cursor`."""
+    return await in_time(read_flows(resources.ledger, cursor, limit))
+
+
+@router.get("/{flow_id}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
+async def get_flow(
+    flow_id: Text,
+    resources: ResourcesDep,
+    limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = MOST_JOBS,
+    cursor: Annotated[str | None, _CURSOR] = None,
+) -> FlowOut:
+    """Look up a flow, with its jobs page by page."""
+    return await in_time(read_flow(resources.ledger, flow_id, cursor, limit))
+
+
+@router.post("/{flow_id}/cancel", responses={**_LATER, **_ACTION})
+async def cancel_flow(
+    flow_id: Text, response: Response, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+) -> FlowOut:
+    """Cancel all jobs of a flow that have not ended. Running jobs are interrupted."""
+    with logged("cancel_flow", principal, flow=flow_id):
+        return await _act(resources.ledger, flow_id, response, lifecycle.cancel_flow)
+
+
+@router.post("/{flow_id}/replay", responses={**_LATER, **_ACTION})
+async def replay_flow(
+    flow_id: Text, response: Response, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+) -> FlowOut:
+    """Run what has failed in a flow, or was cancelled by a user, again. What was cancelled because of it follows.
+
+    Jobs that could not run today, since their kind, queue or args no longer fit, stay as they are.
+    """
+    with logged("replay_flow", principal, flow=flow_id):
+        return await _act(resources.ledger, flow_id, response, lifecycle.replay_flow)
+
+
+async def _act(ledger: Ledger, flow_id: str, response: Response, act: Callable[..., Awaitable[bool]]) -> FlowOut:
+    """Act on a flow for as long as an answer may take. The status says whether that was all of it."""
+
+    async def acted() -> bool:
+        await check_flow(ledger, flow_id)
+        return await act(flow_id, within_s=_ACTS_FOR_S)
+
+    began = time.monotonic()
+    if not await in_time(acted(), writes=True):
+        response.status_code = HTTPStatus.ACCEPTED
+    left_s = began + ANSWER_WITHIN_S - time.monotonic()
+    return await in_time(read_flow(ledger, flow_id), within_s=max(_READ_WITHIN_S, left_s))

@@ -1,0 +1,81 @@
+"""`postlude flows`: list, show, cancel and replay, over the HTTP API of a running service."""
+
+import click
+
+from service.commands import flow_text, text
+from service.commands.reaching import AS_JSON, Service, each, reached, reaching, width
+
+_IDS = click.argument("ids", nargs=-1, metavar="ID...")
+
+
+@click.group()
+@reaching
+@click.pass_context
+def flows(context: click.Context, url: str, key: str | None) -> None:
+    """List, show, cancel and replay flows: jobs that wait for one another.
+
+    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    """
+    context.obj = Service.at(url, key)
+
+
+@flows.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@AS_JSON
+@click.pass_obj
+def list_flows(to: Service, /, limit: int, everything: bool, as_json: bool) -> None:
+    """List flows, the newest first, with how many of their jobs are in each state."""
+    with reached(to) as remote:
+        pages = remote.flows(None if everything else limit)
+        if as_json:
+            read = list(pages)
+            found = [flow for page in read for flow in page["flows"]]
+            click.echo(text.as_json({"flows": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
+            return
+        for number, page in enumerate(pages):
+            if not number and not page["flows"]:
+                click.echo("no flows", err=True)
+                return
+            for line in flow_text.table(page["flows"], heading=not number, width=width()):
+                click.echo(line)
+        if page["next_cursor"] and not everything:
+            click.echo(f"there are more than {limit}: --limit or --all shows them", err=True)
+
+
+@flows.command()
+@_IDS
+@AS_JSON
+@click.pass_obj
+def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
+    """Show a flow with each of its jobs: its state, what it comes after, and its error."""
+
+    def tell(flow: flow_text.Flow) -> str:
+        return text.as_json(flow) if as_json else "\n".join([*flow_text.details(flow, width()), ""])
+
+    with reached(to) as remote:
+        each("flow", ids, remote.flow, tell)
+
+
+@flows.command()
+@_IDS
+@AS_JSON
+@click.pass_obj
+def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
+    """Cancel all jobs of flows that have not ended. Running ones are interrupted."""
+    with reached(to) as remote:
+        each("flow", ids, remote.cancel_flow, lambda flow: _line(flow, as_json))
+
+
+@flows.command()
+@_IDS
+@AS_JSON
+@click.pass_obj
+def replay(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
+    """Run what has failed in flows, or was cancelled by a user, again; what waited for it follows."""
+    with reached(to) as remote:
+        each("flow", ids, remote.replay_flow, lambda flow: _line(flow, as_json))
+
+
+def _line(flow: flow_text.Flow, as_json: bool) -> str:
+    return text.as_json(flow) if as_json else flow_text.line(flow)

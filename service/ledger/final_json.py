@@ -1,0 +1,49 @@
+"""A job's final JSON, as its callbacks tell it: named as the API shows a job that has ended. Pure."""
+
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import RowMapping
+
+from service.lane_rules import in_order
+from service.tables import moment_text
+
+_PLAIN = (
+    "id",
+    "kind",
+    "state",
+    "queue",
+    "priority",
+    "attempt",
+    "failures",
+    "crashes",
+    "max_attempts",
+    "lane",
+    "flow",
+)
+_MOMENTS = ("run_at", "created_at", "started_at", "finished_at")
+
+
+def readable(stored: str) -> Any:
+    """Read JSON; what is nested too deep or the like is None, for it must not keep a job from ending."""
+    try:
+        return from_json(stored)
+    except ValueError:
+        return None
+
+
+def final_json(row: RowMapping) -> str:
+    """Write a row of `jobs` as it is shown, without attempts and what else is kept beside the row."""
+    error, done = row["error_type"], row["progress_done"]
+    shown = {name: row[name] for name in _PLAIN}
+    shown |= {name: None if row[name] is None else moment_text(row[name]) for name in _MOMENTS}
+    shown |= {
+        "args": readable(row["args"]),
+        "result": None if row["result"] is None else readable(row["result"]),
+        "error": None if error is None else {"type": error, "message": row["error_message"] or ""},
+        "progress": None if done is None else {"done": done, "total": row["progress_total"]},
+        "tags": from_json(row["tags"]),
+        "metadata": from_json(row["metadata"] or "{}"),
+        "lanes": in_order(row["lane"], row["kind_lane"]),
+    }
+    return to_json(shown, inf_nan_mode="null").decode()

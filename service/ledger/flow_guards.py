@@ -1,0 +1,28 @@
+"""How statements ask what is still to come of edges."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, literal_column, not_, or_, select
+
+from service.flow_tables import followups, job_edges
+from service.tables import jobs
+
+
+def is_open(edges: Any = job_edges) -> ColumnElement[bool]:
+    """Ask for open edges, in the words of their partial index; `edges` is the table, or an alias of it."""
+    condition: ColumnElement[bool] = edges.c.state + literal_column("''") == literal_column("'open'")
+    return condition
+
+
+def is_settled() -> ColumnElement[bool]:
+    """Ask whether nothing is to come of a job's edges any more: none is open, and nobody has to follow it up."""
+    to_it, from_it = job_edges.alias("to_it"), job_edges.alias("from_it")
+    awaits = _any(select(to_it.c.child).where(to_it.c.child == jobs.c.id, is_open(to_it)))
+    is_awaited = _any(select(from_it.c.child).where(from_it.c.parent == jobs.c.id, is_open(from_it)))
+    is_left = _any(select(followups.c.job_id).where(followups.c.job_id == jobs.c.id))
+    return not_(and_(jobs.c.traits != 0, or_(awaits, is_awaited, is_left)))
+
+
+def _any(rows: Select[Any]) -> ColumnElement[bool]:
+    """Ask whether there is a row. With EXISTS, Postgres may read all open edges into a hash table first."""
+    return rows.limit(1).scalar_subquery().is_not(None)

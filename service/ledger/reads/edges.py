@@ -1,0 +1,58 @@
+"""What edges say of a job, and whether any is still to be changed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, exists, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.flow_tables import followups, job_edges
+from service.ledger.flow_guards import is_open
+from service.ledger.guards import found_by_state, unindexed
+from service.ledger.states import LIVE, State
+from service.tables import jobs
+
+_MOST_BLOCKED = 2_000
+
+
+def blocked_for_nothing(late: datetime) -> Select[Any]:
+    """Of the jobs that have been blocked the longest, find those whose release nothing brings about any more."""
+    blocked = (
+        select(jobs.c.id)
+        .where(found_by_state(State.BLOCKED), jobs.c.created_at < late)
+        .order_by(jobs.c.created_at, jobs.c.id)
+        .limit(_MOST_BLOCKED)
+        .subquery("blocked")
+    )
+    parents = jobs.alias("parents")
+    is_live = unindexed(parents.c.state).in_([str(state) for state in LIVE])
+    is_left = exists(select(followups.c.job_id).where(followups.c.job_id == parents.c.id))
+    awaited = (
+        select(literal(1))
+        .join_from(job_edges, parents, parents.c.id == job_edges.c.parent)
+        .where(job_edges.c.child == blocked.c.id, is_open(), is_live | is_left)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(blocked.c.id).where(awaited.is_(None))
+
+
+async def unfollowed_parents(connection: AsyncConnection, late: datetime, limit: int) -> Sequence[str]:
+    """Return up to `limit` jobs that have ended, and that jobs blocked since before `late` wait for all the same."""
+    stuck = blocked_for_nothing(late).subquery("stuck")
+    found = select(job_edges.c.parent).where(job_edges.c.child == stuck.c.id, is_open()).limit(limit)
+    return sorted(set((await connection.execute(found)).scalars()))
+
+
+async def has_followups(connection: AsyncConnection) -> bool:
+    """Return whether any job waits to be followed up."""
+    return bool((await connection.execute(select(exists(select(followups.c.job_id))))).scalar_one())
+
+
+async def broken_parent(connection: AsyncConnection, job_id: str) -> tuple[str, str, str] | None:
+    """Return (id, kind, state) of the first parent whose end keeps a job from running."""
+    of_child = (job_edges.c.child == job_id) & (job_edges.c.state == "broken")
+    parent = select(jobs.c.id, jobs.c.kind, jobs.c.state).join_from(job_edges, jobs, jobs.c.id == job_edges.c.parent)
+    row = (await connection.execute(parent.where(of_child).order_by(job_edges.c.position).limit(1))).first()
+    return None if row is None else (row.id, row.kind, row.state)

@@ -1,0 +1,248 @@
+"""Flows, what their jobs come after, and what was enqueued when jobs or flows ended."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, ColumnElement, RowMapping, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.flow_tables import callback_jobs, callbacks, flows, job_edges
+from service.ledger.guards import key_taken
+from service.ledger.models import Event
+from service.ledger.reads.members import Member
+from service.ledger.states import LIVE, PARENT_FAILED, REPLAYABLE, RunWhen, State, flow_state
+from service.ledger.traits import Trait
+from service.tables import job_listing, jobs
+
+# A job or a flow that was replayed often has called as often.
+_MOST_CALLED = 100
+
+
+class CallbackRow(NamedTuple):
+    """What is enqueued for an event, as JSON, and the jobs that were enqueued for it, first to last."""
+
+    event: Event
+    template: str
+    job_ids: Sequence[str]
+
+
+class Relations(NamedTuple):
+    """What a job has to do with others: the jobs that it came after, those it still waits for, and its callbacks."""
+
+    after: Sequence[str] = ()
+    blocked_by: Sequence[str] = ()
+    callbacks: Sequence[CallbackRow] = ()
+
+
+UNRELATED = Relations()
+# What jobs have that have any.
+RELATED = Trait.PARENTS | Trait.CALLBACKS
+
+
+class Parent(NamedTuple):
+    """A job that another waits for."""
+
+    id: str
+    kind: str | None
+    run_when: RunWhen
+
+
+class FlowCounts(NamedTuple):
+    """How many jobs of a flow are in each state, and the latest end among them."""
+
+    states: Mapping[State, int]
+    latest_end: datetime | None
+
+    @property
+    def state(self) -> State:
+        return flow_state(self.states)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        return None if self.state is State.RUNNING else self.latest_end
+
+
+class InFlow(NamedTuple):
+    """A job's place in its flow."""
+
+    id: str
+    listed_at: datetime
+
+
+async def relations_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> Mapping[str, Relations]:
+    """Return the relations of the jobs that have any, by their ids; nothing is read for the others."""
+    children = [row["id"] for row in rows if row["traits"] & Trait.PARENTS.value]
+    owners = [row["id"] for row in rows if row["traits"] & Trait.CALLBACKS.value]
+    edges = await _edges(connection, children) if children else {}
+    called = await callbacks_of(connection, owners) if owners else {}
+    return {
+        job_id: Relations(
+            [parent for parent, _ in edges.get(job_id, ())],
+            [parent for parent, state in edges.get(job_id, ()) if state == "open"],
+            called.get(job_id, ()),
+        )
+        for job_id in {*children, *owners}
+    }
+
+
+async def _edges(connection: AsyncConnection, children: Sequence[str]) -> Mapping[str, list[tuple[str, str]]]:
+    """Return (parent, state) of each edge to these jobs, in the order in which each named its parents."""
+    columns = (job_edges.c.child, job_edges.c.parent, job_edges.c.state)
+    statement = select(*columns).where(job_edges.c.child.in_(children)).order_by(job_edges.c.position)
+    found: dict[str, list[tuple[str, str]]] = {child: [] for child in children}
+    for child, parent, state in await connection.execute(statement):
+        found[child].append((parent, state))
+    return found
+
+
+async def callbacks_of(connection: AsyncConnection, owners: Sequence[str]) -> Mapping[str, list[CallbackRow]]:
+    """Return the callbacks of jobs and flows."""
+    kept = await connection.execute(select(callbacks).where(callbacks.c.owner.in_(owners)).order_by(callbacks.c.event))
+    found: dict[str, list[CallbackRow]] = {owner: [] for owner in owners}
+    for row in kept.all():
+        found[row.owner].append(CallbackRow(row.event, row.template, await _called(connection, row.owner, row.event)))
+    return found
+
+
+async def _called(connection: AsyncConnection, owner: str, event: str) -> list[str]:
+    called = (callback_jobs.c.owner == owner) & (callback_jobs.c.event == event)
+    newest = select(callback_jobs.c.job_id).where(called).order_by(callback_jobs.c.job_id.desc()).limit(_MOST_CALLED)
+    return list(reversed((await connection.execute(newest)).scalars().all()))
+
+
+async def open_parents(connection: AsyncConnection, children: Sequence[str]) -> Mapping[str, Parent]:
+    """Return a job that each of these waits for; one that waits for none is left out."""
+    is_open = job_edges.c.state == "open"
+    one = select(job_edges.c.parent).where(job_edges.c.child == jobs.c.id, is_open).limit(1).scalar_subquery()
+    found = select(jobs.c.id.label("child"), one.label("parent")).where(jobs.c.id.in_(children)).subquery()
+    edge = and_(job_edges.c.parent == found.c.parent, job_edges.c.child == found.c.child)
+    statement = (
+        select(found.c.child, found.c.parent, jobs.c.kind, job_edges.c.run_when)
+        .join_from(found, job_edges, edge)
+        .outerjoin(jobs, jobs.c.id == found.c.parent)
+    )
+    return {child: Parent(*parent) for child, *parent in await connection.execute(statement)}
+
+
+async def get_flow(connection: AsyncConnection, flow_id: str) -> RowMapping | None:
+    return (await connection.execute(select(flows).where(flows.c.id == flow_id))).mappings().first()
+
+
+async def list_flows(
+    connection: AsyncConnection, after: tuple[datetime, str] | None, limit: int
+) -> Sequence[RowMapping]:
+    """Return flows, the newest first, from the one after `after`."""
+    statement = select(flows).order_by(flows.c.created_at.desc(), flows.c.id.desc()).limit(limit)
+    if after is not None:
+        statement = statement.where(_before(flows.c.created_at, flows.c.id, after))
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def counts_of(connection: AsyncConnection, flow_ids: Sequence[str]) -> Mapping[str, FlowCounts]:
+    """Count the jobs of flows. Reads each of their jobs."""
+    columns = (
+        job_listing.c.flow,
+        jobs.c.state,
+        func.count(),
+        func.max(jobs.c.finished_at, type_=jobs.c.finished_at.type),
+    )
+    statement = (
+        select(*columns)
+        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .where(job_listing.c.flow.in_(flow_ids))
+        .group_by(job_listing.c.flow, jobs.c.state)
+    )
+    states: dict[str, dict[State, int]] = {flow_id: {} for flow_id in flow_ids}
+    ends: dict[str, list[datetime]] = {flow_id: [] for flow_id in flow_ids}
+    for flow_id, state, count, end in await connection.execute(statement):
+        states[flow_id][State(state)] = count
+        ends[flow_id] += [] if end is None else [end]
+    return {flow_id: FlowCounts(states[flow_id], max(ends[flow_id], default=None)) for flow_id in flow_ids}
+
+
+async def jobs_of_flow(
+    connection: AsyncConnection, flow_id: str, after: tuple[datetime, str] | None, limit: int
+) -> Sequence[RowMapping]:
+    """Return the jobs of a flow, each behind those that it comes after, from the one after `after`."""
+    shown = (jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.error_type, jobs.c.error_message)
+    listed = (job_listing.c.created_at, job_listing.c.job_id)
+    statement = (
+        select(*shown, job_listing.c.flow_name, job_listing.c.created_at.label("listed_at"))
+        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .where(job_listing.c.flow == flow_id)
+        .order_by(*listed)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(_after(*listed, after))
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def parents_in_flow(
+    connection: AsyncConnection, flow_id: str, children: Sequence[str]
+) -> Mapping[str, list[str]]:
+    """Return what these jobs come after: names where the parents have any in this flow, ids elsewhere."""
+    # Looked up edge by edge: joined, Postgres would read all jobs of a ledger of some size for a page of edges.
+    enqueued_at = select(jobs.c.created_at).where(jobs.c.id == job_edges.c.parent).correlate(job_edges)
+    name = select(job_listing.c.flow_name).where(
+        job_listing.c.created_at == enqueued_at.scalar_subquery(),
+        job_listing.c.job_id == job_edges.c.parent,
+        job_listing.c.flow == flow_id,
+    )
+    statement = (
+        select(job_edges.c.child, job_edges.c.parent, name.scalar_subquery())
+        .where(job_edges.c.child.in_(children))
+        .order_by(job_edges.c.position)
+    )
+    found: dict[str, list[str]] = {child: [] for child in children}
+    for child, parent, name in await connection.execute(statement):
+        found[child].append(name or parent)
+    return found
+
+
+async def live_in_flow(
+    connection: AsyncConnection, flow_id: str, before: tuple[datetime, str] | None, limit: int
+) -> Sequence[InFlow]:
+    """Return jobs of a flow that have not ended, the last first, from the one before `before`."""
+    listed = (job_listing.c.created_at, job_listing.c.job_id)
+    statement = (
+        select(jobs.c.id, job_listing.c.created_at)
+        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .where(job_listing.c.flow == flow_id, jobs.c.state.in_(LIVE))
+        .order_by(*(column.desc() for column in listed))
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(_before(*listed, before))
+    return [InFlow(*row) for row in await connection.execute(statement)]
+
+
+async def replayable_in_flow(
+    connection: AsyncConnection, flow_id: str, after: tuple[datetime, str] | None, limit: int
+) -> Sequence[Member]:
+    """Return jobs of a flow that have failed, or that a user has cancelled, from the one after `after`."""
+    listed = (job_listing.c.created_at, job_listing.c.job_id)
+    columns = (*(jobs.c[name] for name in Member._fields[:-2]), key_taken(), job_listing.c.created_at)
+    by_itself = func.coalesce(jobs.c.error_type, "") != PARENT_FAILED
+    statement = (
+        select(*columns)
+        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .where(job_listing.c.flow == flow_id, jobs.c.state.in_(REPLAYABLE), by_itself)
+        .order_by(*listed)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(_after(*listed, after))
+    return [Member(*row) for row in await connection.execute(statement)]
+
+
+# SQLite would compare a row of values with text that is written in another way than its column's.
+def _after(moment: Column[Any], row_id: Column[str], place: tuple[datetime, str]) -> ColumnElement[bool]:
+    at, last = place
+    return (moment >= at) & ((moment > at) | ((moment == at) & (row_id > last)))
+
+
+def _before(moment: Column[Any], row_id: Column[str], place: tuple[datetime, str]) -> ColumnElement[bool]:
+    at, last = place
+    return (moment <= at) & ((moment < at) | ((moment == at) & (row_id < last)))

@@ -1,0 +1,80 @@
+"""Jobs have ended: what comes after them is decided, and callbacks of theirs and of their flows are recorded."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from service.flow_tables import followups
+from service.ledger.models import Ended, Followed, NewJob, Released
+from service.ledger.records.callbacks import call_back_jobs
+from service.ledger.records.decided import Decided, decide
+from service.ledger.records.edges import Parent
+from service.ledger.records.flows import count_again, count_over
+from service.ledger.records.tallied import tally
+from service.ledger.rows import ids_parameter, insert_for, is_one_of
+from service.ledger.states import TERMINAL
+from service.ledger.traits import Trait
+
+_CHILDREN, _CALLBACKS, _FLOW_CALLBACKS = Trait.CHILDREN.value, Trait.CALLBACKS.value, Trait.FLOW_CALLBACKS.value
+
+
+def record_ended(connection: Connection, ended: Sequence[Ended], at: datetime, writer: str) -> Followed:
+    """Follow up the ends of jobs, in the transaction that recorded them.
+
+    Call it with the jobs that have any of `FOLLOWED`, after their rows were changed. What is more than a transaction
+    should hold is left to `record_followups`.
+    """
+    parents = [Parent(one.id, one.kind, one.state, has_attempted=True) for one in ended if one.traits & _CHILDREN]
+    # A replayed parent may end before it was followed up: what it takes back counts in its flow before its end does.
+    decided = decide(connection, parents, at, replayed=_is_any_left(connection, parents)) if parents else Decided()
+    return record_decided(connection, decided, at, writer, ended=[one for one in ended if one.state in TERMINAL])
+
+
+def record_decided(
+    connection: Connection, decided: Decided, at: datetime, writer: str, *, ended: Sequence[Ended] = ()
+) -> Followed:
+    """Record what follows from jobs that have `ended`, and from what was decided of others."""
+    over = [*ended, *decided.cancelled]
+    called = call_back_jobs(connection, [one.id for one in over if one.traits & _CALLBACKS], at)
+    record_live_again(connection, decided.taken_back, at)
+    called += count_over(connection, [one.id for one in over if one.traits & _FLOW_CALLBACKS], at)
+    left = decided.left.union(one.id for one in decided.cancelled if one.traits & _CHILDREN)
+    leave(connection, left, at)
+    tally(connection, _events(writer, decided, called), at)
+    return Followed((*decided.released, *map(_released, called)), bool(left or decided.taken_back))
+
+
+def record_live_again(connection: Connection, jobs: Sequence[Ended], at: datetime) -> None:
+    """Take note of jobs that had ended, and are live again: their children are taken back after the commit."""
+    count_again(connection, [one.id for one in jobs if one.traits & _FLOW_CALLBACKS])
+    leave(connection, [one.id for one in jobs if one.traits & _CHILDREN], at)
+
+
+def leave(connection: Connection, ids: Iterable[str], at: datetime) -> None:
+    """Let jobs be followed up after the commit; their rows are locked."""
+    rows = [{"job_id": job_id, "since": at} for job_id in sorted(ids)]
+    if rows:
+        connection.execute(insert_for(connection.dialect.name)(followups).on_conflict_do_nothing(), rows)
+
+
+def _is_any_left(connection: Connection, parents: Sequence[Parent]) -> bool:
+    dialect = connection.dialect.name
+    ids = ids_parameter(dialect, [parent.id for parent in parents])
+    return connection.execute(_left(dialect), ids).first() is not None
+
+
+@cache
+def _left(dialect: str) -> Any:
+    return select(followups.c.job_id).where(is_one_of(dialect, followups.c.job_id)).limit(1)
+
+
+def _events(writer: str, decided: Decided, called: Sequence[NewJob]) -> list[tuple[str, str, str]]:
+    cancelled = [(writer, one.kind, str(one.state)) for one in decided.cancelled]
+    return cancelled + [(writer, job.kind, "enqueued") for job in called]
+
+
+def _released(job: NewJob) -> Released:
+    return Released(job.id, job.kind, job.queue, job.run_at, job.priority, job.lane, job.kind_lane, job.lane_limits)

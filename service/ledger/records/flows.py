@@ -1,0 +1,107 @@
+"""Flows that have callbacks count their live jobs; each time the last one ends, the flow has ended."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, Integer, String, delete, func, select, update
+
+from service.flow_tables import flows
+from service.ledger.callbacks import Owner
+from service.ledger.models import NewFlow, NewJob
+from service.ledger.records.callbacks import call_back, delete_callbacks, insert_callbacks
+from service.ledger.retention import is_over_and_empty
+from service.ledger.rows import ids_parameter, insert_for, is_one_of, parameter, unfold
+from service.ledger.states import State, flow_state
+from service.ledger.traits import Trait
+from service.tables import job_listing, jobs, moment_text
+
+
+def insert_flows(connection: Connection, new: Sequence[NewFlow]) -> None:
+    """Insert flows that are not there yet, with their callbacks."""
+    rows = [
+        {
+            "id": flow.id,
+            "name": flow.name,
+            "traits": Trait.CALLBACKS.value if flow.callbacks else 0,
+            "created_at": flow.created_at,
+            "request_hash": flow.request_hash,
+        }
+        for flow in new
+    ]
+    if rows:
+        connection.execute(insert_for(connection.dialect.name)(flows).on_conflict_do_nothing(), rows)
+        insert_callbacks(connection, [(flow.id, callback) for flow in new for callback in flow.callbacks])
+
+
+def traits_of_flows(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    """Return the traits of the flows that there are."""
+    rows = connection.execute(select(flows.c.id, flows.c.traits).where(flows.c.id.in_(ids)))
+    return {row.id: row.traits for row in rows}
+
+
+def count_begun(connection: Connection, begun: Mapping[str, int]) -> None:
+    """Count jobs that are live from now on, by their flows."""
+    _count(connection, begun)
+
+
+def count_again(connection: Connection, ids: Sequence[str]) -> None:
+    """Count jobs that had ended, and are live again."""
+    if ids:
+        _count(connection, _by_flow(connection, ids))
+
+
+def count_over(connection: Connection, ids: Sequence[str], at: datetime) -> list[NewJob]:
+    """Count jobs that have ended; return the jobs of the callbacks of flows that have ended with them."""
+    if not ids:
+        return []
+    counts = {flow: -count for flow, count in _by_flow(connection, ids).items()}
+    over = [row for row in _count(connection, counts) if row.live == 0]
+    return call_back(connection, [Owner(row.id, "flow", *_final(connection, row, at)) for row in over], at)
+
+
+def record_flows_purged(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete up to `limit` flows made before then that have no jobs any more, with their callbacks."""
+    chosen = select(flows.c.id).where(is_over_and_empty(before)).limit(limit)
+    gone = connection.execute(delete(flows).where(flows.c.id.in_(chosen)).returning(flows.c.id)).scalars().all()
+    if gone:
+        delete_callbacks(connection, gone)
+    return len(gone)
+
+
+def _by_flow(connection: Connection, ids: Sequence[str]) -> Counter[str]:
+    dialect = connection.dialect.name
+    found = select(jobs.c.flow).where(is_one_of(dialect, jobs.c.id), jobs.c.flow.is_not(None))
+    return Counter(connection.execute(found, ids_parameter(dialect, ids)).scalars())
+
+
+def _count(connection: Connection, counts: Mapping[str, int]) -> Sequence[Any]:
+    """Change what flows count, in the order of their ids; return their rows."""
+    if not counts:
+        return []
+    ids = sorted(counts)
+    if len(ids) > 1:
+        locked = select(flows.c.id).where(flows.c.id.in_(ids)).order_by(flows.c.id).with_for_update(key_share=True)
+        connection.execute(locked).all()
+    rows = parameter([{"id": flow, "count": counts[flow]} for flow in ids])
+    return connection.execute(_add(connection.dialect.name), rows).all()
+
+
+def _final(connection: Connection, row: Any, at: datetime) -> tuple[State, str]:
+    """Return the state that a flow has ended in, and its final JSON."""
+    of_flow = (job_listing.c.job_id == jobs.c.id) & (job_listing.c.flow == row.id)
+    counted = select(jobs.c.state, func.count()).join_from(job_listing, jobs, of_flow).group_by(jobs.c.state)
+    counts = {State(state): count for state, count in connection.execute(counted)}
+    state = flow_state(counts)
+    times = {"created_at": moment_text(row.created_at), "finished_at": moment_text(at)}
+    return state, to_json({"id": row.id, "name": row.name, "state": state, "counts": counts, **times}).decode()
+
+
+@cache
+def _add(dialect: str) -> Any:
+    flow = unfold(dialect, "flow", {"id": String(36), "count": Integer()})
+    columns = (flows.c.id, flows.c.name, flows.c.live, flows.c.created_at)
+    return update(flows).where(flows.c.id == flow.c.id).values(live=flows.c.live + flow.c.count).returning(*columns)

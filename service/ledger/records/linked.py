@@ -1,0 +1,178 @@
+"""New jobs that come after others, have callbacks, or are in a flow: what is recorded of them beside their rows."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, Integer, String, select, update
+
+from service.ledger.models import Ended, Enqueue, Followed, NewJob
+from service.ledger.records.callbacks import insert_callbacks
+from service.ledger.records.conflicts import Overtaken
+from service.ledger.records.decided import reason_of
+from service.ledger.records.edges import Edge, Parent, insert_edges, lock_parents, mark_parents
+from service.ledger.records.ended import leave, record_ended
+from service.ledger.records.flows import count_begun, insert_flows, traits_of_flows
+from service.ledger.records.tallied import tally
+from service.ledger.rows import execute, ids_parameter, is_one_of, packed, unfold_lists
+from service.ledger.states import PARENT_FAILED, State, edge_state
+from service.ledger.traits import FOLLOWED, Trait
+from service.tables import jobs
+
+_links_of = attrgetter("after", "callbacks", "flow")
+_NO_LINKS = ((), (), None)
+_fields_of = attrgetter(*(one.name for one in fields(NewJob)))
+_FLOW_CALLBACKS = Trait.FLOW_CALLBACKS.value
+
+
+def are_linked(requests: Sequence[Enqueue]) -> bool:
+    """Whether any of the requests has a job of this sort."""
+    return any(_links_of(job) != _NO_LINKS for request in requests for job in request.jobs)
+
+
+@dataclass(slots=True)
+class Links:
+    """What requests refer to, as it is now, and the edges that they plan, by child.
+
+    The parents are locked. `recorded` are jobs that were recorded before: the request was sent again.
+    """
+
+    parents: Mapping[str, Parent]
+    flows: Mapping[str, int]
+    recorded: frozenset[str]
+    edges: dict[str, list[Edge]] = field(default_factory=dict)
+
+    def unknown_to(self, request: Enqueue) -> tuple[str, ...]:
+        """Return the parents and the flows that a request names, but that there are not."""
+        own = {job.id for job in request.jobs}
+        if request.flow is not None:
+            own.add(request.flow.id)
+        new = [job for job in request.jobs if job.id not in self.recorded]
+        named = dict.fromkeys(one for job in new for one in (*job.after, job.flow) if one is not None)
+        return tuple(one for one in named if one not in own and one not in self.parents and one not in self.flows)
+
+    def plan(self, request: Enqueue) -> Enqueue:
+        """Return the request with its jobs as they are recorded: parents that have ended decide at once."""
+        parents, flows = dict(self.parents), dict(self.flows)
+        if request.flow is not None:
+            flows.setdefault(request.flow.id, Trait.CALLBACKS.value if request.flow.callbacks else 0)
+        have_children = {parent for job in request.jobs for parent in job.after}
+        planned = []
+        for job in request.jobs:
+            traits = _traits_of(job, flows) | (Trait.CHILDREN.value if job.id in have_children else 0)
+            own = NewJob(*_fields_of(job))  # `replace` takes three times as long
+            own.traits |= traits
+            self._let_wait(own, parents)
+            planned.append(own)
+            parents.setdefault(own.id, Parent(own.id, own.kind, own.state, has_attempted=False))
+        return replace(request, jobs=tuple(planned))
+
+    def _let_wait(self, job: NewJob, parents: Mapping[str, Parent]) -> None:
+        """Plan the edges to a job, and let its fields say what it waits for."""
+        if not job.after or job.id in self.recorded:
+            return
+        edges = self.edges[job.id] = list(_edges_of(job, parents))
+        job.blocked_by = _count_open(edges)
+        if broken := [edge for edge in edges if edge.state == "broken"]:
+            job.state, job.finished_at, job.error_type = State.CANCELLED, job.created_at, PARENT_FAILED
+            job.error_message = reason_of(parents[broken[0].parent])
+        elif job.blocked_by:
+            job.state = State.BLOCKED
+
+
+def links_of(connection: Connection, requests: Sequence[Enqueue]) -> Links:
+    """Read what requests refer to, and keep the parents as they are until the transaction ends.
+
+    A parent of another request of the group is not there yet: who enqueues both must have heard of the first.
+    """
+    asked = [job for request in requests for job in request.jobs]
+    named = {parent for job in asked for parent in job.after}
+    parents = lock_parents(connection, named) if named else {}
+    missing = named - parents.keys()
+    children = [job.id for job in asked if not missing.isdisjoint(job.after)]
+    recorded = _recorded(connection, children) if children else ()
+    flows = {job.flow for job in asked if job.flow is not None}
+    return Links(parents, traits_of_flows(connection, flows) if flows else {}, frozenset(recorded))
+
+
+def _recorded(connection: Connection, ids: Sequence[str]) -> Iterable[str]:
+    dialect = connection.dialect.name
+    found = select(jobs.c.id).where(is_one_of(dialect, jobs.c.id))
+    return connection.execute(found, ids_parameter(dialect, ids)).scalars()
+
+
+def record_links(
+    connection: Connection,
+    requests: Sequence[Enqueue],
+    links: Links,
+    ids: Mapping[str, str],
+    created: Sequence[NewJob],
+) -> Followed:
+    """Record what the jobs `created` are linked to. `ids` has, for each job, the id that stands for it."""
+    writer, at = requests[0].writer, requests[0].jobs[0].created_at
+    insert_flows(connection, [request.flow for request in requests if request.flow is not None])
+    insert_callbacks(connection, [(job.id, callback) for job in created for callback in job.callbacks])
+    holders = _record_edges(connection, links, ids, created)
+    begun = Counter(job.flow for job in created if job.flow is not None and job.traits & _FLOW_CALLBACKS)
+    count_begun(connection, begun)
+    over = [Ended(job.id, job.kind, job.state, job.traits) for job in created if job.state is State.CANCELLED]
+    tally(connection, [(writer, job.kind, str(job.state)) for job in over], at)
+    followed = record_ended(connection, [job for job in over if job.traits & FOLLOWED], at, writer)
+    if holders:
+        leave(connection, holders, at)
+    return followed._replace(left=followed.left or bool(holders))
+
+
+def _record_edges(connection: Connection, links: Links, ids: Mapping[str, str], created: Sequence[NewJob]) -> set[str]:
+    """Insert the edges to new jobs. Return the parents that stand for others, which may have ended since."""
+    holders: set[str] = set()
+    edges: dict[tuple[str, str], Edge] = {}
+    recounted: dict[str, int] = {}
+    for job in created:
+        own = {}
+        for edge in links.edges.get(job.id, ()):
+            standing = edge._replace(parent=ids.get(edge.parent, edge.parent))
+            if standing.parent not in own or standing.state == "open":
+                own[standing.parent] = standing
+        edges |= {(parent, job.id): edge for parent, edge in own.items()}
+        holders |= own.keys() - {edge.parent for edge in links.edges.get(job.id, ())}
+        if (count := _count_open(own.values())) != (job.blocked_by or 0):
+            recounted[job.id] = count
+    if holders and holders - lock_parents(connection, holders).keys():
+        raise Overtaken("a holder of a unique key has been deleted")
+    if edges:
+        insert_edges(connection, list(edges.values()))
+        if to_mark := holders | {parent for parent, _ in edges if parent in links.parents}:
+            mark_parents(connection, to_mark)
+    if recounted:
+        execute(connection, _recount(connection.dialect.name), packed(recounted.items()))
+    return holders
+
+
+def _edges_of(job: NewJob, parents: Mapping[str, Parent]) -> Iterable[Edge]:
+    for position, parent_id in enumerate(dict.fromkeys(job.after)):
+        parent = parents.get(parent_id)
+        if parent is None:
+            raise ValueError(f"job {job.id} stands before {parent_id}, which it comes after")
+        state = edge_state(parent.state, has_attempted=parent.has_attempted, run_when=job.run_when)
+        yield Edge(parent_id, job.id, job.run_when, state, position)
+
+
+def _traits_of(job: NewJob, flows: Mapping[str, int]) -> int:
+    traits = Trait.PARENTS.value if job.after else 0
+    traits |= Trait.CALLBACKS.value if job.callbacks else 0
+    has_callbacks = job.flow is not None and flows.get(job.flow, 0) & Trait.CALLBACKS.value
+    return traits | (_FLOW_CALLBACKS if has_callbacks else 0)
+
+
+def _count_open(edges: Iterable[Edge]) -> int:
+    return sum(edge.state == "open" for edge in edges)
+
+
+@cache
+def _recount(dialect: str) -> Any:
+    child = unfold_lists(dialect, "child", {"id": String(255), "blocked_by": Integer()})
+    return update(jobs).where(jobs.c.id == child.c.id).values(blocked_by=child.c.blocked_by)

@@ -1,0 +1,93 @@
+"""What may happen to a flow as a whole: its live jobs are cancelled, or its failed ones are replayed."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from service import agreed_time
+from service.lane_rules import in_order
+from service.ledger.ledger import Ledger
+from service.ledger.models import Followed
+from service.ledger.reads.flows import live_in_flow, replayable_in_flow
+from service.ledger.reads.jobs import states_of
+from service.ledger.reads.members import Member
+from service.ledger.records.replayed import Replayed
+from service.ledger.states import WAITING
+from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
+from service.lifecycle.runnable import Runnable
+from service.queue import NO_CLAIM_MS, Entry, Release
+
+# Jobs in a transaction: each holds the database for a moment.
+_PAGE = 500
+
+
+async def cancel_flow(
+    ledger: Ledger, dispatcher: Dispatcher, following: Following, flow_id: str, *, writer: str, within_s: float
+) -> bool:
+    """Cancel what lives in a flow, for `within_s`; whether that was all.
+
+    The last come first: a job that runs however its parents end would otherwise be let go by their cancels.
+    """
+    deadline, before, left = time.monotonic() + within_s, None, False
+    try:
+        while True:
+            async with ledger.read() as connection:
+                page = await live_in_flow(connection, flow_id, before, _PAGE)
+            if not page:
+                return True
+            now = agreed_time.now()
+            became = await asyncio.gather(*(ledger.cancel(job.id, writer, now) for job in page))
+            cancelled = [one for one in became if one is not None]
+            left |= any(one.followed.left for one in cancelled)
+            for one in cancelled:
+                following.carry_on(one.followed._replace(left=False))
+            await dispatcher.release(
+                [Release(one.member, one.lanes, claim_ms=NO_CLAIM_MS) for one in cancelled if one.lanes]
+            )
+            if time.monotonic() > deadline:
+                return len(page) < _PAGE
+            before = (page[-1].listed_at, page[-1].id)
+    finally:
+        # Not page by page: what is left to follow are edges to jobs that are cancelled by then.
+        following.carry_on(Followed(left=left))
+
+
+async def replay_flow(
+    ledger: Ledger, dispatcher: Dispatcher, following: Following, runnable: Runnable, flow_id: str, *, within_s: float
+) -> bool:
+    """Replay what has failed in a flow, and what a user has cancelled, for `within_s`; whether that was all.
+
+    The first come first: what was cancelled since they had failed follows them. Jobs that could not run today stay as
+    they are.
+    """
+    deadline, after = time.monotonic() + within_s, None
+    # First what a cancel may have left: it would lock the same jobs.
+    if await following.follow_up_for(within_s):
+        return False
+    try:
+        while True:
+            async with ledger.read() as connection:
+                page = await replayable_in_flow(connection, flow_id, after, _PAGE)
+            if not page:
+                return True
+            reasons = await runnable.reasons_against(page)
+            await _replay(ledger, dispatcher, [job for job in page if job.id not in reasons], agreed_time.now())
+            if time.monotonic() > deadline:
+                return len(page) < _PAGE
+            after = (page[-1].listed_at, page[-1].id)
+    finally:
+        following.carry_on(Followed(left=True))
+
+
+async def _replay(ledger: Ledger, dispatcher: Dispatcher, some: Sequence[Member], at: datetime) -> None:
+    became = await asyncio.gather(*(ledger.try_replay(job.id, at) for job in some))
+    replayed = [job for job, one in zip(some, became, strict=True) if one is Replayed.YES]
+    async with ledger.read() as connection:
+        states = await states_of(connection, [job.id for job in replayed])
+    await dispatcher.put_anew([_entry(job, at) for job in replayed if states[job.id][0] in WAITING])
+
+
+def _entry(job: Member, at: datetime) -> Entry:
+    return Entry(job.id, job.kind, job.queue, at, job.priority, in_order(job.lane, job.kind_lane), job.lane_limits)

@@ -1,0 +1,35 @@
+"""Follows up the jobs whose writer did not get to it: it died, or the database went away after the commit."""
+
+from datetime import timedelta
+from functools import partial
+
+from service import agreed_time
+from service.ledger.ledger import Ledger
+from service.ledger.reads.edges import has_followups, unfollowed_parents
+from service.ledger.records.followups import record_unfollowed
+from service.lifecycle.following import Following
+
+_LONGEST_S = 2.0
+_BLOCKED_FOR = timedelta(seconds=10)
+_BATCH = 500
+
+
+class Followups:
+    def __init__(self, ledger: Ledger, following: Following) -> None:
+        self._ledger = ledger
+        self._following = following
+
+    async def follow_up(self) -> bool:
+        """Follow up for a while; return whether something is left. Where nothing waits for it, only read."""
+        async with self._ledger.read() as connection:
+            if not await has_followups(connection):
+                return False
+        return await self._following.follow_up_for(_LONGEST_S)
+
+    async def mend(self) -> None:
+        """Let be followed up what has ended without: in a deploy, a worker that knows no edges ends jobs."""
+        now = agreed_time.now()
+        async with self._ledger.read() as connection:
+            ended = await unfollowed_parents(connection, now - _BLOCKED_FOR, _BATCH)
+        if ended:
+            await self._ledger.database.run(partial(record_unfollowed, ids=ended, at=now))

@@ -1,0 +1,156 @@
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from service.ledger.ledger import Ledger
+from service.ledger.records.decided import MOST_EDGES
+from service.ledger.records.expired import record_expired
+from service.ledger.states import RunWhen, State
+from tests.service.ledger.linking import child, edges, end, enqueue_all, follow_up, rows_of, states
+from tests.service.ledger.makers import NOW, enqueue, new_job, start
+
+LATER = NOW + timedelta(hours=1)
+
+
+async def test_a_child_waits_until_all_its_parents_have_succeeded(ledger: Ledger) -> None:
+    one, other = new_job(), new_job()
+    last = child(one, other)
+    await enqueue_all(ledger, one, other, last)
+    assert await states(ledger, last) == ["blocked"]
+    assert not (await end(ledger, one)).followed.released
+    assert await states(ledger, last) == ["blocked"]
+    [released] = (await end(ledger, other)).followed.released
+    assert (released.id, released.kind, released.queue, released.run_at) == (last.id, "greet", "default", NOW)
+    row = (await rows_of(ledger, [last]))[last.id]
+    assert (row.state, row.blocked_by, row.dispatch_epoch) == ("queued", 0, "")
+
+
+async def test_a_blocked_job_is_not_started(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one)
+    await enqueue_all(ledger, one, last)
+    assert await start(ledger, last.id) is None
+
+
+@pytest.mark.parametrize("ends", ["fails", "is cancelled", "expires"])
+async def test_a_parent_that_ends_otherwise_cancels_its_children_and_they_theirs(ledger: Ledger, ends: str) -> None:
+    one = new_job(expires_at=LATER)
+    second = child(one)
+    third = child(second)
+    await enqueue_all(ledger, one, second, third)
+    if ends == "fails":
+        assert (await end(ledger, one, State.FAILED)).followed == ((), True)
+    elif ends == "is cancelled":
+        cancelled = await ledger.cancel(one.id, "test", NOW)
+        assert cancelled is not None
+        assert cancelled.followed == ((), True)
+    else:
+        [expired] = await ledger.database.run(partial(record_expired, writer="test", at=LATER, limit=10))
+        assert expired.followed == ((), True)
+    assert await states(ledger, second, third) == ["cancelled", "blocked"]
+    assert await follow_up(ledger) == []
+    rows = await rows_of(ledger, [second, third])
+    assert {row.state for row in rows.values()} == {"cancelled"}
+    how = "was cancelled" if ends == "is cancelled" else "failed"
+    said = [(row.error_type, row.error_message) for row in (rows[second.id], rows[third.id])]
+    assert said == [
+        ("ParentFailed", f"Job {one.id} (greet) {how}, and this one needs it."),
+        ("ParentFailed", f"Job {second.id} (greet) was cancelled, and this one needs it."),
+    ]
+    assert all(row.finished_at is not None for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("run_when", "state", "becomes"),
+    [
+        ("succeeded", State.RETRYING, "blocked"),
+        ("ended", State.RETRYING, "blocked"),
+        ("ended", State.FAILED, "queued"),
+        ("attempted", State.RETRYING, "queued"),
+        ("attempted", State.FAILED, "queued"),
+    ],
+)
+async def test_run_when_says_what_a_parent_must_have_come_to(
+    ledger: Ledger, run_when: RunWhen, state: State, becomes: str
+) -> None:
+    one = new_job()
+    last = child(one, run_when=run_when)
+    await enqueue_all(ledger, one, last)
+    released = (await end(ledger, one, state)).followed.released
+    assert await states(ledger, last) == [becomes]
+    assert len(released) == (becomes == "queued")
+
+
+async def test_a_child_that_asked_for_a_later_time_waits_for_it_after_its_release(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one, run_at=LATER)
+    await enqueue_all(ledger, one, last)
+    [released] = (await end(ledger, one)).followed.released
+    assert released.run_at == LATER
+    row = (await rows_of(ledger, [last]))[last.id]
+    assert (row.state, row.run_at) == ("scheduled", LATER)
+
+
+async def test_a_released_child_comes_last_in_its_lanes(ledger: Ledger) -> None:
+    one = new_job()
+    first, second = child(one, lane="a"), new_job(lane="a")
+    await enqueue_all(ledger, one, first, second)
+    [released] = (await end(ledger, one)).followed.released
+    assert released.lanes == ("a",)
+    rows = await rows_of(ledger, [first, second])
+    assert rows[second.id].lane_seq < rows[first.id].lane_seq
+
+
+async def test_of_many_children_some_are_released_with_the_end_and_the_others_right_after_it(ledger: Ledger) -> None:
+    one = new_job()
+    many = [child(one) for _ in range(MOST_EDGES + 100)]
+    await enqueue_all(ledger, one, *many)
+    followed = (await end(ledger, one)).followed
+    assert len(followed.released) == MOST_EDGES
+    assert followed.left
+    rest = await follow_up(ledger)
+    assert {job.id for job in (*followed.released, *rest)} == {job.id for job in many}
+    assert set(await states(ledger, *many)) == {"queued"}
+
+
+async def test_of_many_parents_that_end_at_once_none_is_forgotten(ledger: Ledger) -> None:
+    parents = [new_job() for _ in range(6)]
+    many = {parent.id: [child(parent) for _ in range(MOST_EDGES // 2)] for parent in parents}
+    children = [one for some in many.values() for one in some]
+    await enqueue_all(ledger, *parents, *children)
+    # The first is cancelled in a transaction of its own, the others together in another.
+    await asyncio.gather(*(ledger.cancel(parent.id, "test", NOW) for parent in parents))
+    await follow_up(ledger)
+    assert set(await states(ledger, *children)) == {"cancelled"}
+    assert set((await edges(ledger)).values()) == {"broken"}
+
+
+async def test_a_blocked_job_can_be_cancelled_and_can_expire(ledger: Ledger) -> None:
+    one = new_job()
+    second, third = child(one), child(one, expires_at=LATER)
+    await enqueue_all(ledger, one, second, third)
+    assert (await ledger.cancel(second.id, "test", NOW)) is not None
+    expired = await ledger.database.run(partial(record_expired, writer="test", at=LATER, limit=10))
+    assert [job.id for job in expired] == [third.id]
+    await end(ledger, one)
+    assert await states(ledger, second, third) == ["cancelled", "failed"]
+
+
+async def test_a_diamond_runs_its_last_job_once(ledger: Ledger) -> None:
+    first = new_job()
+    middle = [child(first) for _ in range(20)]
+    last = child(*middle)
+    await enqueue_all(ledger, first, *middle, last)
+    assert len((await end(ledger, first)).followed.released) == 20
+    released = [one for job in middle for one in (await end(ledger, job)).followed.released]
+    assert [one.id for one in released] == [last.id]
+
+
+async def test_a_repeated_finish_tells_nothing_twice(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one)
+    await enqueue(ledger, one, last)
+    assert await end(ledger, one)
+    assert await states(ledger, last) == ["queued"]

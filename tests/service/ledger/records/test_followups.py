@@ -1,0 +1,175 @@
+import asyncio
+
+import pytest
+from sqlalchemy import select
+
+from service.errors import ParentFailed
+from service.flow_tables import followups
+from service.ledger.ledger import Ledger
+from service.ledger.models import Enqueue
+from service.ledger.reads.edges import broken_parent, has_followups
+from service.ledger.records.enqueued import record_enqueued
+from service.ledger.records.replayed import Replayed
+from service.ledger.states import State
+from tests.service.ledger.linking import child, edges, end, enqueue_all, follow_up, rows_of, states, until_blocked
+from tests.service.ledger.makers import NOW, enqueue, new_job
+from tests.support.writing import writing
+
+
+async def test_replaying_a_parent_takes_back_all_that_fell_with_it(ledger: Ledger) -> None:
+    one = new_job()
+    second = child(one)
+    third = child(second)
+    await enqueue_all(ledger, one, second, third)
+    await end(ledger, one, State.FAILED)
+    await follow_up(ledger)
+    assert await ledger.replay(one.id, NOW)
+    assert await follow_up(ledger) == []
+    assert await states(ledger, one, second, third) == ["queued", "blocked", "blocked"]
+    row = (await rows_of(ledger, [second]))[second.id]
+    assert (row.error_type, row.error_message, row.finished_at, row.blocked_by) == (None, None, None, 1)
+    assert set((await edges(ledger)).values()) == {"open"}
+    for job in (one, second, third):
+        await end(ledger, job)
+    assert await states(ledger, one, second, third) == ["succeeded"] * 3
+
+
+async def test_a_parent_that_ends_again_before_it_was_followed_up_takes_back_what_fell_with_its_end(
+    ledger: Ledger,
+) -> None:
+    one = new_job()
+    last = child(one)
+    await enqueue_all(ledger, one, last)
+    await end(ledger, one, State.FAILED)
+    await ledger.replay(one.id, NOW)
+    assert [job.id for job in (await end(ledger, one)).followed.released] == [last.id]
+    assert await states(ledger, last) == ["queued"]
+    assert await follow_up(ledger) == []
+    assert await states(ledger, last) == ["queued"]
+
+
+async def test_a_job_with_another_broken_edge_stays_cancelled(ledger: Ledger) -> None:
+    one, other = new_job(), new_job()
+    last = child(one, other)
+    await enqueue_all(ledger, one, other, last)
+    for parent in (one, other):
+        await end(ledger, parent, State.FAILED)
+    await ledger.replay(one.id, NOW)
+    await follow_up(ledger)
+    assert await states(ledger, last) == ["cancelled"]
+    await ledger.replay(other.id, NOW)
+    await follow_up(ledger)
+    assert await states(ledger, last) == ["blocked"]
+    assert (await rows_of(ledger, [last]))[last.id].blocked_by == 2
+
+
+async def test_a_job_that_a_user_cancelled_is_not_taken_back(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one)
+    await enqueue_all(ledger, one, last)
+    await ledger.cancel(last.id, "test", NOW)
+    await end(ledger, one, State.FAILED)
+    await ledger.replay(one.id, NOW)
+    await follow_up(ledger)
+    await end(ledger, one)
+    assert await states(ledger, last) == ["cancelled"]
+
+
+async def test_a_job_whose_key_was_taken_meanwhile_is_not_taken_back_until_it_is_free(ledger: Ledger) -> None:
+    one = new_job()
+    last, twin = child(one, unique_key="k"), child(one, unique_key="k2")
+    await enqueue_all(ledger, one, last, twin)
+    await end(ledger, one, State.FAILED)
+    taker = new_job(unique_key="k")
+    await enqueue_all(ledger, taker)
+    await ledger.replay(one.id, NOW)
+    await follow_up(ledger)
+    assert await states(ledger, last, twin) == ["cancelled", "blocked"]
+    await end(ledger, taker)
+    followed = (await end(ledger, one)).followed
+    assert ([job.id for job in followed.released], followed.left) == ([twin.id], True)
+    assert [job.id for job in await follow_up(ledger)] == [last.id]
+
+
+async def test_an_end_goes_on_although_a_new_job_takes_the_key_of_what_comes_back(ledger: Ledger) -> None:
+    if ledger.database.dialect == "sqlite":  # it has one writer
+        return
+    one = new_job()
+    last, taker = child(one, unique_key="k"), new_job(unique_key="k")
+    await enqueue_all(ledger, one, last)
+    await end(ledger, one, State.FAILED)
+    await enqueue_all(ledger, taker)
+    await ledger.replay(one.id, NOW)
+    await follow_up(ledger)
+    await end(ledger, taker)
+    async with writing(ledger.database) as connection:
+        newer = Enqueue((new_job(unique_key="k"),), "test")
+        await connection.run_sync(record_enqueued, [newer])
+        ends = asyncio.create_task(end(ledger, one))
+        await until_blocked(ledger, ends)
+    assert (await ends).state is State.SUCCEEDED
+    await follow_up(ledger)
+    assert await states(ledger, one, last) == ["succeeded", "cancelled"]
+
+
+async def test_of_two_jobs_with_one_key_one_is_taken_back(ledger: Ledger) -> None:
+    one = new_job()
+    first = child(one, unique_key="k")
+    await enqueue_all(ledger, one, first)
+    await end(ledger, one, State.FAILED)
+    second = child(one, unique_key="k")
+    await enqueue_all(ledger, second)
+    await ledger.replay(one.id, NOW)
+    await follow_up(ledger)
+    assert sorted(await states(ledger, first, second)) == ["blocked", "cancelled"]
+
+
+async def test_a_job_that_fell_with_its_parent_is_not_replayed_by_itself(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one)
+    await enqueue_all(ledger, one, last)
+    await end(ledger, one, State.FAILED)
+    assert await ledger.try_replay(last.id, NOW) is Replayed.PARENT_FAILED
+    with pytest.raises(ParentFailed, match=f"Job {one.id} .greet. failed, and this one needs it: replay that one"):
+        await ledger.replay(last.id, NOW)
+    async with ledger.read() as connection:
+        assert await broken_parent(connection, last.id) == (one.id, "greet", "failed")
+        assert await broken_parent(connection, one.id) is None
+
+
+async def test_a_job_that_was_cancelled_while_it_waited_waits_again_when_it_is_replayed(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one)
+    await enqueue_all(ledger, one, last)
+    await ledger.cancel(last.id, "test", NOW)
+    assert await ledger.replay(last.id, NOW)
+    assert await states(ledger, last) == ["blocked"]
+    await ledger.cancel(last.id, "test", NOW)
+    await end(ledger, one)
+    assert await ledger.replay(last.id, NOW)
+    assert await states(ledger, last) == ["queued"]
+
+
+async def test_what_ran_after_a_failed_parent_runs_once_though_that_is_replayed(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one, run_when="ended")
+    await enqueue_all(ledger, one, last)
+    await end(ledger, one, State.FAILED)
+    await end(ledger, last)
+    await ledger.replay(one.id, NOW)
+    assert await follow_up(ledger) == []
+    await end(ledger, one)
+    assert await states(ledger, last) == ["succeeded"]
+
+
+async def test_a_followup_stays_until_it_is_done(ledger: Ledger) -> None:
+    one = new_job()
+    second = child(one)
+    await enqueue(ledger, one, second, child(second))
+    await end(ledger, one, State.FAILED)
+    async with ledger.read() as connection:
+        assert (await connection.execute(select(followups.c.job_id))).scalars().all() == [second.id]
+        assert await has_followups(connection)
+    await follow_up(ledger)
+    async with ledger.read() as connection:
+        assert not await has_followups(connection)
