@@ -1,0 +1,27 @@
+"""A request becomes the row of a job: with its args, its options, and what it has to do with other jobs."""
+
+from datetime import datetime
+from typing import Any
+
+from service.api.jobs.client_made import request_hash
+from service.api.jobs.following import following
+from service.errors import ArgsInvalid, located
+from service.ledger.models import NewJob
+from service.lifecycle.new_job import new_job
+from service.resources import Resources
+
+
+def job_of(resources: Resources, now: datetime, wanted: Any, body: bytes) -> NewJob:
+    """Make the row of a job that `body` asks for. What is wrong with its args is told under `args`."""
+    if wanted.queue is not None:
+        with located("queue"):
+            resources.check_queue(wanted.queue)
+    others = following(wanted, resources)
+    if wanted.id is not None:
+        others = {**others, "id": wanted.id, "request_hash": request_hash(body)}
+    try:
+        return new_job(resources.catalogue[wanted.kind], wanted.args, wanted.options(), now, **others)
+    except ArgsInvalid as error:
+        errors = error.errors or [{"loc": [], "msg": error.detail, "type": "too_large"}]
+        placed = [one | {"loc": ["args", *one["loc"]]} for one in errors]
+        raise ArgsInvalid(error.detail, errors=placed) from error
