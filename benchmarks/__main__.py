@@ -23,7 +23,7 @@ def benchmarks() -> None:
 @benchmarks.command()
 @click.option("--rounds", default=3, show_default=True, help="How often everything is measured, in turns.")
 @click.option("--quick", is_flag=True, help="One round of fewer jobs and peers, in about six minutes.")
-@click.option("--only", default="", help="Cases or chapters, comma-separated: `engine`, `lanes`, or one of theirs.")
+@click.option("--only", default="", help="Cases or chapters, comma-separated: engine, lanes, flows, or one of theirs.")
 @click.option("--peers", default="", help="Parts of peers' names, comma-separated; Postlude always takes part.")
 def run(rounds: int, quick: bool, only: str, peers: str) -> None:
     """Measure; print and keep the results. What is complete is published in docs/performance.md."""

@@ -14,6 +14,7 @@ CHARTS = ROOT / "docs" / "charts"
 MARKERS = {
     "engine": ("<!-- figures: written by `make bench` -->", "<!-- end of figures -->"),
     "lanes": ('<!-- lanes: written by `make bench ARGS="--only lanes"` -->', "<!-- end of lanes -->"),
+    "flows": ('<!-- flows: written by `make bench ARGS="--only flows"` -->', "<!-- end of flows -->"),
 }
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from jobs import Catalogue
 from service.ledger import migrate
 from service.ledger.database import Database
+from service.lifecycle.lifecycle import Lifecycle
 from service.resources import open_resources
 from service.settings import Settings
 from service.worker.keeping.chores import sweep_of
@@ -104,7 +105,8 @@ async def _refill_s(settings: Settings) -> float:
             )
             await connection.exec_driver_sql("DELETE FROM sweep_lease")  # made by `fill`
         await resources.queue.redis.flushall()
-        sweep = sweep_of(resources, lambda: "w")
+        lifecycle = Lifecycle(resources.ledger, resources.queue, resources.catalogue, writer="w")
+        sweep = sweep_of(resources, lifecycle, lambda: "w")
         begun = time.perf_counter()
         while await sweep.sweep():
             pass

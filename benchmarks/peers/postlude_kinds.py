@@ -22,8 +22,17 @@ class CallArgs(BaseModel):
     url: str
 
 
+class StepsArgs(BaseModel):
+    count: int
+
+
 @job("bench_noop")
 async def noop(_ctx: Context, _args: NoArgs) -> None: ...
+
+
+@job("bench_aside", queue="aside")
+async def aside(_ctx: Context, _args: NoArgs) -> None:
+    """Do nothing, on a queue that nobody works: its jobs stay where an operation has put them."""
 
 
 @job("bench_sleep")
@@ -48,3 +57,13 @@ async def order(_ctx: Context, args: StampArgs) -> None:
     tasks.stamp(2 * args.index)
     await asyncio.sleep(ORDER_S)
     tasks.stamp(2 * args.index + 1)
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+@job("bench_steps")
+async def steps(ctx: Context, args: StepsArgs) -> None:
+    for number in range(args.count):
+        await ctx.step(f"step {number}", double, number)
