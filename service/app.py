@@ -12,8 +12,8 @@ from fastapi import FastAPI
 import jobs
 from jobs import Catalogue
 from service import heap, logs
-from service.api import health, kinds, lanes, metrics, offline_docs, openapi, queues
-from service.api.jobs import actions, bulk_replay, enqueue, events, listing, lookup, tickets
+from service.api import flows, health, kinds, lanes, metrics, offline_docs, openapi, operations, queues, schedules
+from service.api.jobs import actions, bulk_replay, changing, enqueue, events, listing, lookup, tickets
 from service.api.jobs.requests import Requests
 from service.api.state import open_api_state
 from service.dashboard import home
@@ -30,7 +30,7 @@ Enqueue jobs, look them up by id, cancel and replay them. **202** means that a j
 whatever happens to any process. Errors are `application/problem+json` (RFC 9457). Any request may also be refused
 before it is looked at, with 400, 408, 414, 431 or 503.
 """
-_JOBS = (enqueue, listing, lookup, actions, events, tickets, bulk_replay)
+_JOBS = (enqueue, listing, lookup, actions, changing, events, tickets, bulk_replay)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     layers.install(app, settings, hooks, direct=enqueue.DIRECT)
     offline_docs.install(app)
     openapi.install(app, requests)
-    for module in (*_JOBS, kinds, queues, lanes, health, metrics, home):
+    for module in (*_JOBS, flows, kinds, queues, lanes, schedules, operations, health, metrics, home):
         app.include_router(module.router)
     for feature in FEATURES:
         for router in feature.routers:

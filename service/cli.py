@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.flows import flows
 from service.commands.jobs import jobs
 from service.commands.lanes import lanes
+from service.commands.operations import operations
+from service.commands.schedules import schedules
 from service.errors import LedgerUnavailable, PostludeError
 
 if TYPE_CHECKING:
@@ -142,7 +145,10 @@ def _allow_open_files() -> None:
 
 
 postlude.add_command(jobs)
+postlude.add_command(flows)
 postlude.add_command(lanes)
+postlude.add_command(operations)
+postlude.add_command(schedules)
 
 
 def main() -> None:

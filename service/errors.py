@@ -1,9 +1,13 @@
 """What can go wrong, as a tree. Each error knows its HTTP status and title; its message says what to do.
 
 PostludeError
-├── NotFound (404)             JobNotFound, LaneNotFound, KindNotFound, QueueNotFound
-├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, IdempotencyKeyReused, BadCursor
-├── Conflict (409)             StateForbids, UniqueKeyTaken, IdempotencyKeyInFlight, PausedByPattern, StockWorkerRuns
+├── NotFound (404)             JobNotFound, FlowNotFound, LaneNotFound, KindNotFound, QueueNotFound, OperationNotFound,
+│                              ScheduleNotFound
+├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
+│                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor
+├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
+│                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
+│                              StockWorkerRuns, OperationEnded
 ├── Unauthorized (401)
 ├── HostRefused (421)
 ├── OriginRefused (403)
@@ -17,7 +21,8 @@ PostludeError
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 # How Pydantic names a member of an enumeration that a `Literal` allows: <State.FAILED: 'failed'>.
@@ -43,6 +48,14 @@ class JobNotFound(NotFound):
     title = "Job not found"
 
 
+class OperationNotFound(NotFound):
+    title = "Operation not found"
+
+
+class FlowNotFound(NotFound):
+    title = "Flow not found"
+
+
 class LaneNotFound(NotFound):
     title = "Lane not found"
 
@@ -53,6 +66,10 @@ class KindNotFound(NotFound):
 
 class QueueNotFound(NotFound):
     title = "Queue not found"
+
+
+class ScheduleNotFound(NotFound):
+    title = "Schedule not found"
 
 
 class Refused(PostludeError):
@@ -69,6 +86,24 @@ class QueueUnknown(Refused):
 
 class LaneInvalid(Refused):
     title = "Lane invalid"
+
+
+class FlowInvalid(Refused):
+    """Its jobs cannot be put in an order: they wait for one another, or for a job that is not there."""
+
+    title = "Flow invalid"
+
+
+class ParentUnknown(Refused):
+    title = "A job of `after` is unknown"
+
+
+class FlowUnknown(Refused):
+    title = "Flow unknown"
+
+
+class ScheduleInvalid(Refused):
+    title = "Schedule invalid"
 
 
 class ArgsInvalid(Refused):
@@ -91,12 +126,37 @@ class StateForbids(Conflict):
     title = "The job's state forbids this"
 
 
+class OperationEnded(Conflict):
+    title = "The operation has ended"
+
+
 class UniqueKeyTaken(Conflict):
     title = "Unique key taken"
 
 
+class UniqueKeyRunning(Conflict):
+    title = "The job with this unique key runs"
+
+
+class IdTaken(Conflict):
+    title = "Id taken"
+
+
+class ParentFailed(Conflict):
+    title = "A job that this one needs has failed"
+
+
 class PausedByPattern(Conflict):
     title = "Paused by a pattern"
+
+
+class ScheduleOfCode(Conflict):
+    title = "The schedule is a kind's own"
+
+
+class ScheduleChanging(Conflict):
+    title = "Somebody is changing the schedule"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
 class StockWorkerRuns(Conflict):
@@ -178,6 +238,17 @@ class StartRefused(PostludeError):
 def shown(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return where and why validation failed, in the words of the API and without the input, which may be a secret."""
     return [{"loc": list(one["loc"]), "msg": _plain(one["msg"]), "type": one["type"]} for one in errors]
+
+
+@contextmanager
+def located(*place: str | int) -> Iterator[None]:
+    """Tell a refusal as one of a part of the request: what is wrong lies at `place`, or below it."""
+    try:
+        yield
+    except Refused as error:
+        errors = error.errors or [{"loc": [], "msg": error.detail, "type": "value_error"}]
+        below = [one | {"loc": [*place, *one["loc"]]} for one in errors]
+        raise type(error)(error.detail, errors=below) from error
 
 
 def _plain(message: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from jobs.kit.lane import RESERVED_PREFIXES, Lane, check_key, check_text
+from jobs.kit.lane import RESERVED_PREFIXES, Lane, Rate, check_key, check_text
 
 BreakerState = Literal["closed", "open", "half_open"]
 Forced = Literal["open", "closed"]
@@ -163,6 +163,25 @@ def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
             limits = limits_in(lane).over(limits)
         told[kind_lane.key] = limits.as_json | {"from": "kind"}
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")) if told else None
+
+
+def lane_fields(lane: Lane | None, kind_lane: Lane | None) -> dict[str, str | None]:
+    """Return a job's columns about its lanes; one that request and kind both name counts once."""
+    is_same = lane is not None and kind_lane is not None and lane.key == kind_lane.key
+    return {
+        "lane": lane.key if lane else None,
+        "kind_lane": kind_lane.key if kind_lane and not is_same else None,
+        "lane_limits": written_limits(lane, kind_lane),
+    }
+
+
+def given_lane(key: str | None, lane_limits: str | None) -> Lane | None:
+    """Read one of a job's lanes back from its columns."""
+    if key is None:
+        return None
+    limits = read_limits((json.loads(lane_limits) if lane_limits else {}).get(key, {}))
+    rate = None if limits.rate is None else Rate(limits.rate[0], per=limits.rate[1])
+    return Lane(key, limits.concurrency, rate, "strict" if limits.strict else None)
 
 
 def read_limits(written: Mapping[str, Any]) -> Limits:

@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, TypeAdapter, ValidationError
 
-from jobs import Lane
+from jobs import Lane, RetryPolicy
 from jobs.kit.lane import to_lane
 from service.errors import Refused, shown
+from service.own_retry import OwnRetry
 
 LONGEST_WAIT = timedelta(days=3650)
 LONGEST_TIMEOUT = timedelta(days=1)
@@ -22,6 +23,10 @@ LONGEST_UNIQUE_KEY = 255
 LONGEST_TAG = 100
 MOST_TAGS = 20
 MOST_METADATA_BYTES = 4 * 1024
+MOST_DELAYS = 100
+# What a new job does whose unique key a waiting job holds: it stands for that one, which takes over what the new job
+# says (`replace`), and its time too (`debounce`).
+OnConflict = Literal["return", "replace", "debounce"]
 # Its backslash is not itself escaped.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -40,6 +45,13 @@ class Options(NamedTuple):
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = None
     lane: str | Lane | None = None
+    retry: OwnRetry | None = None
+    unique_for: timedelta | None = None
+    on_conflict: OnConflict = "return"
+
+
+# What a job has whose request asks for none: the same object, so that plain jobs are told by it.
+NO_OPTIONS = Options()
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> str:
@@ -57,8 +69,21 @@ def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def check_retry(retry: OwnRetry) -> OwnRetry:
+    """Return a job's own retry policy. Raises `ValueError` for what a kind could not declare, either."""
+    given = {name: value for name, value in retry._asdict().items() if value is not None}
+    given.pop("max_duration", None)
+    RetryPolicy(**given)
+    if "delays" in given and len(given) > 1:
+        raise ValueError("delays say each wait themselves: leave out base and cap")
+    if "delays" in given and not 1 <= len(given["delays"]) <= MOST_DELAYS:
+        raise ValueError(f"delays are 1 to {MOST_DELAYS} numbers of seconds")
+    return retry
+
+
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(_check_metadata)]
 _WITHOUT_NUL = r"^[^\x00]*$"
+_Retry = Annotated[OwnRetry, AfterValidator(check_retry)]
 _Wait = Annotated[timedelta, Field(strict=True, ge=timedelta(0), le=LONGEST_WAIT)]
 _Expiry = Annotated[timedelta, Field(strict=True, ge=SHORTEST_TIME, le=LONGEST_WAIT)]
 _Timeout = Annotated[timedelta, Field(strict=True, ge=SHORTEST_TIME, le=LONGEST_TIMEOUT)]
@@ -81,6 +106,9 @@ class _Bounded(NamedTuple):
     tags: Annotated[tuple[_Tag, ...], Field(max_length=MOST_TAGS)]
     metadata: Metadata | None
     lane: Annotated[Any, AfterValidator(to_lane)]
+    retry: _Retry | None
+    unique_for: _Expiry | None
+    on_conflict: OnConflict
 
 
 _bounded: TypeAdapter[_Bounded] = TypeAdapter(_Bounded)
@@ -96,3 +124,5 @@ def check(options: Options) -> None:
         raise Refused(f"The job's options do not fit: {told}.", errors=errors) from None
     if options.run_at is not None and options.delay is not None:
         raise Refused("The job's options do not fit: give run_at or delay, not both.")
+    if options.unique_key is None and (options.unique_for is not None or options.on_conflict != "return"):
+        raise Refused("The job's options do not fit: unique_for and on_conflict are for jobs with a unique_key.")

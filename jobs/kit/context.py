@@ -1,12 +1,12 @@
 """What an attempt is given: a frozen `Context`, and Protocols for what it carries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 import httpx
 import structlog
@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from jobs.kit.lane import Lane
 from jobs.kit.outcomes import Seconds
+from jobs.kit.steps import Steps
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -96,6 +97,15 @@ class Enqueue(Protocol):
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
         lane: str | Lane | None = None,
+        retry: Mapping[str, Any] | None = None,
+        unique_for: Seconds | None = None,
+        on_conflict: Literal["return", "replace", "debounce"] = "return",
+        after: Sequence[str] = (),
+        run_when: Literal["succeeded", "ended", "attempted"] = "succeeded",
+        flow: str | bool | None = None,
+        on_success: Mapping[str, Any] | None = None,
+        on_failure: Mapping[str, Any] | None = None,
+        on_end: Mapping[str, Any] | None = None,
     ) -> Awaitable[str]: ...
 
 
@@ -103,6 +113,11 @@ class Progress(Protocol):
     """Notes how far an attempt is; see `Context.progress`."""
 
     def __call__(self, done: int, total: int | None = None) -> Awaitable[None]: ...
+
+
+def _forgotten_steps() -> Callable[[], Steps]:
+    steps = Steps()
+    return lambda: steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +128,11 @@ class Context:
     `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
-    `enqueue(kind, args, ...)` enqueues another job and returns its id.
+    `enqueue(kind, args, ...)` enqueues another job and returns its id; with `flow=True` in this job's own flow, if it
+    is in one.
     `timeout` bounds this attempt, from its begin.
+    `steps()` is what stands behind `step`, `checkpoint`, `restored` and `results`; without it they are forgotten with
+    the context, which is what a test of a kind needs.
     """
 
     job_id: str
@@ -129,6 +147,44 @@ class Context:
     failures: int = 0
     timeout: timedelta = timedelta(seconds=60)
     capabilities: Mapping[Any, Any] = field(default_factory=dict)
+    steps: Callable[[], Steps] = field(default_factory=_forgotten_steps)
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """What the jobs returned that this one came after, by their ids or, in a flow, by their names.
+
+        A job without a result has None. One that is past its retention is missing.
+        """
+        return self.steps().results
+
+    @property
+    def restored(self) -> Any:
+        """The latest checkpoint of the attempts before this one; None without any."""
+        return self.steps().restored
+
+    @overload
+    def step(
+        self, name: str, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+
+    @overload
+    def step(self, name: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Run `fn` and keep what it returns, or return what it returned in an earlier attempt of this job.
+
+        An `async def` is awaited, a `def` runs in a thread. The result goes through JSON by its annotation, the first
+        time too. A step that was running when its worker died runs again. Raises `StepRefused`, for a `name` used
+        before in this attempt among others.
+        """
+        return self.steps().step(name, fn, args, kwargs)
+
+    async def checkpoint(self, value: Any) -> None:
+        """Keep a value of JSON, in the place of the last one: the next attempt has it as `restored`.
+
+        It is written once this returns. Raises `StepRefused`.
+        """
+        await self.steps().checkpoint(value)
 
     # Not `type[C]`, of which mypy allows no Protocol.
     def capability(self, wanted: Callable[..., C]) -> C:

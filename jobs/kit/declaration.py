@@ -4,13 +4,13 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args
 
-from cronsim import CronSimError
 from pydantic import ValidationError
 
+from jobs.kit.cron import CronInvalid
 from jobs.kit.fields import Unusable, check_fields
 from jobs.kit.kind import A, CatchUp, JobFunction, Kind, R
 from jobs.kit.lane import LaneOf, to_lane
@@ -44,9 +44,9 @@ def job(
 ) -> Callable[[JobFunction[A, R]], Kind[A, R]]:
     """Declare an async function `(ctx: Context, args: SomeModel) -> result` as the kind `name`.
 
-    `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is a five-field expression in UTC, or a
-    six-field one that begins with seconds; such a kind's args must have defaults throughout. `catch_up` says which
-    ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
+    `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is an expression in UTC: five fields, six that
+    begin with seconds, or a name such as `@daily`; such a kind's args must have defaults throughout. `catch_up` says
+    which ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
     `max_attempts` is 5 by default, or one more than the `delays` of `retry`. `lane` is a function of the validated args
     that returns the key of a lane, a `Lane` with limits, or None; or a lane for all jobs of the kind.
     Raises `CatalogueError` where the declaration does not hold.
@@ -215,9 +215,9 @@ def _check_cron(kind: Kind[Any, Any]) -> None:
     if not isinstance(kind.cron, str):
         _refuse_cron(kind, "it is no text")
     try:
-        next(kind.ticks_after(datetime.now(UTC)))
-    except (CronSimError, StopIteration) as error:
-        _refuse_cron(kind, str(error) or "it never comes due", error)
+        _ = kind.expression
+    except CronInvalid as error:
+        _refuse_cron(kind, str(error), error)
     try:
         kind.accept(None)
     except ValidationError as error:

@@ -1,17 +1,17 @@
 """A kind: a named sort of job. How its args are accepted at the doors, written for the ledger, and read back."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
-from cronsim import CronSim
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from jobs.kit.context import Context
+from jobs.kit.cron import Expression, expression
 from jobs.kit.keys import keys_of
 from jobs.kit.lane import Lane, LaneOf, to_lane
 from jobs.kit.names import names_of, strict_about_names, without_unknown_names
@@ -167,16 +167,9 @@ class Kind(Generic[A, R]):
         schema = self.result_adapter.core_schema
         return schema["type"] in ("none", "any") and "serialization" not in schema
 
-    def ticks_after(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the due times of the cron expression (UTC) after `moment`, without end."""
-        return CronSim(self._expression, moment.astimezone(UTC))
-
-    def ticks_until(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the due times of the cron expression (UTC) up to and including `moment`, latest first, for 50 years."""
-        return CronSim(self._expression, moment.astimezone(UTC) + timedelta(microseconds=1), reverse=True)
-
-    @property
-    def _expression(self) -> str:
+    @cached_property
+    def expression(self) -> Expression:
+        """The cron expression, in UTC. Raises `CronInvalid`."""
         if self.cron is None:
             raise ValueError(f"kind {self.name!r} has no cron expression")
-        return self.cron
+        return expression(self.cron)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
@@ -43,8 +44,12 @@ _TEXT = Path(
 )
 
 
-async def _rule_key(key: Annotated[str, _TEXT]) -> str:
+async def _rule_key(key: Annotated[str, _TEXT], request: Request) -> str:
     """Return the key. Raises `LaneInvalid`."""
+    try:
+        unquote_to_bytes(request.scope.get("raw_path") or b"").decode()  # in `key`, what is not UTF-8 is replaced
+    except UnicodeDecodeError as error:
+        raise LaneInvalid("The key in the path is not UTF-8 once its percent-encoding is undone.") from error
     try:
         check_rule_key(key)
     except ValueError as error:

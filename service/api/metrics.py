@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import get_args
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,6 +20,7 @@ from service.ledger.reads import audit, counts
 from service.ledger.reads.held_back import HeldBack
 from service.ledger.reads.held_back import held_back as held_back_now
 from service.ledger.reads.workers import living_workers
+from service.ledger.records.ticked import TickOutcome
 from service.queue import UNREACHABLE, Queue
 from service.resources import Resources
 from service.web.deps import ResourcesDep
@@ -116,6 +118,7 @@ async def _read_families(resources: Resources) -> list[Metric]:
         _of_unknown_kinds(unknown_kinds),
         *_paused(held_back),
         _refused(totals),
+        _ticks(totals),
         _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
         _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
     ]
@@ -146,6 +149,14 @@ def _refused(totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
     for kind, counted, count in totals:
         if counted == "refused":
             family.add_metric([kind], count)
+    return family
+
+
+def _ticks(totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
+    text = "Ticks of schedules, by what became of them"
+    family = CounterMetricFamily("postlude_ticks", text, labels=["outcome"])
+    for outcome in get_args(TickOutcome):
+        family.add_metric([outcome], sum(count for _, counted, count in totals if counted == outcome))
     return family
 
 

@@ -5,10 +5,14 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter
 
+from service.api.jobs.actions import ReplayRequest
 from service.api.jobs.bulk_replay import BulkReplayRequest
+from service.api.jobs.change_requests import ChangeRequest
 from service.api.jobs.event_reader import ProgressEvent, StateEvent
 from service.api.jobs.requests import Requests
 from service.api.lane_requests import LaneRequest, PauseRequest
+from service.api.operation_requests import OperationRequest
+from service.api.schedule_requests import ScheduleRequests
 from service.web.problems import Problem
 
 
@@ -31,13 +35,18 @@ def components(requests: Requests) -> dict[str, Any]:
     models: tuple[type[BaseModel], ...] = (
         Problem,
         BulkReplayRequest,
+        ChangeRequest,
         LaneRequest,
         PauseRequest,
+        OperationRequest,
+        ReplayRequest,
         StateEvent,
         ProgressEvent,
     )
     adapters: dict[str, TypeAdapter[Any]] = {model.__name__: TypeAdapter(model) for model in models}
     adapters |= {"EnqueueRequest": requests.one, "BatchRequest": requests.whole_batch}
+    adapters["FlowRequest"] = requests.whole_flow
+    adapters["ScheduleRequest"] = ScheduleRequests(requests.kinds).one
     described: dict[str, Any] = {}
     for name, adapter in adapters.items():
         schema = adapter.json_schema(ref_template="#/components/schemas/{model}")

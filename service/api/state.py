@@ -13,6 +13,7 @@ from jobs import Catalogue
 from service.api.jobs.requests import Requests
 from service.api.jobs.watchtower import Watchtower
 from service.api.readiness import Checks
+from service.api.schedule_requests import ScheduleRequests
 from service.auth import KeyRing
 from service.clocks import Clocks
 from service.durability import Durability
@@ -38,6 +39,7 @@ class ApiState(WebState):
     requests: Requests
     watchtower: Watchtower
     readiness: Checks
+    schedule_requests: ScheduleRequests
     keys_under_way: set[str] = field(default_factory=set, kw_only=True)
     write_deadline: WriteDeadline = field(default_factory=WriteDeadline, kw_only=True)
 
@@ -72,6 +74,7 @@ async def open_api_state(
             requests=requests,
             watchtower=Watchtower(resources.ledger),
             readiness=Checks(resources),
+            schedule_requests=ScheduleRequests(catalogue),
         )
         stack.push_async_callback(state.lanes.outlook.close)
         state.lanes.outlook.glance()  # so that the first jobs are told what is paused

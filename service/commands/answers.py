@@ -77,6 +77,98 @@ class LanePage(BaseModel):
     next_cursor: str | None
 
 
+class Operation(BaseModel):
+    id: str
+    name: str | None
+    action: str
+    state: str
+    matched: int
+    done: int
+    failed: int
+    skipped: dict[str, int]
+    dry_run: bool
+    filter: dict[str, Any]
+    created_at: str
+
+
+class OperationPage(BaseModel):
+    operations: list[Operation]
+    next_cursor: str | None
+
+
+class _FlowJob(BaseModel):
+    name: str | None
+    id: str
+    kind: str
+    state: str
+    after: list[str]
+    error: _Error | None = None
+
+
+class _Callback(BaseModel):
+    event: str
+    kind: str
+    jobs: list[str]
+
+
+class _Flow(BaseModel):
+    id: str
+    name: str | None
+    state: str
+    created_at: str
+    finished_at: str | None
+    counts: dict[str, int]
+
+
+class Flow(_Flow):
+    callbacks: list[_Callback]
+    jobs: list[_FlowJob]
+    next_cursor: str | None
+
+
+class FlowPage(BaseModel):
+    flows: list[_Flow]
+    next_cursor: str | None
+
+
+class _Tick(BaseModel):
+    due_at: str
+    outcome: str
+    reason: str | None
+    job_id: str | None
+
+
+class TickPage(BaseModel):
+    ticks: list[_Tick]
+    next_cursor: str | None
+
+
+class Schedule(BaseModel):
+    name: str
+    kind: str
+    cron: str
+    time_zone: str
+    catch_up: str
+    overlap: str
+    jitter: float
+    start: str | None
+    end: str | None
+    options: dict[str, Any]
+    paused: bool
+    next: str | None
+    last: _Tick | None
+    error: str | None
+
+
+class SchedulePage(BaseModel):
+    schedules: list[Schedule]
+    next_cursor: str | None
+
+
+class NextTicks(BaseModel):
+    next: list[str]
+
+
 class _Mistake(BaseModel):
     loc: list[str | int] = []
     msg: str | None = None

@@ -1,85 +1,89 @@
-"""`postlude jobs`: list, show, cancel, replay and tail, over the HTTP API of a running service."""
+"""`postlude jobs`: list, show, cancel, replay, change, run-now and tail, over the HTTP API of a running service."""
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from service.commands import text
+from service.commands.changing import change, run_now
+from service.commands.job_options import BY_END, NARROW, filters
 from service.commands.reaching import AS_JSON, Service, checked_name, each, given, reached, reaching, width
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_STATES = ("scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelled")
 
 
 @click.group()
 @reaching
 @click.pass_context
 def jobs(context: click.Context, url: str, key: str | None) -> None:
-    """List, show, cancel, replay and follow jobs of a running service.
+    """List, show, cancel, replay, change and follow jobs of a running service.
 
     Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
     """
     context.obj = Service.at(url, key)
 
 
-def _filters(*names: str) -> Callable[[F], F]:
-    """Add options that narrow down which jobs are meant; each is a parameter of the API of the same name."""
-    several = "May be given several times."
-    options = {
-        "state": click.option("--state", multiple=True, type=click.Choice(_STATES), help=several),
-        "kind": click.option("--kind", multiple=True, help=several),
-        "queue": click.option("--queue", multiple=True, help=several),
-        "tag": click.option("--tag"),
-        "lane": click.option("--lane", help="Named by the request, or of the destination."),
-        "error_type": click.option(
-            "--error-type", multiple=True, help=f"Of the latest attempt, e.g. TimeoutError. {several}"
-        ),
-        "created_after": click.option("--created-after", metavar="TIME", help="RFC 3339, e.g. 2026-01-31T09:00:00Z."),
-        "created_before": click.option("--created-before", metavar="TIME"),
-        "finished_after": click.option("--finished-after", metavar="TIME"),
-        "finished_before": click.option("--finished-before", metavar="TIME"),
-        "order": click.option("--order", type=click.Choice(["desc", "asc"]), help="asc: oldest first."),
-    }
-
-    def add(function: F) -> F:
-        for name in reversed(names):
-            function = options[name](function)
-        return function
-
-    return add
-
-
-_NARROW = ("state", "kind", "queue", "tag", "lane", "error_type", "created_after", "created_before")
-_BY_END = ("finished_after", "finished_before")
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
 
+def _asked_for(pages: Iterator[dict[str, Any]], everything: bool) -> Iterator[dict[str, Any]]:
+    """Yield the pages; of a search through all there is only the first, unless everything is asked for."""
+    for page in pages:
+        yield page
+        if "searched" in page and not everything:
+            return
+
+
+def _paths(part: str, conditions: tuple[str, ...]) -> dict[str, str]:
+    """Return the API's parameters for conditions `PATH=VALUE`."""
+    wanted: dict[str, str] = {}
+    for condition in conditions:
+        path, equals, value = condition.partition("=")
+        if not path or not equals:
+            raise click.UsageError(f"{condition!r} is not PATH=VALUE.")
+        if f"{part}.{path}" in wanted:
+            raise click.UsageError(f"{path!r} is there twice.")
+        wanted[f"{part}.{path}"] = value
+    return wanted
+
+
 @jobs.command("list")
-@_filters(*_NARROW, *_BY_END, "order")
+@filters(*NARROW, "flow", *BY_END, "order")
+@click.option("--arg", "args", multiple=True, metavar="PATH=VALUE", help="In the args, e.g. user.id=42.")
+@click.option("--metadata", multiple=True, metavar="PATH=VALUE", help="In the metadata, e.g. tenant=acme.")
+@click.option("--text", "q", help="In the args, the metadata or the error, whatever the case of its letters.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
 @AS_JSON
 @click.pass_obj
-def list_jobs(to: Service, /, limit: int, everything: bool, as_json: bool, **chosen: Any) -> None:
+def list_jobs(
+    to: Service,
+    /,
+    args: tuple[str, ...],
+    metadata: tuple[str, ...],
+    limit: int,
+    everything: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
     """List jobs, newest first unless told otherwise."""
+    wanted = given(chosen) | _paths("args", args) | _paths("metadata", metadata)
     with reached(to) as remote:
-        pages = remote.pages(given(chosen), None if everything else limit)
+        pages = _asked_for(remote.pages(wanted, None if everything else limit), everything)
         if as_json:
             read = list(pages)
             found = [job for page in read for job in page["jobs"]]
             click.echo(text.as_json({"jobs": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
             return
         for number, page in enumerate(pages):
-            if not number and not page["jobs"]:
+            if not number and not page["jobs"] and not page["next_cursor"]:
                 click.echo("no jobs", err=True)
                 return
             for line in text.table(page["jobs"], heading=not number, width=width()):
                 click.echo(line)
         if page["next_cursor"] and not everything:
-            click.echo(f"there are more than {limit}: --limit or --all shows them", err=True)
+            looked = f"looked at {page['searched']:,} jobs: --all looks at all of them" if "searched" in page else ""
+            click.echo(looked or f"there are more than {limit}: --limit or --all shows them", err=True)
 
 
 @jobs.command()
@@ -103,12 +107,12 @@ def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
     """Cancel jobs. A running one is interrupted."""
     with reached(to) as remote:
-        each("job", ids, remote.cancel, lambda job: _state_of(job, as_json))
+        each("job", ids, remote.cancel, lambda job: text.state_of(job, as_json))
 
 
 @jobs.command()
 @_IDS
-@_filters(*_NARROW, *_BY_END)
+@filters(*NARROW, *BY_END)
 @click.option("--dry-run", is_flag=True, help="With a filter: only tell how many would be replayed.")
 @AS_JSON
 @click.pass_obj
@@ -121,7 +125,7 @@ def replay(to: Service, /, ids: tuple[str, ...], dry_run: bool, as_json: bool, *
         raise click.UsageError("--dry-run is for jobs that options choose.")
     with reached(to) as remote:
         if ids:
-            each("job", ids, remote.replay, lambda job: _state_of(job, as_json))
+            each("job", ids, remote.replay, lambda job: text.state_of(job, as_json))
             return
         for done in remote.replay_matching(filters, dry_run=dry_run):
             words = "would be replayed" if dry_run else "replayed"
@@ -133,7 +137,7 @@ def replay(to: Service, /, ids: tuple[str, ...], dry_run: bool, as_json: bool, *
 
 @jobs.command()
 @click.argument("job_id", required=False, metavar="[ID]")
-@_filters(*_NARROW)
+@filters(*NARROW)
 @AS_JSON
 @click.pass_obj
 def tail(to: Service, /, job_id: str | None, as_json: bool, **chosen: Any) -> None:
@@ -160,5 +164,5 @@ def tail(to: Service, /, job_id: str | None, as_json: bool, **chosen: Any) -> No
     sys.exit(0 if state in ("succeeded", "") else 1)
 
 
-def _state_of(job: text.Job, as_json: bool) -> str:
-    return text.as_json(job) if as_json else text.one_line(f"{job['id']}  {job['state']}")
+jobs.add_command(change)
+jobs.add_command(run_now)

@@ -1,5 +1,6 @@
 """The service, as the commands call it. Every refusal raises `Refusal` with a sentence."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -13,7 +14,10 @@ from pydantic import BaseModel
 
 from service.commands import answers
 from service.commands.answers import checked
+from service.commands.flow_text import Flow
 from service.commands.lane_text import Lane
+from service.commands.operation_text import Operation
+from service.commands.schedule_text import Schedule
 from service.commands.text import Job, address, one_line
 
 _ANSWERS_WITHIN_S = 30.0
@@ -31,7 +35,7 @@ class Unreachable(Refusal):
 class Remote:
     """A Postlude at `url`; close it, or use `with`.
 
-    `holds_later`: a change was recorded, but Redis has not heard of it.
+    `holds_later`: a change was recorded, but Redis has not heard of it; or some of a flow is left to change.
     """
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -58,6 +62,12 @@ class Remote:
 
     def replay(self, job_id: str) -> Job:
         return self._ask(answers.Job, "POST", f"{_path_of('jobs', job_id)}/replay")
+
+    def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        return self._ask(answers.Job, "PATCH", _path_of("jobs", job_id), json=changes)
+
+    def run_now(self, job_id: str) -> Job:
+        return self._ask(answers.Job, "POST", f"{_path_of('jobs', job_id)}/run-now")
 
     def replay_matching(self, chosen: Mapping[str, Any], *, dry_run: bool) -> Iterator[Job]:
         """Replay all that match; yield what each request did."""
@@ -100,20 +110,93 @@ class Remote:
         return {"key": key} | self._ask(answers.Pausable, "POST", f"{path}/{action}", **body)
 
     def delete_lane(self, key: str) -> Lane:
-        with self._refusals():
-            answer = self._http.delete(f"{self._url}{_path_of('lanes', key)}")
-            if answer.status_code != 204:
-                raise Refusal(_reason(answer))
+        self._delete("lanes", key)
         return {"key": key}
 
+    def start_operation(self, wanted: Mapping[str, Any]) -> Operation:
+        return self._ask(answers.Operation, "POST", "/v1/operations", json=wanted)
+
+    def operation(self, operation_id: str) -> Operation:
+        return self._ask(answers.Operation, "GET", _path_of("operations", operation_id))
+
+    def stop_operation(self, operation_id: str) -> Operation:
+        return self._ask(answers.Operation, "POST", f"{_path_of('operations', operation_id)}/stop")
+
+    def operations(self, limit: int) -> Iterator[Operation]:
+        """Yield the list of operations page by page, up to `limit`."""
+        return self._pages("operations", answers.OperationPage, {}, limit)
+
+    def flows(self, limit: int | None) -> Iterator[Flow]:
+        """Yield the list of flows page by page, up to `limit`; None for all."""
+        return self._pages("flows", answers.FlowPage, {}, limit)
+
+    def flow(self, flow_id: str) -> Flow:
+        """Return a flow with all of its jobs."""
+        flow = self._ask(answers.Flow, "GET", _path_of("flows", flow_id))
+        while (cursor := flow["next_cursor"]) is not None:
+            following = self._ask(answers.Flow, "GET", _path_of("flows", flow_id), params={"cursor": cursor})
+            flow = following | {"jobs": flow["jobs"] + following["jobs"]}
+        return flow
+
+    def cancel_flow(self, flow_id: str) -> Flow:
+        return self._act_on_flow(flow_id, "cancel")
+
+    def replay_flow(self, flow_id: str) -> Flow:
+        return self._act_on_flow(flow_id, "replay")
+
+    def _act_on_flow(self, flow_id: str, action: str) -> Flow:
+        """Act on a flow until that is all of it: a request does what it can in some seconds."""
+        while True:
+            self.holds_later = False
+            flow = self._ask(answers.Flow, "POST", f"{_path_of('flows', flow_id)}/{action}")
+            if not self.holds_later:
+                return flow
+
+    def schedules(self, limit: int | None) -> Iterator[Schedule]:
+        """Yield the list of schedules page by page, up to `limit`; None for all."""
+        return self._pages("schedules", answers.SchedulePage, {}, limit)
+
+    def schedule(self, name: str) -> Schedule:
+        return self._ask(answers.Schedule, "GET", _path_of("schedules", name))
+
+    def set_schedule(self, name: str, wanted: Mapping[str, Any]) -> Schedule:
+        return self._ask(answers.Schedule, "PUT", _path_of("schedules", name), json=wanted)
+
+    def act_on_schedule(self, name: str, action: str) -> Schedule:
+        """Pause, resume or run a schedule."""
+        return self._ask(answers.Schedule, "POST", f"{_path_of('schedules', name)}/{action}")
+
+    def delete_schedule(self, name: str) -> Schedule:
+        self._delete("schedules", name)
+        return {"name": name}
+
+    def next_ticks(self, name: str, count: int) -> list[str]:
+        path = f"{_path_of('schedules', name)}/next"
+        return list(self._ask(answers.NextTicks, "GET", path, params={"count": count})["next"])
+
+    def ticks(self, name: str, limit: int) -> Iterator[dict[str, Any]]:
+        """Yield the history of a schedule page by page, up to `limit` ticks."""
+        return self._pages("ticks", answers.TickPage, {}, limit, path=f"{_path_of('schedules', name)}/ticks")
+
+    def _delete(self, members: str, name: str) -> None:
+        with self._refusals():
+            answer = self._http.delete(f"{self._url}{_path_of(members, name)}")
+            if answer.status_code != 204:
+                raise Refusal(_reason(answer))
+
     def _pages(
-        self, members: str, shape: type[BaseModel], chosen: Mapping[str, Any], limit: int | None
+        self,
+        members: str,
+        shape: type[BaseModel],
+        chosen: Mapping[str, Any],
+        limit: int | None,
+        path: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         cursor, left = chosen.get("cursor"), limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
             place = {"cursor": cursor} if cursor else {}
-            page = self._ask(shape, "GET", f"/v1/{members}", params={**chosen, "limit": size} | place)
+            page = self._ask(shape, "GET", path or f"/v1/{members}", params={**chosen, "limit": size} | place)
             yield page
             left = None if left is None else left - len(page[members])
             cursor = page["next_cursor"]
@@ -137,6 +220,8 @@ class Remote:
                 yield event, checked(answers.Event, event.json())
 
     def _ask(self, shape: type[BaseModel], method: str, path: str, **content: Any) -> Job:
+        if "json" in content:
+            content |= {"content": _written(content.pop("json")), "headers": {"Content-Type": "application/json"}}
         with self._refusals():
             answer = self._http.request(method, f"{self._url}{path}", **content)
             if not answer.is_success:
@@ -159,6 +244,13 @@ class Remote:
             ) from error
 
 
+def _written(wanted: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(wanted, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"JSON cannot hold what is to be sent: {one_line(error)}.") from error
+
+
 def _reason(answer: httpx.Response) -> str:
     """Return what a problem document says or, without one, what the status says."""
     if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
@@ -167,9 +259,10 @@ def _reason(answer: httpx.Response) -> str:
         return f"{address(answer.request.url)} answered {answer.status_code}{leads}. Check --url or POSTLUDE_URL."
     problem = checked(answers.Problem, answer.json())
     said = [problem.get("detail") or problem.get("title")]
-    for one in problem.get("errors") or []:
-        where = ".".join(map(str, one.get("loc", [])))
-        said.append(f"{where}: {one.get('msg')}" if where else one.get("msg"))
+    mistakes = [one for one in problem.get("errors") or [] if one.get("msg") not in said]
+    places = [".".join(map(str, one.get("loc", []))) for one in mistakes]
+    told = [f"{where}: {one['msg']}" if where else one["msg"] for where, one in zip(places, mistakes, strict=True)]
+    said.append("; ".join(told))
     if answer.status_code == 401:
         said.append("From here: --key or POSTLUDE_API_KEY.")
     return one_line(" ".join(filter(None, said)))

@@ -12,7 +12,7 @@ Job = dict[str, Any]
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLUMNS = ("ID", "KIND", "STATE", "ATTEMPT", "CREATED", "ERROR")
 _FIELDS = (
-    *("kind", "state", "waiting_for", "queue", "lanes", "priority", "tags"),
+    *("kind", "state", "waiting_for", "queue", "lanes", "priority", "tags", "flow", "after", "blocked_by"),
     *("created_at", "run_at", "started_at", "finished_at"),
 )
 
@@ -73,6 +73,8 @@ def details(job: Job) -> Iterator[str]:
         if value not in (None, []):
             yield f"{name:<12} {one_line(', '.join(value) if isinstance(value, list) else value)}"
     yield f"failures     {job.get('failures')} of {job.get('max_attempts')}; crashes {job.get('crashes')}"
+    for callback in job.get("callbacks") or []:
+        yield one_line(f"on {callback.get('event'):<10}{callback.get('kind')}  {', '.join(callback.get('jobs', []))}")
     if progress := job.get("progress"):
         yield f"progress     {_progress(progress)}"
     yield from _block("args", as_json(job.get("args"), indent=2))
@@ -112,3 +114,7 @@ def _block(name: str, text: str) -> Iterator[str]:
 
 def _indented(text: str) -> Iterable[str]:
     return (f"  {line}" for line in harmless(text).split("\n") if line)
+
+
+def state_of(job: Job, in_full: bool) -> str:
+    return as_json(job) if in_full else one_line(f"{job['id']}  {job['state']}")

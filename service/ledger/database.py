@@ -1,6 +1,7 @@
 """The database behind the ledger, SQLite or Postgres: short transactions that end in time, and reads."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -20,7 +21,7 @@ from service.ledger.engines import (
     sqlite_thread_engine,
 )
 from service.ledger.group_commit import Operation
-from service.ledger.outages import is_stale, may_be_repeated_at_once, translate_db_errors
+from service.ledger.outages import is_conflict, is_stale, may_be_repeated_at_once, translate_db_errors
 from service.ledger.shrinking_pool import keep_shrinking
 from service.ledger.sqlite_writer import SqliteWriter
 
@@ -32,6 +33,9 @@ STATEMENT_LIMIT_S = 10
 _STATEMENTS_IN_A_TRANSACTION = 4
 _STATEMENT_OF_A_JOB_LIMIT_S = 30
 _CLOSE_WITHIN_S = 2
+# Of a transaction that meets others in a deadlock. Each time one of them goes on.
+_MOST_TRIES = 5
+_PAUSE_S = 0.05
 
 
 class Database:
@@ -86,18 +90,21 @@ class Database:
         await asyncio.gather(*closing, return_exceptions=bool(hanging))
 
     async def run(self, write: Callable[[Connection], T]) -> T:
-        """Run `write` in a transaction, committed at the end; a second time where a migration came between.
+        """Run `write` in a transaction, committed at the end; again where a migration or a deadlock came between.
 
         Raises `LedgerUnavailable`, and `FateUnknown` where the commit was not confirmed.
         """
         if isinstance(self._writer, SqliteWriter):
             return await self._run_in_thread(self._writer, write)
-        try:
-            return await self._run(self._writer, write)
-        except LedgerUnavailable as error:
-            if not is_stale(error.__cause__):
-                raise
-            return await self._run(self._writer, write)
+        for left in reversed(range(_MOST_TRIES)):
+            try:
+                return await self._run(self._writer, write)
+            except LedgerUnavailable as error:
+                if not left or not (is_conflict(error.__cause__) or is_stale(error.__cause__)):
+                    raise
+            # At once, the same ones would meet again.
+            await asyncio.sleep(random.uniform(0, _PAUSE_S * 2 ** (_MOST_TRIES - left)))  # noqa: S311
+        raise AssertionError("the last try returns or raises")
 
     async def _run_in_thread(self, writer: SqliteWriter, write: Callable[[Connection], T]) -> T:
         try:

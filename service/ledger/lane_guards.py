@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
 from service.ledger.guards import found_by_state
-from service.ledger.states import LIVE
+from service.ledger.states import IN_TURN
 from service.tables import jobs, lanes_epoch
 
 
@@ -18,6 +18,17 @@ def are_lanes_of(epoch: ColumnElement[str]) -> ColumnElement[bool]:
     return exists(select(lanes_epoch.c.id).where(lanes_epoch.c.epoch == epoch).with_for_update(read=True))
 
 
+def are_lanes_of_claim(first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Ask whether the row's lanes are those out of which it was claimed; so are they where the claim named none.
+
+    An arq client's id is claimed out of one lane, and enters no other.
+    """
+    own = [func.coalesce(column, "") for column in (jobs.c.lane, jobs.c.kind_lane)]
+    claimed = (first, func.coalesce(second, ""))
+    came_in = jobs.c.arq_id.is_not(None) | and_(*(column.in_(("", *claimed)) for column in own))
+    return first.is_(None) | (first.in_(own) & (second.is_(None) | second.in_(own)) & came_in)
+
+
 def is_behind(*keys: ColumnElement[Any]) -> ColumnElement[bool]:
     """Ask whether any of these lanes, where they are not null, has a live job that was enqueued before the row's."""
     return or_(*(exists(_earlier(column, keys)) for column in ("lane", "kind_lane")))
@@ -27,5 +38,5 @@ def _earlier(column: str, keys: tuple[ColumnElement[Any], ...]) -> Any:
     earlier = jobs.alias(f"earlier_in_{column}")
     lane = earlier.c[column]
     return select(earlier.c.id).where(
-        lane.in_(keys), lane.is_not(None), earlier.c.lane_seq < jobs.c.lane_seq, found_by_state(*LIVE, of=earlier)
+        lane.in_(keys), lane.is_not(None), earlier.c.lane_seq < jobs.c.lane_seq, found_by_state(*IN_TURN, of=earlier)
     )

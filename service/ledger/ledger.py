@@ -2,30 +2,38 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from service.errors import UniqueKeyTaken
+from service.errors import ParentFailed, UniqueKeyTaken
 from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
-from service.ledger.models import Enqueue, Enqueued, Finish, Finished, NewJob, Start, Started
+from service.ledger.models import Changed, Enqueue, Enqueued, Finish, Finished, Start, Started
 from service.ledger.outages import is_data_error
 from service.ledger.purge import purge
+from service.ledger.reads.edges import broken_parent
 from service.ledger.reads.lookups import Found, Lookups
+from service.ledger.records.advanced import Advance, record_advanced
 from service.ledger.records.cancelled import Cancel, Cancelled, record_cancelled
+from service.ledger.records.changed import Change, record_changed
+from service.ledger.records.conflicts import Overtaken
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
+from service.ledger.records.kept import Checkpoint, Step, record_checkpoints, record_steps
 from service.ledger.records.progressed import Progress, record_progress
 from service.ledger.records.purged import PurgeOfJobs
 from service.ledger.records.replayed import Replay, Replayed, record_replayed
 from service.ledger.records.started import record_started
-from service.ledger.records.ticked import record_tick
+from service.ledger.records.ticked import Tick, Ticked, record_ticks
+from service.ledger.states import State
 
 _SQLITE_GAP_S = 0.001
+# How often somebody else may come between what a request finds and what it writes.
+_TRIES = 5
 _CLOSE_WITHIN_S = 3
 
 
@@ -35,7 +43,7 @@ class Ledger:
     def __init__(self, database: Database, *, retention: timedelta, belongings: Sequence[PurgeOfJobs] = ()) -> None:
         self.database = database
         self.retention = retention
-        self._belongings = belongings
+        self.belongings = belongings
         self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
         # SQLite has one writer; elsewhere what ends is committed beside what begins.
@@ -72,8 +80,14 @@ class Ledger:
         return await self._lookups.find(job_id)
 
     async def enqueue(self, request: Enqueue) -> Enqueued:
-        """Record a request's jobs."""
-        return (await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs)))[0]
+        """Record a request's jobs. Raises `Conflict` where others stand in its way."""
+        for _ in range(_TRIES):
+            with suppress(Overtaken):
+                [enqueued] = await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs))
+                if enqueued.refusal is not None:
+                    raise enqueued.refusal
+                return enqueued
+        raise UniqueKeyTaken("Too many jobs contend for the same unique_key or id. Send the request again.")
 
     async def start(self, start: Start) -> dict[str, Started]:
         """Begin attempts; return, by id, the jobs that may start."""
@@ -91,32 +105,59 @@ class Ledger:
         """Cancel a job: a waiting one is cancelled, a running one will be. None: it is too late."""
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
-    async def replay(self, job_id: str, at: datetime) -> bool:
-        """Put a failed or cancelled job back; False where its state forbids it. Raises `UniqueKeyTaken`."""
-        replayed = await self.try_replay(job_id, at)
+    async def replay(self, job_id: str, at: datetime, *, from_start: bool = False) -> bool:
+        """Put a failed or cancelled job back; False where its state forbids it.
+
+        Raises `UniqueKeyTaken`, and `ParentFailed` where it waits for a job that has failed.
+        """
+        replayed = await self.try_replay(job_id, at, from_start=from_start)
+        if replayed is Replayed.PARENT_FAILED:
+            raise await self._parent_failed(job_id)
         if replayed is Replayed.UNIQUE_KEY_TAKEN:
             raise UniqueKeyTaken("Another live job has taken this job's unique_key since it ended.")
         return replayed is Replayed.YES
 
-    async def try_replay(self, job_id: str, at: datetime) -> Replayed:
+    async def _parent_failed(self, job_id: str) -> ParentFailed:
+        async with self.read() as connection:
+            parent = await broken_parent(connection, job_id)
+        which = "A job" if parent is None else "Job {} ({})".format(*parent)
+        how = "was cancelled" if parent is not None and parent[2] == State.CANCELLED else "failed"
+        return ParentFailed(f"{which} {how}, and this one needs it: replay that one, and this one follows.")
+
+    async def try_replay(self, job_id: str, at: datetime, *, from_start: bool = False) -> Replayed:
         """Put a failed or cancelled job back, or say why not. Many at the same moment are one statement."""
         try:
-            return (await self._group_commit.write(record_replayed, [Replay(job_id, at)]))[0]
+            return (await self._group_commit.write(record_replayed, [Replay(job_id, at, from_start)]))[0]
         except IntegrityError:
             return Replayed.UNIQUE_KEY_TAKEN
+
+    async def change(self, changes: Sequence[Change]) -> Sequence[Changed]:
+        """Change jobs that have not started; say of each what became of it."""
+        return await self._group_commit.write(record_changed, changes)
+
+    async def advance(self, job_id: str, at: datetime) -> Changed:
+        """Let a job that waits for its time be due."""
+        return (await self._group_commit.write(record_advanced, [Advance(job_id, at)]))[0]
 
     async def progress(self, job_id: str, attempt: int, done: int, total: int | None) -> None:
         """Note how far an attempt is."""
         await self._group_commit.write(record_progress, [Progress(job_id, attempt, done, total)])
 
-    async def tick(self, kind: str, due_at: datetime, job: NewJob, *, cron: str, writer: str) -> bool:
-        """Record a cron tick and its job; False when another worker was first."""
-        record = partial(record_tick, kind=kind, due_at=due_at, job=job, cron=cron, writer=writer)
-        return await self.database.run(record)
+    async def keep_step(self, step: Step) -> bool:
+        """Keep the result of a step; False where the attempt was taken away. It may be kept again, and stays."""
+        return (await self._group_commit.write(record_steps, [step]))[0]
+
+    async def keep_checkpoint(self, checkpoint: Checkpoint) -> bool:
+        """Keep where an attempt is; False where it was taken away."""
+        return (await self._group_commit.write(record_checkpoints, [checkpoint]))[0]
+
+    async def tick(self, wanted: Sequence[Tick], *, writer: str, now: datetime) -> Ticked:
+        """Record ticks with their jobs; see `record_ticks`."""
+        return await self.database.run(partial(record_ticks, wanted=wanted, writer=writer, now=now))
 
     async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
         """Delete what is older than `older_than`; see `purge.purge`."""
-        return await purge(self.database, older_than=older_than, dry_run=dry_run, belongings=self._belongings)
+        return await purge(self.database, older_than=older_than, dry_run=dry_run, belongings=self.belongings)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a connection for the functions of `reads`."""

@@ -2,15 +2,33 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Literal, NamedTuple
 
+from service.errors import Conflict
 from service.lane_rules import in_order
-from service.ledger.states import Outcome, State
+from service.ledger.states import Outcome, RunWhen, State
+from service.options import OnConflict
+from service.own_retry import OwnRetry
+
+Event = Literal["success", "failure", "end"]
+
+
+class Callback(NamedTuple):
+    """What is enqueued when a job or a flow ends: the `template` of a job, as JSON; see `callbacks.py`."""
+
+    event: Event
+    template: str
 
 
 @dataclass(slots=True)  # not frozen: that would take three times as long, and a batch makes 10,000
 class NewJob:
-    """A job as it is recorded first. Args, `trace_context`, `metadata` and `lane_limits` are JSON."""
+    """A job as it is recorded first. Args, `trace_context`, `metadata`, `lane_limits` and `retry` are JSON.
+
+    It may run once each of the jobs `after` is what `run_when` says. `request_hash` tells a repetition from another
+    request where the client made the id. `flow_name` is its name in its flow. `traits` and `blocked_by` are the
+    ledger's own: whoever enqueues leaves them.
+    """
 
     id: str
     kind: str
@@ -35,10 +53,33 @@ class NewJob:
     lane: str | None = None
     kind_lane: str | None = None
     lane_limits: str | None = None
+    after: tuple[str, ...] = ()
+    run_when: RunWhen = "succeeded"
+    callbacks: tuple[Callback, ...] = ()
+    flow: str | None = None
+    flow_name: str | None = None
+    retry: str | None = None
+    retry_until: datetime | None = None
+    unique_for: float | None = None
+    request_hash: str | None = None
+    on_conflict: OnConflict = "return"
+    traits: int = 0
+    blocked_by: int | None = None
 
     @property
     def lanes(self) -> tuple[str, ...]:
         return in_order(self.lane, self.kind_lane)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFlow:
+    """A flow as it is recorded first, with its jobs."""
+
+    id: str
+    created_at: datetime
+    name: str | None = None
+    callbacks: tuple[Callback, ...] = ()
+    request_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +95,15 @@ class IdempotencyKey:
 
 @dataclass(slots=True)  # not frozen, as NewJob
 class Enqueue:
-    """One request: all of its jobs are recorded, or none. `writer` names the process in the tallies."""
+    """One request: all of its jobs are recorded, or none. `writer` names the process in the tallies.
+
+    Jobs stand behind those of the same request that they come after.
+    """
 
     jobs: tuple[NewJob, ...]
     writer: str
     key: IdempotencyKey | None = None
+    flow: NewFlow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +115,94 @@ class KeyHeld:
     job_id: str
 
 
+class Place(NamedTuple):
+    """Where a job waits: on its queue under the id `member`, or in its lanes."""
+
+    member: str
+    kind: str
+    queue: str
+    run_at: datetime
+    priority: int
+    lanes: tuple[str, ...]
+    lane_limits: str | None
+
+
+class ChangeResult(StrEnum):
+    """What became of a change to a job that was to be waiting."""
+
+    YES = "changed"
+    DUE_ALREADY = "due_already"
+    BLOCKED = "blocked"
+    STATE_FORBIDS = "state_forbids"
+    ARGS_CHANGED = "args_changed"
+    NOT_FOUND = "not_found"
+
+
+class Changed(NamedTuple):
+    """What became of a change, and the state that the job has now.
+
+    One that waits elsewhere than before has moved: from `before` to `after`.
+    """
+
+    result: ChangeResult
+    state: State | None = None
+    before: Place | None = None
+    after: Place | None = None
+
+
+class Ended(NamedTuple):
+    """A job that has ended or, where `state` is not terminal, an attempt of it; `traits` are its row's."""
+
+    id: str
+    kind: str
+    state: State
+    traits: int
+
+
+class Released(NamedTuple):
+    """A job that may run from now on: its parents let it, or it is a callback. Whoever wrote puts it on the queue."""
+
+    id: str
+    kind: str
+    queue: str
+    run_at: datetime
+    priority: int = 0
+    lane: str | None = None
+    kind_lane: str | None = None
+    lane_limits: str | None = None
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        return in_order(self.lane, self.kind_lane)
+
+
+class Followed(NamedTuple):
+    """What followed from the ends of jobs: the jobs released, and whether followups were left for after the commit."""
+
+    released: tuple[Released, ...] = ()
+    left: bool = False
+
+
+NOTHING_FOLLOWED = Followed()
+
+
 @dataclass(slots=True)  # not frozen, as NewJob
 class Enqueued:
-    """What became of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new."""
+    """What became of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new.
+
+    Jobs that wait for others are `blocked` in it, and those whose parents have failed `cancelled`. Where `unknown`
+    names jobs or a flow that there are not, nothing was recorded; nor is anything with a `refusal`. Jobs that took over
+    what a new one says, by its `on_conflict`, are among `changed`.
+    """
 
     jobs: tuple[NewJob, ...] = ()
     ids: tuple[str, ...] = ()
     created: frozenset[str] = frozenset()
     held: KeyHeld | None = None
+    changed: tuple[Changed, ...] = ()
+    refusal: Conflict | None = None
+    unknown: tuple[str, ...] = ()
+    followed: Followed = NOTHING_FOLLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +217,8 @@ class Start:
     when lanes were rebuilt since. `strict` has (id, lane) for each lane in strict order: the job is not started while
     that lane has an earlier live one. After `until`, by this process's monotonic clock, none is started: by then their
     claims may have been taken for lost. Without an epoch a job in a lane is refused, unless `past_lanes`, which is for
-    arq's own worker.
+    arq's own worker. A job that somebody has moved since its claim is refused: `lanes` has (id, lanes) of each claim,
+    and `queues` those that the worker works.
     """
 
     ids: tuple[str, ...]
@@ -106,13 +232,16 @@ class Start:
     strict: tuple[tuple[str, str], ...] = ()
     until: float | None = None
     past_lanes: bool = False
+    lanes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    queues: tuple[str, ...] = ()
 
 
 class Started(NamedTuple):
     """An attempt that may now be performed, with all that performing it needs.
 
-    Args, `trace_context`, `metadata` and `lane_limits` are JSON. An attempt that was not claimed from a lane has none;
-    of one that was, `claimed_ms` is the time of its claim by Redis' clock.
+    Args, `trace_context`, `metadata` and `lane_limits` are JSON; `traits` are bits, see `traits.py`. An attempt that
+    was not claimed from a lane has none; of one that was, `claimed_ms` is the time of its claim by Redis' clock.
+    `retry` and `retry_until` are read later, and only where `traits` say that the job has a policy of its own.
     """
 
     id: str
@@ -130,9 +259,12 @@ class Started(NamedTuple):
     started_at: datetime
     trace_context: str | None = None
     metadata: str | None = None
+    traits: int = 0
     lane: str | None = None
     kind_lane: str | None = None
     lane_limits: str | None = None
+    retry: OwnRetry | None = None
+    retry_until: datetime | None = None
     claimed_ms: int | None = None
 
     @property
@@ -142,6 +274,13 @@ class Started(NamedTuple):
     @property
     def lanes(self) -> tuple[str, ...]:
         return in_order(self.lane, self.kind_lane)
+
+    def claimed_at(self, claim_ms: int) -> "Started":
+        """Return the same with the time of its claim. `_replace` takes ten times as long."""
+        return Started._make((*self[:_CLAIMED_MS_AT], claim_ms, *self[_CLAIMED_MS_AT + 1 :]))
+
+
+_CLAIMED_MS_AT = Started._fields.index("claimed_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +316,13 @@ class Finish(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A finish that took: the state may be `cancelled` where another was asked for."""
+    """A finish that took: the state may be `cancelled` where another was asked for.
+
+    What followed from all finishes of a group is told with one of them.
+    """
 
     state: State
     run_at: datetime
     queue: str
     priority: int = 0
+    followed: Followed = NOTHING_FOLLOWED

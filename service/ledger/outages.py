@@ -24,7 +24,8 @@ _UNAVAILABLE_SQLSTATES = (
     "08", "53", "57", "58", "28", "3D", "25006", "25P03", "40", "55", "42501", "42703", "42883", "3F000", "42P05",
     "26000",
 )  # fmt: skip
-_CONFLICT_SQLSTATE = "40"
+# A serialization failure, a deadlock: the transaction was rolled back to let another go on.
+_CONFLICT_SQLSTATES = ("40001", "40P01")
 _DISK_FULL_SQLSTATE = "53100"
 _READ_ONLY_SQLSTATE = "25006"
 _UNDEFINED_TABLE = "42P01"
@@ -158,11 +159,14 @@ def is_data_error(error: BaseException) -> bool:
     return isinstance(error, DataError | IntegrityError | StatementError | ValueError | TypeError)
 
 
+def is_conflict(error: BaseException | None) -> bool:
+    """Whether Postgres broke a deadlock, or the like, by rolling this transaction back."""
+    return isinstance(error, DBAPIError) and _sqlstate(error) in _CONFLICT_SQLSTATES
+
+
 def may_be_repeated_at_once(error: BaseException | None) -> bool:
-    """Whether a pooled connection had died, or Postgres chose us to break a deadlock (class 40)."""
-    return isinstance(error, DBAPIError) and (
-        error.connection_invalidated or (_sqlstate(error) or "").startswith(_CONFLICT_SQLSTATE)
-    )
+    """Whether a pooled connection had died."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _known(error: DBAPIError) -> str | None:

@@ -6,6 +6,7 @@ from functools import partial
 
 from service.ledger.database import Database
 from service.ledger.reads.retention import count_expired
+from service.ledger.records.flows import record_flows_purged
 from service.ledger.records.purged import (
     PURGE_BATCH,
     PurgeOfJobs,
@@ -19,8 +20,8 @@ from service.ledger.retention import TALLIES_KEPT, expired_rows
 async def purge(
     database: Database, *, older_than: timedelta, dry_run: bool, belongings: Sequence[PurgeOfJobs] = ()
 ) -> dict[str, int]:
-    """Delete terminal jobs with all that belongs to them, ticks and ended workers older than `older_than`, and
-    idempotency keys that have expired. The latest tick of each kind stays.
+    """Delete terminal jobs with all that belongs to them, flows without jobs, ticks and ended workers older than
+    `older_than`, and idempotency keys that have expired. The latest tick of each kind stays.
 
     Return the number of rows by table; with `dry_run` nothing is deleted.
     """
@@ -30,6 +31,7 @@ async def purge(
         if dry_run:
             return await count_expired(connection, before, now)
     deleted = await _purge_jobs(database, before, belongings)
+    deleted["flows"] = await _purge_flows(database, before)
     deleted |= await _purge_rows(database, before, now)
     await database.run(partial(record_tallies_folded, before=now - TALLIES_KEPT))
     return deleted
@@ -40,6 +42,13 @@ async def _purge_jobs(database: Database, before: datetime, belongings: Sequence
     while gone := await database.run(partial(record_jobs_purged, before=before, belongings=belongings)):
         for table, rows in gone.items():
             deleted[table] += rows
+    return deleted
+
+
+async def _purge_flows(database: Database, before: datetime) -> int:
+    deleted = 0
+    while gone := await database.run(partial(record_flows_purged, before=before, limit=PURGE_BATCH)):
+        deleted += gone
     return deleted
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import (
     ClauseElement,
+    ColumnElement,
     Connection,
     CursorResult,
     Dialect,
     FromClause,
     String,
     Text,
+    any_,
     bindparam,
     cast,
     column,
@@ -25,6 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 _PARAMETER = "rows"
+_IDS = "ids"
 
 
 def unfold(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
@@ -85,6 +88,24 @@ def execute(connection: Connection, statement: ClauseElement, rows: str) -> Curs
 @cache
 def _text_of(statement: ClauseElement, dialect: Dialect) -> str:
     return str(statement.compile(dialect=dialect))
+
+
+def is_one_of(dialect: str, asked: ColumnElement[str], name: str = _IDS) -> ColumnElement[bool]:
+    """Ask for the rows whose column is one of the statement's ids (see `ids_parameter`): one statement for any number.
+
+    Where it is executed often: SQLAlchemy writes a statement with an `in_` anew each time.
+
+    Joined with a table that is unfolded, Postgres may walk through all that a partial index has: it takes that for
+    little, whatever it is.
+    """
+    if dialect == "sqlite":
+        return asked.in_(select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value))
+    return asked == any_(bindparam(name, type_=postgresql.ARRAY(String)))
+
+
+def ids_parameter(dialect: str, ids: Iterable[str], name: str = _IDS) -> dict[str, Any]:
+    """Return the parameter for a statement made with `is_one_of`."""
+    return {name: to_json(list(ids)).decode() if dialect == "sqlite" else list(ids)}
 
 
 def insert_for(dialect: str) -> Any:

@@ -1,1 +1,1 @@
-"""What may happen to a job from outside: enqueue, tick, adopt, cancel, replay. One file for each."""
+"""What may happen to a job from outside: enqueue, tick, adopt, cancel, replay, change. One file for each."""

@@ -5,14 +5,16 @@ from service.errors import JobNotFound, StateForbids
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
 from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
 from service.queue import NO_CLAIM_MS, Release
 
 
-async def cancel(ledger: Ledger, dispatcher: Dispatcher, job_id: str, *, writer: str) -> None:
+async def cancel(ledger: Ledger, dispatcher: Dispatcher, following: Following, job_id: str, *, writer: str) -> None:
     """Cancel a job. Raises `JobNotFound`, and `StateForbids` for one that has ended."""
     cancelled = await ledger.cancel(job_id, writer, agreed_time.now())
     if cancelled is None:
         raise await forbidden(ledger, job_id, "cancelled")
+    following.carry_on(cancelled.followed)
     if cancelled.lanes:
         # Its id is found and removed some day, but a strict lane would wait for it until it had been due.
         await dispatcher.release([Release(cancelled.member, cancelled.lanes, claim_ms=NO_CLAIM_MS)])

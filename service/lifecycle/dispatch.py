@@ -9,10 +9,10 @@ from sqlalchemy import RowMapping
 
 from service import agreed_time, metrics
 from service.lane_rules import in_order
-from service.ledger.models import Finished, NewJob
+from service.ledger.models import Changed, Finished, NewJob, Place, Released
 from service.ledger.reads.dispatching import HORIZON
 from service.ledger.states import WAITING, State
-from service.queue import UNREACHABLE, Entry, Queue, Release
+from service.queue import NO_CLAIM_MS, UNREACHABLE, Entry, Queue, Release
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +31,20 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
-        """Put newly recorded jobs on the queue; see `put`."""
-        entries = [entry_of_new(job) for job in jobs]
+        """Put newly recorded jobs on the queue, but for those that are blocked or cancelled already; see `put`."""
         if all(job.state is State.QUEUED for job in jobs):  # due already, whatever the time
-            await self._put(entries)
+            await self._put([entry_of_new(job) for job in jobs])
         else:
-            await self.put(entries)
+            await self.put([entry_of_new(job) for job in jobs if job.state in WAITING])
+
+    async def put_released(self, released: Iterable[Released]) -> None:
+        """Put jobs on the queue that may run from now on; see `put`."""
+        await self.put(
+            [
+                Entry(one.id, one.kind, one.queue, one.run_at, one.priority, one.lanes, one.lane_limits)
+                for one in released
+            ]
+        )
 
     async def put(self, waiting: Sequence[Entry]) -> None:
         """Put what is due soon on the queue, in one call with all that is put at this moment."""
@@ -54,18 +62,33 @@ class Dispatcher:
         self._callers.append(done := asyncio.get_running_loop().create_future())
         await done
 
+    async def move(self, changed: Iterable[Changed]) -> None:
+        """Let changed jobs wait where they are to wait now, and no longer where they did.
+
+        Of what Redis does not hear, the sweep puts what is missing; what is left in an old place comes up there, and is
+        sent to its new one when its start is refused.
+        """
+        moved = [(one.before, one.after) for one in changed if one.before is not None and one.after is not None]
+        if not moved:
+            return
+        soon = agreed_time.now() + HORIZON
+        old = [_entry_at(before) for before, _ in moved]
+        new = [_entry_at(after) for _, after in moved if after.run_at <= soon]
+        # A strict lane no longer waits for a job that has left it, or that is due at another time.
+        await self.release([Release(entry.id, entry.lanes, claim_ms=NO_CLAIM_MS) for entry in old if entry.lanes])
+        await self._put_in_time(self._put_in_place_of(old, new), len(moved))
+
     async def put_anew(self, entries: Sequence[Entry]) -> None:
         """Put replayed jobs on the queue. An id that is left there from before the replay loses its old due time."""
+        await self._put_in_time(self._put_in_place_of(entries, entries), len(entries))
+
+    async def _put_in_place_of(self, old: Sequence[Entry], new: Sequence[Entry]) -> None:
         by_queue: dict[str, list[bytes]] = {}
-        for entry in entries:
+        for entry in old:
             by_queue.setdefault(entry.queue, []).append(entry.id.encode())
-
-        async def put() -> None:
-            for queue, members in by_queue.items():
-                await self._queue.remove(queue, members)
-            await self._queue.put(entries)
-
-        await self._put_in_time(put(), len(entries))
+        for queue, members in by_queue.items():
+            await self._queue.remove(queue, members)
+        await self._queue.put(new)
 
     async def release(self, releases: Sequence[Release]) -> None:
         """Let go of jobs that are over in their lanes, or wait again. What Redis does not take, the leader mends."""
@@ -123,6 +146,10 @@ def entry_of_new(job: NewJob) -> Entry:
     if job.lane is None and job.kind_lane is None:
         return Entry(job.id, job.kind, job.queue, job.run_at, job.priority)
     return Entry(job.id, job.kind, job.queue, job.run_at, job.priority, job.lanes, job.lane_limits)
+
+
+def _entry_at(place: Place) -> Entry:
+    return Entry(place.member, place.kind, place.queue, place.run_at, place.priority, place.lanes, place.lane_limits)
 
 
 def releases_of(ended: Iterable[tuple[RowMapping, Finished | None]], claim_ms: int) -> list[Release]:

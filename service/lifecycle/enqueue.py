@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from service.hooks import Hooks
 from service.ledger.ledger import Ledger
-from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewJob
+from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, NewFlow, NewJob
 from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
 
 T = TypeVar("T")
 # Makes a request's idempotency key, with the answer that it stands for, from the jobs as the hooks left them.
@@ -19,24 +20,34 @@ KeyFor = Callable[[Sequence[NewJob]], IdempotencyKey | None]
 class Enqueuer:
     """Records jobs within the hooks, and dispatches them. `writer` names this process in the tallies."""
 
-    def __init__(self, ledger: Ledger, dispatcher: Dispatcher, hooks: Hooks, *, writer: str) -> None:
+    def __init__(
+        self, ledger: Ledger, dispatcher: Dispatcher, following: Following, hooks: Hooks, *, writer: str
+    ) -> None:
         self.ledger = ledger
         self.dispatcher = dispatcher
+        self._following = following
         self.writer = writer
         self._hooks = hooks
 
-    async def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Enqueued:
-        """Record jobs, all or none, and dispatch the new ones."""
-        enqueued = await self.record(jobs, key_for)
+    async def enqueue(
+        self, jobs: Sequence[NewJob], key_for: KeyFor | None = None, flow: NewFlow | None = None
+    ) -> Enqueued:
+        """Record jobs, all or none, and dispatch the new ones that may run."""
+        enqueued = await self.record(jobs, key_for, flow)
         await self.dispatcher.dispatch([job for job in enqueued.jobs if job.id in enqueued.created])
+        self._following.carry_on(enqueued.followed)
+        if enqueued.changed:
+            await self.dispatcher.move(enqueued.changed)
         return enqueued
 
-    def record(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Awaitable[Enqueued]:
-        """Record jobs, all or none."""
+    def record(
+        self, jobs: Sequence[NewJob], key_for: KeyFor | None = None, flow: NewFlow | None = None
+    ) -> Awaitable[Enqueued]:
+        """Record jobs, all or none, with the `flow` that they make."""
 
         async def write(hooked: Sequence[NewJob]) -> Enqueued:
             key = key_for(hooked) if key_for is not None else None
-            return await self.ledger.enqueue(Enqueue(jobs=tuple(hooked), writer=self.writer, key=key))
+            return await self.ledger.enqueue(Enqueue(jobs=tuple(hooked), writer=self.writer, key=key, flow=flow))
 
         return self.within_hooks(jobs, write)
 

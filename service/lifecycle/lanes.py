@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from jobs import Kind, Lane
 from service.errors import ArgsInvalid
-from service.lane_rules import written_limits
+from service.lane_rules import lane_fields
 
 
 def lanes_for(kind: Kind[Any, Any], args: BaseModel, lane: Lane | None) -> dict[str, str | None]:
@@ -14,13 +14,7 @@ def lanes_for(kind: Kind[Any, Any], args: BaseModel, lane: Lane | None) -> dict[
 
     Raises `ArgsInvalid`.
     """
-    of_kind = kind_lane(kind, args)
-    is_same = lane is not None and of_kind is not None and lane.key == of_kind.key
-    return {
-        "lane": lane.key if lane else None,
-        "kind_lane": of_kind.key if of_kind and not is_same else None,
-        "lane_limits": written_limits(lane, of_kind),
-    }
+    return lane_fields(lane, kind_lane(kind, args))
 
 
 def kind_lane(kind: Kind[Any, Any], args: BaseModel) -> Lane | None:

@@ -6,21 +6,27 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs import Catalogue, Kind
+from jobs import Catalogue
 from service import agreed_time
+from service.errors import Refused
 from service.hooks import Hooks
 from service.ledger.ledger import Ledger
-from service.ledger.models import Enqueued, NewJob
-from service.ledger.reads.listing import Filter
-from service.lifecycle import adopt, bulk_replay, cancel, replay, tick
+from service.ledger.models import Enqueued, NewFlow, NewJob
+from service.lifecycle import adopt, cancel, replay
+from service.lifecycle import flow as flows
 from service.lifecycle.adopt import Adopted
 from service.lifecycle.args import accepted_args
-from service.lifecycle.bulk_replay import BulkReplay, Reached
+from service.lifecycle.change import Changer, Wanted
 from service.lifecycle.dispatch import Dispatcher
 from service.lifecycle.enqueue import Enqueuer, KeyFor
+from service.lifecycle.following import Following
 from service.lifecycle.kinds import known_kind
 from service.lifecycle.new_job import new_job
+from service.lifecycle.operations.bulk_replay import BulkReplay
+from service.lifecycle.operations.operations import Operations
 from service.lifecycle.runnable import Runnable
+from service.lifecycle.schedules.schedules import Schedules
+from service.lifecycle.schedules.ticking import Ticking
 from service.options import Options, check
 from service.queue import ArqJob, Queue
 
@@ -47,24 +53,38 @@ class Lifecycle:
         self.queue = queue
         self.catalogue = catalogue
         self.dispatcher = Dispatcher(queue)
+        self.following = Following(ledger, self.dispatcher, writer=writer)
         self._writer = writer
-        self._enqueuer = Enqueuer(ledger, self.dispatcher, hooks, writer=writer)
+        self._enqueuer = Enqueuer(ledger, self.dispatcher, self.following, hooks, writer=writer)
+        self.ticking = Ticking(self._enqueuer, self.following, catalogue)
+        self.schedules = Schedules(ledger, catalogue, self.ticking, writer=writer)
         self._runnable = Runnable(ledger, catalogue, check_queue)
+        self.operations = Operations(self._enqueuer, self.following, catalogue, self._runnable)
+        self.bulk_replay = BulkReplay(self.operations, writer)
+        self._changer = Changer(ledger, self.dispatcher, catalogue, check_queue)
 
-    def enqueue(self, jobs: Sequence[NewJob], key_for: KeyFor | None = None) -> Coroutine[Any, Any, Enqueued]:
-        """Record jobs, all or none, and dispatch the new ones."""
-        return self._enqueuer.enqueue(jobs, key_for)
+    def enqueue(
+        self, jobs: Sequence[NewJob], key_for: KeyFor | None = None, flow: NewFlow | None = None
+    ) -> Coroutine[Any, Any, Enqueued]:
+        """Record jobs, all or none, with the `flow` that they make, and dispatch the new ones that may run."""
+        return self._enqueuer.enqueue(jobs, key_for, flow)
 
-    async def enqueue_one(self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options) -> str:
-        """Enqueue a job by its kind's name; return its id, or the id of the holder of its unique key."""
+    async def enqueue_one(
+        self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options, **fields: Any
+    ) -> str:
+        """Enqueue a job by its kind's name; return its id, or the id of the holder of its unique key.
+
+        `fields` are further ones of `NewJob`. Raises `Refused` where it is to follow what there is not.
+        """
         check(options)
         kind = known_kind(self.catalogue, kind_name)
-        enqueued = await self.enqueue([new_job(kind, accepted_args(kind, args), options, agreed_time.now())])
+        job = new_job(kind, accepted_args(kind, args), options, agreed_time.now(), **fields)
+        enqueued = await self.enqueue([job])
+        if enqueued.unknown:
+            raise Refused(f"There is no job or flow {', '.join(enqueued.unknown)}. It may be past its retention.")
+        if enqueued.refusal is not None:
+            raise enqueued.refusal
         return enqueued.ids[0]
-
-    async def tick(self, kind: Kind[Any, Any], due_at: datetime, now: datetime) -> NewJob | None:
-        """Enqueue the job of a tick; None when another worker was first."""
-        return await tick.tick(self._enqueuer, kind, due_at, now)
 
     async def adopt(self, arq_jobs: Sequence[ArqJob], due_by: datetime) -> list[Adopted]:
         """Record jobs of plain arq clients, which were due by `due_by`; their ids are on the queue already."""
@@ -72,24 +92,32 @@ class Lifecycle:
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job: a waiting one at once, a running one as soon as its worker hears of it."""
-        await cancel.cancel(self.ledger, self.dispatcher, job_id, writer=self._writer)
+        await cancel.cancel(self.ledger, self.dispatcher, self.following, job_id, writer=self._writer)
 
-    async def replay(self, job_id: str) -> None:
-        """Run a failed or cancelled job again, under its own id.
+    async def change(self, job_id: str, kind: str, wanted: Wanted) -> None:
+        """Change a job of this kind that has not started; see `Changer.change`."""
+        await self._changer.change(job_id, kind, wanted)
 
-        Raises `UniqueKeyTaken`, and what enqueueing it would: `KindUnknown`, `QueueUnknown`, `ArgsInvalid`.
+    async def run_now(self, job_id: str) -> None:
+        """Let a job that waits for its time be due at once; see `Changer.run_now`."""
+        await self._changer.run_now(job_id)
+
+    async def replay(self, job_id: str, *, from_start: bool = False) -> None:
+        """Run a failed or cancelled job again, under its own id; `from_start` without the steps that it has kept.
+
+        Raises `UniqueKeyTaken`, `ParentFailed`, and what enqueueing it would: `KindUnknown`, `QueueUnknown`,
+        `ArgsInvalid`.
         """
-        await replay.replay(self.ledger, self.dispatcher, self._runnable, job_id)
+        await replay.replay(self.ledger, self.dispatcher, self.following, self._runnable, job_id, from_start=from_start)
 
-    async def replay_matching(
-        self, wanted: Filter, *, dry_run: bool, within_s: float, beyond: Reached | None = None
-    ) -> BulkReplay:
-        """Replay all that match, `beyond` a point reached before, for `within_s`.
+    async def cancel_flow(self, flow_id: str, *, within_s: float) -> bool:
+        """Cancel what lives in a flow; False where the time was up with jobs left."""
+        return await flows.cancel_flow(
+            self.ledger, self.dispatcher, self.following, flow_id, writer=self._writer, within_s=within_s
+        )
 
-        Jobs that could not run stay as they are, and count as skipped. Raises `KindUnknown` for a filter's kind.
-        """
-        for kind in wanted.kinds:
-            known_kind(self.catalogue, kind)
-        return await bulk_replay.replay_matching(
-            self.ledger, self.dispatcher, self._runnable, wanted, dry_run=dry_run, within_s=within_s, beyond=beyond
+    async def replay_flow(self, flow_id: str, *, within_s: float) -> bool:
+        """Replay what has failed in a flow, and what a user has cancelled; False as above."""
+        return await flows.replay_flow(
+            self.ledger, self.dispatcher, self.following, self._runnable, flow_id, within_s=within_s
         )

@@ -12,7 +12,11 @@ from service.ledger.models import NewJob
 from service.ledger.states import State
 from service.lifecycle.args import written_args
 from service.lifecycle.lanes import lanes_for
-from service.options import Options, metadata_json
+from service.options import NO_OPTIONS, Options, metadata_json
+from service.own_retry import OwnRetry, retry_until
+
+# A policy that says nothing.
+_LIKE_ITS_KIND = OwnRetry()
 
 
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
@@ -21,10 +25,14 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
     Raises `ArgsInvalid` when the args are too large, would be read back as something else, or give no lane.
     """
     visible, sealed = written_args(kind, args)
+    if options is NO_OPTIONS and kind.lane is None:
+        return _plain(kind, visible, sealed, now, **fields)
     run_at = options.run_at or (now + options.delay if options.delay else now)
     fields.setdefault("id", new_id())
     if kind.lane is not None or options.lane is not None:
         fields |= lanes_for(kind, args, to_lane(options.lane))
+    if options.retry is not None and options.retry != _LIKE_ITS_KIND:
+        fields |= _own_retry(options.retry, max(run_at, now))
     return NewJob(
         kind=kind.name,
         state=State.SCHEDULED if run_at > now else State.QUEUED,
@@ -33,15 +41,34 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
         sealed_args=sealed,
         run_at=max(run_at, now),
         created_at=now,
-        max_attempts=options.max_attempts or kind.max_attempts,
+        max_attempts=options.max_attempts or attempts_of(options.retry, kind),
         priority=options.priority,
         timeout_s=options.timeout.total_seconds() if options.timeout else None,
         expires_at=now + options.expires_in if options.expires_in else None,
         unique_key=options.unique_key,
         tags=options.tags,
         metadata=metadata_json(options.metadata) if options.metadata else None,
+        unique_for=options.unique_for.total_seconds() if options.unique_for else None,
+        on_conflict=options.on_conflict,
         **fields,
     )
+
+
+def _plain(kind: Kind[Any, Any], args: str, sealed_args: str | None, now: datetime, **fields: Any) -> NewJob:
+    """Make the row of a job as most are, without a look at each option."""
+    job_id = fields.pop("id", None) or new_id()
+    own = (job_id, kind.name, State.QUEUED, kind.queue, args, now, now, kind.max_attempts, sealed_args)
+    return NewJob(*own, **fields)
+
+
+def attempts_of(retry: OwnRetry | None, kind: Kind[Any, Any]) -> int:
+    """Return how many failures a job may have that says nothing of it: its own delays do, or its kind."""
+    return len(retry.delays) + 1 if retry is not None and retry.delays else kind.max_attempts
+
+
+def _own_retry(retry: OwnRetry, run_at: datetime) -> dict[str, Any]:
+    stored = retry.to_json()
+    return {"retry": stored, "retry_until": retry_until(stored, run_at)}
 
 
 def new_id() -> str:

@@ -3,26 +3,38 @@
 from service import agreed_time
 from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
+from service.ledger.models import Followed
 from service.ledger.reads import jobs as queries
-from service.ledger.states import REPLAYABLE
+from service.ledger.states import REPLAYABLE, WAITING
+from service.ledger.traits import FOLLOWED
 from service.lifecycle.cancel import forbidden
 from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
 from service.lifecycle.runnable import Runnable
 from service.queue import Entry
 
 
-async def replay(ledger: Ledger, dispatcher: Dispatcher, runnable: Runnable, job_id: str) -> None:
-    """Replay a job. Raises `JobNotFound`, `StateForbids`, `UniqueKeyTaken`, and what `Runnable.check` does."""
+async def replay(
+    ledger: Ledger, dispatcher: Dispatcher, following: Following, runnable: Runnable, job_id: str, *, from_start: bool
+) -> None:
+    """Replay a job; `from_start` without what it has kept.
+
+    Raises `JobNotFound`, `StateForbids`, `UniqueKeyTaken`, `ParentFailed`, and what `Runnable.check` does.
+    """
     now = agreed_time.now()
     await _check(ledger, runnable, job_id)
-    if not await ledger.replay(job_id, now):
+    if not await ledger.replay(job_id, now, from_start=from_start):
         raise await forbidden(ledger, job_id, "replayed")
     async with ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
-    if row is not None:
+    if row is None:
+        return
+    if row["state"] in WAITING:
         lanes = in_order(row["lane"], row["kind_lane"])
         entry = Entry(job_id, row["kind"], row["queue"], now, row["priority"], lanes, row["lane_limits"])
         await dispatcher.put_anew([entry])
+    if row["traits"] & FOLLOWED:
+        following.carry_on(Followed(left=True))
 
 
 async def _check(ledger: Ledger, runnable: Runnable, job_id: str) -> None:

@@ -10,13 +10,16 @@ from jobs import Catalogue
 from service.errors import ArgsInvalid, QueueUnknown
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
-from service.ledger.reads.listing import ToReplay
+from service.ledger.reads.members import Member
+from service.ledger.reads.workers import worked_queues
 from service.lifecycle.args import describe
 from service.lifecycle.kinds import known_kind
 
 log = structlog.get_logger(__name__)
 
-_READ_AT_ONCE = 50  # args, of up to 256 KiB each
+# Args, of up to 256 KiB each: a few first, then as many as are so large together.
+_READ_FIRST = 50
+_BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
 class Runnable:
@@ -46,26 +49,36 @@ class Runnable:
                 f" ({type(error).__name__}); the log has its traceback."
             ) from error
 
-    async def reasons_against(self, jobs: Sequence[ToReplay]) -> dict[str, str]:
+    async def reasons_against(self, jobs: Sequence[Member]) -> dict[str, str]:
         """Return why jobs could not run, by their ids; a job that could is left out."""
-        reasons = {job.id: reason for job in jobs if (reason := self._nowhere_to_run(job)) is not None}
+        unworked = await self._unworked({job.queue for job in jobs})
+        reasons = dict.fromkeys((job.id for job in jobs if job.queue in unworked), "queue_unknown")
+        reasons |= dict.fromkeys((job.id for job in jobs if job.kind not in self._catalogue), "kind_unknown")
         left = [job for job in jobs if job.id not in reasons]
-        for start in range(0, len(left), _READ_AT_ONCE):
-            some = left[start : start + _READ_AT_ONCE]
+        at_once = _READ_FIRST
+        while left:
+            some, left = left[:at_once], left[at_once:]
             async with self._ledger.read() as connection:
                 stored = await queries.stored_args(connection, [job.id for job in some])
             unfit = await asyncio.to_thread(self._unfit, some, stored)
             reasons |= dict.fromkeys(unfit, "args_invalid")
+            at_once = max(1, _BYTES_AT_ONCE * len(some) // max(1, sum(map(len, stored.values()))))
         return reasons
 
-    def _nowhere_to_run(self, job: ToReplay) -> str | None:
-        if job.kind not in self._catalogue:
-            return "kind_unknown"
-        try:
-            self._check_queue(job.queue)
-        except QueueUnknown:
-            return "queue_unknown"
-        return None
+    async def _unworked(self, queues: set[str]) -> set[str]:
+        """Return the queues that neither this process knows nor any worker has worked: their settings may differ."""
+        unknown = {queue for queue in queues if not self._is_known(queue)}
+        if unknown:
+            async with self._ledger.read() as connection:
+                unknown -= await worked_queues(connection)
+        return unknown
 
-    def _unfit(self, jobs: Sequence[ToReplay], stored: Mapping[str, str]) -> list[str]:
+    def _is_known(self, queue: str) -> bool:
+        try:
+            self._check_queue(queue)
+        except QueueUnknown:
+            return False
+        return True
+
+    def _unfit(self, jobs: Sequence[Member], stored: Mapping[str, str]) -> list[str]:
         return [job.id for job in jobs if job.id in stored and not self._catalogue[job.kind].reads(stored[job.id])]

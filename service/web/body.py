@@ -75,13 +75,16 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"A body of this request may have {limit // MIB} MiB at most.")
 
 
-def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds) -> T:
-    """Validate JSON into the adapter's type. Raises `BodyMalformed`, `KindUnknown` and `ArgsInvalid`."""
+def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds, *, kind: Kind[Any, Any] | None = None) -> T:
+    """Validate JSON into the adapter's type. Raises `BodyMalformed`, `KindUnknown` and `ArgsInvalid`.
+
+    The args are of the `kind`, or of the one among `kinds` that the body names.
+    """
     refuse_nul(body)
     refuse_values_beyond(MOST_VALUES, body)
     try:
         parsed = adapter.validate_json(body)
-        _check_keys(parsed, body, kinds)
+        _check_keys(kind or kinds.get(getattr(parsed, "kind", "")), body)
     except ValidationError as error:
         raise refusal([_shown(one, kinds) for one in _first_errors(error)], kinds) from None
     except ArgsChanged as error:
@@ -95,9 +98,8 @@ def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds) -> T:
     return parsed
 
 
-def _check_keys(parsed: Any, body: bytes, kinds: Kinds) -> None:
+def _check_keys(kind: Kind[Any, Any] | None, body: bytes) -> None:
     """Refuse keys of args that become equal when they are read; only the body still shows both."""
-    kind = kinds.get(getattr(parsed, "kind", ""))
     if kind is not None and kind.keys_may_clash:
         kind.check_keys(from_json(body).get("args"), from_json=True)
 

@@ -19,7 +19,7 @@ from service.web.paths import Mounted
 
 # Methods, and headers beyond those that browsers let pass by themselves.
 _CORS: dict[str, Any] = {
-    "allow_methods": ["GET", "HEAD", "POST"],
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
     "expose_headers": ["ETag", "Idempotent-Replayed", "Location", "Retry-After"],
     "max_age": 600,

@@ -31,3 +31,8 @@ def path_of(scope: Scope) -> str:
 def job_path(scope: Scope, job_id: str) -> str:
     """Return the path of a job, as clients see it."""
     return f"{scope.get('root_path', '')}/v1/jobs/{quote(job_id, safe='')}"
+
+
+def flow_path(scope: Scope, flow_id: str) -> str:
+    """Return the path of a flow, as clients see it."""
+    return f"{scope.get('root_path', '')}/v1/flows/{quote(flow_id, safe='')}"

@@ -26,10 +26,16 @@ def check_query(request: Request) -> None:
     known = _parameters(request.scope.get("route"))
     names = Counter(name for name, _ in request.query_params.multi_items())
     for name, count in names.items():
-        if name not in known:
+        if name not in known and not _is_of_a_family(name, known):
             raise Refused(f"There is no query parameter {name!r} here. {_instead(name, known)}")
-        if count > 1 and not known[name]:
+        if count > 1 and not known.get(name):
             raise Refused(f"The query parameter {name!r} is there {count} times. Send it once.")
+
+
+def _is_of_a_family(name: str, known: Mapping[str, bool]) -> bool:
+    """Whether a name belongs to a parameter `prefix.<path>`, which stands for any number of names."""
+    prefix, _, path = name.partition(".")
+    return bool(path) and f"{prefix}.<path>" in known
 
 
 def _parameters(route: Any) -> Mapping[str, bool]:

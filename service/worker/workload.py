@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from service.ledger.models import Finish, Started
@@ -49,15 +50,12 @@ class Workload:
         self._worker_id = worker_id
         self._lease_lost = False
         self._crashed = False
+        self._stopped = False
         self.slots = Slots()
         self.changed = asyncio.Event()
         self._held_ids: set[str] = set()
         self._begun: dict[str, Started] = {}
-        self._by_kind: Counter[str] = Counter()
-        self._by_lane: Counter[str] = Counter()
-        self._ended: Counter[str] = Counter()
-        self._ended_before: Counter[str] = Counter()
-        self._moment = 0
+        self._in_lanes: dict[tuple[str, int], tuple[str, ...]] = {}
         self._attempts: dict[str, Attempt] = {}
 
     # ---- held ids
@@ -107,61 +105,55 @@ class Workload:
         Attempts in lanes go ahead: what waits here keeps others in their lanes waiting, in all workers.
         """
         self._begun[started.id] = started
-        self._by_kind[started.kind] += 1
-        if started.in_lane:
-            self._by_lane.update(started.lanes)
-        self.slots.ask(begin, first=started.in_lane)
+        in_lane = started.in_lane
+        if in_lane:
+            self._in_lanes[started.id, started.attempt] = started.lanes
+        self.slots.ask(begin, first=in_lane)
 
     def run(self, attempt: Attempt) -> None:
-        """Note that an attempt runs. It is stopped at once if the lease under which it was started is lost by now."""
+        """Note that an attempt runs. It is stopped at once if all were by now, or its lease is lost."""
         self._attempts[attempt.started.id] = attempt
-        if self._lease_lost or self._crashed or attempt.started.worker != self._worker_id:
+        if self._stopped or self._crashed or attempt.started.worker != self._worker_id:
             attempt.stop(Outcome.INTERRUPTED)
 
     def end(self, started: Started, *, has_slot: bool) -> None:
         """Note that an attempt is over: its slot, if it has one, goes to the next one."""
-        if self._begun.pop(started.id, None) is not None:
-            self._count_off(started)
+        self._begun.pop(started.id, None)
         self._attempts.pop(started.id, None)
         if has_slot:
-            self.slots.free()
-            self._note_moment()
-            self._ended[started.kind] += 1
+            self.slots.free(started.kind)
         self.changed.set()
 
     @property
-    def by_kind(self) -> dict[str, int]:
+    def by_kind(self) -> Mapping[str, int]:
         """How many attempts of each kind run or wait, beyond as many as ended lately.
 
         Those that end within a moment hold up nobody, so the ones prefetched behind them take nothing from others.
         """
-        self._note_moment()
-        now, before = self._ended, self._ended_before
-        return {kind: count - max(now[kind], before[kind]) for kind, count in self._by_kind.items()}
+        counts = Counter(one.kind for one in self._begun.values())
+        counts.subtract(self.slots.lately.by_kind)
+        return counts
+
+    def leave_lanes(self, started: Started) -> None:
+        """Let others have the share of its destination that an attempt has of this worker. Only the first call counts.
+
+        One that has failed keeps its share until its lanes know: before their breaker has heard of a dead destination,
+        the next ones would be sent there.
+        """
+        if self._in_lanes and self._in_lanes.pop((started.id, started.attempt), None) is not None:
+            self.changed.set()
 
     @property
     def by_lane(self) -> Mapping[str, int]:
-        """How many attempts run or wait in each lane."""
-        return self._by_lane
-
-    def _note_moment(self) -> None:
-        moment = self.slots.moment
-        if moment != self._moment:
-            self._ended_before = self._ended if moment == self._moment + 1 else Counter()
-            self._ended, self._moment = Counter(), moment
-
-    def _count_off(self, started: Started) -> None:
-        self._by_kind[started.kind] -= 1
-        for lane in started.lanes if started.in_lane else ():
-            self._by_lane[lane] -= 1
-            if not self._by_lane[lane]:
-                del self._by_lane[lane]
+        """How many attempts run or wait in each lane, or have failed there and not left it."""
+        return Counter(chain.from_iterable(self._in_lanes.values()))
 
     def attempt_of(self, job_id: str) -> Attempt | None:
         return self._attempts.get(job_id)
 
     def stop_all(self) -> None:
-        """Interrupt what runs; it goes back without cost."""
+        """Interrupt what runs, or is about to; it goes back without cost."""
+        self._stopped = True
         for attempt in self.running:
             attempt.stop(Outcome.INTERRUPTED)
 
@@ -196,7 +188,7 @@ class Workload:
     def renew_lease(self, worker_id: str) -> None:
         """Go on under a new lease after the last one was lost."""
         self._worker_id = worker_id
-        self._lease_lost = False
+        self._lease_lost = self._stopped = False
 
     def crash(self, error: BaseException) -> None:
         """End what runs in this process as crashed: the process ends, and nobody has asked it to.

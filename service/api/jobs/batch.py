@@ -1,11 +1,11 @@
-"""Reads the body of a batch job by job: it costs as much as its jobs, and only one job is in memory at a time."""
+"""Reads the body of a batch or a flow job by job: it costs as much as its jobs, and one is in memory at a time."""
 
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from service.api.jobs.requests import MAX_BATCH, Requests
-from service.errors import ArgsInvalid, BodyMalformed, KindUnknown
+from service.api.jobs.requests import MAX_BATCH, Form
+from service.errors import ArgsInvalid, BodyMalformed, KindUnknown, QueueUnknown, Refused
 from service.web.body import parse, refusal, refuse_nul
 from service.web.problems import MOST_ERRORS
 from service.web.room import MIB
@@ -27,50 +27,56 @@ _BRANCH = rb"[\[{](?:%b|%b)*+[]}]" % (_PLAIN, _LEAF)
 _TO_BRACKET_IN_JOB = re.compile(rb"(?:%b|%b)*+([][{}])" % (_PLAIN, _BRANCH), re.DOTALL)
 
 
-def parse_batch(requests: Requests, body: bytes, made: Callable[[Any], T]) -> list[T]:
-    """Validate each job, and return what `made` makes of it. Raises what `parse` raises, with the first 100 errors."""
+def parse_batch(form: Form, body: bytes, made: Callable[[Any, bytes], T]) -> tuple[Any, list[T]]:
+    """Validate each job; return what surrounds them, and what `made` makes of each, and of its own part of the body.
+
+    Raises what `parse` raises, with the first 100 errors.
+    """
     refuse_nul(body)
-    spans = list(_jobs_in(body))
-    _check_around(requests, body, spans)
+    spans = list(_jobs_in(body, form))
+    around = _around(form, body, spans)
     done: list[T] = []
     errors: list[dict[str, Any]] = []
     for number, (start, end) in enumerate(spans):
         try:
-            wanted = parse(requests.one, body[start:end], requests.kinds)
+            wanted = parse(form.job, body[start:end], form.kinds)
             if not errors:
-                done.append(made(wanted))
+                done.append(made(wanted, body[start:end]))
         except BodyMalformed as error:
-            raise BodyMalformed(f"Job {number} of the batch: {_without_place(error)}.") from None
+            raise BodyMalformed(f"Job {number} of the {form.noun}: {_without_place(error)}.") from None
+        except QueueUnknown as error:
+            raise QueueUnknown(error.detail, errors=_located(number, error)) from error
         except (ArgsInvalid, KindUnknown) as error:
             errors += _located(number, error)
             if len(errors) >= MOST_ERRORS:
                 break
     if errors:
-        raise refusal(errors[:MOST_ERRORS], requests.kinds)
-    return done
+        raise refusal(errors[:MOST_ERRORS], form.kinds)
+    return around, done
 
 
-def _jobs_in(body: bytes) -> Iterator[tuple[int, int]]:
+def _jobs_in(body: bytes, form: Form) -> Iterator[tuple[int, int]]:
     """Yield where each job begins and ends: the brackets at the third level, in the list in the object."""
-    depth, start, count = 0, 0, 0
+    depth, start, count, in_list = 0, 0, 0, False
     found = _TO_BRACKET.match(body)
     for _ in range(_MOST_BRACKETS):
         if found is None:
             return
         at = found.end()
         if depth >= _JOB_DEPTH and at - start > _LARGEST_JOB:
-            raise ArgsInvalid(f"Job {count} of the batch is larger than {_LARGEST_JOB // MIB} MiB.")
+            raise ArgsInvalid(f"Job {count} of the {form.noun} is larger than {_LARGEST_JOB // MIB} MiB.")
         if found[1] in b"[{":
             depth += 1
             _check_depth(depth)
+            in_list = found[1] == b"[" if depth == _JOB_DEPTH - 1 else in_list
             start = at - 1 if depth == _JOB_DEPTH else start
         else:
-            if depth == _JOB_DEPTH:
-                _check_count(count := count + 1)
+            if depth == _JOB_DEPTH and in_list:
+                _check_count(count := count + 1, form)
                 yield start, at
             depth -= 1
         found = (_TO_BRACKET_IN_JOB if depth >= _JOB_DEPTH else _TO_BRACKET).match(body, at)
-    raise ArgsInvalid("The jobs of the batch hold too many lists and objects in one another. Send smaller batches.")
+    raise ArgsInvalid(f"The jobs of the {form.noun} hold too many lists and objects in one another. Send fewer jobs.")
 
 
 def _check_depth(depth: int) -> None:
@@ -78,23 +84,24 @@ def _check_depth(depth: int) -> None:
         raise BodyMalformed(f"The body is not valid JSON: it nests deeper than {_DEEPEST} levels.")
 
 
-def _check_count(count: int) -> None:
+def _check_count(count: int, form: Form) -> None:
     if count > MAX_BATCH:
-        text = f"A batch may have {MAX_BATCH:,} jobs at most."
+        text = f"A {form.noun} may have {MAX_BATCH:,} jobs at most."
         raise ArgsInvalid(text, errors=[{"loc": ["jobs"], "msg": text, "type": "too_long"}])
 
 
-def _check_around(requests: Requests, body: bytes, spans: list[tuple[int, int]]) -> None:
+def _around(form: Form, body: bytes, spans: list[tuple[int, int]]) -> Any:
     """Validate what surrounds the jobs, with each job left empty."""
     ends = [0, *(end for _, end in spans)]
     starts = [*(start for start, _ in spans), len(body)]
     around = b"{}".join(body[end:start] for end, start in zip(ends, starts, strict=True))
     try:
-        batch = parse(requests.batch, around, {})
+        parsed = parse(form.around, around, {})
     except BodyMalformed as error:
         raise BodyMalformed(f"{_without_place(error)}.") from None
-    if len(batch.jobs) != len(spans):
-        raise BodyMalformed("The body is not valid JSON for a batch: it names `jobs` more than once.")
+    if len(parsed.jobs) != len(spans):
+        raise BodyMalformed(f"The body is not valid JSON for a {form.noun}: it names `jobs` more than once.")
+    return parsed
 
 
 def _without_place(error: BodyMalformed) -> str:
@@ -102,6 +109,6 @@ def _without_place(error: BodyMalformed) -> str:
     return error.detail.partition(" at line ")[0].rstrip(".")
 
 
-def _located(number: int, error: ArgsInvalid | KindUnknown) -> list[dict[str, Any]]:
+def _located(number: int, error: Refused) -> list[dict[str, Any]]:
     errors = error.errors or [{"loc": [], "msg": error.detail, "type": "value_error"}]
     return [one | {"loc": ["jobs", number, *one["loc"]]} for one in errors]

@@ -3,22 +3,20 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from service import agreed_time
 from service.api.jobs.batch import parse_batch
-from service.api.jobs.idempotency import Idempotency
+from service.api.jobs.following import check_parents, refuse_unknown
+from service.api.jobs.idempotency import Idempotency, kept, sent_safely
 from service.api.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
 from service.api.jobs.lookup import read_job
+from service.api.jobs.making import job_of
 from service.api.state import ApiState, api_state_of
-from service.errors import ArgsInvalid
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.models import IdempotencyKey, NewJob
-from service.lifecycle.new_job import new_job
-from service.resources import Resources
 from service.web.body import parse, read_body
 from service.web.guards import GUARDS
 from service.web.paths import job_path
@@ -28,23 +26,10 @@ from service.web.room import MIB
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
 _BODY_LIMIT = MIB
-_BATCH_LIMIT = 32 * MIB
+BATCH_LIMIT = 32 * MIB
 _TAKES_LONG = 32 * 1024  # bytes of args that may be compared part by part: beside the loop, which others wait for
 _HOLDER_WITHIN_S = 1.0  # at least; what is left of the 5 s for an answer where recording took its own 4 s
-_JSON = "application/json"
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the job can be looked up"}}
-_KEY_HEADER: dict[str, Any] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "schema": {"type": "string", "maxLength": 255},
-    "description": "Makes the request safe to send again: the same key and body give the same answer,"
-    " for POSTLUDE_IDEMPOTENCY_HOURS (24).",
-}
-
-
-def _body(schema: str) -> dict[str, Any]:
-    content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"requestBody": {"required": True, "content": content}, "parameters": [_KEY_HEADER]}
 
 
 @router.post(
@@ -56,7 +41,7 @@ def _body(schema: str) -> dict[str, Any]:
         202: {"description": "The job is recorded", "headers": _LOCATION},
         **responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
     },
-    openapi_extra=_body("EnqueueRequest"),
+    openapi_extra=sent_safely("EnqueueRequest"),
 )
 async def enqueue_job(request: Request) -> Response:
     """Enqueue a job. 202 means that it is recorded: it will run, whatever happens to any process."""
@@ -67,9 +52,11 @@ async def enqueue_job(request: Request) -> Response:
         wanted = parse(state.requests.one, body, state.requests.kinds)
         now = agreed_time.now()
         if len(body) > _TAKES_LONG:
-            job = await asyncio.to_thread(_new_job, state.resources, wanted, now)
+            job = await asyncio.to_thread(job_of, state.resources, now, wanted, body)
         else:
-            job = _new_job(state.resources, wanted, now)
+            job = job_of(state.resources, now, wanted, body)
+    if job.after:
+        check_parents([job])
     if job.lane is not None:
         await state.lanes.refuse_beside_stock_worker()
     answer = b""
@@ -77,27 +64,30 @@ async def enqueue_job(request: Request) -> Response:
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
         answer = new_job_json(recorded[0], state.lanes.waiting_for.of_new(recorded[0]))
-        return idempotency.row(answer, now, _kept(state))
+        return idempotency.row(answer, now, kept(state.resources.settings))
 
     began = time.monotonic()
     with idempotency:
         enqueued = await state.write_deadline.keep(state.lifecycle.enqueue([job], key_for))
     if enqueued.created:
+        if job.after or job.callbacks:
+            return await _answer_looked_up(request, job.id, began, 202)
         return _Answer(answer, 202, job_path(request.scope, job.id))
+    refuse_unknown([job], enqueued.unknown)
     if enqueued.held:
         idempotency.check_same(enqueued.held)
-        if enqueued.held.answer is not None:
+        if enqueued.held.answer is not None and not (job.after or job.callbacks):
             where = job_path(request.scope, enqueued.held.job_id)
             return _Answer(enqueued.held.answer.encode(), 202, where, replayed=True)
-    return await _answer_holder(request, enqueued.held.job_id if enqueued.held else enqueued.ids[0], began)
+    return await _answer_looked_up(request, enqueued.held.job_id if enqueued.held else enqueued.ids[0], began, 200)
 
 
-async def _answer_holder(request: Request, job_id: str, began: float) -> Response:
-    """Answer with the live job that holds the `unique_key`, in what is left of the time."""
+async def _answer_looked_up(request: Request, job_id: str, began: float, status: int) -> Response:
+    """Answer with a job as it is now, in what is left of the time: the holder of a key, or one that others decide."""
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
     state = api_state_of(request)
-    holder = await in_time(read_job(state.resources, state.lanes, job_id), within_s=within_s)
-    return _Answer(holder.model_dump_json().encode(), 200, job_path(request.scope, job_id))
+    job = await in_time(read_job(state.resources, state.lanes, job_id), within_s=within_s)
+    return _Answer(job.model_dump_json().encode(), status, job_path(request.scope, job_id))
 
 
 @router.post(
@@ -105,7 +95,7 @@ async def _answer_holder(request: Request, job_id: str, began: float) -> Respons
     status_code=202,
     response_model=BatchOut,
     responses=responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
-    openapi_extra=_body("BatchRequest"),
+    openapi_extra=sent_safely("BatchRequest"),
 )
 async def enqueue_jobs(request: Request) -> Response:
     """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held stands for its holder.
@@ -114,16 +104,20 @@ async def enqueue_jobs(request: Request) -> Response:
     """
     state = api_state_of(request)
     with state.room.stay() as stay:
-        body = await read_body(request, _BATCH_LIMIT, stay)
+        body = await read_body(request, BATCH_LIMIT, stay)
         return await _enqueue_batch(state, Idempotency.of(request, body, state.keys_under_way))
 
 
 async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     now = agreed_time.now()
     async with state.room.reading:
-        jobs = await asyncio.to_thread(
-            parse_batch, state.requests, idempotency.body, lambda one: _new_job(state.resources, one, now)
+        _, jobs = await asyncio.to_thread(
+            parse_batch,
+            state.requests.batch,
+            idempotency.body,
+            partial(job_of, state.resources, now),
         )
+    check_parents(jobs, "jobs")
     if any(job.lane is not None for job in jobs):
         await state.lanes.refuse_beside_stock_worker()
     answer = b""
@@ -131,39 +125,25 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
         answer = batch_json(recorded, [job.id for job in recorded])
-        return idempotency.row(answer, now, _kept(state))
+        return idempotency.row(answer, now, kept(state.resources.settings))
 
     with idempotency:
         recording = state.lifecycle.enqueue(jobs, key_for)
         enqueued = await state.write_deadline.keep(recording, within_s=ANSWER_WITHIN_S + len(jobs) // 1_000)
+    refuse_unknown(jobs, enqueued.unknown, "jobs")
     if enqueued.held:
         idempotency.check_same(enqueued.held)
         # Without a stored answer: a batch of one, whose job was another's.
         told = enqueued.held.answer
         answer = told.encode() if told is not None else batch_json(jobs, [enqueued.held.job_id])
         return _Answer(answer, 202, replayed=True)
-    if len(enqueued.created) < len(jobs):
+    if len(enqueued.created) < len(jobs) or any(job.after for job in jobs):
         answer = batch_json(enqueued.jobs, enqueued.ids)
     return _Answer(answer, 202)
 
 
 # What `Direct` answers; FastAPI knows the routes for OpenAPI.
 DIRECT = {("POST", "/v1/jobs"): enqueue_job, ("POST", "/v1/jobs/batch"): enqueue_jobs}
-
-
-def _new_job(resources: Resources, wanted: Any, now: datetime) -> NewJob:
-    """Make the row of a job. What is wrong with its args is told under `args`."""
-    resources.check_queue(wanted.queue)
-    try:
-        return new_job(resources.catalogue[wanted.kind], wanted.args, wanted.options(), now)
-    except ArgsInvalid as error:
-        errors = error.errors or [{"loc": [], "msg": error.detail, "type": "too_large"}]
-        placed = [one | {"loc": ["args", *one["loc"]]} for one in errors]
-        raise ArgsInvalid(error.detail, errors=placed) from error
-
-
-def _kept(state: ApiState) -> timedelta:
-    return timedelta(hours=state.resources.settings.idempotency_hours)
 
 
 class _Answer(Response):

@@ -6,11 +6,13 @@ Source: draft-ietf-httpapi-idempotency-key-header-07.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from fastapi import Request
 
 from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
 from service.ledger.models import IdempotencyKey, KeyHeld
+from service.settings import Settings
 from service.web.headers import header_of
 from service.web.paths import path_of
 
@@ -76,3 +78,23 @@ def _key_of(request: Request) -> str | None:
     if not key or len(key) > _LONGEST or not key.isprintable():
         raise Refused(f"Idempotency-Key must have 1 to {_LONGEST} printable characters.")
     return key
+
+
+_KEY_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "Makes the request safe to send again: the same key and body give the same answer,"
+    " for POSTLUDE_IDEMPOTENCY_HOURS (24).",
+}
+
+
+def sent_safely(schema: str) -> dict[str, Any]:
+    """Describe a body in JSON that may be sent again under the same key."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [_KEY_HEADER]}
+
+
+def kept(settings: Settings) -> timedelta:
+    """Return for how long a key is kept."""
+    return timedelta(hours=settings.idempotency_hours)

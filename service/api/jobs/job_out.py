@@ -8,12 +8,17 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json, to_json
 from sqlalchemy import RowMapping
 
+from service.api.callback_out import CallbackOut
 from service.lane_rules import in_order
 from service.ledger.models import NewJob
+from service.ledger.reads.flows import Relations
+from service.ledger.reads.kept import Kept
 from service.ledger.states import Outcome, State
 from service.tables import moment_text
 from service.web.cursor import NEXT_CURSOR
 from service.web.moments import ShownMoment
+
+_LOOK_UP = "Lists leave it out of jobs that came after others or have callbacks: look the job up."
 
 
 class ErrorOut(BaseModel):
@@ -37,6 +42,14 @@ class AttemptOut(BaseModel):
     finished_at: ShownMoment | None
     worker: str
     error: AttemptError | None
+
+
+class StepOut(BaseModel):
+    name: str
+    result: Any
+    attempt: int
+    started_at: ShownMoment
+    finished_at: ShownMoment
 
 
 class JobOut(BaseModel):
@@ -69,10 +82,23 @@ class JobOut(BaseModel):
     started_at: ShownMoment | None = None
     finished_at: ShownMoment | None = None
     attempts: list[AttemptOut] = Field([], description="First to last. Lists show them with `expand=attempts` alone.")
+    flow: str | None = Field(None, description="the flow that it is in")
+    after: list[str] = Field([], description=f"The ids of the jobs that it came after. {_LOOK_UP}")
+    blocked_by: list[str] = Field([], description=f"Those that it still waits for. {_LOOK_UP}")
+    callbacks: list[CallbackOut] = Field([], description=f"Enqueued when it ends. {_LOOK_UP}")
+    steps: list[StepOut] = Field([], description=f"What it has kept, first to last. {_LOOK_UP}")
+    checkpoint: Any = Field(None, description=f"The latest value of `ctx.checkpoint`. {_LOOK_UP}")
 
     @classmethod
-    def of_row(cls, row: RowMapping, attempts: Iterable[RowMapping] | None, waiting_for: str | None) -> "JobOut":
-        """Show a row of the ledger. Without `attempts`, the field stays unset."""
+    def of_row(
+        cls,
+        row: RowMapping,
+        attempts: Iterable[RowMapping] | None,
+        waiting_for: str | None,
+        relations: Relations | None = None,
+        kept: Kept | None = None,
+    ) -> "JobOut":
+        """Show a row of the ledger. Without `attempts`, `relations` or `kept`, their fields stay unset."""
         error, done = row["error_type"], row["progress_done"]
         plain = {name: row[name] for name in _PLAIN}
         return cls(
@@ -86,6 +112,8 @@ class JobOut(BaseModel):
             lanes=list(in_order(row["lane"], row["kind_lane"])),
             waiting_for=waiting_for,
             **({} if attempts is None else {"attempts": [_attempt(attempt) for attempt in attempts]}),
+            **({} if relations is None else _related(relations)),
+            **({} if kept is None else _kept(kept)),
         )
 
 
@@ -100,11 +128,27 @@ _PLAIN = [
     "crashes",
     "max_attempts",
     "lane",
+    "flow",
     "run_at",
     "created_at",
     "started_at",
     "finished_at",
 ]
+
+
+def _related(relations: Relations) -> dict[str, Any]:
+    return {
+        "after": list(relations.after),
+        "blocked_by": list(relations.blocked_by),
+        "callbacks": [CallbackOut.of(callback) for callback in relations.callbacks],
+    }
+
+
+def _kept(kept: Kept) -> dict[str, Any]:
+    return {
+        "steps": [StepOut(**{**step, "result": json.loads(step["result"])}) for step in kept.steps],
+        "checkpoint": None if kept.checkpoint is None else json.loads(kept.checkpoint),
+    }
 
 
 def _attempt(row: RowMapping) -> AttemptOut:
@@ -124,10 +168,13 @@ def _attempt(row: RowMapping) -> AttemptOut:
 class JobList(BaseModel):
     jobs: list[JobOut]
     next_cursor: str | None = Field(description=NEXT_CURSOR)
+    searched: int = Field(
+        0, description="With filters that no index serves: at how many jobs this page has looked, 10,000 at most."
+    )
 
 
 def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
-    """Write a new job as `JobOut` shows it. Through the model it would cost four times as much."""
+    """Write a new job without relations as `JobOut` shows it. Through the model it would cost four times as much."""
     head = to_json({"id": job.id, "kind": job.kind, "state": job.state, "queue": job.queue, "priority": job.priority})
     # Args are JSON already. A number that JSON has not becomes null, as it does when the job is looked up.
     args = to_json(from_json(job.args), inf_nan_mode="null") if _may_not_be_json(job.args) else job.args.encode()
@@ -153,7 +200,13 @@ def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
         },
         inf_nan_mode="null",
     )
-    return b'%b,"args":%b,%b' % (head[:-1], args, rest[1:])
+    in_flow = _IN_NO_FLOW if job.flow is None else b'"flow":%b,%b' % (to_json(job.flow), _UNRELATED)
+    return b'%b,"args":%b,%b,%b' % (head[:-1], args, rest[1:-1], in_flow)
+
+
+# Constants: written with the rest, they would take 0.4 us of each enqueue.
+_UNRELATED = b'"after":[],"blocked_by":[],"callbacks":[],"steps":[],"checkpoint":null}'
+_IN_NO_FLOW = b'"flow":null,' + _UNRELATED
 
 
 def _may_not_be_json(args: str) -> bool:

@@ -64,11 +64,11 @@ async def read_job(resources: Resources, lanes: Lanes, job_id: str) -> JobOut:
     """Read a job as callers see it. Raises `JobNotFound`."""
     found = await find_job(resources, job_id)
     [waiting_for] = await lanes.waiting_for.of([found.job])
-    return JobOut.of_row(found.job, found.attempts, waiting_for)
+    return JobOut.of_row(found.job, found.attempts, waiting_for, found.relations, found.kept)
 
 
 async def find_job(resources: Resources, job_id: str) -> Found:
-    """Read a job's row and its attempts. Raises `JobNotFound`."""
+    """Read a job's row, its attempts and its relations. Raises `JobNotFound`."""
     found = await resources.ledger.find(job_id)
     if found is None:
         raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")

@@ -1,7 +1,8 @@
 """The options of a new job, and the bodies of the requests that enqueue."""
 
-from datetime import timedelta
-from typing import Annotated, Any, Literal, Union
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import (
     BaseModel,
@@ -15,119 +16,160 @@ from pydantic import (
 
 from jobs import Catalogue, Kind
 from service import options as bounds
-from service.api.jobs.lane_in import LaneOption
-from service.options import Options
+from service.api.jobs.change_requests import ChangeRequests
+from service.api.jobs.client_made import ClientMadeId
+from service.api.jobs.following import MOST_PARENTS, Callbacks, FlowName, Following, JobId
+from service.api.jobs.job_options import LONGEST_WAIT_S, SHORTEST_S, JobOptions, seconds
+from service.api.jobs.retry_in import RetryIn
+from service.options import NO_OPTIONS, Options
 from service.web.moments import Moment
 
 MAX_BATCH = 10_000
-_LONGEST_WAIT_S = bounds.LONGEST_WAIT.total_seconds()
-_LONGEST_TIMEOUT_S = bounds.LONGEST_TIMEOUT.total_seconds()
-_SHORTEST_S = bounds.SHORTEST_TIME.total_seconds()
 
 # What a request that asks for no options has, as most do.
 _BARE = {"kind", "args"}
-_NO_OPTIONS = Options()
-
-Tag = Annotated[str, Field(min_length=1, max_length=bounds.LONGEST_TAG)]
 
 
-class EnqueueOptions(BaseModel):
+class EnqueueOptions(JobOptions, Following):
     """The options of one job, besides its kind and args."""
 
-    # Strict: `true` is not a number of seconds, and "3" not a priority.
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     run_at: Moment | None = Field(None, description="When to run it, RFC 3339 with a time zone. Default: now.")
-    delay: float | None = Field(None, ge=0, le=_LONGEST_WAIT_S, description="Seconds from now, instead of `run_at`.")
-    queue: str | None = Field(
-        None, min_length=1, max_length=bounds.LONGEST_QUEUE, description="Default: the kind's queue."
-    )
-    priority: int = Field(
-        0,
-        ge=-bounds.HIGHEST_PRIORITY,
-        le=bounds.HIGHEST_PRIORITY,
-        description="Each step moves a due job 10 minutes ahead of others, or behind them. Never runs a job early, "
-        "and never keeps one from an idle worker.",
-    )
-    max_attempts: int | None = Field(None, ge=1, le=bounds.MOST_ATTEMPTS, description="Default: the kind's.")
-    timeout: float | None = Field(
-        None, ge=_SHORTEST_S, le=_LONGEST_TIMEOUT_S, description="Seconds for each attempt. Default: the kind's."
-    )
-    expires_in: float | None = Field(
-        None, ge=_SHORTEST_S, le=_LONGEST_WAIT_S, description="Fail it if not started in so many seconds."
-    )
     unique_key: str | None = Field(
         None, min_length=1, max_length=bounds.LONGEST_UNIQUE_KEY, description="One live job for each key."
     )
-    # A tuple: Pydantic copies a list's default for every request.
-    tags: tuple[Tag, ...] = Field((), max_length=bounds.MOST_TAGS)
-    metadata: bounds.Metadata | None = Field(
-        None, description="Anything to remember about the job: a JSON object of at most 4 KiB."
+    id: ClientMadeId | None = Field(
+        None,
+        description="A UUIDv7 that the client made: the same id and body is the same job. Default: Postlude makes one.",
     )
-
-    lane: LaneOption | None = Field(
-        None, description="Jobs with this key share limits: the key, or an object that has limits too."
+    on_conflict: bounds.OnConflict = Field(
+        "return",
+        description="If a waiting job holds the `unique_key`, it is returned; or it takes over all that this request"
+        " says but its time (`replace`), or with its time (`debounce`). 409 if it runs already.",
     )
+    unique_for: float | None = Field(
+        None,
+        ge=SHORTEST_S,
+        le=LONGEST_WAIT_S,
+        description="The job holds its `unique_key` for so many seconds after its end, too, against requests that"
+        " say `unique_for`.",
+    )
+    retry: RetryIn | None = Field(None, description="Default: the kind's policy.")
 
     @model_validator(mode="after")
-    def _one_time(self) -> "EnqueueOptions":
+    def _fit_together(self) -> "EnqueueOptions":
         if self.run_at is not None and self.delay is not None:
             raise ValueError("give run_at or delay, not both")
+        if self.unique_key is None and (self.unique_for is not None or self.on_conflict != "return"):
+            raise ValueError("unique_for and on_conflict are for jobs with a unique_key")
         return self
 
     def options(self) -> Options:
         if self.model_fields_set <= _BARE:
-            return _NO_OPTIONS
+            return NO_OPTIONS
         return Options(
             run_at=self.run_at,
-            delay=_seconds(self.delay),
-            queue=self.queue,
-            priority=self.priority,
-            max_attempts=self.max_attempts,
-            timeout=_seconds(self.timeout),
-            expires_in=_seconds(self.expires_in),
             unique_key=self.unique_key,
-            tags=tuple(dict.fromkeys(self.tags)),
-            metadata=self.metadata,
-            lane=self.lane.lane() if self.lane else None,
+            on_conflict=self.on_conflict,
+            unique_for=seconds(self.unique_for),
+            retry=self.retry.own_retry() if self.retry else None,
+            **self.shared_options(),
         )
 
 
-class Requests:
-    """The bodies of `POST /v1/jobs` and `/v1/jobs/batch`: a union over the catalogue, told apart by `kind`."""
+class JoiningOptions(EnqueueOptions):
+    """The options of a job that is enqueued by itself, or in a batch: it names others by their ids."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.kinds = {name: catalogue[name] for name in sorted(catalogue)}
-        models = tuple(_request_model(catalogue[name]) for name in self.kinds)
-        one: Any = Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
-        self.one: TypeAdapter[Any] = TypeAdapter(one)
-        self.whole_batch: TypeAdapter[Any] = TypeAdapter(_batch_of(one))
-        # What surrounds the jobs; each job is validated by itself.
-        self.batch: TypeAdapter[Any] = TypeAdapter(_batch_of(dict[str, Any]))
+    after: tuple[JobId, ...] = Field((), max_length=MOST_PARENTS, description="Ids of jobs that it waits for.")
+    flow: str | None = Field(None, min_length=1, max_length=36, description="The id of a flow that it joins.")
 
 
-def _batch_of(job: Any) -> type[BaseModel]:
-    jobs: Any = Annotated[list[job], Field(min_length=1, max_length=MAX_BATCH)]
-    return create_model("Batch", __config__=ConfigDict(extra="forbid"), jobs=(jobs, ...))
+class FlowJobOptions(EnqueueOptions):
+    """The options of a job that is enqueued with its flow: it names others by their names in it."""
 
-
-def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
-    name: Any = Literal[kind.name]
-    args: Any = (kind.door_model, ...)
-    try:
-        kind.door_model()
-    except ValidationError:
-        pass
-    else:
-        args = (kind.door_model, Field(default_factory=kind.door_model))
-    return create_model(
-        f"Enqueue_{kind.name}",
-        __base__=EnqueueOptions,
-        __doc__=kind.description or None,
-        kind=(name, ...),
-        args=args,
+    name: FlowName = Field(description="Its name in this flow.")
+    after: tuple[FlowName, ...] = Field(
+        (), max_length=MOST_PARENTS, description="Names of jobs of this flow that it waits for."
     )
 
 
-def _seconds(value: float | None) -> timedelta | None:
-    return None if value is None else timedelta(seconds=value)
+class BatchOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FlowOptions(Callbacks):
+    """What a request says of a flow, besides its jobs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: FlowName | None = Field(None, description="What the flow is called; several may have the same name.")
+    id: ClientMadeId | None = Field(
+        None, description="A UUIDv7 that the client made: the same id and body is the same flow, another body is a 409."
+    )
+
+
+class Form(NamedTuple):
+    """A body with a list of `jobs`. `around` validates what surrounds them, with each job left empty."""
+
+    noun: str
+    job: TypeAdapter[Any]
+    around: TypeAdapter[Any]
+    kinds: dict[str, Kind[Any, Any]]
+
+
+class Requests:
+    """The bodies of `POST /v1/jobs`, `/v1/jobs/batch` and `/v1/flows`: their jobs are told apart by `kind`."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.kinds = {name: catalogue[name] for name in sorted(catalogue)}
+        one = _any_of(self.kinds, "Enqueue", JoiningOptions)
+        self.one: TypeAdapter[Any] = TypeAdapter(one)
+        self.whole_batch: TypeAdapter[Any] = TypeAdapter(_body_of("Batch", one, BatchOptions))
+        # What surrounds the jobs; each job is validated by itself.
+        self.batch = Form("batch", self.one, TypeAdapter(_body_of("Batch", dict[str, Any], BatchOptions)), self.kinds)
+
+    @cached_property
+    def changes(self) -> ChangeRequests:
+        return ChangeRequests(self.kinds)
+
+    @cached_property
+    def flow(self) -> Form:
+        around: TypeAdapter[Any] = TypeAdapter(_body_of("Flow", dict[str, Any], FlowOptions))
+        return Form("flow", TypeAdapter(self._flow_job), around, self.kinds)
+
+    @cached_property
+    def whole_flow(self) -> TypeAdapter[Any]:
+        return TypeAdapter(_body_of("Flow", self._flow_job, FlowOptions))
+
+    @cached_property
+    def _flow_job(self) -> Any:
+        return _any_of(self.kinds, "FlowJob", FlowJobOptions)
+
+
+def _any_of(kinds: Mapping[str, Kind[Any, Any]], prefix: str, options: type[EnqueueOptions]) -> Any:
+    models = tuple(_request_model(kind, prefix, options) for kind in kinds.values())
+    return Annotated[Union[models], Field(discriminator="kind")]  # noqa: UP007 - a union made at run time
+
+
+def _body_of(name: str, job: Any, options: type[BaseModel]) -> type[BaseModel]:
+    jobs: Any = Annotated[list[job], Field(min_length=1, max_length=MAX_BATCH)]
+    return create_model(name, __base__=options, jobs=(jobs, ...))
+
+
+def _request_model(kind: Kind[Any, Any], prefix: str, options: type[EnqueueOptions]) -> type[BaseModel]:
+    name: Any = Literal[kind.name]
+    return create_model(
+        f"{prefix}_{kind.name}",
+        __base__=options,
+        __doc__=kind.description or None,
+        kind=(name, ...),
+        args=args_field(kind),
+    )
+
+
+def args_field(kind: Kind[Any, Any]) -> Any:
+    """Return the field for a kind's args in a request: with a default, where the args have one."""
+    try:
+        kind.door_model()
+    except ValidationError:
+        return (kind.door_model, ...)
+    return (kind.door_model, Field(default_factory=kind.door_model))

@@ -1,7 +1,8 @@
 """The loss audit: which accepted jobs nobody answers for.
 
-Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue. A job
-that is wrong in itself (running, although its attempt has ended) is found at once. A job that the sweep or the rescue
+Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue, or
+blocked by a job that will release it. A job that is wrong in itself (running, although its attempt has ended; blocked,
+although all that it waits for has ended) is found without more. A job that the sweep or the rescue
 would mend is judged only if they had the chance: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So
 while Redis is away, or no worker runs, due jobs and the jobs of dead workers wait, and are not lost; see `Sweeping`.
 """
@@ -16,10 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import CREATED_AT, found_by_state
 from service.ledger.leases import LONGEST_SWEEP_GAP
+from service.ledger.reads.edges import blocked_for_nothing
 from service.ledger.states import WAITING, State
 from service.tables import attempts, jobs, sweep_lease, workers
 
 JUDGED_AFTER = timedelta(seconds=60)
+# A hundred thousand may wait for a month.
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ async def find_unaccounted(connection: AsyncConnection, now: datetime, limit: in
 
 async def _questions(connection: AsyncConnection, now: datetime) -> list[_Question]:
     state = await sweeping(connection)
-    questions = [_with_ended_attempt()]
+    questions = [_with_ended_attempt(), _blocked_for_nothing(now - JUDGED_AFTER)]
     if state.had_the_chance(now):
         assert state.epoch is not None
         questions += [_without_worker(now - JUDGED_AFTER), *_not_on_the_queue(state.epoch, now - JUDGED_AFTER)]
@@ -101,6 +104,10 @@ def _without_worker(late: datetime) -> _Question:
         found_by_state(State.RUNNING), _ENDED_ATTEMPT.is_(None), jobs.c.started_at < late, ~held
     )
     return _Question(found, lambda row: f"running under the worker {row.worker}, which is gone, and not rescued")
+
+
+def _blocked_for_nothing(late: datetime) -> _Question:
+    return _Question(blocked_for_nothing(late), lambda _row: "blocked, but no job that it waits for will release it")
 
 
 def _not_on_the_queue(epoch: str, late: datetime) -> list[_Question]:

@@ -8,7 +8,7 @@ from sqlalchemy import Select, exists, literal, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import CREATED_AT, TO_DISPATCH, found_by_state, state_is
-from service.ledger.states import PROMOTABLE, WAITING
+from service.ledger.states import PROMOTABLE, UNSTARTED, WAITING
 from service.tables import jobs
 
 # The API dispatches a job right after its commit; only what is older than this was perhaps forgotten. Sooner, a backlog
@@ -63,6 +63,6 @@ async def still_waiting(connection: AsyncConnection, put: Sequence[tuple[str, in
 async def has_come_due(connection: AsyncConnection, at: datetime) -> tuple[bool, bool]:
     """Return whether there is anything to promote, and anything that has expired."""
     due = exists().where(found_by_state(*PROMOTABLE), jobs.c.run_at <= at)
-    expired = exists().where(found_by_state(*WAITING), jobs.c.expires_at <= at)
+    expired = exists().where(found_by_state(*UNSTARTED), jobs.c.expires_at <= at)
     row = (await connection.execute(select(due, expired))).one()
     return row[0], row[1]

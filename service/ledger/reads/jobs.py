@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import state_is
+from service.ledger.rows import ids_parameter, is_one_of
 from service.ledger.states import State
 from service.tables import attempts, jobs
 
@@ -51,7 +52,9 @@ async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
 async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, str]:
     """Return the args of jobs as attempts read them, secrets in clear. Never for answers."""
     whole = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("whole")
-    rows = await connection.execute(select(jobs.c.id, whole).where(jobs.c.id.in_(ids)))
+    dialect = connection.dialect.name
+    wanted = select(jobs.c.id, whole).where(is_one_of(dialect, jobs.c.id))
+    rows = await connection.execute(wanted, ids_parameter(dialect, ids))
     return {row.id: row.whole for row in rows}
 
 
@@ -59,6 +62,12 @@ async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[
     """Return (state, kind) of each id that has a row."""
     rows = await connection.execute(select(jobs.c.id, jobs.c.state, jobs.c.kind).where(jobs.c.id.in_(ids)))
     return {row.id: (State(row.state), row.kind) for row in rows}
+
+
+async def flow_of(connection: AsyncConnection, job_id: str) -> str | None:
+    """Return the flow that a job is in, if it is in one."""
+    flow: str | None = await connection.scalar(select(jobs.c.flow).where(jobs.c.id == job_id))
+    return flow
 
 
 async def versions_of(connection: AsyncConnection, ids: Collection[str]) -> dict[str, JobVersion]:

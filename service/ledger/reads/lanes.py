@@ -4,15 +4,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, String, and_, bindparam, exists, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.lane import RESERVED_PREFIXES
 from service.lane_rules import Rule, in_order
 from service.ledger.guards import IN_LANES, found_by_state, state_is
 from service.ledger.rows import parameter, unfold
-from service.ledger.states import LIVE, WAITING, State
-from service.tables import job_listing, jobs, lanes, lanes_epoch
+from service.ledger.states import IN_TURN, WAITING, State
+from service.tables import Moment, job_listing, jobs, lanes, lanes_epoch
 
 
 class InLanes(NamedTuple):
@@ -51,6 +51,21 @@ class LaneCounts(NamedTuple):
 # Comes after any text, in the order of bytes.
 _LAST = "\U0010ffff"
 _STANDS = (jobs.c.id, jobs.c.arq_id, jobs.c.kind, jobs.c.queue, jobs.c.state, jobs.c.run_at, jobs.c.priority, *IN_LANES)
+
+# Every worker, or the leader, asks these each second. To build a statement anew costs twice as much as to execute it.
+_RECORDED_EPOCH = select(lanes_epoch.c.epoch)
+_RULES_VERSION = select(func.count(), func.max(lanes.c.updated_at)).where(
+    or_(
+        lanes.c.concurrency.is_not(None),
+        lanes.c.rate_limit.is_not(None),
+        lanes.c.strict == 1,
+        lanes.c.paused == 1,
+        lanes.c.breaker_forced.is_not(None),
+    )
+)
+_PAUSED = select(lanes).where(
+    lanes.c.paused == 1, or_(lanes.c.paused_until.is_(None), lanes.c.paused_until > bindparam("now", type_=Moment))
+)
 
 
 def is_untried(before: datetime) -> ColumnElement[bool]:
@@ -94,28 +109,19 @@ async def is_known(connection: AsyncConnection, key: str) -> bool:
 
 async def rules_version(connection: AsyncConnection) -> str:
     """Return what changes whenever a user changes a rule. What breakers note does not count."""
-    said = or_(
-        lanes.c.concurrency.is_not(None),
-        lanes.c.rate_limit.is_not(None),
-        lanes.c.strict == 1,
-        lanes.c.paused == 1,
-        lanes.c.breaker_forced.is_not(None),
-    )
-    statement = select(func.count(), func.max(lanes.c.updated_at)).where(said)
-    count, latest = (await connection.execute(statement)).one()
+    count, latest = (await connection.execute(_RULES_VERSION)).one()
     return f"{count} {latest}"
 
 
 async def recorded_epoch(connection: AsyncConnection) -> str | None:
     """Return the epoch for which lanes were last rebuilt; None if they never were."""
-    epoch: str | None = (await connection.execute(select(lanes_epoch.c.epoch))).scalar_one_or_none()
+    epoch: str | None = (await connection.execute(_RECORDED_EPOCH)).scalar_one_or_none()
     return epoch
 
 
 async def paused(connection: AsyncConnection, now: datetime) -> list[Rule]:
     """Return the rules by which anything is paused now: lanes, patterns, kinds and queues."""
-    until = or_(lanes.c.paused_until.is_(None), lanes.c.paused_until > now)
-    return [rule_of(row) for row in await connection.execute(select(lanes).where(lanes.c.paused == 1, until))]
+    return [rule_of(row) for row in await connection.execute(_PAUSED, {"now": now})]
 
 
 async def running_in_lanes(connection: AsyncConnection) -> list[InLanes]:
@@ -170,7 +176,7 @@ async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
     for column in (jobs.c.lane, jobs.c.kind_lane):
         counted = (
             select(column, jobs.c.state, func.count())
-            .where(column.in_(keys), column.is_not(None), found_by_state(*LIVE))
+            .where(column.in_(keys), column.is_not(None), found_by_state(*IN_TURN))
             .group_by(column, jobs.c.state)
         )
         for key, state, count in await connection.execute(counted):
@@ -196,7 +202,7 @@ async def lane_keys(connection: AsyncConnection, now: datetime, *, prefix: str, 
 async def has_lanes(connection: AsyncConnection, now: datetime) -> bool:
     """Whether anything is said of lanes, kinds or queues, or a live job's request names a lane."""
     ruled = select(literal(1)).select_from(lanes).where(_says_anything(now)).limit(1).scalar_subquery()
-    lives = found_by_state(*LIVE)
+    lives = found_by_state(*IN_TURN)
     named = select(literal(1)).select_from(jobs).where(jobs.c.lane.is_not(None), lives).limit(1).scalar_subquery()
     return (await connection.execute(select(func.coalesce(ruled, named)))).scalar_one() is not None
 
@@ -228,7 +234,7 @@ def _says_anything(now: datetime) -> ColumnElement[bool]:
 
 
 def _lives_in(column: ColumnElement[str], key: str | ColumnElement[str]) -> ColumnElement[bool]:
-    return and_(column == key, column.is_not(None), found_by_state(*LIVE))
+    return and_(column == key, column.is_not(None), found_by_state(*IN_TURN))
 
 
 def _begins(column: ColumnElement[str], prefix: str) -> list[ColumnElement[bool]]:
@@ -240,7 +246,9 @@ def _live_keys(column: ColumnElement[Any], prefix: str, after: str, limit: int) 
     """Select the keys of lanes with live jobs: from each to the next one, whatever lies between."""
 
     def next_key(beyond: Any) -> Any:
-        found = select(func.min(column).label("key")).where(column > beyond, column.is_not(None), found_by_state(*LIVE))
+        found = select(func.min(column).label("key")).where(
+            column > beyond, column.is_not(None), found_by_state(*IN_TURN)
+        )
         return found.where(*_begins(column, prefix))
 
     keys = next_key(after).cte("keys", recursive=True)

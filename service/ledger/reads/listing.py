@@ -1,5 +1,6 @@
 """Lists of jobs, page by page: what they show, and which index finds each page."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.ledger.guards import found_by_state, key_taken, state_is, unindexed
+from service.ledger.guards import CREATED_AT, found_by_state, state_is, unindexed
 from service.ledger.reads.jobs import SHOWN
+from service.ledger.reads.matching import PathIs
 from service.ledger.states import REPLAYABLE, TERMINAL, State
 from service.tables import job_listing, job_tags, jobs
 
@@ -30,8 +32,10 @@ from service.tables import job_listing, job_tags, jobs
 class Filter:
     """Which jobs a list shows, and in what order. A job must have one of the values given for each field.
 
+    No index knows `args`, `metadata` and `text`: see `searching.py`, which looks at what the others leave.
+
     Jobs are listed in the order of their creation or, if the filter asks for their end, of their end. `after` is the
-    (time, id) at which the page before ended.
+    (time, id) at which the page before ended, `until` the last one to list.
     """
 
     states: Sequence[str] = ()
@@ -40,47 +44,43 @@ class Filter:
     error_types: Sequence[str] = ()
     tag: str | None = None
     lane: str | None = None
+    flow: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     finished_after: datetime | None = None
     finished_before: datetime | None = None
     ascending: bool = False
     after: tuple[datetime, str] | None = None
+    ids: Sequence[str] = ()
+    until: tuple[datetime, str] | None = None
+    args: Sequence[PathIs] = ()
+    metadata: Sequence[PathIs] = ()
+    text: str | None = None
+
+    @property
+    def is_searched(self) -> bool:
+        return bool(self.args or self.metadata or self.text)
 
     @property
     def by_end(self) -> bool:
         return self.finished_after is not None or self.finished_before is not None
 
 
-class ToReplay(NamedTuple):
-    """A job that may be replayed. `taken`: another live job holds its unique key."""
-
-    id: str
-    kind: str
-    queue: str
-    priority: int
-    unique_key: str | None
-    lane: str | None
-    kind_lane: str | None
-    lane_limits: str | None
-    taken: bool
-    listed_at: datetime
-
-
 async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
     """Return a page of jobs. The next page goes on from the `listed_at` and `id` of the last row."""
-    statement = _page(SHOWN, wanted, limit)
+    statement = page_of(SHOWN, wanted, limit)
     if statement is None:
         return []
     rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
     return rows
 
 
-async def to_replay(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[ToReplay]:
-    """Return a page of jobs, with all that a replay needs."""
-    columns = [*(jobs.c[name] for name in ToReplay._fields[:-2]), key_taken().label("taken")]
-    statement = _page(columns, wanted, limit)
-    return [] if statement is None else [ToReplay(*row[:-1]) for row in await connection.execute(statement)]
+async def list_columns(
+    connection: AsyncConnection, columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int
+) -> Sequence[Any]:
+    """Return a page of jobs with these columns, and `listed_at` and `listed_id` behind them."""
+    statement = page_of(columns, wanted, limit)
+    return [] if statement is None else (await connection.execute(statement)).all()
 
 
 class _Way(NamedTuple):
@@ -90,13 +90,13 @@ class _Way(NamedTuple):
     """
 
     table: Table
-    moment: Column[Any]
+    moment: ColumnElement[Any]
     job_id: Column[str]
     leads: str
     ranges: list[ColumnElement[bool]]
 
 
-def _page(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> Any:
+def page_of(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> Any:
     """Select a page: up to a whole page from each range of the index, then the first of all these rows.
 
     Return None if nothing can match.
@@ -111,20 +111,45 @@ def _page(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -> 
     return together.order_by(*(_directed(column, wanted) for column in listed)).limit(limit)
 
 
+def places_of(wanted: Filter, number: int) -> Any:
+    """Select the place of the `number`th row of each range of the index that the page is read from.
+
+    That is how far a page has to look where few of the rows match what the index does not cover.
+    """
+    way = _way(wanted)
+    places = [
+        _ordered(select(way.moment.label("listed_at"), way.job_id.label("listed_id")).where(one), way, wanted)
+        .offset(number - 1)
+        .limit(1)
+        .subquery()
+        for one in way.ranges
+    ]
+    return union_all(*map(select, places)) if places else None
+
+
 def _first(statement: Select[Any], way: _Way, wanted: Filter) -> Select[Any]:
     """Narrow a statement over one range to the wanted jobs, in the wanted order."""
     if way.table is not jobs:
         statement = statement.join_from(way.table, jobs, jobs.c.id == way.job_id)
-    statement = statement.where(*_others(way, wanted), *_times(way, wanted))
+    return _ordered(statement.where(*_others(way, wanted)), way, wanted)
+
+
+def _ordered(statement: Select[Any], way: _Way, wanted: Filter) -> Select[Any]:
+    """Put a statement over one range in the wanted order, between `after` and `until`."""
+    statement = statement.where(*_times(way, wanted))
     if wanted.after is not None:
-        at, last_id = wanted.after
-        if wanted.ascending:
-            beyond = (way.moment > at) | ((way.moment == at) & (way.job_id > last_id))
-            statement = statement.where(way.moment >= at, beyond)
-        else:
-            beyond = (way.moment < at) | ((way.moment == at) & (way.job_id < last_id))
-            statement = statement.where(way.moment <= at, beyond)
+        statement = statement.where(*_beside(way, wanted.after, later=wanted.ascending, or_there=False))
+    if wanted.until is not None:
+        statement = statement.where(*_beside(way, wanted.until, later=not wanted.ascending, or_there=True))
     return statement.order_by(_directed(way.moment, wanted), _directed(way.job_id, wanted))
+
+
+def _beside(way: _Way, place: tuple[datetime, str], *, later: bool, or_there: bool) -> list[ColumnElement[bool]]:
+    """Ask for what is listed later than a place, or earlier; the first condition is the one that an index takes."""
+    at, job_id = place
+    at_least, more = (operator.ge, operator.gt) if later else (operator.le, operator.lt)
+    by_id = at_least if or_there else more
+    return [at_least(way.moment, at), more(way.moment, at) | ((way.moment == at) & by_id(way.job_id, job_id))]
 
 
 def _directed(column: ColumnElement[Any], wanted: Filter) -> ColumnElement[Any]:
@@ -146,8 +171,11 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
         "error_type": (wanted.error_types, _one_of(jobs.c.error_type, wanted.error_types)),
         "tag": (wanted.tag, tagged),
         "lane": (wanted.lane, (listed.c.lane == wanted.lane) | (listed.c.kind_lane == wanted.lane)),
+        "ids": (wanted.ids, jobs.c.id.in_(wanted.ids)),
+        "flow": (wanted.flow, listed.c.flow == wanted.flow),
     }
-    return [condition for name, (values, condition) in asked.items() if values and name != way.leads]
+    # An empty text is asked for, too: no job has it. Left out, it would match all that the others do.
+    return [condition for name, (told, condition) in asked.items() if told not in (None, (), []) and name != way.leads]
 
 
 def _one_of(column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
@@ -155,7 +183,7 @@ def _one_of(column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
-    created_at = way.table.c.created_at
+    created_at = way.moment if way.leads == "ids" else way.table.c.created_at
     bounds = [
         (wanted.created_after, created_at.__gt__),
         (wanted.created_before, created_at.__lt__),
@@ -168,18 +196,23 @@ def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 def _way(wanted: Filter) -> _Way:
     """Choose the index to read by.
 
-    A state leads, unless most of the history is in that state and the filter also names kinds, queues or a lane.
+    A flow leads. So does a state, unless most of the history is in that state and the filter also names kinds, queues
+    or a lane.
     """
     narrower = bool(wanted.kinds or wanted.queues or wanted.lane)
+    if wanted.ids:
+        return _Way(jobs, CREATED_AT, jobs.c.id, "ids", [jobs.c.id.in_(wanted.ids)])
+    listed = (job_listing, job_listing.c.created_at, job_listing.c.job_id)
     if wanted.by_end:
         return _Way(jobs, jobs.c.finished_at, jobs.c.id, "state", _ends(wanted.states))
+    if wanted.flow is not None:
+        return _Way(*listed, "flow", [job_listing.c.flow == wanted.flow])
     if wanted.tag is not None:
         return _Way(job_tags, job_tags.c.created_at, job_tags.c.job_id, "tag", [job_tags.c.tag == wanted.tag])
     if wanted.error_types:
         return _Way(jobs, jobs.c.created_at, jobs.c.id, "error_type", [_error_is(one) for one in wanted.error_types])
     if wanted.states and not (State.SUCCEEDED in wanted.states and narrower):
         return _Way(jobs, jobs.c.created_at, jobs.c.id, "state", [jobs.c.state == one for one in wanted.states])
-    listed = (job_listing, job_listing.c.created_at, job_listing.c.job_id)
     if wanted.lane is not None:
         lanes = (job_listing.c.lane, job_listing.c.kind_lane)
         return _Way(*listed, "lane", [column == wanted.lane for column in lanes])

@@ -20,6 +20,7 @@ class Standing:
     id: str
     arq_id: str | None
     kind: str
+    queue: str
     state: State
     run_at: datetime
     priority: int

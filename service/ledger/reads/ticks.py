@@ -1,24 +1,61 @@
-"""Which ticks of cron kinds were recorded."""
+"""Which ticks of schedules were recorded."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, String, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.tables import ticks
+from service.ledger.records.ticked import keys_of, recorded
+from service.ledger.rows import parameter, unfold
+from service.schedule_tables import RUN_NOW
+from service.tables import Moment, moment_text, ticks
 
 
 async def latest_ticks(
-    connection: AsyncConnection, kinds: Sequence[str], at: datetime
+    connection: AsyncConnection, names: Sequence[str], at: datetime
 ) -> Mapping[str, tuple[datetime, str]]:
-    """Return (due_at, cron) of each kind's latest tick up to `at`: a clock that was wrong may have left later ones."""
-    latest = (
-        select(ticks.c.kind, func.max(ticks.c.due_at).label("due_at"))
-        .where(ticks.c.kind.in_(kinds), ticks.c.due_at <= at)
-        .group_by(ticks.c.kind)
-        .subquery()
-    )
-    same = (ticks.c.kind == latest.c.kind) & (ticks.c.due_at == latest.c.due_at)
-    rows = await connection.execute(select(ticks.c.kind, ticks.c.due_at, ticks.c.cron).join(latest, same))
+    """Return (due_at, cron) of each schedule's latest tick up to `at`, but for those that a user fired out of turn.
+
+    A clock that was wrong may have left later ones.
+    """
+    wanted = parameter([{"name": name, "at": moment_text(at)} for name in names])
+    rows = await connection.execute(_latest(connection.dialect.name, in_turn=True), wanted)
     return {row.kind: (row.due_at, row.cron) for row in rows}
+
+
+async def last_ticks(connection: AsyncConnection, names: Sequence[str], at: datetime) -> Mapping[str, RowMapping]:
+    """Return the last tick of each schedule up to `at`, whatever became of it."""
+    wanted = parameter([{"name": name, "at": moment_text(at)} for name in names])
+    rows = await connection.execute(_latest(connection.dialect.name, in_turn=False), wanted)
+    return {row["kind"]: row for row in rows.mappings()}
+
+
+async def history(connection: AsyncConnection, name: str, before: datetime | None, limit: int) -> Sequence[RowMapping]:
+    """Return a schedule's ticks, the latest first."""
+    found = select(ticks).where(ticks.c.kind == name)
+    if before is not None:
+        found = found.where(ticks.c.due_at < before)
+    return (await connection.execute(found.order_by(ticks.c.due_at.desc()).limit(limit))).mappings().all()
+
+
+async def recorded_among(
+    connection: AsyncConnection, wanted: Sequence[tuple[str, datetime]]
+) -> set[tuple[str, datetime]]:
+    """Return those of the ticks (schedule, due_at) that are recorded."""
+    rows = await connection.execute(recorded(connection.dialect.name), keys_of(wanted))
+    return {(row.kind, row.due_at) for row in rows}
+
+
+@cache
+def _latest(dialect: str, *, in_turn: bool) -> Any:
+    """Seek each schedule's own end of the index: its history may have millions of ticks."""
+    wanted = unfold(dialect, "wanted", {"name": String(100), "at": Moment()})
+    earlier = ticks.alias("earlier")
+    latest = select(earlier.c.due_at).where(earlier.c.kind == wanted.c.name, earlier.c.due_at <= wanted.c.at)
+    if in_turn:
+        latest = latest.where(or_(earlier.c.reason.is_(None), earlier.c.reason != RUN_NOW))
+    due_at = latest.order_by(earlier.c.due_at.desc()).limit(1).scalar_subquery()
+    return select(ticks).join(wanted, (ticks.c.kind == wanted.c.name) & (ticks.c.due_at == due_at))

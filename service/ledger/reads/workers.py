@@ -29,6 +29,12 @@ async def living_workers(connection: AsyncConnection, now: datetime) -> Sequence
     return (await connection.execute(select(workers).where(fresh).order_by(workers.c.id))).mappings().all()
 
 
+async def worked_queues(connection: AsyncConnection) -> set[str]:
+    """Return the queues that any worker takes jobs from, or took them from within the retention."""
+    worked = await connection.execute(select(workers.c.queues).distinct())
+    return {queue for queues in worked.scalars() for queue in queues.split(",")}
+
+
 async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
     """Whether there may be somebody to declare dead: a read, which takes SQLite's write lock from nobody."""
     return bool((await connection.execute(select(exists().where(is_silent(at))))).scalar_one())

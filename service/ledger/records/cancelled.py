@@ -10,9 +10,12 @@ from sqlalchemy import Connection, FromClause, String, func, update
 
 from service.lane_rules import in_order
 from service.ledger.guards import IN_LANES, state_is
+from service.ledger.models import NOTHING_FOLLOWED, Ended, Followed
+from service.ledger.records.ended import record_ended
 from service.ledger.records.tallied import tally
 from service.ledger.rows import parameter, unfold
-from service.ledger.states import WAITING, State
+from service.ledger.states import UNSTARTED, State
+from service.ledger.traits import FOLLOWED
 from service.tables import Moment, jobs, moment_text
 
 
@@ -24,21 +27,28 @@ class Cancel:
 
 
 class Cancelled(NamedTuple):
-    """What a job is now: `cancelled`, or still `running`. One that waited in `lanes` stands there as `member`."""
+    """What a job is now: `cancelled`, or still `running`. One that waited in `lanes` stands there as `member`.
+
+    What followed from all that were cancelled together is told with one of them.
+    """
 
     state: State
     member: str = ""
     lanes: tuple[str, ...] = ()
+    followed: Followed = NOTHING_FOLLOWED
 
 
 def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
-    """Cancel waiting jobs at once, and note the wish for running ones. None for each that was terminal."""
+    """Cancel jobs at once that have not started, and note the wish for running ones. None for each that had ended."""
     rows = parameter([{"id": cancel.id, "at": moment_text(cancel.at)} for cancel in cancels])
-    taken = connection.execute(_cancel_waiting(connection.dialect.name), rows)
+    taken = connection.execute(_cancel_waiting(connection.dialect.name), rows).all()
     waiting = {row.id: row for row in taken}
     tally(connection, ((cancels[0].writer, row.kind, State.CANCELLED) for row in waiting.values()), cancels[0].at)
     running = set(connection.execute(_ask_running(connection.dialect.name), rows).scalars())
     done = dict.fromkeys(running, Cancelled(State.RUNNING)) | {row.id: _cancelled(row) for row in waiting.values()}
+    if ended := [Ended(row.id, row.kind, State.CANCELLED, row.traits) for row in taken if row.traits & FOLLOWED]:
+        followed = record_ended(connection, ended, cancels[0].at, cancels[0].writer)
+        done[ended[0].id] = done[ended[0].id]._replace(followed=followed)
     return [done.get(cancel.id) for cancel in cancels]
 
 
@@ -51,9 +61,9 @@ def _cancel_waiting(dialect: str) -> Any:
     cancel = _cancels(dialect)
     return (
         update(jobs)
-        .where(jobs.c.id == cancel.c.id, state_is(*WAITING))
+        .where(jobs.c.id == cancel.c.id, state_is(*UNSTARTED))
         .values(state=State.CANCELLED, finished_at=cancel.c.at, cancel_requested_at=cancel.c.at)
-        .returning(jobs.c.id, jobs.c.kind, jobs.c.arq_id, *IN_LANES)
+        .returning(jobs.c.id, jobs.c.kind, jobs.c.arq_id, jobs.c.traits, *IN_LANES)
     )
 
 

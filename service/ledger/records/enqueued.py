@@ -1,112 +1,84 @@
 """A request becomes jobs: the moment from which Postlude owes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
 from typing import Any
 
-from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Connection, FromClause, String, case, insert, select, text, true, update
+from sqlalchemy import Connection, select, true, update
 
-from service.ledger.models import Enqueue, Enqueued, KeyHeld, NewJob
-from service.ledger.records.lane_seqs import take_lane_seqs
+from service.ledger.models import Enqueue, Enqueued, KeyHeld
+from service.ledger.records.conflicts import NO_CONFLICTS, Conflicts, conflicts_of, may_conflict, settle
+from service.ledger.records.inserted import insert_jobs
+from service.ledger.records.linked import Links, are_linked, links_of, record_links
 from service.ledger.records.tallied import tally
-from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
-from service.tables import LIVE_SQL, idempotency_keys, job_listing, job_tags, jobs, lane_sequence, moment_text
-
-# What every job has.
-_COMMON: tuple[str, ...] = ("id", "kind", "state", "queue", "priority", "args", "max_attempts", "run_at", "created_at")
-# What few have. Where no job of a statement has any of it, these columns are left out: on SQLite an insert then takes
-# 8 us for each job instead of 14.
-_RARE: tuple[str, ...] = (
-    "tags",
-    "sealed_args",
-    "timeout_s",
-    "unique_key",
-    "arq_id",
-    "expires_at",
-    "trace_context",
-    "metadata",
-    "error_type",
-    "error_message",
-    "finished_at",
-)
-# What jobs in lanes have: left out in the same way.
-_LANES: tuple[str, ...] = ("lane", "kind_lane", "lane_limits", "lane_seq")
-_lanes_of = attrgetter("lane", "kind_lane")
-_rare_of = attrgetter(*_RARE)
-_NONE_RARE = ((), *[None] * (len(_RARE) - 1))
-
-# A statement's limit is for a database that is slow or gone, not for a batch that is large.
-_ROWS_IN_A_STATEMENT = 1_000
+from service.ledger.rows import insert_for, parameter, unfold
+from service.tables import idempotency_keys, moment_text
 
 
 def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list[Enqueued]:
-    """Record requests. One whose idempotency key belongs to an earlier request records nothing."""
+    """Record requests. One whose idempotency key belongs to an earlier request records nothing.
+
+    Nor does one that names jobs, or a flow, that there are not.
+    """
+    if not are_linked(requests):
+        return _record_free(connection, requests)
+    links = links_of(connection, requests)
+    unknown = [links.unknown_to(request) for request in requests]
+    known = [links.plan(request) for request, names in zip(requests, unknown, strict=True) if not names]
+    recorded = iter(_record_free(connection, known, links) if known else ())
+    lost = [request for request, names in zip(requests, unknown, strict=True) if names]
+    holders = _read_keys(connection, [request.key.key for request in lost if request.key is not None])
+    return [
+        _refused(request, Enqueued(unknown=names), holders) if names else next(recorded)
+        for request, names in zip(requests, unknown, strict=True)
+    ]
+
+
+def _record_free(connection: Connection, requests: Sequence[Enqueue], links: Links | None = None) -> list[Enqueued]:
+    """Record the requests in whose way nothing stands, and refuse the others."""
+    if not may_conflict(requests):
+        return _record(connection, requests, links)
+    found = conflicts_of(connection, requests)
+    free = [request for request, refusal in zip(requests, found.refusals, strict=True) if refusal is None]
+    recorded = iter(_record(connection, free, links, found) if free else ())
+    kept = [request for request, refusal in zip(requests, found.refusals, strict=True) if refusal is not None]
+    holders = _read_keys(connection, [request.key.key for request in kept if request.key is not None])
+    return [
+        next(recorded) if refusal is None else _refused(request, Enqueued(refusal=refusal), holders)
+        for request, refusal in zip(requests, found.refusals, strict=True)
+    ]
+
+
+def _record(
+    connection: Connection,
+    requests: Sequence[Enqueue],
+    links: Links | None = None,
+    found: Conflicts = NO_CONFLICTS,
+) -> list[Enqueued]:
     holders = _take_keys(connection, requests)
     held = [_held(request, holders) for request in requests]
-    new = [job for request, holder in zip(requests, held, strict=True) if holder is None for job in request.jobs]
-    ids, created = insert_jobs(connection, new)
+    open_requests = [request for request, holder in zip(requests, held, strict=True) if holder is None]
+    ids, created = insert_jobs(connection, [job for request in open_requests for job in found.to_insert(request)])
+    ids |= found.standing
     tally(connection, ((requests[0].writer, job.kind, "enqueued") for job in created), requests[0].jobs[0].created_at)
     results = [
         Enqueued(held=holder)
         if holder
-        else Enqueued(request.jobs, tuple(ids[job.id] for job in request.jobs), _created(request, ids))
+        else Enqueued(request.jobs, tuple(ids[job.id] for job in request.jobs), found.created(request, ids))
         for request, holder in zip(requests, held, strict=True)
     ]
     _correct_answers(connection, requests, results)
+    if found is not NO_CONFLICTS and open_requests:
+        results[held.index(None)].changed = settle(connection, open_requests, found, ids)
+    if links is not None and open_requests:
+        results[held.index(None)].followed = record_links(connection, open_requests, links, ids, created)
     return results
 
 
-def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
-    """Insert jobs; return the new ones, and for each id the one that stands for it: its own, or its key's holder.
-
-    An id that is there already counts as inserted: the write was sent again because its answer was lost.
-    """
-    ids: dict[str, str] = {}
-    created: set[str] = set()
-    left = list(new)
-    while left:
-        for start in range(0, len(left), _ROWS_IN_A_STATEMENT):
-            created |= _insert_and_list(connection, left[start : start + _ROWS_IN_A_STATEMENT])
-        ids |= {job.id: job.id for job in left if job.id in created}
-        ids |= _standing_for(connection, [job for job in left if job.id not in ids])
-        # What is left had a holder of its unique key that ended between the two statements.
-        left = [job for job in left if job.id not in ids]
-    inserted = [job for job in new if job.id in created]
-    _insert_tags(connection, inserted)
-    return ids, inserted
-
-
-def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
-    """Insert and list the jobs that nothing stands in the way of; return their ids."""
-    dialect = connection.dialect.name
-    if all(_rare_of(job) == _NONE_RARE for job in some):
-        columns, row = _COMMON, _common
-    else:
-        columns, row = _COMMON + _RARE, _row
-    values = [row(job) for job in some]
-    if any(_lanes_of(job) != (None, None) for job in some):
-        columns += _LANES
-        values = _with_lanes(connection, some, values)
-    if dialect == "postgresql":
-        return set(execute(connection, _insert_and_list_at_once(dialect, columns), packed(values)).scalars())
-    created = set(execute(connection, _insert(dialect, columns), packed(values)).scalars())
-    if len(created) < len(some):
-        values = [value for value in values if value[0] in created]
-    execute(connection, _insert_listing(dialect, columns), packed(values))
-    return created
-
-
-def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str, str]:
-    if not missing:
-        return {}
-    repeated = select(jobs.c.id).where(jobs.c.id.in_([job.id for job in missing]))
-    ids = {job_id: job_id for job_id in connection.execute(repeated).scalars()}
-    keys = parameter([{"key": job.unique_key} for job in missing if job.unique_key])
-    holders = connection.execute(_holders(connection.dialect.name), keys)
-    by_key: Mapping[str | None, str] = {key: job_id for key, job_id in holders if job_id is not None}
-    return {job.id: by_key[job.unique_key] for job in missing if job.unique_key in by_key} | ids
+def _refused(request: Enqueue, refusal: Enqueued, holders: Mapping[str, KeyHeld]) -> Enqueued:
+    """Refuse a request, unless it was recorded while nothing stood in its way."""
+    holder = holders.get(request.key.key) if request.key is not None else None
+    return refusal if holder is None else Enqueued(held=holder)
 
 
 def _take_keys(connection: Connection, requests: Sequence[Enqueue]) -> dict[str, KeyHeld]:
@@ -119,17 +91,17 @@ def _take_keys(connection: Connection, requests: Sequence[Enqueue]) -> dict[str,
         return {}
     statement = _insert_keys(connection.dialect.name)
     connection.execute(statement, parameter([_key_row(request) for request in first.values()]))
-    rows = connection.execute(select(idempotency_keys).where(idempotency_keys.c.key.in_(first)))
+    return _read_keys(connection, first)
+
+
+def _read_keys(connection: Connection, keys: Collection[str]) -> dict[str, KeyHeld]:
+    rows = connection.execute(select(idempotency_keys).where(idempotency_keys.c.key.in_(keys))) if keys else ()
     return {row.key: KeyHeld(row.fingerprint, row.answer, row.job_id) for row in rows}
 
 
 def _held(request: Enqueue, holders: Mapping[str, KeyHeld]) -> KeyHeld | None:
     holder = holders[request.key.key] if request.key else None
     return None if holder is None or holder.job_id == request.jobs[0].id else holder
-
-
-def _created(request: Enqueue, ids: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(job.id for job in request.jobs if ids[job.id] == job.id)
 
 
 def _correct_answers(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
@@ -153,56 +125,6 @@ def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
     return answer
 
 
-def _insert_tags(connection: Connection, created: Sequence[NewJob]) -> None:
-    rows = [{"tag": tag, "created_at": job.created_at, "job_id": job.id} for job in created for tag in set(job.tags)]
-    if rows:
-        connection.execute(insert(job_tags), rows)
-
-
-def _common(job: NewJob) -> tuple[Any, ...]:
-    """Return the values of `_COMMON`."""
-    return (
-        job.id,
-        job.kind,
-        job.state,
-        job.queue,
-        job.priority,
-        job.args,
-        job.max_attempts,
-        moment_text(job.run_at),
-        moment_text(job.created_at),
-    )
-
-
-def _row(job: NewJob) -> tuple[Any, ...]:
-    """Return the values of `_COMMON` and `_RARE`."""
-    return (
-        *_common(job),
-        to_json(job.tags).decode(),
-        job.sealed_args,
-        job.timeout_s,
-        job.unique_key,
-        job.arq_id,
-        moment_text(job.expires_at) if job.expires_at else None,
-        job.trace_context,
-        job.metadata,
-        job.error_type,
-        job.error_message,
-        moment_text(job.finished_at) if job.finished_at else None,
-    )
-
-
-def _with_lanes(
-    connection: Connection, some: Sequence[NewJob], values: Sequence[tuple[Any, ...]]
-) -> list[tuple[Any, ...]]:
-    """Add the values of `_LANES`. Postgres numbers jobs while it inserts them."""
-    seqs = iter(take_lane_seqs(connection, len(some)) if connection.dialect.name == "sqlite" else ())
-    return [
-        (*value, job.lane, job.kind_lane, job.lane_limits, next(seqs, None) if job.lanes else None)
-        for job, value in zip(some, values, strict=True)
-    ]
-
-
 def _key_row(request: Enqueue) -> dict[str, Any]:
     assert request.key is not None
     return {
@@ -213,57 +135,6 @@ def _key_row(request: Enqueue) -> dict[str, Any]:
         "created_at": moment_text(request.key.created_at),
         "expires_at": moment_text(request.key.expires_at),
     }
-
-
-@cache
-def _insert(dialect: str, columns: tuple[str, ...]) -> Any:
-    return _inserting(dialect, columns).returning(jobs.c.id)
-
-
-@cache
-def _insert_listing(dialect: str, columns: tuple[str, ...]) -> Any:
-    return _listing(_new(dialect, columns))
-
-
-@cache
-def _insert_and_list_at_once(dialect: str, columns: tuple[str, ...]) -> Any:
-    """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
-    listed = (*_LISTED, *_LISTED_LANES) if "lane" in columns else _LISTED
-    cte = _inserting(dialect, columns).returning(*(jobs.c[name] for name in listed)).cte("created")
-    return select(cte.c.id).add_cte(_listing(cte).cte("listed"))
-
-
-def _inserting(dialect: str, columns: tuple[str, ...]) -> Any:
-    new = _new(dialect, columns)
-    values = [_next_lane_seq(new) if name == "lane_seq" and dialect != "sqlite" else new.c[name] for name in columns]
-    return insert_for(dialect)(jobs).from_select(list(columns), select(*values).where(true())).on_conflict_do_nothing()
-
-
-def _next_lane_seq(new: FromClause) -> ColumnElement[int]:
-    in_any = new.c.lane.is_not(None) | new.c.kind_lane.is_not(None)
-    return case((in_any, lane_sequence.next_value()))
-
-
-_LISTED = ("id", "kind", "queue", "created_at")
-_LISTED_LANES = ("lane", "kind_lane")
-
-
-def _listing(new: FromClause) -> Any:
-    columns = {"created_at": new.c.created_at, "job_id": new.c.id, "kind": new.c.kind, "queue": new.c.queue}
-    columns |= {name: new.c[name] for name in _LISTED_LANES if name in new.c}
-    return insert(job_listing).from_select(list(columns), select(*columns.values()))
-
-
-def _new(dialect: str, columns: tuple[str, ...]) -> FromClause:
-    return unfold_lists(dialect, "new", {name: jobs.c[name].type for name in columns})
-
-
-@cache
-def _holders(dialect: str) -> Any:
-    """Look up who holds unique keys, one by one, in the words of their partial index; see `guards.key_taken`."""
-    wanted = unfold(dialect, "wanted", {"key": String(255)})
-    holds = select(jobs.c.id).where(jobs.c.unique_key == wanted.c.key, jobs.c.unique_key.is_not(None), text(LIVE_SQL))
-    return select(wanted.c.key, holds.scalar_subquery())
 
 
 @cache

@@ -1,35 +1,53 @@
 """A job that nobody started in time fails."""
 
-from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, select, update
 
+from service.lane_rules import in_order
 from service.ledger.guards import IN_LANES, found_by_state, state_is
+from service.ledger.models import NOTHING_FOLLOWED, Ended, Followed
+from service.ledger.records.ended import record_ended
 from service.ledger.records.tallied import tally
-from service.ledger.states import WAITING, State
+from service.ledger.states import UNSTARTED, State
+from service.ledger.traits import FOLLOWED
 from service.tables import jobs
 
 
-def record_expired(connection: Connection, writer: str, at: datetime, limit: int) -> Sequence[RowMapping]:
-    """Fail up to `limit` waiting jobs whose time to start has passed; return them, as they stood in their lanes."""
+class Expired(NamedTuple):
+    """A job that has failed so. One that waited in `lanes` stands there as `member`.
+
+    What followed from all that expired together is told with the first of them.
+    """
+
+    id: str
+    member: str
+    lanes: tuple[str, ...] = ()
+    followed: Followed = NOTHING_FOLLOWED
+
+
+def record_expired(connection: Connection, writer: str, at: datetime, limit: int) -> list[Expired]:
+    """Fail up to `limit` jobs whose time to start has passed, whatever they wait for."""
     expired = (
         select(jobs.c.id)
-        .where(found_by_state(*WAITING), jobs.c.expires_at <= at)
+        .where(found_by_state(*UNSTARTED), jobs.c.expires_at <= at)
         .order_by(jobs.c.expires_at)
         .limit(limit)
     )
-    failed = connection.execute(
+    rows = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(expired), state_is(*WAITING))
+        .where(jobs.c.id.in_(expired), state_is(*UNSTARTED), jobs.c.expires_at <= at)
         .values(
             state=State.FAILED,
             finished_at=at,
             error_type="Expired",
             error_message="The job was not started before its expires_in had passed.",
         )
-        .returning(jobs.c.kind, jobs.c.id, jobs.c.arq_id, *IN_LANES)
-    )
-    rows = failed.mappings().all()
-    tally(connection, ((writer, row["kind"], State.FAILED) for row in rows), at)
-    return rows
+        .returning(jobs.c.kind, jobs.c.id, jobs.c.arq_id, jobs.c.traits, *IN_LANES)
+    ).all()
+    tally(connection, ((writer, row.kind, State.FAILED) for row in rows), at)
+    failed = [Expired(row.id, row.arq_id or row.id, in_order(row.lane, row.kind_lane)) for row in rows]
+    if ended := [Ended(row.id, row.kind, State.FAILED, row.traits) for row in rows if row.traits & FOLLOWED]:
+        failed[0] = failed[0]._replace(followed=record_ended(connection, ended, at, writer))
+    return failed

@@ -1,8 +1,9 @@
 """An attempt ends, and its job goes where the outcome sends it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from pydantic_core import from_json
@@ -17,6 +18,7 @@ from sqlalchemy import (
     and_,
     case,
     func,
+    literal_column,
     select,
     tuple_,
     update,
@@ -24,10 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.guards import state_is
-from service.ledger.models import Finish, Finished
+from service.ledger.models import Ended, Finish, Finished
+from service.ledger.records.ended import record_ended
 from service.ledger.records.tallied import tally
 from service.ledger.rows import insert_for, parameter, unfold
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
+from service.ledger.traits import FOLLOWED
 from service.tables import Moment, attempts, jobs, moment_text
 
 # Omit null fields from a row; they only enlarge the parameter.
@@ -53,7 +57,9 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
     keys = [(finish.id, finish.attempt) for finish in finishes]
-    finished = _end(connection, [_row(finish) for finish in finishes])
+    finished, traits = _end(connection, [_row(finish) for finish in finishes])
+    if traits:
+        _follow(connection, finishes, finished, traits)
     late = [finish for key, finish in zip(keys, finishes, strict=True) if key not in finished]
     repeated = _finished_before(connection, late) if late else {}
     known = [finished.get(key) or repeated.get(key) for key in keys]
@@ -62,34 +68,59 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
     return known
 
 
-def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
-    """Change the jobs' rows, and write the attempts that ended by it; return the finishes that took."""
+# Which finishes took, by job and attempt; and the traits of the jobs that have any of `FOLLOWED`, in the same way.
+_Ended = tuple[dict[tuple[str, int], Finished], dict[tuple[str, int], int]]
+
+
+def _end(connection: Connection, rows: list[dict[str, Any]]) -> _Ended:
+    """Change the jobs' rows, and write the attempts that ended by it."""
     if connection.dialect.name == "sqlite":
         return _end_in_sqlite(connection, rows)
-    taken = connection.execute(_finish_both(), parameter(rows)).all()
-    return {
-        (job_id, number): Finished(_STATES[state], run_at, queue, priority)
-        for job_id, number, state, run_at, queue, priority in taken
-    }
+    rows.sort(key=itemgetter("id"))  # whoever enqueues children locks their parents in this order, too
+    finished: dict[tuple[str, int], Finished] = {}
+    followed: dict[tuple[str, int], int] = {}
+    for job_id, number, state, run_at, queue, priority, traits in connection.execute(_finish_both(), parameter(rows)):
+        finished[job_id, number] = Finished(_STATES[state], run_at, queue, priority)
+        if traits & FOLLOWED:
+            followed[job_id, number] = traits
+    return finished, followed
 
 
-def _end_in_sqlite(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Finished]:
+def _end_in_sqlite(connection: Connection, rows: Sequence[dict[str, Any]]) -> _Ended:
     """The same in three statements, whose results are one JSON text for the reason that `started._take` has.
 
     Nobody else writes within the transaction: what is held by the first is what the second changes.
     """
     held = from_json(connection.execute(_held(), parameter(rows)).scalar_one())
     by_key = {(row["id"], row["attempt"]): row for row in rows}
-    taken: dict[tuple[str, int], Finished] = {}
-    for job_id, number, cancelled, run_at, *rest in held:
+    finished: dict[tuple[str, int], Finished] = {}
+    followed: dict[tuple[str, int], int] = {}
+    for job_id, number, cancelled, run_at, queue, priority, traits in held:
         row = by_key[job_id, number]
         state = State.CANCELLED if cancelled else _STATES[row["state"]]
-        taken[job_id, number] = Finished(state, datetime.fromisoformat(row.get("run_at") or run_at), *rest)
-    if taken:
-        ended = parameter([by_key[key] for key in taken])
+        due = datetime.fromisoformat(row.get("run_at") or run_at)
+        finished[job_id, number] = Finished(state, due, queue, priority)
+        if traits & FOLLOWED:
+            followed[job_id, number] = traits
+    if finished:
+        ended = parameter([by_key[key] for key in finished])
         connection.execute(_finish_jobs(), ended)
         connection.execute(_note_attempts(), ended)
-    return taken
+    return finished, followed
+
+
+def _follow(
+    connection: Connection,
+    finishes: Sequence[Finish],
+    finished: dict[tuple[str, int], Finished],
+    traits: Mapping[tuple[str, int], int],
+) -> None:
+    """Follow up what has ended; tell it with the first of the finishes that this is about."""
+    kinds = {finish.id: finish.kind for finish in finishes}
+    ended = [Ended(key[0], kinds[key[0]], finished[key].state, of_it) for key, of_it in traits.items()]
+    followed = record_ended(connection, ended, finishes[0].at, finishes[0].worker)
+    first = next(iter(traits))
+    finished[first] = finished[first]._replace(followed=followed)
 
 
 def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
@@ -144,9 +175,10 @@ def _row(finish: Finish) -> dict[str, Any]:
     return row
 
 
+_TERMINAL = [literal_column(f"'{state}'", String) for state in TERMINAL]
 # `State(text)` takes ten times as long.
 _STATES = {str(state): state for state in State}
-_TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+_TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits)
 
 
 def _is_held(finish: FromClause) -> ColumnElement[bool]:
@@ -167,7 +199,7 @@ def _finish(finish: FromClause) -> Update:
             result=case((cancelled, None), else_=finish.c.result),
             error_type=finish.c.error_type,
             error_message=finish.c.error_message,
-            finished_at=case((cancelled | finish.c.state.in_(TERMINAL), finish.c.at), else_=None),
+            finished_at=case((cancelled | finish.c.state.in_(_TERMINAL), finish.c.at), else_=None),
         )
     )
 
@@ -192,7 +224,9 @@ def _held() -> Any:
     """Read what this finish may end: the guard of `_finish`, and what it makes the job's next state of."""
     finish = unfold("sqlite", "finish", _COLUMNS)
     cancelled = jobs.c.cancel_requested_at.is_not(None)
-    told = func.json_array(jobs.c.id, jobs.c.attempt, cancelled, jobs.c.run_at, jobs.c.queue, jobs.c.priority)
+    told = func.json_array(
+        jobs.c.id, jobs.c.attempt, cancelled, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits
+    )
     return select(func.json_group_array(told)).join_from(finish, jobs, _is_held(finish))
 
 

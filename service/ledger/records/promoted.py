@@ -20,7 +20,7 @@ def record_promoted(connection: Connection, at: datetime, limit: int) -> Sequenc
     due = select(jobs.c.id).where(is_promotable, jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)
     promoted = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(due), state_is(*PROMOTABLE))
+        .where(jobs.c.id.in_(due), state_is(*PROMOTABLE), jobs.c.run_at <= at)
         .values(state=State.QUEUED, prefetched=0)
         .returning(*TO_DISPATCH)
     )

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, delete, insert, select, tuple_
 
+from service.flow_tables import callback_jobs
+from service.ledger.flow_guards import is_settled
 from service.ledger.guards import state_is
+from service.ledger.records.callbacks import delete_callbacks
+from service.ledger.records.edges import delete_edges
+from service.ledger.records.kept import delete_kept
 from service.ledger.retention import ended_before, folds_into_totals
 from service.ledger.states import TERMINAL
 from service.tables import attempts, job_listing, job_tags, jobs, tallies
@@ -43,18 +49,34 @@ def old_jobs(before: datetime) -> Select[Any]:
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], belongings: Sequence[PurgeOfJobs]) -> dict[str, int]:
-    """Delete terminal jobs with all that belongs to them; return the number of rows by table."""
+    """Delete terminal jobs with all that belongs to them; return the number of rows by table.
+
+    Jobs that others still wait for, or that wait for others, stay.
+    """
     # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
-    deleted = delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL)).returning(jobs.c.created_at, jobs.c.id)
-    gone = [(created_at, job_id) for created_at, job_id in connection.execute(deleted)]
-    gone_ids = [job_id for _, job_id in gone]
-    listed = tuple_(job_listing.c.created_at, job_listing.c.job_id)
-    connection.execute(delete(job_listing).where(listed.in_(gone)))
+    deleted = delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL), is_settled())
+    rows = connection.execute(deleted.returning(jobs.c.created_at, jobs.c.id, jobs.c.traits)).all()
+    gone = [(row.created_at, row.id) for row in rows]
+    gone_ids = [row.id for row in rows]
+    if linked := [row.id for row in rows if row.traits]:
+        delete_edges(connection, linked)
+        delete_callbacks(connection, linked)
+        delete_kept(connection, linked)
+        connection.execute(delete(callback_jobs).where(callback_jobs.c.job_id.in_(linked)))
+    if gone:
+        connection.execute(_delete_listing(), [{"at": created_at, "of": job_id} for created_at, job_id in gone])
     connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
     for purge in belongings:
         purge(connection, gone_ids)
     removed = connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))
     return {"jobs": len(gone_ids), "attempts": removed.rowcount}
+
+
+@cache
+def _delete_listing() -> Any:
+    """One by one: of a list of pairs SQLite makes a walk through all that are listed."""
+    at, of = bindparam("at", type_=job_listing.c.created_at.type), bindparam("of", type_=job_listing.c.job_id.type)
+    return delete(job_listing).where(job_listing.c.created_at == at, job_listing.c.job_id == of)
 
 
 def record_rows_purged(connection: Connection, table: Table, expired: ColumnElement[bool]) -> int:

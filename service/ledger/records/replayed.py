@@ -1,25 +1,35 @@
 """A user replays a failed or cancelled job: it is queued again, due now; failures and crashes count anew."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, String, select, update
+from sqlalchemy import Connection, String, case, func, select, update
 
 from service.ledger.guards import key_taken, state_is
+from service.ledger.models import Ended
+from service.ledger.records.edges import lock_parents
+from service.ledger.records.ended import leave, record_live_again
+from service.ledger.records.kept import forget_kept
 from service.ledger.records.lane_seqs import move_to_the_end
+from service.ledger.records.own_retries import renew_retries
+from service.ledger.records.reopened import broken_parents, reopen
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import REPLAYABLE, State
+from service.ledger.traits import FOLLOWED, Trait
 from service.tables import Moment, jobs, moment_text
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
+    """A wish to replay a job; `from_start` without the steps and the checkpoint that it has kept."""
+
     id: str
     at: datetime
+    from_start: bool = False
 
 
 class Replayed(StrEnum):
@@ -28,43 +38,76 @@ class Replayed(StrEnum):
     YES = "replayed"
     UNIQUE_KEY_TAKEN = "unique_key_taken"
     STATE_FORBIDS = "state_forbids"
+    PARENT_FAILED = "parent_failed"
 
 
 def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
     """Put failed and cancelled jobs back, due now, at the end of their lanes; attempts go on counting.
 
+    A job that waited for others when it was cancelled waits for them again. One whose parent has failed is left.
+
     Raises `IntegrityError` where two of them have one unique key, or a new job takes it at this moment.
     """
-    rows = parameter([{"id": replay.id, "at": moment_text(replay.at)} for replay in replays])
-    replayed = {row.id: row.lane_seq for row in connection.execute(_replay(connection.dialect.name), rows)}
-    in_lanes = [replay.id for replay in replays if replayed.get(replay.id) is not None]
-    if in_lanes:
+    rows = [{"id": replay.id, "at": moment_text(replay.at)} for replay in replays]
+    dialect = connection.dialect.name
+    replayed = {row.id: row for row in connection.execute(_replay(dialect, with_parents=False), parameter(rows))}
+    left = _lock_replayable(connection, [one.id for one in replays if one.id not in replayed])
+    broken: set[str] = set()
+    if with_parents := {job_id for job_id, traits in left.items() if traits & Trait.PARENTS.value}:
+        broken = reopen(connection, with_parents)
+        again = parameter([row for row in rows if row["id"] in with_parents - broken])
+        replayed |= {row.id: row for row in connection.execute(_replay(dialect, with_parents=True), again)}
+        # Their unique keys are taken: edges that were opened for their sake are decided once more.
+        leave(connection, [one for one in with_parents - broken if one not in replayed], replays[0].at)
+    _give_anew(connection, replays, {row.id: row.traits for row in replayed.values()})
+    if in_lanes := [one.id for one in replays if one.id in replayed and replayed[one.id].lane_seq is not None]:
         move_to_the_end(connection, in_lanes)
-    left = [replay.id for replay in replays if replay.id not in replayed]
-    blocked = set(_still_replayable(connection, left)) if left else set()
-    return [
-        Replayed.YES
-        if replay.id in replayed
-        else Replayed.UNIQUE_KEY_TAKEN
-        if replay.id in blocked
-        else Replayed.STATE_FORBIDS
-        for replay in replays
-    ]
+    if followed := [row for row in replayed.values() if row.traits & FOLLOWED]:
+        record_live_again(
+            connection, [Ended(row.id, row.kind, row.state, row.traits) for row in followed], replays[0].at
+        )
+    return [_became(one.id, replayed, broken, left) for one in replays]
 
 
-def _still_replayable(connection: Connection, ids: Sequence[str]) -> Sequence[str]:
-    statement = select(jobs.c.id).where(jobs.c.id.in_(ids), state_is(*REPLAYABLE))
-    return connection.execute(statement).scalars().all()
+def _give_anew(connection: Connection, replays: Sequence[Replay], traits: Mapping[str, int]) -> None:
+    """Let what attempts are given count from this replay on."""
+    replayed = [(replay, traits[replay.id]) for replay in replays if traits.get(replay.id)]
+    if over := [replay.id for replay, has in replayed if replay.from_start and has & Trait.STEPS.value]:
+        forget_kept(connection, over)
+    if own := {replay.id: replay.at for replay, has in replayed if has & Trait.RETRY.value}:
+        renew_retries(connection, own)
+
+
+def _became(job_id: str, replayed: Container[str], broken: Container[str], left: Container[str]) -> Replayed:
+    if job_id in replayed:
+        return Replayed.YES
+    if job_id in broken:
+        return Replayed.PARENT_FAILED
+    return Replayed.UNIQUE_KEY_TAKEN if job_id in left else Replayed.STATE_FORBIDS
+
+
+def _lock_replayable(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return the traits of jobs that have ended so, and keep them so: their edges are looked at next."""
+    if not ids:
+        return {}
+    # With the jobs that keep them from running, in the order in which all lock them: parents come first.
+    lock_parents(connection, {*ids, *broken_parents(connection, ids)})
+    found = select(jobs.c.id, jobs.c.traits).where(jobs.c.id.in_(ids), state_is(*REPLAYABLE))
+    return {row.id: row.traits for row in connection.execute(found)}
 
 
 @cache
-def _replay(dialect: str) -> Any:
+def _replay(dialect: str, *, with_parents: bool) -> Any:
+    """Put jobs back that came after no others or, once their edges were looked at, jobs `with_parents`."""
     replay = unfold(dialect, "replay", {"id": String(255), "at": Moment()})
+    parents = jobs.c.traits.bitwise_and(Trait.PARENTS.value)
+    waits = func.coalesce(jobs.c.blocked_by, 0) > 0
     return (
         update(jobs)
         .where(jobs.c.id == replay.c.id, state_is(*REPLAYABLE), jobs.c.unique_key.is_(None) | ~key_taken())
+        .where(parents > 0 if with_parents else parents == 0)
         .values(
-            state=State.QUEUED,
+            state=case((waits, State.BLOCKED), else_=State.QUEUED) if with_parents else State.QUEUED,
             prefetched=0,
             failures=0,
             crashes=0,
@@ -79,5 +122,5 @@ def _replay(dialect: str) -> Any:
             progress_total=None,
             dispatch_epoch="",
         )
-        .returning(jobs.c.id, jobs.c.lane_seq)
+        .returning(jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.lane_seq, jobs.c.traits)
     )

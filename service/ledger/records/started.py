@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.guards import state_is, unindexed
-from service.ledger.lane_guards import are_lanes_of, is_behind
+from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind
 from service.ledger.models import Start, Started
 from service.ledger.records.tallied import tally
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import ids_parameter, is_one_of, parameter, unfold
 from service.ledger.states import WAITING, State
 from service.tables import Moment, jobs, workers
 
@@ -35,11 +35,12 @@ _PREFETCHED = bindparam("prefetched", type_=Integer)
 # A job that waits at once again after a prefetched attempt was lost with its worker, or handed back.
 _may_be_prefetched = (jobs.c.prefetched == 0) | state_is(State.RETRYING)
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
-# All but `worker`, `started_at` and `claimed_ms`, which are not the row's. What only jobs in lanes have comes last.
+# All but `worker` and `started_at`, and what comes from `retry` on, which are not read from the row. What only jobs in
+# lanes have comes last.
 _WORKER_AT = Started._fields.index("worker")
 _LANES_AT = Started._fields.index("lane")
 _LANELESS = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 : _LANES_AT]
-_IN_LANES = _LANELESS + Started._fields[_LANES_AT:-1]
+_IN_LANES = _LANELESS + Started._fields[_LANES_AT : Started._fields.index("retry")]
 _CREATED_AT = Started._fields.index("created_at")
 
 
@@ -49,14 +50,20 @@ class _Way(NamedTuple):
     in_lanes: bool
     strict: bool
     past_lanes: bool
+    on_queues: bool
 
     @classmethod
     def of(cls, start: Start) -> "_Way":
-        return cls(start.lanes_epoch is not None, bool(start.strict), start.past_lanes)
+        return cls(start.lanes_epoch is not None, bool(start.strict), start.past_lanes, bool(start.queues))
 
     @property
     def columns(self) -> dict[str, TypeEngine[Any]]:
-        return {"id": String(255), **({"strict": String(255), "strict_too": String(255)} if self.strict else {})}
+        names = ["id"]
+        if self.in_lanes:
+            names += ["lane", "lane_too"]
+        if self.strict:
+            names += ["strict", "strict_too"]
+        return {name: String(255) for name in names}
 
     @property
     def read(self) -> list[ColumnElement[Any]]:
@@ -78,16 +85,19 @@ def _is_late(start: Start) -> bool:
 
 
 def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
-    parameters = {
+    dialect = connection.dialect.name
+    parameters: dict[str, Any] = {
         **parameter(_rows(start)),
         "worker": start.worker,
         "at": start.at,
         "due_by": start.due_by or start.at,
         "crashes_below": start.crashes_below if start.crashes_below is not None else _ANY_CRASHES,
-        "kinds": start.kinds,
+        **ids_parameter(dialect, start.kinds, "kinds"),
         "prefetched": int(start.prefetched),
     }
     way = _Way.of(start)
+    if way.on_queues:
+        parameters |= ids_parameter(dialect, start.queues, "queues")
     if way.in_lanes:
         parameters["lanes_epoch"] = start.lanes_epoch
     taken = _take(connection, way, parameters)
@@ -101,6 +111,8 @@ def _rows(start: Start) -> list[dict[str, str]]:
     rows = {job_id: {"id": job_id} for job_id in start.ids}
     for job_id, lane in start.strict:
         rows[job_id]["strict_too" if "strict" in rows[job_id] else "strict"] = lane
+    for job_id, lanes in start.lanes:
+        rows[job_id] |= zip(("lane", "lane_too"), lanes, strict=False)
     return list(rows.values())
 
 
@@ -124,6 +136,8 @@ def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> Sequ
 def _start(dialect: str, way: _Way) -> Update:
     start = unfold(dialect, "start", way.columns)
     of_lanes = [are_lanes_of(bindparam("lanes_epoch", type_=String))] if way.in_lanes else []
+    of_claim = [are_lanes_of_claim(start.c.lane, start.c.lane_too)] if way.in_lanes else []
+    on_queues = [is_one_of(dialect, unindexed(jobs.c.queue), "queues")] if way.on_queues else []
     laneless = [jobs.c.lane_seq.is_(None)] if not (way.in_lanes or way.past_lanes) else []
     in_turn = [~is_behind(start.c.strict, start.c.strict_too)] if way.strict else []
     return (
@@ -134,10 +148,12 @@ def _start(dialect: str, way: _Way) -> Update:
             jobs.c.run_at <= bindparam("due_by", type_=Moment),
             jobs.c.crashes < bindparam("crashes_below", type_=Integer),
             _may_be_prefetched | (_PREFETCHED == 0),
-            unindexed(jobs.c.kind).in_(bindparam("kinds", expanding=True)),
+            is_one_of(dialect, unindexed(jobs.c.kind), "kinds"),
             jobs.c.expires_at.is_(None) | (jobs.c.expires_at > _AT),
             exists().where(workers.c.id == _WORKER, workers.c.ended_at.is_(None)),
+            *on_queues,
             *of_lanes,
+            *of_claim,
             *laneless,
             *in_turn,
         )

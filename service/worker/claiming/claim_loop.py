@@ -9,6 +9,7 @@ from service.queue import Room
 from service.worker.backoff import outage_waits
 from service.worker.claiming.claims import Claims
 from service.worker.claiming.shares import room_for
+from service.worker.keeping.followups import Followups
 from service.worker.keeping.housekeeping import OUTAGES
 from service.worker.keeping.lanes import LaneKeeping
 from service.worker.keeping.redispatch import Redispatch
@@ -32,7 +33,10 @@ class ClaimLoop:
         self._burst = burst
 
     async def run(self) -> None:
-        """Claim until told to stop or, in burst mode, until nothing is due and nothing runs."""
+        """Claim until told to stop or, in burst mode, until nothing runs and nothing is due but what nobody may start.
+
+        A burst waits for rates, which let due jobs start by themselves; not for pauses, breakers, and other workers.
+        """
         try:
             await self._run()
         finally:
@@ -87,13 +91,29 @@ class ClaimLoop:
         elif self._performer.busy:
             await self._wait_for_change()
         else:
-            return not await self._is_anything_left()
+            # The leader may have put something since the last claim.
+            return not (await self._is_anything_left() or await self._waits_for_rates() or await self._claim())
         return False
 
     async def _is_anything_left(self) -> bool:
-        """Find what is due although the queue did not offer it: it was never dispatched, or its lanes are closed."""
+        """Find what is due although the queue did not offer it.
+
+        What it came after was not followed up yet; it was never dispatched; or its lanes are closed.
+        """
         ledger, queue = self._performer.lifecycle.ledger, self._performer.lifecycle.queue
-        return await LaneKeeping(ledger, queue).build() or bool(await Redispatch(ledger, queue).dispatch())
+        following = self._performer.lifecycle.following
+        await following.settled()
+        if await Followups(ledger, following).follow_up() or await LaneKeeping(ledger, queue).build():
+            return True
+        return bool(await Redispatch(ledger, queue).dispatch())
+
+    async def _waits_for_rates(self) -> bool:
+        """Wait for the next start, if rates hold back what is due."""
+        resources = self._performer.resources
+        if not await resources.queue.lanes.hold_by_rates(resources.settings.queues):
+            return False
+        await self._claims.waiting.wait(self._stopping, self._workload.changed)
+        return True
 
     async def _wait_for_change(self, within_s: float | None = None) -> None:
         """Wait until an attempt ends or its outcome is recorded, until told to stop, or for so long."""

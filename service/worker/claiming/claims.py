@@ -115,8 +115,8 @@ class Claims:
         return None
 
     def _take_off(self, started: Sequence[Claimed]) -> None:
-        for queue in {one.queue for one in started}:
-            self._resources.queue.remove_soon(queue, [one.member for one in started if one.queue == queue])
+        if started:
+            self._resources.queue.take_off_soon(started)
 
     async def _hold(self, adopted: Sequence[Started]) -> None:
         catalogue = self._resources.catalogue

@@ -1,6 +1,7 @@
 """What lanes are told of claimed ids that the ledger did not start."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from service.lane_rules import in_order
 from service.ledger.reads.lanes import strict_head
@@ -38,12 +39,22 @@ class LaneRefusals:
         }
 
     async def let_go(self, refused: Mapping[str, Claimed], standings: Mapping[str, Standing], claim_ms: int) -> None:
-        """Take ids that are not put back out of their lanes' running sets. A job that runs stays in them."""
-        releases = []
-        for member, claimed in refused.items():
-            standing = standings.get(member)
-            if claimed.in_lane and (standing is None or standing.state is not State.RUNNING):
-                head_due = standing.run_at if standing is not None and standing.state in WAITING else None
-                releases.append(Release(member, claimed.lanes, head_due=head_due, claim_ms=claim_ms))
+        """Take ids that are not put back out of their lanes' running sets. A job that runs stays in its own."""
+        releases = [
+            Release(member, (lane,), head_due=_goes_on(standings.get(member), lane), claim_ms=claim_ms)
+            for member, claimed in refused.items()
+            for lane in claimed.lanes
+            if not _runs_in(standings.get(member), lane)
+        ]
         if releases:
             await self._lanes.release(releases)
+
+
+def _runs_in(standing: Standing | None, lane: str) -> bool:
+    return standing is not None and standing.state is State.RUNNING and lane in lanes_of(standing)
+
+
+def _goes_on(standing: Standing | None, lane: str) -> datetime | None:
+    """Return when a job that is in this lane is due; None for one that has left it, or is over."""
+    waits = standing is not None and standing.state in WAITING and lane in lanes_of(standing)
+    return standing.run_at if standing is not None and waits else None

@@ -22,18 +22,21 @@ log = structlog.get_logger(__name__)
 
 # A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
 _NEXT_TRY = timedelta(seconds=1)
+# A job of an unknown kind at the head of a strict lane holds up all others there.
+_HEADS_TRY = timedelta(seconds=5)
 # A payload of a plain arq client has up to 1 MiB.
 _PAYLOADS_AT_ONCE = 50
 
 
 @dataclass
 class _Sorted:
-    """Where refused ids go. Those `behind` wait for others in strict lanes."""
+    """Where refused ids go. Those `behind` wait for others in strict lanes; those `moved` wait elsewhere by now."""
 
     behind: set[str]
     back: list[Entry] = field(default_factory=list)
     aside: list[Entry] = field(default_factory=list)
     off: dict[str, Claimed] = field(default_factory=dict)
+    moved: list[Entry] = field(default_factory=list)
     maybe_arq_jobs: dict[str, Claimed] = field(default_factory=dict)
     startable: dict[str, Claimed] = field(default_factory=dict)
     certain: dict[str, Entry] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class NotStarted:
         places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
         await self._put(places, taken)
         await self._take_off(places.off, standings, taken)
+        await self._queue.put(places.moved)
         adopted = await self._adopt(places.maybe_arq_jobs, standings, taken)
         startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
         return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once})
@@ -97,14 +101,18 @@ class NotStarted:
         limits = standing.lane_limits
         entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority, lanes, limits)
         later = entry._replace(due_at=due_by + _NEXT_TRY, priority=0)
-        if standing.run_at > due_by:
-            # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
-            if standing.run_at <= due_by + HORIZON or standing.arq_id is not None:
+        # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
+        is_soon = standing.run_at <= due_by + HORIZON or standing.arq_id is not None
+        if _has_moved(standing, claimed, lanes):
+            places.off[member] = claimed
+            places.moved += [entry._replace(queue=standing.queue)] if is_soon else []
+        elif standing.run_at > due_by:
+            if is_soon:
                 places.back.append(entry)
             else:
                 places.off[member] = claimed
         elif standing.kind not in self._resources.catalogue:
-            places.aside.append(entry)
+            _sort_unknown(places, entry, due_by + (_HEADS_TRY if claimed.strict else ASIDE_FOR))
         elif member in places.behind or (lanes and not claimed.in_lane):
             places.back.append(entry)  # into its lane, where it waits
         elif self._suspects.includes(standing.crashes):
@@ -117,13 +125,10 @@ class NotStarted:
             places.back.append(later)
 
     async def _put(self, places: _Sorted, taken: Taken) -> None:
-        # Who does not know its kind leaves a job in its lane, where it does not stand aside: others may know it.
-        unknown_in_lanes = [entry for entry in places.aside if entry.lanes]
-        back = places.back + [entry._replace(due_at=taken.due_by + ASIDE_FOR) for entry in unknown_in_lanes]
-        if back:
-            await self._queue.put_back(back, taken.claim_ms)
-        if aside := [entry for entry in places.aside if not entry.lanes]:
-            await self._unknown.set_aside(aside, taken.due_by)
+        if places.back:
+            await self._queue.put_back(places.back, taken.claim_ms)
+        if places.aside:
+            await self._unknown.set_aside(places.aside, taken.due_by)
 
     async def _take_off(self, claimed: Mapping[str, Claimed], standings: Mapping[str, Standing], taken: Taken) -> None:
         for queue in {one.queue for one in claimed.values()}:
@@ -148,3 +153,19 @@ class NotStarted:
             payloads = await self._queue.arq.payloads(members[first : first + _PAYLOADS_AT_ONCE])
             own |= {one for one, found in payloads.items() if not isinstance(found, bytes) or is_own_payload(found)}
         return own
+
+
+def _sort_unknown(places: _Sorted, entry: Entry, again_at: datetime) -> None:
+    """Place a job whose kind this worker does not know. In a lane it stays: that has no place aside."""
+    if entry.lanes:
+        places.back.append(entry._replace(due_at=again_at))  # others may know its kind, and wait behind it
+    else:
+        places.aside.append(entry)
+
+
+def _has_moved(standing: Standing, claimed: Claimed, lanes: Sequence[str]) -> bool:
+    """Whether a job waits elsewhere than where its id was claimed: somebody has changed it since it was put there."""
+    left = set(claimed.lanes) - set(lanes)
+    # An arq client's id is claimed out of one of its lanes.
+    come = set(lanes) - set(claimed.lanes) if claimed.in_lane and standing.arq_id is None else set()
+    return standing.queue != claimed.queue or bool(left or come)

@@ -33,6 +33,7 @@ class Starts:
         self._workload = workload
         self._suspects = suspects
         self._past_lanes = resources.settings.stock_worker
+        self._queues = tuple(resources.settings.queues)
 
     async def record(
         self, claimed: Mapping[str, Claimed], claim: Claim, *, prefetched: bool = False, any_crashes: bool = False
@@ -53,6 +54,7 @@ class Starts:
                     crashes_below,
                     prefetched,
                     past_lanes=self._past_lanes,
+                    queues=self._queues,
                 )
                 started = await self._start(start, new, claimed, claim)
         finally:
@@ -75,10 +77,11 @@ class Starts:
         if failed is not None and not started:
             raise failed
         claim_ms = claim.taken.claim_ms
-        return {job_id: one._replace(claimed_ms=claim_ms) if one.in_lane else one for job_id, one in started.items()}
+        return {job_id: one.claimed_at(claim_ms) if one.in_lane else one for job_id, one in started.items()}
 
 
 def _in_lanes(start: Start, ids: Sequence[str], claimed: Mapping[str, Claimed], claim: Claim) -> Start:
     strict = tuple((job_id, lane) for job_id in ids for lane in claimed[job_id].strict)
+    lanes = tuple((job_id, claimed[job_id].lanes) for job_id in ids)
     epoch = claim.taken.lanes_epoch
-    return replace(start, ids=tuple(ids), lanes_epoch=epoch, strict=strict, until=claim.until)
+    return replace(start, ids=tuple(ids), lanes_epoch=epoch, strict=strict, until=claim.until, lanes=lanes)

@@ -9,6 +9,8 @@ from service.clocks import Clocks
 from service.durability import Durability
 from service.ledger.leases import HEARTBEAT_EVERY
 from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
+from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
 from service.worker.keeping.cancellations import Cancellations
@@ -16,6 +18,7 @@ from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
 from service.worker.keeping.cron import Cron
 from service.worker.keeping.due_times import DueTimes
 from service.worker.keeping.evictions import Evictions
+from service.worker.keeping.followups import Followups
 from service.worker.keeping.lanes import LaneKeeping
 from service.worker.keeping.leadership import Leadership
 from service.worker.keeping.priorities import Priorities
@@ -41,13 +44,16 @@ def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Ch
     ]
 
 
-def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
+def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[], str]) -> Sweep:
     """Make the sweep. Its chores are done one after the other: some by every worker, most by the leader alone."""
     ledger, queue, redis = resources.ledger, resources.queue, resources.queue.redis
     leadership = Leadership(ledger, resources.process_id)
     durability = Durability(ledger.database, redis, resources.settings.queues)
     priorities, redispatch = Priorities(queue), Redispatch(ledger, queue)
-    due_times = DueTimes(ledger, resources.process_id, priorities, Dispatcher(queue))
+    dispatcher = Dispatcher(queue)
+    following = Following(ledger, dispatcher, writer=resources.process_id)
+    due_times = DueTimes(ledger, resources.process_id, priorities, dispatcher, following)
+    followups = Followups(ledger, following)
     lanes = LaneKeeping(ledger, queue)
     watch = QueueWatch(queue, leadership, durability, redispatch)
     return Sweep(
@@ -58,7 +64,10 @@ def sweep_of(resources: Resources, worker_id: Callable[[], str]) -> Sweep:
         ],
         of_the_leader=[
             Chore("due times", EACH_PASS, due_times.keep),
-            Chore("rescue", EACH_PASS, Rescue(resources, worker_id).rescue),
+            Chore("rescue", EACH_PASS, Rescue(resources, following, worker_id).rescue),
+            Chore("ends without followup", 5.0, followups.mend),
+            Chore("followups", EACH_PASS, followups.follow_up),
+            Chore("operations", 1.0, lifecycle.operations.adopt_orphans),
             # Without Redis, a pass ends here, but for the audit.
             Chore("queue", EACH_PASS, watch.look),
             Chore("lanes", EACH_PASS, watch.while_it_answers(lanes.keep)),

@@ -6,12 +6,12 @@ from functools import partial
 import structlog
 
 from service import agreed_time
-from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
 from service.ledger.reads import dispatching
 from service.ledger.records.expired import record_expired
 from service.ledger.records.promoted import record_promoted
 from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
 from service.queue import NO_CLAIM_MS, Release
 from service.worker.keeping.priorities import Priorities
 from service.worker.keeping.redispatch import entry_of
@@ -24,9 +24,12 @@ _BATCH = 1_000
 class DueTimes:
     """Promotes and expires, a batch of each in a pass. `writer` names this process in the tallies."""
 
-    def __init__(self, ledger: Ledger, writer: str, priorities: Priorities, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, ledger: Ledger, writer: str, priorities: Priorities, dispatcher: Dispatcher, following: Following
+    ) -> None:
         self._ledger = ledger
         self._dispatcher = dispatcher
+        self._following = following
         self._writer = writer
         self._priorities = priorities
 
@@ -48,8 +51,9 @@ class DueTimes:
         record = partial(record_expired, writer=self._writer, at=now, limit=_BATCH)
         expired = await self._ledger.database.run(record)
         log.warning("jobs_expired", jobs=len(expired))
-        in_lanes = ((row["arq_id"] or row["id"], in_order(row["lane"], row["kind_lane"])) for row in expired)
+        for one in expired:
+            self._following.carry_on(one.followed)
         await self._dispatcher.release(
-            [Release(member, lanes, claim_ms=NO_CLAIM_MS) for member, lanes in in_lanes if lanes]
+            [Release(one.member, one.lanes, claim_ms=NO_CLAIM_MS) for one in expired if one.lanes]
         )
         return len(expired)

@@ -97,13 +97,37 @@ class LaneKeeping:
                 version = await queries.rules_version(connection)
 
     async def _mend_drift(self) -> None:
-        """Release what runs in lanes and not by the ledger: a worker died before a start, or before a release."""
         began = time.monotonic()
+        async with self._ledger.read() as connection:
+            running = await queries.running_in_lanes(connection)
         seconds, _ = await self._queue.redis.time()
-        before_ms = (seconds - LOST_AFTER_S) * 1000
-        found = [one async for one in self._queue.lanes.running() if one.claim_ms < before_ms]
-        self._seen = {one: self._seen.get(one, began) for one in found}
-        old = [one for one, since in self._seen.items() if since <= began - SEEN_FOR_S]
+        holders = [one async for one in self._queue.lanes.running()]
+        await self._hold_again(running, holders)
+        await self._release_lost([one for one in holders if one.claim_ms < (seconds - LOST_AFTER_S) * 1000], began)
+        now = time.monotonic()
+        self._look_at = now + max(_LOOK_FOR_DRIFT_EVERY_S, (now - began) / _MOST_OF_THE_TIME)
+
+    async def _hold_again(self, running: Sequence[queries.InLanes], holders: Sequence[Holder]) -> None:
+        """Put back what runs by the ledger and no longer in Redis, which has evicted it.
+
+        One that ends just now may be put back for nothing: it is released as lost a few seconds later.
+        """
+        held = {(one.lane, one.id) for one in holders}
+        gone = [one for one in running if any((lane, one.member) not in held for lane in one.lanes)]
+        if not gone:
+            return
+        async with self._ledger.read() as connection:
+            still = await queries.running_among(connection, {one.member for one in gone})
+        gone = [one for one in gone if one.member in still]
+        if gone:
+            await self._queue.lanes.hold(Runs(one.member, one.lanes, one.queue, one.lane_limits) for one in gone)
+            remedy = "set Redis' maxmemory-policy to noeviction, unless somebody removed them by hand"
+            log.warning("evicted_from_lanes_put_back", jobs=len(gone), remedy=remedy)
+
+    async def _release_lost(self, holders: Sequence[Holder], at: float) -> None:
+        """Release what runs in lanes and not by the ledger: a worker died before a start, or before a release."""
+        self._seen = {one: self._seen.get(one, at) for one in holders}
+        old = [one for one, since in self._seen.items() if since <= at - SEEN_FOR_S]
         lost: list[Holder] = []
         for first in range(0, len(old), _BATCH):
             lost += await self._lost_of(old[first : first + _BATCH])
@@ -111,8 +135,6 @@ class LaneKeeping:
             await self._queue.lanes.release_if(one.lane, one.id, one.claim_ms)
         if lost:
             log.warning("lanes_mended", claims=len(lost), reason="they were neither started nor released")
-        now = time.monotonic()
-        self._look_at = now + max(_LOOK_FOR_DRIFT_EVERY_S, (now - began) / _MOST_OF_THE_TIME)
 
     async def _lost_of(self, holders: Sequence[Holder]) -> list[Holder]:
         """Return the holders whose jobs do not run, whatever start may still be under way."""

@@ -13,6 +13,7 @@ from service.ledger.reads.workers import is_anybody_silent, isolated_losses, orp
 from service.ledger.records.workers import record_dead
 from service.ledger.states import Loss, Outcome, loss_of
 from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.following import Following
 from service.resources import Resources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import tell_end
@@ -27,9 +28,10 @@ _BATCH = 1_000
 class Rescue:
     """Finds dead workers and what they held. Every step is guarded: two rescuers at once do no harm."""
 
-    def __init__(self, resources: Resources, worker_id: Callable[[], str]) -> None:
+    def __init__(self, resources: Resources, following: Following, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger
         self._dispatcher = Dispatcher(resources.queue)
+        self._following = following
         self._worker_id = worker_id
         self._max_crashes = resources.settings.max_crashes
 
@@ -59,6 +61,7 @@ class Rescue:
         finish = finish_of_lost(orphan, await self._outcome(orphan), rescuer, agreed_time.now())
         finished = await self._ledger.finish(finish)
         if finished is not None:
+            self._following.carry_on(finished.followed)
             tell_end(finish, finished, rescued=True)
         return finished
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs import Kind
+from jobs.kit.steps import NOTHING, Given
 from service import agreed_time
-from service.ledger.models import Finish, Finished, Started
+from service.errors import LedgerUnavailable
+from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Started
+from service.ledger.states import SUCCESS
+from service.ledger.traits import PREPARED
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.worker.claiming.pauses import Pauses
@@ -20,6 +24,7 @@ from service.worker.performing.finish import finish_of
 from service.worker.performing.finishing import Finishing
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import IsolatedAttempt
+from service.worker.performing.particulars import Particulars
 from service.worker.performing.settling import Settling
 from service.worker.performing.threads import JobThreads
 from service.worker.suspects import Suspects
@@ -45,12 +50,14 @@ class Performer:
             resources.catalogue,
             writer=resources.process_id,
             hooks=resources.hooks,
+            check_queue=resources.check_queue,
         )
         self.workload = Workload(resources.process_id)
         self.suspects = Suspects(resources.settings.max_crashes)
         self.threads = JobThreads(resources.settings.max_jobs)
         self._deadlines = Deadlines()
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
+        self._particulars = Particulars(resources.ledger)
         self._finishing = Finishing(resources.ledger, resources.catalogue)
         self.pauses = Pauses(resources.ledger)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
@@ -75,31 +82,41 @@ class Performer:
                     finish = finish_of(started, outcome.of_no_slot(), kind.retry, agreed_time.now())
             finally:
                 self.workload.end(started, has_slot=has_slot)
+            if finish.outcome is SUCCESS:
+                self.workload.leave_lanes(started)
             finish, finished = await self._finishing.record(started, finish)
         finally:
             # Before its job is on the queue again, where this very worker may claim it at once.
             self.workload.release((started.id,))
         if not is_quiet(finish, finished) or _logger.isEnabledFor(logging.DEBUG):
             tell_end(finish, finished)
+        if finished is not None and finished.followed is not NOTHING_FOLLOWED:
+            self.lifecycle.following.carry_on(finished.followed)
         await self._settling.settle(started, finish, finished)
+        self.workload.leave_lanes(started)
         on_finished(finished)
 
     async def _run(self, started: Started, kind: Kind[Any, Any]) -> Finish:
         """Run the kind under its timeout, within the hooks; judge how it ended. An attempt that cannot begin fails."""
+        given = NOTHING
         try:
-            attempt = self._attempt(started, kind)
+            if started.traits & PREPARED:
+                started, given = await self._particulars.of(started)
+            attempt = self._attempt(started, kind, given)
             self.workload.run(attempt)
             return await attempt.run()
+        except LedgerUnavailable:
+            return finish_of(started, outcome.of_unprepared(), kind.retry, agreed_time.now())
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
             return finish_of(started, outcome.of_error(error), kind.retry, agreed_time.now())
         finally:
             self.threads.leave(started.id, started.attempt)
 
-    def _attempt(self, started: Started, kind: Kind[Any, Any]) -> Attempt:
+    def _attempt(self, started: Started, kind: Kind[Any, Any], given: Given) -> Attempt:
         settings = self.resources.settings
         if self.suspects.includes(started.crashes):
-            return IsolatedAttempt(started, kind, settings)
-        context = self._contexts.context_of(started, kind)
+            return IsolatedAttempt(started, kind, settings, given)
+        context = self._contexts.context_of(started, kind, given)
         return InProcessAttempt(
             started,
             kind,

@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 from jobs import Context, Kind
-from jobs.kit.outcomes import to_timedelta
+from jobs.kit.steps import NOTHING, Given
+from jobs.operate import Operator
 from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
-from service.options import Options
 from service.resources import Resources
 from service.worker.job_resources import JobResources
-from service.worker.performing.progress import ProgressNotes
+from service.worker.performing.attempt_tools import AttemptTools
+from service.worker.performing.enqueueing import Enqueueing
 
 
 def timeout_of(started: Started, kind: Kind[Any, Any]) -> float:
@@ -22,31 +23,26 @@ class Contexts:
     """Contexts over the resources of one process."""
 
     def __init__(self, resources: Resources, job_resources: JobResources, lifecycle: Lifecycle) -> None:
-        self._resources = resources
+        self._ledger, self._session = resources.ledger, resources.ledger.session
         self._job_resources = job_resources
-        self._lifecycle = lifecycle
+        self._enqueueing = Enqueueing(resources, lifecycle)
+        self._capabilities: dict[Any, Any] = {**job_resources.capabilities, Operator: lifecycle.operations}
 
-    def context_of(self, started: Started, kind: Kind[Any, Any]) -> Context:
-        ledger, carried = self._resources.ledger, self._job_resources
+    def context_of(self, started: Started, kind: Kind[Any, Any], given: Given = NOTHING) -> Context:
+        carried = self._job_resources
+        tools = AttemptTools(self._ledger, self._enqueueing, started, given)
         return Context(
             job_id=started.id,
             kind=started.kind,
             attempt=started.attempt,
             created_at=started.created_at,
             http=carried.http,
-            capabilities=carried.capabilities,
+            capabilities=self._capabilities,
             ledger=carried.retention,
-            session=ledger.session,
-            progress=ProgressNotes(ledger, started.id, started.attempt),
-            enqueue=self._enqueue,
+            session=self._session,
+            progress=tools.progress,
+            enqueue=tools.enqueue,
             failures=started.failures,
+            steps=tools.steps,
             timeout=kind.timeout if started.timeout_s is None else timedelta(seconds=started.timeout_s),
         )
-
-    async def _enqueue(self, kind: str, args: Any = None, **options: Any) -> str:
-        for name in ("delay", "timeout", "expires_in"):
-            if options.get(name) is not None:
-                options[name] = to_timedelta(options[name])
-        options["tags"] = tuple(options.get("tags", ()))
-        self._resources.check_queue(options.get("queue"))
-        return await self._lifecycle.enqueue_one(kind, args, Options(**options))

@@ -9,21 +9,26 @@ from jobs.kit.outcomes import Retry, Snooze
 from jobs.kit.retry import RetryPolicy
 from service import logs
 from service.ledger.models import Finish, Started
-from service.ledger.states import COUNTS_AS_FAILURE, Outcome, State, state_after
+from service.ledger.states import COUNTS_AS_FAILURE, SUCCESS, Outcome, State, state_after
+from service.own_retry import OwnRetry
 from service.worker.backoff import retry_wait
 from service.worker.performing.failure import is_instance, leaves_of, type_name
 from service.worker.performing.outcome import LONGEST_WAIT, AttemptOutcome
 
 log = structlog.get_logger(__name__)
 
+_SUCCEEDED = State.SUCCEEDED
+
 
 def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: datetime) -> Finish:
     """Say where the job goes after this attempt, and when it runs again."""
-    if ended.outcome is Outcome.SUCCEEDED:
+    if ended.outcome is SUCCESS:
         names = (started.id, started.kind, started.attempt, started.worker)
-        return Finish(*names, Outcome.SUCCEEDED, State.SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
+        return Finish(*names, SUCCESS, _SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
     failures = int(ended.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, ended, policy)
+    if wait is not None and failures and started.retry_until is not None and at + wait > started.retry_until:
+        wait = None
     state = state_after(
         ended.outcome,
         failures=started.failures + failures,
@@ -67,6 +72,8 @@ def _wait(started: Started, ended: AttemptOutcome, policy: RetryPolicy) -> timed
     """Return the wait before another attempt; None when the policy says never. Never raises."""
     try:
         chosen = policy if ended.error is None else _policy_for(ended.error, policy, started.failures)
+        if chosen is not None and started.retry is not None:
+            chosen = policy_of(started.retry, chosen)
         if chosen is None or (ended.after is not None and not _or_later(ended.error)):
             return None if chosen is None else ended.after
         return max(ended.after or timedelta(0), min(retry_wait(chosen, started.failures), LONGEST_WAIT))
@@ -74,6 +81,12 @@ def _wait(started: Started, ended: AttemptOutcome, policy: RetryPolicy) -> timed
         names = {"job_id": started.id, "kind": started.kind, "error": type_name(problem)}
         logs.surely(log.error, "retry_policy_failed", remedy="the default policy counts instead", **names)
         return retry_wait(RetryPolicy(), started.failures)
+
+
+def policy_of(own: OwnRetry, kinds: RetryPolicy) -> RetryPolicy:
+    """Return the policy with the waits that the job has of its own; its kind's where it has none."""
+    said = {name: value for name, value in own._asdict().items() if value is not None and name != "max_duration"}
+    return RetryPolicy(**said) if said else kinds
 
 
 def _or_later(error: BaseException | None) -> bool:

@@ -16,6 +16,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from jobs import Kind
+from jobs.kit.steps import Given
 from service import agreed_time
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
@@ -28,7 +29,7 @@ from service.worker.performing.outcome import AttemptOutcome
 
 log = structlog.get_logger(__name__)
 
-STARTED: TypeAdapter[Started] = TypeAdapter(Started)
+HANDED: TypeAdapter[tuple[Started, Given]] = TypeAdapter(tuple[Started, Given])
 FINISH: TypeAdapter[Finish] = TypeAdapter(Finish)
 # Both are sent behind their length: the end of a stream is no mark, for a grandchild may keep it open for ever.
 LENGTH_BYTES = 8
@@ -45,8 +46,9 @@ def framed(message: bytes) -> bytes:
 class IsolatedAttempt:
     """An attempt in a child process."""
 
-    def __init__(self, started: Started, kind: Kind[Any, Any], settings: Settings) -> None:
+    def __init__(self, started: Started, kind: Kind[Any, Any], settings: Settings, given: Given) -> None:
         self.started = started
+        self._given = given
         self.timeout_s = timeout_of(started, kind) + _MARGIN_S
         self.blocked_s = 0.0
         self._kind = kind
@@ -127,7 +129,7 @@ class IsolatedAttempt:
         died = asyncio.create_task(process.wait())
         try:
             with contextlib.suppress(OSError):
-                writer.write(framed(STARTED.dump_json(self.started)))
+                writer.write(framed(HANDED.dump_json((self.started, self._given))))
                 await writer.drain()
             await asyncio.wait({answer, died}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({answer} if died.done() else {died}, timeout=_LAST_WORD_S)

@@ -10,6 +10,7 @@ import threading
 import traceback
 
 import jobs
+from jobs.kit.steps import Given
 from service import logs
 from service.clocks import Clocks
 from service.features import FEATURES
@@ -23,24 +24,24 @@ from service.worker.job_resources import open_job_resources
 from service.worker.performing.contexts import Contexts
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.in_process import InProcessAttempt
-from service.worker.performing.isolated import FINISH, LENGTH_BYTES, STARTED, framed
+from service.worker.performing.isolated import FINISH, HANDED, LENGTH_BYTES, framed
 from service.worker.performing.threads import JobThreads
 
 
 def main() -> None:
     worker = _take_stdin()
-    started = STARTED.validate_json(_read(worker, int.from_bytes(_read(worker, LENGTH_BYTES), "big")))
+    handed = HANDED.validate_json(_read(worker, int.from_bytes(_read(worker, LENGTH_BYTES), "big")))
     threading.Thread(target=_end_with_worker, args=(worker,), daemon=True).start()
     settings = Settings()
     logs.configure(settings.log_level, settings.log_format)
     try:
-        _run(settings, started, worker)
+        _run(settings, handed, worker)
     except BaseException:  # noqa: BLE001 - asyncio would clean up first, and wait for what the kind left behind
         traceback.print_exc()
     os._exit(1)
 
 
-def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
+def _run(settings: Settings, handed: tuple[Started, Given], worker: socket.socket) -> None:
     loop = asyncio.new_event_loop()
     loop.set_default_executor(JobThreads(1))
     attempts: list[InProcessAttempt] = []
@@ -50,7 +51,7 @@ def _run(settings: Settings, started: Started, worker: socket.socket) -> None:
             loop.call_soon(one.exit, error)
         return attempt is not None
 
-    run_through_exits(loop, loop.create_task(_perform(settings, started, worker, attempts)), kind_exited)
+    run_through_exits(loop, loop.create_task(_perform(settings, handed, worker, attempts)), kind_exited)
 
 
 def _take_stdin() -> socket.socket:
@@ -79,8 +80,9 @@ def _end_with_worker(worker: socket.socket) -> None:
 
 
 async def _perform(
-    settings: Settings, started: Started, worker: socket.socket, attempts: list[InProcessAttempt]
+    settings: Settings, handed: tuple[Started, Given], worker: socket.socket, attempts: list[InProcessAttempt]
 ) -> None:
+    started, given = handed
     catalogue = jobs.load(settings.jobs)
     kind = catalogue[started.kind]
     async with (
@@ -89,8 +91,15 @@ async def _perform(
     ):
         await Clocks(resources.ledger.database, resources.queue.redis).agree_soon()
         hooks = resources.hooks
-        lifecycle = Lifecycle(resources.ledger, resources.queue, catalogue, writer=started.worker, hooks=hooks)
-        context = Contexts(resources, job_resources, lifecycle).context_of(started, kind)
+        lifecycle = Lifecycle(
+            resources.ledger,
+            resources.queue,
+            catalogue,
+            writer=started.worker,
+            hooks=hooks,
+            check_queue=resources.check_queue,
+        )
+        context = Contexts(resources, job_resources, lifecycle).context_of(started, kind, given)
         attempt = InProcessAttempt(
             started, kind, context, deadlines=Deadlines(), hooks=hooks, max_crashes=settings.max_crashes
         )

@@ -12,7 +12,7 @@ import httpx
 
 from jobs.kit.outcomes import Discard, Retry, to_timedelta
 from service.ledger.models import Finish
-from service.ledger.states import Outcome
+from service.ledger.states import SUCCESS
 from service.queue import Verdict
 from service.worker.performing.failure import is_instance
 
@@ -21,6 +21,7 @@ _LONGEST_HOLD = timedelta(days=1)
 _NO_WAY_THERE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ETIMEDOUT}
 # A mail server that closes the connection, whatever it was asked (RFC 5321, 3.8).
 _CLOSING = 421
+_ALIVE = Verdict(alive=True)
 
 
 class Sign(NamedTuple):
@@ -44,7 +45,9 @@ def sign_in(leaves: Sequence[BaseException]) -> Sign:
 
 def verdict_of(finish: Finish) -> Verdict | None:
     """Return what the breaker is told of a recorded end; None where it says nothing."""
-    answered = True if finish.outcome is Outcome.SUCCEEDED else finish.answered
+    if finish.outcome is SUCCESS:
+        return _ALIVE
+    answered = finish.answered
     if answered is None:
         return None
     reason = f"{finish.failure.type}: {finish.failure.message}"[:_LONGEST_REASON] if finish.failure else ""

@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from jobs.kit.outcomes import Discard, PartialResult, Retry, Snooze, to_timedelta
 from service.ledger.models import Failure
-from service.ledger.states import MAX_LOST, WORKER_LOST, Outcome, State, state_after_crash, state_after_isolated_loss
+from service.ledger.states import (
+    MAX_LOST,
+    SUCCESS,
+    WORKER_LOST,
+    Outcome,
+    State,
+    state_after_crash,
+    state_after_isolated_loss,
+)
 from service.worker.performing.failure import failure_of, is_instance, leaves_of, type_name
 from service.worker.performing.lane_verdict import NO_SIGN, Sign, sign_in
 
@@ -43,7 +51,7 @@ def of_result(result: str, value: object) -> AttemptOutcome:
     """Read what a kind returned: its JSON and, if it succeeded only in part, what is missing."""
     missing = value.shortfall if isinstance(value, PartialResult) else None
     failure = None if missing is None else replace(failure_of(missing), traceback=None)
-    return AttemptOutcome(Outcome.SUCCEEDED, result, failure)
+    return AttemptOutcome(SUCCESS, result, failure)
 
 
 def of_error(error: BaseException) -> AttemptOutcome:
@@ -114,6 +122,11 @@ def of_no_slot() -> AttemptOutcome:
 def of_unheard() -> AttemptOutcome:
     """Read the end of an attempt whose start was recorded, but whose worker never heard of it."""
     return _interrupted("The attempt was recorded, but its worker had not heard of it.")
+
+
+def of_unprepared() -> AttemptOutcome:
+    """Read the end of an attempt that could not be given what it needs, because the database went away."""
+    return _interrupted("What the job has kept, or what it came after, could not be read. The job is tried again.")
 
 
 def of_lost_wait(worker: str) -> AttemptOutcome:

@@ -8,7 +8,7 @@ import structlog
 
 from service import logs
 from service.ledger.models import Finish, Finished, Started
-from service.ledger.states import TERMINAL
+from service.ledger.states import SUCCESS, TERMINAL
 from service.lifecycle.lifecycle import Lifecycle
 from service.queue import UNREACHABLE, Again, Entry, Release, Result
 from service.worker.performing.arq_result import word_after
@@ -50,7 +50,8 @@ class Settling:
         """Tell Redis of an attempt whose outcome is recorded; return once it knows, or has not answered in time.
 
         There is nothing to tell of an attempt that was taken away (`finished` is None), nor of a job that has ended,
-        unless an arq client waits for it, or it was in a lane: its lanes hear of that soon, and nothing waits for it.
+        unless an arq client waits for it, or it was in a lane: its lanes hear soon of a success, and nothing waits for
+        that.
         """
         if finished is None:
             return
@@ -62,7 +63,7 @@ class Settling:
             self._entries.append(Entry(started.id, started.kind, finished.queue, finished.run_at, finished.priority))
         elif started.arq_id is None:
             return
-        if started.arq_id is None and finished.state in TERMINAL:
+        if started.arq_id is None and finished.state in TERMINAL and finish.outcome is SUCCESS:
             self._begin()
             return
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()

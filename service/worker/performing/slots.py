@@ -7,14 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-# Attempts that end within a moment would leave slots empty for the ledger's round trips. So as many more are started
-# as have ended in such a moment lately, and these wait for the slots that will be free by then. With half of it, groups
-# on a busy machine were half as large, and a job cost up to a quarter more CPU.
-_MOMENT_S = 0.2
+from service.worker.performing.lately import MOMENT_S, Lately
+
 _MOST_PREFETCHED = 10  # times the slots
-# Attempts in lanes hold places there while they wait, so fewer of them do. Claims of no more than the slots would let
-# each round of a worker wait for two commits: a third as many short jobs a second.
-_MOST_SOON = 4  # times the slots
 # An attempt that waits longer, because the others have become slow, is handed back: another worker may have a slot.
 _WAITS_AT_MOST_S = 1.0
 
@@ -32,16 +27,10 @@ class Slots:
         self._first: deque[tuple[float, Begin]] = deque()
         self._waiting: deque[tuple[float, Begin]] = deque()
         self._look: asyncio.TimerHandle | None = None
-        self._moment = 0
-        self._ended = self._ended_before = 0
+        self.lately = Lately()
 
     def limit_to(self, count: int) -> None:
         self._count = count
-
-    @property
-    def moment(self) -> int:
-        """The number of this moment."""
-        return int(time.monotonic() / _MOMENT_S)
 
     @property
     def count(self) -> int:
@@ -62,12 +51,12 @@ class Slots:
     @property
     def prefetched(self) -> float:
         """How many attempts beyond the slots may be started now, for the slots that come free within a moment."""
-        return min(self._ended_lately(), _MOST_PREFETCHED * self._count)
+        return min(self.lately.count, _MOST_PREFETCHED * self._count)
 
     @property
     def soon(self) -> int:
         """How many attempts that ask first would have a slot within a moment."""
-        return int(self.unused + min(self._ended_lately(), _MOST_SOON * self._count) - len(self._first))
+        return int(self.unused + self.prefetched - len(self._first))
 
     def ask(self, begin: Begin, *, first: bool = False) -> None:
         """Call `begin` with true once there is a slot, or with false when none came in time.
@@ -85,10 +74,9 @@ class Slots:
             if self._look is None:
                 self._look_in(_WAITS_AT_MOST_S)
 
-    def free(self) -> None:
-        """Pass the slot of an attempt that is over on to the next one."""
-        self._ended_lately()
-        self._ended += 1
+    def free(self, kind: str) -> None:
+        """Pass the slot of an attempt of this kind, which is over, on to the next one."""
+        self.lately.note(kind)
         self._free_one()
 
     async def hold(self, count: int) -> int:
@@ -102,7 +90,7 @@ class Slots:
         self._taken += self._held
         self._wanted = count - self._held
         if self._wanted:
-            await asyncio.sleep(_MOMENT_S)
+            await asyncio.sleep(MOMENT_S)
         self._wanted = 0
         return self._held
 
@@ -137,11 +125,3 @@ class Slots:
         self.hand_back(_WAITS_AT_MOST_S)
         if waiting := [*islice(self._first, 1), *islice(self._waiting, 1)]:
             self._look_in(min(since for since, _ in waiting) + _WAITS_AT_MOST_S - time.monotonic())
-
-    def _ended_lately(self) -> int:
-        """Count the attempts that ended in this moment, or in the one before if those were more."""
-        moment = self.moment
-        if moment != self._moment:
-            self._ended_before = self._ended if moment == self._moment + 1 else 0
-            self._moment, self._ended = moment, 0
-        return max(self._ended, self._ended_before)
