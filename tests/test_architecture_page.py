@@ -11,7 +11,17 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 # `service/lifecycle/enqueue.py:enqueue`, or a method: `service/ledger/ledger.py:Ledger.start`.
 NAMED = sorted(set(re.findall(r"`((?:jobs|service)/[\w/]+\.(?:py|lua)):([\w.]+)`", PAGE)))
-STORIES = ("One job", "One cancel", "One rescue", "One tick", "One adopted job")
+STORIES = (
+    "One job",
+    "One cancel",
+    "One rescue",
+    "One tick",
+    "One adopted job",
+    "One flow",
+    "One step",
+    "One change",
+    "One operation",
+)
 
 
 @cache

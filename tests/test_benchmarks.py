@@ -111,7 +111,8 @@ def test_cases_are_named_by_their_chapter_too() -> None:
 
 def test_document_has_the_markers_that_the_report_writes_between() -> None:
     text = report.DOCUMENT.read_text()
-    assert [text.count(marker) for markers in report.MARKERS.values() for marker in markers] == [1, 1, 1, 1]
+    markers = [marker for both in report.MARKERS.values() for marker in both]
+    assert [text.count(marker) for marker in markers] == [1] * len(markers)
 
 
 def test_chart_is_svg_with_the_best_on_top(results: Results) -> None:

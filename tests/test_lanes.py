@@ -16,7 +16,7 @@ import arq.connections
 import pytest
 from redis.asyncio import Redis
 
-from jobs import Lane
+from jobs import Lane, Rate
 from jobs.webhook.kind import send_webhook
 from service.ledger.clock import now_by
 from service.ledger.reads import lanes as reads
@@ -292,6 +292,21 @@ async def test_burst_worker_builds_lanes_before_it_ends(desk: Desk, settings: Se
     ids = [await desk.enqueue(visit, {"host": f"{number}"}) for number in range(3)]
     async with running_worker(settings, catalogue_of(*KINDS), burst=True):
         assert set(await ended(desk, ids)) == {"succeeded"}
+
+
+async def test_burst_worker_stays_until_what_rates_hold_back_is_done(desk: Desk, settings: Settings) -> None:
+    lane = Lane("slow", rate=Rate(2, per=0.5))
+    ids = [await desk.enqueue(plain, lane=lane) for _ in range(6)]
+    held = await desk.enqueue(plain, lane="held")
+    await say(desk, "held", paused=True)
+    async with running_worker(settings, catalogue_of(*KINDS), burst=True) as worker:
+
+        async def over() -> bool:
+            return worker.main_task is not None and worker.main_task.done()
+
+        await eventually(over, 30)
+    assert [(await desk.row(job_id))["state"] for job_id in ids] == ["succeeded"] * 6
+    assert (await desk.row(held))["state"] == "queued"
 
 
 async def test_empty_lanes_leave_nothing_in_redis(desk: Desk, settings: Settings, redis: Redis) -> None:

@@ -77,7 +77,7 @@ async def test_it_says_in_the_log_what_it_deleted(ledger: Ledger, tmp_path: Path
 
 def test_it_runs_every_night_without_args() -> None:
     kind = load()["cleanup"]
-    ticks = kind.ticks_after(datetime(2026, 1, 1, tzinfo=UTC))
+    ticks = kind.expression.after(datetime(2026, 1, 1, tzinfo=UTC))
     assert [next(ticks).isoformat() for _ in range(2)] == ["2026-01-01T03:17:00+00:00", "2026-01-02T03:17:00+00:00"]
     assert kind.load_args("{}") == CleanupArgs(older_than_days=None, dry_run=False)
 

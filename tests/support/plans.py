@@ -52,9 +52,11 @@ WAYS_IN = {"jobs_pkey", "sqlite_autoindex_jobs_1", "jobs_by_epoch", "jobs_due", 
 # Purge looks at the history on purpose, from its oldest end.
 WAYS_IN |= {"jobs_finished"}
 # Each of its rows is asked for by name.
-WAYS_IN |= {"jobs_unique_key", "jobs_by_arq_id"}
+WAYS_IN |= {"jobs_unique_key", "jobs_unique_for", "jobs_by_arq_id"}
 # Live jobs, by lane.
 WAYS_IN |= {"jobs_in_lane", "jobs_in_kind_lane"}
+# Those that are blocked, the oldest first.
+WAYS_IN |= {"jobs_blocked"}
 
 Call = Callable[[AsyncConnection, datetime], Awaitable[object]]
 
@@ -347,9 +349,9 @@ async def sent_by(database: Database, call: Call) -> list[Sent]:
 def _noting(database: Database) -> Iterator[list[Sent]]:
     sent: list[Sent] = []
 
-    def note(_connection: Any, _cursor: Any, sql: str, parameters: Any, *_rest: Any) -> None:
+    def note(_connection: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, is_many: bool) -> None:
         if not sql.startswith(("BEGIN", "PRAGMA")):
-            sent.append(Sent(sql, tuple(parameters)))
+            sent.append(Sent(sql, tuple(parameters[0] if is_many else parameters)))
 
     event.listen(database._for_jobs.sync_engine, "before_cursor_execute", note)
     try:

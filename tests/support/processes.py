@@ -54,8 +54,10 @@ async def process(command: str, *options: str, **settings: str) -> AsyncIterator
 
 
 @asynccontextmanager
-async def api_process(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
-    """Run `postlude api` until it answers; yield a client of it, and the process."""
+async def api_process(
+    settings: Settings, **more: str
+) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+    """Run `postlude api`, with `more` settings, until it answers; yield a client of it, and the process."""
     port = free_port()
     given = {
         "DATABASE_URL": settings.sqlalchemy_url,
@@ -63,6 +65,7 @@ async def api_process(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClie
         "DATA_DIR": str(settings.data_dir),
         "PORT": str(port),
         "LOG_LEVEL": "WARNING",
+        **more,
     }
     async with (
         process("postlude", "api", **given) as child,

@@ -26,7 +26,7 @@ class Callback(BaseModel):
 async def of_callback(ctx: Context, args: Callback) -> None: ...
 
 
-@pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *", "@daily", "0 0 30 2 *", "every day"])
+@pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *", "@often", "0 0 30 2 *", "every day"])
 def test_a_bad_cron_expression_is_refused_with_its_file_and_the_expression(cron: str) -> None:
     message = refusal(plain, cron=cron)
     assert message.startswith("tests/jobs/kit/declaring.py: kind 'bad': cron expression ")

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import uuid_utils
+from sqlalchemy import update
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, Start, Started
@@ -14,6 +15,7 @@ from service.ledger.records.lanes import record_rebuild
 from service.ledger.records.workers import record_registered
 from service.ledger.states import Outcome, State
 from service.settings import Settings
+from service.tables import jobs
 from tests.support.writing import writing
 
 SECRET = "whsec_" + base64.b64encode(b"nobody-may-read-this-in-answers!").decode()
@@ -22,6 +24,7 @@ MASK = "**********"
 JOB_FIELDS = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
 JOB_FIELDS += ["max_attempts", "progress", "tags", "metadata", "lane", "lanes", "waiting_for"]
 JOB_FIELDS += ["run_at", "created_at", "started_at", "finished_at", "attempts"]
+JOB_FIELDS += ["flow", "after", "blocked_by", "callbacks", "steps", "checkpoint"]
 
 # What never reaches the database is the same on each.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -126,7 +129,10 @@ _OUTCOMES = {State.RETRYING: Outcome.FAILED, State.SUCCEEDED: Outcome.SUCCEEDED,
 async def job_in(api: httpx.AsyncClient, ledger: Ledger, state: State, **fields: Any) -> dict[str, Any]:
     """Make a job that is in `state`."""
     job = await post(api, **fields | ({"delay": 3600} if state is State.SCHEDULED else {}))
-    if state is State.CANCELLED:
+    if state is State.BLOCKED:  # as if it came after another, which would be one more job
+        async with writing(ledger.database) as connection:
+            await connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(state=state, blocked_by=1))
+    elif state is State.CANCELLED:
         await ledger.cancel(job["id"], "test", datetime.now(UTC))
     elif state not in (State.SCHEDULED, State.QUEUED):
         started = await begin(ledger, job)

@@ -142,7 +142,7 @@ async def test_metrics_count_what_became_of_jobs_by_kind(api: httpx.AsyncClient,
     await api.post("/v1/jobs", json={"kind": "cleanup"})
     found = await metrics(api)
     events = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried")
-    assert [found[f"postlude_jobs_{event}_total", "update_stats"] for event in events] == [7, 4, 1, 1, 1, 1]
+    assert [found[f"postlude_jobs_{event}_total", "update_stats"] for event in events] == [8, 4, 1, 1, 1, 1]
     assert found["postlude_jobs_enqueued_total", "cleanup"] == 1
     assert found["postlude_jobs_running", ""] == 1
     assert found["postlude_jobs_waiting", ""] == 4

@@ -92,6 +92,15 @@ async def test_a_text_that_no_lane_can_have_is_refused(api: httpx.AsyncClient, k
 
 
 @on_sqlite
+async def test_a_key_that_is_no_utf_8_is_refused(api: httpx.AsyncClient) -> None:
+    for call in (api.put("/v1/lanes/tenant:%FF", json={"concurrency": 1}), api.post("/v1/lanes/%C3%28/pause")):
+        refused = assert_problem(await call, 422)
+        assert "not UTF-8" in refused["detail"]
+    named = await api.put("/v1/lanes/%EF%BF%BD", json={"concurrency": 1})
+    assert (named.status_code, named.json()["key"]) == (201, "\N{REPLACEMENT CHARACTER}"), "it may be meant"
+
+
+@on_sqlite
 async def test_kinds_and_queues_are_paused_under_their_own_paths(api: httpx.AsyncClient) -> None:
     for call in (
         api.post(path("kind:send_email", "/pause")),

@@ -76,7 +76,8 @@ async def test_every_link_leads_somewhere(settings: Settings) -> None:
     async with browsing(settings) as browser:
         found = links((await browser.get("/")).text)
         answers = {link: (await browser.get(link)).status_code for link in found}
-    assert answers == dict.fromkeys(["/docs", "/v1/jobs", "/v1/lanes", "/inbox", "/readyz", "/metrics"], 200)
+    expected = ["/docs", "/v1/jobs", "/v1/schedules", "/v1/lanes", "/inbox", "/readyz", "/metrics"]
+    assert answers == dict.fromkeys(expected, 200)
 
 
 async def test_it_links_to_no_inbox_if_mail_goes_elsewhere(away: Settings) -> None:

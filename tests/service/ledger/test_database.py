@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,48 @@ async def kill_all(postgres: PostgresServer, name: str) -> None:
     admin = Database.open(postgres.url("postgres"))
     await run(admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name", name=name)
     await admin.close()
+
+
+async def test_transactions_that_meet_in_a_deadlock_are_all_committed(postgres_url: str) -> None:
+    """Each locks two rows, in either order, and waits between until the others have one, too."""
+    database = Database.open(postgres_url)
+    names = ("one", "other")
+    await database.run(lambda c: c.execute(text("CREATE TABLE held AS VALUES ('one', 0), ('other', 0)")))
+    tries = 0
+
+    def write(connection: Connection, order: Sequence[str]) -> None:
+        nonlocal tries
+        tries += 1
+        for name in order:
+            connection.execute(text("UPDATE held SET column2 = column2 + 1 WHERE column1 = :name"), {"name": name})
+            connection.execute(text("SELECT pg_sleep(0.2)"))
+
+    orders = (names, names[::-1])
+    await asyncio.gather(*(database.run(partial(write, order=order)) for order in orders))
+    assert tries > 2, "no deadlock, no proof"
+    counts = await database.run(lambda c: c.execute(text("SELECT column2 FROM held")).scalars().all())
+    assert counts == [2, 2]
+    await database.close()
+
+
+async def test_a_crowd_of_transactions_that_lock_rows_in_any_order_gets_through(postgres_url: str) -> None:
+    """Tried again at once, they would meet again until their tries were used up."""
+    database = Database.open(postgres_url)
+    rows = range(6)
+    await database.run(
+        lambda c: c.execute(text("CREATE TABLE crowd AS SELECT n, 0 AS times FROM generate_series(0, 5) n"))
+    )
+    name = await database.run(lambda c: c.execute(text("SELECT current_database()")).scalar_one())
+    await database.run(lambda c: c.execute(text(f"ALTER DATABASE {name} SET deadlock_timeout = '1ms'")))
+    await database.close()
+    database = Database.open(postgres_url)
+
+    def write(connection: Connection, first: int) -> None:
+        for number in rows:
+            row = {"n": (first * 5 + number * (1 if first % 2 else 5)) % 6}
+            connection.execute(text("UPDATE crowd SET times = times + 1 WHERE n = :n"), row)
+
+    await asyncio.gather(*(database.run(partial(write, first=first)) for first in range(5)))
+    counts = await database.run(lambda c: c.execute(text("SELECT times FROM crowd")).scalars().all())
+    assert set(counts) == {5}
+    await database.close()

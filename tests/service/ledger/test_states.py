@@ -2,17 +2,22 @@ import pytest
 
 from service import tables
 from service.ledger.states import (
+    IN_TURN,
     LIVE,
     MAX_LOST,
     PROMOTABLE,
     REPLAYABLE,
     TERMINAL,
+    UNSTARTED,
     WAITING,
     WORKER_LOST,
     Counts,
     Loss,
     Outcome,
+    RunWhen,
     State,
+    edge_state,
+    has_attempted,
     isolated_from,
     loss_of,
     state_after,
@@ -22,7 +27,7 @@ from service.ledger.states import (
 
 
 def test_every_state_is_waiting_running_or_terminal() -> None:
-    assert {*WAITING, State.RUNNING, *TERMINAL} == set(State)
+    assert {*UNSTARTED, State.RUNNING, *TERMINAL} == set(State)
     assert not set(LIVE) & set(TERMINAL)
     assert set(REPLAYABLE) < set(TERMINAL)
     assert set(PROMOTABLE) < set(WAITING)
@@ -35,6 +40,8 @@ def test_every_state_is_waiting_running_or_terminal() -> None:
         (tables.LIVE_SQL, LIVE),
         (tables.TERMINAL_SQL, TERMINAL),
         (tables.RUNNING_SQL, (State.RUNNING,)),
+        (tables.EXPIRING_SQL, UNSTARTED),
+        (tables.LIVE_IN_LANE_SQL, IN_TURN),
     ],
 )
 def test_the_indexes_name_the_same_states(literal: str, states: tuple[State, ...]) -> None:
@@ -108,3 +115,25 @@ def test_failures_and_crashes_are_counted_apart_and_anew_after_the_end() -> None
     assert states_after(failed, failed, failed) == [State.RETRYING, State.FAILED, State.RETRYING]
     assert states_after(*[lost] * MAX_LOST)[-2:] == [State.QUEUED, State.FAILED]
     assert states_after(*[lost] * (MAX_LOST - 1), crashed, lost)[-2:] == [State.QUEUED, State.QUEUED]
+
+
+@pytest.mark.parametrize(
+    ("parent", "attempted", "decided"),
+    [
+        (State.BLOCKED, False, ("open", "open", "open")),
+        (State.RUNNING, False, ("open", "open", "open")),
+        (State.RUNNING, True, ("open", "open", "met")),
+        (State.RETRYING, True, ("open", "open", "met")),
+        (State.SUCCEEDED, True, ("met", "met", "met")),
+        (State.FAILED, False, ("broken", "met", "met")),
+        (State.CANCELLED, False, ("broken", "met", "met")),
+    ],
+)
+def test_an_edge_says_what_its_parent_is(parent: State, attempted: bool, decided: tuple[str, str, str]) -> None:
+    whens: tuple[RunWhen, ...] = ("succeeded", "ended", "attempted")
+    assert tuple(edge_state(parent, has_attempted=attempted, run_when=when) for when in whens) == decided
+
+
+def test_a_job_has_been_attempted_once_an_attempt_has_ended() -> None:
+    assert [has_attempted(State.RUNNING, n) for n in (1, 2)] == [False, True]
+    assert [has_attempted(State.RETRYING, n) for n in (0, 1)] == [False, True]

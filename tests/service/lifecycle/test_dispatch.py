@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from service.ledger.reads.dispatching import HORIZON
 from service.lifecycle.dispatch import Dispatcher
-from service.queue import Entry, Queue, key_of, open_redis
+from service.queue import NO_CLAIM_MS, Entry, Queue, Release, key_of, open_redis
 from tests.support.proxy import FaultProxy, proxying
 from tests.support.servers import RedisServer
 
@@ -68,3 +68,19 @@ async def test_a_silent_redis_is_hardly_waited_for_a_second_time_and_used_as_soo
     await client.connection_pool.disconnect()
     await dispatcher.put([entry("after")])
     assert {b"before", b"after"} <= set(await redis.zrange(key_of("default"), 0, -1))
+
+
+async def test_a_silent_redis_is_hardly_waited_for_when_jobs_leave_their_lanes(
+    client: ArqRedis, proxy: FaultProxy
+) -> None:
+    dispatcher = Dispatcher(Queue(client))
+    await dispatcher.put([entry("before")])
+    proxy.black_hole = True
+    releases = [Release(f"job-{number}", (f"tenant:{number}",), claim_ms=NO_CLAIM_MS) for number in range(1_000)]
+    with capture_logs() as logs:
+        async with asyncio.timeout(4):
+            await dispatcher.release(releases)
+        async with asyncio.timeout(2.5):  # a socket's own bound is 3 s
+            await asyncio.gather(*(dispatcher.release([one]) for one in releases[:100]))
+            assert await dispatcher.clock_ms() is None
+    assert {one["event"] for one in logs} == {"lanes_not_released"}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from jobs import Context, Lane, Rate, job
 from service.hooks import Hooks
 from service.ledger.models import NewJob
 from service.lifecycle.lifecycle import Lifecycle
+from service.lifecycle.schedules.due import DueTick
+from service.lifecycle.schedules.plan import plan_of_kind
 from service.options import Options
 from service.queue import ArqJob
 from service.settings import Settings
@@ -62,8 +65,9 @@ async def test_a_lane_that_request_and_kind_both_name_is_one_lane(desk: Desk) ->
 
 async def test_jobs_of_ticks_and_of_arq_clients_are_in_their_kinds_lane(desk: Desk) -> None:
     now = datetime.now(UTC)
-    ticked = await desk.lifecycle.tick(tenanted, now, now)
-    assert ticked is not None
+    daily = replace(tenanted, cron="@daily", catch_up="last")
+    ticked = desk.lifecycle.ticking.job_of(DueTick(plan_of_kind(daily, None), now), now)
+    await desk.lifecycle.enqueue([ticked])
     assert (await lanes_of(desk, ticked.id))[:2] == (None, "tenant:14")
     arq_jobs = [ArqJob(name, "default", "tenanted", [], {"tenant": args}, now) for name, args in (("a", 5), ("b", 0))]
     adopted, refused = await desk.lifecycle.adopt(arq_jobs, now)

@@ -216,6 +216,15 @@ async def test_pages_of_a_listed_origin_may_call_and_read(for_app: httpx.AsyncCl
         assert "access-control-allow-credentials" not in answer.headers
 
 
+async def test_pages_of_a_listed_origin_may_make_every_call(for_app: httpx.AsyncClient) -> None:
+    paths = (await for_app.get("/openapi.json")).json()["paths"]
+    for path, methods in paths.items():
+        for method in methods:
+            wish = {"Origin": APP, "Access-Control-Request-Method": method.upper()}
+            preflight = await for_app.options(path.replace("{", "").replace("}", ""), headers=wish)
+            assert preflight.status_code == 200, (method, path, preflight.text)
+
+
 async def test_an_error_in_the_answer_of_a_page_does_not_hide_from_it(settings: Settings) -> None:
     async with api_with(settings, cors_origins=(APP,), api_keys=(SecretStr("key-one"),)) as api:
         for path in ("/v1/jobs", "/v1/jobs/x/cancel"):

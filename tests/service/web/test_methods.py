@@ -6,7 +6,7 @@ from tests.service.api.driving import assert_problem, on_sqlite, post
 
 WHOLE = {
     "/v1/jobs": "GET, HEAD, POST, OPTIONS",
-    "/v1/jobs/x": "GET, HEAD, OPTIONS",
+    "/v1/jobs/x": "GET, HEAD, PATCH, OPTIONS",
     "/v1/jobs/x/cancel": "POST, OPTIONS",
     "/v1/jobs/batch": "POST, OPTIONS",
     "/v1/jobs/replay": "POST, OPTIONS",
@@ -24,7 +24,7 @@ WHOLE = {
 @on_sqlite
 async def test_unknown_method_of_a_path_is_405_and_allow_names_all_it_has(api: httpx.AsyncClient) -> None:
     for path, allow in WHOLE.items():
-        for method in ("DELETE", "PUT", "PATCH"):
+        for method in {"DELETE", "PUT", "PATCH"} - set(allow.split(", ")):
             response = await api.request(method, path)
             problem = assert_problem(response, 405)
             assert response.headers["allow"] == allow, path

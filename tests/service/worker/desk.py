@@ -87,7 +87,7 @@ class Desk:
 
     def sweep_as(self, worker_id: str = "w") -> Sweep:
         """Make the sweep of this process, on behalf of a worker."""
-        return sweep_of(self.resources, lambda: worker_id)
+        return sweep_of(self.resources, self.lifecycle, lambda: worker_id)
 
     async def redispatch(self) -> int:
         """Dispatch a batch of what was forgotten, as the sweep does."""

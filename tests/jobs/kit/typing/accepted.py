@@ -1,5 +1,6 @@
 """Kinds as authors write them: mypy accepts every line."""
 
+import asyncio
 from datetime import timedelta
 from typing import Protocol, assert_type
 
@@ -46,3 +47,17 @@ async def use(ctx: Context) -> None:
     assert_type(greet, Kind[GreetArgs, Greeting])
     assert_type(await greet(ctx, GreetArgs(name="Ann")), Greeting)
     assert_type(greet.load_args("{}"), GreetArgs)
+
+
+async def fetch(name: str, *, count: int = 1) -> Greeting:
+    return Greeting(text=name * count)
+
+
+@job("in_steps")
+async def in_steps(ctx: Context, args: GreetArgs) -> int:
+    assert_type(await ctx.step("fetch", fetch, args.name, count=2), Greeting)
+    assert_type(await ctx.step("in a thread", str.upper, args.name), str)
+    first, second = await asyncio.gather(ctx.step("a", len, "a"), ctx.step("b", fetch, "b"))
+    await ctx.checkpoint({"place": ctx.restored, "seen": [first, second]})
+    await ctx.enqueue("greet", args, after=[ctx.job_id], run_when="ended", flow=True, on_end={"kind": "greet"})
+    return len(ctx.results)

@@ -58,3 +58,15 @@ async def use(ctx: Context) -> None:
     greeting: int = await good(ctx, Args(name="Ann"))  # type: ignore[assignment]  # the result is a str
     call: Callable[[], object] = good  # type: ignore[assignment]  # a kind takes ctx and args
     print(greeting, call)  # noqa: T201 - used, so that the lines above are about types only
+
+
+async def count(of: str) -> int:
+    return len(of)
+
+
+@job("in_steps")
+async def in_steps(ctx: Context, args: Args) -> None:
+    await ctx.step("a", count, 7)  # type: ignore[call-overload]  # it counts a text
+    number = await ctx.step("b", count, "x")
+    text: str = number  # type: ignore[assignment]  # it returns a number
+    await ctx.enqueue("greet", args, run_when="finished" + text)  # type: ignore[arg-type]  # no such condition

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.auth import KeyRing
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
+from service.ledger.records.kept import Checkpoint, Step
 from service.ledger.states import REPLAYABLE, TERMINAL, WAITING, Outcome, State
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, begin, end, get, job_in, on_sqlite, post
@@ -121,3 +122,33 @@ async def test_log_names_the_key_that_cancelled_replayed_or_was_refused_it(
     ]
     assert lines[1]["reason"] == "urn:postlude:problem:state-forbids"
     assert lines[3]["filter"] == {"tag": "t"}
+
+
+async def kept_and_failed(api: httpx.AsyncClient, ledger: Ledger) -> str:
+    job = await post(api)
+    started = await begin(ledger, job)
+    await ledger.keep_step(Step(started.id, started.attempt, "a", "1", started.started_at, started.started_at))
+    await ledger.keep_checkpoint(Checkpoint(started.id, started.attempt, "7", started.started_at))
+    await end(ledger, started, Outcome.FAILED, State.FAILED)
+    return started.id
+
+
+async def test_a_replay_keeps_the_steps_unless_it_is_to_start_over(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    for body in (None, {}, {"from": "last"}):
+        path = f"/v1/jobs/{await kept_and_failed(api, ledger)}/replay"
+        replayed = (await api.post(path, json=body) if body is not None else await api.post(path)).json()
+        assert ([step["name"] for step in replayed["steps"]], replayed["checkpoint"]) == (["a"], 7)
+    job_id = await kept_and_failed(api, ledger)
+    replayed = (await api.post(f"/v1/jobs/{job_id}/replay", json={"from": "start"})).json()
+    assert (replayed["state"], replayed["steps"], replayed["checkpoint"]) == ("queued", [], None)
+
+
+@on_sqlite
+async def test_a_replay_from_elsewhere_is_refused_and_changes_nothing(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job_id = await kept_and_failed(api, ledger)
+    wrong: Sequence[object] = ({"from": "middle"}, {"form": "start"}, [])
+    for body in wrong:
+        assert_problem(await api.post(f"/v1/jobs/{job_id}/replay", json=body), 422)
+    assert_problem(await api.post(f"/v1/jobs/{job_id}/replay", content=b"{"), 400)
+    job = await get(api, job_id)
+    assert (job["state"], len(job["steps"])) == ("failed", 1)

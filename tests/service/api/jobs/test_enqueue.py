@@ -53,16 +53,25 @@ async def test_accepted_job_is_on_the_queue_without_its_args(api: httpx.AsyncCli
 async def test_every_option_is_recorded(settings: Settings, ledger: Ledger) -> None:
     metadata = {"tenant": 42, "cause": {"é": [1.5, None, "\\u0000"]}}
     shown = {"queue": "slow", "priority": -10, "max_attempts": 7, "tags": ["b", "a"], "metadata": metadata, "lane": "a"}
-    kept = {"delay": 60, "timeout": 1.5, "expires_in": 600, "unique_key": "k"}
+    kept = {
+        "delay": 60,
+        "timeout": 1.5,
+        "expires_in": 600,
+        "unique_key": "k",
+        "unique_for": 9,
+        "on_conflict": "replace",
+    }
+    kept |= {"retry": {"delays": [1, 2.5], "max_duration": 60}}
     assert shown.keys() | kept.keys() | {"run_at"} == set(Options._fields)
     async with running_api(settings.model_copy(update={"queues": ("default", "slow")})) as api:
         job = await post(api, **shown | kept | {"tags": ["b", "a", "b"]})
         assert {name: job[name] for name in shown} == shown
         assert await get(api, job["id"]) == job
         row = await get_row(ledger, job["id"])
-        assert (row["timeout_s"], row["unique_key"]) == (1.5, "k")
-        waits = [(row[name] - row["created_at"]).total_seconds() for name in ("run_at", "expires_at")]
-        assert waits == [60, 600]
+        assert (row["timeout_s"], row["unique_key"], row["unique_for"]) == (1.5, "k", 9)
+        assert json.loads(row["retry"]) == {"delays": [1.0, 2.5], "max_duration": 60.0}
+        moments = ("run_at", "expires_at", "retry_until")
+        assert [(row[name] - row["created_at"]).total_seconds() for name in moments] == [60, 600, 120]
         at = "2126-01-01T00:00:00.250000Z"
         assert (await post(api, run_at=at))["run_at"] == at
 

@@ -215,8 +215,8 @@ async def test_an_unknown_filter_is_refused_and_the_nearest_one_is_named(api: ht
     assert problem["detail"] == "There is no query parameter 'status' here. Did you mean 'state'?"
     problem = assert_problem(await api.get("/v1/jobs", params={"zzz": "1"}), 422)
     assert problem["detail"].endswith(
-        "Known are: created_after, created_before, cursor, error_type, expand, finished_after, finished_before,"
-        " kind, lane, limit, order, queue, state, tag."
+        "Known are: args.<path>, created_after, created_before, cursor, error_type, expand, finished_after,"
+        " finished_before, flow, kind, lane, limit, metadata.<path>, order, q, queue, state, tag."
     )
 
 
@@ -232,6 +232,15 @@ async def test_a_filter_sent_several_times_asks_for_any_of_its_values(api: httpx
     assert await ids(api, state=["failed", "failed"]) == [of[State.FAILED]["id"]]
     assert await paged(api, state=wanted, limit=1) == newest_first
     assert await paged(api, state=wanted, limit=2, order="asc") == newest_first[::-1]
+
+
+@on_sqlite
+async def test_an_empty_value_matches_nothing_whatever_stands_beside_it(api: httpx.AsyncClient) -> None:
+    job = await post(api)
+    assert await ids(api, state="queued") == [job["id"]]
+    for name in ("tag", "lane", "flow", "kind", "queue", "error_type"):
+        assert await ids(api, state="queued", **{name: ""}) == []
+        assert await ids(api, **{name: ""}) == []
 
 
 async def test_jobs_are_found_by_the_type_of_their_error(api: httpx.AsyncClient, ledger: Ledger) -> None:

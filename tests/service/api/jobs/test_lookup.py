@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from service.ledger.ledger import Ledger
+from service.ledger.records.kept import Checkpoint, Step
 from service.ledger.states import Outcome, State
 from tests.service.api.driving import (
     JOB_FIELDS,
@@ -94,3 +95,25 @@ async def test_wait_is_at_most_sixty_seconds(api: httpx.AsyncClient) -> None:
     async with asyncio.timeout(5):
         for wait in ("61", "60.001", "-1", "nan", "inf", "x", ""):
             assert_problem(await api.get(f"/v1/jobs/{job['id']}", params={"wait": wait}), 422)
+
+
+async def test_a_job_shows_what_it_has_kept_and_lists_leave_it_out(api: httpx.AsyncClient, ledger: Ledger) -> None:
+    job = await job_in(api, ledger, State.RUNNING)
+    assert (job["steps"], job["checkpoint"]) == ([], None)
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    for number, name in enumerate(("load", "build")):
+        at = began + timedelta(seconds=number)
+        assert await ledger.keep_step(Step(job["id"], 1, name, f'{{"n": {number}}}', began, at))
+    assert await ledger.keep_checkpoint(Checkpoint(job["id"], 1, "[7]", began))
+    shown = await get(api, job["id"])
+    assert shown["checkpoint"] == [7]
+    assert shown["steps"][0] == {
+        "name": "load",
+        "result": {"n": 0},
+        "attempt": 1,
+        "started_at": "2026-01-02T03:04:05.000000Z",
+        "finished_at": "2026-01-02T03:04:05.000000Z",
+    }
+    assert [step["name"] for step in shown["steps"]] == ["load", "build"]
+    [listed] = (await api.get("/v1/jobs")).json()["jobs"]
+    assert not {"steps", "checkpoint"} & set(listed)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, update
 
+from service.flow_tables import followups
 from service.ledger.leases import LONGEST_SWEEP_GAP
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, NewJob
@@ -171,3 +172,18 @@ async def test_attempts_that_are_missing_or_too_many_are_found_on_every_page(
         lacking.id: "queued after attempt 2, but 1 ended attempt is recorded",
         ended.id: "running after attempt 1, but 1 ended attempt is recorded",
     }
+
+
+async def test_a_blocked_job_must_wait_for_a_live_job_or_one_that_is_to_be_followed_up(ledger: Ledger) -> None:
+    parent = new_job(created_at=LATE)
+    waits = new_job(created_at=LATE, after=(parent.id,))
+    fallen = new_job(created_at=LATE, after=(waits.id,))
+    await enqueue(ledger, parent, waits, fallen)
+    assert await unaccounted(ledger) == {}
+    await ledger.cancel(parent.id, "test", NOW)
+    assert await unaccounted(ledger) == {}, "its parent is to be followed up"
+    async with writing(ledger.database) as connection:
+        await connection.execute(delete(followups))
+    reason = "blocked, but no job that it waits for will release it"
+    assert await unaccounted(ledger) == {fallen.id: reason}
+    assert await unaccounted(ledger, LATE) == {}, "it has not been blocked for long"

@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, event, func, insert, select, text, update
 
+from service.flow_tables import callback_jobs, callbacks, flows, job_edges
 from service.ledger.ledger import Ledger
-from service.ledger.models import NewJob
+from service.ledger.models import NewFlow, NewJob
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.counts import tally_totals
 from service.ledger.reads.ticks import latest_ticks
 from service.ledger.records.purged import rows_of_jobs
 from service.ledger.states import LIVE, TERMINAL, State
 from service.tables import attempts, idempotency_keys, job_tags, jobs, tallies, ticks, workers
-from tests.service.ledger.makers import engine_of, enqueue, new_job
+from tests.service.ledger.linking import callback, called, child, end, enqueue_flow, follow_up, states
+from tests.service.ledger.makers import NOW, engine_of, enqueue, job_row, new_job
 from tests.support.running import eventually
 from tests.support.writing import writing
 
@@ -73,9 +75,12 @@ async def test_jobs_that_ended_before_the_retention_go_and_later_ones_stay(ledge
     assert await ledger.purge(MONTH, dry_run=False) == {
         "jobs": 3,
         "attempts": 6,
+        "flows": 0,
         "ticks": 0,
         "workers": 0,
         "idempotency_keys": 0,
+        "operation_failures": 0,
+        "operations": 0,
     }
     assert [await left(ledger, pair) for pair in added] == [{pair[1].id} for pair in added]
 
@@ -110,7 +115,9 @@ async def test_a_dry_run_counts_the_same_and_deletes_nothing(ledger: Ledger) -> 
     foreseen = await ledger.purge(MONTH, dry_run=True)
     assert await counts(ledger) == before
     assert await ledger.purge(MONTH, dry_run=False) == foreseen
-    assert foreseen == {"jobs": 2, "attempts": 4, "ticks": 1, "workers": 1, "idempotency_keys": 1}
+    operations = {"operation_failures": 0, "operations": 0}
+    others = {"flows": 0, "ticks": 1, "workers": 1, "idempotency_keys": 1}
+    assert foreseen == {"jobs": 2, "attempts": 4} | others | operations
 
 
 async def add_past_retention(ledger: Ledger) -> None:
@@ -214,3 +221,70 @@ async def test_tallies_of_processes_long_gone_are_folded_and_totals_stay(ledger:
             writers = set((await connection.execute(select(tallies.c.writer))).scalars())
         assert totals == {("a", "started", 4_321), ("b", "started", 4_321)}
         assert writers == {"", "alive"}
+
+
+ALL_OF_FLOWS = (job_edges, callbacks, callback_jobs, flows)
+
+
+async def rows_of_flows(ledger: Ledger) -> list[int]:
+    async with ledger.read() as connection:
+        return [
+            (await connection.execute(select(func.count()).select_from(table))).scalar_one() for table in ALL_OF_FLOWS
+        ]
+
+
+async def test_a_job_takes_its_edges_and_callbacks_with_it_and_a_flow_goes_with_its_last_job(ledger: Ledger) -> None:
+    flow = NewFlow("f", NOW, callbacks=(callback("end"),))
+    one = new_job(flow="f", callbacks=(callback("end"),))
+    other = child(one, flow="f")
+    await enqueue_flow(ledger, flow, one, other)
+    for job in (one, other):
+        await end(ledger, job)
+    assert await rows_of_flows(ledger) == [2, 2, 2, 1]
+    [[_, of_job], [_, of_flow]] = [*await called(ledger, one.id), *await called(ledger, "f")]
+    foreseen = await ledger.purge(MONTH, dry_run=True)
+    gone = await ledger.purge(MONTH, dry_run=False)
+    assert (foreseen["jobs"], gone["jobs"], gone["flows"]) == (2, 2, 1)
+    assert await rows_of_flows(ledger) == [0, 0, 0, 0]
+    for job_id in (of_job.id, of_flow.id):
+        assert (await job_row(ledger, job_id))["state"] == "queued"
+
+
+async def test_a_callback_that_is_purged_before_its_owner_is_forgotten(ledger: Ledger) -> None:
+    parent, one = new_job(), new_job(callbacks=(callback("end"),))
+    await enqueue(ledger, parent, one, child(one, parent))
+    await end(ledger, one)
+    [(_, row)] = await called(ledger, one.id)
+    await end(ledger, row.id)
+    async with writing(ledger.database) as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == one.id).values(finished_at=datetime.now(UTC)))
+    assert (await ledger.purge(MONTH, dry_run=False))["jobs"] == 1
+    assert (await rows_of_flows(ledger))[1:] == [1, 0, 0]
+
+
+async def test_a_job_that_still_waits_for_others_or_is_to_be_followed_up_stays(ledger: Ledger) -> None:
+    parent = new_job()
+    cancelled = child(parent)
+    failed = new_job()
+    fallen = child(failed)
+    left = child(fallen)
+    await enqueue(ledger, parent, cancelled, failed, fallen, left)
+    await ledger.cancel(cancelled.id, "test", NOW)
+    await end(ledger, failed, State.FAILED)
+    assert (await ledger.purge(MONTH, dry_run=False))["jobs"] == 1, "of which nothing is to come"
+    assert await states(ledger, parent, cancelled, fallen, left) == ["queued", "cancelled", "cancelled", "blocked"]
+    await follow_up(ledger)
+    await end(ledger, parent)
+    assert (await ledger.purge(MONTH, dry_run=False))["jobs"] == 4
+    assert await rows_of_flows(ledger) == [0, 0, 0, 0]
+
+
+async def test_a_child_outlives_its_parents(ledger: Ledger) -> None:
+    one, other = new_job(), new_job()
+    last = child(one, other)
+    await enqueue(ledger, one, other, last)
+    await end(ledger, one)
+    await ledger.purge(MONTH, dry_run=False)
+    assert await job_row(ledger, one.id) is None
+    await end(ledger, other)
+    await end(ledger, last)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.ledger.ledger import Ledger
-from service.ledger.models import Start
+from service.ledger.models import Start, Started
 from service.ledger.records.workers import record_dead, record_heartbeat
 from service.ledger.states import TERMINAL, Outcome, State
 from tests.service.ledger.makers import (
@@ -166,3 +166,8 @@ async def test_start_that_comes_too_late_after_its_claim_is_refused(ledger: Ledg
     await build_lanes(ledger, "e1")
     assert not await ledger.start(_start_in_lanes(worker, job_id, until=time.monotonic() - 0.001))
     assert await ledger.start(_start_in_lanes(worker, job_id, until=time.monotonic() + 60))
+
+
+def test_the_time_of_a_claim_is_all_that_a_claim_adds() -> None:
+    started = Started("j", "k", 1, 0, 0, 5, "{}", None, "default", None, NOW, "w", NOW, kind_lane="host:a")
+    assert started.claimed_at(7) == started._replace(claimed_ms=7)

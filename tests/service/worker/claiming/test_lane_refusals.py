@@ -32,6 +32,10 @@ class Args(BaseModel): ...
 async def known(_ctx: Context, _args: Args) -> None: ...
 
 
+@job("newer")
+async def newer(_ctx: Context, _args: Args) -> None: ...
+
+
 @pytest.fixture
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
     async with open_desk(settings, known) as opened:
@@ -108,3 +112,16 @@ async def test_id_that_the_ledger_does_not_know_leaves_its_lane_at_once(
     await desk.queue.put([Entry("of-another-ledger", "known", "default", now, 0, (STRICT.key,))])
     assert await claims.take(ROOM) == []
     assert await redis.exists(running_key_of(STRICT.key), waiting_key_of("default", STRICT.key)) == 0
+
+
+@pytest.mark.parametrize(("lane", "within_s"), [(STRICT, 5), (Lane("tenant:1"), 60)], ids=["strict", "other"])
+async def test_job_of_an_unknown_kind_is_offered_again_sooner_where_others_wait_behind_it(
+    desk: Desk, claims: Claims, redis: Redis, lane: Lane, within_s: float
+) -> None:
+    first = await desk.record_only(newer, lane=lane.key)
+    limits = '{"account:1":{"order":"strict","from":"request"}}' if lane is STRICT else None
+    await desk.queue.put([Entry(first, "newer", "default", datetime.now(UTC), 0, (lane.key,), limits)])
+    assert await claims.take(ROOM) == []
+    due_ms = await redis.zscore(waiting_key_of("default", lane.key), first)
+    assert within_s - 2 < due_ms / 1000 - datetime.now(UTC).timestamp() <= within_s
+    assert await redis.zcard(running_key_of(lane.key)) == 0

@@ -20,7 +20,7 @@ def started(job_id: str, kind: str = "quick", lane: str | None = None, kind_lane
 @pytest.fixture(autouse=True)
 def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all that ends in a test end in the same moment."""
-    monkeypatch.setattr("service.worker.performing.slots._MOMENT_S", 3600.0)
+    monkeypatch.setattr("service.worker.performing.lately.MOMENT_S", 3600.0)
 
 
 class Desk:
@@ -39,7 +39,9 @@ class Desk:
 
     def end(self, count: int) -> None:
         for _ in range(count):
-            self.workload.end(self._begun.pop(0), has_slot=True)
+            one = self._begun.pop(0)
+            self.workload.end(one, has_slot=True)
+            self.workload.leave_lanes(one)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ async def test_fast_kind_is_prefetched_on_top_of_its_share() -> None:
     desk.begin(100)
     assert (room := room_for(desk.workload, ())) is not None
     assert room.laneless == 1_000 - 12
-    assert room.in_lanes == 400, "what waits here holds places in lanes"
+    assert room.in_lanes == 1_000 - 12, "what waits here holds places in lanes, but for a moment only"
 
 
 async def test_slow_kind_gets_no_larger_share_beside_a_fast_one() -> None:

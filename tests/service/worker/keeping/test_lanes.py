@@ -5,13 +5,14 @@ from functools import partial
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from jobs import Lane
 from service.ledger.clock import now_by
 from service.ledger.models import Started
 from service.ledger.reads.lanes import recorded_epoch
 from service.ledger.records.lanes import record_rebuild, record_rule
-from service.queue import Room
+from service.queue import Release, Room
 from service.queue.keys import LANES_EPOCH, running_key_of
 from service.worker.claiming.claims import Claims
 from service.worker.keeping import lanes as keeping
@@ -103,6 +104,25 @@ async def test_claim_that_led_to_nothing_is_released_and_what_runs_is_not(
     monkeypatch.setattr(keeping, "SEEN_FOR_S", 0)
     await _keep(desk)
     assert await _running(redis) == [runs]
+
+
+async def test_running_job_of_which_redis_has_lost_that_it_runs_counts_in_its_lane_again(
+    desk: Desk, redis: Redis
+) -> None:
+    ids = await _enqueue(desk, 4)
+    await _keep(desk)
+    claims = await _claims(desk)
+    started = await claims.take(ROOM)
+    await desk.queue.put([])
+    await redis.delete(running_key_of(LANE.key))
+    with capture_logs() as logs:
+        await _keep(desk)
+        await _keep(desk)
+    assert [(one["event"], one["jobs"]) for one in logs] == [("evicted_from_lanes_put_back", 2)]
+    assert sorted(await _running(redis)) == sorted(ids[:2])
+    assert await claims.take(ROOM) == [], "two run, as many as may"
+    await desk.queue.lanes.release([Release(one.id, one.lanes, claim_ms=one.claimed_ms) for one in started])
+    assert await _running(redis) == []
 
 
 async def test_rule_that_redis_was_not_told_holds_after_the_next_look(desk: Desk) -> None:

@@ -7,6 +7,7 @@ import pytest
 from jobs import Discard, Retry, RetryPolicy, Snooze
 from service.ledger.models import Failure, Finish, Started
 from service.ledger.states import Outcome, State
+from service.own_retry import OwnRetry
 from service.worker.performing import outcome
 from service.worker.performing.finish import finish_of
 from service.worker.performing.outcome import AttemptOutcome
@@ -238,3 +239,48 @@ def test_a_timeout_that_the_blocked_loop_held_up_says_so() -> None:
     failure = finish(outcome.of_timeout(timedelta(seconds=1), outcome.Blocked(12.3, by_itself=True))).failure
     assert failure is not None
     assert "It went on for 12.3 s, because it blocked the event loop" in failure.message
+
+
+OWN = OwnRetry(delays=(100.0, 1000.0))
+
+
+def test_a_jobs_own_waits_count_in_the_place_of_its_kinds() -> None:
+    for _ in range(20):
+        failed = after_error(ValueError(), RetryPolicy(base=1, cap=1), retry=OWN, failures=0)
+        assert failed.run_at is not None
+        assert timedelta(seconds=80) <= failed.run_at - AT <= timedelta(seconds=120)
+        later = after_error(ValueError(), RetryPolicy(by_exception={ValueError: RetryPolicy(base=1)}), retry=OWN)
+        assert later.run_at is not None
+        assert timedelta(seconds=800) <= later.run_at - AT <= timedelta(seconds=1200)
+        waits = after_error(
+            ValueError(), RetryPolicy(base=900), retry=OwnRetry(base=1, cap=2), failures=9, max_attempts=99
+        )
+        assert waits.run_at is not None
+        assert waits.run_at - AT <= timedelta(seconds=2)
+
+
+def test_the_kind_still_says_whether_a_job_is_tried_again() -> None:
+    assert after_error(KeyError(), RetryPolicy(never=(KeyError,)), retry=OWN).state is State.FAILED
+    assert after_error(KeyError(), RetryPolicy(never=(ValueError,)), retry=OWN).state is State.RETRYING
+
+
+def test_a_job_whose_policy_names_no_waits_has_its_kinds() -> None:
+    failed = after_error(ValueError(), RetryPolicy(delays=(50,)), retry=OwnRetry(max_duration=900))
+    assert failed.run_at is not None
+    assert timedelta(seconds=40) <= failed.run_at - AT <= timedelta(seconds=60)
+
+
+def test_a_retry_that_would_begin_after_the_jobs_time_is_none() -> None:
+    policy, until = RetryPolicy(delays=(50,)), AT + timedelta(seconds=61)
+    assert (
+        after_error(ValueError(), policy, retry=OWN, retry_until=AT + timedelta(seconds=2000)).state is State.RETRYING
+    )
+    assert after_error(ValueError(), policy, retry_until=until).state is State.RETRYING
+    assert after_error(ValueError(), policy, retry_until=AT + timedelta(seconds=39)).state is State.FAILED
+    assert after_error(Retry("later", after=70), policy, retry_until=until).state is State.FAILED
+    assert finish(outcome.of_timeout(timedelta(seconds=1)), policy, retry_until=AT).state is State.FAILED
+
+
+def test_what_costs_no_failure_goes_on_beyond_the_jobs_time() -> None:
+    assert after_error(Snooze(after=70), retry_until=AT).state is State.RETRYING
+    assert finish(outcome.of_stop(Outcome.INTERRUPTED), retry_until=AT).state is State.QUEUED

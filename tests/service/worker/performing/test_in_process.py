@@ -157,7 +157,7 @@ async def test_attempt_that_cannot_be_cancelled_is_over_after_its_timeout(desk: 
 async def test_attempt_that_cannot_begin_ends(
     desk: Desk, performer: Performer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_started: Any, _kind: Any) -> Any:
+    def refuse(*_names: Any) -> Any:
         raise OSError("nothing left")
 
     monkeypatch.setattr(performer._contexts, "context_of", refuse)

@@ -1,21 +1,29 @@
 """Lanes are let go of once an attempt is over by the ledger, and told again where Redis was away."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from redis.asyncio import Redis
 
+from jobs import Context, Kind, job
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure, Finish, Finished, Started
 from service.ledger.reads.lanes import find_rule
 from service.ledger.states import Outcome, State
-from service.queue import Entry, Queue, Release, Room, Verdict, open_redis
+from service.queue import Entry, Queue, Release, Room, Runs, Verdict, open_redis
+from service.settings import Settings
+from service.worker.keeping.lanes import LaneKeeping
 from service.worker.performing import lane_releases
 from service.worker.performing.lane_releases import LaneReleases, release_after
+from tests.service.worker.desk import Desk, open_desk
 from tests.support.proxy import FaultProxy, proxying
-from tests.support.running import eventually
+from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import RedisServer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -80,7 +88,7 @@ async def test_releases_that_redis_did_not_take_are_told_with_the_next_ones(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_breaker_that_opens_is_noted_in_the_ledger(ledger: Ledger, queue: Queue) -> None:
-    await queue.lanes.rebuild(await queue.epoch(), [], [])
+    await queue.lanes.rebuild(await queue.epoch(), [], [Runs("a", ("t", "host:a"), "default")])
     held = Verdict(alive=False, hold_s=60, reason="503")
     await LaneReleases(ledger, queue).tell([Release("a", ("t", "host:a"), held)])
 
@@ -92,3 +100,83 @@ async def test_breaker_that_opens_is_noted_in_the_ledger(ledger: Ledger, queue: 
     assert await eventually(noted) == ("open", "503")
     async with ledger.read() as connection:
         assert await find_rule(connection, "t") is None
+
+
+class NoArgs(BaseModel):
+    pass
+
+
+begun: Counter[str] = Counter()
+
+
+@job("answered", lane="host:alive")
+async def answered(ctx: Context, _args: NoArgs) -> None:
+    begun[ctx.kind] += 1
+
+
+@job("unanswered", lane="host:dead")
+async def unanswered(ctx: Context, _args: NoArgs) -> None:
+    begun[ctx.kind] += 1
+    raise ConnectionError("no answer")
+
+
+@job("unanswered_once", lane="host:dead", max_attempts=1)
+async def unanswered_once(ctx: Context, _args: NoArgs) -> None:
+    begun[ctx.kind] += 1
+    raise ConnectionError("no answer")
+
+
+@job("laneless")
+async def laneless(ctx: Context, _args: NoArgs) -> None:
+    begun[ctx.kind] += 1
+
+
+async def _have_begun(kind: Kind[Any, Any], count: int) -> None:
+    async def so_many() -> bool:
+        return begun[kind.name] >= count
+
+    await eventually(so_many)
+
+
+@pytest.fixture
+def may_tell(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Hold all releases back until this is set."""
+    may_tell, tell = asyncio.Event(), LaneReleases.tell
+
+    async def tell_later(self: LaneReleases, releases: Sequence[Release]) -> bool:
+        if releases:
+            await may_tell.wait()
+        return await tell(self, releases)
+
+    monkeypatch.setattr(LaneReleases, "tell", tell_later)
+    begun.clear()
+    return may_tell
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    async with open_desk(settings, answered, unanswered, unanswered_once, laneless) as opened:
+        await LaneKeeping(opened.ledger, opened.queue).build()
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("kind", "before_told"),
+    [(unanswered, 2), (unanswered_once, 2), (answered, 10)],
+    ids=["failed, goes on", "failed for good", "succeeded"],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_failed_attempt_keeps_its_share_of_the_worker_until_its_lanes_know(
+    desk: Desk, settings: Settings, may_tell: asyncio.Event, kind: Kind[Any, Any], before_told: int
+) -> None:
+    for _ in range(10):
+        await desk.enqueue(kind)
+    kinds = catalogue_of(answered, unanswered, unanswered_once, laneless)
+    async with running_worker(settings.model_copy(update={"max_jobs": 8}), kinds):
+        await _have_begun(kind, before_told)
+        for number in range(1, 6):  # each takes a claim, which could take more of the lane
+            await desk.enqueue(laneless)
+            await _have_begun(laneless, number)
+        assert begun[kind.name] == before_told
+        may_tell.set()
+        await _have_begun(kind, min(10, before_told + 1))

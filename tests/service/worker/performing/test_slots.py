@@ -30,7 +30,7 @@ class Turns:
 
     def end(self, *numbers: int) -> None:
         for _ in numbers:
-            self.slots.free()
+            self.slots.free("quick")
 
     @property
     def run(self) -> list[int]:
