@@ -56,9 +56,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     hooks = Hooks.joined(feature.hooks for feature in FEATURES)
     layers.install(app, settings, hooks, direct=enqueue.DIRECT)
-    offline_docs.install(app)
     openapi.install(app, requests)
-    for module in (*_JOBS, flows, kinds, queues, lanes, schedules, operations, health, metrics, home):
+    for module in (*_JOBS, flows, kinds, queues, lanes, schedules, operations, health, metrics, home, offline_docs):
         app.include_router(module.router)
     for feature in FEATURES:
         for router in feature.routers:

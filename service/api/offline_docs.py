@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -20,41 +20,45 @@ _HEADERS = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Add the pages to an app that was made without FastAPI's own (`docs_url=None, redoc_url=None`)."""
-    assets = StaticFiles(directory=str(_ASSETS))
+# For an app without FastAPI's own pages (`docs_url=None, redoc_url=None`). No function here holds the app: FastAPI
+# remembers the functions of routes for as long as the process lives.
+router = APIRouter(include_in_schema=False)
+_assets = StaticFiles(directory=str(_ASSETS))
 
-    @app.get(f"{_PATH}/{{path:path}}", include_in_schema=False)  # `Allow` would not list the methods of a mount
-    async def asset(path: str, request: Request) -> Response:
-        return await assets.get_response(path, request.scope)
 
-    @app.get("/docs", include_in_schema=False)
-    async def swagger(request: Request) -> HTMLResponse:
-        root = _root(request)
-        page = get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=f"{app.title}: API",
-            swagger_js_url=f"{root}{_PATH}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{_PATH}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{_PATH}/favicon.png",
-            # Otherwise the description is sent to swagger.io for validation.
-            swagger_ui_parameters={"validatorUrl": None},
-        )
-        page.headers.update(_HEADERS)
-        return page
+@router.get(f"{_PATH}/{{path:path}}")  # `Allow` would not list the methods of a mount
+async def asset(path: str, request: Request) -> Response:
+    return await _assets.get_response(path, request.scope)
 
-    @app.get("/redoc", include_in_schema=False)
-    async def redoc(request: Request) -> HTMLResponse:
-        root = _root(request)
-        page = get_redoc_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=f"{app.title}: API",
-            redoc_js_url=f"{root}{_PATH}/redoc.standalone.js",
-            redoc_favicon_url=f"{root}{_PATH}/favicon.png",
-            with_google_fonts=False,
-        )
-        page.headers.update(_HEADERS)
-        return page
+
+@router.get("/docs")
+async def swagger(request: Request) -> HTMLResponse:
+    root = _root(request)
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}{request.app.openapi_url}",
+        title=f"{request.app.title}: API",
+        swagger_js_url=f"{root}{_PATH}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{_PATH}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{_PATH}/favicon.png",
+        # Otherwise the description is sent to swagger.io for validation.
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    page.headers.update(_HEADERS)
+    return page
+
+
+@router.get("/redoc")
+async def redoc(request: Request) -> HTMLResponse:
+    root = _root(request)
+    page = get_redoc_html(
+        openapi_url=f"{root}{request.app.openapi_url}",
+        title=f"{request.app.title}: API",
+        redoc_js_url=f"{root}{_PATH}/redoc.standalone.js",
+        redoc_favicon_url=f"{root}{_PATH}/favicon.png",
+        with_google_fonts=False,
+    )
+    page.headers.update(_HEADERS)
+    return page
 
 
 def _root(request: Request) -> str:
