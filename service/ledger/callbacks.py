@@ -10,7 +10,6 @@ from service.ledger.final_json import readable
 from service.ledger.models import Event, NewJob
 from service.ledger.states import State
 from service.ledger.traits import Trait
-from service.own_retry import retry_until
 
 TAG = "callback"
 
@@ -31,7 +30,7 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A job to come. Args, `metadata`, `lane_limits` and `retry` are JSON.
+    """A job to come. Args, `metadata` and `lane_limits` are JSON.
 
     `told` names the arg that gets the final JSON of what ended; the arg `event` then gets the name of its end.
     """
@@ -50,8 +49,6 @@ class Template:
     lane: str | None = None
     kind_lane: str | None = None
     lane_limits: str | None = None
-    retry: str | None = None
-    trace_context: str | None = None
     told: str | None = None
 
     def to_json(self) -> str:
@@ -84,7 +81,6 @@ def job_of(template: str, *, id: str, now: datetime, owner: Owner) -> NewJob:  #
         run_at=run_at,
         created_at=now,
         expires_at=None if made.expires_in_s is None else now + timedelta(seconds=made.expires_in_s),
-        retry_until=None if made.retry is None else retry_until(made.retry, run_at),
         tags=(*made.tags, TAG),
         traits=int(Trait.PARENTS),
         **{name: getattr(made, name) for name in _OF_THE_JOB},

@@ -17,12 +17,12 @@ def is_open(edges: Any = job_edges) -> ColumnElement[bool]:
 def is_settled() -> ColumnElement[bool]:
     """Ask whether nothing is to come of a job's edges any more: none is open, and nobody has to follow it up."""
     to_it, from_it = job_edges.alias("to_it"), job_edges.alias("from_it")
-    awaits = _any(select(to_it.c.child).where(to_it.c.child == jobs.c.id, is_open(to_it)))
-    is_awaited = _any(select(from_it.c.child).where(from_it.c.parent == jobs.c.id, is_open(from_it)))
-    is_left = _any(select(followups.c.job_id).where(followups.c.job_id == jobs.c.id))
+    awaits = is_any(select(to_it.c.child).where(to_it.c.child == jobs.c.id, is_open(to_it)))
+    is_awaited = is_any(select(from_it.c.child).where(from_it.c.parent == jobs.c.id, is_open(from_it)))
+    is_left = is_any(select(followups.c.job_id).where(followups.c.job_id == jobs.c.id))
     return not_(and_(jobs.c.traits != 0, or_(awaits, is_awaited, is_left)))
 
 
-def _any(rows: Select[Any]) -> ColumnElement[bool]:
-    """Ask whether there is a row. With EXISTS, Postgres may read all open edges into a hash table first."""
+def is_any(rows: Select[Any]) -> ColumnElement[bool]:
+    """Ask whether there is a row. With EXISTS, Postgres may read the whole other table into a hash first."""
     return rows.limit(1).scalar_subquery().is_not(None)

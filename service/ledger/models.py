@@ -151,12 +151,16 @@ class Changed(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A job that has ended or, where `state` is not terminal, an attempt of it; `traits` are its row's."""
+    """A job that has ended or, where `state` is not terminal, an attempt of it; `traits` are its row's.
+
+    `has_attempted` as in `states.edge_state`.
+    """
 
     id: str
     kind: str
     state: State
     traits: int
+    has_attempted: bool = True
 
 
 class Released(NamedTuple):

@@ -20,8 +20,8 @@ from service.ledger.retention import TALLIES_KEPT, expired_rows
 async def purge(
     database: Database, *, older_than: timedelta, dry_run: bool, belongings: Sequence[PurgeOfJobs] = ()
 ) -> dict[str, int]:
-    """Delete terminal jobs with all that belongs to them, flows without jobs, ticks and ended workers older than
-    `older_than`, and idempotency keys that have expired. The latest tick of each kind stays.
+    """Delete terminal jobs with all that belongs to them, flows without jobs, ended operations, ticks and ended workers
+    older than `older_than`, and idempotency keys that have expired. The latest tick of each schedule stays.
 
     Return the number of rows by table; with `dry_run` nothing is deleted.
     """

@@ -95,7 +95,10 @@ PARENT_FAILED = "ParentFailed"
 
 
 def edge_state(parent: State, *, has_attempted: bool, run_when: RunWhen) -> EdgeState:
-    """Return what an edge says when its parent is in this state; `has_attempted`: an attempt of it has ended."""
+    """Return what an edge says when its parent is in this state.
+
+    `has_attempted`: an attempt of it has ended, other than by its worker, which may have stopped before it began.
+    """
     if parent not in TERMINAL:
         return "met" if run_when == "attempted" and has_attempted else "open"
     return "met" if parent is State.SUCCEEDED or run_when != "succeeded" else "broken"
@@ -106,11 +109,6 @@ def flow_state(counts: Mapping[State, int]) -> State:
     if any(counts.get(state) for state in LIVE):
         return State.RUNNING
     return next((state for state in (State.FAILED, State.CANCELLED) if counts.get(state)), State.SUCCEEDED)
-
-
-def has_attempted(state: State, attempt: int) -> bool:
-    """Whether an attempt of the job has ended, given the number of its latest."""
-    return attempt > (state is State.RUNNING)
 
 
 def isolated_from(max_crashes: int) -> int:

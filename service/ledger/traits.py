@@ -4,7 +4,7 @@ from enum import IntFlag
 
 
 class Trait(IntFlag):
-    """A job's own, but for the last two; none of them says how many."""
+    """A job's own, but for FLOW_CALLBACKS; none of them says how many."""
 
     PARENTS = 1  # it came after other jobs: its attempts may read their results
     CHILDREN = 2  # jobs come after it

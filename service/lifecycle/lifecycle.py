@@ -82,8 +82,6 @@ class Lifecycle:
         enqueued = await self.enqueue([job])
         if enqueued.unknown:
             raise Refused(f"There is no job or flow {', '.join(enqueued.unknown)}. It may be past its retention.")
-        if enqueued.refusal is not None:
-            raise enqueued.refusal
         return enqueued.ids[0]
 
     async def adopt(self, arq_jobs: Sequence[ArqJob], due_by: datetime) -> list[Adopted]:

@@ -79,7 +79,7 @@ def _too_early(plan: FlowPlan, job: JobPlan, tried: Sequence[RowMapping], found:
         if job.run_when != "succeeded" and State.CANCELLED in plan.ends[parent]:
             continue  # that was an end, which has no attempt; replayed, the parent ran afterwards
         before = found.attempts.get(plan.ids[parent], ())
-        over = [one["finished_at"] for one in before if job.run_when == "attempted" or _ends(one)]
+        over = [one["finished_at"] for one in before if _ends(one) or (job.run_when == "attempted" and _ran(one))]
         if job.run_when == "succeeded":
             over = [one["finished_at"] for one in before if one["outcome"] == Outcome.SUCCEEDED]
         if over and began < min(over) - CLOCKS_AGREE_WITHIN:
@@ -90,6 +90,10 @@ def _too_early(plan: FlowPlan, job: JobPlan, tried: Sequence[RowMapping], found:
 
 def _ends(attempt: RowMapping) -> bool:
     return attempt["outcome"] in (Outcome.SUCCEEDED, Outcome.DISCARDED)
+
+
+def _ran(attempt: RowMapping) -> bool:
+    return attempt["outcome"] is not None and Outcome(attempt["outcome"]) is not Outcome.INTERRUPTED
 
 
 def _wrong_steps(
@@ -106,7 +110,8 @@ def _wrong_steps(
         yield f"succeeded after the steps {sorted(ran)}"
     has_tried_again = row["state"] == State.SUCCEEDED and wanted > 0 and outcomes[1] == Outcome.FAILED
     if has_tried_again and (restored := from_json(row["result"])["restored"]) != wanted:
-        yield f"took {wanted} steps in its first attempt, and its last was given the checkpoint {restored}"
+        error = f"{tried[0]['error_type']}: {tried[0]['error_message']}"
+        yield f"took {wanted} steps in its first attempt ({error}), and its last was given the checkpoint {restored}"
 
 
 def _wrong_result(plan: FlowPlan, job: JobPlan, row: RowMapping, found: Found) -> Iterator[str]:

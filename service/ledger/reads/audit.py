@@ -2,9 +2,9 @@
 
 Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue, or
 blocked by a job that will release it. A job that is wrong in itself (running, although its attempt has ended; blocked,
-although all that it waits for has ended) is found without more. A job that the sweep or the rescue
-would mend is judged only if they had the chance: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So
-while Redis is away, or no worker runs, due jobs and the jobs of dead workers wait, and are not lost; see `Sweeping`.
+although all that it waits for has ended) is found without more. A job that the sweep or the rescue would mend is judged
+only if they had the chance: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So while Redis is away,
+or no worker runs, due jobs and the jobs of dead workers wait, and are not lost; see `Sweeping`.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,6 @@ from service.ledger.states import WAITING, State
 from service.tables import attempts, jobs, sweep_lease, workers
 
 JUDGED_AFTER = timedelta(seconds=60)
-# A hundred thousand may wait for a month.
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Integer, bindparam, delete, select, true, update
 
 from service.flow_tables import job_edges
-from service.ledger.flow_guards import is_open
+from service.ledger.flow_guards import is_any, is_open
 from service.ledger.rows import execute, ids_parameter, insert_for, is_one_of, packed, unfold_lists
-from service.ledger.states import TERMINAL, EdgeState, RunWhen, State, has_attempted
+from service.ledger.states import TERMINAL, EdgeState, Outcome, RunWhen, State
 from service.ledger.traits import Trait
-from service.tables import jobs
+from service.tables import attempts, jobs
 
 _ROWS_IN_A_STATEMENT = 5_000
 
@@ -39,7 +39,7 @@ def lock_parents(connection: Connection, ids: Iterable[str]) -> dict[str, Parent
     """Read jobs, in the order of their ids, and keep them as they are until the transaction ends."""
     dialect = connection.dialect.name
     return {
-        row.id: Parent(row.id, row.kind, State(row.state), has_attempted(State(row.state), row.attempt))
+        row.id: Parent(row.id, row.kind, State(row.state), bool(row.has_attempted))
         for row in connection.execute(_lock(dialect), ids_parameter(dialect, ids))
     }
 
@@ -60,7 +60,7 @@ def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
 
 def edges_to_decide(connection: Connection, parents: Sequence[Parent], limit: int) -> list[Edge]:
     """Return up to `limit` open edges from parents that have ended, or were attempted where that is enough."""
-    live = [one.id for one in parents if one.state not in TERMINAL]
+    live = [one.id for one in parents if one.state not in TERMINAL and one.has_attempted]
     over = [one.id for one in parents if one.state in TERMINAL]
     dialect = connection.dialect.name
     found = _edges(connection, _open_edges(dialect), over, limit)
@@ -119,7 +119,10 @@ def _from_parents(dialect: str) -> Any:
 
 @cache
 def _lock(dialect: str) -> Any:
-    columns = (jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.attempt)
+    ended = select(attempts.c.number).where(
+        attempts.c.job_id == jobs.c.id, attempts.c.outcome != str(Outcome.INTERRUPTED)
+    )
+    columns = (jobs.c.id, jobs.c.kind, jobs.c.state, is_any(ended).label("has_attempted"))
     found = select(*columns).where(is_one_of(dialect, jobs.c.id)).order_by(jobs.c.id)
     return found.with_for_update(key_share=True)
 

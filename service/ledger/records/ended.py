@@ -27,7 +27,7 @@ def record_ended(connection: Connection, ended: Sequence[Ended], at: datetime, w
     Call it with the jobs that have any of `FOLLOWED`, after their rows were changed. What is more than a transaction
     should hold is left to `record_followups`.
     """
-    parents = [Parent(one.id, one.kind, one.state, has_attempted=True) for one in ended if one.traits & _CHILDREN]
+    parents = [Parent(one.id, one.kind, one.state, one.has_attempted) for one in ended if one.traits & _CHILDREN]
     # A replayed parent may end before it was followed up: what it takes back counts in its flow before its end does.
     decided = decide(connection, parents, at, replayed=_is_any_left(connection, parents)) if parents else Decided()
     return record_decided(connection, decided, at, writer, ended=[one for one in ended if one.state in TERMINAL])

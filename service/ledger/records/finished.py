@@ -116,8 +116,11 @@ def _follow(
     traits: Mapping[tuple[str, int], int],
 ) -> None:
     """Follow up what has ended; tell it with the first of the finishes that this is about."""
-    kinds = {finish.id: finish.kind for finish in finishes}
-    ended = [Ended(key[0], kinds[key[0]], finished[key].state, of_it) for key, of_it in traits.items()]
+    by_key = {(finish.id, finish.attempt): finish for finish in finishes}
+    ended = [
+        Ended(key[0], by_key[key].kind, finished[key].state, of_it, by_key[key].outcome is not Outcome.INTERRUPTED)
+        for key, of_it in traits.items()
+    ]
     followed = record_ended(connection, ended, finishes[0].at, finishes[0].worker)
     first = next(iter(traits))
     finished[first] = finished[first]._replace(followed=followed)

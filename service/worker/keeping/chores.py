@@ -8,8 +8,6 @@ from collections.abc import Callable
 from service.clocks import Clocks
 from service.durability import Durability
 from service.ledger.leases import HEARTBEAT_EVERY
-from service.lifecycle.dispatch import Dispatcher
-from service.lifecycle.following import Following
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
@@ -50,9 +48,8 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
     leadership = Leadership(ledger, resources.process_id)
     durability = Durability(ledger.database, redis, resources.settings.queues)
     priorities, redispatch = Priorities(queue), Redispatch(ledger, queue)
-    dispatcher = Dispatcher(queue)
-    following = Following(ledger, dispatcher, writer=resources.process_id)
-    due_times = DueTimes(ledger, resources.process_id, priorities, dispatcher, following)
+    following = lifecycle.following
+    due_times = DueTimes(ledger, resources.process_id, priorities, lifecycle.dispatcher, following)
     followups = Followups(ledger, following)
     lanes = LaneKeeping(ledger, queue)
     watch = QueueWatch(queue, leadership, durability, redispatch)
@@ -64,7 +61,7 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
         ],
         of_the_leader=[
             Chore("due times", EACH_PASS, due_times.keep),
-            Chore("rescue", EACH_PASS, Rescue(resources, following, worker_id).rescue),
+            Chore("rescue", EACH_PASS, Rescue(resources, lifecycle, worker_id).rescue),
             Chore("ends without followup", 5.0, followups.mend),
             Chore("followups", EACH_PASS, followups.follow_up),
             Chore("operations", 1.0, lifecycle.operations.adopt_orphans),

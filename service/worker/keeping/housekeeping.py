@@ -27,7 +27,7 @@ class Housekeeping:
 
     def __init__(self, performer: Performer) -> None:
         resources, workload = performer.resources, performer.workload
-        self._lease = WorkerLease(resources, workload, hung_threads=lambda: performer.threads.hung)
+        self._lease = WorkerLease(resources, performer.lifecycle, workload, hung_threads=lambda: performer.threads.hung)
         self._sweep = sweep_of(resources, performer.lifecycle, lambda: workload.worker_id)
         self._chores = chores_of(performer, self._lease, self._sweep)
         self._stopping = asyncio.Event()

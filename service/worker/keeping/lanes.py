@@ -116,8 +116,11 @@ class LaneKeeping:
         gone = [one for one in running if any((lane, one.member) not in held for lane in one.lanes)]
         if not gone:
             return
+        still: set[str] = set()
         async with self._ledger.read() as connection:
-            still = await queries.running_among(connection, {one.member for one in gone})
+            for start in range(0, len(gone), _BATCH):
+                some = {one.member for one in gone[start : start + _BATCH]}
+                still |= await queries.running_among(connection, some)
         gone = [one for one in gone if one.member in still]
         if gone:
             await self._queue.lanes.hold(Runs(one.member, one.lanes, one.queue, one.lane_limits) for one in gone)

@@ -12,8 +12,7 @@ from service.ledger.models import Finished
 from service.ledger.reads.workers import is_anybody_silent, isolated_losses, orphans
 from service.ledger.records.workers import record_dead
 from service.ledger.states import Loss, Outcome, loss_of
-from service.lifecycle.dispatch import Dispatcher
-from service.lifecycle.following import Following
+from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import tell_end
@@ -28,10 +27,10 @@ _BATCH = 1_000
 class Rescue:
     """Finds dead workers and what they held. Every step is guarded: two rescuers at once do no harm."""
 
-    def __init__(self, resources: Resources, following: Following, worker_id: Callable[[], str]) -> None:
+    def __init__(self, resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger
-        self._dispatcher = Dispatcher(resources.queue)
-        self._following = following
+        self._dispatcher = lifecycle.dispatcher
+        self._following = lifecycle.following
         self._worker_id = worker_id
         self._max_crashes = resources.settings.max_crashes
 

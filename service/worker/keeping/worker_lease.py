@@ -16,7 +16,7 @@ from service import agreed_time
 from service.ledger.clock import now_by
 from service.ledger.reads.workers import running_under
 from service.ledger.records.workers import record_ended, record_registered
-from service.lifecycle.dispatch import Dispatcher
+from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources, new_process_id
 from service.worker.keeping.heartbeat import Heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
@@ -31,11 +31,17 @@ class WorkerLease:
     """The lease of what `workload` holds, as seen from the event loop."""
 
     def __init__(
-        self, resources: Resources, workload: Workload, *, hung_threads: Callable[[], int] = lambda: 0
+        self,
+        resources: Resources,
+        lifecycle: Lifecycle,
+        workload: Workload,
+        *,
+        hung_threads: Callable[[], int] = lambda: 0,
     ) -> None:
         self._resources = resources
         self._ledger = resources.ledger
-        self._dispatcher = Dispatcher(resources.queue)
+        self._dispatcher = lifecycle.dispatcher
+        self._following = lifecycle.following
         self._workload = workload
         self._heartbeat = Heartbeat(
             resources.settings.sqlalchemy_url,
@@ -92,6 +98,9 @@ class WorkerLease:
             before_ms = await self._dispatcher.clock_ms()
             lost, now = outcome.of_unheard(), agreed_time.now()
             finished = await self._ledger.finish_all([finish_of_lost(row, lost, row["worker"], now) for row in unknown])
+            for one in finished:
+                if one is not None:
+                    self._following.carry_on(one.followed)
             await self._dispatcher.release_lost(zip(unknown, finished, strict=True), before_ms)
 
     async def _register(self, worker_id: str) -> None:

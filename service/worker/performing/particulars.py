@@ -23,26 +23,19 @@ class Particulars:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._asking: dict[str, Started] = {}
-        self._reads = SharedReads(self._read, fresh_for_s=0)
+        self._reads = SharedReads(self._read, fresh_for_s=0, at_once=_MOST_IN_A_QUERY)
 
     async def of(self, started: Started) -> Prepared:
         """Return the attempt with its job's own retry policy, and what it is given. Raises `LedgerUnavailable`."""
         name = f"{started.attempt}:{started.id}"
         self._asking[name] = started
-        try:
-            return (await self._reads.of([name]))[name]
-        finally:
-            del self._asking[name]
+        return (await self._reads.of([name]))[name]
 
     async def _read(self, names: Sequence[str]) -> dict[str, Prepared]:
-        asking = {name: self._asking[name] for name in names if name in self._asking}
-        prepared: dict[str, Prepared] = {}
+        # Whoever asked may be gone by now; those who asked with it wait for the answer.
+        asking = [self._asking.pop(name) for name in names]
         async with self._ledger.read() as connection:
-            for start in range(0, len(asking), _MOST_IN_A_QUERY):
-                some = dict(list(asking.items())[start : start + _MOST_IN_A_QUERY])
-                read = await _prepare(connection, list(some.values()))
-                prepared |= dict(zip(some, read, strict=True))
-        return prepared
+            return dict(zip(names, await _prepare(connection, asking), strict=True))
 
 
 async def _prepare(connection: AsyncConnection, attempts: Sequence[Started]) -> list[Prepared]:

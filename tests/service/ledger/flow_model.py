@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from service.ledger.models import Event
-from service.ledger.states import LIVE, REPLAYABLE, TERMINAL, EdgeState, RunWhen, State, edge_state, has_attempted
+from service.ledger.states import LIVE, REPLAYABLE, TERMINAL, EdgeState, RunWhen, State, edge_state
 
 
 @dataclass
@@ -105,7 +105,7 @@ class FlowModel:
         for parent_id, state in before.items():
             parent = self.nodes[parent_id]
             if state != "met":
-                attempted = has_attempted(parent.state, parent.attempt)
+                attempted = parent.attempt > (parent.state is State.RUNNING)
                 node.edges[parent_id] = edge_state(parent.state, has_attempted=attempted, run_when=node.run_when)
         if node.state is State.BLOCKED and node.broken:
             node.state, node.fell = State.CANCELLED, True

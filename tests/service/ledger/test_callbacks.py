@@ -36,12 +36,6 @@ def test_a_template_becomes_a_job_with_the_times_of_its_owners_end() -> None:
     assert job.traits & Trait.PARENTS
 
 
-def test_a_callbacks_own_policy_ends_its_tries_from_when_it_is_due() -> None:
-    template = Template("greet", "mail", "{}", 5, delay_s=60, retry='{"max_duration":30}')
-    job = job_of(template.to_json(), id="b", now=NOW, owner=OWNER)
-    assert job.retry_until == NOW + timedelta(seconds=90)
-
-
 def test_a_template_that_asks_is_told_what_ended_and_how_beside_its_secrets_too() -> None:
     template = Template("send_webhook", "default", '{"secret":"**"}', 5, sealed_args='{"secret":"s"}', told="data")
     job = job_of(template.to_json(), id="b", now=NOW, owner=OWNER)

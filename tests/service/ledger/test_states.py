@@ -17,7 +17,6 @@ from service.ledger.states import (
     RunWhen,
     State,
     edge_state,
-    has_attempted,
     isolated_from,
     loss_of,
     state_after,
@@ -132,8 +131,3 @@ def test_failures_and_crashes_are_counted_apart_and_anew_after_the_end() -> None
 def test_an_edge_says_what_its_parent_is(parent: State, attempted: bool, decided: tuple[str, str, str]) -> None:
     whens: tuple[RunWhen, ...] = ("succeeded", "ended", "attempted")
     assert tuple(edge_state(parent, has_attempted=attempted, run_when=when) for when in whens) == decided
-
-
-def test_a_job_has_been_attempted_once_an_attempt_has_ended() -> None:
-    assert [has_attempted(State.RUNNING, n) for n in (1, 2)] == [False, True]
-    assert [has_attempted(State.RETRYING, n) for n in (0, 1)] == [False, True]

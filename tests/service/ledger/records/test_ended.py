@@ -7,9 +7,9 @@ import pytest
 from service.ledger.ledger import Ledger
 from service.ledger.records.decided import MOST_EDGES
 from service.ledger.records.expired import record_expired
-from service.ledger.states import RunWhen, State
+from service.ledger.states import Outcome, RunWhen, State
 from tests.service.ledger.linking import child, edges, end, enqueue_all, follow_up, rows_of, states
-from tests.service.ledger.makers import NOW, enqueue, new_job, start
+from tests.service.ledger.makers import NOW, enqueue, finish, live_worker, new_job, start
 
 LATER = NOW + timedelta(hours=1)
 
@@ -154,3 +154,20 @@ async def test_a_repeated_finish_tells_nothing_twice(ledger: Ledger) -> None:
     await enqueue(ledger, one, last)
     assert await end(ledger, one)
     assert await states(ledger, last) == ["queued"]
+
+
+async def test_an_attempt_that_its_worker_handed_back_is_none_that_children_wait_for(ledger: Ledger) -> None:
+    one = new_job()
+    last = child(one, run_when="attempted")
+    await enqueue_all(ledger, one, last)
+    await live_worker(ledger)
+    started = await start(ledger, one.id)
+    assert started is not None
+    handed_back = await ledger.finish(finish(started, Outcome.INTERRUPTED, State.QUEUED))
+    assert handed_back is not None
+    assert not handed_back.followed.released
+    late = child(one, run_when="attempted")
+    await enqueue(ledger, late)
+    assert await states(ledger, last, late) == ["blocked", "blocked"]
+    released = (await end(ledger, one, State.RETRYING)).followed.released
+    assert {job.id for job in released} == {last.id, late.id}

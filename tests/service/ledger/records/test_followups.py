@@ -8,6 +8,8 @@ from service.flow_tables import followups
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue
 from service.ledger.reads.edges import broken_parent, has_followups
+from service.ledger.records import decided
+from service.ledger.records.ended import leave
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.replayed import Replayed
 from service.ledger.states import State
@@ -173,3 +175,14 @@ async def test_a_followup_stays_until_it_is_done(ledger: Ledger) -> None:
     await follow_up(ledger)
     async with ledger.read() as connection:
         assert not await has_followups(connection)
+
+
+async def test_a_parent_that_was_not_attempted_yet_is_followed_up_however_many_wait_for_that(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decided, "MOST_EDGES", 3)
+    one = new_job()
+    await enqueue_all(ledger, one, *(child(one, run_when="attempted") for _ in range(5)))
+    await ledger.database.run(lambda connection: leave(connection, [one.id], NOW))
+    async with asyncio.timeout(10):
+        assert await follow_up(ledger) == []

@@ -60,7 +60,7 @@ async def claimer(settings: Settings, *kinds: Kind[Any, Any]) -> AsyncIterator[C
 
 async def _claims(desk: Desk, worker_id: str | None = None) -> Claims:
     workload = Workload(worker_id or desk.resources.process_id)
-    await WorkerLease(desk.resources, workload).begin()
+    await WorkerLease(desk.resources, desk.lifecycle, workload).begin()
     return Claims(desk.resources, desk.lifecycle, workload)
 
 

@@ -46,7 +46,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def claims(desk: Desk) -> Claims:
     workload = Workload(desk.resources.process_id)
-    await WorkerLease(desk.resources, workload).begin()
+    await WorkerLease(desk.resources, desk.lifecycle, workload).begin()
     return Claims(desk.resources, desk.lifecycle, workload)
 
 

@@ -53,4 +53,4 @@ async def register_rescuer(desk: Desk) -> str:
 
 def lease_of(desk: Desk) -> tuple[Workload, WorkerLease]:
     workload = Workload(desk.resources.process_id)
-    return workload, WorkerLease(desk.resources, workload)
+    return workload, WorkerLease(desk.resources, desk.lifecycle, workload)

@@ -32,7 +32,7 @@ async def _keep(desk: Desk) -> None:
 
 async def _claims(desk: Desk) -> Claims:
     workload = Workload(desk.resources.process_id)
-    await WorkerLease(desk.resources, workload).begin()
+    await WorkerLease(desk.resources, desk.lifecycle, workload).begin()
     return Claims(desk.resources, desk.lifecycle, workload)
 
 

@@ -122,3 +122,13 @@ async def test_what_cannot_be_read_is_told_to_each_that_asks(ledger: Ledger, mon
     monkeypatch.setattr(ledger, "read", read)
     told = await asyncio.gather(*map(particulars.of, both), return_exceptions=True)
     assert [type(one) for one in told] == [LedgerUnavailable] * 2
+
+
+async def test_who_gives_up_asking_keeps_nobody_else_from_the_answer(ledger: Ledger) -> None:
+    gone, left = [(await running(ledger))._replace(traits=int(Trait.STEPS)) for _ in range(2)]
+    particulars = Particulars(ledger)
+    asking = [asyncio.create_task(particulars.of(one)) for one in (gone, left)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    async with asyncio.timeout(10):
+        assert await asking[1] == (left, NOTHING)
