@@ -63,9 +63,8 @@ async def replay_flow(
     they are.
     """
     deadline, after = time.monotonic() + within_s, None
-    # First what a cancel may have left: it would lock the same jobs.
-    if await following.follow_up_for(within_s):
-        return False
+    # First what a cancel may have left, as it would lock the same jobs; what others left must not use up the time.
+    await following.follow_up_for(within_s / 2)
     try:
         while True:
             async with ledger.read() as connection:

@@ -135,7 +135,7 @@ FLOW_CALLS: Mapping[str, Call] = {
     "replay parents and children, and follow up": _replay,
     "follow up (50)": lambda c, now: c.run_sync(record_followups, now, "w"),
     "is there anything to follow up?": lambda c, _: edges.has_followups(c),
-    "what has ended without a followup?": lambda c, now: edges.unfollowed_parents(c, now, 500),
+    "what has ended without a followup?": lambda c, now: edges.unfollowed_parents(c, now, edges.FIRST_PLACE, 500),
     "which parent has failed?": lambda c, _: edges.broken_parent(c, "fell-done-10-1"),
     "purge: delete (500)": _delete,
     "purge: flows": lambda c, now: c.run_sync(record_flows_purged, now - timedelta(days=20), 500),

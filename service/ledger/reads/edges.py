@@ -1,7 +1,7 @@
 """What edges say of a job, and whether any is still to be changed."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, exists, literal, select
@@ -16,15 +16,14 @@ from service.tables import jobs
 _MOST_BLOCKED = 2_000
 
 
-def blocked_for_nothing(late: datetime) -> Select[Any]:
+# (created_at, id) of a blocked job.
+Place = tuple[datetime, str]
+FIRST_PLACE: Place = (datetime.min.replace(tzinfo=UTC), "")
+
+
+def blocked_for_nothing(late: datetime, beyond: Place | None = None) -> Select[Any]:
     """Of the jobs that have been blocked the longest, find those whose release nothing brings about any more."""
-    blocked = (
-        select(jobs.c.id)
-        .where(found_by_state(State.BLOCKED), jobs.c.created_at < late)
-        .order_by(jobs.c.created_at, jobs.c.id)
-        .limit(_MOST_BLOCKED)
-        .subquery("blocked")
-    )
+    blocked = _page_of_blocked(late, beyond).limit(_MOST_BLOCKED).subquery("blocked")
     parents = jobs.alias("parents")
     is_live = unindexed(parents.c.state).in_([str(state) for state in LIVE])
     is_left = exists(select(followups.c.job_id).where(followups.c.job_id == parents.c.id))
@@ -38,11 +37,29 @@ def blocked_for_nothing(late: datetime) -> Select[Any]:
     return select(blocked.c.id).where(awaited.is_(None))
 
 
-async def unfollowed_parents(connection: AsyncConnection, late: datetime, limit: int) -> Sequence[str]:
-    """Return up to `limit` jobs that have ended, and that jobs blocked since before `late` wait for all the same."""
-    stuck = blocked_for_nothing(late).subquery("stuck")
+def _page_of_blocked(late: datetime, beyond: Place | None) -> Select[Any]:
+    page = select(jobs.c.created_at, jobs.c.id).where(found_by_state(State.BLOCKED), jobs.c.created_at < late)
+    if beyond is not None:
+        at, job_id = beyond
+        page = page.where(
+            jobs.c.created_at >= at, (jobs.c.created_at > at) | ((jobs.c.created_at == at) & (jobs.c.id > job_id))
+        )
+    return page.order_by(jobs.c.created_at, jobs.c.id)
+
+
+async def unfollowed_parents(
+    connection: AsyncConnection, late: datetime, beyond: Place, limit: int
+) -> tuple[Sequence[str], Place]:
+    """Return up to `limit` jobs that have ended, and that jobs blocked since before `late` wait for all the same.
+
+    It looks at a page of the blocked jobs, and returns where the next page begins.
+    """
+    stuck = blocked_for_nothing(late, beyond).subquery("stuck")
     found = select(job_edges.c.parent).where(job_edges.c.child == stuck.c.id, is_open()).limit(limit)
-    return sorted(set((await connection.execute(found)).scalars()))
+    last = _page_of_blocked(late, beyond).offset(_MOST_BLOCKED - 1).limit(1)
+    parents = sorted(set((await connection.execute(found)).scalars()))
+    row = (await connection.execute(last)).first()
+    return parents, FIRST_PLACE if row is None else (row.created_at, row.id)
 
 
 async def has_followups(connection: AsyncConnection) -> bool:

@@ -1,5 +1,6 @@
 """Flows, what their jobs come after, and what was enqueued when jobs or flows ended."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.flow_tables import callback_jobs, callbacks, flows, job_edges
-from service.ledger.guards import key_taken
+from service.ledger.guards import key_taken, unindexed
 from service.ledger.models import Event
 from service.ledger.reads.members import Member
 from service.ledger.states import LIVE, PARENT_FAILED, REPLAYABLE, RunWhen, State, flow_state
@@ -99,16 +100,23 @@ async def _edges(connection: AsyncConnection, children: Sequence[str]) -> Mappin
 async def callbacks_of(connection: AsyncConnection, owners: Sequence[str]) -> Mapping[str, list[CallbackRow]]:
     """Return the callbacks of jobs and flows."""
     kept = await connection.execute(select(callbacks).where(callbacks.c.owner.in_(owners)).order_by(callbacks.c.event))
+    called = await _called(connection, owners)
     found: dict[str, list[CallbackRow]] = {owner: [] for owner in owners}
     for row in kept.all():
-        found[row.owner].append(CallbackRow(row.event, row.template, await _called(connection, row.owner, row.event)))
+        found[row.owner].append(CallbackRow(row.event, row.template, called[row.owner, row.event]))
     return found
 
 
-async def _called(connection: AsyncConnection, owner: str, event: str) -> list[str]:
-    called = (callback_jobs.c.owner == owner) & (callback_jobs.c.event == event)
-    newest = select(callback_jobs.c.job_id).where(called).order_by(callback_jobs.c.job_id.desc()).limit(_MOST_CALLED)
-    return list(reversed((await connection.execute(newest)).scalars().all()))
+async def _called(connection: AsyncConnection, owners: Sequence[str]) -> Mapping[tuple[str, str], list[str]]:
+    """Return the latest jobs of each callback, in the order of their ids."""
+    columns = (callback_jobs.c.owner, callback_jobs.c.event, callback_jobs.c.job_id)
+    newest_first = func.row_number().over(partition_by=columns[:2], order_by=callback_jobs.c.job_id.desc())
+    ranked = select(*columns, newest_first.label("place")).where(callback_jobs.c.owner.in_(owners)).subquery()
+    latest = select(ranked).where(ranked.c.place <= _MOST_CALLED).order_by(ranked.c.job_id)
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for owner, event, job_id, _ in await connection.execute(latest):
+        found[owner, event].append(job_id)
+    return found
 
 
 async def open_parents(connection: AsyncConnection, children: Sequence[str]) -> Mapping[str, Parent]:
@@ -209,7 +217,7 @@ async def live_in_flow(
     statement = (
         select(jobs.c.id, job_listing.c.created_at)
         .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
-        .where(job_listing.c.flow == flow_id, jobs.c.state.in_(LIVE))
+        .where(job_listing.c.flow == flow_id, unindexed(jobs.c.state).in_(LIVE))
         .order_by(*(column.desc() for column in listed))
         .limit(limit)
     )
@@ -228,7 +236,7 @@ async def replayable_in_flow(
     statement = (
         select(*columns)
         .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
-        .where(job_listing.c.flow == flow_id, jobs.c.state.in_(REPLAYABLE), by_itself)
+        .where(job_listing.c.flow == flow_id, unindexed(jobs.c.state).in_(REPLAYABLE), by_itself)
         .order_by(*listed)
         .limit(limit)
     )

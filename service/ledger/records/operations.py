@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
-from service.ledger.models import NewJob
+from service.ledger.models import NOTHING_FOLLOWED, Followed, NewJob
 from service.ledger.operations import (
     BROKEN_OFF,
     LIVE_OPERATION,
@@ -148,13 +148,18 @@ def _lock_states(dialect: str) -> Any:
     return wanted.order_by(jobs.c.id).with_for_update()
 
 
-def record_stopped(connection: Connection, operation_id: str, writer: str, at: datetime) -> Operation | None:
+# What was stopped, and what follows from the end of its job.
+Stopped = tuple[Operation | None, Followed]
+
+
+def record_stopped(connection: Connection, operation_id: str, writer: str, at: datetime) -> Stopped:
     """Stop a live operation, and cancel its job. None where there is no such operation; see its state."""
     stopped = _update_live(connection, operation_id, state=OperationState.STOPPED, finished_at=at)
     operation = _locked(connection, operation_id)
     if stopped and operation is not None and operation.job_id is not None:
-        record_cancelled(connection, [Cancel(operation.job_id, writer, at)])
-    return operation
+        [cancelled] = record_cancelled(connection, [Cancel(operation.job_id, writer, at)])
+        return operation, NOTHING_FOLLOWED if cancelled is None else cancelled.followed
+    return operation, NOTHING_FOLLOWED
 
 
 def record_broken_off(

@@ -91,7 +91,8 @@ class Operations:
     async def stop(self, operation_id: str) -> Operation:
         """Stop an operation: no member is dealt with any more. Raises `OperationNotFound` and `OperationEnded`."""
         record = partial(record_stopped, operation_id=operation_id, writer=self._enqueuer.writer, at=agreed_time.now())
-        operation = await self.ledger.database.run(record)
+        operation, followed = await self.ledger.database.run(record)
+        self._following.carry_on(followed)
         if operation is None:
             raise _not_found(operation_id)
         if operation.state is not OperationState.STOPPED:

@@ -5,7 +5,7 @@ from functools import partial
 
 from service import agreed_time
 from service.ledger.ledger import Ledger
-from service.ledger.reads.edges import has_followups, unfollowed_parents
+from service.ledger.reads.edges import FIRST_PLACE, has_followups, unfollowed_parents
 from service.ledger.records.followups import record_unfollowed
 from service.lifecycle.following import Following
 
@@ -18,6 +18,7 @@ class Followups:
     def __init__(self, ledger: Ledger, following: Following) -> None:
         self._ledger = ledger
         self._following = following
+        self._beyond = FIRST_PLACE
 
     async def follow_up(self) -> bool:
         """Follow up for a while; return whether something is left. Where nothing waits for it, only read."""
@@ -30,6 +31,6 @@ class Followups:
         """Let be followed up what has ended without: in a deploy, a worker that knows no edges ends jobs."""
         now = agreed_time.now()
         async with self._ledger.read() as connection:
-            ended = await unfollowed_parents(connection, now - _BLOCKED_FOR, _BATCH)
+            ended, self._beyond = await unfollowed_parents(connection, now - _BLOCKED_FOR, self._beyond, _BATCH)
         if ended:
             await self._ledger.database.run(partial(record_unfollowed, ids=ended, at=now))

@@ -140,7 +140,7 @@ async def test_a_stop_cancels_the_job_and_only_its_replay_revives_the_operation(
     begin = partial(record_begun, operation_id="op", job_id=job_id)
     await live_worker(ledger)
     assert await start(ledger, job_id)
-    stopped = await ledger.database.run(partial(record_stopped, operation_id="op", writer="w", at=NOW))
+    stopped, _ = await ledger.database.run(partial(record_stopped, operation_id="op", writer="w", at=NOW))
     assert stopped is not None
     assert stopped.state is OperationState.STOPPED
     assert (await job_row(ledger, job_id))["cancel_requested_at"] == NOW

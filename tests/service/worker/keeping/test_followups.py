@@ -6,8 +6,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import update
 
+from service.ledger.reads import edges
 from service.ledger.records import decided
 from service.tables import jobs
+from service.worker.keeping.followups import Followups
 from tests.service.ledger.linking import child, end, enqueue_all, states
 from tests.service.ledger.makers import new_job
 from tests.service.worker.desk import Desk
@@ -42,3 +44,20 @@ async def test_jobs_that_an_older_version_ended_without_a_followup_release_their
     while await sweeping.sweep():
         pass
     assert await states(desk.ledger, second) == ["queued"]
+
+
+async def test_they_are_found_behind_many_that_wait_rightly(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edges, "_MOST_BLOCKED", 3)
+    runs, ended = new_job(), new_job()
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    rightly = [child(runs, run_at=long_ago, created_at=long_ago - timedelta(seconds=1)) for _ in range(7)]
+    stranded = child(ended, run_at=long_ago, created_at=long_ago)
+    await enqueue_all(desk.ledger, runs, ended, *rightly, stranded)
+    async with writing(desk.ledger.database) as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == ended.id).values(state="succeeded"))
+    followups = Followups(desk.ledger, desk.lifecycle.following)
+    for _ in range(3):
+        await followups.mend()
+    assert not await followups.follow_up()
+    assert await states(desk.ledger, stranded, *rightly) == ["queued", *["blocked"] * 7]
+    assert followups._beyond == edges.FIRST_PLACE  # and so it begins again

@@ -125,10 +125,14 @@ async def test_what_cannot_be_read_is_told_to_each_that_asks(ledger: Ledger, mon
 
 
 async def test_who_gives_up_asking_keeps_nobody_else_from_the_answer(ledger: Ledger) -> None:
-    gone, left = [(await running(ledger))._replace(traits=int(Trait.STEPS)) for _ in range(2)]
+    first, gone, left = [(await running(ledger))._replace(traits=int(Trait.STEPS)) for _ in range(3)]
     particulars = Particulars(ledger)
+    reading = asyncio.create_task(particulars.of(first))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     asking = [asyncio.create_task(particulars.of(one)) for one in (gone, left)]
     await asyncio.sleep(0)
     asking[0].cancel()
     async with asyncio.timeout(10):
+        assert await reading == (first, NOTHING)
         assert await asking[1] == (left, NOTHING)
