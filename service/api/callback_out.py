@@ -12,10 +12,12 @@ from service.ledger.reads.flows import CallbackRow
 class CallbackOut(BaseModel):
     event: Event
     kind: str
-    args: Any = Field(description="As they were sent, secrets masked. A URL's job gets `event` and `data` at the end.")
+    args: Any = Field(description="As they were sent, secrets masked. A URL's job gets `event` and `data` beside them.")
     jobs: list[str] = Field(description="The ids of the jobs enqueued for it so far, the latest 100.")
 
     @classmethod
     def of(cls, row: CallbackRow) -> "CallbackOut":
         template = from_json(row.template)
-        return cls(event=row.event, kind=template["kind"], args=from_json(template["args"]), jobs=list(row.job_ids))
+        filled = {template["told"], "event"} if template.get("told") else set()
+        args = {name: value for name, value in from_json(template["args"]).items() if name not in filled}
+        return cls(event=row.event, kind=template["kind"], args=args, jobs=list(row.job_ids))
