@@ -81,7 +81,8 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
         enqueued = await state.write_deadline.keep(recording, within_s=ANSWER_WITHIN_S + len(wanted.jobs) // 1_000)
     if enqueued.held:
         idempotency.check_same(enqueued.held)
-        return _accepted(idempotency.request, (enqueued.held.answer or "").encode(), {"Idempotent-Replayed": "true"})
+        assert enqueued.held.answer is not None
+        return _accepted(idempotency.request, enqueued.held.answer.encode(), {"Idempotent-Replayed": "true"})
     stand_for = {job.id: job_id for job, job_id in zip(wanted.jobs, enqueued.ids, strict=True)}
     return _accepted(idempotency.request, _answer(wanted, stand_for))
 

@@ -107,13 +107,13 @@ def _held(request: Enqueue, holders: Mapping[str, KeyHeld]) -> KeyHeld | None:
 def _correct_answers(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
     """Where unique keys led a request to the jobs of others, tell a repetition of these too.
 
-    A single job is then answered as it is at that time; the answer of a batch names other ids.
+    A single job is then answered as it is at that time; the answer of a batch or a flow names other ids.
     """
     for request, result in zip(requests, results, strict=True):
         if request.key is None or result.held is not None or len(result.created) == len(request.jobs):
             continue
         told: dict[str, str | None] = {"answer": None, "job_id": result.ids[0]}
-        if len(request.jobs) > 1:
+        if len(request.jobs) > 1 or request.flow is not None:
             told = {"answer": _renamed(request.key.answer, request, result)}
         row = idempotency_keys.c.key == request.key.key
         connection.execute(update(idempotency_keys).where(row).values(told))

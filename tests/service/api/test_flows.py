@@ -411,3 +411,14 @@ async def test_a_holder_of_a_unique_key_stands_for_a_job_of_a_flow(idle: Driver,
     assert (await get(idle.api, flow["jobs"]["b"]))["blocked_by"] == [holder["id"]]
     [job] = (await idle.flow(flow["id"]))["jobs"]
     assert (job["name"], job["after"]) == ("b", [holder["id"]])
+
+
+@on_sqlite
+async def test_a_flow_of_one_job_whose_unique_key_is_held_is_answered_the_same_again(idle: Driver) -> None:
+    holder = (await idle.api.post("/v1/jobs", json=stat(unique_key="k", delay=3600))).json()
+    body = {"jobs": [idle.job("a", unique_key="k")]}
+    first, again = [await idle.api.post("/v1/flows", json=body, headers={"Idempotency-Key": "k1"}) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (202, 202), again.text
+    assert first.json() == again.json()
+    assert first.json()["jobs"] == {"a": holder["id"]}
+    assert again.headers["idempotent-replayed"] == "true"
