@@ -80,7 +80,7 @@ class Steps:
         result = form.write(await _call(function, args, kwargs))
         value = form.read(result)  # what cannot be read back must not be kept
         assert self._room is not None
-        self._room.fill(form.name, len(result))
+        self._room.fill(form.name, len(result.encode()))
         await self._keep(KeptStep(form.name, result, started_at, self._now()))
         return value
 
@@ -109,7 +109,7 @@ class _Room:
         self._kept = kept
         self._begun: set[str] = set()
         self._count = len(kept)
-        self._bytes = sum(map(len, kept.values()))
+        self._bytes = sum(len(result.encode()) for result in kept.values())
 
     def take(self, name: str) -> None:
         if name in self._begun:

@@ -131,6 +131,14 @@ async def test_all_results_together_are_bounded(monkeypatch: pytest.MonkeyPatch)
     assert [step.name for step in steps.kept] == ["b"]
 
 
+async def test_results_are_bounded_in_bytes_and_not_in_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES_IN_ALL", 10)
+    steps = Diary(Given({"a": '"ä"'}))
+    await run(steps, "b", lambda: "ää")
+    with pytest.raises(TooManySteps, match=r"step 'c'.*10 bytes"):
+        await run(steps, "c", lambda: 1)
+
+
 async def test_what_cannot_be_read_back_is_not_kept() -> None:
     async def returns() -> int:
         return "one"  # type: ignore[return-value]
