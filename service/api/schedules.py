@@ -158,8 +158,9 @@ async def resume_schedule(name: ScheduleName, lifecycle: LifecycleDep, principal
 async def run_schedule(name: ScheduleName, lifecycle: LifecycleDep, principal: PrincipalDep) -> ScheduleOut:
     """Enqueue its job at once, whether it is paused or not; `last` has the job's id. Its ticks stay as they are."""
     with logged("run_schedule", principal, schedule=name):
-        await in_time(lifecycle.schedules.run(name), writes=True)
-    return ScheduleOut.of(await in_time(lifecycle.schedules.find(name)))
+        own = await in_time(lifecycle.schedules.run(name), writes=True)
+    view = await in_time(lifecycle.schedules.find(name))
+    return ScheduleOut.of(view._replace(last=own))
 
 
 @router.get("/{name:text}/next", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})

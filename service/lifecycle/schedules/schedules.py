@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from service.lifecycle.schedules.ticking import Ticking
 from service.schedule_tables import RUN_NOW
 
 _TRIES = 3
+_INSTANT = timedelta(microseconds=1)
 
 
 class View(NamedTuple):
@@ -93,8 +94,11 @@ class Schedules:
         if not await self._ledger.database.run(record) and name not in self._of_code:
             raise _not_found(name)
 
-    async def run(self, name: str) -> None:
-        """Enqueue the schedule's job now, out of turn. Raises `ScheduleInvalid` when it cannot be made."""
+    async def run(self, name: str) -> RowMapping:
+        """Enqueue the schedule's job now, out of turn; return its tick.
+
+        Raises `ScheduleInvalid` when the job cannot be made.
+        """
         for _ in range(_TRIES):
             now = agreed_time.now()
             view = await self.find(name)
@@ -102,7 +106,9 @@ class Schedules:
                 raise ScheduleInvalid(f"The schedule's job cannot run: {view.error}.")
             due = DueTick(view.plan, now, reason=RUN_NOW)
             if not await self._ticking.tick([due], now):
-                return
+                async with self._ledger.read() as connection:
+                    [own] = await history(connection, name, now + _INSTANT, 1)
+                return own
         raise ScheduleChanging("Somebody is changing the schedule. Send the request again.")
 
     async def find(self, name: str) -> View:

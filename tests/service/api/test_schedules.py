@@ -1,10 +1,14 @@
 """Schedules over HTTP."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
+from service.lifecycle.schedules.due import DueTick
+from service.lifecycle.schedules.ticking import Ticking
 from tests.service.api import driving
 
 STATS = {"subject": "s", "event": "e", "count": 1, "at": None}
@@ -107,6 +111,23 @@ async def test_run_enqueues_a_job_at_once_and_tells_it_in_the_history(api: httpx
     assert_problem(await api.post("/v1/schedules/nobody/run"), 404, "schedule-not-found")
     metrics = (await api.get("/metrics")).text
     assert 'postlude_ticks_total{outcome="fired"} 2.0' in metrics
+
+
+async def test_run_shows_its_own_tick_even_if_another_comes_right_after(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(api, "s")
+    tick = Ticking.tick
+
+    async def tick_and_another(self: Ticking, due: Sequence[DueTick], now: datetime) -> frozenset[str]:
+        deferred = await tick(self, due, now)
+        await tick(self, [one._replace(due_at=one.due_at + timedelta(microseconds=1)) for one in due], now)
+        return deferred
+
+    monkeypatch.setattr(Ticking, "tick", tick_and_another)
+    ran = (await api.post("/v1/schedules/s/run")).json()
+    _, own = (await api.get("/v1/schedules/s/ticks")).json()["ticks"]
+    assert ran["last"] == own
 
 
 async def test_pages_of_schedules_go_by_name(api: httpx.AsyncClient) -> None:
