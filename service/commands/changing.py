@@ -1,35 +1,27 @@
 """`postlude jobs change` and `run-now`: what jobs that have not started are to have, and when they are due."""
 
-import json
 from typing import Any
 
 import click
 
 from service.commands import text
-from service.commands.reaching import AS_JSON, Service, each, given, reached
+from service.commands.reaching import AS_JSON, Json, Service, each, given, reached
 
 _RESETTABLE = ("run_at", "priority", "queue", "lane", "max_attempts", "timeout", "tags", "metadata")
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
-
-
-def _json(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"not JSON: {value[:100]!r}") from error
 
 
 @click.command()
 @_IDS
 @click.option("--run-at", metavar="TIME", help="RFC 3339, e.g. 2026-01-31T09:00:00Z.")
 @click.option("--priority", type=int)
-@click.option("--args", type=_json, metavar="JSON", help="All of its args.")
+@click.option("--args", type=Json(), metavar="JSON", help="All of its args.")
 @click.option("--queue")
 @click.option("--lane", metavar="KEY")
 @click.option("--max-attempts", type=int)
 @click.option("--timeout", type=float, metavar="SECONDS", help="For each attempt.")
 @click.option("--tag", "tags", multiple=True, help="Given several times: all of its tags.")
-@click.option("--metadata", type=_json, metavar="JSON", help="All of its metadata.")
+@click.option("--metadata", type=Json(), metavar="JSON", help="All of its metadata.")
 @click.option("--reset", multiple=True, type=click.Choice(_RESETTABLE), help="To what a new job has.")
 @AS_JSON
 @click.pass_obj

@@ -3,7 +3,7 @@
 import click
 
 from service.commands import flow_text, text
-from service.commands.reaching import AS_JSON, Service, each, reached, reaching, width
+from service.commands.reaching import AS_JSON, Service, each, paged, reached, reaching, show_list, width
 
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
@@ -20,27 +20,13 @@ def flows(context: click.Context, url: str, key: str | None) -> None:
 
 
 @flows.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@paged
 @AS_JSON
 @click.pass_obj
-def list_flows(to: Service, /, limit: int, everything: bool, as_json: bool) -> None:
+def list_flows(to: Service, /, limit: int | None, as_json: bool) -> None:
     """List flows, the newest first, with how many of their jobs are in each state."""
     with reached(to) as remote:
-        pages = remote.flows(None if everything else limit)
-        if as_json:
-            read = list(pages)
-            found = [flow for page in read for flow in page["flows"]]
-            click.echo(text.as_json({"flows": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
-            return
-        for number, page in enumerate(pages):
-            if not number and not page["flows"]:
-                click.echo("no flows", err=True)
-                return
-            for line in flow_text.table(page["flows"], heading=not number, width=width()):
-                click.echo(line)
-        if page["next_cursor"] and not everything:
-            click.echo(f"there are more than {limit}: --limit or --all shows them", err=True)
+        show_list("flows", remote.flows(limit), flow_text.table, limit, as_json=as_json)
 
 
 @flows.command()

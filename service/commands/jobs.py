@@ -9,7 +9,7 @@ import click
 from service.commands import text
 from service.commands.changing import change, run_now
 from service.commands.job_options import BY_END, NARROW, filters
-from service.commands.reaching import AS_JSON, Service, checked_name, each, given, reached, reaching, width
+from service.commands.reaching import AS_JSON, Service, checked_name, each, given, paged, reached, reaching, show_list
 
 
 @click.group()
@@ -26,11 +26,11 @@ def jobs(context: click.Context, url: str, key: str | None) -> None:
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
 
-def _asked_for(pages: Iterator[dict[str, Any]], everything: bool) -> Iterator[dict[str, Any]]:
+def _asked_for(pages: Iterator[dict[str, Any]], limit: int | None) -> Iterator[dict[str, Any]]:
     """Yield the pages; of a search through all there is only the first, unless everything is asked for."""
     for page in pages:
         yield page
-        if "searched" in page and not everything:
+        if "searched" in page and limit is not None:
             return
 
 
@@ -52,8 +52,7 @@ def _paths(part: str, conditions: tuple[str, ...]) -> dict[str, str]:
 @click.option("--arg", "args", multiple=True, metavar="PATH=VALUE", help="In the args, e.g. user.id=42.")
 @click.option("--metadata", multiple=True, metavar="PATH=VALUE", help="In the metadata, e.g. tenant=acme.")
 @click.option("--text", "q", help="In the args, the metadata or the error, whatever the case of its letters.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@paged
 @AS_JSON
 @click.pass_obj
 def list_jobs(
@@ -61,29 +60,14 @@ def list_jobs(
     /,
     args: tuple[str, ...],
     metadata: tuple[str, ...],
-    limit: int,
-    everything: bool,
+    limit: int | None,
     as_json: bool,
     **chosen: Any,
 ) -> None:
     """List jobs, newest first unless told otherwise."""
     wanted = given(chosen) | _paths("args", args) | _paths("metadata", metadata)
     with reached(to) as remote:
-        pages = _asked_for(remote.pages(wanted, None if everything else limit), everything)
-        if as_json:
-            read = list(pages)
-            found = [job for page in read for job in page["jobs"]]
-            click.echo(text.as_json({"jobs": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
-            return
-        for number, page in enumerate(pages):
-            if not number and not page["jobs"] and not page["next_cursor"]:
-                click.echo("no jobs", err=True)
-                return
-            for line in text.table(page["jobs"], heading=not number, width=width()):
-                click.echo(line)
-        if page["next_cursor"] and not everything:
-            looked = f"looked at {page['searched']:,} jobs: --all looks at all of them" if "searched" in page else ""
-            click.echo(looked or f"there are more than {limit}: --limit or --all shows them", err=True)
+        show_list("jobs", _asked_for(remote.pages(wanted, limit), limit), text.table, limit, as_json=as_json)
 
 
 @jobs.command()

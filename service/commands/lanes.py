@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service.commands import lane_text, text
-from service.commands.reaching import AS_JSON, Service, each, given, reached, reaching, width
+from service.commands.reaching import AS_JSON, Service, each, given, paged, reached, reaching, show_list
 
 if TYPE_CHECKING:
     from service.commands.remote import Remote
@@ -50,27 +50,13 @@ def lanes(context: click.Context, url: str, key: str | None) -> None:
 
 @lanes.command("list")
 @click.option("--key", "prefix", help="Lanes and patterns that begin so.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@paged
 @AS_JSON
 @click.pass_obj
-def list_lanes(to: Service, /, prefix: str | None, limit: int, everything: bool, as_json: bool) -> None:
+def list_lanes(to: Service, /, prefix: str | None, limit: int | None, as_json: bool) -> None:
     """List the lanes that have limits, a pause, or jobs that wait or run, by their keys."""
     with reached(to) as remote:
-        pages = remote.lanes(given({"key": prefix}), None if everything else limit)
-        if as_json:
-            read = list(pages)
-            found = [lane for page in read for lane in page["lanes"]]
-            click.echo(text.as_json({"lanes": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
-            return
-        for number, page in enumerate(pages):
-            if not number and not page["lanes"]:
-                click.echo("no lanes", err=True)
-                return
-            for line in lane_text.table(page["lanes"], heading=not number, width=width()):
-                click.echo(line)
-        if page["next_cursor"] and not everything:
-            click.echo(f"there are more than {limit}: --limit or --all shows them", err=True)
+        show_list("lanes", remote.lanes(given({"key": prefix}), limit), lane_text.table, limit, as_json=as_json)
 
 
 @lanes.command()

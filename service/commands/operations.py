@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 
 from service.commands import operation_text, text
 from service.commands.job_options import BY_END, NARROW, filters
-from service.commands.reaching import AS_JSON, Service, each, given, reached, reaching, width
+from service.commands.reaching import AS_JSON, Json, Service, each, given, paged, reached, reaching, show_list, width
 
 if TYPE_CHECKING:
     from service.commands.remote import Remote
@@ -36,7 +35,7 @@ def operations(context: click.Context, url: str, key: str | None) -> None:
 @click.argument("action", type=click.Choice(_ACTIONS))
 @filters(*NARROW, "flow", *BY_END)
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This job. May be given several times.")
-@click.option("--change", metavar="JSON", help="What `change` sets, e.g. '{\"priority\": 5}'.")
+@click.option("--change", type=Json(), metavar="JSON", help="What `change` sets, e.g. '{\"priority\": 5}'.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Members a second at most.")
 @click.option("--name", help="Anything to know it by.")
 @click.option("--dry-run", is_flag=True, help="Change nothing, only count what would be done.")
@@ -44,7 +43,7 @@ def operations(context: click.Context, url: str, key: str | None) -> None:
 @AS_JSON
 @click.pass_obj
 def start(
-    to: Service, /, action: str, change: str | None, rate: float | None, name: str | None, dry_run: bool, no_wait: bool,
+    to: Service, /, action: str, change: Any, rate: float | None, name: str | None, dry_run: bool, no_wait: bool,
     as_json: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Do ACTION to all jobs that match the options. Ctrl-C leaves it running; `stop` ends it.
@@ -54,9 +53,8 @@ def start(
     wanted = given(chosen)
     if not wanted:
         raise click.UsageError("Say which jobs are meant, by options such as --kind and --state.")
-    body = {"action": action, "filter": wanted, "dry_run": dry_run, **given({"rate": rate, "name": name})}
-    if change is not None:
-        body["change"] = _json(change)
+    body = {"action": action, "filter": wanted, "dry_run": dry_run}
+    body |= given({"change": change, "rate": rate, "name": name})
     with reached(to) as remote:
         operation = remote.start_operation(body)
         if not no_wait:
@@ -67,21 +65,13 @@ def start(
 
 
 @operations.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@paged
 @AS_JSON
 @click.pass_obj
-def list_operations(to: Service, /, limit: int, as_json: bool) -> None:
+def list_operations(to: Service, /, limit: int | None, as_json: bool) -> None:
     """List operations, the newest first."""
     with reached(to) as remote:
-        read = list(remote.operations(limit))
-        found = [one for page in read for one in page["operations"]]
-        if as_json:
-            click.echo(text.as_json({"operations": found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
-        elif not found:
-            click.echo("no operations", err=True)
-        else:
-            for line in operation_text.table(found, heading=True, width=width()):
-                click.echo(line)
+        show_list("operations", remote.operations(limit), operation_text.table, limit, as_json=as_json)
 
 
 @operations.command()
@@ -126,10 +116,3 @@ def _followed(remote: Remote, operation: operation_text.Operation) -> operation_
     if told:
         click.echo("\r\033[K", err=True, nl=False)
     return operation
-
-
-def _json(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{text.one_line(value)} is not JSON", param_hint="--change") from error

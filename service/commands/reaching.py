@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +21,18 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API has it.")
+
+
+class Json(click.ParamType[Any]):
+    """JSON, as it is read."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            self.fail(f"{text.one_line(value[:100])} is not JSON", param, ctx)
 
 
 class Service(NamedTuple):
@@ -86,6 +100,39 @@ def each(
             click.echo(f"error: {text.one_line(name)}: {error}", err=True)
     if refused:
         sys.exit(1)
+
+
+def paged(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options `--limit` and `--all` to a command that lists; it gets `limit`, None for all."""
+
+    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+    @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+    @wraps(command)
+    def with_limit(*given: Any, limit: int, everything: bool, **others: Any) -> None:
+        command(*given, limit=None if everything else limit, **others)
+
+    return with_limit
+
+
+def show_list(
+    members: str, pages: Iterable[dict[str, Any]], table: Callable[..., Iterable[str]], limit: int | None, *,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Print pages as they come; where they end before the list does, say so."""
+    if as_json:
+        read = list(pages)
+        found = [one for page in read for one in page[members]]
+        click.echo(text.as_json({members: found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
+        return
+    for number, page in enumerate(pages):
+        if not number and not page[members] and not page["next_cursor"]:
+            click.echo(f"no {members}", err=True)
+            return
+        for line in table(page[members], heading=not number, width=width()):
+            click.echo(line)
+    if page["next_cursor"]:
+        looked = f"looked at {page['searched']:,} {members}: --all looks at all of them" if "searched" in page else ""
+        click.echo(looked or f"there are more than {limit}: --limit or --all shows them", err=True)
 
 
 def checked_name(sort: str, name: str) -> str:

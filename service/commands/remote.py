@@ -122,8 +122,8 @@ class Remote:
     def stop_operation(self, operation_id: str) -> Operation:
         return self._ask(answers.Operation, "POST", f"{_path_of('operations', operation_id)}/stop")
 
-    def operations(self, limit: int) -> Iterator[Operation]:
-        """Yield the list of operations page by page, up to `limit`."""
+    def operations(self, limit: int | None) -> Iterator[Operation]:
+        """Yield the list of operations page by page, up to `limit`; None for all."""
         return self._pages("operations", answers.OperationPage, {}, limit)
 
     def flows(self, limit: int | None) -> Iterator[Flow]:
@@ -174,8 +174,8 @@ class Remote:
         path = f"{_path_of('schedules', name)}/next"
         return list(self._ask(answers.NextTicks, "GET", path, params={"count": count})["next"])
 
-    def ticks(self, name: str, limit: int) -> Iterator[dict[str, Any]]:
-        """Yield the history of a schedule page by page, up to `limit` ticks."""
+    def ticks(self, name: str, limit: int | None) -> Iterator[dict[str, Any]]:
+        """Yield the history of a schedule page by page, up to `limit` ticks; None for all."""
         return self._pages("ticks", answers.TickPage, {}, limit, path=f"{_path_of('schedules', name)}/ticks")
 
     def _delete(self, members: str, name: str) -> None:

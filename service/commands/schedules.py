@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from service.commands import schedule_text, text
-from service.commands.reaching import AS_JSON, Service, checked_name, each, given, reached, reaching, width
+from service.commands.reaching import (
+    AS_JSON,
+    Json,
+    Service,
+    checked_name,
+    each,
+    given,
+    paged,
+    reached,
+    reaching,
+    show_list,
+)
 
 _NAMES = click.argument("names", nargs=-1, metavar="NAME...")
 _NAME = click.argument("name", metavar="NAME")
-_LIMIT = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
-
-
-class _Json(click.ParamType[Any]):
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            self.fail(f"{text.one_line(value)} is not JSON", param, ctx)
 
 
 @click.group()
@@ -39,25 +38,13 @@ def schedules(context: click.Context, url: str, key: str | None) -> None:
 
 
 @schedules.command("list")
-@_LIMIT
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@paged
 @AS_JSON
 @click.pass_obj
-def list_schedules(to: Service, /, limit: int, everything: bool, as_json: bool) -> None:
+def list_schedules(to: Service, /, limit: int | None, as_json: bool) -> None:
     """List the schedules by name, with their next and their last tick."""
     with reached(to) as remote:
-        pages = list(remote.schedules(None if everything else limit))
-    found = [one for page in pages for one in page["schedules"]]
-    if as_json:
-        click.echo(text.as_json({"schedules": found, "next_cursor": pages[-1]["next_cursor"]}, indent=2))
-        return
-    if not found:
-        click.echo("no schedules", err=True)
-        return
-    for line in schedule_text.table(found, heading=True, width=width()):
-        click.echo(line)
-    if pages[-1]["next_cursor"] and not everything:
-        click.echo(f"there are more than {limit}: --limit or --all shows them", err=True)
+        show_list("schedules", remote.schedules(limit), schedule_text.table, limit, as_json=as_json)
 
 
 @schedules.command()
@@ -78,14 +65,14 @@ def show(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
 @_NAME
 @click.option("--kind", required=True, help="What to enqueue.")
 @click.option("--cron", required=True, help="When: '0 2 * * *', or @daily.")
-@click.option("--args", "args", type=_Json(), metavar="JSON", help="The kind's args.")
+@click.option("--args", "args", type=Json(), metavar="JSON", help="The kind's args.")
 @click.option("--time-zone", help="Such as Europe/Berlin.  [default: UTC]")
 @click.option("--catch-up", type=click.Choice(["none", "last", "all"]), help="Which missed ticks become jobs.")
 @click.option("--overlap", type=click.Choice(["allow", "skip", "replace"]), help="If the job before has not ended.")
 @click.option("--jitter", type=click.FloatRange(min=0), metavar="SECONDS", help="Spread the jobs over so long.")
 @click.option("--start", metavar="TIME", help="No tick before, as 2026-01-31T12:00:00Z.")
 @click.option("--end", metavar="TIME", help="No tick afterwards.")
-@click.option("--options", type=_Json(), metavar="JSON", help="Options of its jobs, as the API has them.")
+@click.option("--options", type=Json(), metavar="JSON", help="Options of its jobs, as the API has them.")
 @AS_JSON
 @click.pass_obj
 def set_schedule(to: Service, /, name: str, as_json: bool, **wanted: Any) -> None:
@@ -150,18 +137,15 @@ def next_ticks(to: Service, /, name: str, count: int) -> None:
 
 @schedules.command()
 @_NAME
-@_LIMIT
+@paged
 @AS_JSON
 @click.pass_obj
-def history(to: Service, /, name: str, limit: int, as_json: bool) -> None:
+def history(to: Service, /, name: str, limit: int | None, as_json: bool) -> None:
     """List what became of a schedule's ticks, the latest first."""
     with reached(to) as remote:
-        found = [one for page in remote.ticks(checked_name("schedule", name), limit) for one in page["ticks"]]
-    if as_json:
-        click.echo(text.as_json({"ticks": found}, indent=2))
-        return
-    for line in schedule_text.ticks(found, heading=bool(found), width=width()):
-        click.echo(line)
+        show_list(
+            "ticks", remote.ticks(checked_name("schedule", name), limit), schedule_text.ticks, limit, as_json=as_json
+        )
 
 
 def _line(one: dict[str, Any], as_json: bool) -> str:

@@ -44,6 +44,15 @@ async def test_an_operation_is_started_followed_shown_and_listed(
     assert len(json.loads((await run(api.base_url, "list", "--limit", "1", "--json")).out)["operations"]) == 1
 
 
+async def test_a_list_that_is_cut_says_so_and_all_shows_it_whole(api: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await run(api.base_url, "start", "delete", "--kind", "update_stats", "--no-wait")
+    some = await run(api.base_url, "list", "--limit", "1")
+    assert (len(some.out.splitlines()), some.err.startswith("there are more than 1")) == (2, True)
+    whole = await run(api.base_url, "list", "--all")
+    assert (len(whole.out.splitlines()), whole.err) == (3, "")
+
+
 async def test_an_operation_is_stopped(api: httpx.AsyncClient) -> None:
     started = await run(api.base_url, "start", "delete", "--kind", "update_stats", "--no-wait", "--json")
     assert started.code == 0
@@ -61,5 +70,7 @@ async def test_what_makes_no_sense_is_told_in_a_sentence(api: httpx.AsyncClient)
     assert (nothing.code, "Say which jobs are meant" in nothing.err) == (2, True)
     garbled = await run(api.base_url, "start", "change", "--tag", "t", "--change", "{")
     assert (garbled.code, "is not JSON" in garbled.err) == (2, True)
+    deep = await run(api.base_url, "start", "change", "--tag", "t", "--change", "[" * 100_000)
+    assert (deep.code, "is not JSON" in deep.err) == (2, True)
     refused = await run(api.base_url, "start", "change", "--tag", "t", "--change", '{"priority": 99}')
     assert (refused.code, refused.err.startswith("error: ")) == (1, True)

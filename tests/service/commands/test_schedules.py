@@ -49,6 +49,16 @@ async def test_schedules_are_paused_resumed_and_run_and_tell_their_ticks(api: ht
     assert [line[11:] for line in coming] == ["03:17:00"] * 3
 
 
+async def test_a_history_that_is_cut_says_so_and_all_shows_it_whole(api: httpx.AsyncClient) -> None:
+    assert (await run(api.base_url, "history", "cleanup")).err == "no ticks\n"
+    for _ in range(2):
+        await run(api.base_url, "run", "cleanup")
+    some = await run(api.base_url, "history", "cleanup", "--limit", "1")
+    assert (len(some.out.splitlines()), some.err.startswith("there are more than 1")) == (2, True)
+    whole = await run(api.base_url, "history", "cleanup", "--all")
+    assert (len(whole.out.splitlines()), whole.err) == (3, "")
+
+
 async def test_a_refusal_says_what_does_not_fit(api: httpx.AsyncClient) -> None:
     refused = await run(api.base_url, "set", "s", "--kind", "update_stats", "--args", ARGS, "--cron", "61 * * * *")
     assert (refused.code, "cron: Bad minute" in refused.err) == (1, True)
