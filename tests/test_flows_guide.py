@@ -23,9 +23,13 @@ GUIDE = (Path(__file__).parent.parent / "docs" / "flows.md").read_text()
 def commands_of(section: str, names: Mapping[str, str]) -> list[list[str]]:
     text = GUIDE.partition(f"## {section}\n")[2].partition("\n## ")[0]
     assert text, section
-    for name, value in names.items():
-        text = text.replace(f"${name}", value)
-    return [shlex.split(line) for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
+    return [shlex.split(_expanded(line, names)) for line in lines]
+
+
+def _expanded(line: str, names: Mapping[str, str]) -> str:
+    """Put values in the place of variables as a shell does: not within single quotes."""
+    return re.sub(r"'[^']*'|\$(\w+)", lambda found: names[found[1]] if found[1] else found[0], line)
 
 
 async def follow(api: httpx.AsyncClient, section: str, **names: str) -> list[str]:
