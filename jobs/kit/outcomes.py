@@ -15,7 +15,7 @@ class Retry(Exception):
 
     `after` is the wait in seconds or as a timedelta; without it the kind's retry policy decides, and with `or_later`
     the longer of the two counts. `hold_lane` says that the destination is at fault: the lane that the kind derives from
-    the args starts nothing for so long.
+    the args starts nothing for that long.
     """
 
     # Whether the error shows that the destination of the job answers, or that it does not: for the breaker of its lane.

@@ -27,7 +27,7 @@ class FlowSummary(BaseModel):
     id: str
     name: str | None
     state: FlowState = Field(
-        description="`failed` where a job has failed; `cancelled` where none has, but not all ran."
+        description="`failed` if a job has failed; `cancelled` if none has failed but one was cancelled."
     )
     created_at: ShownMoment
     finished_at: ShownMoment | None = Field(description="The latest end of its jobs; null while it runs.")

@@ -132,7 +132,7 @@ async def cancel_flow(
 async def replay_flow(
     flow_id: Text, response: Response, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
 ) -> FlowOut:
-    """Run what has failed in a flow, or was cancelled by a user, again. What was cancelled because of it follows.
+    """Run again the jobs of a flow that failed or that a user cancelled. Jobs cancelled because of them follow.
 
     Jobs that could not run today, since their kind, queue or args no longer fit, stay as they are.
     """

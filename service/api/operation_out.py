@@ -28,8 +28,8 @@ class OperationOut(BaseModel):
         description="`counting`, then `running`. `stopped` and `failed` ones go on when their job is replayed."
     )
     matched: int = Field(description="How many members were counted; those that no longer match later are left alone.")
-    done: int = Field(description="On how many the action was done or, on a dry run, would be.")
-    failed: int = Field(description="On how many it could not be done.")
+    done: int = Field(description="Members the action was applied to, or would be on a dry run.")
+    failed: int = Field(description="Members it could not be applied to.")
     skipped: dict[str, int] = Field(description="How many of `failed`, by reason.")
     members_failed: list[MemberFailedOut] = Field([], description="The first 100 of `failed`; not in lists.")
     rate: float | None = Field(description="Members a second at most; null: as fast as it goes.")

@@ -5,13 +5,15 @@ changing.py  those that change jobs which have not started
 lanes.py     the commands for lanes
 flows.py     the commands for flows
 operations.py    the commands for operations on many jobs
+schedules.py     the commands for schedules
 job_options.py   the options by which commands choose jobs
 tail.py      following one job, or every new one
-reaching.py  what all of them have: where the service is, and an end with a sentence
+reaching.py  what all of them have: where the service is, lists, and an end with a sentence
 remote.py    the service as the commands call it; every refusal is a sentence
 answers.py   the shapes of the API's answers
 text.py      jobs as a person reads them, with nothing in them that a terminal would obey
 lane_text.py lanes as a person reads them
 flow_text.py flows as a person reads them
 operation_text.py operations as a person reads them
+schedule_text.py schedules as a person reads them
 """

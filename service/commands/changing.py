@@ -22,7 +22,7 @@ _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 @click.option("--timeout", type=float, metavar="SECONDS", help="For each attempt.")
 @click.option("--tag", "tags", multiple=True, help="Given several times: all of its tags.")
 @click.option("--metadata", type=Json(), metavar="JSON", help="All of its metadata.")
-@click.option("--reset", multiple=True, type=click.Choice(_RESETTABLE), help="To what a new job has.")
+@click.option("--reset", multiple=True, type=click.Choice(_RESETTABLE), help="Reset to what a new job would have.")
 @AS_JSON
 @click.pass_obj
 def change(to: Service, /, ids: tuple[str, ...], reset: tuple[str, ...], as_json: bool, **chosen: Any) -> None:

@@ -58,7 +58,7 @@ def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def replay(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Run what has failed in flows, or was cancelled by a user, again; what waited for it follows."""
+    """Run again the jobs of flows that failed or that a user cancelled. Jobs cancelled because of them follow."""
     with reached(to) as remote:
         each("flow", ids, remote.replay_flow, lambda flow: _line(flow, as_json))
 

@@ -18,7 +18,7 @@ def filters(*names: str) -> Callable[[F], F]:
         "kind": click.option("--kind", multiple=True, help=several),
         "queue": click.option("--queue", multiple=True, help=several),
         "tag": click.option("--tag"),
-        "lane": click.option("--lane", help="Named by the request, or of the destination."),
+        "lane": click.option("--lane", help="A lane of the job: named by its request, or its destination's."),
         "flow": click.option("--flow", help="The id of a flow."),
         "error_type": click.option(
             "--error-type", multiple=True, help=f"Of the latest attempt, e.g. TimeoutError. {several}"

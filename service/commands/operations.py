@@ -46,9 +46,10 @@ def start(
     to: Service, /, action: str, change: Any, rate: float | None, name: str | None, dry_run: bool, no_wait: bool,
     as_json: bool, **chosen: Any,
 ) -> None:  # fmt: skip
-    """Do ACTION to all jobs that match the options. Ctrl-C leaves it running; `stop` ends it.
+    """Replay, cancel, delete, run now or change all jobs that match the options.
 
-    The exit code is 1 if it was stopped, or could not be done on a member.
+    Ctrl-C leaves the operation running; `stop` ends it. The exit code is 1 if it was stopped, or could not be done on a
+    member.
     """
     wanted = given(chosen)
     if not wanted:

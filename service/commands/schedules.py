@@ -68,15 +68,19 @@ def show(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--args", "args", type=Json(), metavar="JSON", help="The kind's args.")
 @click.option("--time-zone", help="Such as Europe/Berlin.  [default: UTC]")
 @click.option("--catch-up", type=click.Choice(["none", "last", "all"]), help="Which missed ticks become jobs.")
-@click.option("--overlap", type=click.Choice(["allow", "skip", "replace"]), help="If the job before has not ended.")
-@click.option("--jitter", type=click.FloatRange(min=0), metavar="SECONDS", help="Spread the jobs over so long.")
-@click.option("--start", metavar="TIME", help="No tick before, as 2026-01-31T12:00:00Z.")
-@click.option("--end", metavar="TIME", help="No tick afterwards.")
+@click.option(
+    "--overlap", type=click.Choice(["allow", "skip", "replace"]), help="What to do if the previous job has not ended."
+)
+@click.option(
+    "--jitter", type=click.FloatRange(min=0), metavar="SECONDS", help="Spread the jobs over this many seconds."
+)
+@click.option("--start", metavar="TIME", help="No tick before this time, e.g. 2026-01-31T12:00:00Z.")
+@click.option("--end", metavar="TIME", help="No tick after this time.")
 @click.option("--options", type=Json(), metavar="JSON", help="Options of its jobs, as the API has them.")
 @AS_JSON
 @click.pass_obj
 def set_schedule(to: Service, /, name: str, as_json: bool, **wanted: Any) -> None:
-    """Make a schedule or change it. What is left out has its default, also in a change."""
+    """Create or change a schedule. Options left out get their defaults, even in a change."""
     with reached(to) as remote:
         each("schedule", (name,), lambda one: remote.set_schedule(one, given(wanted)), lambda one: _line(one, as_json))
 

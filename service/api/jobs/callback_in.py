@@ -18,7 +18,9 @@ class CallbackIn(JobOptions):
     """`kind` and `args`, with the options of a job; or `url`, which gets the final job or flow in a signed post."""
 
     kind: str | None = None
-    args: dict[str, Any] | None = Field(None, description="Of the kind. The job that ended is in `ctx.results`.")
+    args: dict[str, Any] | None = Field(
+        None, description="The kind's args. `ctx.results` holds the result of the job that ended."
+    )
     url: str | None = Field(None, description="Gets `{type, timestamp, data}`, as `send_webhook` posts it.")
     secret: str | None = Field(None, description="`whsec_…`: signs the posts, as Standard Webhooks says.")
     headers: dict[str, str] | None = None

@@ -74,5 +74,5 @@ async def run_job_now(
             raise
         return await read_job(resources, lanes, job_id)
 
-    with logged("run-now", principal, job_id=job_id):
+    with logged("run_now", principal, job_id=job_id):
         return await in_time(run_now(), writes=True)

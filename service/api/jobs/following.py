@@ -34,8 +34,8 @@ class Callbacks(BaseModel):
 class Following(Callbacks):
     run_when: RunWhen = Field(
         "succeeded",
-        description="What each job of `after` must have come to: `succeeded`; `ended`, however it did; or `attempted`"
-        " once, whatever came of it.",
+        description="When a job in `after` counts as done: `succeeded`; `ended`, however it did; or `attempted` once,"
+        " whatever came of it.",
     )
 
 

@@ -35,7 +35,7 @@ class JobOptions(BaseModel):
         None, ge=SHORTEST_S, le=LONGEST_TIMEOUT_S, description="Seconds for each attempt. Default: the kind's."
     )
     expires_in: float | None = Field(
-        None, ge=SHORTEST_S, le=LONGEST_WAIT_S, description="Fail it if not started in so many seconds."
+        None, ge=SHORTEST_S, le=LONGEST_WAIT_S, description="Fail it if it has not started within this many seconds."
     )
     # A tuple: Pydantic copies a list's default for every request.
     tags: tuple[Tag, ...] = Field((), max_length=bounds.MOST_TAGS)

@@ -18,7 +18,8 @@ from service.tables import moment_text
 from service.web.cursor import NEXT_CURSOR
 from service.web.moments import ShownMoment
 
-_LOOK_UP = "Lists leave it out of jobs that came after others or have callbacks: look the job up."
+_LOOK_UP = "Left out of lists if the job came after others or has callbacks: look the job up."
+_LOOK_UP_KEPT = "Left out of lists if the job has kept anything: look the job up."
 
 
 class ErrorOut(BaseModel):
@@ -86,8 +87,8 @@ class JobOut(BaseModel):
     after: list[str] = Field([], description=f"The ids of the jobs that it came after. {_LOOK_UP}")
     blocked_by: list[str] = Field([], description=f"Those that it still waits for. {_LOOK_UP}")
     callbacks: list[CallbackOut] = Field([], description=f"Enqueued when it ends. {_LOOK_UP}")
-    steps: list[StepOut] = Field([], description=f"What it has kept, first to last. {_LOOK_UP}")
-    checkpoint: Any = Field(None, description=f"The latest value of `ctx.checkpoint`. {_LOOK_UP}")
+    steps: list[StepOut] = Field([], description=f"What it has kept, first to last. {_LOOK_UP_KEPT}")
+    checkpoint: Any = Field(None, description=f"The latest value of `ctx.checkpoint`. {_LOOK_UP_KEPT}")
 
     @classmethod
     def of_row(
@@ -169,7 +170,7 @@ class JobList(BaseModel):
     jobs: list[JobOut]
     next_cursor: str | None = Field(description=NEXT_CURSOR)
     searched: int = Field(
-        0, description="With filters that no index serves: at how many jobs this page has looked, 10,000 at most."
+        0, description="Only with filters that no index serves: how many jobs this page looked at, 10,000 at most."
     )
 
 

@@ -48,7 +48,7 @@ async def get_job(
     resources: ResourcesDep,
     lanes: LanesDep,
     watchtower: WatchtowerDep,
-    wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after so many seconds")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after this many seconds")] = 0,
 ) -> JobOut:
     """Look up a job. The status is 200 even if the job has failed."""
     job = await in_time(read_job(resources, lanes, job_id))

@@ -50,8 +50,8 @@ class EnqueueOptions(JobOptions, Following):
         None,
         ge=SHORTEST_S,
         le=LONGEST_WAIT_S,
-        description="The job holds its `unique_key` for so many seconds after its end, too, against requests that"
-        " say `unique_for`.",
+        description="The job also holds its `unique_key` for this many seconds after it ends, against requests"
+        " that set `unique_for` too.",
     )
     retry: RetryIn | None = Field(None, description="Default: the kind's policy.")
 

@@ -18,8 +18,10 @@ class RetryIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    base: _Wait | None = Field(None, description="The wait is random up to base * 2**n seconds after n earlier ones,")
-    cap: _Wait | None = Field(None, description="and never longer than this.")
+    base: _Wait | None = Field(
+        None, description="Each wait is random, up to base * 2**n seconds after n earlier failures."
+    )
+    cap: _Wait | None = Field(None, description="No wait is longer than this many seconds.")
     delays: Annotated[list[_Wait], Field(min_length=1, max_length=bounds.MOST_DELAYS)] | None = Field(
         None, description="Seconds before each retry, up to 20 % shorter or longer; the last one repeats."
     )
@@ -27,7 +29,7 @@ class RetryIn(BaseModel):
         None,
         ge=bounds.SHORTEST_TIME.total_seconds(),
         le=bounds.LONGEST_WAIT.total_seconds(),
-        description="After a failure, no attempt begins later than so many seconds after the job was due.",
+        description="After a failure, no attempt begins more than this many seconds after the job was due.",
     )
 
     @model_validator(mode="after")

@@ -274,7 +274,7 @@ async def test_the_log_names_who_changed_what_without_its_values(
     told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"action_taken' in line]
     assert [(line["action"], line.get("changes")) for line in told] == [
         ("change", ["priority", "tags"]),
-        ("run-now", None),
+        ("run_now", None),
     ]
     assert "confidential" not in json.dumps(told)
 
