@@ -15,6 +15,7 @@ from service import heap, logs
 from service.api import flows, health, kinds, lanes, metrics, offline_docs, openapi, operations, queues, schedules
 from service.api.jobs import actions, bulk_replay, changing, enqueue, events, listing, lookup, tickets
 from service.api.jobs.requests import Requests
+from service.api.schedule_requests import ScheduleRequests
 from service.api.state import open_api_state
 from service.dashboard import home
 from service.features import FEATURES
@@ -40,12 +41,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for sentence in describe_unknown(os.environ):
         log.warning("setting_unknown", reason=sentence)
     catalogue = jobs.load(settings.jobs)
-    requests = Requests(catalogue)
+    requests, schedule_requests = Requests(catalogue), ScheduleRequests(catalogue)
     app = FastAPI(
         title="Postlude",
         version=version("postlude"),
         description=_DESCRIPTION,
-        lifespan=partial(_serve, settings, catalogue, requests),
+        lifespan=partial(_serve, settings, catalogue, requests, schedule_requests),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     hooks = Hooks.joined(feature.hooks for feature in FEATURES)
     layers.install(app, settings, hooks, direct=enqueue.DIRECT)
-    openapi.install(app, requests)
+    openapi.install(app, requests, schedule_requests)
     for module in (*_JOBS, flows, kinds, queues, lanes, schedules, operations, health, metrics, home, offline_docs):
         app.include_router(module.router)
     for feature in FEATURES:
@@ -66,9 +67,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _serve(settings: Settings, catalogue: Catalogue, requests: Requests, app: FastAPI) -> AsyncIterator[None]:
+async def _serve(
+    settings: Settings, catalogue: Catalogue, requests: Requests, schedule_requests: ScheduleRequests, app: FastAPI
+) -> AsyncIterator[None]:
     """Hold the API's state from its start to its stop."""
-    async with open_api_state(settings, catalogue, requests, FEATURES) as state:
+    async with open_api_state(settings, catalogue, requests, schedule_requests, FEATURES) as state:
         app.state.api = state
         on_stop_signal(state.watchtower.dismiss)
         with heap.gc_frozen():

@@ -246,9 +246,13 @@ def located(*place: str | int) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        errors = error.errors or [{"loc": [], "msg": error.detail, "type": "value_error"}]
-        below = [one | {"loc": [*place, *one["loc"]]} for one in errors]
-        raise type(error)(error.detail, errors=below) from error
+        raise type(error)(error.detail, errors=placed(error, *place)) from error
+
+
+def placed(error: Refused, *place: str | int, sort: str = "value_error") -> list[dict[str, Any]]:
+    """Return what is wrong as it lies at `place`, or below it; `sort` is that of an error that has no parts."""
+    errors = error.errors or [{"loc": [], "msg": error.detail, "type": sort}]
+    return [one | {"loc": [*place, *one["loc"]]} for one in errors]
 
 
 def _plain(message: str) -> str:

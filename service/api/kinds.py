@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 from jobs import Kind
 from service import agreed_time
 from service.api import pauses
-from service.api.lane_requests import PauseRequest, described
+from service.api.lane_requests import PauseRequest
 from service.api.pauses import PAUSE_ERRORS, RESUME_ERRORS, later
 from service.errors import KindNotFound, LedgerUnavailable
 from service.lanes.outlook import Overview
 from service.ledger.deadline import in_time
+from service.web.body import described
 from service.web.deps import LanesDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
 from service.web.guards import GUARDS

@@ -143,12 +143,6 @@ _lane: TypeAdapter[LaneRequest] = TypeAdapter(LaneRequest)
 _pause: TypeAdapter[PauseRequest] = TypeAdapter(PauseRequest)
 
 
-def described(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
-    """Describe a body that the route reads itself, for OpenAPI."""
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
 async def lane_request(request: Request) -> LaneRequest:
     """Read the body of a PUT. Raises `BodyMalformed` and `ArgsInvalid`, and what reading a body does."""
     with state_of(request).room.stay() as stay:

@@ -8,12 +8,13 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from service.api import pauses
 from service.api.jobs.actions import logged
-from service.api.lane_requests import LaneKey, LaneRequest, PauseRequest, RuleKey, described, lane_request
+from service.api.lane_requests import LaneKey, LaneRequest, PauseRequest, RuleKey, lane_request
 from service.api.pauses import changed, later
 from service.errors import LaneInvalid
 from service.lane_rules import BreakerState, Forced, is_pattern
 from service.lanes.lane_view import LaneView
 from service.ledger.deadline import in_time
+from service.web.body import described
 from service.web.cursor import NEXT_CURSOR, Text, decode, encode
 from service.web.deps import LanesDep, PrincipalDep
 from service.web.etags import UNCHANGED

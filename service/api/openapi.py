@@ -16,7 +16,7 @@ from service.api.schedule_requests import ScheduleRequests
 from service.web.problems import Problem
 
 
-def install(app: FastAPI, requests: Requests) -> None:
+def install(app: FastAPI, requests: Requests, schedule_requests: ScheduleRequests) -> None:
     """Add our components to the document of `app`, which is made at the first request for it."""
     make_schema = app.openapi
 
@@ -24,13 +24,13 @@ def install(app: FastAPI, requests: Requests) -> None:
         if app.openapi_schema is None:
             app.openapi_schema = make_schema()
             schemas = app.openapi_schema.setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(components(requests))
+            schemas.update(components(requests, schedule_requests))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
-def components(requests: Requests) -> dict[str, Any]:
+def components(requests: Requests, schedule_requests: ScheduleRequests) -> dict[str, Any]:
     """Return the schema of each model under its name, with the schemas that it refers to."""
     models: tuple[type[BaseModel], ...] = (
         Problem,
@@ -46,7 +46,7 @@ def components(requests: Requests) -> dict[str, Any]:
     adapters: dict[str, TypeAdapter[Any]] = {model.__name__: TypeAdapter(model) for model in models}
     adapters |= {"EnqueueRequest": requests.one, "BatchRequest": requests.whole_batch}
     adapters["FlowRequest"] = requests.whole_flow
-    adapters["ScheduleRequest"] = ScheduleRequests(requests.kinds).one
+    adapters["ScheduleRequest"] = schedule_requests.one
     described: dict[str, Any] = {}
     for name, adapter in adapters.items():
         schema = adapter.json_schema(ref_template="#/components/schemas/{model}")

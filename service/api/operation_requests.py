@@ -45,12 +45,6 @@ class OperationRequest(BaseModel):
 
 
 _adapter: TypeAdapter[OperationRequest] = TypeAdapter(OperationRequest)
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OperationRequest"}}},
-    }
-}
 
 
 async def new_operation(request: Request, principal: str | None) -> NewOperation:

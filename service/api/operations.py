@@ -1,15 +1,17 @@
 """Operations over HTTP: one action on all jobs that match a filter, watched and stopped."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter
 
 from service.api.jobs.actions import logged
 from service.api.operation_out import OperationList, OperationOut
-from service.api.operation_requests import BODY, new_operation
+from service.api.operation_requests import OperationRequest, new_operation
 from service.ledger.deadline import in_time
 from service.ledger.operations import Place
+from service.lifecycle.lifecycle import Lifecycle
+from service.web.body import described
 from service.web.cursor import Text, decode, encode
 from service.web.deps import LifecycleDep, PrincipalDep
 from service.web.deps import Text as PathText
@@ -27,7 +29,7 @@ _cursor: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
     "",
     status_code=202,
     responses=responses(400, 401, 403, 413, 415, 421, 422, 503, 507),
-    openapi_extra=BODY,
+    openapi_extra=described(OperationRequest, required=True),
 )
 async def start_operation(request: Request, lifecycle: LifecycleDep, principal: PrincipalDep) -> OperationOut:
     """Do one thing to all jobs that match a filter: `replay`, `cancel`, `delete`, `run_now` or `change` them.
@@ -81,6 +83,6 @@ async def stop_operation(operation_id: PathText, lifecycle: LifecycleDep, princi
         return await in_time(stop(), writes=True)
 
 
-async def _shown(lifecycle: Any, operation_id: str) -> OperationOut:
+async def _shown(lifecycle: Lifecycle, operation_id: str) -> OperationOut:
     operation = await lifecycle.operations.find(operation_id)
     return OperationOut.of(operation, await lifecycle.operations.failures(operation_id))

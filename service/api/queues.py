@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from service.api import pauses
-from service.api.lane_requests import PauseRequest, described
+from service.api.lane_requests import PauseRequest
 from service.api.pauses import PAUSE_ERRORS, RESUME_ERRORS, later
 from service.errors import QueueNotFound
 from service.lane_rules import Rule
@@ -16,6 +16,7 @@ from service.lanes.lanes import Lanes
 from service.ledger.deadline import in_time
 from service.ledger.reads.counts import QueueCounts, count_by_queue
 from service.resources import Resources
+from service.web.body import described
 from service.web.deps import LanesDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
 from service.web.guards import GUARDS

@@ -9,7 +9,6 @@ from pydantic_core import from_json
 from sqlalchemy import RowMapping
 
 from service.api.jobs.actions import logged
-from service.api.lane_requests import described
 from service.api.schedule_requests import ScheduleName, ScheduleRequest, read_schedule
 from service.api.state import api_state_of
 from service.ledger.deadline import in_time
@@ -17,6 +16,7 @@ from service.ledger.records.schedules import CatchUp
 from service.ledger.records.ticked import Overlap, TickOutcome
 from service.lifecycle.schedules.plan import Source
 from service.lifecycle.schedules.schedules import View
+from service.web.body import described
 from service.web.cursor import NEXT_CURSOR, Text, decode, encode
 from service.web.deps import LifecycleDep, PrincipalDep, ResourcesDep
 from service.web.etags import UNCHANGED

@@ -59,7 +59,11 @@ WatchtowerDep = Annotated[Watchtower, Depends(_watchtower)]
 
 @asynccontextmanager
 async def open_api_state(
-    settings: Settings, catalogue: Catalogue, requests: Requests, features: Sequence[Feature] = ()
+    settings: Settings,
+    catalogue: Catalogue,
+    requests: Requests,
+    schedule_requests: ScheduleRequests,
+    features: Sequence[Feature] = (),
 ) -> AsyncIterator[ApiState]:
     """Open the state; neither the ledger nor Redis needs to answer yet."""
     async with AsyncExitStack() as stack:
@@ -74,7 +78,7 @@ async def open_api_state(
             requests=requests,
             watchtower=Watchtower(resources.ledger),
             readiness=Checks(resources),
-            schedule_requests=ScheduleRequests(catalogue),
+            schedule_requests=schedule_requests,
         )
         stack.push_async_callback(state.lanes.outlook.close)
         state.lanes.outlook.glance()  # so that the first jobs are told what is paused

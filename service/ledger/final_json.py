@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from service.lane_rules import in_order
 from service.tables import moment_text
 
-_PLAIN = (
+PLAIN = (
     "id",
     "kind",
     "state",
@@ -21,7 +21,7 @@ _PLAIN = (
     "lane",
     "flow",
 )
-_MOMENTS = ("run_at", "created_at", "started_at", "finished_at")
+MOMENTS = ("run_at", "created_at", "started_at", "finished_at")
 
 
 def readable(stored: str) -> Any:
@@ -35,8 +35,8 @@ def readable(stored: str) -> Any:
 def final_json(row: RowMapping) -> str:
     """Write a row of `jobs` as it is shown, without attempts and what else is kept beside the row."""
     error, done = row["error_type"], row["progress_done"]
-    shown = {name: row[name] for name in _PLAIN}
-    shown |= {name: None if row[name] is None else moment_text(row[name]) for name in _MOMENTS}
+    shown = {name: row[name] for name in PLAIN}
+    shown |= {name: None if row[name] is None else moment_text(row[name]) for name in MOMENTS}
     shown |= {
         "args": readable(row["args"]),
         "result": None if row["result"] is None else readable(row["result"]),

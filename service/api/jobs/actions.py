@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from service.api.jobs.job_out import JobOut
 from service.api.jobs.lookup import JobIdDep, read_job
-from service.api.lane_requests import described
 from service.auth import Principal
 from service.errors import PostludeError
 from service.ledger.deadline import in_time
-from service.web.body import parse, read_body
+from service.web.body import described, parse, read_body
 from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
 from service.web.guards import GUARDS
 from service.web.problems import responses, type_of

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from service.api.jobs.requests import MAX_BATCH, Form
-from service.errors import ArgsInvalid, BodyMalformed, KindUnknown, QueueUnknown, Refused
+from service.errors import ArgsInvalid, BodyMalformed, KindUnknown, QueueUnknown, placed
 from service.web.body import parse, refusal, refuse_nul
 from service.web.problems import MOST_ERRORS
 from service.web.room import MIB
@@ -45,9 +45,9 @@ def parse_batch(form: Form, body: bytes, made: Callable[[Any, bytes], T]) -> tup
         except BodyMalformed as error:
             raise BodyMalformed(f"Job {number} of the {form.noun}: {_without_place(error)}.") from None
         except QueueUnknown as error:
-            raise QueueUnknown(error.detail, errors=_located(number, error)) from error
+            raise QueueUnknown(error.detail, errors=placed(error, "jobs", number)) from error
         except (ArgsInvalid, KindUnknown) as error:
-            errors += _located(number, error)
+            errors += placed(error, "jobs", number)
             if len(errors) >= MOST_ERRORS:
                 break
     if errors:
@@ -107,8 +107,3 @@ def _around(form: Form, body: bytes, spans: list[tuple[int, int]]) -> Any:
 def _without_place(error: BodyMalformed) -> str:
     """Leave out line and column, which count from the start of a mere part of the body."""
     return error.detail.partition(" at line ")[0].rstrip(".")
-
-
-def _located(number: int, error: Refused) -> list[dict[str, Any]]:
-    errors = error.errors or [{"loc": [], "msg": error.detail, "type": "value_error"}]
-    return [one | {"loc": ["jobs", number, *one["loc"]]} for one in errors]

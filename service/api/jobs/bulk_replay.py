@@ -1,7 +1,6 @@
 """Replaying many jobs at once: all jobs that match a filter."""
 
 from collections import Counter
-from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -14,7 +13,7 @@ from service.ledger.operations import NewOperation, Place
 from service.lifecycle.new_job import new_id
 from service.lifecycle.operations.bulk_replay import BulkReplay
 from service.lifecycle.operations.job_filter import ReplayFilter
-from service.web.body import parse, read_body
+from service.web.body import described, parse, read_body
 from service.web.cursor import Text, decode, encode
 from service.web.deps import LifecycleDep, PrincipalDep
 from service.web.guards import GUARDS
@@ -54,15 +53,13 @@ _adapter: TypeAdapter[BulkReplayRequest] = TypeAdapter(BulkReplayRequest)
 _place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 # An operation, and what was told of it: how many members it was done on, and on how many it failed, by reason.
 _told: TypeAdapter[tuple[Text, int, dict[str, int]]] = TypeAdapter(tuple[Text, int, dict[str, int]])
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BulkReplayRequest"}}},
-    }
-}
 
 
-@router.post("/replay", responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507), openapi_extra=_BODY)
+@router.post(
+    "/replay",
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507),
+    openapi_extra=described(BulkReplayRequest, required=True),
+)
 async def replay_jobs(request: Request, lifecycle: LifecycleDep, principal: PrincipalDep) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match again, each under its own id; attempts stay in their history.
 

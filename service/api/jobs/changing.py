@@ -1,17 +1,16 @@
 """Changes of one job that has not started: what it has, and when it is due."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 
 from service.api.jobs.actions import logged
+from service.api.jobs.change_requests import ChangeRequest
 from service.api.jobs.job_out import JobOut
 from service.api.jobs.lookup import JobIdDep, find_job, read_job
 from service.api.state import api_state_of
 from service.errors import StateForbids
 from service.ledger.deadline import in_time
 from service.ledger.states import State
-from service.web.body import parse, read_body
+from service.web.body import described, parse, read_body
 from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
 from service.web.guards import GUARDS
 from service.web.problems import responses
@@ -19,16 +18,11 @@ from service.web.room import MIB
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
 
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChangeRequest"}}},
-    }
-}
-
 
 @router.patch(
-    "/{job_id:job}", responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507), openapi_extra=_BODY
+    "/{job_id:job}",
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507),
+    openapi_extra=described(ChangeRequest, required=True),
 )
 async def change_job(
     job_id: JobIdDep,

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 
 from service.api.callback_out import CallbackOut
 from service.lane_rules import in_order
+from service.ledger.final_json import MOMENTS, PLAIN
 from service.ledger.models import NewJob
 from service.ledger.reads.flows import Relations
 from service.ledger.reads.kept import Kept
@@ -118,23 +119,7 @@ class JobOut(BaseModel):
         )
 
 
-_PLAIN = [
-    "id",
-    "kind",
-    "state",
-    "queue",
-    "priority",
-    "attempt",
-    "failures",
-    "crashes",
-    "max_attempts",
-    "lane",
-    "flow",
-    "run_at",
-    "created_at",
-    "started_at",
-    "finished_at",
-]
+_PLAIN = (*PLAIN, *MOMENTS)
 
 
 def _related(relations: Relations) -> dict[str, Any]:

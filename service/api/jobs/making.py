@@ -5,7 +5,7 @@ from typing import Any
 
 from service.api.jobs.client_made import request_hash
 from service.api.jobs.following import following
-from service.errors import ArgsInvalid, located
+from service.errors import ArgsInvalid, located, placed
 from service.ledger.models import NewJob
 from service.lifecycle.new_job import new_job
 from service.resources import Resources
@@ -22,6 +22,4 @@ def job_of(resources: Resources, now: datetime, wanted: Any, body: bytes) -> New
     try:
         return new_job(resources.catalogue[wanted.kind], wanted.args, wanted.options(), now, **others)
     except ArgsInvalid as error:
-        errors = error.errors or [{"loc": [], "msg": error.detail, "type": "too_large"}]
-        placed = [one | {"loc": ["args", *one["loc"]]} for one in errors]
-        raise ArgsInvalid(error.detail, errors=placed) from error
+        raise ArgsInvalid(error.detail, errors=placed(error, "args", sort="too_large")) from error
