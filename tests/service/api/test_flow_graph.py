@@ -46,9 +46,9 @@ def test_a_cycle_is_told_as_it_runs_with_the_place_of_one_of_its_edges() -> None
 
 
 def test_a_cycle_of_ten_thousand_is_told_briefly_and_soon() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     [error] = mistakes([Node(f"job-{n}", (f"job-{(n - 1) % 10_000}",)) for n in range(10_000)])
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
     assert "(9,991 more)" in error["msg"]
     assert len(error["msg"]) < 300
 

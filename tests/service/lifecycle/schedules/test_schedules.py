@@ -331,7 +331,7 @@ async def test_incident_a_stalled_insert_stopped_all_periodic_jobs(desk: Desk, c
     await cron.tick()
     async with writing(desk.ledger.database) as connection:
         await connection.execute(select(schedules).where(schedules.c.name == "stalled").with_for_update())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await walk([cron], clock, NOON + MINUTE, 5 * SECOND)
         for n in range(20):
             assert await outcomes(desk, f"s{n}") == [(1, "fired")]
