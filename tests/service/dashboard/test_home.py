@@ -76,7 +76,8 @@ async def test_every_link_leads_somewhere(settings: Settings) -> None:
     async with browsing(settings) as browser:
         found = links((await browser.get("/")).text)
         answers = {link: (await browser.get(link)).status_code for link in found}
-    expected = ["/docs", "/v1/jobs", "/v1/schedules", "/v1/lanes", "/inbox", "/readyz", "/metrics"]
+    calls = [f"/v1/{name}" for name in ("jobs", "flows", "operations", "schedules", "lanes")]
+    expected = ["/docs", *calls, "/inbox", "/readyz", "/metrics"]
     assert answers == dict.fromkeys(expected, 200)
 
 

@@ -50,6 +50,15 @@ async def change_at(moment: datetime, desk: Desk, job_id: str, **wanted: Any) ->
     return await change(desk, job_id, **wanted)
 
 
+async def some_began() -> bool:
+    return any(seen[0][0] == "free" for seen in notes.seen.values())
+
+
+async def change_once_some_began(moment: datetime, desk: Desk, job_id: str, **wanted: Any) -> bool:
+    await eventually(some_began)
+    return await change_at(moment, desk, job_id, **wanted)
+
+
 async def state_of(desk: Desk, job_id: str) -> str:
     return str((await desk.row(job_id))["state"])
 
@@ -84,9 +93,11 @@ async def test_the_limits_of_a_lane_hold_for_jobs_that_come_into_it_while_they_a
         ids = await asyncio.gather(*enqueues)
         wanted = {"lane": Lane("one", concurrency=1), "args": NotesArgs(name="limited", seconds=0.01)}
         around = [due + timedelta(milliseconds=4 * n - 400) for n in range(120)]
-        done = await asyncio.gather(
-            *(change_at(at, desk, job_id, **wanted) for at, job_id in zip(around, ids, strict=True))
-        )
+        early = [change_at(at, desk, job_id, **wanted) for at, job_id in zip(around[:90], ids[:90], strict=True)]
+        late = [
+            change_once_some_began(at, desk, job_id, **wanted) for at, job_id in zip(around[90:], ids[90:], strict=True)
+        ]
+        done = await asyncio.gather(*early, *late)
         await all_ended(desk, ids)
     limited = [notes.seen[job_id][0][0] == "limited" for job_id in ids]
     assert limited == done
