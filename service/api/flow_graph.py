@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
-from service.errors import FlowInvalid
-from service.web.problems import MOST_ERRORS
+from service.errors import MOST_ERRORS, FlowInvalid
 
 # A cycle is shown with this many of its jobs at each end.
 _SHOWN_OF_CYCLE = 5

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from service.api.flow_graph import Node, in_order
 from service.api.jobs.batch import parse_batch
-from service.api.jobs.client_made import request_hash
-from service.api.jobs.following import MOST_EDGES, callbacks_of
-from service.api.jobs.requests import Requests
 from service.errors import FlowInvalid
 from service.ledger.models import NewFlow, NewJob
 from service.lifecycle.new_job import new_id
+from service.requests.client_made import request_hash
+from service.requests.following import MOST_EDGES, callbacks_of
+from service.requests.requests import Requests
 from service.resources import Resources
 
 

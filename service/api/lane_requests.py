@@ -9,12 +9,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from jobs.kit.lane import LONGEST_KEY, MOST_CONCURRENCY, RESERVED_PREFIXES
-from service.api.jobs.lane_in import RateIn
 from service.errors import LaneInvalid
 from service.lane_rules import check_rule_key
 from service.ledger.records.lanes import Said
 from service.options import LONGEST_WAIT, SHORTEST_TIME
-from service.web.body import parse, read_body
+from service.requests.lane_in import RateIn
+from service.requests.parsing import parse
+from service.web.body import read_body
 from service.web.room import MIB
 from service.web.state import state_of
 

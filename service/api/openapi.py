@@ -7,12 +7,12 @@ from pydantic import BaseModel, TypeAdapter
 
 from service.api.jobs.actions import ReplayRequest
 from service.api.jobs.bulk_replay import BulkReplayRequest
-from service.api.jobs.change_requests import ChangeRequest
 from service.api.jobs.event_reader import ProgressEvent, StateEvent
-from service.api.jobs.requests import Requests
 from service.api.lane_requests import LaneRequest, PauseRequest
 from service.api.operation_requests import OperationRequest
 from service.api.schedule_requests import ScheduleRequests
+from service.requests.change_requests import ChangeRequest
+from service.requests.requests import Requests
 from service.web.problems import Problem
 
 

@@ -16,7 +16,8 @@ from service.lifecycle.change import Wanted
 from service.lifecycle.new_job import new_id
 from service.lifecycle.operations.changing import written_change
 from service.lifecycle.operations.job_filter import JobFilter
-from service.web.body import parse, read_body
+from service.requests.parsing import parse
+from service.web.body import read_body
 from service.web.room import MIB
 
 _LOWEST_RATE = 0.01

@@ -10,15 +10,16 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from jobs import Kind
 from jobs.kit.cron import LONGEST_EXPRESSION, LONGEST_ZONE, check_expression, zone_named
 from service import agreed_time
-from service.api.jobs.requests import EnqueueOptions, args_field
 from service.errors import ScheduleInvalid, located
 from service.ledger.records.schedules import CatchUp, NewSchedule
 from service.ledger.records.ticked import Overlap
 from service.lifecycle.new_job import new_job
 from service.lifecycle.schedules.stored_options import written_options
 from service.options import LONGEST_WAIT, Options
+from service.requests.parsing import parse
+from service.requests.requests import EnqueueOptions, args_field
 from service.resources import Resources
-from service.web.body import parse, read_body
+from service.web.body import read_body
 from service.web.moments import Moment
 from service.web.room import MIB
 from service.web.state import state_of

@@ -10,7 +10,6 @@ import structlog
 from fastapi import Depends, Request
 
 from jobs import Catalogue
-from service.api.jobs.requests import Requests
 from service.api.jobs.watchtower import Watchtower
 from service.api.readiness import Checks
 from service.api.schedule_requests import ScheduleRequests
@@ -20,6 +19,7 @@ from service.durability import Durability
 from service.feature import Feature
 from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
+from service.requests.requests import Requests
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.web.state import WebState

@@ -13,13 +13,12 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import LedgerUnavailable, PostludeError, Refused, shown
+from service.errors import MOST_ERRORS, LedgerUnavailable, PostludeError, Refused, shown
 from service.web import methods
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 100
 # The errors that an endpoint may raise.
 FORESEEN = (PostludeError, ClientDisconnect)
 # By reference, not by `model=`, for which FastAPI would describe the errors as application/json.

@@ -14,7 +14,8 @@ from service.api.jobs.lookup import JobIdDep, read_job
 from service.auth import Principal
 from service.errors import PostludeError
 from service.ledger.deadline import in_time
-from service.web.body import described, parse, read_body
+from service.requests.parsing import parse
+from service.web.body import described, read_body
 from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
 from service.web.guards import GUARDS
 from service.web.problems import responses, type_of

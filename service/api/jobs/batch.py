@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from service.api.jobs.requests import MAX_BATCH, Form
-from service.errors import ArgsInvalid, BodyMalformed, KindUnknown, QueueUnknown, placed
-from service.web.body import parse, refusal, refuse_nul
-from service.web.problems import MOST_ERRORS
+from service.errors import MOST_ERRORS, ArgsInvalid, BodyMalformed, KindUnknown, QueueUnknown, placed
+from service.requests.parsing import parse, refusal, refuse_nul
+from service.requests.requests import MAX_BATCH, Form
 from service.web.room import MIB
 
 T = TypeVar("T")

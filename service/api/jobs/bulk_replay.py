@@ -13,7 +13,8 @@ from service.ledger.operations import NewOperation, Place
 from service.lifecycle.new_job import new_id
 from service.lifecycle.operations.bulk_replay import BulkReplay
 from service.lifecycle.operations.job_filter import ReplayFilter
-from service.web.body import described, parse, read_body
+from service.requests.parsing import parse
+from service.web.body import described, read_body
 from service.web.cursor import Text, decode, encode
 from service.web.deps import LifecycleDep, PrincipalDep
 from service.web.guards import GUARDS

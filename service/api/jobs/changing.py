@@ -3,14 +3,15 @@
 from fastapi import APIRouter, Request
 
 from service.api.jobs.actions import logged
-from service.api.jobs.change_requests import ChangeRequest
 from service.api.jobs.job_out import JobOut
 from service.api.jobs.lookup import JobIdDep, find_job, read_job
 from service.api.state import api_state_of
 from service.errors import StateForbids
 from service.ledger.deadline import in_time
 from service.ledger.states import State
-from service.web.body import described, parse, read_body
+from service.requests.change_requests import ChangeRequest
+from service.requests.parsing import parse
+from service.web.body import described, read_body
 from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
 from service.web.guards import GUARDS
 from service.web.problems import responses

@@ -9,15 +9,16 @@ from fastapi import APIRouter, Request, Response
 
 from service import agreed_time
 from service.api.jobs.batch import parse_batch
-from service.api.jobs.following import check_parents, refuse_unknown
 from service.api.jobs.idempotency import Idempotency, kept, sent_safely
 from service.api.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
 from service.api.jobs.lookup import read_job
-from service.api.jobs.making import job_of
 from service.api.state import ApiState, api_state_of
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.models import IdempotencyKey, NewJob
-from service.web.body import parse, read_body
+from service.requests.following import check_parents, refuse_unknown
+from service.requests.making import job_of
+from service.requests.parsing import parse
+from service.web.body import read_body
 from service.web.guards import GUARDS
 from service.web.paths import job_path
 from service.web.problems import responses

@@ -1,0 +1,111 @@
+"""Validates the JSON of a request into its model; says what is wrong by place. Cost is bounded."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from jobs import Kind
+from jobs.kit.round_trip import ArgsChanged
+from service.errors import MOST_ERRORS, ArgsInvalid, BodyMalformed, KindUnknown, shown
+from service.lifecycle.args import MAX_ARGS_BYTES, describe, with_nearest_names
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Kinds = Mapping[str, Kind[Any, Any]]
+# As many as fit into args of 256 KiB if each is `{},`, and some more for the job's options.
+MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
+_MISFIT = "The body does not fit; `errors` says where."
+_LONGEST_MESSAGE = 500
+_LONGEST_NAME = 100
+_DEEPEST = 20
+# Beyond this number, errors are not made into Python objects (4 us each): only the text of the first is read.
+_DESCRIBED = 1_000
+_FIRST_ERRORS_CHARACTERS = 100_000
+_ESCAPED_NUL = b"\\u0000"
+# An escape for NUL: an odd number of backslashes before u0000. No database text may hold one.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+# A string, or the character before a value (except the first value).
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|([,\[{])', re.DOTALL)
+
+
+def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds, *, kind: Kind[Any, Any] | None = None) -> T:
+    """Validate JSON into the adapter's type. Raises `BodyMalformed`, `KindUnknown` and `ArgsInvalid`.
+
+    The args are of the `kind`, or of the one among `kinds` that the body names.
+    """
+    refuse_nul(body)
+    refuse_values_beyond(MOST_VALUES, body)
+    try:
+        parsed = adapter.validate_json(body)
+        _check_keys(kind or kinds.get(getattr(parsed, "kind", "")), body)
+    except ValidationError as error:
+        raise refusal([_shown(one, kinds) for one in _first_errors(error)], kinds) from None
+    except ArgsChanged as error:
+        errors = [_shown(one | {"loc": ["args", *one["loc"]]}, {}) for one in error.errors]
+        raise ArgsInvalid(_MISFIT, errors=errors) from error
+    except Exception as error:
+        log.error("validator_failed", exc_info=error)
+        msg = f"a validator of the kind's args failed on them ({type(error).__name__}); the log has its traceback"
+        errors = [{"loc": ["args"], "msg": msg, "type": "validator_failed"}]
+        raise ArgsInvalid(_MISFIT, errors=errors) from error
+    return parsed
+
+
+def _check_keys(kind: Kind[Any, Any] | None, body: bytes) -> None:
+    """Refuse keys of args that become equal when they are read; only the body still shows both."""
+    if kind is not None and kind.keys_may_clash:
+        kind.check_keys(from_json(body).get("args"), from_json=True)
+
+
+def refuse_nul(body: bytes) -> None:
+    if _ESCAPED_NUL in body and _NUL.search(body):  # the pattern alone takes 0.7 s for 32 MiB
+        raise ArgsInvalid("The body holds the character NUL (\\u0000), which cannot be stored.")
+
+
+def refuse_values_beyond(most: int, body: bytes) -> None:
+    """Refuse JSON of more than `most` values before it is parsed: a value in memory takes up to 250 times its text."""
+    # Most of the counted characters may be in strings, so count again without strings.
+    if len(body) <= most or body.count(b",") + body.count(b"[") + body.count(b"{") < most:
+        return
+    left = most
+    for token in _TOKEN.finditer(body):
+        left -= token.lastindex is not None
+        if left < 0:
+            raise ArgsInvalid(f"The JSON holds more than {most:,} values, which is the most for this request.")
+
+
+def refusal(errors: list[dict[str, Any]], kinds: Kinds) -> Exception:
+    """Make the refusal of a body that has these errors."""
+    sorts = {one["type"] for one in errors}
+    if "json_invalid" in sorts:
+        return BodyMalformed(f"The body is not valid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}.")
+    if "union_tag_invalid" in sorts:
+        return KindUnknown(f"The kind is unknown. Known are: {', '.join(kinds)}.", errors=errors)
+    return ArgsInvalid(_MISFIT, errors=errors)
+
+
+def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
+    if error.error_count() <= _DESCRIBED:
+        return describe(error)[:MOST_ERRORS]
+    text = error.json(include_url=False, include_context=False, include_input=False)
+    first: list[dict[str, Any]] = from_json(text[:_FIRST_ERRORS_CHARACTERS].encode(), allow_partial=True)
+    return shown(first[:-1][:MOST_ERRORS])  # the last may be half an error
+
+
+def _shown(error: dict[str, Any], kinds: Kinds) -> dict[str, Any]:
+    """Leave out the union's own step and Pydantic's one message that repeats the input, and cut what is too long."""
+    message = "The kind is unknown" if error["type"] == "union_tag_invalid" else error["msg"][:_LONGEST_MESSAGE]
+    loc = [step[:_LONGEST_NAME] if isinstance(step, str) else step for step in error["loc"][:_DEEPEST]]
+    error = error | {"loc": loc, "msg": message}
+    if not loc or loc[0] not in kinds:
+        return error
+    kind, inside = kinds[loc[0]], loc[1:]
+    if inside[:1] != ["args"]:
+        return error | {"loc": inside}
+    [named] = with_nearest_names([error | {"loc": inside[1:]}], kind)
+    return named | {"loc": inside}
