@@ -9,7 +9,7 @@ RUN pip --python /opt/postlude/bin/python install --no-cache-dir --only-binary :
     --no-deps --require-hashes -r requirements/production.lock \
     && pip --python /opt/postlude/bin/python check
 RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements/build.lock
-COPY pyproject.toml README.md LICENSE worker_settings.py ./
+COPY pyproject.toml README.md LICENSE postlude_command.py worker_settings.py ./
 COPY jobs jobs
 COPY service service
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . \

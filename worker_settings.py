@@ -5,14 +5,26 @@ nor is anything imported that only a worker needs.
 """
 
 import sys
+from pathlib import Path
 
-import arq.cli
-from pydantic import ValidationError
+from postlude_command import refuse_clashes
 
-from service.settings import QueueSettings, Settings, describe_invalid
+
+def _worker_settings() -> type:
+    from pydantic import ValidationError
+
+    from service.settings import describe_invalid
+
+    try:
+        return _of_a_check() if "--check" in sys.argv[1:] else _of_a_worker()
+    except ValidationError as error:
+        sys.exit(f"error: {describe_invalid(error)}")
 
 
 def _of_a_check() -> type:
+    import arq.cli
+
+    from service.settings import QueueSettings
     from service.worker.check import check_health
 
     settings = QueueSettings()
@@ -23,6 +35,7 @@ def _of_a_check() -> type:
 
 def _of_a_worker() -> type:
     import jobs
+    from service.settings import Settings
     from service.worker.arq_settings import make
 
     try:
@@ -31,7 +44,5 @@ def _of_a_worker() -> type:
         sys.exit(f"error: {error}")
 
 
-try:
-    WorkerSettings = _of_a_check() if "--check" in sys.argv[1:] else _of_a_worker()
-except ValidationError as error:
-    sys.exit(f"error: {describe_invalid(error)}")
+refuse_clashes(Path(__file__).parent, "jobs", "service")
+WorkerSettings = _worker_settings()

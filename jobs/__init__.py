@@ -7,6 +7,7 @@ from jobs.kit.kind import Kind
 from jobs.kit.lane import Lane, Rate
 from jobs.kit.outcomes import Discard, Retry, Snooze
 from jobs.kit.retry import RetryPolicy
+from jobs.kit.thread_context import ThreadContext
 
 __all__ = [
     "Catalogue",
@@ -19,6 +20,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "Snooze",
+    "ThreadContext",
     "job",
     "load",
 ]

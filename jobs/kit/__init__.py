@@ -1,14 +1,17 @@
 """The machinery for declaring kinds.
 
-declaration.py  `@job`, and the checks of its options
+declaration.py  `@job`; job_options.py checks its options
 signature.py    the function: the model of its args, and its result
+function_args.py  a function's own parameters as args
+refused.py      why a declaration is refused
 fields.py       fields with which no job could run as it was sent
 kind.py         a kind: accepts args, writes them, reads them back
 catalogue.py    all kinds by name
-context.py      what an attempt is given
+context.py      what an attempt is given; thread_context.py: in the thread of a `def`
 lane.py         jobs that share limits
 outcomes.py     how an attempt may end; retry.py says when it is tried again
 round_trip.py   args must survive JSON: proof.py says which surely do, difference.py compares the others
+hidden.py       a project's own `jobs` or `service`, which ours hides
 keys.py         keys that would become one when they are read
 names.py        names that the model does not know
 sealing.py      secrets in args, kept for the attempt; masking.py takes them out of text that others wrote

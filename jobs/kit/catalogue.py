@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.kit.declaration import CatalogueError, shown_path
+from jobs.kit.hidden import why_hidden
 from jobs.kit.kind import Kind
 
 _KIT = "jobs.kit"
@@ -45,6 +46,7 @@ def load(modules: Sequence[str] = ()) -> Catalogue:
     catalogue = Catalogue()
     _add_box(catalogue)
     for name in modules:
+        _refuse_module_of_others(name)
         module_of_kinds = _import(name)
         if not _add_all(catalogue, module_of_kinds):
             raise CatalogueError(_without_kinds(name, module_of_kinds))
@@ -62,7 +64,7 @@ def _add_box(catalogue: Catalogue) -> None:
         added = [_add_all(catalogue, module) for module in _with_inner(_import(found.name))]
         if found.ispkg and not any(added):
             raise CatalogueError(
-                f"{found.name.replace('.', '/')}: the folder declares no kind: decorate an async function with"
+                f"{found.name.replace('.', '/')}: the folder declares no kind: decorate a function with"
                 " `@job(...)` in one of its files, or move its files to the kind that uses them"
             )
 
@@ -95,7 +97,7 @@ def _without_kinds(name: str, module: types.ModuleType) -> str:
         return _say_hidden(*hidden[0])
     return (
         f"{name}: the module named by POSTLUDE_JOBS declares no kinds"
-        f"{_where(module)}: decorate an async function with `@job(...)` there, or name the module that does"
+        f"{_where(module)}: decorate a function with `@job(...)` there, or name the module that does"
     )
 
 
@@ -145,8 +147,21 @@ def _import(name: str) -> types.ModuleType:
         raise
     except (Exception, SystemExit) as error:
         named = "the module" if name.startswith("jobs.") else "the module named by POSTLUDE_JOBS"
-        reason = f"{type(error).__name__}: {error}{_line_of(error)}"
+        reason = f"{type(error).__name__}: {error}{_line_of(error)}{_remedy(error)}"
         raise CatalogueError(f"{name}: {named} cannot be imported: {reason}") from error
+
+
+def _refuse_module_of_others(name: str) -> None:
+    """Refuse a module of POSTLUDE_JOBS in a package that ours hides: ours may have a module of that very name."""
+    if (reason := why_hidden(name)) is not None:
+        raise CatalogueError(f"{name}: POSTLUDE_JOBS names a module that Python does not find: {reason}")
+
+
+def _remedy(error: BaseException) -> str:
+    """Say why a module is missing that the project has: ours hides it."""
+    missing = error.name if isinstance(error, ImportError) else None
+    reason = why_hidden(missing) if missing is not None else None
+    return "" if reason is None else f"; {reason}"
 
 
 def _line_of(error: BaseException) -> str:

@@ -3,32 +3,48 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_args
+from typing import Any, NamedTuple, NoReturn, Protocol, get_args, overload
 
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from jobs.kit.cron import CronInvalid
 from jobs.kit.fields import Unusable, check_fields
-from jobs.kit.kind import A, CatchUp, JobFunction, Kind, R
-from jobs.kit.lane import LaneOf, to_lane
-from jobs.kit.outcomes import Seconds, to_timedelta
+from jobs.kit.function_args import shown
+from jobs.kit.job_options import (
+    checked_lane,
+    checked_max_attempts,
+    checked_memory_mb,
+    checked_name,
+    checked_queue,
+    checked_retry,
+    checked_runs,
+    checked_timeout,
+)
+from jobs.kit.kind import A, CatchUp, FunctionKind, JobFunction, Kind, P, R, Runs, T, is_async
+from jobs.kit.lane import LaneOf
+from jobs.kit.outcomes import Seconds
+from jobs.kit.refused import Refused, describe
 from jobs.kit.retry import RetryPolicy
 from jobs.kit.round_trip import ArgsChanged
-from jobs.kit.signature import Refused, describe, read_signature
+from jobs.kit.signature import read_signature
 
-_LONGEST_NAME = 100
-# A due time must be one that a calendar has.
-_LONGEST_WAIT = timedelta(days=3650)
-_MOST_ATTEMPTS = 1_000_000
-DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_TIMEOUT_S = 60.0
 
 
 class CatalogueError(Exception):
     """A kind cannot be used as declared. The message names the file and the reason."""
+
+
+class Decorator(Protocol):
+    """What `@job(...)` makes of a function."""
+
+    @overload  # the first one that fits counts
+    def __call__(self, function: JobFunction[A, R], /) -> Kind[A, R]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> FunctionKind[P, T]: ...
 
 
 def job(
@@ -41,23 +57,29 @@ def job(
     catch_up: CatchUp | None = None,
     retry: RetryPolicy | None = None,
     lane: LaneOf | None = None,
-) -> Callable[[JobFunction[A, R]], Kind[A, R]]:
-    """Declare an async function `(ctx: Context, args: SomeModel) -> result` as the kind `name`.
+    runs: Runs | None = None,
+    memory_mb: int | None = None,
+) -> Decorator:
+    """Declare a function as the kind `name`: its parameters are the args, one annotated `Context` gets the context.
+
+    `(ctx: Context, args: SomeModel)` takes all args as that model. An `async def` runs on the worker's loop, a `def` in
+    a thread.
 
     `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is an expression in UTC: five fields, six that
     begin with seconds, or a name such as `@daily`; such a kind's args must have defaults throughout. `catch_up` says
     which ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
     `max_attempts` is 5 by default, or one more than the `delays` of `retry`. `lane` is a function of the validated args
     that returns the key of a lane, a `Lane` with limits, or None; or a lane for all jobs of the kind.
+    `runs="process"` runs each attempt in a child process, with at most `memory_mb` megabytes of memory.
     Raises `CatalogueError` where the declaration does not hold.
     """
     if callable(name):
         named = getattr(name, "__name__", "a_name")
         raise CatalogueError(f'{file_of(name)}: `@job` needs the name of the kind: write `@job("{named}")`')
 
-    given = _Given(name, timeout, max_attempts, queue, cron, catch_up, retry, lane)
+    given = _Given(name, timeout, max_attempts, queue, cron, catch_up, retry, lane, runs, memory_mb)
 
-    def decorate(function: JobFunction[A, R]) -> Kind[A, R]:
+    def decorate(function: Any) -> Any:
         return _declare(function, given)
 
     return decorate
@@ -74,26 +96,32 @@ class _Given(NamedTuple):
     catch_up: Any
     retry: Any
     lane: Any
+    runs: Any
+    memory_mb: Any
 
 
 def _declare(function: Any, given: _Given) -> Kind[Any, Any]:
     file = file_of(function)
     try:
-        args_model, result_adapter = read_signature(function)
-        retry = _retry(given.retry)
-        kind = Kind(
-            name=_name(given.name, "a name"),
+        signature = read_signature(function)
+        retry = checked_retry(given.retry)
+        make = Kind[Any, Any] if signature.invoke is None and is_async(function) else FunctionKind[..., Any]
+        kind = make(
+            name=checked_name(given.name, "a name"),
             function=function,
-            args_model=args_model,
-            result_adapter=result_adapter,
-            timeout=_timeout(given.timeout),
-            max_attempts=_max_attempts(given.max_attempts, retry),
-            queue=_queue(given.queue),
+            invoke=signature.invoke or function,
+            args_model=signature.args_model,
+            result_adapter=signature.result_adapter,
+            timeout=checked_timeout(given.timeout),
+            max_attempts=checked_max_attempts(given.max_attempts, retry),
+            queue=checked_queue(given.queue),
             cron=given.cron,
             catch_up=given.catch_up or ("last" if given.cron is not None else None),
             retry=retry,
             file=file,
-            lane=_lane(given.lane),
+            lane=checked_lane(given.lane),
+            runs=checked_runs(given.runs, function),
+            memory_mb=checked_memory_mb(given.memory_mb, given.runs),
         )
         _check_args(kind)
         _check_cron(kind)
@@ -121,88 +149,28 @@ def shown_path(path: Path) -> str:
     return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
 
 
-def _name(name: Any, what: str) -> str:
-    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not _is_storable(name):
-        raise Refused(f"{what} has 1 to {_LONGEST_NAME} characters")
-    return name
-
-
-def _is_storable(text: str) -> bool:
-    return "\0" not in text and text == text.encode(errors="ignore").decode()
-
-
-def _queue(queue: Any) -> str:
-    text = _name(queue, "queue")
-    if "," in text or text != text.strip():
-        raise Refused("queue is a name that POSTLUDE_QUEUES can list: without commas, and spaces around it")
-    return text
-
-
-def _timeout(value: Any) -> timedelta:
-    timeout = _duration(value, "timeout")
-    if timeout <= timedelta(0):
-        raise Refused("timeout must be above 0")
-    return timeout
-
-
-def _duration(value: Any, what: str) -> timedelta:
-    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
-        raise Refused(f"{what} is a number of seconds or a timedelta, not {value!r}")
-    try:
-        duration = to_timedelta(value)
-    except (ValueError, OverflowError):
-        duration = None
-    if duration is None or duration > _LONGEST_WAIT:
-        raise Refused(f"{what} must be a finite number of seconds, at most {_LONGEST_WAIT.days} days, not {value!r}")
-    return duration
-
-
-def _max_attempts(value: Any, retry: RetryPolicy) -> int:
-    if value is None:
-        return len(retry.delays) + 1 if retry.delays else DEFAULT_MAX_ATTEMPTS
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_ATTEMPTS:
-        raise Refused(f"max_attempts is a whole number from 1 to {_MOST_ATTEMPTS:,}, not {value!r}")
-    return value
-
-
-def _retry(value: Any) -> RetryPolicy:
-    policy = RetryPolicy() if value is None else value
-    if not isinstance(policy, RetryPolicy):
-        raise Refused(f"retry is a RetryPolicy, not {value!r}")
-    return policy
-
-
-def _lane(value: Any) -> LaneOf | None:
-    if not callable(value):
-        return _constant_lane(value)
-    if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
-        raise Refused("lane is a plain function, which returns at once: write `def` or a lambda, not `async def`")
-    try:
-        inspect.signature(value).bind(object())
-    except TypeError as error:
-        raise Refused(f"lane is a function of the args alone, and cannot be called so ({describe(error)})") from error
-    except ValueError:  # a builtin tells no signature
-        pass
-    return value  # type: ignore[no-any-return]
-
-
-def _constant_lane(value: Any) -> LaneOf | None:
-    try:
-        return to_lane(value)
-    except ValueError as error:
-        raise Refused(f"lane: {error}") from error
-
-
 def _check_args(kind: Kind[Any, Any]) -> None:
+    has_own_parameters = kind.invoke is not kind.function
+    what = shown(kind.function) if has_own_parameters else f"args {kind.args_model.__name__}"
+    noun = "parameter" if has_own_parameters else "field"
     try:
-        check_fields(kind.args_model)
+        check_fields(kind.args_model, noun)
         door_model = kind.door_model
         if not kind.round_trip.is_proved:
             door_model.model_json_schema()
     except Unusable as error:
-        raise Refused(f"args {kind.args_model.__name__}: {error}") from error
+        raise Refused(f"{what}: {error}") from error
     except Exception as error:
-        raise Refused(f"args {kind.args_model.__name__} cannot be sent as JSON ({describe(error)})") from error
+        place = next((f": {noun} {name!r}" for name in _without_schema(kind.args_model)), "")
+        raise Refused(f"{what} cannot be sent as JSON{place} ({describe(error)})") from error
+
+
+def _without_schema(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        try:
+            TypeAdapter[Any](field.annotation or Any).json_schema()
+        except Exception:  # noqa: BLE001 - whatever it is, this is the field
+            yield field.alias or name
 
 
 def _check_cron(kind: Kind[Any, Any]) -> None:
@@ -221,7 +189,7 @@ def _check_cron(kind: Kind[Any, Any]) -> None:
     try:
         kind.accept(None)
     except ValidationError as error:
-        raise Refused("a kind with cron= needs a default for each field of its args") from error
+        raise Refused("a kind with cron= needs a default for each field of its args, or parameter") from error
     except ArgsChanged as error:
         raise Refused(f"a kind with cron= runs with the defaults of its args: {error}") from error
 

@@ -17,25 +17,25 @@ class Unusable(Exception):
     """A field's declaration lets no job run as it was sent."""
 
 
-def check_fields(model: type[BaseModel]) -> None:
-    """Check the fields of a model, at any depth. Raises `Unusable`, naming the field."""
+def check_fields(model: type[BaseModel], noun: str = "field") -> None:
+    """Check the fields of a model, at any depth. Raises `Unusable`, which names the field with `noun`."""
     schema = model.__pydantic_core_schema__
     definitions = list(unwrapped(schema)[1].values())
     for place, field, config in _fields(schema, "", None):
         if field.get("serialization_exclude"):
             raise Unusable(
-                f"field {place!r} has exclude=True: its value would be lost before the job runs; keep it out of the"
+                f"{noun} {place!r} has exclude=True: its value would be lost before the job runs; keep it out of the"
                 " args, or make it a SecretStr if it must not be shown"
             )
         if any(one.get("now_op") == "future" for one in _schemas(field["schema"])):
             raise Unusable(
-                f"field {place!r} must lie in the future, also when an attempt begins, and then it may be past:"
+                f"{noun} {place!r} must lie in the future, also when an attempt begins, and then it may be past:"
                 " compare it with the clock in the function"
             )
-        _check_default(place, field["schema"], definitions, config)
+        _check_default(noun, place, field["schema"], definitions, config)
 
 
-def _check_default(place: str, schema: Any, definitions: list[Any], config: Any) -> None:
+def _check_default(noun: str, place: str, schema: Any, definitions: list[Any], config: Any) -> None:
     if schema["type"] != "default" or "default" not in schema or reads_other_fields(schema):
         return
     alone: Any = {"type": "definitions", "schema": schema["schema"], "definitions": definitions}
@@ -48,9 +48,9 @@ def _check_default(place: str, schema: Any, definitions: list[Any], config: Any)
         again = validator.validate_json(text, by_alias=True, by_name=True)
         same_text = serializer.to_json(again, by_alias=True, round_trip=True, warnings=False) == text
     except Exception as error:
-        raise Unusable(f"the default of field {place!r} does not fit the field: {_reason(error)}") from error
+        raise Unusable(f"the default of {noun} {place!r} does not fit the {noun}: {_reason(error)}") from error
     if difference(default, again, same_text=same_text) is not None:
-        raise Unusable(f"the default of field {place!r} is read back from JSON as another value")
+        raise Unusable(f"the default of {noun} {place!r} is read back from JSON as another value")
 
 
 def _reason(error: Exception) -> str:

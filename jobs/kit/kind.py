@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -18,19 +18,32 @@ from jobs.kit.names import names_of, strict_about_names, without_unknown_names
 from jobs.kit.retry import RetryPolicy
 from jobs.kit.round_trip import ArgsChanged, RoundTrip, Written, check_whole, round_trip_of, written_by
 from jobs.kit.sealing import dump_whole, has_secrets
+from jobs.kit.thread_context import in_thread
 
 A = TypeVar("A", bound=BaseModel)
+P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 JobFunction = Callable[[Context, A], Awaitable[R]]
 CatchUp = Literal["none", "last", "all"]
+Runs = Literal["loop", "thread", "process"]
+
+
+def is_async(function: Any) -> bool:
+    """Whether a function is an `async def`, perhaps below decorators that tell what they wrap."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
 @dataclass(frozen=True)
 class Kind(Generic[A, R]):
-    """A named sort of job: its args, its function, and how its attempts are run. Calling it calls the function."""
+    """A named sort of job: its args, its function, and how its attempts are run. Calling it calls the function.
+
+    `invoke` is the function called with a context and args, whatever parameters it has.
+    """
 
     name: str
     function: JobFunction[A, R]
+    invoke: Callable[[Context, A], Any]
     args_model: type[A]
     result_adapter: TypeAdapter[R]
     timeout: timedelta
@@ -41,9 +54,19 @@ class Kind(Generic[A, R]):
     retry: RetryPolicy
     file: str
     lane: LaneOf | None = None
+    runs: Runs = "loop"
+    memory_mb: int | None = None
 
     async def __call__(self, ctx: Context, args: A) -> R:
         return await self.function(ctx, args)
+
+    @cached_property
+    def call(self) -> JobFunction[A, R]:
+        """What an attempt awaits: an `async def` on the loop, a `def` in a thread."""
+        return self.invoke if is_async(self.function) else self._call_in_thread
+
+    async def _call_in_thread(self, ctx: Context, args: A) -> R:
+        return await in_thread(self.invoke, ctx, args)
 
     @property
     def description(self) -> str:
@@ -173,3 +196,11 @@ class Kind(Generic[A, R]):
         if self.cron is None:
             raise ValueError(f"kind {self.name!r} has no cron expression")
         return expression(self.cron)
+
+
+class FunctionKind(Kind[Any, Any], Generic[P, T]):
+    """A kind whose function has parameters of its own, or is a `def`: it is called as that function is."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:  # type: ignore[override]
+        function: Callable[P, T] = self.function  # type: ignore[assignment]
+        return function(*args, **kwargs)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from jobs.kit.outcomes import Seconds, to_timedelta
 
 LONGEST_KEY = 255
+LONGEST_LABEL = 250  # a rule pauses it as `kind:<label>`
 MOST_CONCURRENCY = 10_000
 MOST_PER_RATE = 1_000_000
 SHORTEST_PER = timedelta(milliseconds=1)
@@ -40,15 +41,24 @@ class Lane:
 
     At most `concurrency` of its jobs run at once, and start at `rate`. With `order="strict"` they run one at a time, in
     the order in which they were enqueued: one that waits for its next attempt holds up the rest.
+
+    Only a kind's own lane has the other two. Its breaker pauses it for `longest_pause` at most. A job counts as its
+    `label`, which has a dot, wherever kinds are shown, counted or paused.
     """
 
     key: str
     concurrency: int | None = None
     rate: Rate | None = None
     order: Literal["strict"] | None = None
+    longest_pause: Seconds | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         check_key(self.key)
+        if self.longest_pause is not None and not _is_period(self.longest_pause):
+            raise ValueError(f"a lane's longest_pause is a number of seconds, not {self.longest_pause!r}")
+        if self.label is not None:
+            _check_label(self.label)
         if self.concurrency is not None and not is_whole(self.concurrency, MOST_CONCURRENCY):
             raise ValueError(
                 f"a lane's concurrency is a whole number from 1 to {MOST_CONCURRENCY:,}, not {self.concurrency!r}"
@@ -91,6 +101,12 @@ def check_text(key: Any) -> None:
         raise ValueError(f"a lane's key has characters that cannot be stored: {key!r}")
     if key != key.strip():
         raise ValueError(f"a lane's key neither begins nor ends with a space: {key!r}")
+
+
+def _check_label(label: Any) -> None:
+    check_text(label)
+    if "." not in label or "*" in label or len(label) > LONGEST_LABEL:
+        raise ValueError(f"a label has a dot, no `*`, and {LONGEST_LABEL} characters at most: {label!r}")
 
 
 def is_whole(value: Any, most: int) -> bool:

@@ -53,6 +53,20 @@ class Discard(Exception):
         self.reason = reason
 
 
+class FailedElsewhere(Retry):
+    """Code that runs elsewhere has failed: the job shows the type, message and traceback of its error.
+
+    The policy for retries is the kind's own. Whoever ran the code has answered.
+    """
+
+    answered = True
+
+    def __init__(self, type_name: str, message: str, traceback: str | None = None):
+        super().__init__(message)
+        self.type_name = type_name
+        self.traceback = traceback
+
+
 class PartialResult:
     """Mixed into the result of a kind whose jobs may succeed in part."""
 

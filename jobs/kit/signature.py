@@ -2,54 +2,50 @@
 
 import inspect
 import sys
-from typing import Any, NamedTuple, get_type_hints
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.errors import PydanticUserError
 
-from jobs.kit.kind import Kind
-
-
-class Refused(Exception):
-    """A declaration cannot be used. The message says why."""
+from jobs.kit.context import Context
+from jobs.kit.function_args import function_args, shown, takes_model
+from jobs.kit.kind import Kind, is_async
+from jobs.kit.refused import Refused, describe
+from jobs.kit.thread_context import ThreadContext
 
 
 class Signature(NamedTuple):
+    """`invoke` is the function as it is called with a context and args; None: as it is."""
+
     args_model: type[BaseModel]
     result_adapter: TypeAdapter[Any]
+    invoke: Callable[[Context, Any], Any] | None = None
 
 
 def read_signature(function: Any) -> Signature:
-    """Read `async def function(ctx: Context, args: SomeModel) -> result`. Raises `Refused`."""
+    """Read the signature of a function: `(ctx: Context, args: SomeModel)`, or its own parameters. Raises `Refused`."""
     _check_function(function)
     _check_name_is_free(function)
-    parameters = list(inspect.signature(function).parameters.values())
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if len(parameters) != 2 or any(parameter.kind not in positional for parameter in parameters):
-        raise Refused("the function takes exactly two parameters: `ctx: Context` and `args` of a Pydantic model")
     hints = _annotations(function)
-    return Signature(_args_model(hints, parameters[1].name), _result_adapter(hints.get("return", Any)))
-
-
-def describe(error: Exception) -> str:
-    """Return the type and the first line of an error that a library raised."""
-    text = error.message if isinstance(error, PydanticUserError) else str(error)
-    return f"{type(error).__name__}: {text.strip().partition(chr(10))[0]}"
+    _check_context(function, hints)
+    parameters = [*inspect.signature(function).parameters.values()]
+    result = _result_adapter(hints.pop("return", Any))
+    if takes_model(parameters, hints):
+        return Signature(_whole(hints[parameters[1].name]), result)
+    args = function_args(function, parameters, hints)
+    return Signature(args.model, result, args.invoke)
 
 
 def _check_function(function: Any) -> None:
     if isinstance(function, Kind):
         raise Refused(f"the function is the kind {function.name!r} already; one function is one kind")
     if inspect.isclass(function):
-        raise Refused("it decorates a class; it belongs on a function, declared with `async def`")
-    if inspect.isasyncgenfunction(function):
+        raise Refused("it decorates a class; it belongs on a function")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise Refused("the function has a `yield`: it must return its result, and tell how far it is by ctx.progress")
     if not inspect.isfunction(function):
-        raise Refused(f"it decorates a {type(function).__name__}; it belongs on a function, declared with `async def`")
-    if not inspect.iscoroutinefunction(function):
-        raise Refused(
-            "the function must be declared with `async def`; run blocking work by `await ctx.thread(fn, ...)`"
-        )
+        raise Refused(f"it decorates a {type(function).__name__}; it belongs on a function")
 
 
 def _check_name_is_free(function: Any) -> None:
@@ -70,20 +66,51 @@ def _line(function: Any) -> tuple[str, int]:
     return code.co_filename, code.co_firstlineno
 
 
+def _check_context(function: Any, hints: Mapping[str, Any]) -> None:
+    named = [one for hint in hints.values() for one in (hint, *get_args(hint))]
+    if is_async(function) and ThreadContext in named:
+        raise Refused(f"{shown(function)} is an `async def`, which runs on the loop: annotate its context as `Context`")
+
+
 def _annotations(function: Any) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except Exception as error:
-        raise Refused(
-            f"its annotations cannot be read ({describe(error)}); what they name must be imported at run time,"
-            " not under `if TYPE_CHECKING`"
-        ) from error
+        remedy = (
+            "; what it names must be imported at run time, not under `if TYPE_CHECKING`"
+            if isinstance(error, NameError)
+            else ""
+        )
+        reason = f"its annotations cannot be read ({describe(error)}): {_unread(function)}"
+        raise Refused(f"{reason} of {shown(function)}{remedy}") from error
 
 
-def _args_model(hints: dict[str, Any], parameter: str) -> type[BaseModel]:
-    model = hints.get(parameter)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise Refused(f"parameter {parameter!r} must be annotated with a Pydantic model")
+def _unread(function: Any) -> str:
+    """Say which annotation cannot be read."""
+    written = inspect.unwrap(function)
+    for name, annotation in _as_written(written).items():
+        alone = FunctionType((lambda: None).__code__, written.__globals__)
+        alone.__annotations__ = {name: annotation}
+        try:
+            get_type_hints(alone, include_extras=True)
+        except Exception:  # noqa: BLE001 - whatever it is, this is the annotation
+            return "the result" if name == "return" else f"parameter {name!r}"
+    return "one"
+
+
+def _as_written(function: Any) -> dict[str, Any]:
+    """Return a function's annotations, also where one of them cannot be read."""
+    annotations: dict[str, Any]
+    if sys.version_info >= (3, 14):  # where they are read when they are asked for, all at once
+        from annotationlib import Format, get_annotations
+
+        annotations = get_annotations(function, format=Format.FORWARDREF)
+    else:
+        annotations = function.__annotations__
+    return annotations
+
+
+def _whole(model: type[BaseModel]) -> type[BaseModel]:
     try:
         model.model_rebuild()
     except Exception as error:

@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -61,27 +62,51 @@ class Steps:
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """Run a function and keep its result, or give the result that was kept. Raises `StepRefused`."""
+        with self._begun(name, function) as form:
+            if (kept := self._given.steps.get(name)) is not None:
+                return form.read(kept)
+            started_at = self._now()
+            return await self._keep_result(form, started_at, await _call(function, args, kwargs))
+
+    def step_in_thread(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        run_on_loop: Callable[[Coroutine[Any, Any, Any]], Any],
+    ) -> Any:
+        """Do the same in the thread of a kind, where a `def` runs too. Raises `StepRefused`."""
+        with self._begun(name, function) as form:
+            if (kept := self._given.steps.get(name)) is not None:
+                return form.read(kept)
+            started_at = self._now()
+            if inspect.iscoroutinefunction(function):
+                result = run_on_loop(function(*args, **kwargs))
+            else:
+                result = function(*args, **kwargs)
+            return run_on_loop(self._keep_result(form, started_at, result))
+
+    @contextmanager
+    def _begun(self, name: str, function: Callable[..., Any]) -> Iterator[StepForm]:
+        """Take the name of a step while it runs, and for good when it has succeeded."""
         _check(name, function)
         if self._room is None:
             self._room = _Room(self._given.steps)
         self._room.take(name)
         try:
-            form = StepForm.of(name, function)
-            kept = self._given.steps.get(name)
-            return form.read(kept) if kept is not None else await self._run(form, function, args, kwargs)
+            yield StepForm.of(name, function)
         except BaseException:
             self._room.give_back(name)
             raise
 
-    async def _run(
-        self, form: StepForm, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        started_at = self._now()
-        result = form.write(await _call(function, args, kwargs))
-        value = form.read(result)  # what cannot be read back must not be kept
+    async def _keep_result(self, form: StepForm, started_at: datetime, result: Any) -> Any:
+        """Keep what a step returned, and return it as later attempts will read it."""
+        written = form.write(await result if inspect.isawaitable(result) else result)  # of a lambda around a coroutine
+        value = form.read(written)  # what cannot be read back must not be kept
         assert self._room is not None
-        self._room.fill(form.name, len(result.encode()))
-        await self._keep(KeptStep(form.name, result, started_at, self._now()))
+        self._room.fill(form.name, len(written.encode()))
+        await self.keep(KeptStep(form.name, written, started_at, self._now()))
         return value
 
     async def checkpoint(self, value: Any) -> None:
@@ -92,11 +117,13 @@ class Steps:
             raise StepTooLarge(f"the checkpoint cannot be kept: {error}; say where to go on, and no more") from None
         except Exception as error:
             raise StepUnwritable(f"the checkpoint cannot be written as JSON: {error}") from error
-        await self._keep_checkpoint(text)
+        await self.keep_checkpoint(text)
 
-    async def _keep(self, step: KeptStep) -> None: ...
+    async def keep(self, step: KeptStep) -> None:
+        """Keep the result of a step that has run."""
 
-    async def _keep_checkpoint(self, value: str) -> None: ...
+    async def keep_checkpoint(self, value: str) -> None:
+        """Keep a checkpoint, written as JSON."""
 
     def _now(self) -> datetime:
         return datetime.now(UTC)
@@ -148,5 +175,4 @@ def _check(name: Any, function: Any) -> None:
 async def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(*args, **kwargs)
-    value = await asyncio.to_thread(function, *args, **kwargs)
-    return await value if inspect.isawaitable(value) else value  # a lambda around a coroutine, as a rule
+    return await asyncio.to_thread(function, *args, **kwargs)

@@ -1,6 +1,6 @@
 """Small public fakes: a `Context` for calling a kind by hand, and what it carries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from jobs import Context
+from jobs import Context, ThreadContext
 from jobs.kit.context import Delivery, Files, Mailer
 
 
@@ -77,3 +77,17 @@ def fake_context(
         capabilities=offered | dict(capabilities or {}),
     )
     return replace(context, **overrides)
+
+
+def fake_thread_context(**named: Any) -> ThreadContext:
+    """Make a context for a kind that is a `def`; named is what `fake_context` takes."""
+    return ThreadContext.over(fake_context(**named), _run_here)
+
+
+def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that waits for nothing, with or without a loop around it."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise NotImplementedError("a fake context waits for nothing: give it fakes that answer at once")

@@ -34,7 +34,8 @@ def kind_of(model: type[BaseModel]) -> Kind[Any, Any]:
     async def perform(ctx: Any, args: Any) -> None: ...
 
     perform.__annotations__ |= {"args": model}
-    return job("tried")(perform)
+    kind: Kind[Any, Any] = job("tried")(perform)
+    return kind
 
 
 def field(annotation: Any, default: Any = ...) -> type[BaseModel]:

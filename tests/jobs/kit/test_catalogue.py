@@ -226,12 +226,12 @@ TWINS = (
     [
         ("import nonsense_1", ["bad_kinds: ", "No module named 'nonsense_1' (bad_kinds.py, line 1)"]),
         (TWINS, ["bad_kinds.py: kind 'twin': the name is taken by bad_kinds.py"]),
-        (KIND.format(name="sync").replace("async def", "def"), ["bad_kinds.py: kind 'sync': ", "`async def`"]),
+        (KIND.format(name="stars").replace("args: Args", "*n"), ["bad_kinds.py: kind 'stars': ", "'*n' of kind()"]),
         (KIND.format(name="c").replace("'c'", "'c', cron='x'"), ["bad_kinds.py: kind 'c': cron expression 'x'"]),
         (KIND.format(name="p").replace("@job('p')", "@job"), ["bad_kinds.py: `@job` needs the name of the kind"]),
         ("x = 1", ["bad_kinds: ", "declares no kinds"]),
     ],
-    ids=["import", "twins", "sync", "cron", "parentheses", "none"],
+    ids=["import", "twins", "stars", "cron", "parentheses", "none"],
 )
 def test_a_worker_refuses_bad_kinds_in_one_sentence(tmp_path: Path, source: str, parts: list[str]) -> None:
     write(tmp_path / "bad_kinds.py", source)

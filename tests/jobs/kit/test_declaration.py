@@ -8,7 +8,7 @@ from pydantic import (
     Field,
 )
 
-from jobs import CatalogueError, Context, RetryPolicy, job
+from jobs import CatalogueError, Context, Kind, RetryPolicy, job
 from tests.jobs.kit.declaring import plain, refusal
 
 
@@ -115,7 +115,7 @@ def test_a_cron_kind_whose_defaults_do_not_hold_is_refused() -> None:
 
 
 def test_args_that_json_cannot_hold_are_refused() -> None:
-    assert "args Callback cannot be sent as JSON" in refusal(of_callback)
+    assert "args Callback cannot be sent as JSON: field 'call' (" in refusal(of_callback)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,37 @@ def test_a_lane_function_that_fails_on_the_defaults_of_a_cron_kind_is_refused() 
     told = refusal(plain, cron="* * * * *", lane=lambda args: args.town)
     assert "kind 'bad': its lane function fails on the defaults of its args, with which cron= runs it" in told
     assert "AttributeError" in told
+
+
+def in_a_thread(name: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "where"),
+    [
+        (plain, {}, ("loop", None)),
+        (plain, {"runs": "loop"}, ("loop", None)),
+        (in_a_thread, {}, ("thread", None)),
+        (in_a_thread, {"runs": "thread"}, ("thread", None)),
+        (in_a_thread, {"runs": "process", "memory_mb": 512}, ("process", 512)),
+        (plain, {"runs": "process"}, ("process", None)),
+    ],
+)
+def test_a_kind_knows_where_it_runs(function: Any, options: dict[str, Any], where: tuple[str, int | None]) -> None:
+    kind: Kind[Any, Any] = job("placed", **options)(function)
+    assert (kind.runs, kind.memory_mb) == where
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "reason"),
+    [
+        (plain, {"runs": "thread"}, "an `async def` runs on the loop: leave out runs="),
+        (in_a_thread, {"runs": "loop"}, "a `def` runs in a thread: leave out runs="),
+        (in_a_thread, {"runs": "pool"}, "runs is \"process\" or left out, not 'pool'"),
+        (in_a_thread, {"memory_mb": 512}, 'memory_mb is for kinds with runs="process"'),
+        (in_a_thread, {"runs": "process", "memory_mb": 1}, "memory_mb is a whole number of megabytes from 128"),
+        (in_a_thread, {"runs": "process", "memory_mb": True}, "memory_mb is a whole number of megabytes from 128"),
+    ],
+)
+def test_where_a_kind_cannot_run_is_refused(function: Any, options: dict[str, Any], reason: str) -> None:
+    assert reason in refusal(function, **options)

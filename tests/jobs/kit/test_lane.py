@@ -97,3 +97,15 @@ def test_a_host_of_any_length_has_a_lane() -> None:
     lane = send_webhook.lane_of(args)
     assert lane is not None
     assert len(lane.key) == LONGEST_KEY
+
+
+@pytest.mark.parametrize("label", ["", "send", "shop.*", " shop.send", "shop.send\0", "s." + "x" * 249, 7])
+def test_a_label_can_be_told_from_a_kind_and_paused(label: Any) -> None:
+    with pytest.raises(ValueError):
+        Lane("app:shop", label=label)
+
+
+@pytest.mark.parametrize("longest", [0, -1, "30", True, float("nan")])
+def test_a_lane_is_paused_at_most_for_a_time_that_there_is(longest: Any) -> None:
+    with pytest.raises(ValueError, match="longest_pause"):
+        Lane("app:shop", longest_pause=longest)

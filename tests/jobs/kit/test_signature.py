@@ -1,6 +1,6 @@
 import functools
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ from pydantic import (
     BaseModel,
 )
 
-from jobs import Context, job
+from jobs import Context, ThreadContext, job
 from tests.jobs.kit.declaring import GreetArgs, greet, plain, refusal
 
 
@@ -22,7 +22,10 @@ async def of_later(ctx: Context, args: Later) -> None: ...
 async def of_nowhere(ctx: Context, args: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 
-async def by_keyword(ctx: Context, *, args: GreetArgs) -> None: ...
+async def returns_nowhere(name: str) -> "Nowhere": ...  # type: ignore[name-defined]  # noqa: F821 - what is tested
+
+
+async def on_the_loop(name: str, ctx: ThreadContext | None = None) -> None: ...
 
 
 async def gives_a_lock(ctx: Context, args: GreetArgs) -> threading.Lock:
@@ -33,6 +36,10 @@ async def yields(ctx: Context, args: GreetArgs) -> AsyncIterator[int]:
     yield 1
 
 
+def yields_in_a_thread(name: str) -> Iterator[int]:
+    yield 1
+
+
 class AClass:
     async def __call__(self, ctx: Context, args: GreetArgs) -> None: ...
 
@@ -40,26 +47,14 @@ class AClass:
 async def untyped(ctx, args): ...  # type: ignore[no-untyped-def]  # what is tested
 
 
-async def of_a_dict(ctx: Context, args: dict[str, Any]) -> None: ...
-
-
-async def of_one(args: GreetArgs) -> None: ...
-
-
-async def of_three(ctx: Context, args: GreetArgs, more: int) -> None: ...
-
-
-def blocking(ctx: Context, args: GreetArgs) -> None: ...
+async def untyped_beside(ctx: Context, name) -> None: ...  # type: ignore[no-untyped-def]  # what is tested
 
 
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (blocking, "`async def`"),
-        (untyped, "parameter 'args' must be annotated with a Pydantic model"),
-        (of_a_dict, "parameter 'args' must be annotated with a Pydantic model"),
-        (of_one, "exactly two parameters"),
-        (of_three, "exactly two parameters"),
+        (untyped, "parameter 'ctx' of untyped() has no annotation: write `ctx: Context`"),
+        (untyped_beside, "parameter 'name' of untyped_beside() has no annotation: nobody could know what may be sent"),
     ],
 )
 def test_a_function_that_cannot_be_a_kind_is_refused_with_its_file_and_the_reason(function: Any, reason: str) -> None:
@@ -72,10 +67,16 @@ def test_a_function_that_cannot_be_a_kind_is_refused_with_its_file_and_the_reaso
     ("function", "reason"),
     [
         (of_later, "args Later are not a whole model"),
-        (of_nowhere, "its annotations cannot be read (NameError: name 'Nowhere' is not defined)"),
-        (by_keyword, "exactly two parameters"),
+        (
+            of_nowhere,
+            "its annotations cannot be read (NameError: name 'Nowhere' is not defined): parameter 'args' of"
+            " of_nowhere(); what it names must be imported at run time",
+        ),
+        (returns_nowhere, ": the result of returns_nowhere(); what it names"),
+        (on_the_loop, "on_the_loop() is an `async def`, which runs on the loop: annotate its context as `Context`"),
         (gives_a_lock, "what it returns cannot be written as JSON"),
         (yields, "the function has a `yield`"),
+        (yields_in_a_thread, "the function has a `yield`"),
         (AClass, "it decorates a class"),
         (AClass(), "it decorates a AClass"),
         (functools.partial(plain), "it decorates a partial"),

@@ -20,10 +20,10 @@ class Diary(Steps):
         self.kept: list[KeptStep] = []
         self.places: list[str] = []
 
-    async def _keep(self, step: KeptStep) -> None:
+    async def keep(self, step: KeptStep) -> None:
         self.kept.append(step)
 
-    async def _keep_checkpoint(self, value: str) -> None:
+    async def keep_checkpoint(self, value: str) -> None:
         self.places.append(value)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol, assert_type
 
 from pydantic import BaseModel
 
-from jobs import Context, Discard, Kind, Retry, RetryPolicy, Snooze, job
+from jobs import Context, Discard, Kind, Retry, RetryPolicy, Snooze, ThreadContext, job
 
 
 class GreetArgs(BaseModel):
@@ -61,3 +61,25 @@ async def in_steps(ctx: Context, args: GreetArgs) -> int:
     await ctx.checkpoint({"place": ctx.restored, "seen": [first, second]})
     await ctx.enqueue("greet", args, after=[ctx.job_id], run_when="ended", flow=True, on_end={"kind": "greet"})
     return len(ctx.results)
+
+
+@job("welcome", lane=lambda args: f"mail:{args.email}")
+async def welcome(email: str, ctx: Context, *, name: str = "you") -> str:
+    return f"{email}: {name}, {ctx.attempt}"
+
+
+@job("resize", runs="process", memory_mb=512)
+def resize(path: str, ctx: ThreadContext, sizes: list[int]) -> int:
+    ctx.log.info("resizing", path=path)
+    ctx.progress(1, 3)
+    assert_type(ctx.step("length", len, path), int)
+    assert_type(ctx.step("fetched", fetch, path, count=2), Greeting)
+    ctx.checkpoint({"place": ctx.restored})
+    assert_type(ctx.run(fetch(path)), Greeting)
+    return len(ctx.results) + ctx.thread(len, sizes)
+
+
+async def use_functions(ctx: Context, of_thread: ThreadContext) -> None:
+    assert_type(await welcome("ann@example.com", ctx, name="Ann"), str)
+    assert_type(resize("a.png", of_thread, [1]), int)
+    await ctx.enqueue(welcome.name, {"email": "ann@example.com"})

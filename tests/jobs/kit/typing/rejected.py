@@ -18,26 +18,6 @@ class OtherArgs(BaseModel):
     count: int
 
 
-@job("args_are_no_model")  # type: ignore[type-var]  # a dict is no Pydantic model
-async def args_are_no_model(ctx: Context, args: dict[str, str]) -> None: ...
-
-
-@job("sync")  # type: ignore[arg-type]  # nothing is awaitable
-def sync(ctx: Context, args: Args) -> None: ...
-
-
-@job("wrong_ctx")  # type: ignore[arg-type]  # arq's ctx is a dict; ours is a Context
-async def wrong_ctx(ctx: dict[str, object], args: Args) -> None: ...
-
-
-@job("no_args")  # type: ignore[arg-type]  # a parameter is missing
-async def no_args(ctx: Context) -> None: ...
-
-
-@job("one_too_many")  # type: ignore[arg-type]  # a parameter that nobody gives
-async def one_too_many(ctx: Context, args: Args, more: int) -> None: ...
-
-
 @job  # type: ignore[arg-type]  # the name is missing
 async def nameless(ctx: Context, args: Args) -> None: ...
 
@@ -70,3 +50,19 @@ async def in_steps(ctx: Context, args: Args) -> None:
     number = await ctx.step("b", count, "x")
     text: str = number  # type: ignore[assignment]  # it returns a number
     await ctx.enqueue("greet", args, run_when="finished" + text)  # type: ignore[arg-type]  # no such condition
+
+
+@job("of_parameters")
+async def of_parameters(name: str, count: int = 1) -> str:
+    return name * count
+
+
+@job("of_a_thread")
+def of_a_thread(name: str) -> str:
+    return name
+
+
+async def use_parameters() -> None:
+    await of_parameters(1)  # type: ignore[arg-type]  # a name is a text
+    await of_parameters("a", times=1)  # type: ignore[call-arg]  # it is called count
+    await of_a_thread("a")  # type: ignore[misc]  # a def is not awaited
