@@ -6,6 +6,7 @@ import arq.worker
 import structlog
 
 import jobs
+from jobs.kit.hidden import hidden_by_ours
 from service import logs
 from service.queue import arq_settings, deserialize, key_of, open_redis, serialize
 from service.settings import Settings, describe_unknown
@@ -23,6 +24,8 @@ def make(settings: Settings) -> type:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in describe_unknown(os.environ):
         log.warning("setting_unknown", reason=sentence)
+    for sentence in hidden_by_ours() if settings.jobs else ():
+        log.warning("package_hidden", reason=sentence)
     startup = Startup(settings, catalogue)
     if not settings.stock_worker:
         # arq's CLI builds `arq.worker.Worker` by that name and has no option for another class.

@@ -48,6 +48,7 @@ class Startup:
             job_resources = await stack.enter_async_context(open_job_resources(resources))
             performer = Performer(resources, job_resources)
             stack.callback(performer.threads.shutdown)
+            await stack.enter_async_context(performer.processes)
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
             asyncio.get_running_loop().set_default_executor(performer.threads)
             if self._settings.stock_worker:

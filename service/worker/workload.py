@@ -99,7 +99,7 @@ class Workload:
         """The attempts that run now. Safe to ask from another thread."""
         return list(self._attempts.values())
 
-    def begin(self, started: Started, begin: Begin) -> None:
+    def begin(self, started: Started, begin: Begin, *, has_slot: bool = False) -> None:
         """Take on a started attempt; `begin` hears whether it has got a slot, in the order of these calls.
 
         Attempts in lanes go ahead: what waits here keeps others in their lanes waiting, in all workers.
@@ -108,7 +108,10 @@ class Workload:
         in_lane = started.in_lane
         if in_lane:
             self._in_lanes[started.id, started.attempt] = started.lanes
-        self.slots.ask(begin, first=in_lane)
+        if has_slot:
+            begin(True)
+        else:
+            self.slots.ask(begin, first=in_lane)
 
     def run(self, attempt: Attempt) -> None:
         """Note that an attempt runs. It is stopped at once if all were by now, or its lease is lost."""

@@ -14,6 +14,7 @@ from service.queue import ASIDE_FOR, Claimed, Entry, Taken, is_own_payload
 from service.resources import Resources
 from service.worker.claiming.adoption import Adoption
 from service.worker.claiming.lane_refusals import LaneRefusals, lanes_of
+from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.unknown_kinds import UnknownKinds
 from service.worker.suspects import Suspects
 from service.worker.workload import Workload
@@ -41,24 +42,37 @@ class _Sorted:
     startable: dict[str, Claimed] = field(default_factory=dict)
     certain: dict[str, Entry] = field(default_factory=dict)
     suspects: dict[str, Entry] = field(default_factory=dict)
+    in_processes: dict[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Startable:
-    """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot."""
+    """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot.
+
+    Others `wait`, for a child process, where the next claim finds them.
+    """
 
     jobs: dict[str, Claimed]
     at_once: dict[str, Claimed]
+    wait: bool
 
 
 class NotStarted:
     """Settles the ids that could not be started."""
 
-    def __init__(self, resources: Resources, lifecycle: Lifecycle, workload: Workload, suspects: Suspects) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        lifecycle: Lifecycle,
+        workload: Workload,
+        suspects: Suspects,
+        processes: ProcessRoom,
+    ) -> None:
         self._resources = resources
         self._queue = resources.queue
         self._workload = workload
         self._suspects = suspects
+        self._processes = processes
         self._knows_lanes = not resources.settings.stock_worker
         self._lane_refusals = LaneRefusals(resources)
         self._unknown = UnknownKinds(resources.queue)
@@ -68,7 +82,7 @@ class NotStarted:
         """Deal with refused ids; return the jobs that may be started all the same.
 
         A job that has crashed, or was lost while it may have waited, begins at once in a slot that is held for it: so
-        it is known to have begun when its worker dies.
+        it is known to have begun when its worker dies. So does one for which a child process is free.
         """
         async with self._resources.ledger.read() as connection:
             standings = await standings_of(connection, list(refused))
@@ -76,19 +90,21 @@ class NotStarted:
         for member, claimed in refused.items():
             self._sort(places, member, claimed, standings.get(member), taken.due_by)
         at_once = await self._at_once(places)
-        held_up = places.suspects | places.certain
+        held_up = places.suspects | places.certain | places.in_processes
         places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
         await self._put(places, taken)
         await self._take_off(places.off, standings, taken)
         await self._queue.put(places.moved)
         adopted = await self._adopt(places.maybe_arq_jobs, standings, taken)
         startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
-        return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once})
+        wait = not places.in_processes.keys() <= set(at_once)
+        return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once}, wait)
 
     async def _at_once(self, places: _Sorted) -> list[str]:
         """Hold slots for the jobs that must begin at once; return those for which there is one."""
         suspects = self._suspects.may_start(list(places.suspects), self._workload.begun)
-        wanted = [*suspects, *places.certain]
+        in_processes = list(places.in_processes)[: self._processes.left(self._workload)]
+        wanted = [*suspects, *places.certain, *in_processes]
         return wanted[: await self._workload.slots.hold(len(wanted))] if wanted else []
 
     def _sort(
@@ -115,11 +131,20 @@ class NotStarted:
             _sort_unknown(places, entry, due_by + (_HEADS_TRY if claimed.strict else ASIDE_FOR))
         elif member in places.behind or (lanes and not claimed.in_lane):
             places.back.append(entry)  # into its lane, where it waits
-        elif self._suspects.includes(standing.crashes):
+        else:
+            self._sort_startable(places, claimed, standing, entry, later)
+
+    def _sort_startable(
+        self, places: _Sorted, claimed: Claimed, standing: Standing, entry: Entry, later: Entry
+    ) -> None:
+        """Place a job that may be started here, alone or under a condition."""
+        if self._suspects.includes(standing.crashes):
             places.suspects[standing.id] = later
         elif standing.crashes or standing.prefetched:
             places.certain[standing.id] = later
-        elif standing.id != member:
+        elif standing.kind in self._processes.kinds:
+            places.in_processes[standing.id] = entry  # in its place: a child may be free in a moment, here or elsewhere
+        elif standing.id != entry.id:
             places.startable[standing.id] = claimed
         else:
             places.back.append(later)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from service.queue import Room
+from service.worker.claiming.process_room import ProcessRoom
 from service.worker.workload import Workload
 
 
@@ -18,7 +19,7 @@ def shares_of(slots: int) -> Shares:
     return Shares(max(1, slots // 4), slots - max(1, slots // 8) if slots >= 4 else slots)
 
 
-def room_for(workload: Workload, paused: tuple[str, ...]) -> Room | None:
+def room_for(workload: Workload, paused: tuple[str, ...], processes: ProcessRoom) -> Room | None:
     """Return what the next claim may take; None while there is room for nothing.
 
     Jobs in lanes get slots that are unused or come free within a moment, ahead of others: behind a stream of short
@@ -34,6 +35,8 @@ def room_for(workload: Workload, paused: tuple[str, ...]) -> Room | None:
     left = shares.of_a_kind - max(by_kind.values(), default=0)
     most = min(room, left) if left > 0 else room
     kinds = {f"kind:{kind}": count for kind, count in by_kind.items() if count}
+    for name, held in processes.held(workload, shares.of_a_kind).items():
+        kinds[name] = max(kinds.get(name, 0), held)
     return Room(
         laneless=most,
         in_lanes=max(0, min(most, slots.soon)),

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jobs import Kind
 from jobs.kit.steps import NOTHING, Given
 from service import agreed_time
 from service.errors import LedgerUnavailable
-from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Started
+from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Released, Started
 from service.ledger.states import SUCCESS
 from service.ledger.traits import PREPARED
 from service.lifecycle.lifecycle import Lifecycle
@@ -25,6 +25,9 @@ from service.worker.performing.finishing import Finishing
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import IsolatedAttempt
 from service.worker.performing.particulars import Particulars
+from service.worker.performing.processes.attempt import ProcessAttempt
+from service.worker.performing.processes.messages import Handed
+from service.worker.performing.processes.pool import ProcessPool
 from service.worker.performing.settling import Settling
 from service.worker.performing.threads import JobThreads
 from service.worker.suspects import Suspects
@@ -34,6 +37,8 @@ CTX_KEY = "postlude"
 _logger = logging.getLogger(__name__)
 
 OnFinished = Callable[[Finished | None], None]
+# Begins some of the jobs that were released here, and returns those that go on the queue.
+TakeReleased = Callable[[Sequence[Released]], Sequence[Released]]
 
 
 class Performer:
@@ -55,20 +60,24 @@ class Performer:
         self.workload = Workload(resources.process_id)
         self.suspects = Suspects(resources.settings.max_crashes)
         self.threads = JobThreads(resources.settings.max_jobs)
+        self.processes = ProcessPool(resources.settings, resources.catalogue)
         self._deadlines = Deadlines()
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._particulars = Particulars(resources.ledger)
         self._finishing = Finishing(resources.ledger, resources.catalogue)
         self.pauses = Pauses(resources.ledger)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
+        self.take_released: TakeReleased = tuple
 
-    def begin(self, started: Started, on_finished: OnFinished) -> None:
-        """Begin a started attempt as soon as there is a slot, in the order of these calls.
+    def begin(self, started: Started, on_finished: OnFinished, *, has_slot: bool = False) -> None:
+        """Begin a started attempt as soon as there is a slot, in the order of these calls; at once if it `has_slot`.
 
         `on_finished` hears what the ledger made of its end: None if the attempt was taken away meanwhile.
         """
         self.workload.begin(
-            started, lambda has_slot: asyncio.create_task(self._perform(started, has_slot, on_finished))
+            started,
+            lambda has_slot: asyncio.create_task(self._perform(started, has_slot, on_finished)),
+            has_slot=has_slot,
         )
 
     async def _perform(self, started: Started, has_slot: bool, on_finished: OnFinished) -> None:
@@ -91,7 +100,8 @@ class Performer:
         if not is_quiet(finish, finished) or _logger.isEnabledFor(logging.DEBUG):
             tell_end(finish, finished)
         if finished is not None and finished.followed is not NOTHING_FOLLOWED:
-            self.lifecycle.following.carry_on(finished.followed)
+            released = self.take_released(finished.followed.released)
+            self.lifecycle.following.carry_on(finished.followed._replace(released=tuple(released)))
         await self._settling.settle(started, finish, finished)
         self.workload.leave_lanes(started)
         on_finished(finished)
@@ -117,13 +127,12 @@ class Performer:
         if self.suspects.includes(started.crashes):
             return IsolatedAttempt(started, kind, settings, given)
         context = self._contexts.context_of(started, kind, given)
+        deadlines, hooks = self._deadlines, self.resources.hooks
+        if kind.runs == "process":
+            handed = Handed(started, given, agreed_time.now())
+            return ProcessAttempt(handed, kind, context, self.processes, deadlines=deadlines, hooks=hooks)
         return InProcessAttempt(
-            started,
-            kind,
-            context,
-            deadlines=self._deadlines,
-            hooks=self.resources.hooks,
-            max_crashes=settings.max_crashes,
+            started, kind, context, deadlines=deadlines, hooks=hooks, max_crashes=settings.max_crashes
         )
 
     @property

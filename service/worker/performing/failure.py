@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from jobs.kit.outcomes import FailedElsewhere
 from service.ledger.models import Failure
 
 _LONGEST_TYPE = 200
@@ -33,12 +34,19 @@ def failure_of(error: BaseException, cause: BaseException | None = None) -> Fail
     `cause` is the error inside a group that decided the outcome; if given, type and message are taken from it.
     """
     named = cause or error
+    if type(named) is FailedElsewhere:
+        return _told_elsewhere(named)
     try:
         trace = _read(error, "__traceback__")
         text = "".join(_Writer().write(error, trace.tb_next if trace else None))
     except BaseException as problem:  # noqa: BLE001 - whatever an author's exception does, its attempt must end
         text = f"{type_name(error)}: (its traceback cannot be told: {type_name(problem)})\n"
     return Failure(type_name(named), _cut(_message(named), _LONGEST_MESSAGE), _cleaned(text[-_LONGEST_TRACEBACK:]))
+
+
+def _told_elsewhere(error: FailedElsewhere) -> Failure:
+    trace = _cleaned((error.traceback or "")[-_LONGEST_TRACEBACK:])
+    return Failure(_cut(error.type_name, _LONGEST_TYPE), _cut(str(error), _LONGEST_MESSAGE), trace or None)
 
 
 def type_name(error: BaseException) -> str:

@@ -1,13 +1,15 @@
 """An attempt's finish: from its outcome to the state that its job goes to, and to when the job runs again."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import RowMapping
 
 from jobs.kit.outcomes import Retry, Snooze
 from jobs.kit.retry import RetryPolicy
 from service import logs
+from service.lane_rules import counted_as
 from service.ledger.models import Finish, Started
 from service.ledger.states import COUNTS_AS_FAILURE, SUCCESS, Outcome, State, state_after
 from service.own_retry import OwnRetry
@@ -23,7 +25,7 @@ _SUCCEEDED = State.SUCCEEDED
 def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: datetime) -> Finish:
     """Say where the job goes after this attempt, and when it runs again."""
     if ended.outcome is SUCCESS:
-        names = (started.id, started.kind, started.attempt, started.worker)
+        names = (started.id, started.counted_as, started.attempt, started.worker)
         return Finish(*names, SUCCESS, _SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
     failures = int(ended.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, ended, policy)
@@ -37,7 +39,7 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
     )
     return Finish(
         id=started.id,
-        kind=started.kind,
+        kind=started.counted_as,
         attempt=started.attempt,
         worker=started.worker,
         outcome=ended.outcome,
@@ -53,11 +55,11 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
     )
 
 
-def finish_of_lost(running: RowMapping, ended: AttemptOutcome, by: str, at: datetime) -> Finish:
+def finish_of_lost(running: Mapping[Any, Any], ended: AttemptOutcome, by: str, at: datetime) -> Finish:
     """End an attempt, known by its row alone, that nobody performs any more; its job is queued again at once."""
     return Finish(
         id=running["id"],
-        kind=running["kind"],
+        kind=counted_as(running["kind"], running["lane_limits"]),
         attempt=running["attempt"],
         worker=by,
         outcome=ended.outcome,

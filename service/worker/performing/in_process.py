@@ -5,21 +5,19 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
-from jobs import Context, Discard, Kind, RetryPolicy
+from jobs import Context, Kind, RetryPolicy
 from service import agreed_time, logs
 from service.hooks import Hooks
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
-from service.lifecycle.args import describe
 from service.worker.performing import outcome
+from service.worker.performing.calling import KindExited, args_of, success_of
 from service.worker.performing.contexts import timeout_of
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.failure import line_of, type_name
 from service.worker.performing.finish import finish_of
 from service.worker.performing.outcome import AttemptOutcome
-from service.worker.performing.result import kept_result
 from service.worker.performing.within_hooks import within_hooks
 
 log = structlog.get_logger(__name__)
@@ -28,10 +26,6 @@ log = structlog.get_logger(__name__)
 STOP_WAIT_S = 5.0
 # A timeout that comes so much later than it should was held up by a blocked loop.
 _LATE_S = 1.0
-
-
-class KindExited(Exception):
-    """A kind, or a task of its own, called `sys.exit()` or raised something else that would have ended the worker."""
 
 
 class InProcessAttempt:
@@ -90,8 +84,8 @@ class InProcessAttempt:
         try:
             if self._hooks.attempts:
                 return await within_hooks(self._hooks.around_attempt(self.started, self._context), self._call_kind)
-            value = await self._kind.function(self._context, self._args())
-            return self._success(value)
+            value = await self._kind.call(self._context, args_of(self.started, self._kind))
+            return success_of(self._kind, value)
         except (SystemExit, KeyboardInterrupt) as error:
             # asyncio would let these through, and end the worker with all its other jobs.
             raise KindExited(f"the kind raised {line_of(error)}") from error
@@ -99,17 +93,8 @@ class InProcessAttempt:
             self._end()
 
     async def _call_kind(self) -> AttemptOutcome:
-        return self._success(await self._kind.function(self._context, self._args()))
-
-    def _args(self) -> Any:
-        try:
-            return self._kind.load_args(self.started.args)
-        except ValidationError as error:
-            reason = f"The stored args no longer fit {self._kind.name}: {describe(error)}"
-            raise Discard(reason) from None
-
-    def _success(self, value: Any) -> AttemptOutcome:
-        return outcome.of_result(kept_result(self._kind.dump_result(value)), value)
+        value = await self._kind.call(self._context, args_of(self.started, self._kind))
+        return success_of(self._kind, value)
 
     # ---- ended early
 

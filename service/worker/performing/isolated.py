@@ -99,6 +99,7 @@ class IsolatedAttempt:
         with ours, theirs:
             process = self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # a `service.py` in the current folder must not stand in for ours
                 "-m",
                 "service.worker.performing.isolated_child",
                 stdin=theirs.fileno(),

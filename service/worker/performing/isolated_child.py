@@ -25,6 +25,7 @@ from service.worker.performing.contexts import Contexts
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import FINISH, HANDED, LENGTH_BYTES, framed
+from service.worker.performing.processes.memory import limited
 from service.worker.performing.threads import JobThreads
 
 
@@ -84,7 +85,7 @@ async def _perform(
 ) -> None:
     started, given = handed
     catalogue = jobs.load(settings.jobs)
-    kind = catalogue[started.kind]
+    kind = limited(catalogue[started.kind])
     async with (
         open_resources(settings, catalogue, features=FEATURES) as resources,
         open_job_resources(resources) as job_resources,

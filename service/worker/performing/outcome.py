@@ -18,7 +18,7 @@ from service.ledger.states import (
     state_after_isolated_loss,
 )
 from service.worker.performing.failure import failure_of, is_instance, leaves_of, type_name
-from service.worker.performing.lane_verdict import NO_SIGN, Sign, sign_in
+from service.worker.performing.lane_signs import NO_SIGN, Sign, sign_in
 
 # Due times must stay within the calendar.
 LONGEST_WAIT = timedelta(days=3650)

@@ -1,18 +1,22 @@
 """What an attempt is given before it begins, where its job's traits say that there is anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs.kit.results import Parent
 from jobs.kit.steps import Given
 from service.ledger.ledger import Ledger
 from service.ledger.models import Started
 from service.ledger.reads import particulars as queries
-from service.ledger.traits import Trait
+from service.ledger.traits import PREPARED, Trait
 from service.own_retry import own_retry_of
 from service.shared_reads import SharedReads
 
 _MOST_IN_A_QUERY = 50  # each job may have kept 8 MiB
+
+# Plain numbers, see `traits.FOLLOWED`.
+_READ = PREPARED & ~Trait.PARENTS.value
 
 Prepared = tuple[Started, Given]
 
@@ -26,7 +30,12 @@ class Particulars:
         self._reads = SharedReads(self._read, fresh_for_s=0, at_once=_MOST_IN_A_QUERY)
 
     async def of(self, started: Started) -> Prepared:
-        """Return the attempt with its job's own retry policy, and what it is given. Raises `LedgerUnavailable`."""
+        """Return the attempt with its job's own retry policy, and what it is given. Raises `LedgerUnavailable`.
+
+        Parents that have come with the start are all that most children are given.
+        """
+        if started.parents is not None and not started.traits & _READ:
+            return started, Given(parents=started.parents)
         name = f"{started.attempt}:{started.id}"
         self._asking[name] = started
         return (await self._reads.of([name]))[name]
@@ -42,8 +51,10 @@ async def _prepare(connection: AsyncConnection, attempts: Sequence[Started]) -> 
     def having(trait: Trait) -> list[str]:
         return [started.id for started in attempts if started.traits & trait.value]
 
-    children, keeping, own = having(Trait.PARENTS), having(Trait.STEPS), having(Trait.RETRY)
-    parents = await queries.parents_of(connection, children) if children else {}
+    known: Mapping[str, Sequence[Parent]] = {one.id: one.parents for one in attempts if one.parents is not None}
+    children = [job_id for job_id in having(Trait.PARENTS) if job_id not in known]
+    keeping, own = having(Trait.STEPS), having(Trait.RETRY)
+    parents = {**known, **(await queries.parents_of(connection, children) if children else {})}
     steps = await queries.steps_of(connection, keeping) if keeping else {}
     checkpoints = await queries.checkpoints_of(connection, keeping) if keeping else {}
     retries = await queries.retries_of(connection, own) if own else {}

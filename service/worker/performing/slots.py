@@ -79,6 +79,16 @@ class Slots:
         self.lately.note(kind)
         self._free_one()
 
+    def take(self) -> bool:
+        """Take an unused slot for an attempt that is about to be started; whether there was one."""
+        is_unused = self._taken < self._count
+        self._taken += is_unused
+        return is_unused
+
+    def give_back(self) -> None:
+        """Pass a slot on that was taken for an attempt which was not started."""
+        self._free_one()
+
     async def hold(self, count: int) -> int:
         """Hold up to `count` slots for attempts that must begin as soon as they are started; return how many.
 

@@ -28,11 +28,11 @@ class RecordedSteps(Steps):
         self._ledger = ledger
         self._started = started
 
-    async def _keep(self, step: KeptStep) -> None:
+    async def keep(self, step: KeptStep) -> None:
         kept = Step(self._started.id, self._started.attempt, *step)
         await self._write(lambda: self._ledger.keep_step(kept))
 
-    async def _keep_checkpoint(self, value: str) -> None:
+    async def keep_checkpoint(self, value: str) -> None:
         kept = Checkpoint(self._started.id, self._started.attempt, value, agreed_time.now())
         await self._write(lambda: self._ledger.keep_checkpoint(kept))
 

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from service.ledger.models import Started
+from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.shares import Shares, room_for, shares_of
 from service.worker.workload import Workload
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NO_PROCESSES = ProcessRoom(frozenset(), 1)
 
 
 def started(job_id: str, kind: str = "quick", lane: str | None = None, kind_lane: str | None = None) -> Started:
@@ -55,7 +57,7 @@ def test_share_of_a_destination_is_a_quarter_and_a_kind_leaves_an_eighth_to_othe
 
 
 async def test_claim_of_an_empty_worker_leaves_the_last_slots_to_another_kind() -> None:
-    room = room_for(Desk(100).workload, ())
+    room = room_for(Desk(100).workload, (), NO_PROCESSES)
     assert room is not None
     assert (room.laneless, room.in_lanes, room.lane_share, room.kind_share) == (88, 88, 25, 88)
 
@@ -63,10 +65,10 @@ async def test_claim_of_an_empty_worker_leaves_the_last_slots_to_another_kind() 
 async def test_kind_that_has_its_share_is_told_apart_by_the_script() -> None:
     desk = Desk(100)
     desk.begin(80)
-    assert (room := room_for(desk.workload, ())) is not None
+    assert (room := room_for(desk.workload, (), NO_PROCESSES)) is not None
     assert room.laneless == 8
     desk.begin(8)
-    assert (room := room_for(desk.workload, ())) is not None
+    assert (room := room_for(desk.workload, (), NO_PROCESSES)) is not None
     assert (room.laneless, room.kind_share) == (12, 88)
     assert room.held == {"kind:quick": 88}
 
@@ -77,7 +79,7 @@ async def test_fast_kind_is_prefetched_on_top_of_its_share() -> None:
         desk.begin(100)
         desk.end(100)
     desk.begin(100)
-    assert (room := room_for(desk.workload, ())) is not None
+    assert (room := room_for(desk.workload, (), NO_PROCESSES)) is not None
     assert room.laneless == 1_000 - 12
     assert room.in_lanes == 1_000 - 12, "what waits here holds places in lanes, but for a moment only"
 
@@ -88,7 +90,7 @@ async def test_slow_kind_gets_no_larger_share_beside_a_fast_one() -> None:
         desk.begin(10)
         desk.end(10)
     desk.begin(88, "slow")
-    assert (room := room_for(desk.workload, ())) is not None
+    assert (room := room_for(desk.workload, (), NO_PROCESSES)) is not None
     assert room.laneless == 100 + 100 - 88, "the script leaves out the slow ones"
     assert room.held == {"kind:slow": 88, "kind:quick": -100}
 
@@ -97,11 +99,11 @@ async def test_jobs_in_lanes_get_no_more_than_the_slots_that_are_or_come_free() 
     desk = Desk(100)
     desk.begin(30, "quick", lane="tenant:1", kind_lane="host:a")
     desk.begin(30, "slow", lane="tenant:1", kind_lane="host:a")
-    assert (room := room_for(desk.workload, ())) is not None
+    assert (room := room_for(desk.workload, (), NO_PROCESSES)) is not None
     assert room.in_lanes == 40
     assert room.held == {"kind:quick": 30, "kind:slow": 30, "tenant:1": 60, "host:a": 60}
     desk.end(60)
-    assert (room := room_for(desk.workload, ())) is not None
+    assert (room := room_for(desk.workload, (), NO_PROCESSES)) is not None
     assert room.held == {"kind:quick": -30, "kind:slow": -30}, "as many more may be prefetched"
     assert room.in_lanes == 118, "30 more of each kind ended within the last moment"
 
@@ -109,4 +111,4 @@ async def test_jobs_in_lanes_get_no_more_than_the_slots_that_are_or_come_free() 
 async def test_worker_without_a_slot_claims_nothing() -> None:
     desk = Desk(2)
     desk.begin(2)
-    assert room_for(desk.workload, ()) is None
+    assert room_for(desk.workload, (), NO_PROCESSES) is None

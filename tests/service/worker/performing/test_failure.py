@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from jobs.kit.outcomes import FailedElsewhere
 from service.ledger.models import Failure
 from service.worker.performing.failure import failure_of, leaves_of
 
@@ -185,3 +186,14 @@ def test_group_shows_its_first_errors_and_counts_the_rest() -> None:
     assert failure.traceback is not None
     assert "ValueError: error 0" in failure.traceback
     assert "and 95 more" in failure.traceback
+
+
+def test_what_failed_elsewhere_is_shown_as_it_was_there_and_bounded() -> None:
+    failure = failure_of(FailedElsewhere("SMTPException", "no route\0", "Traceback\n  mail.py\n"))
+    assert failure == Failure("SMTPException", "no route\N{REPLACEMENT CHARACTER}", "Traceback\n  mail.py\n")
+    large = failure_of(FailedElsewhere("E" * 10_000, "m" * 100_000, "t" * 100_000))
+    assert len(large.type) <= 200
+    assert len(large.message) <= 4_000
+    assert large.traceback is not None
+    assert len(large.traceback) <= 16_000
+    assert failure_of(FailedElsewhere("E", "m")).traceback is None

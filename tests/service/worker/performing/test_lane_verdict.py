@@ -15,7 +15,8 @@ from service.ledger.models import Failure, Finish
 from service.ledger.states import Outcome, State
 from service.queue import Verdict
 from service.worker.performing import outcome
-from service.worker.performing.lane_verdict import NO_SIGN, Sign, verdict_of
+from service.worker.performing.lane_signs import NO_SIGN, Sign
+from service.worker.performing.lane_verdict import verdict_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

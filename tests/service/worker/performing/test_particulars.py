@@ -136,3 +136,15 @@ async def test_who_gives_up_asking_keeps_nobody_else_from_the_answer(ledger: Led
     async with asyncio.timeout(10):
         assert await reading == (first, NOTHING)
         assert await asking[1] == (left, NOTHING)
+
+
+async def test_parents_that_have_come_with_the_start_are_not_read_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = await child(ledger, await parent(ledger, "1"))
+    came = started._replace(parents=(Parent("p", None, "2"),))
+    await ledger.keep_step(Step(started.id, 1, "a", "[1]", NOW, NOW))
+    both = await Particulars(ledger).of(came._replace(traits=int(Trait.PARENTS | Trait.STEPS)))
+    assert both[1] == Given({"a": "[1]"}, None, came.parents or ())
+    monkeypatch.delattr(Ledger, "read")
+    assert (await Particulars(ledger).of(came))[1] == Given(parents=came.parents or ())

@@ -52,6 +52,18 @@ async def test_no_more_run_at_once_than_there_are_slots_and_the_first_come_first
     assert turns.slots.unused == 2
 
 
+async def test_a_slot_that_was_taken_ahead_is_nobody_elses_until_it_is_given_back() -> None:
+    turns = Turns(1)
+    assert turns.slots.take()
+    assert not turns.slots.take()
+    turns.ask(0)
+    assert turns.run == []
+    turns.slots.give_back()
+    assert (turns.run, turns.slots.unused) == ([0], 0)
+    turns.end(0)
+    assert turns.slots.unused == 1
+
+
 async def test_slow_attempts_leave_no_room_beyond_the_slots() -> None:
     turns = Turns(3)
     assert turns.slots.room == 3

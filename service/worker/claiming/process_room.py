@@ -1,0 +1,42 @@
+"""How many attempts of kinds with `runs="process"` a worker may start: hardly more than it has child processes free.
+
+What waits for a child waits on the queue, where other workers find it, and takes no slot from other kinds. As many as
+ended within a moment are prefetched, as for slots. arq's own class claims one by one, and knows no such room: there,
+attempts wait for a child in their slots.
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+from service.resources import Resources
+from service.worker.workload import Workload
+
+_MOST_BEGUN = 4  # times the children
+
+
+class ProcessRoom:
+    """The room that the children of one worker are for kinds that run in them."""
+
+    def __init__(self, kinds: frozenset[str], size: int) -> None:
+        self.kinds = kinds
+        self._size = size
+
+    @classmethod
+    def of(cls, resources: Resources) -> Self:
+        """Return the room of a worker of all kinds of the catalogue."""
+        in_processes = {kind.name for kind in resources.catalogue.values() if kind.runs == "process"}
+        stock = resources.settings.stock_worker
+        return cls(frozenset() if stock else frozenset(in_processes), resources.settings.most_processes)
+
+    def left(self, workload: Workload) -> int:
+        """Return how many more may be started now."""
+        begun = sum(one.kind in self.kinds for one in workload.begun)
+        lately = sum(count for kind, count in workload.slots.lately.by_kind.items() if kind in self.kinds)
+        return max(0, min(self._size + lately, _MOST_BEGUN * self._size) - begun)
+
+    def held(self, workload: Workload, share: int) -> Mapping[str, int]:
+        """Return, by `kind:<name>`, how much of a kind's share to call held, for what is left to be the room here."""
+        if not self.kinds:
+            return {}
+        held = max(0, share - self.left(workload))
+        return {f"kind:{kind}": held for kind in self.kinds} if held else {}

@@ -1,0 +1,214 @@
+"""One child process, as its worker sees it: warm, and busy with one attempt at most."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
+
+from service.worker.performing.processes.messages import (
+    LENGTH_BYTES,
+    Answer,
+    Ask,
+    Begun,
+    Done,
+    Handed,
+    Message,
+    NoMessage,
+    Ready,
+    Setup,
+    crossing,
+    framed,
+    length_of,
+    read,
+)
+
+# With this process's path: of its own, Python would look first in the folder in which the worker was started, and a
+# `service` there may be somebody else's.
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[3:];"
+    "from service.worker.performing.processes.program import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+_STARTS_WITHIN_S = 60.0
+# A warm child has an attempt within a millisecond; one that was stopped or swapped out, later.
+_BEGINS_WITHIN_S = 10.0
+# What a child that has died may have sent before is here by then.
+_LAST_WORD_S = 1.0
+# To run what Python runs at the end of a program.
+_ENDS_WITHIN_S = 1.0
+# A process that even SIGKILL does not end waits for a disk or a server within the kernel.
+_DIES_WITHIN_S = 5.0
+
+# Carries out a call of the context: its name, args and options.
+Call = Callable[[Ask], Coroutine[Any, Any, Any]]
+
+
+class ChildNotStarted(Exception):
+    """A child process did not become ready."""
+
+
+class NeverBegun(Exception):
+    """A child was dead, or stuck, before it took the attempt it was handed."""
+
+
+class Child:
+    """A child process. Made by `start`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        life: socket.socket,
+    ) -> None:
+        self.died = asyncio.create_task(process.wait())
+        self.is_usable = True
+        self.sent_nonsense = ""
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._life = life
+
+    @classmethod
+    async def start(cls, setup: Setup) -> Self:
+        """Start a process and have it load the kinds. Raises `ChildNotStarted`."""
+        try:
+            child = await cls._spawn()
+        except OSError as error:
+            raise ChildNotStarted(f"no process could be started: {error}") from error
+        said: Message | None = None
+        try:
+            async with asyncio.timeout(_STARTS_WITHIN_S):
+                said = await child.exchange(setup)
+            if said == Ready():
+                return child
+            raise ChildNotStarted(said.refusal if isinstance(said, Ready) and said.refusal else await child.fate())
+        except TimeoutError:
+            raise ChildNotStarted(f"it was not ready after {_STARTS_WITHIN_S:g} s") from None
+        finally:
+            if said != Ready():
+                await child.end(in_order=False)
+
+    @classmethod
+    async def _spawn(cls) -> Self:
+        link, their_link = socket.socketpair()
+        life, their_life = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=link)
+        fds = (their_link.fileno(), their_life.fileno())
+        try:
+            with their_link, their_life:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-c",
+                    _BOOT,
+                    *map(str, fds),
+                    *sys.path,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=fds,
+                    start_new_session=True,  # a group of its own, to be killed with all that the kind has started
+                )
+        except BaseException:
+            writer.close()
+            life.close()
+            raise
+        return cls(process, reader, writer, life)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def perform(self, handed: Handed, call: Call, on_begun: Callable[[], None]) -> Done | None:
+        """Have an attempt performed; None where the process ends without its end. Raises `NeverBegun`."""
+        try:
+            async with asyncio.timeout(_BEGINS_WITHIN_S):
+                said = await self.exchange(handed)
+        except TimeoutError:
+            said = None
+        if not isinstance(said, Begun):
+            self.kill()
+            raise NeverBegun
+        on_begun()
+        answering: set[asyncio.Task[None]] = set()
+        try:
+            while isinstance(said := await self._next(), Ask):
+                answering.add(task := asyncio.create_task(self._answer(said, call)))
+                task.add_done_callback(answering.discard)
+        finally:
+            for task in answering:
+                task.cancel()
+        if isinstance(said, Done):
+            self.is_usable = self.is_usable and not said.worn
+            return said
+        self.kill()
+        return None
+
+    def kill(self) -> None:
+        """Kill the process, and all in its group. Safe to repeat."""
+        self.is_usable = False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def fate(self) -> str:
+        """Say how the process has ended, within a bounded time."""
+        await asyncio.wait({self.died}, timeout=_DIES_WITHIN_S)
+        if not self.died.done():
+            return "it does not end, although it was killed"
+        code = self.died.result()
+        if code >= 0:
+            return f"it ended with exit code {code}"
+        with contextlib.suppress(ValueError):
+            return f"it was ended by {signal.Signals(-code).name}"
+        return f"it was ended by signal {-code}"
+
+    async def end(self, *, in_order: bool) -> None:
+        """End the process: in order, if it has nothing to do, or else at once."""
+        if in_order:
+            self._writer.close()
+            await asyncio.wait({self.died}, timeout=_ENDS_WITHIN_S)
+        self.kill()
+        self._writer.close()
+        await asyncio.wait({self.died}, timeout=_DIES_WITHIN_S)
+        self._life.close()
+
+    async def exchange(self, message: Message) -> Message | None:
+        """Send a message, and wait for the next one; None once the process is dead, or has sent what is none."""
+        with contextlib.suppress(OSError):
+            self._writer.write(framed(message))
+            await self._writer.drain()
+        return await self._next()
+
+    async def _next(self) -> Message | None:
+        reading = asyncio.create_task(self._read())
+        try:
+            await asyncio.wait({reading, self.died}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                # A process that it has left behind may hold its end of the socket open for ever.
+                await asyncio.wait({reading}, timeout=_LAST_WORD_S)
+            return reading.result() if reading.done() else None
+        except NoMessage as error:
+            self.sent_nonsense = str(error)
+            return None
+        except (asyncio.IncompleteReadError, OSError):
+            return None
+        finally:
+            reading.cancel()
+
+    async def _read(self) -> Message:
+        head = await self._reader.readexactly(LENGTH_BYTES)
+        return read(await self._reader.readexactly(length_of(head)))
+
+    async def _answer(self, asked: Ask, call: Call) -> None:
+        try:
+            answer = Answer(asked.number, await call(asked))
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            answer = Answer(asked.number, error=error)  # the attempt was taken away
+        except Exception as error:  # noqa: BLE001 - raised in the child
+            answer = Answer(asked.number, error=crossing(error))
+        with contextlib.suppress(OSError):
+            self._writer.write(framed(answer))
+            await self._writer.drain()

@@ -1,0 +1,104 @@
+"""The context of an attempt in a child process: what it keeps, notes and enqueues goes through the worker."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, cast
+
+from jobs import Context, Kind
+from jobs.kit.context import FeatureMissing
+from jobs.kit.steps import KeptStep, Steps
+from service import agreed_time
+from service.worker.performing.processes.link import Link
+from service.worker.performing.processes.messages import Handed
+
+
+def context_in_child(handed: Handed, kind: Kind[Any, Any], calls: "Calls") -> Context:
+    """Make the context of an attempt that was handed to this process."""
+    started = handed.started
+    steps = StepsOverLink(handed, calls)
+    return Context(
+        job_id=started.id,
+        kind=started.kind,
+        attempt=started.attempt,
+        created_at=started.created_at,
+        http=cast(Any, _Absent("http")),
+        ledger=cast(Any, _Absent("ledger")),
+        session=cast(Any, _Absent("session")),
+        capabilities=_NoCapabilities(),
+        progress=calls.progress,
+        enqueue=calls.enqueue,
+        failures=started.failures,
+        steps=lambda: steps,
+        timeout=kind.timeout if started.timeout_s is None else timedelta(seconds=started.timeout_s),
+    )
+
+
+class Calls:
+    """The calls that the worker carries out. Each begins at once, whether it is awaited or not."""
+
+    def __init__(self, handed: Handed, link: Link) -> None:
+        self._handed = handed
+        self._link = link
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    def progress(self, done: int, total: int | None = None) -> Awaitable[None]:
+        return self.call("progress", done, total)
+
+    def enqueue(self, kind: str, args: Any = None, **options: Any) -> Awaitable[str]:
+        return self.call("enqueue", kind, args, **options)
+
+    def call(self, name: str, *args: Any, **options: Any) -> Awaitable[Any]:
+        asking = asyncio.create_task(asyncio.to_thread(self._link.ask, self._handed, name, args, options))
+        self._under_way.add(asking)
+        asking.add_done_callback(self._under_way.discard)
+        return asyncio.shield(asking)
+
+    async def settled(self) -> None:
+        """Wait until the worker has carried out all that was asked for."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+
+class StepsOverLink(Steps):
+    """The steps of an attempt whose worker keeps them."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self, handed: Handed, calls: Calls) -> None:
+        super().__init__(handed.given)
+        self._calls = calls
+
+    async def keep(self, step: KeptStep) -> None:
+        await self._calls.call("keep", step)
+
+    async def keep_checkpoint(self, value: str) -> None:
+        await self._calls.call("keep_checkpoint", value)
+
+    def _now(self) -> datetime:
+        return agreed_time.now()
+
+
+class _Absent:
+    """What the loop of a worker has, and its children do not."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, _name: str) -> NoReturn:
+        _refuse(self._name)
+
+    def __call__(self, *_args: Any, **_options: Any) -> NoReturn:
+        _refuse(self._name)
+
+
+class _NoCapabilities(dict[Any, Any]):
+    def __missing__(self, wanted: Any) -> NoReturn:
+        _refuse(f"capability({getattr(wanted, '__qualname__', wanted)})")
+
+
+def _refuse(name: str) -> NoReturn:
+    raise FeatureMissing(
+        f'ctx.{name} is not there in a kind with runs="process": open a connection of your own, or enqueue a job of a'
+        " kind that runs in the worker"
+    )

@@ -1,0 +1,159 @@
+"""The pool of child processes of a worker: warm, bounded, and filled again as children die or wear out."""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from jobs import Catalogue
+from service.settings import Settings
+from service.worker.backoff import outage_waits
+from service.worker.performing.processes.child import Child
+from service.worker.performing.processes.messages import Setup
+
+log = structlog.get_logger(__name__)
+
+
+# An attempt that waits longer, because the others have become slow, is handed back, as with slots.
+_PATIENCE_S = 1.0
+
+
+class NoProcess(Exception):
+    """No child process could be started for an attempt."""
+
+
+class AllBusy(Exception):
+    """All children have been busy for longer than an attempt waits here."""
+
+
+class ProcessPool:
+    """At most `POSTLUDE_PROCESSES` children, each with one attempt at a time. The first is started with the worker.
+
+    The others are started when they are needed, and stay. A worker without kinds that run in processes has none.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self.size = settings.most_processes
+        self.kinds = frozenset(kind.name for kind in catalogue.values() if kind.runs == "process")
+        self._is_patient = settings.stock_worker  # arq's class claims without asking how many children are free
+        self._setup = Setup(settings.jobs, settings.log_level, settings.log_format)
+        self._children: set[Child] = set()
+        self._idle: list[Child] = []
+        self._waiting: deque[asyncio.Future[Child]] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._tidying: set[asyncio.Task[None]] = set()
+        self._waits = outage_waits()
+        self._wait_s = 0.0
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        if self.kinds:
+            self._start_one()
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """End all children; those that are idle in order."""
+        self._closed = True
+        starting = set(self._starting)
+        for task in starting:
+            task.cancel()
+        if starting:
+            await asyncio.wait(starting)
+        await asyncio.gather(*(child.end(in_order=child in self._idle) for child in self._children))
+        if self._tidying:
+            await asyncio.wait(set(self._tidying))
+
+    @property
+    def pids(self) -> set[int]:
+        """The processes of all children that are ready."""
+        return {child.pid for child in self._children}
+
+    async def take(self) -> Child:
+        """Wait for a child that is free. Raises `NoProcess` while none can be started, and `AllBusy`."""
+        if self._idle:
+            return self._idle.pop()  # the latest: its memory is warm
+        waiting: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._have_enough()
+        try:
+            while not waiting.done():
+                await asyncio.wait({waiting}, timeout=_PATIENCE_S)
+                if not (waiting.done() or self._starting or self._is_patient):
+                    raise AllBusy
+            return waiting.result()
+        except asyncio.CancelledError:
+            if waiting.done() and waiting.exception() is None:
+                self.give_back(waiting.result())
+            raise
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+
+    def give_back(self, child: Child) -> None:
+        """Let the next attempt have the child or, if that cannot be used again, another one."""
+        if child.is_usable:
+            self._offer(child)
+        else:
+            self._replace(child)
+
+    def _offer(self, child: Child) -> None:
+        while self._waiting:
+            if not (waiting := self._waiting.popleft()).done():
+                waiting.set_result(child)
+                return
+        self._idle.append(child)
+
+    def _replace(self, child: Child) -> None:
+        if child not in self._children:
+            return
+        self._children.discard(child)
+        if child in self._idle:
+            self._idle.remove(child)
+        tidying = asyncio.create_task(child.end(in_order=False))
+        self._tidying.add(tidying)
+        tidying.add_done_callback(self._tidying.discard)
+        if not self._closed:
+            self._start_one()
+
+    def _have_enough(self) -> None:
+        while len(self._starting) < len(self._waiting) and len(self._children) + len(self._starting) < self.size:
+            self._start_one()
+
+    def _start_one(self) -> None:
+        starting = asyncio.create_task(self._start())
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+
+    async def _start(self) -> None:
+        if self._wait_s:
+            await asyncio.sleep(self._wait_s)
+        try:
+            child = await Child.start(self._setup)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            self._wait_s = next(self._waits)
+            log.error("process_not_started", reason=str(error), again_in_s=round(self._wait_s, 1))
+            self._refuse_waiting(str(error))
+            return
+        self._waits, self._wait_s = outage_waits(), 0.0
+        self._children.add(child)
+        child.died.add_done_callback(lambda _died: self._bury(child))
+        self._offer(child)
+
+    def _bury(self, child: Child) -> None:
+        """Replace a child that died while it was idle; one that died over an attempt comes back with it."""
+        if child in self._idle and not self._closed:
+            log.warning("process_died", pid=child.pid, reason="it was idle")
+            child.kill()
+            self._replace(child)
+
+    def _refuse_waiting(self, reason: str) -> None:
+        """Fail the attempts that wait, unless there is a child that they may still get."""
+        if self._children:
+            return
+        while self._waiting:
+            if not (waiting := self._waiting.popleft()).done():
+                waiting.set_exception(NoProcess(f"no child process could be started for it: {reason}"))
