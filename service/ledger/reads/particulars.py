@@ -2,17 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from functools import cache
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import and_, select
+from pydantic_core import from_json
+from sqlalchemy import Connection, Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.results import Parent
 from service.flow_tables import job_edges
+from service.ledger.rows import ids_parameter, is_one_of
 from service.step_tables import job_checkpoints, job_steps
 from service.tables import job_listing, jobs
 
 T = TypeVar("T")
+
+# So much comes with a start: its transaction stays short, and a thousand prefetched attempts stay small.
+_FEW_PARENTS = 2_000
+_SHORT_RESULT = 1_024
 
 
 class Retry(NamedTuple):
@@ -24,18 +32,23 @@ class Retry(NamedTuple):
 
 async def parents_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
     """Return the jobs that each came after, in its own order; those past their retention are left out."""
-    edge, child = job_edges.c, jobs.alias("child")
-    listed = and_(job_listing.c.created_at == jobs.c.created_at, job_listing.c.job_id == jobs.c.id)
-    in_its_flow = and_(listed, jobs.c.flow == child.c.flow)
-    rows = await connection.execute(
-        select(edge.child, edge.parent, job_listing.c.flow_name, jobs.c.result)
-        .join_from(job_edges, jobs, jobs.c.id == edge.parent)
-        .join(child, child.c.id == edge.child)
-        .outerjoin(job_listing, in_its_flow)
-        .where(edge.child.in_(ids))
-        .order_by(edge.child, edge.position, edge.parent)
-    )
-    return _by_job(ids, ((child_id, Parent(*rest)) for child_id, *rest in rows))
+    dialect = connection.dialect.name
+    return _in_order(ids, (await connection.execute(_parents(dialect), ids_parameter(dialect, ids))).all())
+
+
+def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
+    """Return the same at the start of these jobs, where it is little.
+
+    Jobs with a long result among their parents' are left out, and so are all of them where their parents are many.
+    """
+    dialect = connection.dialect.name
+    found = connection.execute(_few_parents(dialect), ids_parameter(dialect, ids))
+    rows: Sequence[Any] = from_json(found.scalar_one()) if dialect == "sqlite" else found.all()
+    if len(rows) > _FEW_PARENTS:
+        return {}
+    long = {child for child, *_, length in rows if length is not None and length > _SHORT_RESULT}
+    few = [job_id for job_id in ids if job_id not in long]
+    return _in_order(few, [row[:-1] for row in rows if row[0] not in long])
 
 
 async def steps_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[tuple[str, str]]]:
@@ -64,3 +77,42 @@ def _by_job(ids: Sequence[str], pairs: Iterable[tuple[str, T]]) -> dict[str, lis
     for job_id, one in pairs:
         by_job[job_id].append(one)
     return by_job
+
+
+def _in_order(ids: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Parent]]:
+    ordered = sorted(rows, key=_order)
+    return _by_job(ids, ((child, Parent(parent, name, result)) for child, _, parent, name, result in ordered))
+
+
+_order = itemgetter(1, 2)
+
+
+@cache
+def _parents(dialect: str) -> Select[Any]:
+    """Read of each parent its child, its place among the child's, its id, its name there, and its result."""
+    edge, child = job_edges.c, jobs.alias("child")
+    listed = and_(job_listing.c.created_at == jobs.c.created_at, job_listing.c.job_id == jobs.c.id)
+    in_its_flow = and_(listed, jobs.c.flow == child.c.flow)
+    return (
+        select(edge.child, edge.position, edge.parent, job_listing.c.flow_name, jobs.c.result)
+        .join_from(job_edges, jobs, jobs.c.id == edge.parent)
+        .join(child, child.c.id == edge.child)
+        .outerjoin(job_listing, in_its_flow)
+        .where(is_one_of(dialect, edge.child))
+    )
+
+
+@cache
+def _few_parents(dialect: str) -> Select[Any]:
+    """Read the same of so many that one more tells that there are too many, and of each how long its result is.
+
+    SQLite returns them as one JSON text for the reason that `started._take` has.
+    """
+    length = func.length(jobs.c.result)
+    *columns, _ = _parents(dialect).selected_columns
+    short = case((length <= _SHORT_RESULT, jobs.c.result)).label("result")
+    few = _parents(dialect).with_only_columns(*columns, short, length.label("length")).limit(_FEW_PARENTS + 1)
+    if dialect != "sqlite":
+        return few
+    told = few.subquery("few").c
+    return select(func.json_group_array(func.json_array(*told)))

@@ -29,7 +29,7 @@ def record_followups(connection: Connection, at: datetime, writer: str) -> Follo
     if not taken:
         return NOTHING_FOLLOWED
     parents = list(lock_parents(connection, taken).values())
-    decided = decide(connection, parents, at, replayed=True)
+    decided = decide(connection, parents, at)
     done = [job_id for job_id in taken if job_id not in decided.left]
     connection.execute(delete(followups).where(followups.c.job_id.in_(done)))
     followed = record_decided(connection, decided, at, writer)

@@ -8,6 +8,8 @@ import structlog
 from service.queue import Room
 from service.worker.backoff import outage_waits
 from service.worker.claiming.claims import Claims
+from service.worker.claiming.handover import Handover
+from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.shares import room_for
 from service.worker.keeping.followups import Followups
 from service.worker.keeping.housekeeping import OUTAGES
@@ -28,6 +30,8 @@ class ClaimLoop:
         self._performer = performer
         self._workload = performer.workload
         self._claims = Claims(performer.resources, performer.lifecycle, performer.workload)
+        self._processes = ProcessRoom.of(performer.resources)
+        self._handover = Handover(performer, self._claims.starts, self._claims.waiting, self._processes, on_finished)
         self._stopping = stopping
         self._on_finished = on_finished
         self._burst = burst
@@ -37,9 +41,12 @@ class ClaimLoop:
 
         A burst waits for rates, which let due jobs start by themselves; not for pauses, breakers, and other workers.
         """
+        if not self._burst:  # which tells by the queue, and by what runs, whether it is done
+            self._performer.take_released = self._handover.take
         try:
             await self._run()
         finally:
+            await self._handover.close()
             await self._claims.waiting.close()
 
     async def _run(self) -> None:
@@ -77,12 +84,12 @@ class ClaimLoop:
     async def _room(self) -> Room | None:
         """Return what may be claimed. What a kind runs may be about to end: to have its ids wait for it costs more."""
         self._workload.changed.clear()
-        room = room_for(self._workload, await self._performer.pauses.names())
+        room = room_for(self._workload, await self._performer.pauses.names(), self._processes)
         if room is None or not room.has_full_kind:
             return room
         await self._wait_for_change(_MAY_END_WITHIN_S)
         self._workload.changed.clear()
-        return room_for(self._workload, await self._performer.pauses.names())
+        return room_for(self._workload, await self._performer.pauses.names(), self._processes)
 
     async def _is_done(self) -> bool:
         """Wait for something to claim; whether a burst has nothing to wait for."""

@@ -12,6 +12,7 @@ from service.lifecycle.lifecycle import Lifecycle
 from service.queue import LONGEST_ID, Claimed, Room, Runs, Taken
 from service.resources import Resources
 from service.worker.claiming.not_started import NotStarted
+from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.starts import START_WITHIN_S, Claim, Starts
 from service.worker.claiming.waiting import Waiting
 from service.worker.performing.contexts import timeout_of
@@ -26,10 +27,11 @@ _HOLD_MARGIN_S = 60.0
 
 @dataclass
 class _Started:
-    """What a claim has started; `at_once` must not wait for a slot."""
+    """What a claim has started; `at_once` must not wait for a slot. Others `wait` where the next claim finds them."""
 
     others: dict[str, Started]
     at_once: dict[str, Started] = field(default_factory=dict)
+    wait: bool = False
 
     def in_order(self) -> list[Started]:
         """Return the attempts in the order in which they ask for slots: some are held for the first ones."""
@@ -44,8 +46,9 @@ class Claims:
         self._resources = resources
         self._workload = workload
         suspects = Suspects(resources.settings.max_crashes)
-        self._starts = Starts(resources, workload, suspects)
-        self._not_started = NotStarted(resources, lifecycle, workload, suspects)
+        processes = ProcessRoom.of(resources)
+        self.starts = Starts(resources, workload, suspects, processes)
+        self._not_started = NotStarted(resources, lifecycle, workload, suspects, processes)
         self._kinds = tuple(resources.catalogue)
         self._first = 0
 
@@ -61,26 +64,30 @@ class Claims:
             self.waiting.note(taken)
             if not taken.claimed:
                 return []
-            if started := await self.start(taken, until):
-                return started
+            started = await self._start(taken, until)
+            if (attempts := started.in_order()) or started.wait:
+                return attempts
 
     async def start(self, taken: Taken, until: float = math.inf) -> list[Started]:
         """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others.
 
         Nothing in a lane is started after `until`.
         """
+        return (await self._start(taken, until)).in_order()
+
+    async def _start(self, taken: Taken, until: float) -> "_Started":
         by_id = {job_id: one for one in taken.claimed if (job_id := self._job_id(one)) is not None}
         # Attempts that may have to wait for a slot are marked so.
         prefetched = len(by_id) > self._workload.slots.unused
         claim = Claim(taken, until)
-        started = _Started(await self._starts.record(by_id, claim, prefetched=prefetched))
+        started = _Started(await self.starts.record(by_id, claim, prefetched=prefetched))
         try:
             await self._tidy(by_id, started, claim, prefetched=prefetched)
         except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
             log.warning(
                 "queue_not_tidied", error=repr(error.__cause__ or error), remedy="it is tried at the next claim"
             )
-        return started.in_order()
+        return started
 
     async def _tidy(self, by_id: Mapping[str, Claimed], started: "_Started", claim: Claim, *, prefetched: bool) -> None:
         """Take started ids off the queue, and settle the others; adds to `started` what is started on the way."""
@@ -89,8 +96,9 @@ class Claims:
         holds = self._workload.holds
         if refused := {job_id: one for job_id, one in by_id.items() if job_id not in others and not holds(job_id)}:
             startable = await self._not_started.settle(refused, claim.taken)
-            others |= await self._starts.record(startable.jobs, claim, prefetched=prefetched)
-            started.at_once = await self._starts.record(startable.at_once, claim, any_crashes=True)
+            others |= await self.starts.record(startable.jobs, claim, prefetched=prefetched)
+            started.at_once = await self.starts.record(startable.at_once, claim, at_once=True)
+            started.wait = startable.wait
             own = [job_id for job_id, one in started.at_once.items() if one.arq_id is None]
             self._take_off([startable.at_once[job_id] for job_id in own])
         if adopted := [one for one in started.in_order() if one.arq_id is not None]:

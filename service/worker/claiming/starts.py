@@ -9,6 +9,7 @@ from service import agreed_time
 from service.ledger.models import Start, Started
 from service.queue import Claimed, Taken
 from service.resources import Resources
+from service.worker.claiming.process_room import ProcessRoom
 from service.worker.suspects import Suspects
 from service.worker.workload import Workload
 
@@ -27,34 +28,45 @@ class Claim(NamedTuple):
 class Starts:
     """Starts what the ledger lets this worker start, and holds the ids."""
 
-    def __init__(self, resources: Resources, workload: Workload, suspects: Suspects) -> None:
+    def __init__(self, resources: Resources, workload: Workload, suspects: Suspects, processes: ProcessRoom) -> None:
         self._ledger = resources.ledger
         self._kinds = tuple(resources.catalogue)
+        self._unbounded = tuple(kind for kind in resources.catalogue if kind not in processes.kinds)
         self._workload = workload
         self._suspects = suspects
         self._past_lanes = resources.settings.stock_worker
         self._queues = tuple(resources.settings.queues)
 
     async def record(
-        self, claimed: Mapping[str, Claimed], claim: Claim, *, prefetched: bool = False, any_crashes: bool = False
+        self,
+        claimed: Mapping[str, Claimed],
+        claim: Claim,
+        *,
+        prefetched: bool = False,
+        at_once: bool = False,
+        handed_over: bool = False,
     ) -> dict[str, Started]:
-        """Record the starts of the jobs that may start, given by their ids, and hold these ids."""
+        """Record the starts of the jobs that may start, given by their ids, and hold these ids.
+
+        Those that have crashed before, or need a child process, start only where that is `at_once`.
+        """
         new = self._workload.reserve(claimed)
         started: dict[str, Started] = {}
         try:
             if new:
-                crashes_below = None if any_crashes else self._suspects.crashes_below(prefetched=prefetched)
+                crashes_below = None if at_once else self._suspects.crashes_below(prefetched=prefetched)
                 now, due_by = agreed_time.now(), claim.taken.due_by
                 start = Start(
                     (),
                     self._workload.worker_id,
-                    self._kinds,
+                    self._kinds if at_once else self._unbounded,
                     now,
                     due_by,
                     crashes_below,
                     prefetched,
                     past_lanes=self._past_lanes,
                     queues=self._queues,
+                    unpaused=handed_over,
                 )
                 started = await self._start(start, new, claimed, claim)
         finally:

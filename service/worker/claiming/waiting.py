@@ -27,6 +27,11 @@ class Waiting:
         self._passing: asyncio.Task[None] | None = None
         self._waits = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due but what somebody has just put: the last claim has left nothing."""
+        return self._waits and self._left == NOTHING
+
     def note(self, taken: Taken) -> None:
         """Hear of a claim: what Redis' clock says, and what it left for want of room here."""
         self._ahead_s = taken.due_by.timestamp() - time.time()

@@ -1,0 +1,133 @@
+"""What is to be decided after parents have ended: their edges and the children, read and locked in one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
+
+from service.flow_tables import followups, job_edges
+from service.lane_rules import in_order
+from service.ledger.flow_guards import is_any, is_open
+from service.ledger.records.edges import Edge, Parent
+from service.ledger.rows import ids_parameter, is_one_of
+from service.ledger.states import TERMINAL, State
+from service.tables import jobs
+
+
+class Child(NamedTuple):
+    """A job that comes after others, as it is now, and locked."""
+
+    id: str
+    kind: str
+    queue: str
+    priority: int
+    state: State
+    traits: int
+    blocked_by: int | None
+    run_at: datetime
+    error_type: str | None
+    unique_key: str | None
+    lane: str | None
+    kind_lane: str | None
+    lane_limits: str | None
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        return in_order(self.lane, self.kind_lane)
+
+
+class Undecided(NamedTuple):
+    """Edges that may not say yet what their parents are, with the children by their ids.
+
+    `is_left` where any of the parents waits to be followed up.
+    """
+
+    edges: Sequence[Edge]
+    children: dict[str, Child]
+    is_left: bool
+
+
+_STATE_AT, _RUN_AT = Child._fields.index("state"), Child._fields.index("run_at")
+# `State(text)` takes ten times as long.
+_STATES = {str(state): state for state in State}
+
+
+def undecided(connection: Connection, parents: Sequence[Parent], limit: int) -> Undecided:
+    """Return up to `limit` edges of parents that are locked.
+
+    Open ones, where a parent has ended, or was attempted where that is enough. Broken ones, where it no longer breaks
+    them: it was replayed, and so it is left to be followed up.
+    """
+    dialect = connection.dialect.name
+    ids = {
+        "parents": [one.id for one in parents],
+        "over": [one.id for one in parents if one.state in TERMINAL],
+        "live": [one.id for one in parents if one.state not in TERMINAL and one.has_attempted],
+        "whole": [one.id for one in parents if one.state not in (State.FAILED, State.CANCELLED)],
+    }
+    parameters: dict[str, Any] = {"limit": limit}
+    for name, some in ids.items():
+        parameters |= ids_parameter(dialect, some, name)
+    edges, children, is_left = connection.execute(_undecided(dialect), parameters).one()
+    read = [_child(row) for row in from_json(children or "[]")]
+    return Undecided([Edge(*row) for row in from_json(edges or "[]")], {one.id: one for one in read}, bool(is_left))
+
+
+def _child(row: list[Any]) -> Child:
+    row[_STATE_AT] = _STATES[row[_STATE_AT]]
+    row[_RUN_AT] = datetime.fromisoformat(row[_RUN_AT])
+    return Child(*row)
+
+
+@cache
+def _undecided(dialect: str) -> Select[Any]:
+    """Read all as JSON texts in one row, for the reason that `started._take` has."""
+    edge = _edges(dialect).cte("edge")
+    told = [jobs.c[name] for name in Child._fields]
+    after = select(*told).where(jobs.c.id.in_(select(edge.c.child))).order_by(jobs.c.id).with_for_update(key_share=True)
+    child = after.cte("child")
+    return select(
+        select(_json_rows(dialect, edge.c)).scalar_subquery().label("edges"),
+        select(_json_rows(dialect, child.c)).scalar_subquery().label("children"),
+        _is_left(dialect).label("is_left"),
+    )
+
+
+def _edges(dialect: str) -> Any:
+    columns = [job_edges.c[name] for name in Edge._fields]
+
+    def of(parents: str, *conditions: ColumnElement[bool]) -> Select[Any]:
+        return select(*columns).where(is_one_of(dialect, job_edges.c.parent, parents), *conditions)
+
+    found = union_all(
+        of("over", is_open()),
+        of("live", is_open(), job_edges.c.run_when == literal_column("'attempted'")),
+        of("whole", job_edges.c.state == literal_column("'broken'"), _is_left(dialect)),
+    ).subquery("found")
+    return select(found).where(true()).limit(bindparam("limit", type_=Integer))
+
+
+def _is_left(dialect: str) -> ColumnElement[bool]:
+    return is_any(select(followups.c.job_id).where(is_one_of(dialect, followups.c.job_id, "parents")))
+
+
+def _json_rows(dialect: str, columns: Any) -> ColumnElement[str]:
+    if dialect == "sqlite":
+        return func.json_group_array(func.json_array(*columns), type_=Text)
+    return cast(func.json_agg(func.json_build_array(*columns)), Text)
