@@ -9,17 +9,19 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from jobs.kit.lane import RESERVED_PREFIXES, Lane, Rate, check_key, check_text
+from jobs.kit.outcomes import to_timedelta
 
 BreakerState = Literal["closed", "open", "half_open"]
 Forced = Literal["open", "closed"]
 
 
 class Limits(NamedTuple):
-    """Limits of a lane; None says nothing. `rate` is (starts, seconds)."""
+    """Limits of a lane; None says nothing. `rate` is (starts, seconds). Only a kind gives a `longest_pause_s`."""
 
     concurrency: int | None = None
     rate: tuple[int, float] | None = None
     strict: bool | None = None
+    longest_pause_s: float | None = None
 
     def over(self, weaker: "Limits") -> "Limits":
         """Return these limits, and of what they do not say what `weaker` does."""
@@ -27,6 +29,7 @@ class Limits(NamedTuple):
             weaker.concurrency if self.concurrency is None else self.concurrency,
             weaker.rate if self.rate is None else self.rate,
             weaker.strict if self.strict is None else self.strict,
+            weaker.longest_pause_s if self.longest_pause_s is None else self.longest_pause_s,
         )
 
     @property
@@ -38,6 +41,8 @@ class Limits(NamedTuple):
             told["rate"] = {"limit": self.rate[0], "per": self.rate[1]}
         if self.strict:
             told["order"] = "strict"
+        if self.longest_pause_s is not None:
+            told["longest_pause"] = self.longest_pause_s
         return told
 
 
@@ -145,12 +150,14 @@ def paused_by(rules: Sequence[Rule], key: str, now: datetime) -> Rule | None:
 def limits_in(lane: Lane) -> Limits:
     """Return the limits that a job or a kind gives its lane."""
     rate = (lane.rate.limit, lane.rate.per_s) if lane.rate else None
-    return Limits(lane.concurrency, rate, True if lane.order else None)
+    longest_pause_s = None if lane.longest_pause is None else to_timedelta(lane.longest_pause).total_seconds()
+    return Limits(lane.concurrency, rate, True if lane.order else None, longest_pause_s)
 
 
 def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
-    """Write what a job's lanes were given, as `{key: {"concurrency"?, "rate"?: {"limit", "per"}, "order"?, "from"}}`.
+    """Write what a job's lanes were given.
 
+    It is `{key: {"concurrency"?, "rate"?: {"limit", "per"}, "order"?, "longest_pause"?, "label"?, "from"}}`.
     A kind's lane is always told, for what it takes of a worker without limits of its own; a request's if it has limits.
     One that both name has the limits of both, and counts as the kind's.
     """
@@ -161,17 +168,19 @@ def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
         limits = limits_in(kind_lane)
         if lane is not None and lane.key == kind_lane.key:
             limits = limits_in(lane).over(limits)
-        told[kind_lane.key] = limits.as_json | {"from": "kind"}
+        label = {} if kind_lane.label is None else {"label": kind_lane.label}
+        told[kind_lane.key] = limits.as_json | label | {"from": "kind"}
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")) if told else None
 
 
 def lane_fields(lane: Lane | None, kind_lane: Lane | None) -> dict[str, str | None]:
-    """Return a job's columns about its lanes; one that request and kind both name counts once."""
+    """Return a job's columns about its lanes, and its label; a lane that request and kind both name counts once."""
     is_same = lane is not None and kind_lane is not None and lane.key == kind_lane.key
     return {
         "lane": lane.key if lane else None,
         "kind_lane": kind_lane.key if kind_lane and not is_same else None,
         "lane_limits": written_limits(lane, kind_lane),
+        "label": kind_lane.label if kind_lane else None,
     }
 
 
@@ -179,9 +188,11 @@ def given_lane(key: str | None, lane_limits: str | None) -> Lane | None:
     """Read one of a job's lanes back from its columns."""
     if key is None:
         return None
-    limits = read_limits((json.loads(lane_limits) if lane_limits else {}).get(key, {}))
+    written = (json.loads(lane_limits) if lane_limits else {}).get(key, {})
+    limits = read_limits(written)
     rate = None if limits.rate is None else Rate(limits.rate[0], per=limits.rate[1])
-    return Lane(key, limits.concurrency, rate, "strict" if limits.strict else None)
+    order: Literal["strict"] | None = "strict" if limits.strict else None
+    return Lane(key, limits.concurrency, rate, order, limits.longest_pause_s, written.get("label"))
 
 
 def read_limits(written: Mapping[str, Any]) -> Limits:
@@ -191,4 +202,18 @@ def read_limits(written: Mapping[str, Any]) -> Limits:
         written.get("concurrency"),
         (rate["limit"], rate["per"]) if rate else None,
         True if written.get("order") == "strict" else None,
+        written.get("longest_pause"),
     )
+
+
+@lru_cache(maxsize=1024)
+def label_in(lane_limits: str | None) -> str | None:
+    """Return the label of a job from what its row says of its lanes: only jobs in lanes have one."""
+    if lane_limits is None or '"label":' not in lane_limits:
+        return None
+    return next((label for told in json.loads(lane_limits).values() if (label := told.get("label"))), None)
+
+
+def counted_as(kind: str, lane_limits: str | None) -> str:
+    """Return what a job counts as: its label, or else its kind."""
+    return kind if lane_limits is None else label_in(lane_limits) or kind

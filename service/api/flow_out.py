@@ -38,6 +38,7 @@ class FlowJobOut(BaseModel):
     name: str | None = Field(description="null: it joined the flow later.")
     id: str
     kind: str
+    label: str = Field(description="What it counts as: its kind, or the function of an app.")
     state: State
     after: list[str] = Field(description="What it comes after: names of jobs of this flow, or ids of others.")
     error: ErrorOut | None
@@ -49,6 +50,7 @@ class FlowJobOut(BaseModel):
             name=row["flow_name"],
             id=row["id"],
             kind=row["kind"],
+            label=row["label"],
             state=row["state"],
             after=list(after),
             error=None if error is None else ErrorOut(type=error, message=row["error_message"] or ""),

@@ -17,11 +17,11 @@ from service.api.flow_requests import WantedFlow, parse_flow
 from service.api.jobs.actions import logged
 from service.api.jobs.enqueue import BATCH_LIMIT
 from service.api.jobs.idempotency import Idempotency, kept, sent_safely
-from service.api.jobs.making import job_of
 from service.api.state import ApiState, api_state_of
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.ledger import Ledger
 from service.ledger.models import IdempotencyKey, NewJob
+from service.requests.making import job_of
 from service.web.body import read_body
 from service.web.deps import LifecycleDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED

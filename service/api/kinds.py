@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
@@ -13,6 +14,7 @@ from service.api.pauses import PAUSE_ERRORS, RESUME_ERRORS, later
 from service.errors import KindNotFound, LedgerUnavailable
 from service.lanes.outlook import Overview
 from service.ledger.deadline import in_time
+from service.ledger.reads.labels import Label, find_label, list_labels
 from service.web.body import described
 from service.web.deps import LanesDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
@@ -20,6 +22,8 @@ from service.web.guards import GUARDS
 from service.web.moments import ShownMoment
 from service.web.problems import responses
 
+log = structlog.get_logger(__name__)
+MOST_LABELS = 500
 router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=GUARDS)
 
 
@@ -39,7 +43,6 @@ class KindOut(BaseModel):
 
     @classmethod
     def of(cls, kind: Kind[Any, Any], overview: Overview | None) -> "KindOut":
-        pause = None if overview is None else overview.pause_of(f"kind:{kind.name}", agreed_time.now())
         return cls(
             name=kind.name,
             description=kind.description,
@@ -49,51 +52,109 @@ class KindOut(BaseModel):
             queue=kind.queue,
             cron=kind.cron,
             catch_up=kind.catch_up,
-            paused=None if overview is None else pause is not None,
-            paused_until=None if pause is None else pause.paused_until,
+            **_pause(kind.name, overview),
         )
+
+
+class LabelOut(BaseModel):
+    """What jobs of a kind count as, e.g. one function of an app."""
+
+    name: str
+    kind: str | None = Field(description="The kind of its jobs; null once they are past their retention.")
+    counts: dict[str, int] = Field(description="How many were `enqueued`, `started`, `succeeded`, `failed`, ...")
+    paused: bool | None = Field(description="null: the ledger, which knows, does not answer.")
+    paused_until: ShownMoment | None = Field(description="null while it is paused: until it is resumed.")
+
+    @classmethod
+    def of(cls, label: Label, overview: Overview | None) -> "LabelOut":
+        return cls(name=label.name, kind=label.kind, counts=dict(label.counts), **_pause(label.name, overview))
 
 
 class KindList(BaseModel):
     kinds: list[KindOut]
+    labels: list[LabelOut] = Field(description=f"Those of which there are jobs; the first {MOST_LABELS} by name.")
+
+
+def _pause(name: str, overview: Overview | None) -> dict[str, Any]:
+    if overview is None:
+        return {"paused": None, "paused_until": None}
+    pause = overview.pause_of(f"kind:{name}", agreed_time.now())
+    return {"paused": pause is not None, "paused_until": None if pause is None else pause.paused_until}
 
 
 @router.get("", responses={**UNCHANGED, **responses(401, 421, 422)})
 async def list_kinds(resources: ResourcesDep, lanes: LanesDep) -> KindList:
-    """List the kinds of job that can be enqueued, each with the JSON Schema of its args."""
+    """List the kinds of job that can be enqueued, each with the JSON Schema of its args.
+
+    `labels` has what jobs of kinds count as, such as the functions of apps that `call_app` calls.
+    """
+
+    async def read() -> list[Label]:
+        async with resources.ledger.read() as connection:
+            return await list_labels(connection, MOST_LABELS)
+
+    overview, labels = None, list[Label]()
     try:
-        overview = await in_time(lanes.outlook.overview())
-    except LedgerUnavailable:
-        overview = None
-    return KindList(kinds=[KindOut.of(kind, overview) for _, kind in sorted(resources.catalogue.items())])
+        overview, labels = await in_time(lanes.outlook.overview()), await in_time(read())
+    except LedgerUnavailable as error:
+        log.debug("labels_not_read", error=str(error))
+    return KindList(
+        kinds=[KindOut.of(kind, overview) for _, kind in sorted(resources.catalogue.items())],
+        labels=[LabelOut.of(label, overview) for label in labels],
+    )
 
 
-async def _known_kind(name: Text, resources: ResourcesDep) -> Kind[Any, Any]:
-    """Return the kind of this name. Raises `KindNotFound`."""
-    kind = resources.catalogue.get(name)
-    if kind is None:
-        raise KindNotFound(f"There is no kind {name!r}. Known are: {', '.join(sorted(resources.catalogue))}.")
-    return kind
+async def _named(name: Text, resources: ResourcesDep, lanes: LanesDep) -> "Kind[Any, Any] | Label":
+    """Return the kind, or else the label, of this name. Raises `KindNotFound`."""
+    if (kind := resources.catalogue.get(name)) is not None:
+        return kind
+
+    async def find() -> Label | None:
+        async with resources.ledger.read() as connection:
+            return await find_label(connection, name)
+
+    label = await in_time(find()) if "." in name else None
+    if label is None and _pause(name, await in_time(lanes.outlook.overview()))["paused"]:
+        label = Label(name, None, {})  # the pause outlives the jobs
+    if label is None:
+        raise KindNotFound(
+            f"There is no kind {name!r}, nor any job with that label. Known kinds are:"
+            f" {', '.join(sorted(resources.catalogue))}."
+        )
+    return label
 
 
-KindDep = Annotated[Kind[Any, Any], Depends(_known_kind)]
+NamedDep = Annotated[Kind[Any, Any] | Label, Depends(_named)]
+
+
+async def _shown(named: Kind[Any, Any] | Label, lanes: LanesDep) -> KindOut | LabelOut:
+    overview = await in_time(lanes.outlook.overview())
+    return LabelOut.of(named, overview) if isinstance(named, Label) else KindOut.of(named, overview)
+
+
+_LATER = later(KindOut | LabelOut)
 
 
 @router.post(
     "/{name:text}/pause",
-    responses={**later(KindOut), **PAUSE_ERRORS},
+    responses={**_LATER, **PAUSE_ERRORS},
     openapi_extra=described(PauseRequest, required=False),
 )
 async def pause_kind(
-    kind: KindDep, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
-) -> KindOut:
-    """Start no job of a kind, for a while or until it is resumed. Jobs that run go on; the others stay queued."""
-    await pauses.pause(request, response, lanes, principal, f"kind:{kind.name}")
-    return KindOut.of(kind, await in_time(lanes.outlook.overview()))
+    named: NamedDep, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
+) -> KindOut | LabelOut:
+    """Start no job of a kind or a label, for a while or until it is resumed.
+
+    Jobs that run go on; the others stay queued.
+    """
+    await pauses.pause(request, response, lanes, principal, f"kind:{named.name}")
+    return await _shown(named, lanes)
 
 
-@router.post("/{name:text}/resume", responses={**later(KindOut), **RESUME_ERRORS})
-async def resume_kind(kind: KindDep, response: Response, lanes: LanesDep, principal: PrincipalDep) -> KindOut:
-    """End the pause of a kind."""
-    await pauses.resume(response, lanes, principal, f"kind:{kind.name}")
-    return KindOut.of(kind, await in_time(lanes.outlook.overview()))
+@router.post("/{name:text}/resume", responses={**_LATER, **RESUME_ERRORS})
+async def resume_kind(
+    named: NamedDep, response: Response, lanes: LanesDep, principal: PrincipalDep
+) -> KindOut | LabelOut:
+    """End the pause of a kind or a label."""
+    await pauses.resume(response, lanes, principal, f"kind:{named.name}")
+    return await _shown(named, lanes)

@@ -1,7 +1,8 @@
 """`/metrics`, for Prometheus."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import get_args
 
@@ -15,6 +16,7 @@ from service.api.readiness import Checks
 from service.api.state import api_state_of
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable
+from service.feature import Gauge
 from service.ledger.deadline import in_time
 from service.ledger.reads import audit, counts
 from service.ledger.reads.held_back import HeldBack
@@ -31,6 +33,8 @@ router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 log = structlog.get_logger(__name__)
 
 _EVENTS = ("enqueued", "started", "succeeded", "failed", "cancelled", "retried", "crashed", "interrupted", "snoozed")
+MOST_LABELS = 500
+_OTHER = "other"
 # Well within Prometheus' own 10 s, even if both servers are silent.
 _MEASURED_WITHIN_S = 3.0
 _METRICS = {
@@ -92,7 +96,7 @@ def _up(server: str, up: bool) -> Metric:
 async def _read_families(resources: Resources) -> list[Metric]:
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
-        totals = await counts.tally_totals(connection)
+        totals = _bounded(await counts.tally_totals(connection), resources.catalogue)
         live = await counts.count_live(connection)
         held = await counts.count_held(connection)
         unaccounted = await audit.count_unaccounted(connection, now)
@@ -100,6 +104,11 @@ async def _read_families(resources: Resources) -> list[Metric]:
         unknown_kinds = await counts.waiting_of_unknown_kinds(connection, now)
         workers = await living_workers(connection, now)
         held_back = await held_back_now(connection, now)
+        reports = [
+            await feature.report(resources.settings, connection, now)
+            for feature in resources.features
+            if feature.report is not None
+        ]
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),
@@ -121,6 +130,7 @@ async def _read_families(resources: Resources) -> list[Metric]:
         _ticks(totals),
         _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
         _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
+        *(_of_a_feature(gauge) for report in reports for gauge in report.gauges),
     ]
 
 
@@ -133,6 +143,17 @@ def _paused(held_back: HeldBack) -> Iterable[Metric]:
             if sort == what:
                 family.add_metric([name], 1)
         yield family
+
+
+def _bounded(totals: Sequence[tuple[str, str, int]], kinds: Container[str]) -> Sequence[tuple[str, str, int]]:
+    """Count labels as one where they are so many that a name for each would be too much for whoever keeps them."""
+    labels = {name for name, _, _ in totals if "." in name and name not in kinds}
+    if len(labels) <= MOST_LABELS:
+        return totals
+    summed: Counter[tuple[str, str]] = Counter()
+    for name, event, count in totals:
+        summed[_OTHER if name in labels else name, event] += count
+    return [(name, event, count) for (name, event), count in summed.items()]
 
 
 def _counter(event: str, totals: Iterable[tuple[str, str, int]]) -> CounterMetricFamily:
@@ -164,6 +185,13 @@ def _of_workers(workers: Iterable[RowMapping], name: str, column: str, text: str
     family = GaugeMetricFamily(f"postlude_worker_{name}", text, labels=["worker"])
     for worker in workers:
         family.add_metric([worker["id"]], worker[column])
+    return family
+
+
+def _of_a_feature(gauge: Gauge) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(gauge.name, gauge.text, labels=[gauge.label])
+    for name, value in gauge.values.items():
+        family.add_metric([name], value)
     return family
 
 

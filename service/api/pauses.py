@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
-from pydantic import BaseModel
 
 from service.api.jobs.actions import logged
 from service.api.lane_requests import pause_for
@@ -19,7 +18,7 @@ RESUME_ERRORS = responses(401, 403, 404, 409, 421, 422, 503, 507)
 PAUSE_ERRORS = responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507)
 
 
-def later(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+def later(model: Any) -> dict[int | str, dict[str, Any]]:
     """Describe the answer to a change of which Redis has not heard yet."""
     described = "Recorded. Redis does not answer, so it holds as soon as a worker has told it"
     return {202: {"model": model, "description": described}}

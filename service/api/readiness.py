@@ -38,8 +38,10 @@ class Checks:
 
     async def check(self) -> Mapping[str, str]:
         """Return, by name, how each part is doing: `ok`, or a sentence."""
-        ledger, redis, workers = await asyncio.gather(self._ledger(), self._redis(), self._workers())
-        return {"ledger": ledger, "redis": redis} | ({"workers": workers} if ledger == "ok" else {})
+        ledger, redis, workers, features = await asyncio.gather(
+            self._ledger(), self._redis(), self._workers(), self._features()
+        )
+        return {"ledger": ledger, "redis": redis} | ({"workers": workers, **features} if ledger == "ok" else {})
 
     async def _ledger(self) -> str:
         try:
@@ -76,6 +78,23 @@ class Checks:
         if had_time and (sweeping.swept_at is None or sweeping.swept_at < now - _SWEPT_WITHIN):
             return "no worker's sweep comes to its end: jobs may wait; the log of the one that leads says why"
         return "ok"
+
+    async def _features(self) -> Mapping[str, str]:
+        """Return what features complain of, by their names."""
+        try:
+            return await in_time(self._read_features(), within_s=_CHECK_WITHIN_S)
+        except LedgerUnavailable:
+            return {}
+
+    async def _read_features(self) -> Mapping[str, str]:
+        complaints: dict[str, str] = {}
+        async with self._resources.ledger.read() as connection:
+            now = await self._database.now(connection)
+            for feature in self._resources.features:
+                if feature.report is not None:
+                    report = await feature.report(self._resources.settings, connection, now)
+                    complaints |= {feature.name: report.complaint} if report.complaint else {}
+        return complaints
 
     async def _read_workers(self) -> tuple[Sequence[RowMapping], audit.Sweeping, datetime]:
         async with self._resources.ledger.read() as connection:

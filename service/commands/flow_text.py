@@ -48,4 +48,7 @@ def _job_row(job: Flow) -> tuple[str, ...]:
     error, after = job.get("error") or {}, job["after"]
     told = f"{error.get('type')}: {error.get('message')}" if error else ""
     parents = ", ".join(after[:_MOST_PARENTS]) + (f", {len(after) - _MOST_PARENTS} more" * (len(after) > _MOST_PARENTS))
-    return tuple(one_line(cell) for cell in (job["name"] or "", job["id"], job["kind"], job["state"], parents, told))
+    return tuple(
+        one_line(cell)
+        for cell in (job["name"] or "", job["id"], job.get("label", job["kind"]), job["state"], parents, told)
+    )

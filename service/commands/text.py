@@ -12,7 +12,7 @@ Job = dict[str, Any]
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLUMNS = ("ID", "KIND", "STATE", "ATTEMPT", "CREATED", "ERROR")
 _FIELDS = (
-    *("kind", "state", "waiting_for", "queue", "lanes", "priority", "tags", "flow", "after", "blocked_by"),
+    *("kind", "label", "state", "waiting_for", "queue", "lanes", "priority", "tags", "flow", "after", "blocked_by"),
     *("created_at", "run_at", "started_at", "finished_at"),
 )
 
@@ -62,7 +62,8 @@ def _row(job: Job) -> tuple[str, ...]:
     attempt = f"{job.get('attempt', 0)} ({job.get('failures', 0)}/{job.get('max_attempts', '?')} failed)"
     told = f"{error.get('type')}: {error.get('message')}" if error else ""
     created = moment(job.get("created_at"))
-    return tuple(one_line(cell) for cell in (job.get("id"), job.get("kind"), job.get("state"), attempt, created, told))
+    kind = job.get("label") or job.get("kind")  # an older service tells no label
+    return tuple(one_line(cell) for cell in (job.get("id"), kind, job.get("state"), attempt, created, told))
 
 
 def details(job: Job) -> Iterator[str]:

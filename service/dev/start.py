@@ -16,7 +16,7 @@ from service.dev.supervisor import Supervisor
 from service.settings import Settings, unknown_variables
 
 _STOP_MARGIN_S = 5.0
-# A developer's first webhook usually goes to their own machine.
+# A developer's first webhook usually goes to their own machine, and so does the first call of an app.
 _LOOPBACK = "127.0.0.0/8,::1/128"
 
 
@@ -86,6 +86,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
     suits = {
         "POSTLUDE_LOG_FORMAT": "console",
         "POSTLUDE_WEBHOOK_ALLOW": _LOOPBACK,
+        "POSTLUDE_APP_ALLOW": _LOOPBACK,
         "PYTHONUNBUFFERED": "1",
     }
     # Misspelt settings are left out: they were reported already, and each child would report them again.

@@ -71,7 +71,7 @@ class WaitingFor:
         overview = self._outlook.glance()
         if overview is None or job.state is not State.QUEUED:
             return None
-        nothing = _nothing_runs(job.kind, job.queue, overview, job.run_at)
+        nothing = _nothing_runs(job.kind, job.label, job.queue, overview, job.run_at)
         return nothing or (None if job.lanes else _A_FREE_SLOT)
 
     def forget(self) -> None:
@@ -106,7 +106,7 @@ def _reason(job: RowMapping, overview: Overview, lanes: Mapping[str, _Lane], now
     """Return the first that holds: a pause lasts until somebody acts, a limit until others are done."""
     if job["run_at"] > now:
         return _due(job["run_at"])
-    if (nothing := _nothing_runs(job["kind"], job["queue"], overview, now)) is not None:
+    if (nothing := _nothing_runs(job["kind"], job["label"], job["queue"], overview, now)) is not None:
         return nothing
     held = (_held_by(key, lanes[key], job["id"]) for key in _lanes_of(job))
     return next((reason for reason in held if reason), _A_FREE_SLOT)
@@ -126,10 +126,10 @@ def _due(run_at: datetime) -> str:
     return f"it is due at {moment(run_at)}"
 
 
-def _nothing_runs(kind: str, queue: str, overview: Overview, now: datetime) -> str | None:
+def _nothing_runs(kind: str, label: str | None, queue: str, overview: Overview, now: datetime) -> str | None:
     """Say why no job of this kind runs on this queue: somebody has paused it, or nobody works it."""
-    for what, name in (("queue", queue), ("kind", kind)):
-        if (pause := overview.pause_of(f"{what}:{name}", now)) is not None:
+    for what, name in (("queue", queue), ("kind", kind), ("kind", label)):
+        if name is not None and (pause := overview.pause_of(f"{what}:{name}", now)) is not None:
             return f"its {what} {name} is paused{_until(pause.paused_until)}"
     if not overview.queues:
         return "no worker is alive"

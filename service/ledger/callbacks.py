@@ -49,6 +49,7 @@ class Template:
     lane: str | None = None
     kind_lane: str | None = None
     lane_limits: str | None = None
+    label: str | None = None
     told: str | None = None
 
     def to_json(self) -> str:

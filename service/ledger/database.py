@@ -16,6 +16,7 @@ from service.ledger.engines import (
     READS_ONLY,
     Doubt,
     postgres_engine,
+    postgres_guest_engine,
     sqlite_jobs_engine,
     sqlite_reader,
     sqlite_thread_engine,
@@ -73,6 +74,18 @@ class Database:
             return cls(SqliteWriter(sqlite_thread_engine(url)), sqlite_reader(url), for_jobs, limit_s=limit_s)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
+
+    @classmethod
+    def open_guest(cls, url: str, *, limit_s: float) -> "Database":
+        """Prepare engines for a database that is not ours: its sessions and its file are left as their owner has them.
+
+        Each statement ends within `limit_s`, as in `open`.
+        """
+        if make_url(url).get_backend_name() == "sqlite":
+            reader = sqlite_reader(url, is_ours=False)
+            return cls(SqliteWriter(sqlite_thread_engine(url, is_ours=False)), reader, reader, limit_s=limit_s)
+        engine = postgres_guest_engine(url, limit_s=limit_s)
+        return cls(engine, engine, engine, limit_s=limit_s)
 
     async def keep_few_connections(self) -> None:
         """Let go, again and again, of connections that were not needed for a while. Runs until it is cancelled."""

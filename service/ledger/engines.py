@@ -1,6 +1,7 @@
 """Engines over SQLite and Postgres: durable connections on which every call ends, and pools that drop dead ones."""
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -99,6 +100,30 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
     return engine
 
 
+def postgres_guest_engine(url: str, *, limit_s: float) -> AsyncEngine:
+    """Make an engine over a database that is not ours, whose statements take at most `limit_s`.
+
+    It makes no settings for its sessions and keeps no statements in them: there may be a pooler in between, which gives
+    them to others after each transaction.
+    """
+    bare, arguments = _for_asyncpg(make_url(url))
+    keeping_none = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    return create_async_engine(
+        bare,
+        pool_size=1,
+        max_overflow=2,
+        pool_timeout=limit_s,
+        pool_use_lifo=True,
+        **_HIDDEN,
+        connect_args={
+            "command_timeout": limit_s,
+            **keeping_none,
+            "prepared_statement_name_func": lambda: "",
+            **arguments,
+        },
+    )
+
+
 async def _connect(settings: Mapping[str, str], **arguments: Any) -> asyncpg.Connection:
     """Connect, then apply the settings: poolers refuse a connection that brings them along."""
     connection = await asyncpg.connect(**arguments)
@@ -146,10 +171,10 @@ def _read_stale_again(cursor: Any, statement: str, parameters: Any, context: Any
     return True
 
 
-def sqlite_reader(url: str) -> AsyncEngine:
+def sqlite_reader(url: str, *, is_ours: bool = True) -> AsyncEngine:
     """Make an engine whose transactions see one state of the database, and take no lock."""
     engine = create_async_engine(url, **_POOL, **_HIDDEN)
-    _configure_sqlite(engine.sync_engine, writes=False)
+    _configure_sqlite(engine.sync_engine, writes=False, is_ours=is_ours)
     event.listen(engine.sync_engine, "begin", _begin_deferred)
     return engine
 
@@ -166,16 +191,24 @@ def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
     return engine
 
 
-def sqlite_thread_engine(url: str) -> Engine:
+def sqlite_thread_engine(url: str, *, is_ours: bool = True) -> Engine:
     """Make an engine that writes over one connection from a thread; see `SqliteWriter`."""
     engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
-    _configure_sqlite(engine, writes=True)
+    _configure_sqlite(engine, writes=True, is_ours=is_ours)
     _take_turns(engine, wait=lambda turn, within_s: turn.result(within_s), pause=time.sleep)
     return engine
 
 
-def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
+def _configure_sqlite(engine: Engine, *, writes: bool, is_ours: bool = True) -> None:
+    """Make the settings of each connection. A file that is not ours keeps its journal, and is not made."""
     path = Path(engine.url.database or "")
+
+    if not is_ours:
+
+        @event.listens_for(engine, "do_connect")
+        def refuse_to_make(*_: object) -> None:
+            if not path.exists():
+                raise sqlite3.OperationalError("unable to open database file")
 
     @event.listens_for(engine, "checkout")
     def check_file(_connection: Any, record: Any, _proxy: object) -> None:
@@ -189,7 +222,8 @@ def _configure_sqlite(engine: Engine, *, writes: bool) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would be deferred; ours is below
         cursor = connection.cursor()
         cursor.execute("PRAGMA busy_timeout = 3000")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        if is_ours:
+            cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         if writes:
             cursor.execute("PRAGMA busy_timeout = 0")

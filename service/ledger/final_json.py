@@ -35,7 +35,7 @@ def readable(stored: str) -> Any:
 def final_json(row: RowMapping) -> str:
     """Write a row of `jobs` as it is shown, without attempts and what else is kept beside the row."""
     error, done = row["error_type"], row["progress_done"]
-    shown = {name: row[name] for name in PLAIN}
+    shown = {name: row[name] for name in PLAIN} | {"label": row["label"] or row["kind"]}
     shown |= {name: None if row[name] is None else moment_text(row[name]) for name in MOMENTS}
     shown |= {
         "args": readable(row["args"]),

@@ -13,6 +13,8 @@ CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.ru
 
 # Which lanes a job is in, and what was sent with it.
 IN_LANES = (jobs.c.lane, jobs.c.kind_lane, jobs.c.lane_limits)
+# What a job counts as where kinds are counted or named.
+COUNTED_AS: ColumnElement[str] = func.coalesce(jobs.c.label, jobs.c.kind)
 # What putting a job on the queue needs.
 TO_DISPATCH = (
     jobs.c.id,

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, exists, func, literal_column, or_, select
 
 from service.ledger.guards import found_by_state
 from service.ledger.states import IN_TURN
-from service.tables import jobs, lanes_epoch
+from service.tables import jobs, lanes, lanes_epoch
 
 
 def are_lanes_of(epoch: ColumnElement[str]) -> ColumnElement[bool]:
@@ -27,6 +27,16 @@ def are_lanes_of_claim(first: ColumnElement[Any], second: ColumnElement[Any]) ->
     claimed = (first, func.coalesce(second, ""))
     came_in = jobs.c.arq_id.is_not(None) | and_(*(column.in_(("", *claimed)) for column in own))
     return first.is_(None) | (first.in_(own) & (second.is_(None) | second.in_(own)) & came_in)
+
+
+def is_paused(at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Ask whether the row's kind or its queue is paused."""
+    keys = [literal_column(f"'{sort}:'", String) + column for sort, column in _PAUSED_BY.items()]
+    holds = (lanes.c.paused == 1) & (lanes.c.paused_until.is_(None) | (lanes.c.paused_until > at))
+    return exists(select(lanes.c.key).where(lanes.c.key.in_(keys), holds))
+
+
+_PAUSED_BY = {"kind": jobs.c.kind, "queue": jobs.c.queue}
 
 
 def is_behind(*keys: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from jobs.kit.results import Parent
 from service.errors import Conflict
-from service.lane_rules import in_order
+from service.lane_rules import counted_as, in_order
 from service.ledger.states import Outcome, RunWhen, State
 from service.options import OnConflict
 from service.own_retry import OwnRetry
@@ -53,6 +54,7 @@ class NewJob:
     lane: str | None = None
     kind_lane: str | None = None
     lane_limits: str | None = None
+    label: str | None = None
     after: tuple[str, ...] = ()
     run_when: RunWhen = "succeeded"
     callbacks: tuple[Callback, ...] = ()
@@ -69,6 +71,10 @@ class NewJob:
     @property
     def lanes(self) -> tuple[str, ...]:
         return in_order(self.lane, self.kind_lane)
+
+    @property
+    def counted_as(self) -> str:
+        return self.label or self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ class Changed(NamedTuple):
 class Ended(NamedTuple):
     """A job that has ended or, where `state` is not terminal, an attempt of it; `traits` are its row's.
 
-    `has_attempted` as in `states.edge_state`.
+    `kind` is what it counts as, `has_attempted` as in `states.edge_state`.
     """
 
     id: str
@@ -222,7 +228,7 @@ class Start:
     that lane has an earlier live one. After `until`, by this process's monotonic clock, none is started: by then their
     claims may have been taken for lost. Without an epoch a job in a lane is refused, unless `past_lanes`, which is for
     arq's own worker. A job that somebody has moved since its claim is refused: `lanes` has (id, lanes) of each claim,
-    and `queues` those that the worker works.
+    and `queues` those that the worker works. What no claim has chosen is started only where it is `unpaused`.
     """
 
     ids: tuple[str, ...]
@@ -238,6 +244,7 @@ class Start:
     past_lanes: bool = False
     lanes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     queues: tuple[str, ...] = ()
+    unpaused: bool = False
 
 
 class Started(NamedTuple):
@@ -246,6 +253,7 @@ class Started(NamedTuple):
     Args, `trace_context`, `metadata` and `lane_limits` are JSON; `traits` are bits, see `traits.py`. An attempt that
     was not claimed from a lane has none; of one that was, `claimed_ms` is the time of its claim by Redis' clock.
     `retry` and `retry_until` are read later, and only where `traits` say that the job has a policy of its own.
+    `parents` are those that it came after, where they come with the start (`reads.particulars.few_parents_of`).
     """
 
     id: str
@@ -270,6 +278,7 @@ class Started(NamedTuple):
     retry: OwnRetry | None = None
     retry_until: datetime | None = None
     claimed_ms: int | None = None
+    parents: tuple[Parent, ...] | None = None
 
     @property
     def in_lane(self) -> bool:
@@ -278,6 +287,10 @@ class Started(NamedTuple):
     @property
     def lanes(self) -> tuple[str, ...]:
         return in_order(self.lane, self.kind_lane)
+
+    @property
+    def counted_as(self) -> str:
+        return counted_as(self.kind, self.lane_limits)
 
     def claimed_at(self, claim_ms: int) -> "Started":
         """Return the same with the time of its claim. `_replace` takes ten times as long."""
@@ -297,7 +310,7 @@ class Failure:
 
 
 class Finish(NamedTuple):
-    """An attempt's end: its outcome, and the state that the job goes to.
+    """An attempt's end: its outcome, and the state that the job goes to. `kind` is what the job counts as.
 
     The last two are not recorded. They are for the job's lane: whether the destination was seen to answer, and for how
     long the kind wants the lane held.

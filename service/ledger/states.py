@@ -30,8 +30,11 @@ What becomes of an attempt when a process dies:
   who died        the attempt                               outcome       counts as
   its worker      had begun in that worker                  crashed       a crash
   its worker      may have waited for a slot (prefetched)   interrupted   nothing; its job is not prefetched again
-  its worker      was isolated                              interrupted   a loss: MAX_LOST of them end the job
+  its worker      was isolated, or ran in a process         interrupted   a loss: MAX_LOST of them end the job
   its own child   was isolated                              crashed       a crash: the last one
+  its own child   ran in a process                          failed        a failure
+
+Attempts of kinds with runs="process" run in a process: its death harms nobody else, and is the kind's own failure.
 """
 
 from collections.abc import Mapping
@@ -125,13 +128,16 @@ class Loss(Enum):
     CRASHED = "its worker died while it ran there"
 
 
-def loss_of(*, in_order: bool, prefetched: bool, crashes: int, max_crashes: int) -> Loss:
-    """Return how an attempt was lost: it has crashed only if it ran in the process that died."""
+def loss_of(*, in_order: bool, prefetched: bool, crashes: int, max_crashes: int, in_process: bool = False) -> Loss:
+    """Return how an attempt was lost: it has crashed only if it ran in the process that died.
+
+    `in_process`: its kind runs in child processes.
+    """
     if in_order:
         return Loss.HANDED_BACK
     if prefetched:
         return Loss.WAITED
-    return Loss.ISOLATED if crashes >= isolated_from(max_crashes) else Loss.CRASHED
+    return Loss.ISOLATED if in_process or crashes >= isolated_from(max_crashes) else Loss.CRASHED
 
 
 def state_when_moved(state: State, *, is_due: bool) -> State:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -37,12 +37,15 @@ def is_own_payload(payload: bytes) -> bool:
         return False
 
 
-def payload_of(kind: str, due_at: datetime, lanes: Sequence[str] = (), given: Sequence[str] = ()) -> str:
+def payload_of(
+    kind: str, due_at: datetime, lanes: Sequence[str] = (), given: Sequence[str] = (), label: str | None = None
+) -> str:
     """Write the payload of one of our jobs, under arq's field names. The args stay in the ledger.
 
-    `given` is what each of its lanes was given; see `given_to`.
+    `given` is what each of its lanes was given; see `given_to`. Only a job in lanes has a `label`.
     """
-    in_lanes = f'"lanes":{_listed(tuple(lanes))},"limits":{_listed(tuple(given))},' if lanes else ""
+    labelled = f'"label":{_quoted(label)},' if label else ""
+    in_lanes = f'{labelled}"lanes":{_listed(tuple(lanes))},"limits":{_listed(tuple(given))},' if lanes else ""
     return f'{{"t":null,"f":{_quoted(kind)},"a":[],"k":{{}},"et":{milliseconds(due_at)},{in_lanes}"postlude":1}}'
 
 
@@ -56,6 +59,6 @@ def milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _quoted(kind: str) -> str:
-    return json.dumps(kind)
+    return json.dumps(kind, ensure_ascii=False)

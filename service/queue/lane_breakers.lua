@@ -16,6 +16,7 @@ local function add_breakers(lanes)
   end
 
   local function open_breaker(it, step, ms, reason)
+    ms = math.min(ms, number(it.h.longest) or ms)
     set(it, 'breaker', 'open')
     set(it, 'step', step)
     set(it, 'until', now + ms)

@@ -36,6 +36,7 @@ local function add_limits(lanes)
       limits.concurrency = limits.concurrency or layer.concurrency
       limits.strict = limits.strict or layer.strict
       if not limits.rate then limits.rate, limits.per = layer.rate, layer.per end
+      limits.longest = limits.longest or layer.longest
       if layer.paused_until and (paused ~= -1) then
         paused = layer.paused_until == -1 and -1 or math.max(paused or 0, layer.paused_until)
       end
@@ -44,6 +45,7 @@ local function add_limits(lanes)
     set(it, 'strict', limits.strict and '1' or nil)
     set(it, 'rate', limits.rate)
     set(it, 'per', limits.per)
+    set(it, 'longest', limits.longest)
     set(it, 'paused_until', paused)
     set(it, 'share', it.h.given and '1' or nil)
     set(it, 'configured', '1')

@@ -50,6 +50,8 @@ def _told(rule: Rule, now: datetime) -> dict[str, Any]:
 
 def _flat(limits: Limits) -> dict[str, Any]:
     flat: dict[str, Any] = {"concurrency": limits.concurrency, "strict": limits.strict or None}
+    if limits.longest_pause_s is not None:
+        flat["longest"] = limits.longest_pause_s * 1000
     if limits.rate is not None:
         flat |= {"rate": limits.rate[0], "per": limits.rate[1] * 1000}
     return {name: value for name, value in flat.items() if value is not None}

@@ -33,9 +33,11 @@ local function add_turns(lanes)
   -- Whether an id waits at all: for this lane on any queue, for its other lane, or for its kind.
   local function waits(it, id)
     local job = lanes.job_of(id) or {kind = '', lanes = {}}
-    for _, key in ipairs({it.key, 'kind:' .. job.kind, unpack(job.lanes)}) do
-      for queue in pairs(load(key).queues) do
-        if ask('ZSCORE', waiting_key(queue, key), id) then return true end
+    for _, keys in ipairs({{it.key}, lanes.kind_keys(job), job.lanes}) do
+      for _, key in ipairs(keys) do
+        for queue in pairs(load(key).queues) do
+          if ask('ZSCORE', waiting_key(queue, key), id) then return true end
+        end
       end
     end
     return false

@@ -1,12 +1,14 @@
 -- Lanes: what they hold. `keys.py` names the keys; `lane_limits.lua` knows which limits hold, `lane_breakers.lua` hears
 -- of failures, and `lane_turns.lua` decides when each lane may start something.
--- A lane's hash has the limits that hold (concurrency, rate, per, strict, share, paused_until), what jobs and kinds gave
+-- A lane's hash has the limits that hold (concurrency, rate, per, strict, share, paused_until, and longest: for how many
+--   ms its breaker may pause it), what jobs and kinds gave
 --   (sent, given), the bucket (tokens, tokens_at, built), the breaker, the head of a strict lane, and the queues on which
 --   ids wait for it (on:<queue>). `kind:<name>` is a lane for ids whose kind is paused, or has its share of a worker.
 -- Whoever changes what a lane holds, or what waits for it, places it: that puts it in turns or takes it out of them.
 local function lanes_at(time, mended)
   -- What `payload_of` writes for a job in one lane. To decode it takes longer than all else that is done for an id.
-  local PLAIN = '^{"t":null,"f":"([^"\\]*)","a":%[%],"k":{},"et":%d+,"lanes":%["([^"\\]+)"%],"limits":%["(.-)"%],"postlude":1}$'
+  local PLAIN = '^{"t":null,"f":"([^"\\]*)","a":%[%],"k":{},"et":%d+,(.-)"lanes":%["([^"\\]+)"%],"limits":%["(.-)"%],"postlude":1}$'
+  local LABEL = '^"label":"([^"\\]*)",$'
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local M, known = {now = now, LOST_HEAD = 2000, LONGEST_STEP = 600000}, {}
   M.fine = time[1] * 1000 + time[2] / 1000 -- what was served in the same ms stands behind
@@ -125,18 +127,28 @@ local function lanes_at(time, mended)
     return kept
   end
 
-  -- The kind and the lanes of an id; nil without a payload. `own` is false for a plain arq client's.
+  -- The lanes for a job's kind, in one of which it waits while that is held back: of its label, then of its kind.
+  function M.kind_keys(job)
+    if not job.kind_keys then
+      job.kind_keys = job.label and {'kind:' .. job.label, 'kind:' .. job.kind} or {'kind:' .. job.kind}
+    end
+    return job.kind_keys
+  end
+
+  -- The kind, the label and the lanes of an id; nil without a payload. `own` is false for a plain arq client's.
   function M.job_of(id)
     local text = redis.pcall('GETRANGE', JOB .. id, 0, 8191)
     if type(text) ~= 'string' or text == '' then return nil end
-    local name, lane, given = string.match(text, PLAIN)
-    if name then
+    local name, more, lane, given = string.match(text, PLAIN)
+    local label = name and more ~= '' and string.match(more, LABEL) or nil
+    if name and (more == '' or label) then
       if given ~= '' then given = string.gsub(given, '\\"', '"') end
-      return {own = true, kind = name, lanes = texts({lane}), limits = {given}}
+      return {own = true, kind = name, label = label, lanes = texts({lane}), limits = {given}}
     end
     local found = decode(text)
     if found and found.postlude == 1 then
-      return {own = true, kind = tostring(found.f), lanes = texts(found.lanes), limits = texts(found.limits)}
+      local named = type(found.label) == 'string' and found.label or nil
+      return {own = true, kind = tostring(found.f), label = named, lanes = texts(found.lanes), limits = texts(found.limits)}
     end
     local kind = found and tostring(found.f) or string.match(text, '"f"%s*:%s*"([^"]*)"') or ''
     return {own = false, kind = string.sub(kind, 1, 100), lanes = {}, limits = {}}

@@ -19,6 +19,7 @@ class Member(NamedTuple):
     id: str
     kind: str = ""
     lanes: tuple[str, ...] = ()
+    label: str = ""
 
 
 class Mending(OverRedis):
@@ -53,7 +54,9 @@ class Mending(OverRedis):
         suspects = [*away, *(one for one in wanted if one.lanes)]
         if not suspects:
             return away
-        places = (part for one in suspects for part in (one.queue, one.id, one.kind, *(*one.lanes, "", "")[:2]))
+        places = (
+            part for one in suspects for part in (one.queue, one.id, one.kind, one.label, *(*one.lanes, "", "")[:2])
+        )
         return {suspects[place] for place in await self._scripts.absent([*places])}
 
     async def _off_queue(self, members: Iterable[Member]) -> set[Member]:

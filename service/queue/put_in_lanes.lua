@@ -1,7 +1,7 @@
 -- Put ids in lanes: each waits for the first of its lanes. One that waits anywhere already keeps its place.
 -- ARGV: `put`; or `back`, which lets go of claimed ids and moves them to their scores; or `move`, which only moves them.
 --   The latest ms of the claims that end, '' for any. Then for each of 1 to 500 ids: its queue, whether it is of negative priority and due, the id, its score, its payload,
---   its kind, and twice: a lane, and what the job or its kind gives it.
+--   its kind, its label or '', and twice: a lane, and what the job or its kind gives it.
 -- An id that has left Redis meanwhile stays away, unless it is put. While arq's own worker is at work, which knows no
 -- lanes, ids are put on their queues.
 redis.replicate_commands() -- Redis 6 wants this before a script that reads the clock may write
@@ -56,10 +56,10 @@ local function put(queue, id, score, payload, first)
   end
 end
 
-for i = 3, #ARGV, 10 do
-  local queue, low, id, score, payload, kind = unpack(ARGV, i, i + 5)
+for i = 3, #ARGV, 11 do
+  local queue, low, id, score, payload, kind, label = unpack(ARGV, i, i + 6)
   local keys = {}
-  for j = i + 6, i + 8, 2 do
+  for j = i + 7, i + 9, 2 do
     if ARGV[j] ~= '' then
       local it = lanes.load(ARGV[j])
       keys[#keys + 1] = ARGV[j]
@@ -69,6 +69,7 @@ for i = 3, #ARGV, 10 do
     end
   end
   keys[#keys + 1] = 'kind:' .. kind
+  if label ~= '' then keys[#keys + 1] = 'kind:' .. label end
   if ARGV[1] ~= 'move' then left_over[#left_over + 1] = IN_PROGRESS .. id end
   if past_lanes then
     redis.call('SETNX', JOB .. id, payload)

@@ -15,7 +15,9 @@ local function leave_lanes(id)
   local job = lanes.job_of(id)
   if not job then return end
   for _, key in ipairs(job.lanes) do leave_lane(key, id) end
-  if lanes.load('kind:' .. job.kind).queues[ARGV[1]] then leave_lane('kind:' .. job.kind, id) end
+  for _, key in ipairs(lanes.kind_keys(job)) do
+    if lanes.load(key).queues[ARGV[1]] then leave_lane(key, id) end
+  end
 end
 
 local belongings = {}

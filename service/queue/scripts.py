@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from arq.connections import ArqRedis
 
+from service.lane_rules import label_in
 from service.queue.codec import payload_of
 from service.queue.entry import LONGEST_ID, Entry
 from service.queue.keys import (
@@ -84,8 +85,10 @@ class Scripts:
         args: list[str | int] = [how, "" if claim_ms is None else claim_ms]
         for entry, score in zip(entries, scores, strict=True):
             given = given_to(entry.lanes, entry.lane_limits)
-            payload = payload_of(entry.kind, entry.due_at, entry.lanes, given)
+            label = label_in(entry.lane_limits)
+            payload = payload_of(entry.kind, entry.due_at, entry.lanes, given, label)
             args += (entry.queue, int(entry.is_low(now) and how != "back"), entry.id, score, payload, entry.kind)
+            args += (label or "",)
             args += (*(part for pair in zip(entry.lanes, given, strict=True) for part in pair), "", "")[:4]
         await cast(Awaitable[None], self._put_in_lanes(args=args))
 

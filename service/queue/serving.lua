@@ -17,10 +17,11 @@ local function serving_of(lanes, room, hold, longest, mended)
     return it.h.share and not it.h.concurrency and held >= room.lane_share
   end
 
-  -- Whether ids of a kind must wait for it: here, or everywhere.
-  local function is_held_back(kind)
-    local key = 'kind:' .. kind
-    return room.paused[key] or (room.held[key] or 0) >= room.kind_share
+  -- The lane for its kind in which a job must wait, here or everywhere; nil if it need not.
+  local function held_back_by(job)
+    for _, key in ipairs(lanes.kind_keys(job)) do
+      if room.paused[key] or (room.held[key] or 0) >= room.kind_share then return lanes.load(key) end
+    end
   end
 
   function M.holds_back()
@@ -48,7 +49,7 @@ local function serving_of(lanes, room, hold, longest, mended)
 
   -- Let an id that stands on its queue wait for its kind. A plain arq client looks for its id on the queue.
   function M.move_to_kind(id, queue, job, position)
-    move(id, queue, nil, lanes.load('kind:' .. job.kind), now + position / 1000)
+    move(id, queue, nil, held_back_by(job), now + position / 1000)
     if job.own then
       ask('ZREM', lanes.queue_key(queue), id)
     else
@@ -58,7 +59,7 @@ local function serving_of(lanes, room, hold, longest, mended)
 
   function M.must_wait(id)
     local job = job_of(id)
-    return job and job.kind ~= '' and is_held_back(job.kind) and job
+    return job and job.kind ~= '' and held_back_by(job) and job
   end
 
   local function refusing(id, job, visited)
@@ -130,8 +131,8 @@ local function serving_of(lanes, room, hold, longest, mended)
       return 0
     end
     if not job.own and not lanes.is_kind(lane.key) then job.lanes = {lane.key} end
-    if is_held_back(job.kind) then
-      local kind = lanes.load('kind:' .. job.kind)
+    local kind = held_back_by(job)
+    if kind then
       if kind == lane then return nil end
       move(id, queue, from, kind, now)
       return 0
@@ -238,9 +239,11 @@ local function serving_of(lanes, room, hold, longest, mended)
   local function lane_of(id, queue)
     local job = #id <= longest and job_of(id)
     if not job then return nil end
-    for _, key in ipairs({job.lanes[1] or '', job.lanes[2] or '', 'kind:' .. job.kind}) do
-      local from = lanes.waiting_key(queue, key)
-      if key ~= '' and ask('ZSCORE', from, id) then return lanes.load(key), from end
+    for _, keys in ipairs({job.lanes, lanes.kind_keys(job)}) do
+      for _, key in ipairs(keys) do
+        local from = lanes.waiting_key(queue, key)
+        if ask('ZSCORE', from, id) then return lanes.load(key), from end
+      end
     end
   end
 

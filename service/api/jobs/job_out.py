@@ -59,6 +59,9 @@ class JobOut(BaseModel):
 
     id: str
     kind: str
+    label: str = Field(
+        description="What it counts as where kinds are counted or paused: its kind, or the function of an app."
+    )
     state: State
     queue: str
     priority: int
@@ -105,6 +108,7 @@ class JobOut(BaseModel):
         plain = {name: row[name] for name in _PLAIN}
         return cls(
             **plain,
+            label=row["label"] or row["kind"],
             args=json.loads(row["args"]),
             result=None if row["result"] is None else json.loads(row["result"]),
             error=None if error is None else ErrorOut(type=error, message=row["error_message"] or ""),
@@ -161,7 +165,8 @@ class JobList(BaseModel):
 
 def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
     """Write a new job without relations as `JobOut` shows it. Through the model it would cost four times as much."""
-    head = to_json({"id": job.id, "kind": job.kind, "state": job.state, "queue": job.queue, "priority": job.priority})
+    named = {"id": job.id, "kind": job.kind, "label": job.counted_as}
+    head = to_json({**named, "state": job.state, "queue": job.queue, "priority": job.priority})
     # Args are JSON already. A number that JSON has not becomes null, as it does when the job is looked up.
     args = to_json(from_json(job.args), inf_nan_mode="null") if _may_not_be_json(job.args) else job.args.encode()
     rest = to_json(

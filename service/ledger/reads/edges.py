@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.flow_tables import followups, job_edges
 from service.ledger.flow_guards import is_open
-from service.ledger.guards import found_by_state, unindexed
+from service.ledger.guards import COUNTED_AS, found_by_state, unindexed
 from service.ledger.states import LIVE, State
 from service.tables import jobs
 
@@ -70,6 +70,8 @@ async def has_followups(connection: AsyncConnection) -> bool:
 async def broken_parent(connection: AsyncConnection, job_id: str) -> tuple[str, str, str] | None:
     """Return (id, kind, state) of the first parent whose end keeps a job from running."""
     of_child = (job_edges.c.child == job_id) & (job_edges.c.state == "broken")
-    parent = select(jobs.c.id, jobs.c.kind, jobs.c.state).join_from(job_edges, jobs, jobs.c.id == job_edges.c.parent)
+    parent = select(jobs.c.id, COUNTED_AS.label("kind"), jobs.c.state).join_from(
+        job_edges, jobs, jobs.c.id == job_edges.c.parent
+    )
     row = (await connection.execute(parent.where(of_child).order_by(job_edges.c.position).limit(1))).first()
     return None if row is None else (row.id, row.kind, row.state)

@@ -9,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.flow_tables import callback_jobs, callbacks, flows, job_edges
-from service.ledger.guards import key_taken, unindexed
+from service.ledger.guards import COUNTED_AS, key_taken, unindexed
 from service.ledger.models import Event
 from service.ledger.reads.members import Member
 from service.ledger.states import LIVE, PARENT_FAILED, REPLAYABLE, RunWhen, State, flow_state
@@ -126,7 +126,7 @@ async def open_parents(connection: AsyncConnection, children: Sequence[str]) -> 
     found = select(jobs.c.id.label("child"), one.label("parent")).where(jobs.c.id.in_(children)).subquery()
     edge = and_(job_edges.c.parent == found.c.parent, job_edges.c.child == found.c.child)
     statement = (
-        select(found.c.child, found.c.parent, jobs.c.kind, job_edges.c.run_when)
+        select(found.c.child, found.c.parent, COUNTED_AS.label("kind"), job_edges.c.run_when)
         .join_from(found, job_edges, edge)
         .outerjoin(jobs, jobs.c.id == found.c.parent)
     )
@@ -173,7 +173,8 @@ async def jobs_of_flow(
     connection: AsyncConnection, flow_id: str, after: tuple[datetime, str] | None, limit: int
 ) -> Sequence[RowMapping]:
     """Return the jobs of a flow, each behind those that it comes after, from the one after `after`."""
-    shown = (jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.error_type, jobs.c.error_message)
+    named = (jobs.c.id, jobs.c.kind, COUNTED_AS.label("label"))
+    shown = (*named, jobs.c.state, jobs.c.error_type, jobs.c.error_message)
     listed = (job_listing.c.created_at, job_listing.c.job_id)
     statement = (
         select(*shown, job_listing.c.flow_name, job_listing.c.created_at.label("listed_at"))

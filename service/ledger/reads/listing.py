@@ -15,6 +15,7 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    or_,
     select,
     true,
     union_all,
@@ -166,7 +167,7 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
     )
     asked = {
         "state": (wanted.states, state),
-        "kind": (wanted.kinds, _one_of(listed.c.kind, wanted.kinds)),
+        "kind": (wanted.kinds, or_(*_of_kinds(listed, wanted.kinds))),
         "queue": (wanted.queues, _one_of(listed.c.queue, wanted.queues)),
         "error_type": (wanted.error_types, _one_of(jobs.c.error_type, wanted.error_types)),
         "tag": (wanted.tag, tagged),
@@ -180,6 +181,14 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 
 def _one_of(column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
     return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _of_kinds(listed: Table, names: Sequence[str], *, one_by_one: bool = False) -> list[ColumnElement[bool]]:
+    """Match jobs of kinds; what has a dot may also be a label. No job is matched twice."""
+    labels = [name for name in names if "." in name]
+    unnamed = listed.c.kind.not_in(names)
+    of_kinds = [listed.c.kind == one for one in names] if one_by_one else [_one_of(listed.c.kind, names)]
+    return [*of_kinds, *((listed.c.label == label) & unnamed for label in labels)]
 
 
 def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
@@ -217,7 +226,7 @@ def _way(wanted: Filter) -> _Way:
         lanes = (job_listing.c.lane, job_listing.c.kind_lane)
         return _Way(*listed, "lane", [column == wanted.lane for column in lanes])
     if wanted.kinds:
-        return _Way(*listed, "kind", [job_listing.c.kind == one for one in wanted.kinds])
+        return _Way(*listed, "kind", _of_kinds(job_listing, wanted.kinds, one_by_one=True))
     if wanted.queues:
         return _Way(*listed, "queue", [job_listing.c.queue == one for one in wanted.queues])
     return _Way(*listed, "", [true()])

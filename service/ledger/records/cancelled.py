@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, FromClause, String, func, update
 
-from service.lane_rules import in_order
+from service.lane_rules import counted_as, in_order
 from service.ledger.guards import IN_LANES, state_is
 from service.ledger.models import NOTHING_FOLLOWED, Ended, Followed
 from service.ledger.records.ended import record_ended
@@ -43,13 +43,21 @@ def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[
     rows = parameter([{"id": cancel.id, "at": moment_text(cancel.at)} for cancel in cancels])
     taken = connection.execute(_cancel_waiting(connection.dialect.name), rows).all()
     waiting = {row.id: row for row in taken}
-    tally(connection, ((cancels[0].writer, row.kind, State.CANCELLED) for row in waiting.values()), cancels[0].at)
+    tally(
+        connection, ((cancels[0].writer, _counted_as(row), State.CANCELLED) for row in waiting.values()), cancels[0].at
+    )
     running = set(connection.execute(_ask_running(connection.dialect.name), rows).scalars())
     done = dict.fromkeys(running, Cancelled(State.RUNNING)) | {row.id: _cancelled(row) for row in waiting.values()}
-    if ended := [Ended(row.id, row.kind, State.CANCELLED, row.traits) for row in taken if row.traits & FOLLOWED]:
-        followed = record_ended(connection, ended, cancels[0].at, cancels[0].writer)
-        done[ended[0].id] = done[ended[0].id]._replace(followed=followed)
+    if ended := [
+        Ended(row.id, _counted_as(row), State.CANCELLED, row.traits) for row in taken if row.traits & FOLLOWED
+    ]:
+        following = record_ended(connection, ended, cancels[0].at, cancels[0].writer)
+        done[ended[0].id] = done[ended[0].id]._replace(followed=following)
     return [done.get(cancel.id) for cancel in cancels]
+
+
+def _counted_as(row: Any) -> str:
+    return counted_as(row.kind, row.lane_limits)
 
 
 def _cancelled(row: Any) -> Cancelled:

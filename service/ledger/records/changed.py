@@ -45,14 +45,14 @@ class Values(TypedDict, total=False):
 class Change:
     """A wish to change a job. What was derived from its args holds only while these are still `of_args`.
 
-    `lanes` are a new job's columns lane, kind_lane and lane_limits, in the place of the two `values`.
+    `lanes` are a new job's columns lane, kind_lane, lane_limits and label, in the place of the two `values`.
     """
 
     id: str
     at: datetime
     values: Values
     of_args: str | None = None
-    lanes: tuple[str | None, str | None, str | None] | None = None
+    lanes: tuple[str | None, str | None, str | None, str | None] | None = None
 
 
 Row = Mapping[str, Any]
@@ -60,11 +60,11 @@ Row = Mapping[str, Any]
 _WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("whole_args")
 _READ = (
     *(jobs.c[name] for name in ("id", "kind", "state", "queue", "run_at", "created_at", "priority", "arq_id")),
-    *(jobs.c[name] for name in ("failures", "retry", "traits")),
+    *(jobs.c[name] for name in ("failures", "retry", "traits", "label")),
     *IN_LANES,
 )
 _MOMENTS = ("run_at", "expires_at", "retry_until")
-_LISTED = ("queue", "lane", "kind_lane")
+_LISTED = ("queue", "lane", "kind_lane", "label")
 
 
 def record_changed(connection: Connection, changes: Sequence[Change]) -> list[Changed]:
@@ -134,7 +134,7 @@ def _columns(row: Row, change: Change) -> dict[str, Any]:
     if "run_at" in columns or "retry" in columns:
         columns |= _retried(row, columns)
     if change.lanes is not None:
-        columns |= zip(("lane", "kind_lane", "lane_limits"), change.lanes, strict=True)
+        columns |= zip(("lane", "kind_lane", "lane_limits", "label"), change.lanes, strict=True)
     elif "lane" in columns or "kind_lane" in columns:
         lane = columns["lane"] if "lane" in columns else given_lane(row["lane"], row["lane_limits"])
         of_kind = columns["kind_lane"] if "kind_lane" in columns else given_lane(row["kind_lane"], row["lane_limits"])

@@ -149,7 +149,7 @@ def _change_by(job: NewJob, holder: str) -> Change:
     }
     if job.on_conflict == "debounce":
         values |= {"run_at": job.run_at, "expires_at": job.expires_at}
-    return Change(holder, job.created_at, values, lanes=(job.lane, job.kind_lane, job.lane_limits))
+    return Change(holder, job.created_at, values, lanes=(job.lane, job.kind_lane, job.lane_limits, job.label))
 
 
 def _check_ids(connection: Connection, inserted: Sequence[NewJob]) -> None:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Integer, String, Text, case, literal_column, null, select, text, update
 from sqlalchemy.types import TypeEngine
 
-from service.ledger.guards import IN_LANES
+from service.lane_rules import counted_as
 from service.ledger.models import Ended, Released
-from service.ledger.records.edges import Edge, Parent, change_edges, edges_to_decide, edges_to_open, still_broken
+from service.ledger.records.edges import Edge, Parent, change_edges, still_broken
 from service.ledger.records.lane_seqs import move_to_the_end
 from service.ledger.records.own_retries import renew_retries
-from service.ledger.rows import execute, ids_parameter, is_one_of, packed, unfold_lists
+from service.ledger.records.undecided import Child, undecided
+from service.ledger.rows import execute, packed, unfold_lists
 from service.ledger.states import PARENT_FAILED, WAITING, State, edge_state
 from service.ledger.traits import Trait
 from service.tables import LIVE_SQL, Moment, jobs, moment_text
@@ -47,28 +48,24 @@ class _Change(NamedTuple):
     was_over: bool = False
 
 
-def decide(connection: Connection, parents: Sequence[Parent], at: datetime, *, replayed: bool = False) -> Decided:
-    """Let up to `MOST_EDGES` edges say what their `parents` are, which are locked, and their children follow.
-
-    Only where parents may have been `replayed` it looks for edges that are no longer broken.
-    """
-    edges = edges_to_decide(connection, parents, MOST_EDGES + 1)
-    if replayed:
-        edges += edges_to_open(connection, parents, MOST_EDGES + 1 - len(edges))
+def decide(connection: Connection, parents: Sequence[Parent], at: datetime) -> Decided:
+    """Let up to `MOST_EDGES` edges say what their `parents` are, which are locked, and their children follow."""
+    edges, children, is_left = undecided(connection, parents, MOST_EDGES + 1)
     decided = Decided()
     if len(edges) > MOST_EDGES:
         decided.left = {parent.id for parent in parents}
         edges = edges[:MOST_EDGES]
+        in_turn = {edge.child for edge in edges}
+        children = {job_id: child for job_id, child in children.items() if job_id in in_turn}
     if edges:
-        children = _lock_children(connection, {edge.child for edge in edges})
         edges = [edge for edge in edges if edge.child in children]
-        if not replayed:
+        if not is_left:
             edges = _leave_keys(edges, children, decided)
         _decide(connection, edges, {parent.id: parent for parent in parents}, children, at, decided)
     return decided
 
 
-def _leave_keys(edges: Sequence[Edge], children: dict[str, Any], decided: Decided) -> list[Edge]:
+def _leave_keys(edges: Sequence[Edge], children: dict[str, Child], decided: Decided) -> list[Edge]:
     """Leave out children that would take back a unique key: a new job may take it now, and an end must not fail."""
     fallen = {row.id for row in children.values() if row.unique_key is not None and _fell_with_a_parent(row)}
     decided.left |= {edge.parent for edge in edges if edge.child in fallen}
@@ -81,7 +78,7 @@ def _decide(
     connection: Connection,
     edges: Sequence[Edge],
     parents: dict[str, Parent],
-    children: dict[str, Any],
+    children: dict[str, Child],
     at: datetime,
     decided: Decided,
 ) -> None:
@@ -110,14 +107,14 @@ def _decide(
         move_to_the_end(connection, in_lanes)
 
 
-def _fell_with_a_parent(row: Any) -> bool:
+def _fell_with_a_parent(row: Child) -> bool:
     """Whether the job was cancelled by an edge that broke, and by no user."""
     return bool(row.state == State.CANCELLED and row.error_type == PARENT_FAILED)
 
 
-def _become(row: Any, blocked_by: int, breaker: Parent | None, may_go_back: bool, at: datetime) -> _Change:
+def _become(row: Child, blocked_by: int, breaker: Parent | None, may_go_back: bool, at: datetime) -> _Change:
     """Return what a child becomes, whose edges have been changed."""
-    state, run_at = _STATES[row.state], row.run_at
+    state, run_at = row.state, row.run_at
     if state is State.BLOCKED and breaker is not None:
         return _Change(row.id, State.CANCELLED, blocked_by, run_at, at, PARENT_FAILED, reason_of(breaker))
     if may_go_back or (state is State.BLOCKED and not blocked_by):
@@ -132,11 +129,11 @@ def reason_of(breaker: Parent) -> str:
     return f"Job {breaker.id} ({breaker.kind}) {how}, and this one needs it."
 
 
-def _note(decided: Decided, row: Any, change: _Change) -> None:
+def _note(decided: Decided, row: Child, change: _Change) -> None:
     if change.state == row.state:
         return
     if change.state is State.CANCELLED:
-        decided.cancelled.append(Ended(row.id, row.kind, change.state, row.traits))
+        decided.cancelled.append(Ended(row.id, counted_as(row.kind, row.lane_limits), change.state, row.traits))
         return
     if change.was_over:
         decided.taken_back.append(Ended(row.id, row.kind, change.state, row.traits))
@@ -146,13 +143,7 @@ def _note(decided: Decided, row: Any, change: _Change) -> None:
         )
 
 
-def _lock_children(connection: Connection, ids: set[str]) -> dict[str, Any]:
-    """Read jobs, in the order of their ids, and keep them as they are until the transaction ends."""
-    dialect = connection.dialect.name
-    return {row.id: row for row in connection.execute(_lock(dialect), ids_parameter(dialect, ids))}
-
-
-def _may_go_back(connection: Connection, fallen: Sequence[Any]) -> set[str]:
+def _may_go_back(connection: Connection, fallen: Sequence[Child]) -> set[str]:
     """Return which of the jobs that fell with a parent have no broken edge any more, nor anybody in their place."""
     if not fallen:
         return set()
@@ -169,7 +160,7 @@ def _may_go_back(connection: Connection, fallen: Sequence[Any]) -> set[str]:
     }
 
 
-def _change_children(connection: Connection, children: dict[str, Any], changes: Sequence[_Change]) -> None:
+def _change_children(connection: Connection, children: dict[str, Child], changes: Sequence[_Change]) -> None:
     dialect = connection.dialect.name
     if counted := [(one.id, one.blocked_by) for one in changes if one.state == children[one.id].state]:
         execute(connection, _count(dialect), packed(counted))
@@ -183,20 +174,6 @@ def _row(change: _Change) -> tuple[Any, ...]:
     return job_id, state, blocked_by, moment_text(run_at), over_at, error_type, error_message, int(was_over)
 
 
-_READ = (
-    "id",
-    "kind",
-    "queue",
-    "priority",
-    "state",
-    "traits",
-    "blocked_by",
-    "run_at",
-    "error_type",
-    "unique_key",
-)
-# `State(text)` takes ten times as long.
-_STATES = {str(state): state for state in State}
 _COLUMNS: dict[str, TypeEngine[Any]] = {
     "id": String(255),
     "state": String(10),
@@ -207,13 +184,6 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "error_message": Text(),
     "was_over": Integer(),
 }
-
-
-@cache
-def _lock(dialect: str) -> Any:
-    columns = (*(jobs.c[name] for name in _READ), *IN_LANES)
-    found = select(*columns).where(is_one_of(dialect, jobs.c.id)).order_by(jobs.c.id)
-    return found.with_for_update(key_share=True)
 
 
 @cache

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, bindparam, delete, select, true, update
+from sqlalchemy import Connection, delete, select, true, update
 
 from service.flow_tables import job_edges
-from service.ledger.flow_guards import is_any, is_open
+from service.ledger.flow_guards import is_any
+from service.ledger.guards import COUNTED_AS
 from service.ledger.rows import execute, ids_parameter, insert_for, is_one_of, packed, unfold_lists
-from service.ledger.states import TERMINAL, EdgeState, Outcome, RunWhen, State
+from service.ledger.states import EdgeState, Outcome, RunWhen, State
 from service.ledger.traits import Trait
 from service.tables import attempts, jobs
 
@@ -58,21 +59,6 @@ def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
         execute(connection, _insert(connection.dialect.name), some)
 
 
-def edges_to_decide(connection: Connection, parents: Sequence[Parent], limit: int) -> list[Edge]:
-    """Return up to `limit` open edges from parents that have ended, or were attempted where that is enough."""
-    live = [one.id for one in parents if one.state not in TERMINAL and one.has_attempted]
-    over = [one.id for one in parents if one.state in TERMINAL]
-    dialect = connection.dialect.name
-    found = _edges(connection, _open_edges(dialect), over, limit)
-    return found + _edges(connection, _open_until_attempted(dialect), live, limit - len(found))
-
-
-def edges_to_open(connection: Connection, parents: Sequence[Parent], limit: int) -> list[Edge]:
-    """Return up to `limit` broken edges from parents that no longer break them: these were replayed."""
-    whole = [one.id for one in parents if one.state not in (State.FAILED, State.CANCELLED)]
-    return _edges(connection, _broken_edges(connection.dialect.name), whole, limit)
-
-
 def change_edges(connection: Connection, edges: Sequence[tuple[str, str, EdgeState]]) -> None:
     """Let edges, by parent and child, be in the state that is given. Their parents and children are locked."""
     execute(connection, _change(connection.dialect.name), packed(edges))
@@ -90,39 +76,12 @@ def still_broken(connection: Connection, children: Collection[str]) -> set[str]:
     return set(connection.execute(broken).scalars())
 
 
-def _edges(connection: Connection, statement: Any, parents: Sequence[str], limit: int) -> list[Edge]:
-    if not parents:
-        return []
-    parameters = ids_parameter(connection.dialect.name, parents) | {"limit": limit}
-    return list(map(Edge._make, connection.execute(statement, parameters)))
-
-
-@cache
-def _open_edges(dialect: str) -> Any:
-    return _from_parents(dialect).where(is_open())
-
-
-@cache
-def _open_until_attempted(dialect: str) -> Any:
-    return _from_parents(dialect).where(is_open(), job_edges.c.run_when == "attempted")
-
-
-@cache
-def _broken_edges(dialect: str) -> Any:
-    return _from_parents(dialect).where(job_edges.c.state == "broken")
-
-
-def _from_parents(dialect: str) -> Any:
-    columns = [job_edges.c[name] for name in Edge._fields]
-    return select(*columns).where(is_one_of(dialect, job_edges.c.parent)).limit(bindparam("limit", type_=Integer))
-
-
 @cache
 def _lock(dialect: str) -> Any:
     ended = select(attempts.c.number).where(
         attempts.c.job_id == jobs.c.id, attempts.c.outcome != str(Outcome.INTERRUPTED)
     )
-    columns = (jobs.c.id, jobs.c.kind, jobs.c.state, is_any(ended).label("has_attempted"))
+    columns = (jobs.c.id, COUNTED_AS.label("kind"), jobs.c.state, is_any(ended).label("has_attempted"))
     found = select(*columns).where(is_one_of(dialect, jobs.c.id)).order_by(jobs.c.id)
     return found.with_for_update(key_share=True)
 

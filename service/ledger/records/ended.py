@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from service.flow_tables import followups
 from service.ledger.models import Ended, Followed, NewJob, Released
@@ -14,7 +12,7 @@ from service.ledger.records.decided import Decided, decide
 from service.ledger.records.edges import Parent
 from service.ledger.records.flows import count_again, count_over
 from service.ledger.records.tallied import tally
-from service.ledger.rows import ids_parameter, insert_for, is_one_of
+from service.ledger.rows import insert_for
 from service.ledger.states import TERMINAL
 from service.ledger.traits import Trait
 
@@ -28,8 +26,7 @@ def record_ended(connection: Connection, ended: Sequence[Ended], at: datetime, w
     should hold is left to `record_followups`.
     """
     parents = [Parent(one.id, one.kind, one.state, one.has_attempted) for one in ended if one.traits & _CHILDREN]
-    # A replayed parent may end before it was followed up: what it takes back counts in its flow before its end does.
-    decided = decide(connection, parents, at, replayed=_is_any_left(connection, parents)) if parents else Decided()
+    decided = decide(connection, parents, at) if parents else Decided()
     return record_decided(connection, decided, at, writer, ended=[one for one in ended if one.state in TERMINAL])
 
 
@@ -60,20 +57,9 @@ def leave(connection: Connection, ids: Iterable[str], at: datetime) -> None:
         connection.execute(insert_for(connection.dialect.name)(followups).on_conflict_do_nothing(), rows)
 
 
-def _is_any_left(connection: Connection, parents: Sequence[Parent]) -> bool:
-    dialect = connection.dialect.name
-    ids = ids_parameter(dialect, [parent.id for parent in parents])
-    return connection.execute(_left(dialect), ids).first() is not None
-
-
-@cache
-def _left(dialect: str) -> Any:
-    return select(followups.c.job_id).where(is_one_of(dialect, followups.c.job_id)).limit(1)
-
-
 def _events(writer: str, decided: Decided, called: Sequence[NewJob]) -> list[tuple[str, str, str]]:
     cancelled = [(writer, one.kind, str(one.state)) for one in decided.cancelled]
-    return cancelled + [(writer, job.kind, "enqueued") for job in called]
+    return cancelled + [(writer, job.counted_as, "enqueued") for job in called]
 
 
 def _released(job: NewJob) -> Released:

@@ -60,7 +60,11 @@ def _record(
     open_requests = [request for request, holder in zip(requests, held, strict=True) if holder is None]
     ids, created = insert_jobs(connection, [job for request in open_requests for job in found.to_insert(request)])
     ids |= found.standing
-    tally(connection, ((requests[0].writer, job.kind, "enqueued") for job in created), requests[0].jobs[0].created_at)
+    tally(
+        connection,
+        ((requests[0].writer, job.counted_as, "enqueued") for job in created),
+        requests[0].jobs[0].created_at,
+    )
     results = [
         Enqueued(held=holder)
         if holder

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select, update
 
-from service.lane_rules import in_order
+from service.lane_rules import counted_as, in_order
 from service.ledger.guards import IN_LANES, found_by_state, state_is
 from service.ledger.models import NOTHING_FOLLOWED, Ended, Followed
 from service.ledger.records.ended import record_ended
@@ -46,8 +46,12 @@ def record_expired(connection: Connection, writer: str, at: datetime, limit: int
         )
         .returning(jobs.c.kind, jobs.c.id, jobs.c.arq_id, jobs.c.traits, *IN_LANES)
     ).all()
-    tally(connection, ((writer, row.kind, State.FAILED) for row in rows), at)
+    tally(connection, ((writer, counted_as(row.kind, row.lane_limits), State.FAILED) for row in rows), at)
     failed = [Expired(row.id, row.arq_id or row.id, in_order(row.lane, row.kind_lane)) for row in rows]
-    if ended := [Ended(row.id, row.kind, State.FAILED, row.traits) for row in rows if row.traits & FOLLOWED]:
+    if ended := [
+        Ended(row.id, counted_as(row.kind, row.lane_limits), State.FAILED, row.traits)
+        for row in rows
+        if row.traits & FOLLOWED
+    ]:
         failed[0] = failed[0]._replace(followed=record_ended(connection, ended, at, writer))
     return failed

@@ -32,7 +32,7 @@ _RARE: tuple[str, ...] = (
     "finished_at",
 )
 # What jobs in lanes have: left out in the same way.
-_LANES: tuple[str, ...] = ("lane", "kind_lane", "lane_limits", "lane_seq")
+_LANES: tuple[str, ...] = ("lane", "kind_lane", "lane_limits", "label", "lane_seq")
 _lanes_of = attrgetter("lane", "kind_lane")
 _rare_of = attrgetter(*_RARE)
 _NONE_RARE = ((), *[None] * (len(_RARE) - 1))
@@ -175,7 +175,7 @@ def _with_lanes(
     """Add the values of `_LANES`. Postgres numbers jobs while it inserts them."""
     seqs = iter(take_lane_seqs(connection, len(some)) if connection.dialect.name == "sqlite" else ())
     return [
-        (*value, job.lane, job.kind_lane, job.lane_limits, next(seqs, None) if job.lanes else None)
+        (*value, job.lane, job.kind_lane, job.lane_limits, job.label, next(seqs, None) if job.lanes else None)
         for job, value in zip(some, values, strict=True)
     ]
 
@@ -211,7 +211,7 @@ def _next_lane_seq(new: FromClause) -> ColumnElement[int]:
 
 
 _LISTED = ("id", "kind", "queue", "created_at")
-_LISTED_LANES = ("lane", "kind_lane")
+_LISTED_LANES = ("lane", "kind_lane", "label")
 _LISTED_MORE = (*_LISTED_LANES, "flow", _LISTED_ALONE)
 
 

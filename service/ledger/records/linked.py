@@ -67,7 +67,7 @@ class Links:
             own.traits |= traits
             self._let_wait(own, parents)
             planned.append(own)
-            parents.setdefault(own.id, Parent(own.id, own.kind, own.state, has_attempted=False))
+            parents.setdefault(own.id, Parent(own.id, own.counted_as, own.state, has_attempted=False))
         return replace(request, jobs=tuple(planned))
 
     def _let_wait(self, job: NewJob, parents: Mapping[str, Parent]) -> None:
@@ -118,7 +118,7 @@ def record_links(
     holders = _record_edges(connection, links, ids, created)
     begun = Counter(job.flow for job in created if job.flow is not None and job.traits & _FLOW_CALLBACKS)
     count_begun(connection, begun)
-    over = [Ended(job.id, job.kind, job.state, job.traits) for job in created if job.state is State.CANCELLED]
+    over = [Ended(job.id, job.counted_as, job.state, job.traits) for job in created if job.state is State.CANCELLED]
     tally(connection, [(writer, job.kind, str(job.state)) for job in over], at)
     followed = record_ended(connection, [job for job in over if job.traits & FOLLOWED], at, writer)
     if holders:

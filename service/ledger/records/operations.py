@@ -187,7 +187,7 @@ def _keep_failures(connection: Connection, operation: Operation, against: Mappin
 
 def _insert_job(connection: Connection, job: NewJob, writer: str) -> None:
     _, created = insert_jobs(connection, [job])
-    tally(connection, ((writer, one.kind, "enqueued") for one in created), job.created_at)
+    tally(connection, ((writer, one.counted_as, "enqueued") for one in created), job.created_at)
 
 
 def _update_live(connection: Connection, operation_id: str, *guards: Any, **values: Any) -> bool:

@@ -22,11 +22,13 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.guards import state_is, unindexed
-from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind
+from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind, is_paused
 from service.ledger.models import Start, Started
+from service.ledger.reads.particulars import few_parents_of
 from service.ledger.records.tallied import tally
 from service.ledger.rows import ids_parameter, is_one_of, parameter, unfold
 from service.ledger.states import WAITING, State
+from service.ledger.traits import Trait
 from service.tables import Moment, jobs, workers
 
 _ANY_CRASHES = 2**31 - 1
@@ -42,6 +44,7 @@ _LANES_AT = Started._fields.index("lane")
 _LANELESS = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 : _LANES_AT]
 _IN_LANES = _LANELESS + Started._fields[_LANES_AT : Started._fields.index("retry")]
 _CREATED_AT = Started._fields.index("created_at")
+_PARENTS = Trait.PARENTS.value
 
 
 class _Way(NamedTuple):
@@ -51,10 +54,13 @@ class _Way(NamedTuple):
     strict: bool
     past_lanes: bool
     on_queues: bool
+    unpaused: bool
 
     @classmethod
     def of(cls, start: Start) -> "_Way":
-        return cls(start.lanes_epoch is not None, bool(start.strict), start.past_lanes, bool(start.queues))
+        return cls(
+            start.lanes_epoch is not None, bool(start.strict), start.past_lanes, bool(start.queues), start.unpaused
+        )
 
     @property
     def columns(self) -> dict[str, TypeEngine[Any]]:
@@ -103,7 +109,10 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     taken = _take(connection, way, parameters)
     own = start.worker, start.at
     started = {row[0]: Started(*(*row[:_WORKER_AT], *own, *row[_WORKER_AT:])) for row in taken}
-    tally(connection, ((start.worker, one.kind, "started") for one in started.values()), start.at)
+    if children := [one.id for one in started.values() if one.traits & _PARENTS]:
+        for job_id, parents in few_parents_of(connection, children).items():
+            started[job_id] = started[job_id]._replace(parents=tuple(parents))
+    tally(connection, ((start.worker, one.counted_as, "started") for one in started.values()), start.at)
     return started
 
 
@@ -139,6 +148,7 @@ def _start(dialect: str, way: _Way) -> Update:
     of_claim = [are_lanes_of_claim(start.c.lane, start.c.lane_too)] if way.in_lanes else []
     on_queues = [is_one_of(dialect, unindexed(jobs.c.queue), "queues")] if way.on_queues else []
     laneless = [jobs.c.lane_seq.is_(None)] if not (way.in_lanes or way.past_lanes) else []
+    unpaused = [~is_paused(_AT)] if way.unpaused else []
     in_turn = [~is_behind(start.c.strict, start.c.strict_too)] if way.strict else []
     return (
         update(jobs)
@@ -155,6 +165,7 @@ def _start(dialect: str, way: _Way) -> Update:
             *of_lanes,
             *of_claim,
             *laneless,
+            *unpaused,
             *in_turn,
         )
         .values(

@@ -69,7 +69,7 @@ def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str,
     fired = [tick.job for tick in recorded if tick.job is not None]
     if fired:
         _, created = insert_jobs(connection, fired)
-        tally(connection, ((writer, job.kind, "enqueued") for job in created), now)
+        tally(connection, ((writer, job.counted_as, "enqueued") for job in created), now)
     tally(connection, ((writer, tick.kind, tick.outcome) for tick in recorded), now)
     cancelled = record_cancelled(connection, [Cancel(one, writer, now) for one in sorted(replaced)]) if replaced else ()
     _go_on(connection, current, recorded, held, now)

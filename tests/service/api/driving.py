@@ -21,8 +21,8 @@ from tests.support.writing import writing
 SECRET = "whsec_" + base64.b64encode(b"nobody-may-read-this-in-answers!").decode()
 MASK = "**********"
 # In the order of the contract.
-JOB_FIELDS = ["id", "kind", "state", "queue", "priority", "args", "result", "error", "attempt", "failures", "crashes"]
-JOB_FIELDS += ["max_attempts", "progress", "tags", "metadata", "lane", "lanes", "waiting_for"]
+JOB_FIELDS = ["id", "kind", "label", "state", "queue", "priority", "args", "result", "error", "attempt", "failures"]
+JOB_FIELDS += ["crashes", "max_attempts", "progress", "tags", "metadata", "lane", "lanes", "waiting_for"]
 JOB_FIELDS += ["run_at", "created_at", "started_at", "finished_at", "attempts"]
 JOB_FIELDS += ["flow", "after", "blocked_by", "callbacks", "steps", "checkpoint"]
 

@@ -63,7 +63,7 @@ async def test_lanes_kinds_and_queues_are_paused_and_resumed(api: httpx.AsyncCli
     resumed = await run(api.base_url, "resume", "tenant:1", "kind:send_email", "kind:nobody", "queue:default")
     assert resumed.code == 1
     assert [line.rpartition("  ")[2] for line in resumed.out.splitlines()] == ["ready", "ready", "ready"]
-    assert resumed.err.startswith("error: kind:nobody: There is no kind 'nobody'.")
+    assert resumed.err.startswith("error: kind:nobody: There is no kind 'nobody', nor any job")
 
 
 async def test_a_refusal_says_what_does_not_fit(api: httpx.AsyncClient) -> None:

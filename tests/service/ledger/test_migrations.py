@@ -118,7 +118,7 @@ async def test_a_ledger_of_an_earlier_version_works_with_all_its_jobs_after_the_
     earlier = Database.open(empty_url)
     await earlier.run(build)
     await earlier.close()
-    await migrate.upgrade(Settings(database_url=empty_url, data_dir=tmp_path))
+    await migrate.upgrade(Settings(database_url=empty_url, data_dir=tmp_path), [one.schema for one in FEATURES])
     async with Ledger.open(empty_url, retention=timedelta(days=30)) as ledger:
         assert await migrate.is_current(ledger.database)
         async with ledger.read() as connection:

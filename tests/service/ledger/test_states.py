@@ -101,6 +101,11 @@ def test_an_attempt_has_crashed_only_where_it_ran_in_the_process_that_died(
     assert loss_of(in_order=in_order, prefetched=prefetched, crashes=crashes, max_crashes=3) is loss
 
 
+def test_an_attempt_of_a_kind_in_processes_has_not_crashed_with_its_worker() -> None:
+    loss = loss_of(in_order=False, prefetched=False, crashes=0, max_crashes=3, in_process=True)
+    assert loss is Loss.ISOLATED
+
+
 def states_after(*ended: tuple[Outcome, str | None]) -> list[State]:
     counts = Counts()
     return [counts.end(outcome, error_type, max_attempts=2, max_crashes=2) for outcome, error_type in ended]

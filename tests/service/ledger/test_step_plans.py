@@ -41,6 +41,7 @@ CALLS: Mapping[str, Call] = {
     "forget what was kept (50)": lambda c, _: c.run_sync(forget_kept, _DONE),
     "renew retries (50)": lambda c, now: c.run_sync(renew_retries, dict.fromkeys(_DONE, now)),
     "parents (50)": lambda c, _: particulars.parents_of(c, [f"child-of-{one}" for one in _DONE]),
+    "few parents (50)": lambda c, _: c.run_sync(particulars.few_parents_of, [f"child-of-{one}" for one in _DONE]),
     "steps (50)": lambda c, _: particulars.steps_of(c, _DONE),
     "checkpoints (50)": lambda c, _: particulars.checkpoints_of(c, _DONE),
     "retries (50)": lambda c, _: particulars.retries_of(c, _DONE),

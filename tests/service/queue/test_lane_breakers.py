@@ -111,3 +111,22 @@ async def test_a_breaker_is_forced_open_and_closed_and_begins_as_the_ledger_says
     await lanes.lanes.apply([Rule("host", breaker_forced="open")])
     assert await claim(lanes) == []
     assert (await state(lanes, "host")).breaker_forced == "open"
+
+
+async def test_a_lane_whose_kind_says_so_is_paused_no_longer_than_that(lanes: Queue, redis: Redis) -> None:
+    limits = '{"app:shop":{"longest_pause":30,"from":"kind"}}'
+    await lanes.put([in_lanes(f"job-{n:02}", "app:shop", limits=limits) for n in range(40)])
+    for one in await claim(lanes, Room(0, 5)):
+        await finish(lanes, one, "app:shop", verdict=BAD)
+    for step, longest in enumerate((10, 20, 30, 30, 30), 1):
+        assert (await state(lanes, "app:shop")).breaker_step == step
+        assert longest - 5 < await opens_in_s(lanes, "app:shop") <= longest
+        await redis.hset("postlude:lane:app:shop", "until", "0")  # type: ignore[misc]
+        await lanes.lanes.apply([])
+        [probe] = await claim(lanes)
+        await finish(lanes, probe, "app:shop", verdict=BAD)
+    await redis.hset("postlude:lane:app:shop", "until", "0")  # type: ignore[misc]
+    await lanes.lanes.apply([])
+    [probe] = await claim(lanes)
+    await finish(lanes, probe, "app:shop", verdict=Verdict(alive=False, hold_s=3600, reason="busy"))
+    assert await opens_in_s(lanes, "app:shop") <= 30

@@ -138,6 +138,9 @@ class LanesMachine(RuleBasedStateMachine):
             if job.state == "gone":
                 self._let_go(job, taken)
                 continue
+            if job.state == "runs" and not job.entry.lanes:  # put once more; the ledger refuses a second start
+                self.run(self.queue.remove(DEFAULT, [one.member]))
+                continue
             assert job.state == "waits"
             assert job.entry.due_at <= taken.due_by
             assert one.in_lane == bool(job.entry.lanes)

@@ -1,5 +1,6 @@
 """Paused lanes, queues and kinds; kinds that have their share of a worker."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
@@ -97,3 +98,48 @@ async def test_a_rule_for_the_second_lane_holds_for_the_first_job_that_comes_to_
     assert await claim(lanes) == []
     await lanes.lanes.apply([])
     assert await claim(lanes) == ["a"]
+
+
+def call(job_id: str, function: str) -> Entry:
+    limits = json.dumps({"app:shop": {"label": f"shop.{function}", "from": "kind"}})
+    return in_lanes(job_id, "app:shop", kind="call_app", limits=limits)
+
+
+async def test_a_paused_label_holds_back_its_jobs_and_no_others_of_the_kind(lanes: Queue, redis: Redis) -> None:
+    await lanes.put([call("a", "send"), call("b", "sync"), in_lanes("c", "app:shop", kind="call_app")])
+    await lanes.lanes.apply([Rule("kind:shop.send", paused=True)])
+    assert sorted(await claim(lanes)) == ["b", "c"]
+    assert await claim(lanes) == []
+    waiting = Member("default", "a", "call_app", ("app:shop",), "shop.send")
+    assert await lanes.missing([waiting]) == set()
+    await lanes.put([call("a", "send")])
+    assert await claim(lanes) == []
+    await lanes.lanes.apply([])
+    assert await claim(lanes) == ["a"]
+    await lanes.remove("default", [b"a", b"b", b"c"])
+    await lanes.lanes.release([Release(one, ("app:shop",)) for one in "abc"])
+    assert await redis.keys("postlude:lane-*:*") == []
+
+
+async def test_a_paused_kind_holds_back_all_that_has_a_label_too(lanes: Queue, redis: Redis) -> None:
+    await lanes.lanes.apply([Rule("kind:call_app", paused=True)])
+    await lanes.put([call("a", "send"), call("b", 'odd "name"'), in_lanes("c", "app:shop", kind="other")])
+    assert await claim(lanes) == ["c"]
+    await lanes.lanes.apply([Rule("kind:shop.send", paused=True)])
+    assert await claim(lanes) == ["b"]
+    await lanes.remove("default", [b"a"])
+    await lanes.lanes.apply([])
+    assert await claim(lanes) == []
+
+
+async def test_a_label_that_waits_is_removed_and_given_back_where_it_stands(lanes: Queue, redis: Redis) -> None:
+    await lanes.put([call("a", "send")])
+    taken = await lanes.claim(["default"], ROOM)
+    assert [one.member for one in taken.claimed] == [b"a"]
+    await lanes.put_back([call("a", "send")], taken.claim_ms)
+    await lanes.lanes.apply([Rule("kind:shop.send", paused=True)])
+    assert await claim(lanes) == []
+    assert await redis.zscore("postlude:lane-waiting:default,kind:shop.send", "a") is not None
+    await lanes.prioritise([call("a", "send")])
+    await lanes.remove("default", [b"a"])
+    assert await redis.zscore("postlude:lane-waiting:default,kind:shop.send", "a") is None

@@ -103,5 +103,5 @@ async def test_reads_of_flows_find_what_there_is(database_url: str) -> None:
         parents = await flows.parents_in_flow(connection, "flow-1", ["done-101", "done-1", "none"])
         assert parents == {"done-101": ["done-1"], "done-1": [], "none": []}
         opened = await flows.open_parents(connection, ["done-107", "done-101"])
-        assert opened == {"done-107": ("done-7", "k7", "ended")}
+        assert opened == {"done-107": ("done-7", "shop.f7", "ended")}
     await database.close()

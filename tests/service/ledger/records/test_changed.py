@@ -211,7 +211,7 @@ async def test_the_lane_of_the_request_and_that_of_the_kind_are_changed_apart(
 
     async def lanes() -> dict[str, Any]:
         row = await whole_row(ledger, job.id)
-        return {name: row[name] for name in ("lane", "kind_lane", "lane_limits")}
+        return {name: row[name] for name in ("lane", "kind_lane", "lane_limits", "label")}
 
     other = Lane("host:b")
     await change(ledger, job.id, kind_lane=other)

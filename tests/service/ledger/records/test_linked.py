@@ -250,11 +250,10 @@ async def test_a_holder_that_is_followed_up_at_this_moment_is_followed_up_again(
     tasks: list[asyncio.Task[object]] = []
     has_read = asyncio.Event()
 
-    def decide_slowly(*args: Any, **fields: Any) -> Any:
-        found = decide(*args, **fields)
-        if fields:  # by whoever follows up
-            has_read.set()
-            await_only(until_blocked(ledger, tasks[0]))
+    def decide_slowly(*args: Any) -> Any:
+        found = decide(*args)
+        has_read.set()
+        await_only(until_blocked(ledger, tasks[0]))
         return found
 
     def record_links_late(*args: Any) -> Any:

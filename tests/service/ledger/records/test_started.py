@@ -1,12 +1,14 @@
 import asyncio
 import time
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from service.ledger.ledger import Ledger
 from service.ledger.models import Start, Started
+from service.ledger.records.lanes import Said, record_rule
 from service.ledger.records.workers import record_dead, record_heartbeat
 from service.ledger.states import TERMINAL, Outcome, State
 from tests.service.ledger.makers import (
@@ -153,6 +155,18 @@ async def test_job_in_a_lane_is_started_only_as_one(ledger: Ledger) -> None:
     assert await start(ledger, job_id) is None
     started = (await ledger.start(_start_in_lanes(worker, job_id)))[job_id]
     assert (started.lanes, started.in_lane) == (("tenant:1",), True)
+
+
+@pytest.mark.parametrize("key", ["kind:greet", "queue:default"])
+async def test_what_no_claim_has_chosen_is_not_started_while_it_is_paused(ledger: Ledger, key: str) -> None:
+    worker, job = await live_worker(ledger), new_job()
+    await enqueue(ledger, job)
+    unclaimed = Start((job.id,), worker, ("greet",), NOW, unpaused=True)
+    until = {"paused": True, "paused_until": NOW + timedelta(seconds=1)}
+    await ledger.database.run(lambda connection: record_rule(connection, key, cast(Said, until), NOW))
+    assert await ledger.start(unclaimed) == {}
+    later = NOW + timedelta(seconds=2)
+    assert list(await ledger.start(replace(unclaimed, at=later, due_by=later))) == [job.id]
 
 
 async def test_arqs_own_worker_starts_jobs_past_their_lanes(ledger: Ledger) -> None:

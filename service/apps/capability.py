@@ -1,0 +1,53 @@
+"""What `call_app` asks for: where apps are, and a client that reaches them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.app.apps import App, Apps, NotReadable
+from service.apps.reads import ways_to
+from service.errors import LedgerUnavailable
+from service.feature import Capabilities
+from service.ledger.deadline import in_time
+from service.ledger.ledger import Ledger
+from service.settings import Settings
+from service.shared_reads import SharedReads
+
+# A change holds within two seconds, read and all.
+FRESH_FOR_S = 1.0
+
+
+class LedgerApps:
+    """Apps in the ledger's database; see `jobs.app.apps.Apps`. All calls of a second share one read."""
+
+    def __init__(self, ledger: Ledger, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self._ledger = ledger
+        self._seen: dict[str, App] = {}
+        self._reads = SharedReads(lambda names: in_time(self._read(names)), fresh_for_s=FRESH_FOR_S)
+
+    async def find(self, name: str) -> App | None:
+        try:
+            return (await self._reads.of([name]))[name]
+        except (LedgerUnavailable, SQLAlchemyError, OSError) as error:
+            raise NotReadable(f"Where the app {name} is cannot be read: {type(error).__name__}.") from error
+
+    async def _read(self, names: Sequence[str]) -> Mapping[str, App | None]:
+        async with self._ledger.read() as connection:
+            ways = await ways_to(connection, names)
+        found = {name: App(*ways[name]) for name in names if name in ways}
+        # An app that has not changed stays the object that it was, with all that was made of it.
+        kept = {name: self._seen[name] if self._seen.get(name) == app else app for name, app in found.items()}
+        self._seen |= kept
+        return {name: kept.get(name) for name in names}
+
+
+@asynccontextmanager
+async def open_apps(settings: Settings, ledger: Ledger) -> AsyncIterator[Capabilities]:
+    """Open the way to apps."""
+    from service.outbound import open_http  # the API, which knows this feature too, has no use for aiohttp
+
+    async with open_http(settings.app_allow, max_connections=settings.max_jobs) as http:
+        yield {Apps: LedgerApps(ledger, http)}
