@@ -116,6 +116,8 @@ def _check_sqlite(url: "URL") -> None:
 
 
 def _check_postgres(url: "URL") -> None:
+    if "@" in (url.host or ""):  # the end of a password, which is not to be shown as a host
+        raise ValueError(f"cannot be read as a URL: {_ENCODE}")
     for name, values in (("sslmode", _SSL_MODES), ("target_session_attrs", _SESSION_ATTRS)):
         if name in url.query and url.query[name] not in values:
             raise ValueError(f"{name} must be one of {', '.join(values)}")

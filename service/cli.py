@@ -11,6 +11,7 @@ from service.commands.flows import flows
 from service.commands.jobs import jobs
 from service.commands.lanes import lanes
 from service.commands.operations import operations
+from service.commands.outbox import outbox
 from service.commands.schedules import schedules
 from service.errors import LedgerUnavailable, PostludeError
 
@@ -148,6 +149,7 @@ postlude.add_command(jobs)
 postlude.add_command(flows)
 postlude.add_command(lanes)
 postlude.add_command(operations)
+postlude.add_command(outbox)
 postlude.add_command(schedules)
 
 

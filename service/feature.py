@@ -3,14 +3,18 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from jobs import Catalogue
+from service.chore import Chore
 from service.hooks import Hooks
 from service.ledger.ledger import Ledger
+from service.ledger.models import Enqueued, NewJob
 from service.ledger.records.purged import PurgeOfJobs
 from service.ledger.schema import Schema
 from service.settings import Settings
@@ -44,6 +48,48 @@ class Purge:
 
     of_jobs: PurgeOfJobs | None = None
     by_age: PurgeByAge | None = None
+
+
+@dataclass(frozen=True)
+class ChoreTools:
+    """What the chores of a feature work with, in a worker.
+
+    `enqueue` records jobs, all or none, and dispatches them. `leads` says whether this worker leads the sweep: what it
+    must not do twice stands behind a guard all the same, for a leader may be replaced while it is frozen.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    catalogue: Catalogue
+    check_queue: Callable[[str | None], None]
+    enqueue: Callable[[Sequence[NewJob]], Awaitable[Enqueued]]
+    leads: Callable[[], bool]
+
+
+# Opens what a feature's chores need when a worker starts, and closes it when it ends. Raises `StartRefused`.
+OpenChores = Callable[[ChoreTools], AbstractAsyncContextManager[Sequence[Chore]]]
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A gauge for Prometheus; `values` are by the value of its one `label`."""
+
+    name: str
+    text: str
+    label: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a feature is doing: gauges for /metrics, and for /readyz a sentence about what is wrong, if anything is."""
+
+    gauges: Sequence[Gauge] = ()
+    complaint: str | None = None
+
+
+# Reads the ledger; the datetime is now, by the database's clock.
+MakeReport = Callable[[Settings, AsyncConnection, datetime], Awaitable[Report]]
 
 
 @dataclass(frozen=True)
@@ -85,6 +131,8 @@ class Feature:
     `pages`: its HTML pages.
     `purge`: how `cleanup` deletes what it keeps.
     `capability`: opens what its kinds ask of `ctx.capability(...)`, for as long as a worker lives.
+    `chores`: what each worker does for it again and again, beside its jobs.
+    `report`: how it is doing, for /metrics and /readyz.
     `hooks`: what stands around requests, enqueues and attempts.
     `dev`: a server for development.
     """
@@ -96,6 +144,8 @@ class Feature:
     pages: Pages | None = None
     purge: Purge = Purge()
     capability: OpenCapabilities | None = None
+    chores: OpenChores | None = None
+    report: MakeReport | None = None
     hooks: Hooks = field(default_factory=Hooks)
     dev: DevServer | None = None
 

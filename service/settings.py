@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
@@ -22,15 +23,25 @@ _LONGEST_SOCKET_PATH = 100
 
 _PREFIX = "POSTLUDE_"
 # Settings of the client, which may be in the same environment: they are not misspelt settings of the service.
-_CLIENT_NAMES = ("POSTLUDE_URL", "POSTLUDE_API_KEY", "POSTLUDE_REQUIRED")
-_CLIENT_PREFIX = "POSTLUDE_APP_"
+_CLIENT_NAMES = tuple(
+    f"{_PREFIX}{name}" for name in ("URL", "API_KEY", "REQUIRED", "APP_NAME", "APP_URL", "APP_SECRET")
+)
 _PORTS = {"http": 80, "https": 443}
 # A name, with * for any part of it, or an address. Browsers send other names in ASCII too (xn--...).
 _NAME = re.compile(r"[A-Za-z0-9*._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?")
 _NO_ORIGIN = (
     "must be origins such as https://app.example.com, in ASCII, each with its scheme and without a path, a user or a *"
 )
-_LISTS = ("jobs", "queues", "api_keys", "allowed_hosts", "cors_origins", "webhook_allow")
+_LISTS = (
+    "jobs",
+    "queues",
+    "api_keys",
+    "allowed_hosts",
+    "cors_origins",
+    "webhook_allow",
+    "app_allow",
+    "outbox_urls",
+)
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -98,6 +109,7 @@ class Settings(QueueSettings):
     mail_from: str = "postlude@localhost"
     jobs: CommaSeparated = ()
     max_jobs: int = Field(default=100, ge=1, le=10_000)
+    processes: int | None = Field(default=None, ge=1, le=1_000)
     grace_s: float = Field(default=25, ge=0, le=3600)
     max_crashes: int = Field(default=3, ge=1, le=100)
     retention_days: int = Field(default=30, ge=1, le=3650)
@@ -109,6 +121,8 @@ class Settings(QueueSettings):
     allowed_hosts: CommaSeparated = ()
     cors_origins: CommaSeparated = ()
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    app_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    outbox_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -119,6 +133,12 @@ class Settings(QueueSettings):
     @classmethod
     def _async_driver(cls, value: str | None) -> str | None:
         return None if value is None else read_database_url(value)
+
+    @field_validator("outbox_urls")
+    @classmethod
+    def _async_drivers(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        urls = dict.fromkeys(read_database_url(url.get_secret_value()) for url in value)
+        return tuple(map(SecretStr, urls))
 
     @field_validator("root_path")
     @classmethod
@@ -164,6 +184,13 @@ class Settings(QueueSettings):
         return self.database_url or sqlite_url(self.data_dir / "postlude.db")
 
     @property
+    def most_processes(self) -> int:
+        """How many child processes a worker has: as many as the settings say, or else one for each CPU it may use."""
+        if self.processes is not None:
+            return self.processes
+        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+    @property
     def retention(self) -> timedelta:
         return timedelta(days=self.retention_days)
 
@@ -202,7 +229,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
     unknown = {}
     for name, upper in ours.items():
         wanted = upper.removeprefix(_PREFIX).lower()
-        if wanted not in Settings.model_fields and upper not in _CLIENT_NAMES and not upper.startswith(_CLIENT_PREFIX):
+        if wanted not in Settings.model_fields and upper not in _CLIENT_NAMES:
             nearest = get_close_matches(wanted, Settings.model_fields, n=1)
             unknown[name] = f"{_PREFIX}{nearest[0]}".upper() if nearest else None
     return unknown

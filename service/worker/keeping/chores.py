@@ -5,6 +5,7 @@ The heartbeat alone is not in these lists: it has a thread of its own (`heartbea
 
 from collections.abc import Callable
 
+from service.chore import EACH_PASS, ONCE, Chore
 from service.clocks import Clocks
 from service.durability import Durability
 from service.ledger.leases import HEARTBEAT_EVERY
@@ -12,7 +13,6 @@ from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
 from service.worker.keeping.cancellations import Cancellations
-from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
 from service.worker.keeping.cron import Cron
 from service.worker.keeping.due_times import DueTimes
 from service.worker.keeping.evictions import Evictions

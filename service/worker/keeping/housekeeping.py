@@ -8,10 +8,11 @@ from typing import Self
 
 import structlog
 
+from service.chore import Chore
 from service.errors import LedgerUnavailable
+from service.feature import ChoreTools
 from service.queue import UNREACHABLE, refusal_of
 from service.worker.backoff import outage_waits
-from service.worker.keeping.chore import Chore
 from service.worker.keeping.chores import chores_of, sweep_of
 from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.attempt import Performer
@@ -28,13 +29,20 @@ class Housekeeping:
     def __init__(self, performer: Performer) -> None:
         resources, workload = performer.resources, performer.workload
         self._lease = WorkerLease(resources, performer.lifecycle, workload, hung_threads=lambda: performer.threads.hung)
+        self._resources, self._lifecycle = resources, performer.lifecycle
         self._sweep = sweep_of(resources, performer.lifecycle, lambda: workload.worker_id)
         self._chores = chores_of(performer, self._lease, self._sweep)
         self._stopping = asyncio.Event()
         self._doing: list[asyncio.Task[None]] = []
+        self._opened = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._outlive("register", self._lease.begin)
+        async with contextlib.AsyncExitStack() as stack:
+            for feature in self._resources.features:
+                if feature.chores is not None:
+                    self._chores += await stack.enter_async_context(feature.chores(self._tools()))
+            await self._outlive("register", self._lease.begin)
+            self._opened = stack.pop_all()
         self._lease.keep()
         self._doing = [asyncio.create_task(self._repeat(chore), name=chore.name) for chore in self._chores]
         return self
@@ -43,11 +51,22 @@ class Housekeeping:
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self._end_chores()
+        await self._opened.aclose()
         await self._sweep.release()
         try:
             await self._lease.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")
+
+    def _tools(self) -> ChoreTools:
+        return ChoreTools(
+            settings=self._resources.settings,
+            ledger=self._resources.ledger,
+            catalogue=self._resources.catalogue,
+            check_queue=self._resources.check_queue,
+            enqueue=self._lifecycle.enqueue,
+            leads=lambda: self._sweep.leadership.leads,
+        )
 
     async def _end_chores(self) -> None:
         """Let each finish its pass: cancelling a database call in the middle costs the connection, or worse."""

@@ -28,6 +28,11 @@ class Leadership:
         self._epoch: str | None = None
         self._is_behind = False
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process has led when it looked last."""
+        return self._leads
+
     async def is_held(self) -> bool:
         """Whether this process leads now; takes a free lease. Costs a process that does not lead one read."""
         async with self._ledger.read() as connection:

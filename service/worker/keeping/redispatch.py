@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from service import agreed_time
-from service.lane_rules import in_order
+from service.lane_rules import in_order, label_in
 from service.ledger.ledger import Ledger
 from service.ledger.reads import dispatching
 from service.ledger.records.dispatched import record_dispatched
@@ -68,7 +68,8 @@ class Redispatch:
 
 def member_of(row: Any) -> Member:
     """Return the id of a row that `dispatching` found as it stands on its queue."""
-    return Member(row.queue, row.arq_id or row.id, row.kind, in_order(row.lane, row.kind_lane))
+    lanes, label = in_order(row.lane, row.kind_lane), label_in(row.lane_limits) or ""
+    return Member(row.queue, row.arq_id or row.id, row.kind, lanes, label)
 
 
 def entry_of(row: Any) -> Entry:

@@ -29,6 +29,7 @@ class Rescue:
 
     def __init__(self, resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[], str]) -> None:
         self._ledger = resources.ledger
+        self._catalogue = resources.catalogue
         self._dispatcher = lifecycle.dispatcher
         self._following = lifecycle.following
         self._worker_id = worker_id
@@ -67,7 +68,14 @@ class Rescue:
     async def _outcome(self, orphan: RowMapping) -> AttemptOutcome:
         worker, crashes = orphan["worker"], orphan["crashes"]
         in_order, prefetched = orphan["declared_dead"] == 0, orphan["prefetched"] == 1
-        match loss_of(in_order=in_order, prefetched=prefetched, crashes=crashes, max_crashes=self._max_crashes):
+        kind = self._catalogue.get(orphan["kind"])
+        match loss_of(
+            in_order=in_order,
+            prefetched=prefetched,
+            crashes=crashes,
+            max_crashes=self._max_crashes,
+            in_process=kind is not None and kind.runs == "process",
+        ):
             case Loss.HANDED_BACK:
                 return outcome.of_stop(Outcome.INTERRUPTED)
             case Loss.WAITED:

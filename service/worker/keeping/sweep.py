@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from service.worker.keeping.chore import Chore
+from service.chore import Chore
 from service.worker.keeping.leadership import Leadership
 
 

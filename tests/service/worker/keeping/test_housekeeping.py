@@ -1,14 +1,18 @@
 """Housekeeping: chores go on side by side through outages, and end their pass before the worker stops."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 from structlog.testing import capture_logs
 
-from service.errors import LedgerUnavailable
+from service.chore import Chore
+from service.errors import LedgerUnavailable, StartRefused
+from service.feature import ChoreTools, Feature, OpenChores
+from service.queue import open_redis
 from service.settings import Settings
-from service.worker.keeping.chore import Chore
+from service.worker.startup import Startup
 from tests.service.api.driving import on_sqlite
 from tests.service.worker.keeping.sweeping import rest
 from tests.support.running import catalogue_of, eventually, running_worker
@@ -105,3 +109,47 @@ async def test_worker_that_stops_lets_a_chore_end_its_pass(settings: Settings, m
         ended.clear()
         await begun.wait()
     assert ended.is_set()
+
+
+def with_chores(monkeypatch: pytest.MonkeyPatch, opened: OpenChores) -> None:
+    monkeypatch.setattr("service.worker.startup.FEATURES", (Feature("tried", chores=opened),))
+
+
+async def test_chores_of_a_feature_are_done_while_what_they_need_is_open(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_open, led = False, asyncio.Event()
+
+    @asynccontextmanager
+    async def opened(tools: ChoreTools) -> AsyncIterator[Sequence[Chore]]:
+        nonlocal is_open
+        is_open = True
+
+        async def do() -> None:
+            assert is_open
+            if tools.leads():
+                led.set()
+
+        yield [Chore("tried", 0.01, do)]
+        is_open = False
+
+    with_chores(monkeypatch, opened)
+    async with running_worker(settings, catalogue_of(rest)):
+        await asyncio.wait_for(led.wait(), 10)
+        assert is_open
+    assert not is_open
+
+
+async def test_a_feature_that_cannot_keep_house_refuses_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def opened(tools: ChoreTools) -> AsyncIterator[Sequence[Chore]]:
+        if not tools.leads():
+            raise StartRefused("the table is missing")
+        yield []
+
+    with_chores(monkeypatch, opened)
+    async with open_redis(settings.redis_dsn) as redis:
+        with pytest.raises(SystemExit, match="error: the table is missing"):
+            await Startup(settings, catalogue_of(rest)).start_up({"redis": redis})

@@ -7,9 +7,9 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import event
 
+from service.chore import EACH_PASS, ONCE, Chore
 from service.ledger.leases import SWEEP_LEASE
 from service.ledger.records.dispatched import record_dispatched
-from service.worker.keeping.chore import EACH_PASS, ONCE, Chore
 from service.worker.keeping.leadership import Leadership
 from service.worker.keeping.sweep import Sweep
 from tests.service.ledger.makers import engines_of
