@@ -1,0 +1,17 @@
+"""FastAPI's background tasks, as jobs.
+
+    from postlude.fastapi import BackgroundTasks, Postlude
+
+    app = FastAPI()
+    Postlude(app)
+
+`BackgroundTasks` takes the place of FastAPI's own: what is added to it is recorded by the service before the response
+starts, and the service has it run in this app.
+"""
+
+from postlude.calling.refused import CannotTravel
+from postlude.fastapi.collecting import BackgroundTasks
+from postlude.fastapi.postlude import Postlude
+from postlude.fastapi.tasks import Handle, Tasks
+
+__all__ = ["BackgroundTasks", "CannotTravel", "Handle", "Postlude", "Tasks"]

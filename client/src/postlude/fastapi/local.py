@@ -1,0 +1,17 @@
+"""Says that there is no service."""
+
+import logging
+import sys
+from functools import cache
+
+logger = logging.getLogger("postlude")
+
+
+@cache
+def say_that_tasks_run_here() -> None:
+    """Say so once: to whoever moves an app, and to whoever forgot the setting where it counts."""
+    logger.log(
+        logging.INFO if "pytest" in sys.modules else logging.ERROR,
+        "POSTLUDE_URL is not set: background tasks run in this process, as FastAPI's own do, and are lost when they"
+        " fail or it stops. With POSTLUDE_REQUIRED=1, the app does not start so.",
+    )

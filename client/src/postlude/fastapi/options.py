@@ -1,0 +1,37 @@
+"""What `@task` says of a function, as options of a job."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from postlude.calling.call import Call
+from postlude.policy import policy_of
+
+LONGEST_KEY = 255
+"""How long a unique key the service takes."""
+
+
+def options_of(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], call: Call
+) -> dict[str, Any]:
+    policy = policy_of(function)
+    if policy is None:
+        return {}
+    if policy.unique is False:
+        return dict(policy.options)
+    same = _digest(to_json(call.arguments)) if policy.unique is True else str(policy.unique(*args, **kwargs))
+    return {**policy.options, "unique_key": f"{call.function}:{same}"}
+
+
+def within(app: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the unique key hold in this app only: others may have functions of the same name."""
+    if "unique_key" not in options:
+        return dict(options)
+    key = f"{app}.{options['unique_key']}"
+    return {**options, "unique_key": key if len(key) <= LONGEST_KEY else _digest(key.encode())}
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
