@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes import the product: they share its compiled code, even where Python is told to keep none.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dev test coverage faults arq-suite check bench lock clean help
+.PHONY: dev test coverage faults arq-suite fastapi-versions check bench lock clean help
 
 help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
@@ -13,6 +13,7 @@ help:
 	@echo "make coverage  the same, and which lines they run (takes longer)"
 	@echo "make faults    run the whole fault suite (50 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make arq-suite run arq's own tests on Postlude's worker"
+	@echo "make fastapi-versions  test BackgroundTasks with old and new versions of FastAPI"
 	@echo "make check     lint, types and layers"
 	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: about six minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
@@ -47,7 +48,11 @@ check: $(VENV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 client/src
 	$(BIN)/lint-imports
+
+fastapi-versions: $(VENV)
+	@PYTHON=$(BIN)/python ARGS="$(ARGS)" scripts/fastapi-versions
 
 BENCH_VENV := .venv-bench
 bench: $(VENV)
@@ -65,4 +70,4 @@ lock:
 	$(COMPILE:3.11=3.12) requirements/bench-ardiq.in -o requirements/bench-ardiq.lock
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(BENCH_VENV)-ardiq .bench-base $(ARQ_VENV) var .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-fastapi $(BENCH_VENV) $(BENCH_VENV)-ardiq .bench-base $(ARQ_VENV) var .mypy_cache .ruff_cache .pytest_cache

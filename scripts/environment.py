@@ -73,7 +73,8 @@ def set_up(environment: Environment, lock: str, *, checkout: bool) -> None:
     """Make the environment match the lock. Raises `Refused`."""
 
     def stamp_of(name: str) -> Stamp:
-        inputs = [ROOT / f"requirements/{name}.lock", *([ROOT / "pyproject.toml"] if checkout else [])]
+        projects = [ROOT / "pyproject.toml", ROOT / "client" / "pyproject.toml"] if checkout else []
+        inputs = [ROOT / f"requirements/{name}.lock", *projects]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
         return {"folder": str(environment.folder), "python": str(version_of(environment.python)), "inputs": digest}
 

@@ -70,7 +70,8 @@ def install(python: Path, lock: Path, *, checkout: Path | None) -> None:
     _run([*install, "--quiet", "--no-deps", "--require-hashes", "-r", str(lock)], environment, _OFFLINE)
     if checkout is not None:
         # The lock has the build tools too, so that no build environment is made from whatever is newest.
-        _run([*install, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(checkout)], environment, _OFFLINE)
+        both = ("-e", str(checkout), "-e", str(checkout / "client"))
+        _run([*install, "--quiet", "--no-deps", "--no-build-isolation", *both], environment, _OFFLINE)
     # A lock with overrides contradicts what some package asks for, on purpose.
     if not lock.with_suffix(".overrides").exists():
         _run(check, environment, f"{lock.name} does not fit together. Refresh it: make lock (needs uv).")

@@ -1,0 +1,45 @@
+"""The client of Postlude. What is named here is imported when it is first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from postlude.async_client import AsyncClient as AsyncClient
+    from postlude.calling.refused import CannotTravel as CannotTravel
+    from postlude.client import Client as Client
+    from postlude.errors import NotJson as NotJson
+    from postlude.errors import NotPostlude as NotPostlude
+    from postlude.errors import PostludeError as PostludeError
+    from postlude.errors import SettingsInvalid as SettingsInvalid
+    from postlude.errors import Unreachable as Unreachable
+    from postlude.errors import WaitTimedOut as WaitTimedOut
+    from postlude.models import Job as Job
+    from postlude.new_job import NewJob as NewJob
+    from postlude.policy import task as task
+    from postlude.problems import Problem as Problem
+
+_PLACES = {
+    "AsyncClient": "async_client",
+    "CannotTravel": "calling.refused",
+    "Client": "client",
+    "Job": "models",
+    "NewJob": "new_job",
+    "NotJson": "errors",
+    "NotPostlude": "errors",
+    "PostludeError": "errors",
+    "Problem": "problems",
+    "SettingsInvalid": "errors",
+    "Unreachable": "errors",
+    "WaitTimedOut": "errors",
+    "task": "policy",
+}
+
+__all__ = [*_PLACES]
+
+if not TYPE_CHECKING:  # for type checkers, a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PLACES:
+            raise AttributeError(f"module 'postlude' has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"postlude.{_PLACES[name]}"), name)
+        return found

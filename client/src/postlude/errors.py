@@ -1,0 +1,37 @@
+"""What can go wrong in the client, as a tree. Each message says what to check.
+
+PostludeError
+├── SettingsInvalid (ValueError)     a setting, or an argument in its place, cannot be used
+├── NotJson (TypeError)              JSON cannot hold what is to be sent
+├── Unreachable (ConnectionError)    nobody answers at the URL, or only a proxy
+├── NotPostlude                      something else answers there
+├── WaitTimedOut (TimeoutError)      the job has not ended in the time given
+└── Problem                          the service refuses: see `problems.py`
+"""
+
+
+class PostludeError(Exception):
+    """Whatever the client raises."""
+
+    accepted: int = 0
+    """How many jobs of an `enqueue_many` were accepted before it failed."""
+
+
+class SettingsInvalid(PostludeError, ValueError):
+    """A setting cannot be used; the message says what to write instead."""
+
+
+class NotJson(PostludeError, TypeError):
+    """JSON cannot hold what is to be sent."""
+
+
+class Unreachable(PostludeError, ConnectionError):
+    """The service gave no answer. What was sent may have arrived; the same job sent again is one job."""
+
+
+class NotPostlude(PostludeError):
+    """What answers at the URL is not Postlude's API."""
+
+
+class WaitTimedOut(PostludeError, TimeoutError):
+    """The job has not ended in the time given. It goes on: look it up, or wait again."""

@@ -1,0 +1,240 @@
+"""The service's problems: one class for each type, as RFC 9457 describes them.
+
+Problem
+├── BodyMalformed (400)
+├── Unauthorized (401)
+├── Forbidden (403)            OriginRefused
+├── NotFound (404)             JobNotFound, FlowNotFound, LaneNotFound, KindNotFound, QueueNotFound,
+│                              OperationNotFound, ScheduleNotFound, AppNotFound
+├── MethodNotAllowed (405)
+├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
+│                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
+│                              StockWorkerRuns, OperationEnded, AppSecretDiffers
+├── BodyTooLarge (413)
+├── MediaTypeRefused (415)
+├── HostRefused (421)
+├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
+│                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor
+├── InternalError (500)
+└── Unavailable (503, 507)     TooManyBodies, TooManyWatchers, LedgerUnavailable: FateUnknown, LedgerFull
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from postlude.errors import PostludeError
+
+TYPE = "urn:postlude:problem:"
+
+
+class Problem(PostludeError):
+    """What the service answers instead of doing what it was asked."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        super().__init__(problem)
+        self.problem = dict(problem)
+
+    @property
+    def type(self) -> str:
+        return str(self.problem.get("type", "about:blank"))
+
+    @property
+    def status(self) -> int:
+        return int(self.problem.get("status", 0))
+
+    @property
+    def title(self) -> str:
+        return str(self.problem.get("title", ""))
+
+    @property
+    def detail(self) -> str:
+        return str(self.problem.get("detail", ""))
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """What is wrong at each place of the request: `loc`, `msg` and `type`."""
+        return list(self.problem.get("errors") or ())
+
+    def __str__(self) -> str:
+        mistakes = [one for one in self.errors if one.get("msg") != self.detail]
+        told = [f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg')}" for one in mistakes]
+        return " ".join(filter(None, (self.detail or self.title, "; ".join(told))))
+
+
+class BodyMalformed(Problem): ...
+
+
+class Unauthorized(Problem):
+    def __str__(self) -> str:
+        return f"{super().__str__()} Set POSTLUDE_API_KEY, or give the client its `key`."
+
+
+class Forbidden(Problem): ...
+
+
+class OriginRefused(Forbidden): ...
+
+
+class NotFound(Problem): ...
+
+
+class JobNotFound(NotFound): ...
+
+
+class FlowNotFound(NotFound): ...
+
+
+class LaneNotFound(NotFound): ...
+
+
+class KindNotFound(NotFound): ...
+
+
+class QueueNotFound(NotFound): ...
+
+
+class OperationNotFound(NotFound): ...
+
+
+class ScheduleNotFound(NotFound): ...
+
+
+class AppNotFound(NotFound): ...
+
+
+class MethodNotAllowed(Problem): ...
+
+
+class Conflict(Problem): ...
+
+
+class StateForbids(Conflict): ...
+
+
+class UniqueKeyTaken(Conflict): ...
+
+
+class UniqueKeyRunning(Conflict): ...
+
+
+class IdTaken(Conflict): ...
+
+
+class ParentFailed(Conflict): ...
+
+
+class IdempotencyKeyInFlight(Conflict): ...
+
+
+class PausedByPattern(Conflict): ...
+
+
+class ScheduleOfCode(Conflict): ...
+
+
+class ScheduleChanging(Conflict): ...
+
+
+class StockWorkerRuns(Conflict): ...
+
+
+class OperationEnded(Conflict): ...
+
+
+class AppSecretDiffers(Conflict): ...
+
+
+class BodyTooLarge(Problem): ...
+
+
+class MediaTypeRefused(Problem): ...
+
+
+class HostRefused(Problem): ...
+
+
+class Refused(Problem): ...
+
+
+class KindUnknown(Refused): ...
+
+
+class ArgsInvalid(Refused): ...
+
+
+class QueueUnknown(Refused): ...
+
+
+class LaneInvalid(Refused): ...
+
+
+class FlowInvalid(Refused): ...
+
+
+class ParentUnknown(Refused): ...
+
+
+class FlowUnknown(Refused): ...
+
+
+class ScheduleInvalid(Refused): ...
+
+
+class IdempotencyKeyReused(Refused): ...
+
+
+class BadCursor(Refused): ...
+
+
+class InternalError(Problem): ...
+
+
+class Unavailable(Problem): ...
+
+
+class TooManyBodies(Unavailable): ...
+
+
+class TooManyWatchers(Unavailable): ...
+
+
+class LedgerUnavailable(Unavailable): ...
+
+
+class FateUnknown(LedgerUnavailable):
+    """The job may be recorded, or not. The same job sent again is one job."""
+
+
+class LedgerFull(LedgerUnavailable): ...
+
+
+def _tree(above: type[Problem]) -> Iterator[type[Problem]]:
+    for one in above.__subclasses__():
+        yield one
+        yield from _tree(one)
+
+
+def _type_of(problem: type[Problem]) -> str:
+    return TYPE + re.sub(r"(?<!^)(?=[A-Z])", "-", problem.__name__).lower()
+
+
+BY_TYPE = {_type_of(problem): problem for problem in _tree(Problem)}
+# For a type that is newer than this client.
+_BY_STATUS: dict[int, type[Problem]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: BodyTooLarge,
+    422: Refused,
+    429: Unavailable,
+    503: Unavailable,
+    507: Unavailable,
+}
+
+
+def problem_of(problem: Mapping[str, Any]) -> Problem:
+    """Make the error of a problem that the service answered."""
+    found = BY_TYPE.get(str(problem.get("type"))) or _BY_STATUS.get(int(problem.get("status", 0)), Problem)
+    return found(problem)

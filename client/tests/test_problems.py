@@ -1,0 +1,30 @@
+"""Problems say what is wrong, and where."""
+
+import pickle
+
+from postlude import PostludeError
+from postlude.problems import BY_TYPE, FateUnknown, LedgerUnavailable, Unauthorized, Unavailable, problem_of
+
+
+def test_each_problem_is_under_one_name() -> None:
+    assert BY_TYPE["urn:postlude:problem:fate-unknown"] is FateUnknown
+    assert issubclass(FateUnknown, LedgerUnavailable)
+    assert issubclass(LedgerUnavailable, Unavailable)
+    assert all(issubclass(one, PostludeError) for one in BY_TYPE.values())
+
+
+def test_a_missing_key_says_how_to_give_one() -> None:
+    error = problem_of({"type": "urn:postlude:problem:unauthorized", "status": 401, "detail": "Send a key."})
+    assert isinstance(error, Unauthorized)
+    assert str(error) == "Send a key. Set POSTLUDE_API_KEY, or give the client its `key`."
+
+
+def test_a_problem_of_which_little_is_told() -> None:
+    error = problem_of({"status": 503})
+    assert (type(error), error.type, error.title, error.errors) == (Unavailable, "about:blank", "", [])
+
+
+def test_a_problem_goes_from_process_to_process() -> None:
+    error = problem_of({"type": "urn:postlude:problem:id-taken", "status": 409, "detail": "Taken."})
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.problem) == (type(error), "Taken.", error.problem)
