@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.features import FEATURES
 from service.ledger import migrate
 from service.settings import Settings
 from tests.faults.form import WHOLE, Figures
@@ -79,7 +80,7 @@ def own_postgres(short_dir: Path, postgres: PostgresServer) -> Iterator[Postgres
 async def hurt_url(own_postgres: PostgresServer, tmp_path: Path) -> str:
     """A migrated database of `own_postgres`."""
     url = own_postgres.create_database("hurt")
-    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path))
+    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path), [one.schema for one in FEATURES])
     return url
 
 

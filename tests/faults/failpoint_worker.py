@@ -16,6 +16,8 @@ from service.ledger.records import decided, ended, finished
 from service.lifecycle import following
 from service.lifecycle.dispatch import Dispatcher
 from service.lifecycle.following import Following
+from service.worker.claiming.waiting import Waiting
+from service.worker.performing.attempt import Performer
 
 FAILPOINT = "FAULTS_FAILPOINT"
 MOST_EDGES = 4
@@ -58,6 +60,18 @@ def between_commit_and_dispatch() -> None:
     Following.carry_on = _die  # type: ignore[method-assign]
 
 
+def between_a_handover_and_its_attempts() -> None:
+    Waiting.is_idle = property(lambda _waiting: True)  # type: ignore[method-assign,assignment]
+    real = Performer.begin
+
+    def begin(performer: Performer, started: Any, on_finished: Any, *, has_slot: bool = False) -> None:
+        if has_slot:
+            _die()
+        real(performer, started, on_finished)
+
+    Performer.begin = begin  # type: ignore[method-assign,assignment]
+
+
 def before_the_first_followup() -> None:
     vars(following)["record_followups"] = _die
 
@@ -72,7 +86,7 @@ def between_a_followup_and_its_dispatch() -> None:
     async def put_what_came_with_the_end(dispatcher: Dispatcher, released: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if task.get_name() != "dispatch-released":
+        if task.get_name() not in ("dispatch-released", "handover"):
             _die()
         await put(dispatcher, released)
 
@@ -99,6 +113,7 @@ FAILPOINTS = (
     between_children_and_callbacks,
     before_the_commit,
     between_commit_and_dispatch,
+    between_a_handover_and_its_attempts,
     before_the_first_followup,
     within_a_followup,
     between_a_followup_and_its_dispatch,

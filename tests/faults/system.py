@@ -104,6 +104,7 @@ class System:
             "LOG_LEVEL": "INFO",
             "GRACE_S": "5",
             "WEBHOOK_ALLOW": "127.0.0.0/8",
+            "APP_ALLOW": "127.0.0.0/8",
             "PORT": str(self.port),
         } | settings
         self.api = self.process(API)

@@ -13,6 +13,7 @@ from signal import Signals
 
 import pytest
 
+from service.features import FEATURES
 from service.ledger import migrate
 from service.settings import Settings
 from tests.faults.form import Figures
@@ -168,7 +169,7 @@ async def test_sqlite_on_a_full_disk_accepts_nothing_falsely_and_goes_on_when_th
     small_disk: Path, own_redis: RedisServer, tmp_path: Path, chance: random.Random, figures: Figures
 ) -> None:
     url = f"sqlite+aiosqlite:///{small_disk / 'postlude.db'}"
-    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path))
+    await migrate.upgrade(Settings(database_url=url, data_dir=tmp_path), [one.schema for one in FEATURES])
     system = System(tmp_path, url, own_redis.url)
     ballast = small_disk / "ballast"
     try:
