@@ -81,6 +81,17 @@ class Arena:
         wait_until(lambda: is_open(port), "the receiver")
         return f"http://127.0.0.1:{port}"
 
+    def be_called(self) -> str:
+        """Start `benchmarks.called_app` and wait until it listens; return its URL."""
+        return f"http://127.0.0.1:{self.serve_app('called_app')}"
+
+    def serve_app(self, module: str, *options: object) -> int:
+        """Start an app of `benchmarks` and wait until it listens; return its port."""
+        port = free_port()
+        self.start([self.contender.python, "-m", f"benchmarks.{module}", *options, port])
+        wait_until(lambda: is_open(port), "the app")
+        return port
+
     def check(self, holds: bool, otherwise: str) -> None:
         """Raise `PerformanceFailed` with the end of every log unless `holds`."""
         if not holds:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.peers.postlude_kinds import stamp
 from jobs import Kind, load
-from service.api.jobs.requests import Requests
+from service.requests.requests import Requests
 
 _TIMES, _ROUNDS = 2_000, 7
 _ARGS: dict[str, dict[str, Any]] = {

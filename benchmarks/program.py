@@ -22,9 +22,10 @@ from tests.support.servers import PostgresServer
 
 CASES = (
     *("drain", "pickup", "io_bound", "scaling", "http_enqueue", "webhooks", "redis_bytes", "growth", "memory", "cpu"),
-    "operation",
+    *("operation", "outbox"),
     *("lanes_drain", "lanes_backlog", "lanes_rate", "lanes_strict", "lanes_dead_host", "lanes_fairness"),
     *("flow_diamond", "flow_chain", "steps"),
+    *("app_calls", "app_tasks", "processes"),
 )
 
 

@@ -4,6 +4,7 @@
     POST /slow/…     is answered after `SLOW_S`
     POST /dead/…     is never answered
     GET /held        answers how many posts to /dead/ were open at most
+    POST /_postlude  is answered as an app answers a call that is done at once
 
 A post whose path ends with a number is reported to the harness as it arrives; see `benchmarks.tasks.stamp`.
 """
@@ -20,6 +21,11 @@ from benchmarks import tasks
 SLOW_S = 0.1
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s"
+_VERDICT = b'{"outcome": "succeeded", "result": null}\n'
+_CALLED = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"1\r\n\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(_VERDICT), _VERDICT)
+)
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 
 
@@ -57,7 +63,9 @@ class Receiver(asyncio.Protocol):
         _, name, *rest = path.split(b"/")
         if rest and rest[-1].isdigit():
             tasks.stamp(int(rest[-1]))
-        if name == b"dead":
+        if name == b"_postlude":
+            self._transport.write(_CALLED)
+        elif name == b"dead":
             self._holds += 1
             self._held.add(1)
         elif name == b"slow":

@@ -14,7 +14,9 @@ CHARTS = ROOT / "docs" / "charts"
 MARKERS = {
     "engine": ("<!-- figures: written by `make bench` -->", "<!-- end of figures -->"),
     "lanes": ('<!-- lanes: written by `make bench ARGS="--only lanes"` -->', "<!-- end of lanes -->"),
+    "processes": ('<!-- processes: written by `make bench ARGS="--only processes"` -->', "<!-- end of processes -->"),
     "flows": ('<!-- flows: written by `make bench ARGS="--only flows"` -->', "<!-- end of flows -->"),
+    "apps": ('<!-- apps: written by `make bench ARGS="--only apps"` -->', "<!-- end of apps -->"),
 }
 
 
@@ -84,8 +86,9 @@ def _times(case: Case, spread: Spread, yardstick: Spread) -> str:
 
 
 def _remarks(case: Case, results: Results) -> Iterator[str]:
-    ahead = list(takewhile(lambda name: not name.startswith("Postlude"), (name for name, _ in results.shown(case))))
-    if ahead:
+    shown = [name for name, _ in results.shown(case)]
+    ahead = list(takewhile(lambda name: not name.startswith("Postlude"), shown))
+    if ahead and ahead != shown:
         yield f"\nAhead of Postlude: {', '.join(ahead)}."
     for contender, reason in results.failures.get(case.name, {}).items():
         yield f"\n{contender} failed: {reason.splitlines()[0]}"
