@@ -11,15 +11,16 @@ from fastapi import FastAPI
 
 import jobs
 from jobs import Catalogue
+from jobs.kit.hidden import hidden_by_ours
 from service import heap, logs
 from service.api import flows, health, kinds, lanes, metrics, offline_docs, openapi, operations, queues, schedules
 from service.api.jobs import actions, bulk_replay, changing, enqueue, events, listing, lookup, tickets
-from service.api.jobs.requests import Requests
 from service.api.schedule_requests import ScheduleRequests
 from service.api.state import open_api_state
 from service.dashboard import home
 from service.features import FEATURES
 from service.hooks import Hooks
+from service.requests.requests import Requests
 from service.settings import Settings, describe_unknown
 from service.web import layers, problems
 from service.web.stopping import on_stop_signal
@@ -40,6 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in describe_unknown(os.environ):
         log.warning("setting_unknown", reason=sentence)
+    for sentence in hidden_by_ours() if settings.jobs else ():
+        log.warning("package_hidden", reason=sentence)
     catalogue = jobs.load(settings.jobs)
     requests, schedule_requests = Requests(catalogue), ScheduleRequests(catalogue)
     app = FastAPI(

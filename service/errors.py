@@ -2,12 +2,12 @@
 
 PostludeError
 ├── NotFound (404)             JobNotFound, FlowNotFound, LaneNotFound, KindNotFound, QueueNotFound, OperationNotFound,
-│                              ScheduleNotFound
+│                              ScheduleNotFound, AppNotFound
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
 │                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor
 ├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
 │                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
-│                              StockWorkerRuns, OperationEnded
+│                              StockWorkerRuns, OperationEnded, AppSecretDiffers
 ├── Unauthorized (401)
 ├── HostRefused (421)
 ├── OriginRefused (403)
@@ -25,6 +25,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+# As many mistakes of a request are told.
+MOST_ERRORS = 100
 # How Pydantic names a member of an enumeration that a `Literal` allows: <State.FAILED: 'failed'>.
 _MEMBER = re.compile(r"<\w+\.\w+: ([^<>]+)>")
 
@@ -70,6 +72,10 @@ class QueueNotFound(NotFound):
 
 class ScheduleNotFound(NotFound):
     title = "Schedule not found"
+
+
+class AppNotFound(NotFound):
+    title = "App not found"
 
 
 class Refused(PostludeError):
@@ -161,6 +167,10 @@ class ScheduleChanging(Conflict):
 
 class StockWorkerRuns(Conflict):
     title = "A stock worker runs"
+
+
+class AppSecretDiffers(Conflict):
+    title = "The app has another secret"
 
 
 class IdempotencyKeyInFlight(Conflict):

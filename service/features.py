@@ -9,6 +9,8 @@ _FOLDERS = (
     "mail",
     "stats",
     "files",
+    "apps",
+    "outbox",
 )
 
 FEATURES: tuple[Feature, ...] = tuple(import_module(f"service.{folder}").FEATURE for folder in _FOLDERS)

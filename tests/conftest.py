@@ -161,6 +161,7 @@ def settings(database_url: str, redis: Redis, redis_server: RedisServer, tmp_pat
         redis_url=redis_server.url,
         data_dir=tmp_path / "data",
         webhook_allow="127.0.0.0/8,::1/128",
+        app_allow="127.0.0.0/8,::1/128",
         log_level="WARNING",
         grace_s=5,
     )

@@ -6,7 +6,9 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "jobs/kit/context.py",
         "jobs/kit/http_errors.py",
         "jobs/kit/step_errors.py",
+        "jobs/kit/refused.py",
         "jobs/kit/outcomes.py",
+        "service/chore.py",
         "service/data_dir.py",
         "service/errors.py",
         "service/feature.py",
@@ -18,6 +20,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/queue/keys.py",
         "service/queue/lane_state.py",
         "service/queue_key.py",
+        "service/requests/known.py",
         "service/flow_tables.py",
         "service/operation_tables.py",
         "service/schedule_tables.py",
@@ -25,8 +28,9 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/tables.py",
         "service/ledger/traits.py",
         "service/words.py",
-        "service/worker/keeping/chore.py",
     ),
+    "tests/jobs/kit/test_declaration.py": ("jobs/kit/job_options.py",),
+    "tests/service/api/test_kinds.py": ("service/ledger/reads/labels.py",),
     "tests/jobs/kit/test_round_trip.py": ("jobs/kit/times.py",),
     "tests/service/api/jobs/test_actions.py": ("service/lifecycle/cancel.py",),
     "tests/service/api/jobs/test_bulk_replay.py": (
@@ -39,10 +43,11 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/lifecycle/new_job.py",
     ),
     "tests/service/api/jobs/test_following.py": (
-        "service/api/jobs/callback_in.py",
+        "service/requests/following.py",
+        "service/requests/callback_in.py",
         "service/lifecycle/callbacks.py",
-        "service/api/jobs/job_options.py",
-        "service/api/jobs/making.py",
+        "service/requests/job_options.py",
+        "service/requests/making.py",
     ),
     "tests/service/api/jobs/test_events.py": (
         "service/api/jobs/event_reader.py",
@@ -56,9 +61,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/web/cursor.py",
         "service/web/moments.py",
     ),
-    "tests/service/api/jobs/test_changing.py": ("service/api/jobs/change_requests.py",),
+    "tests/service/api/jobs/test_changing.py": ("service/requests/change_requests.py",),
     "tests/service/api/jobs/test_client_made.py": (
-        "service/api/jobs/retry_in.py",
+        "service/requests/client_made.py",
+        "service/requests/retry_in.py",
         "service/own_retry.py",
     ),
     "tests/service/api/jobs/test_lookup.py": (
@@ -104,7 +110,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/audit_report.py",
         "service/ledger/reads/attempt_audit.py",
     ),
-    "tests/service/ledger/records/test_ended.py": ("service/ledger/records/decided.py",),
+    "tests/service/ledger/records/test_ended.py": (
+        "service/ledger/records/decided.py",
+        "service/ledger/records/undecided.py",
+    ),
     "tests/service/ledger/records/test_enqueued.py": ("service/ledger/records/inserted.py",),
     "tests/service/ledger/records/test_finished.py": (
         "service/ledger/guards.py",
@@ -135,7 +144,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/ledger/write_probe.py",
     ),
     "tests/service/ledger/test_migrations.py": ("service/ledger/migrate.py",),
-    "tests/service/lifecycle/test_lanes.py": ("service/api/jobs/lane_in.py",),
+    "tests/service/lifecycle/test_lanes.py": ("service/requests/lane_in.py",),
     "tests/service/outbound/test_client.py": (
         "service/addresses.py",
         "service/outbound/upload.py",
@@ -164,6 +173,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/ledger/clock.py",
     ),
     "tests/service/test_preflight.py": ("service/queue/fitness.py",),
+    "tests/service/api/jobs/test_requests.py": (
+        "service/requests/parsing.py",
+        "service/requests/requests.py",
+    ),
     "tests/service/web/test_bounds.py": (
         "service/web/body.py",
         "service/web/room.py",
@@ -227,7 +240,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/worker/performing/result.py",
     ),
     "tests/service/worker/performing/test_isolated.py": ("service/worker/performing/isolated_child.py",),
-    "tests/service/worker/performing/test_particulars.py": ("service/ledger/reads/particulars.py",),
     "tests/service/worker/performing/test_settling.py": ("service/worker/performing/finishing.py",),
     "tests/service/worker/test_job_resources.py": ("service/resources.py",),
     "tests/service/worker/test_worker.py": (
@@ -241,5 +253,15 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/test_own_folder.py": (
         "service/dev/kinds.py",
         "service/dev/reload.py",
+    ),
+    "tests/service/worker/performing/test_in_process.py": ("service/worker/performing/calling.py",),
+    "tests/service/worker/performing/test_lane_verdict.py": ("service/worker/performing/lane_signs.py",),
+    "tests/service/worker/performing/processes/test_attempt.py": (
+        "service/worker/performing/processes/child.py",
+        "service/worker/performing/processes/child_context.py",
+        "service/worker/performing/processes/link.py",
+        "service/worker/performing/processes/memory.py",
+        "service/worker/performing/processes/messages.py",
+        "service/worker/performing/processes/program.py",
     ),
 }

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 # `service/lifecycle/enqueue.py:enqueue`, or a method: `service/ledger/ledger.py:Ledger.start`.
-NAMED = sorted(set(re.findall(r"`((?:jobs|service)/[\w/]+\.(?:py|lua)):([\w.]+)`", PAGE)))
+NAMED = sorted(set(re.findall(r"`((?:jobs|service|client/src)/[\w/]+\.(?:py|lua)):([\w.]+)`", PAGE)))
 STORIES = (
     "One job",
     "One cancel",
@@ -21,6 +21,9 @@ STORIES = (
     "One step",
     "One change",
     "One operation",
+    "One attempt in a process",
+    "One background task of an app",
+    "One row of an outbox",
 )
 
 

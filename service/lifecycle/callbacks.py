@@ -70,6 +70,7 @@ def _template(job: NewJob, asked: Asked) -> Template:
         lane=job.lane,
         kind_lane=job.kind_lane,
         lane_limits=job.lane_limits,
+        label=job.label,
         told=asked.told,
     )
 

@@ -16,9 +16,9 @@ from tests.support.servers import RedisServer
 # Each starts half a dozen processes, one after the other; a machine that is busy takes its time.
 pytestmark = pytest.mark.timeout(600)
 # The kinds that only a feature can serve.
-KINDS_OF = {"mail": "email", "stats": "stats", "files": None}
+KINDS_OF = {"mail": "email", "stats": "stats", "files": None, "apps": "app", "outbox": None}
 # Quick tests that use no feature, of rooms that every feature stands on.
-TELLING_TESTS = "test_architecture or test_names or test_states"
+TELLING_TESTS = "test_architecture.py or test_names or test_states"
 # Imports all, migrates, and does what `postlude dev` does before it starts its children.
 START = """
 import asyncio, importlib, pkgutil, jobs, service

@@ -9,7 +9,10 @@ from service.lane_rules import (
     Limits,
     Rule,
     check_rule_key,
+    counted_as,
+    given_lane,
     in_order,
+    lane_fields,
     limits_of,
     matches,
     paused_by,
@@ -138,3 +141,20 @@ def test_a_lane_without_limits_is_told_only_where_it_is_a_kinds() -> None:
 def test_a_lane_that_request_and_kind_both_name_has_the_limits_of_both() -> None:
     written = written_limits(Lane("host:a", concurrency=1), Lane("host:a", concurrency=9, rate=Rate(5)))
     assert json.loads(written or "") == {"host:a": {"concurrency": 1, "rate": {"limit": 5, "per": 1.0}, "from": "kind"}}
+
+
+def test_what_a_kind_says_of_its_lane_alone_is_written_and_read_back() -> None:
+    lane = Lane("app:shop", longest_pause=30, label="shop.mail.send")
+    fields = lane_fields(Lane("tenant:42"), lane)
+    assert fields["label"] == "shop.mail.send"
+    assert json.loads(fields["lane_limits"] or "") == {
+        "app:shop": {"longest_pause": 30.0, "label": "shop.mail.send", "from": "kind"}
+    }
+    assert given_lane("app:shop", fields["lane_limits"]) == Lane("app:shop", longest_pause=30.0, label="shop.mail.send")
+    assert counted_as("call_app", fields["lane_limits"]) == "shop.mail.send"
+    assert lane_fields(lane, lane)["label"] == "shop.mail.send"
+
+
+def test_what_has_no_label_counts_as_its_kind() -> None:
+    assert counted_as("call_app", None) == "call_app"
+    assert counted_as("call_app", written_limits(Lane('a"label":', concurrency=1), Lane("host:a"))) == "call_app"

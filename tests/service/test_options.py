@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.api.jobs.requests import EnqueueOptions
 from service.errors import Refused
 from service.options import Options, check
+from service.requests.requests import EnqueueOptions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OUT_OF_BOUNDS: dict[str, Any] = {

@@ -38,9 +38,11 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch,
     assert defaults.sqlalchemy_url == f"sqlite+aiosqlite:///{tmp_path}/var/postlude.db"
     assert (defaults.database_url, defaults.redis_url, defaults.smtp_url) == (None, None, None)
     assert (defaults.jobs, defaults.queues, defaults.api_keys, defaults.webhook_allow) == ((), ("default",), (), ())
+    assert defaults.app_allow == ()
     assert (defaults.max_jobs, defaults.grace_s, defaults.max_crashes) == (100, 25, 3)
     assert (defaults.retention_days, defaults.retention) == (30, timedelta(days=30))
     assert (defaults.log_level, defaults.stock_worker) == ("INFO", False)
+    assert defaults.most_processes == len(os.sched_getaffinity(0))
 
 
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +56,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         SMTP_URL="smtps://u:p@mail",
         MAIL_FROM="us@example.com",
         MAX_JOBS="7",
+        PROCESSES="3",
         GRACE_S="1.5",
         MAX_CRASHES="2",
         RETENTION_DAYS="3",
@@ -66,6 +69,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     assert given.smtp_url is not None
     assert given.smtp_url.get_secret_value() == "smtps://u:p@mail"
     assert (given.mail_from, given.max_jobs, given.grace_s) == ("us@example.com", 7, 1.5)
+    assert given.most_processes == 3
     assert (given.max_crashes, given.retention, given.log_level) == (2, timedelta(days=3), "DEBUG")
     assert given.stock_worker is True
 
@@ -96,6 +100,8 @@ def test_an_empty_list_is_none_but_there_is_no_worker_without_a_queue(monkeypatc
         ("PORT", "0"),
         ("PORT", "65536"),
         ("MAX_JOBS", "0"),
+        ("PROCESSES", "0"),
+        ("PROCESSES", "1001"),
         ("GRACE_S", "-1"),
         ("MAX_CRASHES", "many"),
         ("RETENTION_DAYS", "0"),
@@ -192,6 +198,8 @@ def test_urls_of_databases_are_read_as_their_own_clients_read_them(monkeypatch: 
         ("DATABASE_URL", "postgresql://ann:s3cret@db/x?sslmode=require&channel_binding=require", "channel_binding"),
         ("DATABASE_URL", "postgresql://ann:s3cret@one:1,two:2/x", "host=one:5432&host=two:5432"),
         ("DATABASE_URL", "postgresql+psycopg://ann:s3cret@db/x", "must begin with postgresql://"),
+        ("DATABASE_URL", "postgresql://ann:pass@s3cret@db/x", "percent-encode"),
+        ("OUTBOX_URLS", "postgresql://ann:pass@s3cret@db/x", "percent-encode"),
         ("DATABASE_URL", "sqlite://", "name a file"),
         ("DATABASE_URL", "sqlite:///:memory:", "name a file"),
         ("REDIS_URL", "redis://:s3cret#x@cache/0", "percent-encode"),
@@ -229,18 +237,22 @@ def test_a_misspelt_variable_is_reported_with_the_nearest_setting_and_without_it
         "POSTLUDE_URL": "http://postlude",
         "POSTLUDE_API_KEY": "k",
         "POSTLUDE_APP_NAME": "shop",
+        "POSTLUDE_APP_SECRET": "whsec_",
+        "POSTLUDE_APP_ALOW": "127.0.0.0/8",
         "POSTLUDE_REQUIRED": "1",
         "HOME": "/",
     }
     sentences = describe_unknown(environment)
     assert [sentence.split()[0] for sentence in sentences] == [
+        "POSTLUDE_APP_ALOW",
         "POSTLUDE_COLOUR_OF_THE_SKY",
         "POSTLUDE_DATABSE_URL",
         "postlude_max_job",
     ]
-    assert "docs/settings.md" in sentences[0]
-    assert "POSTLUDE_DATABASE_URL" in sentences[1]
-    assert "POSTLUDE_MAX_JOBS" in sentences[2]
+    assert "POSTLUDE_APP_ALLOW" in sentences[0]
+    assert "docs/settings.md" in sentences[1]
+    assert "POSTLUDE_DATABASE_URL" in sentences[2]
+    assert "POSTLUDE_MAX_JOBS" in sentences[3]
     assert "s3cret" not in "".join(sentences)
 
 
@@ -253,6 +265,7 @@ def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         API_KEYS="k1,k2",
         QUEUES="default,slow",
         STOCK_WORKER="true",
+        PROCESSES="3",
         GRACE_S="1.5",
     )
     for name, value in given.environment().items():

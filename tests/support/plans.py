@@ -17,6 +17,7 @@ from service.ledger.models import Enqueue, Finish, NewJob, Start
 from service.ledger.reads import audit, counts, dispatching, lanes
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.held_back import held_back
+from service.ledger.reads.labels import find_label, list_labels
 from service.ledger.reads.listing import Filter
 from service.ledger.reads.standings import standings_of
 from service.ledger.reads.sweep_lease import read_lease
@@ -86,7 +87,7 @@ async def fill(database: Database, *, terminal: int, waiting: int) -> None:
 # Pairs of jobs, so that all sorts there are of them are in both lanes, in one, and in none.
 _IN_LANES = (
     "CASE WHEN n % 4 < 2 THEN 'tenant:' || (n % 50) END, CASE WHEN n % 4 IN (0, 3) THEN 'host:' || (n % 20) END,"
-    " CASE WHEN n % 4 <> 2 THEN n END"
+    " CASE WHEN n % 4 <> 2 THEN n END, CASE WHEN n % 4 IN (0, 3) THEN 'shop.f' || (n % 20) END"
 )
 
 
@@ -104,7 +105,7 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
 
     columns = (
         "id, kind, state, queue, args, max_attempts, attempt, worker, dispatch_epoch, error_type,"
-        " lane, kind_lane, lane_seq, created_at, run_at"
+        " lane, kind_lane, lane_seq, label, created_at, run_at"
     )
     common = "'k' || (n % 10), {state}, 'default', '{{}}', 3, {attempt}, {worker}, {epoch}, {error}, " + _IN_LANES
     done = common.format(
@@ -139,8 +140,10 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
         f"INSERT INTO jobs ({columns}) SELECT 'waits-' || n, {waits}, {ago('100')}, {due} FROM {numbers(waiting)}",
         f"INSERT INTO jobs ({columns}, started_at) "
         f"SELECT 'runs-' || n, {runs}, {ago('100')}, {ago('100')}, {ago('90')} FROM {numbers(100)}",
-        "INSERT INTO job_listing (created_at, job_id, kind, queue, lane, kind_lane)"
-        " SELECT created_at, id, kind, queue, lane, kind_lane FROM jobs",
+        "INSERT INTO job_listing (created_at, job_id, kind, queue, lane, kind_lane, label)"
+        " SELECT created_at, id, kind, queue, lane, kind_lane, label FROM jobs",
+        "INSERT INTO tallies (writer, kind, event, count, updated_at) SELECT DISTINCT 'w', label, 'enqueued', 1,"
+        f" {ago('0')} FROM jobs WHERE label IS NOT NULL",
         f"INSERT INTO lanes (key, concurrency, updated_at) SELECT 'tenant:' || n, 1, {ago('n')} FROM {numbers(2_000)}",
         "INSERT INTO lanes_epoch (id, epoch) VALUES (1, 'epoch-5')",
         *(
@@ -192,6 +195,12 @@ async def _start(connection: AsyncConnection, now: datetime) -> object:
     return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now)])
 
 
+async def _start_unclaimed(connection: AsyncConnection, now: datetime) -> object:
+    ids = tuple(f"waits-{n}" for n in range(1, 101))
+    start = Start(ids, "w0", ("k1", "k2"), now, queues=("default",), unpaused=True)
+    return await connection.run_sync(record_started, [start])
+
+
 async def _start_in_lanes(connection: AsyncConnection, now: datetime) -> object:
     ids = tuple(f"waits-{n}" for n in range(1, 501))
     return await connection.run_sync(record_started, [Start(ids, "w0", ("k1", "k2"), now, lanes_epoch="epoch-5")])
@@ -227,6 +236,7 @@ async def _finish(connection: AsyncConnection, now: datetime) -> object:
 _SOME = [f"{sort}-{n}" for sort in ("waits", "runs", "done") for n in range(1, 67)]
 CALLS: Mapping[str, Call] = {
     "start (500)": _start,
+    "start what no claim has chosen (100)": _start_unclaimed,
     "start in lanes (500)": _start_in_lanes,
     "start in strict lanes (100)": _start_strictly,
     "enqueue in lanes (100)": _enqueue_in_lanes,
@@ -249,6 +259,9 @@ CALLS: Mapping[str, Call] = {
     "the first in lanes (50)": lambda c, _: lanes.first_in_lanes(c, [f"tenant:{n}" for n in range(50)]),
     "what is held back": held_back,
     "count by queue": counts.count_by_queue,
+    "the labels": lambda c, _: list_labels(c, 500),
+    "is a label known?": lambda c, _: find_label(c, "shop.f1"),
+    "is a label known that is not?": lambda c, _: find_label(c, "shop.none"),
     "are lanes in use?": lanes.has_lanes,
     "finish (100)": _finish,
     "enqueue (100)": _enqueue,
@@ -307,6 +320,9 @@ LISTS: Mapping[str, Callable[[datetime], Filter]] = {
 # Read from several ranges of an index, whose pages are then sorted together; or of a range that
 # the planner takes for small, where sorting it may be the shorter way.
 MERGED: Mapping[str, Callable[[datetime], Filter]] = {
+    "of a label": lambda _: Filter(kinds=("shop.f3",)),
+    "of labels and kinds": lambda _: Filter(kinds=("shop.f3", "k1", "shop.f4")),
+    "of a label, in a state of few": lambda _: Filter(kinds=("shop.f3",), states=("failed",)),
     "in a lane": lambda _: Filter(lane="host:1"),
     "in a lane, in a state": lambda _: Filter(lane="host:1", states=("succeeded",)),
     "in a lane, of a kind": lambda _: Filter(lane="host:1", kinds=("k1",)),

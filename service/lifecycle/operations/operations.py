@@ -66,9 +66,11 @@ class Operations:
 
     def check(self, new: NewOperation) -> None:
         """Raise `KindUnknown` for a replay of jobs of an unknown kind: none of them could run."""
+        kinds = stored_filter(new.action, new.filter, new.created_at).kinds if new.action == "replay" else ()
         with located("filter", "kind"):
-            for kind in stored_filter(new.action, new.filter, new.created_at).kinds if new.action == "replay" else ():
-                known_kind(self._catalogue, kind)
+            for kind in kinds:
+                if "." not in kind:  # what has a dot may be a label
+                    known_kind(self._catalogue, kind)
 
     async def find(self, operation_id: str) -> Operation:
         """Look an operation up. Raises `OperationNotFound`."""
