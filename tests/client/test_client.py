@@ -116,7 +116,7 @@ async def test_forked_processes_use_connections_and_ids_of_their_own(url: str) -
 async def test_a_closed_client_opens_anew(url: str) -> None:
     async def twice(use: Callable[[], Coroutine[Any, Any, Job]], close: Callable[[], Any]) -> None:
         for _ in range(2):
-            await use()
+            assert (await use()).kind == "note"
             closed = close()
             if inspect.isawaitable(closed):
                 await closed
