@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes import the product: they share its compiled code, even where Python is told to keep none.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dev test coverage faults arq-suite fastapi-versions check bench lock clean help
+.PHONY: dev test coverage faults arq-suite fastapi-versions check vulnerabilities bench lock clean help
 
 help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
@@ -14,7 +14,8 @@ help:
 	@echo "make faults    run the whole fault suite (50 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make arq-suite run arq's own tests on Postlude's worker"
 	@echo "make fastapi-versions  test BackgroundTasks with old and new versions of FastAPI"
-	@echo "make check     lint, types and layers"
+	@echo "make check     lint, types, layers, and a look for insecure code"
+	@echo "make vulnerabilities  look the locked packages up (needs uv and the internet)"
 	@echo "make bench     measure Postlude beside other job libraries (ARGS=--quick: about six minutes)"
 	@echo "make lock      refresh requirements/*.lock (needs uv)"
 
@@ -37,7 +38,7 @@ coverage: $(VENV)
 	@$(BIN)/pytest --numprocesses 5 --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(VENV)
-	@FAULTS_WHOLE=1 $(BIN)/pytest tests/faults tests/service/ledger/test_state_machine.py --numprocesses 2 -v $(ARGS)
+	@FAULTS_WHOLE=1 $(BIN)/pytest tests --numprocesses 2 -v $(ARGS)
 
 ARQ_VENV := .venv-arq-suite
 arq-suite: $(VENV)
@@ -50,6 +51,11 @@ check: $(VENV)
 	$(BIN)/mypy
 	$(BIN)/mypy --python-version 3.10 client/src
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service jobs client/src scripts postlude_command.py worker_settings.py
+
+# Asks PyPI for known vulnerabilities, so it needs the internet. What cannot be audited is an error, too.
+vulnerabilities:
+	uv tool run pip-audit --strict --disable-pip --require-hashes -r requirements/production.lock -r requirements/embedded.lock
 
 fastapi-versions: $(VENV)
 	@PYTHON=$(BIN)/python ARGS="$(ARGS)" scripts/fastapi-versions

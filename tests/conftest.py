@@ -21,6 +21,7 @@ from service.features import FEATURES
 from service.ledger import migrate
 from service.ledger.ledger import Ledger
 from service.settings import Settings
+from tests.faults.form import apply_form
 from tests.support.scratch import scratch
 from tests.support.servers import PostgresServer, RedisServer
 
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     `--dist worksteal` deals the tests in as many runs as there are processes.
     """
+    apply_form(config, items)
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if _is_long(item)]
     short = [item for item in items if not _is_long(item)]

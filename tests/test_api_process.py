@@ -14,6 +14,7 @@ from tests.service.api.driving import count, on_sqlite, post, stat
 from tests.support.processes import api_process
 
 
+@pytest.mark.short("postgres")
 async def test_fifty_parallel_requests_with_one_key_make_one_job_even_across_a_restart(settings: Settings) -> None:
     key = {"Idempotency-Key": "k"}
     unique = stat(unique_key="u")
@@ -37,6 +38,7 @@ async def test_fifty_parallel_requests_with_one_key_make_one_job_even_across_a_r
         assert await count(restarted) == 2
 
 
+@pytest.mark.short("sqlite")
 async def test_each_key_sent_again_after_a_kill_makes_one_job(settings: Settings) -> None:
     keys = [f"k{number}" for number in range(60)]
     told: dict[str, str] = {}

@@ -302,6 +302,7 @@ def test_an_enqueue_costs_more_cpu_than_an_attempt_and_both_cost_some(postgres: 
 
 
 @pytest.mark.parametrize("contender", [POSTLUDE_SQLITE, POSTLUDE_POSTGRES], ids=lambda one: one.variant)
+@pytest.mark.short("postgres")
 def test_api_reads_a_grown_ledger(contender: Contender, postgres: PostgresServer) -> None:
     with arena(replace(contender, grown=100), postgres) as opened:
         growth.grow(opened)

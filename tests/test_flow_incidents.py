@@ -242,6 +242,7 @@ async def test_incident_two_that_followed_up_at_once_released_jobs_twice(
     )
 
 
+@pytest.mark.short("postgres")
 async def test_incident_a_rolling_restart_stranded_what_old_and_new_workers_shared(
     settings: Settings, tmp_path: Path
 ) -> None:

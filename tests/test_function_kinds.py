@@ -105,6 +105,7 @@ async def test_a_def_that_exits_fails_alone(settings: Settings, desk: Desk) -> N
         assert (await desk.ended(other))["state"] == "succeeded"
 
 
+@pytest.mark.short("sqlite")
 async def test_a_suspect_def_runs_isolated(settings: Settings, desk: Desk) -> None:
     async with running_worker(settings, KINDS):
         job_id = await desk.record_suspect(count, {"upto": 3})

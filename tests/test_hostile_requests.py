@@ -79,6 +79,7 @@ async def test_a_good_batch_of_30_mib_is_accepted(settings: Settings) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.short("postgres")
 async def test_thousand_watchers_at_once_are_all_told_of_the_end(settings: Settings) -> None:
     afresh = {"Connection": "close"}
     async with api_process(settings) as (api, _), AsyncExitStack() as stack:

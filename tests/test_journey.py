@@ -95,6 +95,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
+@pytest.mark.short("sqlite")
 async def test_arq_cli_in_burst_mode_runs_due_jobs_and_ends(
     client: httpx.AsyncClient, environment: dict[str, str]
 ) -> None:
@@ -105,6 +106,7 @@ async def test_arq_cli_in_burst_mode_runs_due_jobs_and_ends(
     assert {(await _status(client, job_id))["state"] for job_id in job_ids} == {"succeeded"}
 
 
+@pytest.mark.short("sqlite")
 async def test_arq_check_tells_a_living_worker_from_a_killed_one(
     client: httpx.AsyncClient, environment: dict[str, str]
 ) -> None:
@@ -126,6 +128,7 @@ async def test_arq_check_tells_a_living_worker_from_a_killed_one(
 
 
 @pytest.mark.parametrize("stock", ["0", "1"], ids=["ours", "arqs_own"])
+@pytest.mark.short("sqlite")
 async def test_sigterm_hands_a_long_job_back_and_the_next_worker_runs_it(
     client: httpx.AsyncClient, environment: dict[str, str], stock: str
 ) -> None:

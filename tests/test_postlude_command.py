@@ -53,6 +53,7 @@ def test_pythons_own_way_of_running_arq_finds_the_current_folder_first(tmp_path:
 
 @pytest.mark.parametrize("command", OF_KINDS)
 @pytest.mark.parametrize("module", ["mail", "email"])  # ours has an `email` as well
+@pytest.mark.short("email")
 def test_kinds_in_a_package_that_ours_hides_are_refused_with_both_paths_and_the_remedy(
     module: str, command: str, tmp_path: Path
 ) -> None:

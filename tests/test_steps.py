@@ -69,6 +69,7 @@ async def has_counted(desk: Desk, job_id: str, most: int) -> None:
 
 
 @pytest.mark.timeout(300)  # ten thousand checkpoints are as many commits
+@pytest.mark.short("sqlite")
 async def test_steps_and_checkpoints_outlive_a_worker_that_is_killed_between_and_within_them(
     desk: Desk, settings: Settings, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ async def _silence_the_dead(desk: Desk) -> None:
     await eventually(check)
 
 
+@pytest.mark.short("sqlite")
 async def test_steps_outlive_a_deploy_which_costs_nothing(desk: Desk, settings: Settings, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     between, loop = Story(tmp_path, "between", gate=str(gate)), Story(tmp_path, "loop", count=300, gate=str(gate))

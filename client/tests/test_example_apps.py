@@ -18,6 +18,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return shutil.copytree(APPS / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
+@pytest.mark.short("shop")
 def test_suite_passes_with_the_class_of_fastapi(app: Path) -> None:
     assert_passes(app)
 
@@ -27,11 +28,13 @@ def test_suite_passes_with_the_import_changed(app: Path) -> None:
     assert_passes(app)
 
 
+@pytest.mark.short("shop")
 def test_suite_passes_with_postlude_added(app: Path) -> None:
     swap_folder(app, mount=True)
     assert_passes(app)
 
 
+@pytest.mark.short("shop")
 def test_suite_passes_with_its_own_imports_changed_as_well(app: Path) -> None:
     swap_folder(app, mount=True, suite=True)
     assert_passes(app)

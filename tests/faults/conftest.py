@@ -18,25 +18,7 @@ from tests.faults.system import System
 from tests.support.servers import PostgresServer, RedisServer
 
 FIGURES = "figures"
-_HERE = Path(__file__).parent
 _numbers = itertools.count(1)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Unless the whole form is wanted, leave out tests not marked `short`, or marked for another database."""
-    if WHOLE:
-        for item in items:
-            if _HERE in item.path.parents:
-                item.add_marker(pytest.mark.timeout(900))
-        return
-    left_out = [item for item in items if _HERE in item.path.parents and not _is_short(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
-
-
-def _is_short(item: pytest.Item) -> bool:
-    marker = item.get_closest_marker("short")
-    return marker is not None and all(part in item.nodeid for part in marker.args)
 
 
 @pytest.fixture

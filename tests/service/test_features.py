@@ -16,7 +16,15 @@ from tests.support.servers import RedisServer
 # Each starts half a dozen processes, one after the other; a machine that is busy takes its time.
 pytestmark = pytest.mark.timeout(600)
 # The kinds that only a feature can serve.
-KINDS_OF = {"mail": "email", "stats": "stats", "files": None, "apps": "app", "outbox": None}
+KINDS_OF = {
+    "mail": "email",
+    "stats": "stats",
+    "files": None,
+    "apps": "app",
+    "outbox": None,
+    "tracing": None,
+    "sentry": None,
+}
 # Quick tests that use no feature, of rooms that every feature stands on.
 TELLING_TESTS = "test_architecture.py or test_names or test_states"
 # Imports all, migrates, and does what `postlude dev` does before it starts its children.
@@ -67,7 +75,13 @@ async def test_product_without_a_feature_starts_and_its_other_tests_pass(checkou
         paths = (await api.get("/openapi.json")).json()["paths"]
     assert ("files" in deleted) == (feature != "files")
     assert ("/v1/stats" in paths) == (feature != "stats")
-    # All tests are imported to choose from, which shows what is left behind in any of them.
+
+
+@pytest.mark.short("mail")
+@pytest.mark.parametrize("feature", KINDS_OF)
+def test_tests_of_a_product_without_a_feature_can_be_run_and_pass(checkout: Checkout, feature: str) -> None:
+    """All of them are imported to choose from, which shows what is left behind in any."""
+    without(checkout, feature)
     checkout.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", TELLING_TESTS, "tests")
 
 

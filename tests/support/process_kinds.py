@@ -201,6 +201,28 @@ def log(ctx: Context, args: Nothing) -> None:
     logging.getLogger("a.library").warning("said in a process")
 
 
+@job("process_talk", runs="process", timeout=600, max_attempts=1)
+def talk(ctx: Context, args: How) -> None:
+    """Log, and wait where somebody may look for it."""
+    ctx.log.warning("talking", token="t0ken-that-nobody-sees")
+    _stand_here()
+
+
+def _stand_here() -> None:
+    time.sleep(600)
+
+
+@job("process_talk_in_a_loop", runs="process", timeout=600, max_attempts=1)
+async def talk_in_a_loop(ctx: Context, args: How) -> None:
+    """The same in a loop."""
+    ctx.log.warning("talking in a loop")
+    await _wait_here()
+
+
+async def _wait_here() -> None:
+    await asyncio.sleep(600)
+
+
 @job("process_absent", runs="process", max_attempts=1)
 async def use_http(ctx: Context, args: Nothing) -> None:
     """Ask for what only the worker has."""
@@ -234,11 +256,24 @@ def wait_for(ctx: Context, args: How) -> None:
 
 
 @job("process_copy", runs="process")
-def stop_a_copy(ctx: Context, args: Nothing) -> int:
-    """Fork, and end the copy as whoever uses `multiprocessing` does; return its status."""
+def stop_copies(ctx: Context, args: Nothing) -> list[int]:
+    """Fork, and end each copy at once, as whoever uses `multiprocessing` does; return their statuses, each once.
+
+    A thread that keeps the interpreter busy gives the signal time to come before the copy has done anything.
+    """
+    over = threading.Event()
+    busy = threading.Thread(target=lambda: [sum(range(1_000)) for _ in iter(over.is_set, True)], daemon=True)
+    busy.start()
+    statuses = {_status_of_a_stopped_copy() for _ in range(10)}
+    over.set()
+    return sorted(statuses)
+
+
+def _status_of_a_stopped_copy() -> int:
     copy = os.fork()
     if copy == 0:
-        time.sleep(600)
+        time.sleep(2)
+        os._exit(0)
     os.kill(copy, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
 

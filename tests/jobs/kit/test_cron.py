@@ -87,6 +87,7 @@ def once_each_day(matches: Matches, zone: str) -> Iterator[datetime]:
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("text", [*TIMES_OF_DAY, *SHOWN])
+@pytest.mark.short("New_York")
 def test_a_year_of_ticks_is_what_a_walk_through_its_minutes_finds(text: str, zone: str) -> None:
     expected = list(once_each_day(TIMES_OF_DAY[text], zone) if text in TIMES_OF_DAY else as_shown(SHOWN[text], zone))
     end = YEAR + 366 * DAY
@@ -98,6 +99,7 @@ def test_a_year_of_ticks_is_what_a_walk_through_its_minutes_finds(text: str, zon
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("text", [*TIMES_OF_DAY, *SHOWN])
+@pytest.mark.short("New_York")
 def test_ticks_are_the_same_from_wherever_they_are_counted(text: str, zone: str) -> None:
     """Begin at each quarter of an hour around both changes of the clock."""
     read = expression(text, zone)

@@ -1,12 +1,20 @@
 """How a child dies with its worker, by whatever the worker died, and outlives the signals that only stop it."""
 
 import contextlib
+import faulthandler
 import fcntl
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
+
+# Asks a child where it stands.
+DUMP_SIGNAL = signal.SIGUSR2
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_mask = threading.local()  # any thread may fork
 
 
 def die_with(worker: socket.socket) -> None:
@@ -40,13 +48,36 @@ def leave_signals_to_worker() -> None:
 
     Whoever stops it may tell all processes of its group or its unit. Processes that a kind starts know nothing of this.
     """
-    for one in (signal.SIGTERM, signal.SIGINT):
+    for one in _SIGNALS:
         signal.signal(one, _ignore)  # a handler, and not SIG_IGN, which would be inherited by other programs
-    os.register_at_fork(after_in_child=_heed)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_go, after_in_child=_heed)
+
+
+def tell_stack_when_asked(file: int, of_tasks: Callable[[], str]) -> None:
+    """Write where all threads stand at each `DUMP_SIGNAL`, even while C code holds the interpreter.
+
+    As soon as it does not, `of_tasks` follows.
+    """
+    signal.signal(DUMP_SIGNAL, lambda _signal, _frame: _write(file, of_tasks))
+    faulthandler.register(DUMP_SIGNAL, file, all_threads=True, chain=True)
+
+
+def _write(file: int, of_tasks: Callable[[], str]) -> None:
+    with contextlib.suppress(Exception):  # it interrupts an author's code, which must not notice
+        os.write(file, of_tasks().encode())
 
 
 def _ignore(_signal: int, _frame: object) -> None:
     pass
+
+
+def _hold_signals() -> None:
+    """Let no signal come before a forked process heeds it: there, it would be ignored and gone."""
+    _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _let_signals_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
 
 
 def _heed() -> None:
@@ -54,3 +85,4 @@ def _heed() -> None:
         for one, default in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
             if signal.getsignal(one) is _ignore:
                 signal.signal(one, default)
+    _let_signals_go()

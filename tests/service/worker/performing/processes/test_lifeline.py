@@ -87,8 +87,8 @@ async def test_whoever_stops_all_processes_of_a_worker_cuts_no_attempt_short(
 
 async def test_signals_end_what_a_kind_has_forked(desk: Desk, settings: Settings) -> None:
     async with running_worker(settings, jobs.load((MODULE,))):
-        row = await desk.ended(await desk.enqueue(kinds.stop_a_copy))
-    assert row["result"] == str(-signal.SIGTERM)
+        row = await desk.ended(await desk.enqueue(kinds.stop_copies))
+    assert row["result"] == f"[{-signal.SIGTERM}]"
 
 
 async def test_rescue_counts_no_crash_for_what_ran_in_a_process_of_its_own(
