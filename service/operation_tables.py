@@ -1,4 +1,4 @@
-"""The tables of operations: actions on all jobs that match a filter, how far they are, and whom they failed on."""
+"""The tables of operations: actions on all jobs that match a filter, how far they are, and what became of members."""
 
 from sqlalchemy import Column, Double, Index, Integer, String, Table, Text
 
@@ -15,11 +15,13 @@ operations = Table(
     Column("filter", Text, nullable=False, comment="JSON, as it was sent"),
     Column("change", Text, comment="JSON: what `change` sets"),
     Column("rate", Double, comment="members a second; null: as fast as it goes"),
+    Column("paced_at", Moment, comment="since when it goes at this rate"),
+    Column("paced_from", Integer, nullable=False, server_default="0", comment="members dealt with by then"),
     Column("dry_run", Integer, nullable=False, server_default="0"),
     Column("state", String(9), nullable=False, comment="counting, running, stopped, succeeded or failed"),
     Column("job_id", String(255), comment="the job that carries it out; null: whoever accepted it does, for a moment"),
     Column("runner_until", Moment, comment="until when whoever accepted it carries it out"),
-    Column("principal", String(64), comment="fingerprint of who asked for it"),
+    Column("principal", String(120), comment="who asked for it"),
     Column("matched", Integer, nullable=False, server_default="0"),
     Column("done", Integer, nullable=False, server_default="0"),
     Column("failed", Integer, nullable=False, server_default="0"),
@@ -40,4 +42,11 @@ operation_failures = Table(  # the first of them; `operations.failed` counts all
     Column("job_id", String(255), primary_key=True),
     Column("reason", String(40), nullable=False),
     Column("message", Text),
+)
+
+operation_members = Table(  # the jobs that a replay let run again: what became of them is in their rows
+    "operation_members",
+    metadata,
+    Column("operation_id", String(36), primary_key=True),
+    Column("job_id", String(255), primary_key=True),
 )

@@ -49,7 +49,11 @@ class Moment(TypeDecorator[datetime]):
 
 
 def _moment_of_text(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value)
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value)
+    # Earlier versions wrote when an operation was started without its zone, which was UTC.
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 @lru_cache(maxsize=256)  # the jobs of a batch share theirs
@@ -123,6 +127,9 @@ jobs = Table(
     Column("retry_until", Moment, comment="no attempt begins later, once one has failed"),
     Column("unique_for", Double, comment="seconds beyond its end for which it holds its unique key"),
     Column("request_hash", String(64), comment="SHA-256 of the request; where the client made the id"),
+    Column("fingerprint", String(16), comment="the group of its latest failure; null: no attempt has failed"),
+    Column("due_since", Moment, comment="when it came due at first, if it was tried again; null: run_at"),
+    Column("enqueued_by", String(120), comment="the principal whose request made it; null: nobody was asked"),
     Index("jobs_by_state", "state", "created_at", "id"),
     partial_index("jobs_by_epoch", "dispatch_epoch", "run_at", "id", where=WAITING_SQL),
     partial_index("jobs_due", "run_at", where="(state || '') IN ('scheduled', 'retrying')"),
@@ -146,6 +153,8 @@ jobs = Table(
         sqlite_where=text(f"unique_key IS NOT NULL AND {LIVE_SQL}"),
     ),
     partial_index("jobs_by_arq_id", "arq_id", where="arq_id IS NOT NULL"),
+    # Jobs that never failed do not write to it.
+    partial_index("jobs_by_fingerprint", "fingerprint", "created_at", "id", where="fingerprint IS NOT NULL"),
     # Jobs without lanes write to neither.
     partial_index("jobs_in_lane", "lane", "lane_seq", where=f"lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
     partial_index("jobs_in_kind_lane", "kind_lane", "lane_seq", where=f"kind_lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
@@ -194,6 +203,8 @@ attempts = Table(  # those that have ended; one that runs is in its job's row
     Column("error_type", Text),
     Column("error_message", Text),
     Column("traceback", Text),
+    Column("fingerprint", String(16), comment="the group of its failure; null: it did not fail"),
+    Column("exchange", Text, comment="JSON: what was sent to whom, and what came back; null: nothing is known"),
 )
 
 workers = Table(
@@ -212,6 +223,11 @@ workers = Table(
     Column("hung_threads", Integer, nullable=False, server_default="0", comment="go on although nobody waits for them"),
     Column("ended_at", Moment, comment="stopped in order, or declared dead"),
     Column("declared_dead", Integer, nullable=False, server_default="0"),
+    Column("version", String(64), comment="of the product or, by POSTLUDE_VERSION, of what is deployed with it"),
+    Column("memory_bytes", BigInteger, comment="resident, at its latest heartbeat"),
+    Column("drain_at", Moment, comment="since when it is to take no new jobs"),
+    Column("rescued", Integer, nullable=False, server_default="0", comment="jobs that others took over at its death"),
+    Column("forgotten_at", Moment, comment="dead, and no longer shown: a user has seen it"),
     partial_index("workers_living", "heartbeat_at", where="ended_at IS NULL"),
 )
 

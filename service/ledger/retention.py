@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Table, exists, func, select
+from sqlalchemy import ColumnElement, Table, exists, func, or_, select
 
 from service.flow_tables import flows
 from service.ledger.flow_guards import is_settled
-from service.ledger.guards import found_by_state
-from service.ledger.states import TERMINAL
-from service.operation_tables import operation_failures, operations
+from service.ledger.guards import found_by_state, state_is
+from service.ledger.states import TERMINAL, State
+from service.operation_tables import operation_failures, operation_members, operations
 from service.schedule_tables import RUN_NOW
 from service.tables import idempotency_keys, job_listing, jobs, tallies, ticks, workers
 
@@ -17,9 +17,11 @@ TALLIES_KEPT = timedelta(days=1)
 _TICKS_KEPT = timedelta(days=1)
 
 
-def ended_before(before: datetime) -> ColumnElement[bool]:
-    """Ask for jobs that ended before then, and of whose edges nothing is to come any more."""
-    return found_by_state(*TERMINAL) & (jobs.c.finished_at < before) & is_settled()
+def ended_before(before: datetime, failed_before: datetime) -> ColumnElement[bool]:
+    """Ask for jobs that ended before then, failed ones before another time; and of whose edges nothing is to come."""
+    is_failed = found_by_state(State.FAILED) & (jobs.c.finished_at < failed_before)
+    is_other = found_by_state(*TERMINAL) & ~state_is(State.FAILED) & (jobs.c.finished_at < before)
+    return or_(is_failed, is_other) & is_settled()
 
 
 def is_over_and_empty(before: datetime) -> ColumnElement[bool]:
@@ -31,11 +33,12 @@ def is_over_and_empty(before: datetime) -> ColumnElement[bool]:
 
 def expired_rows(before: datetime, now: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
     """Return, for each table but those of jobs and flows, which of its rows have expired."""
+    over = select(operations.c.id).where(_is_over(before))
     return [
         (ticks, _is_old_tick(min(before, now - _TICKS_KEPT), now)),
         (workers, workers.c.ended_at < before),
         (idempotency_keys, idempotency_keys.c.expires_at < now),
-        (operation_failures, operation_failures.c.operation_id.in_(select(operations.c.id).where(_is_over(before)))),
+        *((table, table.c.operation_id.in_(over)) for table in (operation_failures, operation_members)),
         (operations, _is_over(before)),
     ]
 

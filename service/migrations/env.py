@@ -2,7 +2,16 @@
 
 from alembic import context
 
-from service import flow_tables, operation_tables, schedule_tables, step_tables  # noqa: F401 - they fill `metadata`
+from service import (  # noqa: F401 - they fill `metadata`
+    access_tables,
+    alert_tables,
+    fact_tables,
+    figure_tables,
+    flow_tables,
+    operation_tables,
+    schedule_tables,
+    step_tables,
+)
 from service.tables import metadata
 
 connection = context.config.attributes["connection"]

@@ -8,7 +8,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from service import flow_tables, operation_tables, schedule_tables, step_tables  # noqa: F401 - they fill `metadata`
+from service import (  # noqa: F401 - they fill `metadata`
+    access_tables,
+    alert_tables,
+    fact_tables,
+    figure_tables,
+    flow_tables,
+    operation_tables,
+    schedule_tables,
+    step_tables,
+)
 from service.features import FEATURES
 from service.ledger import migrate
 from service.ledger.database import Database
