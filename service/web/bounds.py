@@ -124,6 +124,8 @@ class Bounded(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._due = _NOTHING
+        # What is left of this chunk may begin a head; the rest was a body, and may be large.
+        self._head_size, self._first_chunk_size = 0, self._chunk_size
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.addresses import is_of_this_machine
 from service.errors import HostRefused, OriginRefused
 from service.settings import Settings
 from service.web import problems
@@ -46,10 +47,11 @@ class Door:
 
         Listed names count even then.
         """
+        asks_for_keys = bool(settings.api_keys) or not is_of_this_machine(settings.host)
         return cls(
             names=(*_OF_THIS_MACHINE, settings.host, *settings.allowed_hosts),
             origins=settings.cors_origins,
-            any_host=bool(settings.api_keys) and not settings.allowed_hosts,
+            any_host=asks_for_keys and not settings.allowed_hosts,
         )
 
     def check(self, scope: Scope) -> None:

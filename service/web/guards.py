@@ -1,27 +1,89 @@
-"""What a request passes before its route: the key, NUL in the address, the names in the query."""
+"""What a request passes before its route: who calls and may they, NUL in the address, the names in the query."""
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from service.auth import Principal
-from service.errors import Refused
+from service.access.principal import Principal, Scope
+from service.errors import NotForThisKey, Refused
 from service.web.headers import header_of
+from service.web.noted import note_header
 from service.web.query import check_query, known_query
+from service.web.session import check_csrf, note_csrf, principal_of_session
 from service.web.state import state_of
 
 # Tells OpenAPI how to send a key. The check is ours, since a service may have no keys.
-bearer = Depends(HTTPBearer(auto_error=False, description="A key of POSTLUDE_API_KEYS, where the service has any."))
+bearer = Depends(HTTPBearer(auto_error=False, description="A key, where the service asks for one."))
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+Guard = Callable[..., Awaitable[Principal]]
 
 
-async def authorise(request: Request, _key: Annotated[object, bearer]) -> Principal:
-    """Let the request through if it carries a valid key, or if the service has no keys."""
-    return check_key(request)
+@cache
+def authorise(scope: Scope, *, narrowed: bool = False) -> Guard:
+    """Make the guard that lets a caller through whose key has the scope; see `guards`."""
+
+    async def guard(request: Request, _key: Annotated[object, bearer]) -> Principal:
+        return await check_key(request, scope, narrowed=narrowed)
+
+    return guard
 
 
-def check_key(request: Request) -> Principal:
-    return recognise(request, state_of(request).key_ring.identify(header_of(request, b"authorization")))
+@cache
+def authorise_page(scope: Scope) -> Guard:
+    """Make the guard of a page: a browser is sent to the sign-in where it is not signed in."""
+
+    async def guard(request: Request) -> Principal:
+        return await check_session(request, scope)
+
+    return guard
+
+
+async def check_key(request: Request, scope: Scope, *, narrowed: bool = False) -> Principal:
+    """Note on the request who calls. Raises `Unauthorized`, `ScopeMissing`, or `NotForThisKey`."""
+    principal = await identify(request)
+    principal.check(scope)
+    if not narrowed:
+        _check_unlimited(principal)
+    return principal
+
+
+def _check_unlimited(principal: Principal) -> None:
+    if principal.is_limited:
+        raise NotForThisKey("This key is limited to kinds or queues, and this call is about all of them.")
+
+
+async def identify(request: Request) -> Principal:
+    """Note on the request whose key it carries. Raises `Unauthorized`, or `RateLimited`."""
+    state, client = state_of(request), request.scope["client"]
+    principal = await state.access.identify(header_of(request, b"authorization"), client[0] if client else None)
+    recognise(request, principal)
+    if state.rates is not None:
+        note_header(request.scope, "ratelimit-policy", state.rates.policy)
+        note_header(request.scope, "ratelimit", state.rates.take(principal.id))
+    return principal
+
+
+async def check_session(request: Request, scope: Scope) -> Principal:
+    """Note on the request who looks at a page, or acts on one. Raises `SignInNeeded`, `ScopeMissing`, `NotForThisKey`.
+
+    All pages show jobs, also those that only enqueue. A program may send a key instead of a cookie. Browsers send no
+    key by themselves, so it needs no token.
+    """
+    if header_of(request, b"authorization") is not None:
+        (await check_key(request, Scope.READ)).check(scope)
+        return principal_of(request)
+    principal = recognise(request, await principal_of_session(request))
+    principal.check(Scope.READ)
+    principal.check(scope)
+    _check_unlimited(principal)  # its key may have been limited since
+    if request.method not in _SAFE:
+        await check_csrf(request)
+    await note_csrf(request)
+    return principal
 
 
 def recognise(request: Request, principal: Principal) -> Principal:
@@ -47,14 +109,31 @@ def check_address(request: Request) -> None:
         raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
 
 
-# The guards of every call below /v1, in this order: nobody without a key learns what is there.
-GUARDS = [Depends(authorise), Depends(storable), Depends(known_query)]
-# Browsers send no key for a page, so each page decides what it shows if the service has keys.
-PAGE_GUARDS = GUARDS[1:]
+# What pages pass that anybody may open.
+ADDRESS: list[Any] = [Depends(storable), Depends(known_query)]
 
 
-def check(request: Request) -> None:
-    """Do what `GUARDS` do, in one call."""
-    check_key(request)
+def guards(scope: Scope, *, narrowed: bool = False) -> list[Any]:
+    """Return the guards of a call below /v1, in this order: nobody without a key learns what is there.
+
+    `narrowed`: the call itself keeps to the kinds and queues that its caller is limited to. All others are not for
+    callers who are.
+    """
+    return [Depends(authorise(scope, narrowed=narrowed)), *ADDRESS]
+
+
+def page_guards(scope: Scope) -> list[Any]:
+    """Return the guards of a page, or of an action on one."""
+    return [Depends(authorise_page(scope)), *ADDRESS]
+
+
+def guarded_by(guard: Guard) -> list[Any]:
+    """Return the guards of a call that knows its callers in a way of its own."""
+    return [Depends(guard), *ADDRESS]
+
+
+async def check(request: Request, scope: Scope) -> None:
+    """Do what `guards` do, in one call, for a call that is narrowed."""
+    await check_key(request, scope, narrowed=True)
     check_address(request)
     check_query(request)

@@ -1,0 +1,101 @@
+"""What a principal is kept from: jobs of other kinds and on other queues, and args that it may not see."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import RowMapping
+
+from service.access.errors import ArgsHidden
+from service.access.principal import ANYBODY, Principal, is_listed
+from service.errors import NotForThisKey
+from service.ledger.database import Database
+from service.ledger.models import Callback, NewJob
+from service.ledger.reads.jobs import whose_jobs
+from service.ledger.reads.listing import Filter
+
+
+def note_sender(principal: Principal, jobs: Iterable[NewJob]) -> None:
+    """Note on new jobs who sends them, where callers are asked who they are."""
+    if principal is not ANYBODY:
+        for job in jobs:
+            job.enqueued_by = principal.id
+
+
+def check_jobs(principal: Principal, jobs: Iterable[NewJob]) -> None:
+    """Raise `NotForThisKey` for new jobs, or what they enqueue at their ends, beyond the principal's limits."""
+    for job in jobs:
+        _check_job(principal, job)
+        if job.flow is not None:
+            raise NotForThisKey("This key is limited, and may not add jobs to a flow, which may have other kinds.")
+
+
+def check_flow_jobs(principal: Principal, jobs: Iterable[NewJob], callbacks: Iterable[Callback]) -> None:
+    """Do the same for a whole new flow."""
+    if principal.is_limited:
+        for job in jobs:
+            _check_job(principal, job)
+        _check_callbacks(principal, callbacks)
+
+
+async def unseen_parents(principal: Principal, database: Database, jobs: Iterable[NewJob]) -> list[str]:
+    """Return the jobs that new ones come after, and that are not there for the principal."""
+    parents = {parent for job in jobs for parent in job.after}
+    if not parents:
+        return []
+    async with database.connect() as connection:
+        return [row["id"] for row in await whose_jobs(connection, parents) if not sees(principal, row)]
+
+
+def check_queue(principal: Principal, queue: str | None) -> None:
+    """Raise `NotForThisKey` for a queue that jobs are to be moved to, beyond the principal's limits."""
+    if queue is not None and not is_listed(queue, principal.queues):
+        raise NotForThisKey(f"This key may put no job on the queue {queue!r}.")
+
+
+def sees(principal: Principal, row: RowMapping) -> bool:
+    """Whether the job of this row is there for the principal."""
+    return principal.may_touch(row["kind"], row["queue"], row["label"])
+
+
+def restricted(principal: Principal, wanted: Filter) -> Filter:
+    """Keep a list within the principal's limits. Raises `ArgsHidden` for a search in what it may not see."""
+    if wanted.is_searched:
+        _check_search(principal)
+    if not principal.is_limited:
+        return wanted
+    return replace(wanted, within_kinds=principal.kinds, within_queues=principal.queues)
+
+
+def restricted_filter(principal: Principal, filter_sent: str) -> str:
+    """Do the same to the filter of an operation, as JSON."""
+    told: dict[str, Any] = from_json(filter_sent)
+    if not {"args", "metadata", "q"}.isdisjoint(told):
+        _check_search(principal)
+    if not principal.is_limited:
+        return filter_sent
+    return to_json(told | {"within_kinds": principal.kinds, "within_queues": principal.queues}).decode()
+
+
+def _check_search(principal: Principal) -> None:
+    if not principal.sees_args:
+        raise ArgsHidden("Args, metadata and texts are hidden from you, so they cannot be searched either.")
+
+
+def _check_callbacks(principal: Principal, callbacks: Iterable[Callback]) -> None:
+    for callback in callbacks:
+        template = from_json(callback.template)
+        _check(principal, template["kind"], template["queue"], template.get("label"))
+
+
+def _check_job(principal: Principal, job: NewJob) -> None:
+    _check(principal, job.kind, job.queue, job.label)
+    _check_callbacks(principal, job.callbacks)
+    if job.on_conflict != "return" and (principal.queues is not None or job.label is not None):
+        raise NotForThisKey("This key is limited, and the job that it would replace may be beyond that.")
+
+
+def _check(principal: Principal, kind: str, queue: str, label: str | None) -> None:
+    if not principal.may_touch(kind, queue, label):
+        raise NotForThisKey(f"This key may not enqueue jobs of the kind {label or kind!r} on the queue {queue!r}.")

@@ -1,0 +1,138 @@
+"""`postlude keys`: create, list, revoke and rotate, on the ledger itself, so that there can be a first one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from service.commands.local import on_the_ledger, operator_on
+
+if TYPE_CHECKING:
+    from service.access.keys import Keys, Made
+    from service.access.reads import Key
+    from service.ledger.database import Database
+
+_SCOPES = ("enqueue", "read", "operate", "admin")
+_ID = click.argument("key_id", metavar="ID")
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, rotate and revoke API keys.
+
+    Works on the ledger's database (POSTLUDE_DATABASE_URL), whether the API runs or not. From the first key on, the API
+    asks everybody for one.
+    """
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, required=True, help="Several: repeat it.")
+@click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; a name, or a beginning and *.")
+@click.option("--queue", "queues", multiple=True, help="Only jobs on this queue.")
+@click.option("--hide-args", is_flag=True, help="Show it no args, results and log lines.")
+@click.option("--expires-in-days", type=click.FloatRange(min=0, min_open=True, max=3650))
+def create(
+    name: str,
+    scopes: tuple[str, ...],
+    kinds: tuple[str, ...],
+    queues: tuple[str, ...],
+    hide_args: bool,
+    expires_in_days: float | None,
+) -> None:
+    """Make a key and print it. Only its hash is kept, so nobody can print it again.
+
+    `operate` includes `read`, `admin` includes all.
+    """
+    from service.access.principal import Scope
+
+    if "admin" in scopes and (kinds or queues):
+        raise click.UsageError("A key with the scope admin cannot be limited: it makes other keys.")
+
+    async def make(database: Database) -> Made:
+        async with operator_on(database).action("create", "key", name=name) as entry:
+            made = await _keys(database).create(
+                name,
+                [Scope(scope) for scope in dict.fromkeys(scopes)],
+                kinds=kinds or None,
+                queues=queues or None,
+                sees_args=not hide_args,
+                expires_in=None if expires_in_days is None else timedelta(days=expires_in_days),
+            )
+            entry.target, entry.after = made.key.id, {"name": name, "scopes": scopes}
+        return made
+
+    _tell(on_the_ledger(make))
+
+
+@keys.command("list")
+@click.option("--revoked", is_flag=True, help="Those that hold no more, too.")
+def list_keys(revoked: bool) -> None:
+    """List keys, the newest first."""
+    from service import agreed_time
+
+    async def read(database: Database) -> list[Key]:
+        found: list[Key] = []
+        after = None
+        while page := await _keys(database).list(500, after):
+            found += page
+            after = (page[-1].created_at, page[-1].id)
+        return found
+
+    now = agreed_time.now()
+    for key in on_the_ledger(read):
+        if revoked or key.is_live(now):
+            click.echo("  ".join(_columns(key, now)))
+
+
+@keys.command()
+@_ID
+@click.option("--grace-s", type=click.IntRange(min=0), default=3600, show_default=True, help="How long the old holds.")
+def rotate(key_id: str, grace_s: int) -> None:
+    """Give a key another secret and print it. What it has sent stays its own."""
+
+    async def turn(database: Database) -> Made:
+        await _keys(database).find(key_id)
+        async with operator_on(database).action("rotate", "key", key_id):
+            return await _keys(database).rotate(key_id, timedelta(seconds=grace_s))
+
+    _tell(on_the_ledger(turn))
+
+
+@keys.command()
+@_ID
+def revoke(key_id: str) -> None:
+    """Revoke a key: within two seconds it opens nothing."""
+
+    async def end(database: Database) -> Any:
+        await _keys(database).find(key_id)
+        async with operator_on(database).action("revoke", "key", key_id):
+            return await _keys(database).revoke(key_id)
+
+    click.echo(f"{on_the_ledger(end).principal.name}: revoked")
+
+
+def _keys(database: Database) -> Keys:
+    from service.access.keys import Keys
+
+    return Keys(database)
+
+
+def _tell(made: Made) -> None:
+    click.echo(made.text)
+    click.echo(f"{made.key.id} ({made.key.principal.name}): keep the key now, it is told this once", err=True)
+
+
+def _columns(key: Key, now: datetime) -> list[str]:
+    who = key.principal
+    if key.revoked_at is not None:
+        holds = "revoked"
+    elif not key.is_live(now):
+        holds = "expired"
+    else:
+        holds = f"until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "holds"
+    used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+    limits = ",".join([*(who.kinds or ()), *(f"queue:{one}" for one in who.queues or ())])
+    return [key.id, f"{key.name:<20}", ",".join(sorted(who.scopes)), limits or "all kinds", holds, used]
