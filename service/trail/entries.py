@@ -1,0 +1,72 @@
+"""An action on the trail, as it is written and as it is read."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Ending(StrEnum):
+    """How an action ended."""
+
+    UNKNOWN = "unknown"  # it goes on, or its process has died
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An action that begins. `before` is JSON."""
+
+    id: str
+    at: datetime
+    principal: str
+    principal_name: str
+    address: str | None
+    action: str
+    target_type: str
+    target: str
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an action ended. `before` and `after` are JSON of what differs."""
+
+    id: str
+    target: str
+    ending: Ending
+    before: str | None
+    after: str | None
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An action as readers see it."""
+
+    id: str
+    at: datetime
+    principal: str
+    principal_name: str
+    address: str | None
+    action: str
+    target_type: str
+    target: str
+    ending: Ending
+    before: Any
+    after: Any
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrailFilter:
+    """Which actions are asked for: those at or after `after` and before `before`, beyond the place `beyond`."""
+
+    principal: str | None = None
+    action: str | None = None
+    target_type: str | None = None
+    target: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    beyond: tuple[datetime, str] | None = None

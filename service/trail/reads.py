@@ -1,0 +1,54 @@
+"""Reads of the trail."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.access_tables import trail
+from service.tables import Moment
+from service.trail.entries import Ending, Noted, TrailFilter
+
+
+async def list_actions(connection: AsyncConnection, wanted: TrailFilter, limit: int) -> Sequence[Noted]:
+    """Return actions, the newest first."""
+    rows = await connection.execute(actions(wanted, limit))
+    return [
+        Noted(**row | {"ending": Ending(row["ending"]), "before": _read(row["before"]), "after": _read(row["after"])})
+        for row in map(dict[str, Any], rows.mappings())
+    ]
+
+
+async def who_last(connection: AsyncConnection, action: str, target_type: str, target: str) -> str | None:
+    """Return the name of whoever took an action on something last, if the trail still knows."""
+    newest = await list_actions(connection, TrailFilter(action=action, target_type=target_type, target=target), 1)
+    return next((one.principal_name for one in newest if one.ending is not Ending.REFUSED), None)
+
+
+def actions(wanted: TrailFilter, limit: int) -> Select[Any]:
+    """Ask for actions along the index of what is named, or of all."""
+    return select(trail).where(*_conditions(wanted)).order_by(trail.c.at.desc(), trail.c.id.desc()).limit(limit)
+
+
+def _conditions(wanted: TrailFilter) -> list[ColumnElement[bool]]:
+    named = {
+        trail.c.principal: wanted.principal,
+        trail.c.action: wanted.action,
+        trail.c.target_type: wanted.target_type,
+        trail.c.target: wanted.target,
+    }
+    conditions = [column == value for column, value in named.items() if value is not None]
+    if wanted.after is not None:
+        conditions.append(trail.c.at >= wanted.after)
+    if wanted.before is not None:
+        conditions.append(trail.c.at < wanted.before)
+    if wanted.beyond is not None:
+        at, entry_id = wanted.beyond
+        conditions.append(tuple_(trail.c.at, trail.c.id) < tuple_(literal(at, Moment), entry_id))
+    return conditions
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
