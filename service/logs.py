@@ -1,20 +1,20 @@
-"""Structured logs: JSON in production, readable in development. Args are never logged."""
+"""Structured logs: JSON in production, readable in development. No secret args are in them, whoever logs what."""
 
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from contextvars import ContextVar
 from typing import Any, Literal
 
 import structlog
 
-# Every line logged while an attempt runs, by any library, carries the job's id, kind and attempt.
-performing: ContextVar[Mapping[str, Any] | None] = ContextVar("performing", default=None)
+from service.performing import performing
 
 
 def _add_performing(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {**(performing.get() or {}), **event}
+    attempt = performing.get()
+    return event if attempt is None else {**attempt.names, **event}
 
 
 _SHARED: list[structlog.typing.Processor] = [
@@ -77,6 +77,20 @@ def mute_arq() -> None:
     arq.setLevel(logging.WARNING)
 
 
+class _WithoutSecrets(structlog.stdlib.ProcessorFormatter):
+    """Takes the secrets of its args out of whatever is logged while an attempt runs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        attempt = performing.get()
+        if attempt is None or attempt.mask is None:
+            return line
+        try:
+            return attempt.mask(line)
+        except Exception:  # noqa: BLE001 - an author's model is asked what is secret; logging would print the line
+            return json.dumps({"event": "line_not_told", "level": record.levelname.lower(), **attempt.names})
+
+
 def _formatter(form: str) -> logging.Formatter:
     # Tracebacks without local variables, which structlog shows by default: they hold args and secrets.
     if form == "json":
@@ -88,7 +102,7 @@ def _formatter(form: str) -> logging.Formatter:
     else:
         plain = structlog.dev.plain_traceback
         final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-    return structlog.stdlib.ProcessorFormatter(
+    return _WithoutSecrets(
         foreign_pre_chain=_SHARED,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
     )

@@ -48,4 +48,6 @@ def request_of(call: Call, app: App, *, timestamp: int, user_agent: str) -> http
     }
     # Built whole, as `send_webhook` does: the client's `build_request` takes longer than the post.
     as_bytes = [(name.encode(), value.encode()) for name, value in headers.items()]
-    return httpx.Request("POST", url, headers=as_bytes, stream=httpx.ByteStream(body), extensions={"timeout": _TIMEOUT})
+    # `mask`: what is kept of the exchange must not have the secret, which is none of the job's own.
+    extensions = {"timeout": _TIMEOUT, "mask": app.masks}
+    return httpx.Request("POST", url, headers=as_bytes, stream=httpx.ByteStream(body), extensions=extensions)

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
-SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, not a secret
+SECRET_PREFIX = "whsec_"  # nosec B105  # noqa: S105 - a prefix, not a secret
 
 
 def webhook_body(event: str, created_at: datetime, data: JsonValue) -> bytes:

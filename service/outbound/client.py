@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from service.outbound.around import around_call
 from service.outbound.transport import GuardedTransport
 
 if TYPE_CHECKING:
@@ -39,6 +40,21 @@ class OutboundClient(httpx.AsyncClient):
         Asked for a stream, no auth and no redirects, the request goes straight to the transport: httpx's layers for
         these, for cookies and hooks cost more than the post. Such an answer has no `elapsed` and no `next_request`.
         """
+        around = around_call.get()
+        if around is None:
+            return await self._send(request, stream, auth, follow_redirects)
+        async with around(request) as answered:
+            response = await self._send(request, stream, auth, follow_redirects)
+            answered(response)
+            return response
+
+    async def _send(
+        self,
+        request: httpx.Request,
+        stream: bool,
+        auth: "AuthTypes | UseClientDefault | None",
+        follow_redirects: "bool | UseClientDefault",
+    ) -> httpx.Response:
         if stream and auth is None and follow_redirects is False and "timeout" in request.extensions:
             return await self._send_straight(request)
         return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from service.exchange import asking
 from service.outbound.answer import AnswerParser
 from service.outbound.head import Head
 
@@ -47,6 +48,7 @@ class GuardedConnection(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._is_readable = _readability(transport)
+        self.peer = transport.get_extra_info("peername")
 
     def set_response_params(self, **params: Any) -> None:
         """Get ready for one more request; aiohttp calls this before it writes."""
@@ -115,10 +117,11 @@ class GuardedRequest(aiohttp.ClientRequest):
     """aiohttp's request, which checks its connection right before it is written."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        if not self.body:
-            connection = _connection_of(conn)
-            if not await connection.expect_answer() and (error := connection.exception()):
-                raise error
+        connection = _connection_of(conn)
+        if (exchange := asking.get()) is not None:
+            exchange.peer = connection.peer
+        if not self.body and not await connection.expect_answer() and (error := connection.exception()):
+            raise error
         return await super().send(conn)
 
     async def write_bytes(self, writer: Any, conn: Connection, content_length: int | None = None) -> None:

@@ -9,6 +9,8 @@ import httpx
 import yarl
 from multidict import CIMultiDict
 
+from service.exchange import HttpExchange
+from service.outbound import noting
 from service.outbound.address import Network
 from service.outbound.connection import ConnectionStale, GuardedRequest
 from service.outbound.connector import GuardedConnector, fresh_connection
@@ -48,23 +50,29 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeouts = request.extensions.get("timeout", {})
         await self._take_slot(timeouts.get("pool"))
+        exchange = noting.begin(request)
         try:
             answer = await self._ask(request, timeouts)
-        except BaseException:
+        except BaseException as error:
             self._slots.release()
+            noting.note_failure(exchange, error)
             raise
-        return httpx.Response(
+        response = httpx.Response(
             answer.status,
             headers=answer.raw_headers,
-            stream=self._stream_of(answer),
+            stream=self._stream_of(answer, exchange),
             extensions={"http_version": b"HTTP/1.1", "reason_phrase": _reason(answer)},
         )
+        noting.note_answer(exchange, response)
+        return response
 
-    def _stream_of(self, answer: aiohttp.ClientResponse) -> httpx.AsyncByteStream:
+    def _stream_of(self, answer: aiohttp.ClientResponse, exchange: HttpExchange | None) -> httpx.AsyncByteStream:
         """Return the body: plain bytes where all of it has arrived, and the slot is free, for nobody waits any more."""
         if not answer.content.is_eof() or answer.content.exception() is not None:
-            return _Body(answer, self._slots.release)
+            return _Body(answer, self._slots.release, exchange)
         body = answer.content.read_nowait()
+        if exchange is not None:
+            exchange.note_body(body, whole=True)
         answer.close()
         self._slots.release()
         return httpx.ByteStream(body)
@@ -124,15 +132,20 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: aiohttp.ClientResponse, release: Callable[[], None]):
+    def __init__(self, answer: aiohttp.ClientResponse, release: Callable[[], None], exchange: HttpExchange | None):
         self._answer = answer
         self._release = release
+        self._exchange = exchange
         self._open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             while chunk := await self._answer.content.readany():
+                if self._exchange is not None:
+                    self._exchange.note_body(chunk)
                 yield chunk
+            if self._exchange is not None:
+                self._exchange.note_body(b"", whole=True)
         except aiohttp.ClientError as error:
             raise as_httpx(error) from error
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from service import logs
+from service.performing import performing
 
 Names = Mapping[str, Any]
 # Takes the attempt that an exit comes from, or None if it comes from no attempt; says whether to go on.
@@ -38,6 +38,7 @@ def _attempt_behind(error: BaseException) -> Names | None:
         if trace.tb_frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - the one place all callbacks pass
             handle = trace.tb_frame.f_locals["self"]
             error.__traceback__ = trace.tb_next
-            return handle._context.get(logs.performing)  # type: ignore[no-any-return]  # noqa: SLF001 - no other way in 3.11
+            attempt = handle._context.get(performing)  # noqa: SLF001 - no other way in 3.11
+            return None if attempt is None else attempt.names
         trace = trace.tb_next
     return None

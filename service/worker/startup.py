@@ -11,11 +11,12 @@ from service import heap, logs, preflight
 from service.clocks import Clocks
 from service.errors import StartRefused
 from service.features import FEATURES
+from service.job_resources import open_job_resources
 from service.resources import open_resources
 from service.settings import Settings
 from service.worker import stock
-from service.worker.job_resources import open_job_resources
 from service.worker.keeping.housekeeping import Housekeeping
+from service.worker.metrics_server import serving_metrics
 from service.worker.performing.attempt import CTX_KEY, Performer
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,9 @@ class Startup:
             await stack.enter_async_context(performer.processes)
             # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
             asyncio.get_running_loop().set_default_executor(performer.threads)
+            stack.push_async_callback(performer.recorded_log.close)
+            stack.enter_context(performer.recorded_log.keeping.listening())
+            await stack.enter_async_context(serving_metrics(self._settings, performer))
             if self._settings.stock_worker:
                 await stock.begin(resources)
             await stack.enter_async_context(Housekeeping(performer))

@@ -38,6 +38,9 @@ class Attempt(Protocol):
     def is_in(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether `task` is the kind's own coroutine."""
 
+    async def stack(self) -> list[str] | None:
+        """Return the frames in which it stands, apart from those in threads. None: its own process tells."""
+
 
 class Workload:
     """Owns what a worker has in hand. Only its own methods write its fields.
@@ -51,6 +54,7 @@ class Workload:
         self._lease_lost = False
         self._crashed = False
         self._stopped = False
+        self._drains = False
         self.slots = Slots()
         self.changed = asyncio.Event()
         self._held_ids: set[str] = set()
@@ -173,6 +177,16 @@ class Workload:
     @property
     def lease_lost(self) -> bool:
         return self._lease_lost
+
+    @property
+    def drains(self) -> bool:
+        """Whether no new jobs are to be taken, until the worker is stopped."""
+        return self._drains
+
+    def drain(self) -> None:
+        """Take no new jobs. What runs, or waits for a slot, goes on to its end."""
+        self._drains = True
+        self.changed.set()
 
     @property
     def crashed(self) -> bool:

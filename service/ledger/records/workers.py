@@ -3,6 +3,7 @@
 Its row is the lease of all that it runs. Every `at` is the database's (see `clock.py`).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,12 +29,17 @@ def record_registered(connection: Connection, /, at: datetime, **worker: Any) ->
 
 
 def record_heartbeat(
-    connection: Connection, worker_id: str, at: datetime, loop_lag_s: float = 0.0, hung_threads: int = 0
+    connection: Connection,
+    worker_id: str,
+    at: datetime,
+    loop_lag_s: float = 0.0,
+    hung_threads: int = 0,
+    memory_bytes: int | None = None,
 ) -> bool:
     """Renew a worker's lease; False when it was declared dead, and with it all that it runs."""
     living = update(workers).where(workers.c.id == worker_id, workers.c.ended_at.is_(None))
     since = case((workers.c.heartbeat_at < at - HEARTBEAT_GAP, literal(at, Moment())), else_=workers.c.beating_since)
-    told = {"loop_lag_s": loop_lag_s, "hung_threads": hung_threads}
+    told = {"loop_lag_s": loop_lag_s, "hung_threads": hung_threads, "memory_bytes": memory_bytes}
     renewed = living.values(heartbeat_at=at, beating_since=since, **told).returning(workers.c.id)
     return connection.execute(renewed).first() is not None
 
@@ -42,6 +48,29 @@ def record_ended(connection: Connection, worker_id: str, at: datetime, *, crashe
     """End a worker: in order or, with `crashed`, as the crash of all that it still runs."""
     living = update(workers).where(workers.c.id == worker_id, workers.c.ended_at.is_(None))
     connection.execute(living.values(ended_at=at, declared_dead=int(crashed)))
+
+
+def record_drain(connection: Connection, worker_id: str, at: datetime) -> bool:
+    """Wish that a living worker takes no new jobs; False where there is none of this id. Safe to repeat."""
+    living = update(workers).where(workers.c.id == worker_id, workers.c.ended_at.is_(None))
+    drained = living.values(drain_at=func.coalesce(workers.c.drain_at, literal(at, Moment))).returning(workers.c.id)
+    return connection.execute(drained).first() is not None
+
+
+def record_worker_forgotten(connection: Connection, worker_id: str, at: datetime) -> bool:
+    """Note that a dead worker need not be shown any more; False where it is not dead. Safe to repeat."""
+    dead = update(workers).where(workers.c.id == worker_id, workers.c.declared_dead == 1)
+    forgotten = dead.values(forgotten_at=func.coalesce(workers.c.forgotten_at, literal(at, Moment))).returning(
+        workers.c.id
+    )
+    return connection.execute(forgotten).first() is not None
+
+
+def record_rescued(connection: Connection, rescued: Mapping[str, int]) -> None:
+    """Count, by worker, the jobs that others took over. For readers alone: a crash right before it costs the count."""
+    for worker_id, count in rescued.items():
+        of_it = update(workers).where(workers.c.id == worker_id)
+        connection.execute(of_it.values(rescued=workers.c.rescued + count))
 
 
 def record_dead(connection: Connection, rescuer: str, at: datetime) -> list[str]:

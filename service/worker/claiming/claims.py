@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from service import metrics
 from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
 from service.queue import LONGEST_ID, Claimed, Room, Runs, Taken
@@ -62,6 +63,8 @@ class Claims:
             until = time.monotonic() + START_WITHIN_S
             taken = await self._resources.queue.claim(self._queues(), room, self._kinds)
             self.waiting.note(taken)
+            metrics.claims.value += 1
+            metrics.claimed_jobs.value += len(taken.claimed)
             if not taken.claimed:
                 return []
             started = await self._start(taken, until)

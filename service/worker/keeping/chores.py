@@ -12,10 +12,10 @@ from service.ledger.leases import HEARTBEAT_EVERY
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
 from service.worker.keeping.audit_log import AuditLog
-from service.worker.keeping.cancellations import Cancellations
 from service.worker.keeping.cron import Cron
 from service.worker.keeping.due_times import DueTimes
 from service.worker.keeping.evictions import Evictions
+from service.worker.keeping.figures import NOTED_EVERY, Figures, MergingOfFigures
 from service.worker.keeping.followups import Followups
 from service.worker.keeping.lanes import LaneKeeping
 from service.worker.keeping.leadership import Leadership
@@ -24,6 +24,7 @@ from service.worker.keeping.queue_watch import QueueWatch
 from service.worker.keeping.redispatch import Redispatch
 from service.worker.keeping.rescue import Rescue
 from service.worker.keeping.sweep import Sweep
+from service.worker.keeping.wishes import Wishes
 from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.attempt import Performer
 
@@ -35,9 +36,11 @@ def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Ch
         *(stock if performer.resources.settings.stock_worker else []),
         Chore("lease", 0.5, lease.begin_anew_if_lost),
         Chore("running rows", HEARTBEAT_EVERY.total_seconds(), lease.hand_back_unknown),
-        Chore("cancellations", 0.5, Cancellations(performer.resources.ledger, performer.workload).watch),
+        Chore("wishes", 0.5, Wishes(performer).look),
         Chore("pauses", 1.0, performer.pauses.look),
+        Chore("log lines", 0.5, performer.recorded_log.record),
         Chore("cron", 0.25, Cron(performer.lifecycle).tick),
+        Chore("durations", 10.0, performer.durations.tell),
         Chore("sweep", 1.0, sweep.sweep),
     ]
 
@@ -52,6 +55,7 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
     due_times = DueTimes(ledger, resources.process_id, priorities, lifecycle.dispatcher, following)
     followups = Followups(ledger, following)
     lanes = LaneKeeping(ledger, queue)
+    figures = Figures(ledger)
     watch = QueueWatch(queue, leadership, durability, redispatch)
     return Sweep(
         leadership,
@@ -73,5 +77,8 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
             Chore("evictions", EACH_PASS, watch.once_all_is_dispatched(Evictions(ledger, queue).mend)),
             Chore("whole pass", EACH_PASS, watch.while_it_answers(watch.end_pass)),
             Chore("audit", 5.0, AuditLog(ledger).look),
+            Chore("series", NOTED_EVERY.total_seconds(), figures.note_totals),
+            Chore("levels", NOTED_EVERY.total_seconds(), figures.note_levels),
+            Chore("old figures", 60.0, MergingOfFigures(ledger).merge),
         ],
     )

@@ -6,7 +6,7 @@ import faulthandler
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -16,6 +16,7 @@ from service.ledger.database import Database
 from service.ledger.leases import HEARTBEAT_EVERY
 from service.ledger.records.workers import record_ended, record_heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
+from service.worker.keeping.memory_use import resident_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,10 @@ _LAST_WORD_WITHIN_S = 3.0
 
 
 class Heartbeat:
-    """Beats for the worker that `worker_id` names; `on_lost` hears, on the loop, of an id that was declared dead."""
+    """Beats for the worker that `worker_id` names; `on_lost` hears, on the loop, of an id that was declared dead.
+
+    `while_blocked` is called each second while the loop is blocked.
+    """
 
     def __init__(
         self,
@@ -36,12 +40,14 @@ class Heartbeat:
         worker_id: Callable[[], str],
         on_lost: Callable[[str], None],
         hung_threads: Callable[[], int] = lambda: 0,
+        while_blocked: Callable[[Database], Awaitable[None]] | None = None,
     ) -> None:
         self._url = database_url
         self._watch = watch
         self._worker_id = worker_id
         self._on_lost = on_lost
         self._hung_threads = hung_threads
+        self._while_blocked = while_blocked
         self._dying: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -88,7 +94,7 @@ class Heartbeat:
             self._stop()
         database = Database.open(self._url)
         try:
-            await asyncio.gather(self._beat_on(database), self._look_on())
+            await asyncio.gather(self._beat_on(database), self._look_on(database))
         finally:
             await database.close()
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
@@ -98,13 +104,18 @@ class Heartbeat:
         self._stopping.set()
         self._news.set()
 
-    async def _look_on(self) -> None:
+    async def _look_on(self, database: Database) -> None:
         looked_at = time.monotonic()
         while not self._stopping.is_set():
             now = time.monotonic()
             try:
                 if self._watch.look(now - looked_at):
                     self._news.set()
+                if self._watch.lag_s and self._while_blocked is not None:
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._while_blocked(database)
+            except (LedgerUnavailable, TimeoutError):
+                log.debug("blocked_loop_not_told")
             except Exception:
                 log.exception("loop_not_watched")
             looked_at = now
@@ -136,7 +147,7 @@ class Heartbeat:
 
     async def _beat(self, database: Database) -> None:
         worker_id = self._worker_id()
-        told = self._watch.lag_s, self._hung_threads()
+        told = max(self._watch.lag_s, self._watch.turn_s), self._hung_threads(), resident_bytes()
         alive = await database.run(
             lambda connection: record_heartbeat(connection, worker_id, now_by(connection), *told)
         )

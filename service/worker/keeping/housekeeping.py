@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import structlog
 
+from service.alerts.alerting import LOOK_EVERY_S, open_alerting
 from service.chore import Chore
 from service.errors import LedgerUnavailable
 from service.feature import ChoreTools
@@ -30,6 +32,7 @@ class Housekeeping:
         resources, workload = performer.resources, performer.workload
         self._lease = WorkerLease(resources, performer.lifecycle, workload, hung_threads=lambda: performer.threads.hung)
         self._resources, self._lifecycle = resources, performer.lifecycle
+        self._durations = performer.durations
         self._sweep = sweep_of(resources, performer.lifecycle, lambda: workload.worker_id)
         self._chores = chores_of(performer, self._lease, self._sweep)
         self._stopping = asyncio.Event()
@@ -41,6 +44,10 @@ class Housekeeping:
             for feature in self._resources.features:
                 if feature.chores is not None:
                     self._chores += await stack.enter_async_context(feature.chores(self._tools()))
+            # No part of the sweep, for telling takes as long as a mail server does; the leader does it all the same.
+            if alerting := await stack.enter_async_context(open_alerting(self._resources, self._lifecycle)):
+                look = partial(alerting.look_if, lambda: self._sweep.leadership.leads)
+                self._chores.append(Chore("alerts", LOOK_EVERY_S, look))
             await self._outlive("register", self._lease.begin)
             self._opened = stack.pop_all()
         self._lease.keep()
@@ -54,6 +61,7 @@ class Housekeeping:
         await self._opened.aclose()
         await self._sweep.release()
         try:
+            await self._durations.tell()
             await self._lease.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Running:
 class LoopWatch:
     """`look()` now and then, from a thread that is not the loop's, which must make it on the loop.
 
+    `lag_s` is how long the loop has been seen blocked, `turn_s` how long it took to turn when it was asked last.
     `on_blocked` hears which task has not let the loop turn since the last look; `end` ends the process.
     """
 
@@ -48,7 +50,8 @@ class LoopWatch:
         self._on_blocked = on_blocked
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        self._asked = False
+        self.turn_s = 0.0
+        self._asked_at_s: float | None = None
 
     @property
     def blocked(self) -> bool:
@@ -57,14 +60,14 @@ class LoopWatch:
     def look(self, elapsed_s: float) -> bool:
         """Ask the loop for a turn; `elapsed_s` since the last look. Whether it began or ceased to be blocked."""
         before = self.blocked
-        if self._asked:
+        if self._asked_at_s is not None:
             self.lag_s += min(elapsed_s, _LONGEST_LOOK_S)
             self._on_blocked(asyncio.current_task(self._loop), elapsed_s)
         else:
             if before:
                 log.info("loop_turns_again", blocked_s=round(self.lag_s, 1))
             self.lag_s = 0.0
-            self._asked = True
+            self._asked_at_s = time.perf_counter()
             self._loop.call_soon_threadsafe(self._answer)
         if self.blocked and not before:
             log.error("loop_blocked", running=self._kinds(), where=self._stack(), remedy="use `await ctx.thread(...)`")
@@ -74,7 +77,9 @@ class LoopWatch:
         return self.blocked is not before
 
     def _answer(self) -> None:
-        self._asked = False
+        assert self._asked_at_s is not None
+        self.turn_s = time.perf_counter() - self._asked_at_s
+        self._asked_at_s = None
 
     def _kinds(self) -> dict[str, int]:
         kinds: dict[str, int] = {}

@@ -1,7 +1,9 @@
 """The rescue: jobs of workers that are gone run again or, after too many crashes, fail with the reason."""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import structlog
 from sqlalchemy import RowMapping
@@ -10,7 +12,7 @@ from service import agreed_time
 from service.ledger.clock import now_by
 from service.ledger.models import Finished
 from service.ledger.reads.workers import is_anybody_silent, isolated_losses, orphans
-from service.ledger.records.workers import record_dead
+from service.ledger.records.workers import record_dead, record_rescued
 from service.ledger.states import Loss, Outcome, loss_of
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
@@ -49,6 +51,7 @@ class Rescue:
         before_ms = await self._dispatcher.clock_ms()
         finished = await asyncio.gather(*(self._rescue_one(orphan, as_worker) for orphan in lost))
         await self._dispatcher.release_lost(zip(lost, finished, strict=True), before_ms)
+        await self._count(orphan["worker"] for orphan, one in zip(lost, finished, strict=True) if one is not None)
 
     async def _declare_dead(self, as_worker: str) -> None:
         dead = await self._ledger.database.run(
@@ -64,6 +67,11 @@ class Rescue:
             self._following.carry_on(finished.followed)
             tell_end(finish, finished, rescued=True)
         return finished
+
+    async def _count(self, workers: Iterable[str]) -> None:
+        """Note with each worker how many of its jobs were rescued."""
+        if rescued := Counter(workers):
+            await self._ledger.database.run(partial(record_rescued, rescued=rescued))
 
     async def _outcome(self, orphan: RowMapping) -> AttemptOutcome:
         worker, crashes = orphan["worker"], orphan["crashes"]

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from service.ledger.reads.workers import running_under
 from service.ledger.records.workers import record_ended, record_registered
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources, new_process_id
+from service.worker.keeping.blocked_stack import BlockedStack
 from service.worker.keeping.heartbeat import Heartbeat
 from service.worker.keeping.loop_watch import LoopWatch
 from service.worker.performing import outcome
@@ -51,6 +53,7 @@ class WorkerLease:
             worker_id=lambda: workload.worker_id,
             on_lost=self.lose,
             hung_threads=hung_threads,
+            while_blocked=BlockedStack(workload).tell,
         )
 
     async def begin(self) -> None:
@@ -112,6 +115,8 @@ class WorkerLease:
             "queues": ",".join(settings.queues),
             "kinds": json.dumps(sorted(self._resources.catalogue)),
             "slots": settings.max_jobs,
+            "version": settings.version or version("postlude"),
+            "drain_at": agreed_time.now() if self._workload.drains else None,
         }
         await self._ledger.database.run(lambda connection: record_registered(connection, now_by(connection), **worker))
         log.info("worker_registered", worker=worker_id, queues=settings.queues)

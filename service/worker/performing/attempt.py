@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,25 +10,30 @@ from jobs import Kind
 from jobs.kit.steps import NOTHING, Given
 from service import agreed_time
 from service.errors import LedgerUnavailable
+from service.job_resources import JobResources
 from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Released, Started
+from service.ledger.sealed import JOB_ARGS
 from service.ledger.states import SUCCESS
 from service.ledger.traits import PREPARED
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
+from service.vault import is_sealed
 from service.worker.claiming.pauses import Pauses
-from service.worker.job_resources import JobResources
 from service.worker.performing import outcome
 from service.worker.performing.attempt_log import is_quiet, tell_end
 from service.worker.performing.contexts import Contexts
 from service.worker.performing.deadlines import Deadlines
+from service.worker.performing.durations import Durations, is_late
 from service.worker.performing.finish import finish_of
 from service.worker.performing.finishing import Finishing
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import IsolatedAttempt
+from service.worker.performing.masked_failure import without_secrets
 from service.worker.performing.particulars import Particulars
 from service.worker.performing.processes.attempt import ProcessAttempt
 from service.worker.performing.processes.messages import Handed
 from service.worker.performing.processes.pool import ProcessPool
+from service.worker.performing.recorded_log import RecordedLog
 from service.worker.performing.settling import Settling
 from service.worker.performing.threads import JobThreads
 from service.worker.suspects import Suspects
@@ -64,7 +70,9 @@ class Performer:
         self._deadlines = Deadlines()
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._particulars = Particulars(resources.ledger)
+        self.durations = Durations(resources.ledger, resources.process_id)
         self._finishing = Finishing(resources.ledger, resources.catalogue)
+        self.recorded_log = RecordedLog(resources.ledger, resources.catalogue)
         self.pauses = Pauses(resources.ledger)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
         self.take_released: TakeReleased = tuple
@@ -83,10 +91,14 @@ class Performer:
     async def _perform(self, started: Started, has_slot: bool, on_finished: OnFinished) -> None:
         """Perform one attempt. Its start was recorded when it was claimed, together with others."""
         kind = self.resources.catalogue[started.kind]
+        began_s, ran_s = time.monotonic(), None
         try:
             try:
                 if has_slot:
                     finish = await self._run(started, kind)
+                    ran_s = time.monotonic() - began_s
+                    if kind.slo is not None and is_late(started, finish, kind):
+                        finish = finish._replace(late=True)
                 else:
                     finish = finish_of(started, outcome.of_no_slot(), kind.retry, agreed_time.now())
             finally:
@@ -99,6 +111,8 @@ class Performer:
             self.workload.release((started.id,))
         if not is_quiet(finish, finished) or _logger.isEnabledFor(logging.DEBUG):
             tell_end(finish, finished)
+        if finished is not None and ran_s is not None:
+            self.durations.note(started, finish, ran_s)
         if finished is not None and finished.followed is not NOTHING_FOLLOWED:
             released = self.take_released(finished.followed.released)
             self.lifecycle.following.carry_on(finished.followed._replace(released=tuple(released)))
@@ -110,17 +124,22 @@ class Performer:
         """Run the kind under its timeout, within the hooks; judge how it ended. An attempt that cannot begin fails."""
         given = NOTHING
         try:
+            if is_sealed(started.args):
+                started = self._open(started)
             if started.traits & PREPARED:
                 started, given = await self._particulars.of(started)
             attempt = self._attempt(started, kind, given)
             self.workload.run(attempt)
-            return await attempt.run()
+            return without_secrets(await attempt.run(), kind, started.args)
         except LedgerUnavailable:
             return finish_of(started, outcome.of_unprepared(), kind.retry, agreed_time.now())
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
             return finish_of(started, outcome.of_error(error), kind.retry, agreed_time.now())
         finally:
             self.threads.leave(started.id, started.attempt)
+
+    def _open(self, started: Started) -> Started:
+        return started._replace(args=JOB_ARGS.open(self.resources.ledger.vault, started.args, started.id))
 
     def _attempt(self, started: Started, kind: Kind[Any, Any], given: Given) -> Attempt:
         settings = self.resources.settings
@@ -130,15 +149,16 @@ class Performer:
         deadlines, hooks = self._deadlines, self.resources.hooks
         if kind.runs == "process":
             handed = Handed(started, given, agreed_time.now())
-            return ProcessAttempt(handed, kind, context, self.processes, deadlines=deadlines, hooks=hooks)
+            hear = self.recorded_log.hear
+            return ProcessAttempt(handed, kind, context, self.processes, deadlines=deadlines, hooks=hooks, hear=hear)
         return InProcessAttempt(
             started, kind, context, deadlines=deadlines, hooks=hooks, max_crashes=settings.max_crashes
         )
 
     @property
     def may_claim(self) -> bool:
-        """Whether more work may be taken on: the lease is held, and outcomes can be written."""
-        return not self.workload.lease_lost and not self._finishing.unwritable
+        """Whether more work may be taken on: the lease is held, outcomes can be written, and it does not drain."""
+        return not (self.workload.lease_lost or self.workload.drains or self._finishing.unwritable)
 
     @property
     def busy(self) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 from jobs import Context, Kind
 from jobs.kit.steps import NOTHING, Given
 from jobs.operate import Operator
+from service.job_resources import JobResources
 from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
-from service.worker.job_resources import JobResources
 from service.worker.performing.attempt_tools import AttemptTools
 from service.worker.performing.enqueueing import Enqueueing
 

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from jobs.kit.outcomes import FailedElsewhere
-from service.ledger.models import Failure
+from service.ledger.failure import CodePlace, Failure
+from service.worker.performing.place import place_in, place_of
 
 _LONGEST_TYPE = 200
 _LONGEST_MESSAGE = 4_000
@@ -36,17 +37,31 @@ def failure_of(error: BaseException, cause: BaseException | None = None) -> Fail
     named = cause or error
     if type(named) is FailedElsewhere:
         return _told_elsewhere(named)
+    trace = _read(error, "__traceback__")
+    text = traceback_of(error, trace.tb_next if trace else None)
+    return Failure(type_name(named), _cut(_message(named), _LONGEST_MESSAGE), text, _place(named))
+
+
+def traceback_of(error: BaseException, trace: TracebackType | None) -> str:
+    """Write `error` with its traceback, of which `trace` is where to begin. Never raises."""
     try:
-        trace = _read(error, "__traceback__")
-        text = "".join(_Writer().write(error, trace.tb_next if trace else None))
+        text = "".join(_Writer().write(error, trace))
     except BaseException as problem:  # noqa: BLE001 - whatever an author's exception does, its attempt must end
         text = f"{type_name(error)}: (its traceback cannot be told: {type_name(problem)})\n"
-    return Failure(type_name(named), _cut(_message(named), _LONGEST_MESSAGE), _cleaned(text[-_LONGEST_TRACEBACK:]))
+    return cleaned(text[-_LONGEST_TRACEBACK:])
+
+
+def _place(error: BaseException) -> CodePlace | None:
+    try:
+        return place_of(_read(error, "__traceback__"))
+    except BaseException:  # noqa: BLE001 - as above; without a place it is grouped by what it is
+        return None
 
 
 def _told_elsewhere(error: FailedElsewhere) -> Failure:
-    trace = _cleaned((error.traceback or "")[-_LONGEST_TRACEBACK:])
-    return Failure(_cut(error.type_name, _LONGEST_TYPE), _cut(str(error), _LONGEST_MESSAGE), trace or None)
+    trace = cleaned((error.traceback or "")[-_LONGEST_TRACEBACK:])
+    place = place_in(trace)
+    return Failure(_cut(error.type_name, _LONGEST_TYPE), _cut(str(error), _LONGEST_MESSAGE), trace or None, place)
 
 
 def type_name(error: BaseException) -> str:
@@ -178,9 +193,9 @@ def _ends(text: str) -> str:
 
 def _cut(text: str, longest: int) -> str:
     """Cut, then clean: cleaning 500 MB takes seconds. Uses `str`'s own method, which a subclass may override."""
-    return _cleaned(str.__getitem__(text, slice(longest)))
+    return cleaned(str.__getitem__(text, slice(longest)))
 
 
-def _cleaned(text: str) -> str:
+def cleaned(text: str) -> str:
     """Replace what no database takes in a text: NUL, and surrogates, which are not UTF-8."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

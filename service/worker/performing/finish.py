@@ -10,8 +10,9 @@ from jobs.kit.outcomes import Retry, Snooze
 from jobs.kit.retry import RetryPolicy
 from service import logs
 from service.lane_rules import counted_as
+from service.ledger.fingerprint import fingerprint_of
 from service.ledger.models import Finish, Started
-from service.ledger.states import COUNTS_AS_FAILURE, SUCCESS, Outcome, State, state_after
+from service.ledger.states import COUNTS_AS_FAILURE, FAILS, SUCCESS, Outcome, State, state_after
 from service.own_retry import OwnRetry
 from service.worker.backoff import retry_wait
 from service.worker.performing.failure import is_instance, leaves_of, type_name
@@ -37,13 +38,14 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
         max_attempts=started.max_attempts,
         may_retry=wait is not None,
     )
+    state = State.FAILED if ended.final else state
     return Finish(
         id=started.id,
         kind=started.counted_as,
         attempt=started.attempt,
         worker=started.worker,
         outcome=ended.outcome,
-        state=State.FAILED if ended.final else state,
+        state=state,
         at=at,
         failures=failures,
         crashes=int(ended.outcome is Outcome.CRASHED),
@@ -52,22 +54,33 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
         failure=ended.failure,
         answered=ended.sign.answered,
         hold_lane=ended.sign.hold,
+        fingerprint=_fingerprint(started.counted_as, ended, state),
+        destination=started.kind_lane,
     )
 
 
 def finish_of_lost(running: Mapping[Any, Any], ended: AttemptOutcome, by: str, at: datetime) -> Finish:
     """End an attempt, known by its row alone, that nobody performs any more; its job is queued again at once."""
+    state, kind = State.FAILED if ended.final else State.QUEUED, counted_as(running["kind"], running["lane_limits"])
     return Finish(
         id=running["id"],
-        kind=counted_as(running["kind"], running["lane_limits"]),
+        kind=kind,
         attempt=running["attempt"],
         worker=by,
         outcome=ended.outcome,
-        state=State.FAILED if ended.final else State.QUEUED,
+        state=state,
         at=at,
         crashes=int(ended.outcome is Outcome.CRASHED),
         failure=ended.failure,
+        fingerprint=_fingerprint(kind, ended, state),
+        destination=running["kind_lane"],
     )
+
+
+def _fingerprint(kind: str, ended: AttemptOutcome, state: State) -> str | None:
+    """Name the group of an attempt's failure; None for an end that is none."""
+    is_failure = ended.outcome in FAILS or state is State.FAILED
+    return fingerprint_of(kind, ended.failure) if is_failure and ended.failure is not None else None
 
 
 def _wait(started: Started, ended: AttemptOutcome, policy: RetryPolicy) -> timedelta | None:

@@ -11,13 +11,16 @@ from service import agreed_time, logs
 from service.hooks import Hooks
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
-from service.worker.performing import outcome
+from service.performing import Performing, performing
+from service.worker.performing import outcome, stack
 from service.worker.performing.calling import KindExited, args_of, success_of
 from service.worker.performing.contexts import timeout_of
 from service.worker.performing.deadlines import Deadlines
+from service.worker.performing.exchanged import with_exchange
 from service.worker.performing.failure import line_of, type_name
 from service.worker.performing.finish import finish_of
 from service.worker.performing.outcome import AttemptOutcome
+from service.worker.performing.redaction import mask_of
 from service.worker.performing.within_hooks import within_hooks
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,8 @@ class InProcessAttempt:
         self.started = started
         self.timeout_s = timeout_of(started, kind)
         self.blocked_s = 0.0  # for how long the watch has seen this attempt block the loop
+        mask = mask_of(kind, started.args)
+        self._performing = Performing(started.id, started.kind, started.attempt, started.args, mask=mask)
         self._kind = kind
         self._context = context
         self._deadlines = deadlines
@@ -80,7 +85,7 @@ class InProcessAttempt:
     async def _call(self) -> AttemptOutcome:
         """Call the kind's function, within the hooks if there are any; return its success."""
         self._has_begun = True
-        logs.performing.set(self._names())
+        performing.set(self._performing)
         try:
             if self._hooks.attempts:
                 return await within_hooks(self._hooks.around_attempt(self.started, self._context), self._call_kind)
@@ -141,6 +146,9 @@ class InProcessAttempt:
         """Whether `task` is the kind's own coroutine."""
         return task is not None and task is self._task
 
+    async def stack(self) -> list[str] | None:
+        return [] if self._task is None else stack.of_task(self._task)
+
     def _cancel(self) -> None:
         if self._task is None:
             return
@@ -163,7 +171,7 @@ class InProcessAttempt:
     def _end(self) -> None:
         """From here on the attempt is over, whatever its coroutine does."""
         if not self._is_over:
-            self._is_over = True
+            self._is_over = self._performing.is_over = True
             self._ran_for_s = asyncio.get_running_loop().time() - self._began_at
             if self._over is not None and not self._over.done():
                 self._over.set_result(None)
@@ -174,7 +182,8 @@ class InProcessAttempt:
         """Judge the end. Never raises: an end that cannot be told is a plain failure."""
         at = agreed_time.now()
         try:
-            return finish_of(self.started, self._outcome(), self._kind.retry, at)
+            finish = finish_of(self.started, self._outcome(), self._kind.retry, at)
+            return with_exchange(finish, self._performing, self._kind)
         except BaseException as problem:  # noqa: BLE001 - no attempt may run for ever because its end is odd
             logs.surely(log.error, "outcome_untold", error=type_name(problem), **self._names())
             return finish_of(self.started, outcome.of_untold(problem), RetryPolicy(), at)
@@ -212,4 +221,4 @@ class InProcessAttempt:
             logs.surely(log.warning, "attempt_overran", reason=reason, remedy=remedy, **took, **self._names())
 
     def _names(self) -> dict[str, Any]:
-        return {"job_id": self.started.id, "kind": self.started.kind, "attempt": self.started.attempt}
+        return self._performing.names

@@ -87,6 +87,10 @@ class IsolatedAttempt:
     def is_in(self, _task: asyncio.Task[Any] | None) -> bool:
         return False
 
+    async def stack(self) -> list[str] | None:
+        """The child looks for such wishes itself."""
+        return None
+
     def _terminate(self) -> None:
         """Tell the process to stop, or have it told as soon as it is there; one that does not is killed."""
         if self._process is not None:
@@ -103,7 +107,7 @@ class IsolatedAttempt:
                 "-m",
                 "service.worker.performing.isolated_child",
                 stdin=theirs.fileno(),
-                env=os.environ | self._settings.environment(),
+                env=os.environ | self._settings.variables(),
                 start_new_session=True,  # Ctrl-C is for this process, which hands the attempt back in order
             )
             theirs.close()

@@ -8,25 +8,36 @@ import socket
 import sys
 import threading
 import traceback
+from functools import partial
 
 import jobs
 from jobs.kit.steps import Given
-from service import logs
+from service import agreed_time, logs
 from service.clocks import Clocks
+from service.errors import LedgerUnavailable
 from service.features import FEATURES
+from service.job_resources import open_job_resources
+from service.ledger.ledger import Ledger
 from service.ledger.models import Started
+from service.ledger.reads.workers import wishes_of
+from service.ledger.records.stacks import TakenStack, record_stacks
 from service.ledger.states import Outcome
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import open_resources
 from service.settings import Settings
 from service.worker.exits import Names, run_through_exits
-from service.worker.job_resources import open_job_resources
+from service.worker.performing import stack
 from service.worker.performing.contexts import Contexts
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import FINISH, HANDED, LENGTH_BYTES, framed
 from service.worker.performing.processes.memory import limited
+from service.worker.performing.recorded_log import RecordedLog
 from service.worker.performing.threads import JobThreads
+
+_TELL_EVERY_S = 0.5
+# Less than what the worker waits for this process to end.
+_LAST_LINES_WITHIN_S = 0.7
 
 
 def main() -> None:
@@ -106,12 +117,36 @@ async def _perform(
         )
         attempts.append(attempt)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attempt.stop, Outcome.INTERRUPTED)
-        finish = await attempt.run()
+        recorded_log = RecordedLog(resources.ledger, catalogue)
+        with recorded_log.keeping.listening():
+            telling = asyncio.create_task(_tell_on(recorded_log, resources.ledger, attempt))
+            finish = await attempt.run()
         # Answer before anything else, and end: what the kind left behind, threads too, must not undo its success.
         worker.sendall(framed(FINISH.dump_json(finish)))
+        telling.cancel()
+        if recorded_log.keeping.has_any:
+            await recorded_log.close(within_s=_LAST_LINES_WITHIN_S)
         with contextlib.suppress(BaseException):
             sys.stdout.flush()
         os._exit(0)
+
+
+async def _tell_on(recorded_log: RecordedLog, ledger: Ledger, attempt: InProcessAttempt) -> None:
+    """Tell readers of the attempt while it runs: what it logs, and where it stands if somebody asks."""
+    while True:
+        await asyncio.sleep(_TELL_EVERY_S)
+        with contextlib.suppress(LedgerUnavailable):
+            await recorded_log.record()
+            await _tell_stack(ledger, attempt)
+
+
+async def _tell_stack(ledger: Ledger, attempt: InProcessAttempt) -> None:
+    started = attempt.started
+    async with ledger.read() as connection:
+        wishes = await wishes_of(connection, started.worker)
+    if (started.id, started.attempt) in wishes.stacks:
+        taken = TakenStack(started.id, started.attempt, stack.told(await attempt.stack() or ()))
+        await ledger.database.run(partial(record_stacks, taken=[taken], at=agreed_time.now()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from service import logs
+from service.performing import performing
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,8 @@ class Call(Future[Any]):
 
     def __init__(self, function: Callable[[], Any], on_abandoned: Callable[["Call"], None]) -> None:
         super().__init__()
-        self.attempt = logs.performing.get() or {}
+        self.attempt = performing.get()
+        self.thread: int | None = None
         self.hangs = False
         self.is_over = False
         self.counts = not _is_lookup(function)  # among the calls that hang
@@ -42,6 +44,7 @@ class Call(Future[Any]):
         """Call the function in the current thread."""
         if not self.set_running_or_notify_cancel():
             return
+        self.thread = threading.get_ident()
         try:
             result = self._function()
         except BaseException as error:  # noqa: BLE001 - raised in the caller that waits
@@ -49,10 +52,14 @@ class Call(Future[Any]):
         else:
             self.set_result(result)
 
+    def is_of(self, job_id: str, attempt: int) -> bool:
+        return self.attempt is not None and (self.attempt.job_id, self.attempt.attempt) == (job_id, attempt)
+
     @property
     def names(self) -> dict[str, Any]:
         """Name the attempt and the function, for the log."""
-        return {**self.attempt, "function": _name_of(self._function)}
+        names = {} if self.attempt is None else self.attempt.names
+        return {**names, "function": _name_of(self._function)}
 
 
 class JobThreads(ThreadPoolExecutor):
@@ -89,10 +96,15 @@ class JobThreads(ThreadPoolExecutor):
         """Note that an attempt is over, so that nobody waits any more for those of its calls that still run."""
         if self._running:
             with self._news:
-                left = [call for call in self._running if call.attempt.get("job_id") == job_id]
+                left = [call for call in self._running if call.is_of(job_id, attempt)]
             for call in left:
-                if call.attempt.get("attempt") == attempt:
-                    self._abandon(call)
+                self._abandon(call)
+
+    def of_attempt(self, job_id: str, attempt: int) -> list[int]:
+        """Return the threads in which calls of an attempt run."""
+        with self._news:
+            calls = [call for call in self._running if call.is_of(job_id, attempt)]
+        return [call.thread for call in calls if call.thread is not None]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let idle threads end. Wait for none: a call that runs may hang. Later calls are still served."""

@@ -45,6 +45,9 @@ class Attempt:
     def is_in(self, task: asyncio.Task[Any] | None) -> bool:
         return task is not None and task.get_name() == self.started.id
 
+    async def stack(self) -> list[str]:
+        return []
+
 
 @pytest.fixture
 async def workload() -> Workload:

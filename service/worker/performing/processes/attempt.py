@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from jobs import Context, Kind
-from service import agreed_time, logs
+from service import agreed_time
+from service.attempt_lines import KeptLines
 from service.hooks import Hooks
 from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
-from service.worker.performing import outcome
+from service.performing import Performing, performing
+from service.worker.performing import outcome, stack
 from service.worker.performing.contexts import timeout_of
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.finish import finish_of
@@ -48,6 +50,7 @@ class ProcessAttempt:
         *,
         deadlines: Deadlines,
         hooks: Hooks,
+        hear: Callable[[KeptLines], None],
     ) -> None:
         self.started = handed.started
         self.timeout_s = timeout_of(handed.started, kind)
@@ -58,6 +61,7 @@ class ProcessAttempt:
         self._handed = handed
         self._deadlines = deadlines
         self._hooks = hooks
+        self._hear = hear
         self._stop_as: Outcome | None = None
         self._timed_out = False
         self._child: Child | None = None
@@ -107,6 +111,9 @@ class ProcessAttempt:
     def is_in(self, _task: asyncio.Task[Any] | None) -> bool:
         return False
 
+    async def stack(self) -> list[str] | None:
+        return None if self._child is None else stack.of_dump(await self._child.stack())
+
     async def _perform_or_raise(self) -> Finish:
         finish = await self._perform()
         if finish.outcome is not Outcome.SUCCEEDED:
@@ -132,7 +139,9 @@ class ProcessAttempt:
         raise NoProcess("child processes end before they begin it: see the log of the worker")
 
     async def _perform_in(self, child: Child) -> Finish:
-        done = await child.perform(self._handed._replace(at=agreed_time.now()), self._carry_out, self._begin)
+        done = await child.perform(
+            self._handed._replace(at=agreed_time.now()), self._carry_out, self._begin, self._hear
+        )
         if self._timed_out:
             return self._finish(outcome.of_timeout(timedelta(seconds=self.timeout_s)))
         if done is not None and _is_end_of(done.finish, self.started):
@@ -147,7 +156,9 @@ class ProcessAttempt:
 
     async def _carry_out(self, asked: Ask) -> Any:
         """Carry out a call of the context that the kind has made in the child."""
-        logs.performing.set({"job_id": self.started.id, "kind": self.started.kind, "attempt": self.started.attempt})
+        of_it = self.started
+        # Over: what the worker has to say meanwhile is for its own log. The child keeps the lines of the attempt.
+        performing.set(Performing(of_it.id, of_it.kind, of_it.attempt, of_it.args, is_over=True))
         args, options = asked.read()
         steps = self._context.steps()
         calls: dict[str, Callable[..., Awaitable[Any]]] = {

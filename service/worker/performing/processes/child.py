@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import IO, Any, Self
 
+from service.attempt_lines import KeptLines
+from service.worker.performing.processes.lifeline import DUMP_SIGNAL
 from service.worker.performing.processes.messages import (
     LENGTH_BYTES,
     Answer,
@@ -19,6 +22,7 @@ from service.worker.performing.processes.messages import (
     Message,
     NoMessage,
     Ready,
+    Said,
     Setup,
     crossing,
     framed,
@@ -29,8 +33,8 @@ from service.worker.performing.processes.messages import (
 # With this process's path: of its own, Python would look first in the folder in which the worker was started, and a
 # `service` there may be somebody else's.
 _BOOT = (
-    "import sys; sys.path[:] = sys.argv[3:];"
-    "from service.worker.performing.processes.program import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+    "import sys; sys.path[:] = sys.argv[4:];"
+    "from service.worker.performing.processes.program import main; main(*map(int, sys.argv[1:4]))"
 )
 _STARTS_WITHIN_S = 60.0
 # A warm child has an attempt within a millisecond; one that was stopped or swapped out, later.
@@ -39,6 +43,10 @@ _BEGINS_WITHIN_S = 10.0
 _LAST_WORD_S = 1.0
 # To run what Python runs at the end of a program.
 _ENDS_WITHIN_S = 1.0
+# To write where it stands.
+_DUMPS_WITHIN_S = 0.4
+_DUMP_LOOKS = 20
+_LONGEST_DUMP = 256 * 1024
 # A process that even SIGKILL does not end waits for a disk or a server within the kernel.
 _DIES_WITHIN_S = 5.0
 
@@ -63,6 +71,7 @@ class Child:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         life: socket.socket,
+        dump: IO[bytes],
     ) -> None:
         self.died = asyncio.create_task(process.wait())
         self.is_usable = True
@@ -71,6 +80,7 @@ class Child:
         self._reader = reader
         self._writer = writer
         self._life = life
+        self._dump = dump
 
     @classmethod
     async def start(cls, setup: Setup) -> Self:
@@ -96,8 +106,9 @@ class Child:
     async def _spawn(cls) -> Self:
         link, their_link = socket.socketpair()
         life, their_life = socket.socketpair()
+        dump = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child ends
         reader, writer = await asyncio.open_connection(sock=link)
-        fds = (their_link.fileno(), their_life.fileno())
+        fds = (their_link.fileno(), their_life.fileno(), dump.fileno())
         try:
             with their_link, their_life:
                 process = await asyncio.create_subprocess_exec(
@@ -113,14 +124,17 @@ class Child:
         except BaseException:
             writer.close()
             life.close()
+            dump.close()
             raise
-        return cls(process, reader, writer, life)
+        return cls(process, reader, writer, life, dump)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    async def perform(self, handed: Handed, call: Call, on_begun: Callable[[], None]) -> Done | None:
+    async def perform(
+        self, handed: Handed, call: Call, on_begun: Callable[[], None], hear: Callable[[KeptLines], None]
+    ) -> Done | None:
         """Have an attempt performed; None where the process ends without its end. Raises `NeverBegun`."""
         try:
             async with asyncio.timeout(_BEGINS_WITHIN_S):
@@ -133,7 +147,10 @@ class Child:
         on_begun()
         answering: set[asyncio.Task[None]] = set()
         try:
-            while isinstance(said := await self._next(), Ask):
+            while isinstance(said := await self._next(), Ask | Said):
+                if isinstance(said, Said):
+                    hear(said.lines)
+                    continue
                 answering.add(task := asyncio.create_task(self._answer(said, call)))
                 task.add_done_callback(answering.discard)
         finally:
@@ -144,6 +161,20 @@ class Child:
             return said
         self.kill()
         return None
+
+    async def stack(self) -> str:
+        """Have the process write where it stands, whatever it is busy with; '' where it does not."""
+        self._dump.truncate(0)
+        self._dump.seek(0)  # the child shares this place in the file
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self._process.send_signal(DUMP_SIGNAL)
+        written = -1
+        for _ in range(_DUMP_LOOKS):
+            await asyncio.sleep(_DUMPS_WITHIN_S / _DUMP_LOOKS)
+            before, written = written, os.fstat(self._dump.fileno()).st_size
+            if 0 < written == before:
+                break
+        return os.pread(self._dump.fileno(), _LONGEST_DUMP, 0).decode(errors="replace")
 
     def kill(self) -> None:
         """Kill the process, and all in its group. Safe to repeat."""
@@ -172,6 +203,7 @@ class Child:
         self._writer.close()
         await asyncio.wait({self.died}, timeout=_DIES_WITHIN_S)
         self._life.close()
+        self._dump.close()
 
     async def exchange(self, message: Message) -> Message | None:
         """Send a message, and wait for the next one; None once the process is dead, or has sent what is none."""

@@ -28,6 +28,7 @@ class Link:
         self._worker = worker
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._numbers = itertools.count()
         self._current: Handed | None = None
 
@@ -45,7 +46,8 @@ class Link:
             return message
 
     def send(self, message: Message) -> None:
-        self._worker.sendall(framed(message))
+        with self._sending:
+            self._worker.sendall(framed(message))
 
     def end_attempt(self, done: Done) -> None:
         """Tell how the attempt ended; from now on nobody may ask for anything in its name."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from jobs.kit.steps import Given
+from service.attempt_lines import KeptLines
 from service.ledger.models import Finish, Started
 
 LENGTH_BYTES = 8
@@ -55,7 +56,7 @@ class Ask(NamedTuple):
 
     def read(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the args and the options of the call. Raises whatever reading them does."""
-        args, options = pickle.loads(self.sent)  # noqa: S301 - see above
+        args, options = pickle.loads(self.sent)  # nosec B301  # noqa: S301 - see above
         return args, options
 
 
@@ -67,6 +68,12 @@ class Answer(NamedTuple):
     error: BaseException | None = None
 
 
+class Said(NamedTuple):
+    """Lines that the attempt has logged."""
+
+    lines: KeptLines
+
+
 class Done(NamedTuple):
     """The attempt's end. A child that is worn out is not used again."""
 
@@ -74,7 +81,7 @@ class Done(NamedTuple):
     worn: bool
 
 
-Message = Setup | Ready | Handed | Begun | Ask | Answer | Done
+Message = Setup | Ready | Handed | Begun | Ask | Answer | Said | Done
 
 
 def framed(message: Message) -> bytes:
@@ -98,7 +105,7 @@ def length_of(head: bytes) -> int:
 def read(written: bytes) -> Message:
     """Read a message. Raises `NoMessage`."""
     try:
-        message = pickle.loads(written)  # noqa: S301 - see above
+        message = pickle.loads(written)  # nosec B301  # noqa: S301 - see above
     except BaseException as error:
         raise NoMessage(f"a message cannot be read ({type(error).__name__})") from error
     if not isinstance(message, Message):
@@ -109,7 +116,7 @@ def read(written: bytes) -> Message:
 def crossing(error: BaseException) -> BaseException:
     """Return the error as it can be sent: one whose class does not allow that keeps its name and its text alone."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        pickle.loads(pickle.dumps(error))  # nosec B301  # noqa: S301 - our own bytes
     except Exception:  # noqa: BLE001 - a class may do anything when it is pickled
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import os
 import socket
 import sys
 import threading
@@ -16,25 +17,31 @@ from jobs import Catalogue, Kind
 from jobs.kit.kind import is_async
 from jobs.kit.thread_context import AttemptOver, ThreadContext
 from service import agreed_time, logs
-from service.worker.performing import outcome
+from service.performing import Performing, performing
+from service.worker.performing import outcome, stack
 from service.worker.performing.calling import KindExited, args_of, success_of
 from service.worker.performing.failure import is_instance, leaves_of, line_of
 from service.worker.performing.finish import finish_of
+from service.worker.performing.log_keeping import LogKeeping
 from service.worker.performing.outcome import AttemptOutcome
 from service.worker.performing.processes import lifeline
 from service.worker.performing.processes.child_context import Calls, context_in_child
 from service.worker.performing.processes.link import Link
+from service.worker.performing.processes.log_sender import LogSender
 from service.worker.performing.processes.memory import Leaks, die_before_worker, limited
 from service.worker.performing.processes.messages import Begun, Done, Handed, Ready, Setup
+from service.worker.performing.redaction import mask_of
 
 # How far the clocks may be apart for the time that a message takes.
 _ON_THE_WAY = timedelta(seconds=0.1)
 
 
-def main(link_fd: int, lifeline_fd: int) -> None:
+def main(link_fd: int, lifeline_fd: int, dump_fd: int) -> None:
     worker, life = socket.socket(fileno=link_fd), socket.socket(fileno=lifeline_fd)
     for one in (worker, life):
         one.set_inheritable(False)
+    os.set_inheritable(dump_fd, False)
+    lifeline.tell_stack_when_asked(dump_fd, _told_tasks)
     lifeline.leave_signals_to_worker()
     lifeline.die_with(life)
     die_before_worker()
@@ -49,20 +56,28 @@ def main(link_fd: int, lifeline_fd: int) -> None:
         raise
     link.send(Ready())
     leaks = Leaks()
-    while True:
-        handed = link.next_attempt()
-        link.send(Begun())
-        link.end_attempt(perform(handed, catalogue, link, leaks))
+    keeping = LogKeeping(catalogue)
+    sender = LogSender(keeping, link)
+    with keeping.listening():
+        while True:
+            handed = link.next_attempt()
+            link.send(Begun())
+            done = perform(handed, catalogue, link, leaks)
+            sender.send()
+            link.end_attempt(done)
 
 
 def perform(handed: Handed, catalogue: Catalogue, link: Link, leaks: Leaks) -> Done:
     """Perform an attempt, and judge how it ended. Whatever a kind raises is told, and ends the attempt alone."""
     started, at = handed.started, datetime.now(UTC)
     agreed_time.agree(handed.at - at, _ON_THE_WAY)
-    logs.performing.set({"job_id": started.id, "kind": started.kind, "attempt": started.attempt})
     kind = limited(catalogue[started.kind])
+    mask = mask_of(kind, started.args)
+    attempt = Performing(started.id, started.kind, started.attempt, started.args, mask=mask)
+    performing.set(attempt)
     call = _Call(kind, handed, Calls(handed, link))
     ended = call.end()
+    attempt.is_over = True
     finish = finish_of(started, ended, kind.retry, agreed_time.now())
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BaseException):  # a kind may have put anything in their place, or closed them
@@ -106,7 +121,7 @@ class _Call:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            value, error = loop.run_until_complete(self._settled(args))
+            value, error = loop.run_until_complete(self.settled(args))
             self.has_left_tasks = bool(asyncio.all_tasks(loop))
         except BaseException:
             self.has_left_tasks = True
@@ -119,7 +134,7 @@ class _Call:
             raise error
         return value
 
-    async def _settled(self, args: Any) -> tuple[Any, BaseException | None]:
+    async def settled(self, args: Any) -> tuple[Any, BaseException | None]:
         """Await the kind within the loop: its traceback is free of asyncio, and an exit does not end the loop."""
         try:
             return await self._kind.invoke(self._context, args), None
@@ -127,6 +142,13 @@ class _Call:
             return None, error
         finally:
             await self._calls.settled()
+
+
+def _told_tasks() -> str:
+    """Write where the tasks of this thread's loop stand; '' while none runs."""
+    with contextlib.suppress(RuntimeError):
+        return stack.OF_TASKS + "".join(stack.of_loop(main=_Call.settled.__name__))
+    return ""
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from jobs import Context, job
 from service.ledger.models import Start
 from service.ledger.records.workers import record_ended, record_heartbeat, record_registered
 from service.ledger.states import MAX_LOST, isolated_from
+from service.lifecycle.workers import read_worker
 from service.settings import Settings
 from service.tables import jobs
 from tests.service.worker.desk import Desk, open_desk
@@ -53,6 +54,7 @@ async def test_job_of_a_silent_worker_is_put_back_and_runs_again(desk: Desk, set
     await desk.sweep_as(await register_rescuer(desk)).sweep()
     row = await desk.row(job_id)
     assert (row["state"], row["crashes"], row["failures"]) == ("queued", 1, 0)
+    assert (await read_worker(desk.ledger, "dead")).rescued == 1
     async with running_worker(settings, catalogue_of(rest)):
         assert (await desk.ended(job_id))["state"] == "succeeded"
     assert await desk.outcomes(job_id) == ["crashed", "succeeded"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service import logs
+from service.performing import Performing, performing
 from service.worker.performing.threads import JobThreads
 from tests.support.running import eventually
 
@@ -68,7 +68,7 @@ async def test_hung_calls_starve_nobody(threads: JobThreads, gate: Gate) -> None
 
 
 async def test_hung_call_is_named_once_and_its_return_is_logged(threads: JobThreads, gate: Gate) -> None:
-    logs.performing.set({"job_id": "j1", "kind": "slow", "attempt": 3})
+    performing.set(Performing("j1", "slow", 3, "{}"))
     with capture_logs() as told:
         await _hang(gate)
         threads.leave("j1", 3)
@@ -92,7 +92,7 @@ async def _logged(told: list[Any], event: str) -> bool:
 async def test_call_that_outlives_its_attempt_hangs_although_nobody_cancelled_it(
     threads: JobThreads, gate: Gate
 ) -> None:
-    logs.performing.set({"job_id": "j1", "kind": "slow", "attempt": 1})
+    performing.set(Performing("j1", "slow", 1, "{}"))
     left = asyncio.get_running_loop().run_in_executor(None, gate.hang)
     await eventually(lambda: _entered(gate))
     threads.leave("j1", 2)
