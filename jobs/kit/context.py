@@ -73,8 +73,18 @@ class RetentionApi(Protocol):
         """How long terminal jobs are kept, by the settings."""
         ...
 
-    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-        """Delete jobs, attempts, ticks and keys past `older_than`, and what features keep; return counts of each."""
+    @property
+    def retention_failed(self) -> timedelta:
+        """How long failed jobs are kept."""
+        ...
+
+    async def purge(
+        self, older_than: timedelta, *, failed_older_than: timedelta | None = None, dry_run: bool
+    ) -> dict[str, int]:
+        """Delete jobs, attempts, ticks and keys past `older_than`, and what features keep; return counts of each.
+
+        Failed jobs are deleted past `failed_older_than`; None: as all others.
+        """
         ...
 
 

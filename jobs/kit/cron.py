@@ -13,7 +13,7 @@ from cronsim.cronsim import FIELD_NAMES
 
 LONGEST_EXPRESSION = 200
 LONGEST_ZONE = 100
-_NAMED = {
+NAMED = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -108,7 +108,7 @@ class _Fields:
     """The fields of an expression, by the calendar and without time zones."""
 
     def __init__(self, text: str) -> None:
-        written = _NAMED.get(text.strip().lower(), text)
+        written = NAMED.get(text.strip().lower(), text)
         fields = written.split()
         try:
             self._parsed = CronSim(written, _SOME_TIME)

@@ -29,6 +29,7 @@ from jobs.kit.refused import Refused, describe
 from jobs.kit.retry import RetryPolicy
 from jobs.kit.round_trip import ArgsChanged
 from jobs.kit.signature import read_signature
+from jobs.kit.slo import read_slo
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -59,6 +60,7 @@ def job(
     lane: LaneOf | None = None,
     runs: Runs | None = None,
     memory_mb: int | None = None,
+    slo: str | None = None,
 ) -> Decorator:
     """Declare a function as the kind `name`: its parameters are the args, one annotated `Context` gets the context.
 
@@ -71,13 +73,14 @@ def job(
     `max_attempts` is 5 by default, or one more than the `delays` of `retry`. `lane` is a function of the validated args
     that returns the key of a lane, a `Lane` with limits, or None; or a lane for all jobs of the kind.
     `runs="process"` runs each attempt in a child process, with at most `memory_mb` megabytes of memory.
+    `slo` says how many of its jobs are to succeed, and how long after they were due: "99% in 60s".
     Raises `CatalogueError` where the declaration does not hold.
     """
     if callable(name):
         named = getattr(name, "__name__", "a_name")
         raise CatalogueError(f'{file_of(name)}: `@job` needs the name of the kind: write `@job("{named}")`')
 
-    given = _Given(name, timeout, max_attempts, queue, cron, catch_up, retry, lane, runs, memory_mb)
+    given = _Given(name, timeout, max_attempts, queue, cron, catch_up, retry, lane, runs, memory_mb, slo)
 
     def decorate(function: Any) -> Any:
         return _declare(function, given)
@@ -98,6 +101,7 @@ class _Given(NamedTuple):
     lane: Any
     runs: Any
     memory_mb: Any
+    slo: Any
 
 
 def _declare(function: Any, given: _Given) -> Kind[Any, Any]:
@@ -122,6 +126,7 @@ def _declare(function: Any, given: _Given) -> Kind[Any, Any]:
             lane=checked_lane(given.lane),
             runs=checked_runs(given.runs, function),
             memory_mb=checked_memory_mb(given.memory_mb, given.runs),
+            slo=read_slo(given.slo),
         )
         _check_args(kind)
         _check_cron(kind)

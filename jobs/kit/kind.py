@@ -18,6 +18,7 @@ from jobs.kit.names import names_of, strict_about_names, without_unknown_names
 from jobs.kit.retry import RetryPolicy
 from jobs.kit.round_trip import ArgsChanged, RoundTrip, Written, check_whole, round_trip_of, written_by
 from jobs.kit.sealing import dump_whole, has_secrets
+from jobs.kit.slo import Slo
 from jobs.kit.thread_context import in_thread
 
 A = TypeVar("A", bound=BaseModel)
@@ -56,6 +57,7 @@ class Kind(Generic[A, R]):
     lane: LaneOf | None = None
     runs: Runs = "loop"
     memory_mb: int | None = None
+    slo: Slo | None = None
 
     async def __call__(self, ctx: Context, args: A) -> R:
         return await self.function(ctx, args)

@@ -10,6 +10,7 @@ from service.ledger.final_json import readable
 from service.ledger.models import Event, NewJob
 from service.ledger.states import State
 from service.ledger.traits import Trait
+from service.vault import is_sealed
 
 TAG = "callback"
 
@@ -89,7 +90,7 @@ def job_of(template: str, *, id: str, now: datetime, owner: Owner) -> NewJob:  #
 
 
 def _told(args: str, made: Template, owner: Owner) -> str:
-    if made.told is None:
+    if made.told is None or is_sealed(args):  # by a key that is not here: its attempt will say so
         return args
     written: dict[str, Any] = from_json(args)
     return to_json(written | {"event": owner.event, made.told: readable(owner.shown)}).decode()

@@ -23,8 +23,10 @@ from service.ledger.engines import (
 )
 from service.ledger.group_commit import Operation
 from service.ledger.outages import is_conflict, is_stale, may_be_repeated_at_once, translate_db_errors
+from service.ledger.sealed import VAULT
 from service.ledger.shrinking_pool import keep_shrinking
 from service.ledger.sqlite_writer import SqliteWriter
+from service.vault import OPEN_VAULT, Vault
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class Database:
         for_jobs: AsyncEngine,
         *,
         limit_s: float = STATEMENT_LIMIT_S,
+        vault: Vault = OPEN_VAULT,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -59,21 +62,27 @@ class Database:
         self._transaction_limit_s = _STATEMENTS_IN_A_TRANSACTION * limit_s
         self._doubt = Doubt()
         self.dialect = reader.dialect.name
+        self.vault = vault
+        written_by = writer.engine if isinstance(writer, SqliteWriter) else writer.sync_engine
+        for engine in (written_by, reader.sync_engine, for_jobs.sync_engine):
+            engine.update_execution_options(**{VAULT: vault})
         if self.dialect == "postgresql":
             self._doubt.watch(reader)
 
     @classmethod
-    def open(cls, url: str, *, limit_s: float = STATEMENT_LIMIT_S) -> "Database":
+    def open(cls, url: str, *, limit_s: float = STATEMENT_LIMIT_S, vault: Vault = OPEN_VAULT) -> "Database":
         """Prepare engines for `url`; connections are made when they are needed.
 
         Each statement ends within `limit_s` (SQLite: each wait for its lock within 3 s), each transaction within four
-        times that.
+        times that. `vault` seals and opens what is secret in the rows.
         """
         if make_url(url).get_backend_name() == "sqlite":
             for_jobs = sqlite_jobs_engine(url, wait_s=_STATEMENT_OF_A_JOB_LIMIT_S)
-            return cls(SqliteWriter(sqlite_thread_engine(url)), sqlite_reader(url), for_jobs, limit_s=limit_s)
+            writer = SqliteWriter(sqlite_thread_engine(url))
+            return cls(writer, sqlite_reader(url), for_jobs, limit_s=limit_s, vault=vault)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
-        return cls(engine, engine, postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S), limit_s=limit_s)
+        for_jobs = postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S)
+        return cls(engine, engine, for_jobs, limit_s=limit_s, vault=vault)
 
     @classmethod
     def open_guest(cls, url: str, *, limit_s: float) -> "Database":
@@ -116,7 +125,7 @@ class Database:
                 if not left or not (is_conflict(error.__cause__) or is_stale(error.__cause__)):
                     raise
             # At once, the same ones would meet again.
-            await asyncio.sleep(random.uniform(0, _PAUSE_S * 2 ** (_MOST_TRIES - left)))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, _PAUSE_S * 2 ** (_MOST_TRIES - left)))  # nosec B311  # noqa: S311
         raise AssertionError("the last try returns or raises")
 
     async def _run_in_thread(self, writer: SqliteWriter, write: Callable[[Connection], T]) -> T:

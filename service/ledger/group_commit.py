@@ -1,6 +1,7 @@
 """Group commit: whoever needs a write awaits it, and all writes that wait at the same moment are committed together."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from service import metrics
 from service.gathering import gather
 
 Row = TypeVar("Row")
@@ -124,6 +126,7 @@ class GroupCommit:
         return group
 
     async def _commit(self, group: list[_Write]) -> None:
+        began_s = time.perf_counter()
         try:
             results = await self._transact_group(group)
         except Exception as error:  # noqa: BLE001 - handed to those who wait for the write
@@ -134,6 +137,8 @@ class GroupCommit:
             else:
                 _fail(group, error)
         else:
+            metrics.commit_writes.note(len(group))
+            metrics.commit_seconds.note(time.perf_counter() - began_s)
             for write, result in zip(group, results, strict=True):
                 if not write.done.done():
                     write.done.set_result(result)

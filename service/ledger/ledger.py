@@ -21,6 +21,7 @@ from service.ledger.records.advanced import Advance, record_advanced
 from service.ledger.records.cancelled import Cancel, Cancelled, record_cancelled
 from service.ledger.records.changed import Change, record_changed
 from service.ledger.records.conflicts import Overtaken
+from service.ledger.records.edited import record_replayed_edited
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
 from service.ledger.records.kept import Checkpoint, Step, record_checkpoints, record_steps
@@ -30,6 +31,7 @@ from service.ledger.records.replayed import Replay, Replayed, record_replayed
 from service.ledger.records.started import record_started
 from service.ledger.records.ticked import Tick, Ticked, record_ticks
 from service.ledger.states import State
+from service.vault import OPEN_VAULT, Vault
 
 _SQLITE_GAP_S = 0.001
 # How often somebody else may come between what a request finds and what it writes.
@@ -44,6 +46,7 @@ class Ledger:
         self.database = database
         self.retention = retention
         self.belongings = belongings
+        self.vault = database.vault
         self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
         # SQLite has one writer; elsewhere what ends is committed beside what begins.
@@ -58,12 +61,13 @@ class Ledger:
         retention: timedelta,
         belongings: Sequence[PurgeOfJobs] = (),
         statement_limit_s: float = STATEMENT_LIMIT_S,
+        vault: Vault = OPEN_VAULT,
     ) -> AsyncIterator["Ledger"]:
         """Open the ledger at a SQLAlchemy URL; at the end write what still waits, unless that takes too long.
 
-        `belongings` delete what features keep of the jobs that are purged.
+        `belongings` delete what features keep of the jobs that are purged. `vault` seals secrets.
         """
-        database = Database.open(url, limit_s=statement_limit_s)
+        database = Database.open(url, limit_s=statement_limit_s, vault=vault)
         ledger = cls(database, retention=retention, belongings=belongings)
         tidying = asyncio.create_task(database.keep_few_connections(), name="idle-connections")
         try:
@@ -105,12 +109,14 @@ class Ledger:
         """Cancel a job: a waiting one is cancelled, a running one will be. None: it is too late."""
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
-    async def replay(self, job_id: str, at: datetime, *, from_start: bool = False) -> bool:
-        """Put a failed or cancelled job back; False where its state forbids it.
+    async def replay(
+        self, job_id: str, at: datetime, *, from_start: bool = False, change: Change | None = None
+    ) -> bool:
+        """Put a failed or cancelled job back, with a `change` if there is one; False where its state forbids it.
 
         Raises `UniqueKeyTaken`, and `ParentFailed` where it waits for a job that has failed.
         """
-        replayed = await self.try_replay(job_id, at, from_start=from_start)
+        replayed = await self.try_replay(job_id, at, from_start=from_start, change=change)
         if replayed is Replayed.PARENT_FAILED:
             raise await self._parent_failed(job_id)
         if replayed is Replayed.UNIQUE_KEY_TAKEN:
@@ -124,10 +130,15 @@ class Ledger:
         how = "was cancelled" if parent is not None and parent[2] == State.CANCELLED else "failed"
         return ParentFailed(f"{which} {how}, and this one needs it: replay that one, and this one follows.")
 
-    async def try_replay(self, job_id: str, at: datetime, *, from_start: bool = False) -> Replayed:
+    async def try_replay(
+        self, job_id: str, at: datetime, *, from_start: bool = False, change: Change | None = None
+    ) -> Replayed:
         """Put a failed or cancelled job back, or say why not. Many at the same moment are one statement."""
+        replay = Replay(job_id, at, from_start)
         try:
-            return (await self._group_commit.write(record_replayed, [Replay(job_id, at, from_start)]))[0]
+            if change is not None:
+                return await self.database.run(partial(record_replayed_edited, replay=replay, change=change))
+            return (await self._group_commit.write(record_replayed, [replay]))[0]
         except IntegrityError:
             return Replayed.UNIQUE_KEY_TAKEN
 
@@ -155,9 +166,12 @@ class Ledger:
         """Record ticks with their jobs; see `record_ticks`."""
         return await self.database.run(partial(record_ticks, wanted=wanted, writer=writer, now=now))
 
-    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-        """Delete what is older than `older_than`; see `purge.purge`."""
-        return await purge(self.database, older_than=older_than, dry_run=dry_run, belongings=self.belongings)
+    async def purge(
+        self, older_than: timedelta, *, failed_older_than: timedelta | None = None, dry_run: bool
+    ) -> dict[str, int]:
+        """Delete what is older than `older_than`, failed jobs past `failed_older_than`; see `purge.purge`."""
+        failed = older_than if failed_older_than is None else failed_older_than
+        return await purge(self.database, older_than, failed, dry_run=dry_run, belongings=self.belongings)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a connection for the functions of `reads`."""

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from jobs.kit.results import Parent
 from service.errors import Conflict
 from service.lane_rules import counted_as, in_order
+from service.ledger.failure import Failure as Failure
 from service.ledger.states import Outcome, RunWhen, State
 from service.options import OnConflict
 from service.own_retry import OwnRetry
@@ -27,8 +28,8 @@ class NewJob:
     """A job as it is recorded first. Args, `trace_context`, `metadata`, `lane_limits` and `retry` are JSON.
 
     It may run once each of the jobs `after` is what `run_when` says. `request_hash` tells a repetition from another
-    request where the client made the id. `flow_name` is its name in its flow. `traits` and `blocked_by` are the
-    ledger's own: whoever enqueues leaves them.
+    request where the client made the id. `flow_name` is its name in its flow. `enqueued_by` is the id of the principal
+    who sent it. `traits` and `blocked_by` are the ledger's own: whoever enqueues leaves them.
     """
 
     id: str
@@ -65,6 +66,7 @@ class NewJob:
     unique_for: float | None = None
     request_hash: str | None = None
     on_conflict: OnConflict = "return"
+    enqueued_by: str | None = None
     traits: int = 0
     blocked_by: int | None = None
 
@@ -252,7 +254,8 @@ class Started(NamedTuple):
 
     Args, `trace_context`, `metadata` and `lane_limits` are JSON; `traits` are bits, see `traits.py`. An attempt that
     was not claimed from a lane has none; of one that was, `claimed_ms` is the time of its claim by Redis' clock.
-    `retry` and `retry_until` are read later, and only where `traits` say that the job has a policy of its own.
+    `retry` and `retry_until` are read later, and only where `traits` say that the job has a policy of its own. It was
+    due at `run_at` and, before an earlier attempt failed, at `due_since`.
     `parents` are those that it came after, where they come with the start (`reads.particulars.few_parents_of`).
     """
 
@@ -269,6 +272,8 @@ class Started(NamedTuple):
     created_at: datetime
     worker: str
     started_at: datetime
+    run_at: datetime | None = None
+    due_since: datetime | None = None
     trace_context: str | None = None
     metadata: str | None = None
     traits: int = 0
@@ -300,20 +305,12 @@ class Started(NamedTuple):
 _CLAIMED_MS_AT = Started._fields.index("claimed_ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt did not succeed, as text."""
-
-    type: str
-    message: str
-    traceback: str | None = None
-
-
 class Finish(NamedTuple):
     """An attempt's end: its outcome, and the state that the job goes to. `kind` is what the job counts as.
 
-    The last two are not recorded. They are for the job's lane: whether the destination was seen to answer, and for how
-    long the kind wants the lane held.
+    `answered` and `hold_lane` are not recorded. They are for the job's lane: whether the destination was seen to
+    answer, and for how long the kind wants the lane held. `exchange` is JSON: see `exchange.py`. `fingerprint` names
+    the group of its failure, `destination` is the lane of the kind, and a `late` success has missed its kind's SLO.
     """
 
     id: str
@@ -330,6 +327,10 @@ class Finish(NamedTuple):
     failure: Failure | None = None
     answered: bool | None = None
     hold_lane: timedelta | None = None
+    exchange: str | None = None
+    fingerprint: str | None = None
+    destination: str | None = None
+    late: bool = False
 
 
 class Finished(NamedTuple):

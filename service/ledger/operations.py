@@ -78,7 +78,10 @@ class NewOperation:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation as it stands; `skipped` counts its failed members by reason, `cursor` is the last one dealt with."""
+    """An operation as it stands; `skipped` counts its failed members by reason, `cursor` is the last one dealt with.
+
+    Since `paced_at`, when `paced_from` members were dealt with, it goes at its rate.
+    """
 
     id: str
     name: str | None
@@ -99,6 +102,13 @@ class Operation:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    principal: str | None
+    paced_at: datetime | None
+    paced_from: int
+
+    @property
+    def dealt_with(self) -> int:
+        return self.done + self.failed
 
     @property
     def is_live(self) -> bool:

@@ -31,7 +31,7 @@ _READ_ONLY_SQLSTATE = "25006"
 _UNDEFINED_TABLE = "42P01"
 _DATA_SQLSTATES = ("22", "23")
 
-_NO_TABLES = "The ledger's tables are missing: run `postlude migrate`"
+NO_TABLES = "The ledger's tables are missing: run `postlude migrate`"
 _OTHER_TABLES = "The ledger's tables are not those of this version: run `postlude migrate`"
 POOLED = (
     "Between Postlude and Postgres stands a pooler that changes connections between transactions"
@@ -45,7 +45,7 @@ _BY_SQLSTATE = {
     "3D": "The database that POSTLUDE_DATABASE_URL names does not exist",
     "42501": "The user in POSTLUDE_DATABASE_URL may not read and write the ledger's tables: grant SELECT, INSERT,"
     " UPDATE and DELETE on all of them",
-    _UNDEFINED_TABLE: _NO_TABLES,
+    _UNDEFINED_TABLE: NO_TABLES,
     "42703": _OTHER_TABLES,
     "42883": _OTHER_TABLES,
     "3F000": _OTHER_TABLES,
@@ -58,7 +58,7 @@ _BY_SQLSTATE = {
 # By the words of a driver: SQLite and poolers send nothing else.
 _BY_WORDS = {
     "statement pooling": POOLED,
-    "no such table": _NO_TABLES,
+    "no such table": NO_TABLES,
     "no such column": _OTHER_TABLES,
     "readonly database": "The ledger's file cannot be written: look at the rights of the file, its folder and its disk",
     "unable to open database file": "The ledger's file cannot be opened: look at POSTLUDE_DATA_DIR, and at its rights",
@@ -85,7 +85,7 @@ class translate_db_errors:  # noqa: N801 - reads as a statement in `with`
         if error is None:
             return
         if lacks_tables(error):
-            raise LedgerUnavailable(f"{_NO_TABLES}.") from error
+            raise LedgerUnavailable(f"{NO_TABLES}.") from error
         if is_full(error):
             raise LedgerFull(
                 "The disk of the ledger's database is full. Nothing was recorded; free some space, then send the"

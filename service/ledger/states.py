@@ -86,6 +86,8 @@ class Outcome(StrEnum):
 # Python 3.11 takes 0.2 µs to find a member by its name, and what follows from a success is asked six times an attempt.
 SUCCESS = Outcome.SUCCEEDED
 COUNTS_AS_FAILURE = (Outcome.FAILED, Outcome.TIMED_OUT)
+# What something went wrong in: such attempts are shown by what it was.
+FAILS = (*COUNTS_AS_FAILURE, Outcome.DISCARDED, Outcome.CRASHED)
 # An isolated attempt that is lost with its worker has not crashed. But one that takes down the whole machine, and its
 # worker with it, must end some day.
 MAX_LOST = 10

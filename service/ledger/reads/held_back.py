@@ -1,6 +1,6 @@
 """What holds jobs back by intention: pauses, and breakers that are not closed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,17 +14,24 @@ from service.tables import lanes
 
 # How many of a sort are named; all of them are counted.
 MOST_NAMED = 20
+# What lanes lead to, by how their keys begin; whatever else somebody named is `other`.
+CLASSES = ("host", "smtp", "app")
+_OTHER = "other"
 _UNTRIED_FOR = timedelta(hours=1)
 
 
 class HeldBack(NamedTuple):
-    """What is paused now, and whose breaker is not closed; of lanes the first by their keys."""
+    """What is paused now, and whose breaker is not closed; of lanes the first by their keys.
+
+    `held_by_class` counts the lanes that a breaker holds by what they lead to: not those that somebody forced closed.
+    """
 
     kinds_and_queues: Sequence[Rule]
     lanes: Sequence[Rule]
     breakers: Sequence[Rule]
     lanes_count: int
     breakers_count: int
+    held_by_class: Mapping[str, int]
 
 
 async def held_back(connection: AsyncConnection, now: datetime) -> HeldBack:
@@ -36,8 +43,10 @@ async def held_back(connection: AsyncConnection, now: datetime) -> HeldBack:
     is_tried = or_(lanes.c.breaker_until.is_(None), lanes.c.breaker_until > now - _UNTRIED_FOR)
     is_broken = or_(and_(lanes.c.breaker_state != "closed", is_tried), lanes.c.breaker_forced.is_not(None))
     is_lane = ~or_(*map(_begins, RESERVED_PREFIXES))
-    counted = select(_count(and_(is_lane, is_paused)), _count(is_broken))
-    lanes_count, breakers_count = (await connection.execute(counted)).one()
+    is_held = and_(is_broken, func.coalesce(lanes.c.breaker_forced, "") != "closed")
+    by_class = [_count(and_(is_held, _begins(f"{of}:"))) for of in CLASSES]
+    counted = select(_count(and_(is_lane, is_paused)), _count(is_broken), _count(is_held), *by_class)
+    lanes_count, breakers_count, held_count, *held = (await connection.execute(counted)).one()
 
     async def first(condition: ColumnElement[bool], limit: int | None = MOST_NAMED) -> Sequence[Rule]:
         found = select(lanes).where(condition).order_by(lanes.c.key).limit(limit)
@@ -49,6 +58,7 @@ async def held_back(connection: AsyncConnection, now: datetime) -> HeldBack:
         breakers=await first(is_broken) if breakers_count else (),
         lanes_count=lanes_count,
         breakers_count=breakers_count,
+        held_by_class={**dict(zip(CLASSES, held, strict=True)), _OTHER: held_count - sum(held)},
     )
 
 

@@ -9,8 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import state_is
 from service.ledger.rows import ids_parameter, is_one_of
+from service.ledger.sealed import JOB_ARGS, vault_of
 from service.ledger.states import State
 from service.tables import attempts, jobs
+from service.vault import Vault
 
 # `sealed_args` carry secrets, and `trace_context` is for tracing alone: neither is ever read for answers.
 SHOWN = [column for column in jobs.c if column.name not in ("sealed_args", "trace_context")]
@@ -36,6 +38,12 @@ async def get_jobs(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[
     return (await connection.execute(select(*SHOWN).where(jobs.c.id.in_(ids)))).mappings().all()
 
 
+async def whose_jobs(connection: AsyncConnection, ids: Collection[str]) -> Sequence[RowMapping]:
+    """Return of jobs what their limits go by: kind, label and queue."""
+    asked = select(jobs.c.id, jobs.c.kind, jobs.c.label, jobs.c.queue).where(jobs.c.id.in_(sorted(ids)))
+    return (await connection.execute(asked)).mappings().all()
+
+
 async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
     """Return the attempts of each job, first to last; one that runs is written in its job's row."""
     of_job = {"job_id": jobs.c.id, "number": jobs.c.attempt, "worker": jobs.c.worker, "started_at": jobs.c.started_at}
@@ -49,13 +57,27 @@ async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
     return by_job
 
 
-async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, str]:
-    """Return the args of jobs as attempts read them, secrets in clear. Never for answers."""
-    whole = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("whole")
+class StoredArgs(NamedTuple):
+    """A job's args as its attempts read them: `kept` in its row, to be opened by `vault`. Never for answers."""
+
+    job_id: str
+    kept: str
+    vault: Vault
+
+    @property
+    def whole(self) -> str:
+        """JSON, secrets in clear. Raises `SecretUnreadable`."""
+        return JOB_ARGS.open(self.vault, self.kept, self.job_id)
+
+
+async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, StoredArgs]:
+    """Return the args of jobs as attempts read them."""
+    kept = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("kept")
+    vault = vault_of(connection)
     dialect = connection.dialect.name
-    wanted = select(jobs.c.id, whole).where(is_one_of(dialect, jobs.c.id))
+    wanted = select(jobs.c.id, kept).where(is_one_of(dialect, jobs.c.id))
     rows = await connection.execute(wanted, ids_parameter(dialect, ids))
-    return {row.id: row.whole for row in rows}
+    return {row.id: StoredArgs(row.id, row.kept, vault) for row in rows}
 
 
 async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:

@@ -1,5 +1,6 @@
 """What holds for lanes, and what runs and waits in them."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from jobs.kit.lane import RESERVED_PREFIXES
 from service.lane_rules import Rule, in_order
 from service.ledger.guards import IN_LANES, found_by_state, state_is
 from service.ledger.rows import parameter, unfold
-from service.ledger.states import IN_TURN, WAITING, State
+from service.ledger.states import IN_TURN, State
 from service.tables import Moment, job_listing, jobs, lanes, lanes_epoch
 
 
@@ -144,7 +145,7 @@ async def standing_in_lanes(connection: AsyncConnection, ids: Collection[str]) -
 async def strict_head(connection: AsyncConnection, key: str) -> InLanes | None:
     """Return the first live job of a lane: the one that may run next, or runs, where the order is strict."""
     firsts = [
-        select(*_STANDS, jobs.c.lane_seq).where(_lives_in(column, key)).order_by(jobs.c.lane_seq).limit(1)
+        select(*_STANDS, jobs.c.lane_seq).where(lives_in(column, key)).order_by(jobs.c.lane_seq).limit(1)
         for column in (jobs.c.lane, jobs.c.kind_lane)
     ]
     found = union_all(*(select(first.subquery()) for first in firsts)).subquery()
@@ -157,7 +158,7 @@ async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
     named = unfold(connection.dialect.name, "named", {"key": String(255)})
     firsts = [
         select(jobs.c.id, jobs.c.lane_seq)
-        .where(_lives_in(column, named.c.key))
+        .where(lives_in(column, named.c.key))
         .order_by(jobs.c.lane_seq)
         .limit(1)
         .correlate(named)
@@ -171,19 +172,28 @@ async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
 
 
 async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, LaneCounts]:
-    """Count what waits and runs in lanes. Reads an index as far as these lanes have live jobs."""
-    counts = dict.fromkeys(keys, LaneCounts(0, 0))
+    """Count what waits and runs in lanes. Reads an index as far as these lanes have live jobs, and what runs.
+
+    The index of a lane's live jobs does not know their states: to ask each of them takes twenty times as long.
+    """
+    running = await _count_running(connection)
+    live = dict.fromkeys(keys, 0)
     for column in (jobs.c.lane, jobs.c.kind_lane):
-        counted = (
-            select(column, jobs.c.state, func.count())
-            .where(column.in_(keys), column.is_not(None), found_by_state(*IN_TURN))
-            .group_by(column, jobs.c.state)
-        )
-        for key, state, count in await connection.execute(counted):
-            waiting, running = counts[key]
-            is_waiting = state in WAITING
-            counts[key] = LaneCounts(waiting + count * is_waiting, running + count * (not is_waiting))
-    return counts
+        lives = (column.in_(keys), column.is_not(None), found_by_state(*IN_TURN))
+        for key, count in await connection.execute(select(column, func.count()).where(*lives).group_by(column)):
+            live[key] += count
+    return {key: LaneCounts(max(0, count - running[key]), running[key]) for key, count in live.items()}
+
+
+async def _count_running(connection: AsyncConnection) -> Counter[str]:
+    lanes_of = (jobs.c.lane, jobs.c.kind_lane)
+    runs = select(*lanes_of, func.count()).where(found_by_state(State.RUNNING), jobs.c.lane_seq.is_not(None))
+    running = Counter[str]()
+    for lane, kind_lane, count in await connection.execute(runs.group_by(*lanes_of)):
+        for key in (lane, kind_lane):
+            if key is not None:
+                running[key] += count
+    return running
 
 
 async def lane_keys(connection: AsyncConnection, now: datetime, *, prefix: str, after: str, limit: int) -> list[str]:
@@ -233,7 +243,8 @@ def _says_anything(now: datetime) -> ColumnElement[bool]:
     return given | broken | paused
 
 
-def _lives_in(column: ColumnElement[str], key: str | ColumnElement[str]) -> ColumnElement[bool]:
+def lives_in(column: ColumnElement[str], key: str | ColumnElement[str]) -> ColumnElement[bool]:
+    """Ask for the live jobs of a lane in the words of its index."""
     return and_(column == key, column.is_not(None), found_by_state(*IN_TURN))
 
 

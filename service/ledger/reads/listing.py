@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Table,
     exists,
+    false,
     func,
     literal_column,
     or_,
@@ -37,6 +38,8 @@ class Filter:
 
     Jobs are listed in the order of their creation or, if the filter asks for their end, of their end. `after` is the
     (time, id) at which the page before ended, `until` the last one to list.
+
+    `within_kinds` and `within_queues` are what whoever asks is limited to: names, and beginnings that end with `*`.
     """
 
     states: Sequence[str] = ()
@@ -46,6 +49,7 @@ class Filter:
     tag: str | None = None
     lane: str | None = None
     flow: str | None = None
+    fingerprint: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     finished_after: datetime | None = None
@@ -57,6 +61,8 @@ class Filter:
     args: Sequence[PathIs] = ()
     metadata: Sequence[PathIs] = ()
     text: str | None = None
+    within_kinds: Sequence[str] | None = None
+    within_queues: Sequence[str] | None = None
 
     @property
     def is_searched(self) -> bool:
@@ -167,28 +173,50 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
     )
     asked = {
         "state": (wanted.states, state),
-        "kind": (wanted.kinds, or_(*_of_kinds(listed, wanted.kinds))),
+        "kind": (wanted.kinds, or_(*of_kinds(listed, wanted.kinds))),
         "queue": (wanted.queues, _one_of(listed.c.queue, wanted.queues)),
         "error_type": (wanted.error_types, _one_of(jobs.c.error_type, wanted.error_types)),
         "tag": (wanted.tag, tagged),
         "lane": (wanted.lane, (listed.c.lane == wanted.lane) | (listed.c.kind_lane == wanted.lane)),
         "ids": (wanted.ids, jobs.c.id.in_(wanted.ids)),
         "flow": (wanted.flow, listed.c.flow == wanted.flow),
+        "fingerprint": (wanted.fingerprint, jobs.c.fingerprint == wanted.fingerprint),
     }
+    within = within_limits(listed, wanted)
     # An empty text is asked for, too: no job has it. Left out, it would match all that the others do.
-    return [condition for name, (told, condition) in asked.items() if told not in (None, (), []) and name != way.leads]
+    others = [
+        condition for name, (told, condition) in asked.items() if told not in (None, (), []) and name != way.leads
+    ]
+    return [*others, *within]
+
+
+def within_limits(listed: Table, wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return what keeps whoever asks within its limits."""
+    limits = ((wanted.within_kinds, (listed.c.kind, listed.c.label)), (wanted.within_queues, (listed.c.queue,)))
+    return [
+        or_(false(), *(_is_listed(column, one) for one in names for column in columns))
+        for names, columns in limits
+        if names is not None
+    ]
+
+
+def _is_listed(column: Column[Any], listed: str) -> ColumnElement[bool]:
+    """Match a name, or a beginning; LIKE would not tell small letters from large ones on SQLite."""
+    if not listed.endswith("*"):
+        return column == listed
+    return func.substr(column, 1, len(listed) - 1) == listed[:-1]
 
 
 def _one_of(column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
     return column == values[0] if len(values) == 1 else column.in_(values)
 
 
-def _of_kinds(listed: Table, names: Sequence[str], *, one_by_one: bool = False) -> list[ColumnElement[bool]]:
+def of_kinds(listed: Table, names: Sequence[str], *, one_by_one: bool = False) -> list[ColumnElement[bool]]:
     """Match jobs of kinds; what has a dot may also be a label. No job is matched twice."""
     labels = [name for name in names if "." in name]
     unnamed = listed.c.kind.not_in(names)
-    of_kinds = [listed.c.kind == one for one in names] if one_by_one else [_one_of(listed.c.kind, names)]
-    return [*of_kinds, *((listed.c.label == label) & unnamed for label in labels)]
+    by_kind = [listed.c.kind == one for one in names] if one_by_one else [_one_of(listed.c.kind, names)]
+    return [*by_kind, *((listed.c.label == label) & unnamed for label in labels)]
 
 
 def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
@@ -218,18 +246,25 @@ def _way(wanted: Filter) -> _Way:
         return _Way(*listed, "flow", [job_listing.c.flow == wanted.flow])
     if wanted.tag is not None:
         return _Way(job_tags, job_tags.c.created_at, job_tags.c.job_id, "tag", [job_tags.c.tag == wanted.tag])
-    if wanted.error_types:
-        return _Way(jobs, jobs.c.created_at, jobs.c.id, "error_type", [_error_is(one) for one in wanted.error_types])
+    if wanted.fingerprint is not None or wanted.error_types:
+        return _way_of_errors(wanted)
     if wanted.states and not (State.SUCCEEDED in wanted.states and narrower):
         return _Way(jobs, jobs.c.created_at, jobs.c.id, "state", [jobs.c.state == one for one in wanted.states])
     if wanted.lane is not None:
         lanes = (job_listing.c.lane, job_listing.c.kind_lane)
         return _Way(*listed, "lane", [column == wanted.lane for column in lanes])
     if wanted.kinds:
-        return _Way(*listed, "kind", _of_kinds(job_listing, wanted.kinds, one_by_one=True))
+        return _Way(*listed, "kind", of_kinds(job_listing, wanted.kinds, one_by_one=True))
     if wanted.queues:
         return _Way(*listed, "queue", [job_listing.c.queue == one for one in wanted.queues])
     return _Way(*listed, "", [true()])
+
+
+def _way_of_errors(wanted: Filter) -> _Way:
+    columns = (jobs, jobs.c.created_at, jobs.c.id)
+    if wanted.fingerprint is None:
+        return _Way(*columns, "error_type", [_error_is(one) for one in wanted.error_types])
+    return _Way(*columns, "fingerprint", [(jobs.c.fingerprint == wanted.fingerprint) & jobs.c.fingerprint.is_not(None)])
 
 
 def _ends(states: Sequence[str]) -> list[ColumnElement[bool]]:

@@ -30,11 +30,11 @@ class PathIs(NamedTuple):
         return any(_are_same(one, value) for one in found for value in self.values)
 
 
-def path_is(path: str, value: Scalar) -> PathIs:
-    """Ask for exactly this value. Raises `ValueError` for what no filter can have."""
-    if isinstance(value, float) and not isfinite(value):
+def path_is(path: str, *values: Scalar) -> PathIs:
+    """Ask for exactly one of these values. Raises `ValueError` for what no filter can have."""
+    if any(isinstance(value, float) and not isfinite(value) for value in values):
         raise ValueError(f"The value of {path[:100]!r} is not a number that JSON has.")
-    return PathIs(_steps(path, value if isinstance(value, str) else ""), (value,))
+    return PathIs(_steps(path, max((value for value in values if isinstance(value, str)), key=len, default="")), values)
 
 
 def path_reads(path: str, text: str) -> PathIs:

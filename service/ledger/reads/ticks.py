@@ -1,11 +1,12 @@
 """Which ticks of schedules were recorded."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import RowMapping, String, or_, select
+from sqlalchemy import RowMapping, String, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.records.ticked import keys_of, recorded
@@ -31,6 +32,17 @@ async def last_ticks(connection: AsyncConnection, names: Sequence[str], at: date
     wanted = parameter([{"name": name, "at": moment_text(at)} for name in names])
     rows = await connection.execute(_latest(connection.dialect.name, in_turn=False), wanted)
     return {row["kind"]: row for row in rows.mappings()}
+
+
+async def recent_ticks(
+    connection: AsyncConnection, names: Sequence[str], at: datetime, number: int
+) -> Mapping[str, Sequence[RowMapping]]:
+    """Return the last `number` ticks of each schedule up to `at`, the latest first."""
+    wanted = parameter([{"name": name, "at": moment_text(at)} for name in names])
+    found: dict[str, list[RowMapping]] = {name: [] for name in names}
+    for row in (await connection.execute(_recent(connection.dialect.name, number), wanted)).mappings():
+        found[row["kind"]].append(row)
+    return {name: sorted(rows, key=itemgetter("due_at"), reverse=True) for name, rows in found.items()}
 
 
 async def history(connection: AsyncConnection, name: str, before: datetime | None, limit: int) -> Sequence[RowMapping]:
@@ -59,3 +71,19 @@ def _latest(dialect: str, *, in_turn: bool) -> Any:
         latest = latest.where(or_(earlier.c.reason.is_(None), earlier.c.reason != RUN_NOW))
     due_at = latest.order_by(earlier.c.due_at.desc()).limit(1).scalar_subquery()
     return select(ticks).join(wanted, (ticks.c.kind == wanted.c.name) & (ticks.c.due_at == due_at))
+
+
+# Before any tick.
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@cache
+def _recent(dialect: str, number: int) -> Any:
+    """Seek each schedule's own end of the index, from its `number`th tick on."""
+    wanted = unfold(dialect, "wanted", {"name": String(100), "at": Moment()})
+    earlier = ticks.alias("earlier")
+    of_name = select(earlier.c.due_at).where(earlier.c.kind == wanted.c.name, earlier.c.due_at <= wanted.c.at)
+    first = of_name.order_by(earlier.c.due_at.desc()).offset(number - 1).limit(1).scalar_subquery()
+    since = func.coalesce(first, literal(_FIRST, Moment))
+    among = (ticks.c.kind == wanted.c.name) & (ticks.c.due_at >= since) & (ticks.c.due_at <= wanted.c.at)
+    return select(ticks).join(wanted, among)

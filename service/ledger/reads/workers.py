@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import RowMapping, exists, func, select
+from sqlalchemy import RowMapping, exists, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.fact_tables import stack_wishes
 from service.ledger.guards import IN_LANES, found_by_state, is_silent
 from service.ledger.leases import SILENT_AFTER
 from service.ledger.states import WORKER_LOST, Outcome, State
@@ -46,12 +48,31 @@ async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence
     return (await connection.execute(held)).mappings().all()
 
 
-async def cancel_wishes(connection: AsyncConnection, worker_id: str) -> set[str]:
-    """Find the jobs that this worker runs and somebody wants cancelled."""
-    statement = select(jobs.c.id).where(
+class Wishes(NamedTuple):
+    """What is wished of a worker: jobs cancelled, stacks of attempts told, or no new jobs taken."""
+
+    cancel: frozenset[str] = frozenset()
+    stacks: Sequence[tuple[str, int]] = ()
+    drain: bool = False
+
+
+async def wishes_of(connection: AsyncConnection, worker_id: str) -> Wishes:
+    """Find what somebody wishes of this worker, in one statement."""
+    cancel = select(literal("cancel").label("what"), jobs.c.id, jobs.c.attempt).where(
         found_by_state(State.RUNNING), jobs.c.worker == worker_id, jobs.c.cancel_requested_at.is_not(None)
     )
-    return set((await connection.execute(statement)).scalars())
+    stacks = select(literal("stack"), stack_wishes.c.job_id, stack_wishes.c.attempt).where(
+        stack_wishes.c.worker == worker_id, stack_wishes.c.taken_at.is_(None)
+    )
+    drain = select(literal("drain"), workers.c.id, literal(0)).where(
+        workers.c.id == worker_id, workers.c.drain_at.is_not(None)
+    )
+    rows = (await connection.execute(union_all(cancel, stacks, drain))).all()
+    return Wishes(
+        frozenset(job_id for what, job_id, _ in rows if what == "cancel"),
+        [(job_id, attempt) for what, job_id, attempt in rows if what == "stack"],
+        any(what == "drain" for what, _, _ in rows),
+    )
 
 
 async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMapping]:

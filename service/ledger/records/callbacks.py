@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 import uuid_utils
 from sqlalchemy import Connection, delete, insert, select
 
+from service.errors import SecretUnreadable
 from service.flow_tables import callback_jobs, callbacks
 from service.ledger.callbacks import Owner, is_called, job_of
 from service.ledger.final_json import final_json
@@ -13,8 +15,10 @@ from service.ledger.models import Callback, NewJob
 from service.ledger.records.edges import Edge, insert_edges
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.rows import ids_parameter, insert_for, is_one_of
+from service.ledger.sealed import CALLBACK_ARGS, vault_of
 from service.ledger.states import State
 from service.tables import jobs
+from service.vault import Vault
 
 # Args are as they are shown: a callback is told no secrets.
 _TOLD = [column for column in jobs.c if column.name not in ("sealed_args", "trace_context")]
@@ -22,7 +26,11 @@ _TOLD = [column for column in jobs.c if column.name not in ("sealed_args", "trac
 
 def insert_callbacks(connection: Connection, owned: Sequence[tuple[str, Callback]]) -> None:
     """Keep callbacks until their owners end."""
-    rows = [{"owner": owner, "event": callback.event, "template": callback.template} for owner, callback in owned]
+    vault = vault_of(connection)
+    rows = [
+        {"owner": owner, "event": event, "template": CALLBACK_ARGS.sealed(vault, template, owner, event)}
+        for owner, (event, template) in owned
+    ]
     if rows:
         connection.execute(insert_for(connection.dialect.name)(callbacks).on_conflict_do_nothing(), rows)
 
@@ -48,11 +56,11 @@ def call_back(connection: Connection, owners: Sequence[Owner], at: datetime) -> 
     if not owners:
         return []
     by_id = {owner.id: owner for owner in owners}
-    dialect = connection.dialect.name
+    dialect, vault = connection.dialect.name, vault_of(connection)
     found = select(callbacks).where(is_one_of(dialect, callbacks.c.owner)).order_by(*callbacks.primary_key)
     kept = connection.execute(found, ids_parameter(dialect, by_id)).all()
     called = [
-        (row, job_of(row.template, id=str(uuid_utils.uuid7()), now=at, owner=by_id[row.owner]))
+        (row, job_of(_opened(vault, row), id=str(uuid_utils.uuid7()), now=at, owner=by_id[row.owner]))
         for row in kept
         if is_called(row.event, by_id[row.owner].state)
     ]
@@ -65,3 +73,12 @@ def call_back(connection: Connection, owners: Sequence[Owner], at: datetime) -> 
     of_jobs = [(row.owner, job.id) for row, job in called if by_id[row.owner].sort == "job"]
     insert_edges(connection, [Edge(owner, job_id, "ended", "met") for owner, job_id in of_jobs])
     return [job for _, job in called]
+
+
+def _opened(vault: Vault, row: Any) -> str:
+    """Return a template with its secrets in clear; one that cannot be read as it is: the attempt will say why."""
+    try:
+        return CALLBACK_ARGS.opened(vault, row.template, row.owner, row.event)
+    except SecretUnreadable:
+        template: str = row.template
+        return template

@@ -15,10 +15,12 @@ from service.ledger.guards import IN_LANES, state_is
 from service.ledger.models import Changed, ChangeResult, Place
 from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.rows import parameter, unfold
+from service.ledger.sealed import JOB_ARGS, vault_of
 from service.ledger.states import PROMOTABLE, UNSTARTED, State, state_when_moved
 from service.ledger.traits import Trait
 from service.own_retry import retry_until
 from service.tables import job_listing, job_tags, jobs, moment_text
+from service.vault import Vault
 
 
 class Values(TypedDict, total=False):
@@ -43,7 +45,7 @@ class Values(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A wish to change a job. What was derived from its args holds only while these are still `of_args`.
+    """A wish to change a job. What was derived from its args holds only while these are still kept as `of_args`.
 
     `lanes` are a new job's columns lane, kind_lane, lane_limits and label, in the place of the two `values`.
     """
@@ -57,7 +59,7 @@ class Change:
 
 Row = Mapping[str, Any]
 
-_WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("whole_args")
+_KEPT_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args).label("kept_args")
 _READ = (
     *(jobs.c[name] for name in ("id", "kind", "state", "queue", "run_at", "created_at", "priority", "arq_id")),
     *(jobs.c[name] for name in ("failures", "retry", "traits", "label")),
@@ -86,9 +88,10 @@ def record_changed(connection: Connection, changes: Sequence[Change]) -> list[Ch
 def locked(connection: Connection, ids: Sequence[str], *, args: bool = False) -> dict[str, Row]:
     """Read what a change must know of jobs, by their ids, and keep it true until the transaction ends.
 
-    In the order of ids, as all do who lock several. With their `args` as attempts read them only where that is asked.
+    In the order of ids, as all do who lock several. Where it is asked for, with
+    their `args` as attempts are given them, secrets still sealed.
     """
-    columns = (*_READ, _WHOLE_ARGS) if args else _READ
+    columns = (*_READ, _KEPT_ARGS) if args else _READ
     rows = connection.execute(select(*columns).where(jobs.c.id.in_(ids)).order_by(jobs.c.id).with_for_update())
     return {row["id"]: dict(row) for row in rows.mappings()}
 
@@ -96,6 +99,7 @@ def locked(connection: Connection, ids: Sequence[str], *, args: bool = False) ->
 def apply(connection: Connection, wanted: Sequence[tuple[Row, Change]]) -> list[Changed]:
     """Change jobs that are `locked` and have not started, each once."""
     new = [_columns(row, change) for row, change in wanted]
+    _seal(vault_of(connection), [row for row, _ in wanted], new)
     _number_in_lanes(connection, [row for row, _ in wanted], new)
     changed = [_changed(row, columns) for (row, _), columns in zip(wanted, new, strict=True)]
     for one, columns in zip(changed, new, strict=True):
@@ -121,7 +125,7 @@ def _refusal(row: Row | None, change: Change) -> Changed | None:
         return Changed(ChangeResult.NOT_FOUND)
     if row["state"] not in UNSTARTED:
         return Changed(ChangeResult.STATE_FORBIDS, State(row["state"]))
-    if change.of_args is not None and change.of_args != row["whole_args"]:
+    if change.of_args is not None and change.of_args != row["kept_args"]:
         return Changed(ChangeResult.ARGS_CHANGED, State(row["state"]))
     return None
 
@@ -160,6 +164,12 @@ def _retried(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:
     traits = row["traits"] & ~Trait.RETRY | (Trait.RETRY if retry is not None else 0)
     until = None if retry is None else retry_until(retry, columns.get("run_at", row["run_at"]))
     return {"retry": retry, "retry_until": until, "traits": int(traits)}
+
+
+def _seal(vault: Vault, rows: Sequence[Row], new: Sequence[dict[str, Any]]) -> None:
+    for row, columns in zip(rows, new, strict=True):
+        if columns.get("sealed_args") is not None:
+            columns["sealed_args"] = JOB_ARGS.seal(vault, columns["sealed_args"], row["id"])
 
 
 def _number_in_lanes(connection: Connection, rows: Sequence[Row], new: Sequence[dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """An attempt ends, and its job goes where the outcome sends it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 from service.ledger.guards import state_is
 from service.ledger.models import Ended, Finish, Finished
 from service.ledger.records.ended import record_ended
+from service.ledger.records.failed import record_failures
 from service.ledger.records.tallied import tally
 from service.ledger.rows import insert_for, parameter, unfold
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
@@ -48,6 +49,8 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "error_type": Text(),
     "error_message": Text(),
     "traceback": Text(),
+    "exchange": Text(),
+    "fingerprint": String(16),
 }
 
 
@@ -63,8 +66,10 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
     late = [finish for key, finish in zip(keys, finishes, strict=True) if key not in finished]
     repeated = _finished_before(connection, late) if late else {}
     known = [finished.get(key) or repeated.get(key) for key in keys]
-    told = zip(keys, finishes, known, strict=True)
-    tally(connection, (_event(finish, of_it) for key, finish, of_it in told if key not in repeated), finishes[0].at)
+    told = [one for one in zip(keys, finishes, known, strict=True) if one[0] not in repeated]
+    tally(connection, (event for _, finish, of_it in told for event in _events(finish, of_it)), finishes[0].at)
+    if failed := [(finish, of_it.state) for _, finish, of_it in told if finish.fingerprint and of_it is not None]:
+        record_failures(connection, failed)
     return known
 
 
@@ -126,13 +131,16 @@ def _follow(
     finished[first] = finished[first]._replace(followed=followed)
 
 
-def _event(finish: Finish, finished: Finished | None) -> tuple[str, str, str]:
+def _events(finish: Finish, finished: Finished | None) -> Iterator[tuple[str, str, str]]:
     """Name what is counted: how a job ended or, where it goes on, why; or that the fence refused it."""
     if finished is None:
-        return finish.worker, finish.kind, "refused"
-    if finished.state in TERMINAL:
-        return finish.worker, finish.kind, finished.state
-    return finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
+        yield finish.worker, finish.kind, "refused"
+    elif finished.state in TERMINAL:
+        yield finish.worker, finish.kind, finished.state
+        if finish.late and finished.state is _SUCCEEDED:
+            yield finish.worker, finish.kind, LATE
+    else:
+        yield finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
 
 
 def _finished_before(connection: Connection, refused: Sequence[Finish]) -> dict[tuple[str, int], Finished]:
@@ -173,14 +181,21 @@ def _row(finish: Finish) -> dict[str, Any]:
         row |= {"failures": finish.failures, "crashes": finish.crashes}
     if finish.run_at is not None:
         row["run_at"] = moment_text(finish.run_at)
+    if finish.exchange is not None:
+        row["exchange"] = finish.exchange
     if (failure := finish.failure) is not None:
         row |= {"error_type": failure.type, "error_message": failure.message, "traceback": failure.traceback}
+    if finish.fingerprint is not None:
+        row["fingerprint"] = finish.fingerprint
     return row
 
 
 _TERMINAL = [literal_column(f"'{state}'", String) for state in TERMINAL]
 # `State(text)` takes ten times as long.
 _STATES = {str(state): state for state in State}
+_SUCCEEDED = State.SUCCEEDED
+# What a success that missed its kind's SLO counts as, too.
+LATE = "late"
 _TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits)
 
 
@@ -200,6 +215,10 @@ def _finish(finish: FromClause) -> Update:
             crashes=jobs.c.crashes + func.coalesce(finish.c.crashes, 0),
             run_at=func.coalesce(finish.c.run_at, jobs.c.run_at),
             result=case((cancelled, None), else_=finish.c.result),
+            due_since=case(
+                (finish.c.run_at.is_not(None), func.coalesce(jobs.c.due_since, jobs.c.run_at)), else_=jobs.c.due_since
+            ),
+            fingerprint=func.coalesce(finish.c.fingerprint, jobs.c.fingerprint),
             error_type=finish.c.error_type,
             error_message=finish.c.error_message,
             finished_at=case((cancelled | finish.c.state.in_(_TERMINAL), finish.c.at), else_=None),
@@ -219,6 +238,8 @@ def _attempt(job: Any, ended: Any) -> dict[str, ColumnElement[Any]]:
         "error_type": ended.error_type,
         "error_message": ended.error_message,
         "traceback": ended.traceback,
+        "exchange": ended.exchange,
+        "fingerprint": ended.fingerprint,
     }
 
 
@@ -249,7 +270,7 @@ def _note_attempts() -> Any:
 @cache
 def _finish_both() -> Any:
     finish = unfold("postgresql", "finish", _COLUMNS)
-    told = (finish.c[name] for name in ("outcome", "at", "traceback"))
+    told = (finish.c[name] for name in ("outcome", "at", "traceback", "exchange", "fingerprint"))
     done = _finish(finish).returning(
         *_TAKEN, jobs.c.worker, jobs.c.started_at, jobs.c.error_type, jobs.c.error_message, *told
     )

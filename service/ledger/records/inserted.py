@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, Connection, FromClause, String, case, inse
 from service.ledger.models import NewJob
 from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
+from service.ledger.sealed import JOB_ARGS, vault_of
 from service.ledger.traits import Trait
 from service.tables import LIVE_SQL, job_listing, job_tags, jobs, lane_sequence, moment_text
+from service.vault import Vault
 
 # What every job has.
 _COMMON: tuple[str, ...] = ("id", "kind", "state", "queue", "priority", "args", "max_attempts", "run_at", "created_at")
@@ -53,6 +55,9 @@ _more_of = attrgetter(*_MORE)
 _NO_MORE = (0, *[None] * (len(_MORE) - 1))
 _LISTED_ALONE = "flow_name"
 
+# Who sent it, where callers need a key.
+_SENT = ("enqueued_by",)
+
 # A statement's limit is for a database that is slow or gone, not for a batch that is large.
 _ROWS_IN_A_STATEMENT = 1_000
 
@@ -81,13 +86,16 @@ def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]
     """Insert and list the jobs that nothing stands in the way of; return their ids."""
     dialect = connection.dialect.name
     if all(_rare_of(job) == _NONE_RARE for job in some):
-        columns, row = _COMMON, _common
+        columns, values = _COMMON, [_common(job) for job in some]
     else:
-        columns, row = _COMMON + _RARE, _row
-    values = [row(job) for job in some]
+        vault = vault_of(connection)
+        columns, values = _COMMON + _RARE, [_row(job, vault) for job in some]
     if any(_lanes_of(job) != (None, None) for job in some):
         columns += _LANES
         values = _with_lanes(connection, some, values)
+    if any(job.enqueued_by is not None for job in some):
+        columns += _SENT
+        values = [(*value, job.enqueued_by) for job, value in zip(some, values, strict=True)]
     has_more = any(_more_of(job) != _NO_MORE for job in some)
     if has_more:
         columns += _MORE
@@ -137,12 +145,12 @@ def _common(job: NewJob) -> tuple[Any, ...]:
     )
 
 
-def _row(job: NewJob) -> tuple[Any, ...]:
+def _row(job: NewJob, vault: Vault) -> tuple[Any, ...]:
     """Return the values of `_COMMON` and `_RARE`."""
     return (
         *_common(job),
         to_json(job.tags).decode(),
-        job.sealed_args,
+        None if job.sealed_args is None else JOB_ARGS.seal(vault, job.sealed_args, job.id),
         job.timeout_s,
         job.unique_key,
         job.arq_id,

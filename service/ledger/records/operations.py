@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, literal, select, update
 
 from service.ledger.models import NOTHING_FOLLOWED, Followed, NewJob
 from service.ledger.operations import (
@@ -26,8 +26,8 @@ from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.tallied import tally
 from service.ledger.rows import ids_parameter, insert_for, is_one_of
-from service.operation_tables import operation_failures, operations
-from service.tables import jobs
+from service.operation_tables import operation_failures, operation_members, operations
+from service.tables import Moment, jobs
 
 # Changes members in a page's transaction; returns on which of them it failed, by their ids.
 ChangeMembers = Callable[[Connection], Mapping[str, Against]]
@@ -36,13 +36,13 @@ _LONGEST_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The members of an operation between two places of its cursor; on `against` it has failed already."""
+    """The ids of members of an operation between two places of its cursor; on `against` it has failed already."""
 
     operation_id: str
     before: Place | None
     after: Place | None
     is_last: bool
-    members: int
+    members: Sequence[str]
     against: Mapping[str, Against]
 
 
@@ -93,6 +93,7 @@ def record_begun(connection: Connection, operation_id: str, job_id: str) -> Oper
     values: dict[str, Any] = {"state": state, "finished_at": None, "error": None}
     if operation.dry_run:
         values |= {"matched": 0, "done": 0, "failed": 0, "skipped": "{}", "cursor": None, "started_at": None}
+        values |= {"paced_at": None, "paced_from": 0}
         connection.execute(delete(operation_failures).where(operation_failures.c.operation_id == operation_id))
     connection.execute(update(operations).where(operations.c.id == operation_id).values(values))
     return _locked(connection, operation_id)
@@ -102,8 +103,22 @@ def record_counted(connection: Connection, operation_id: str, matched: int, at: 
     """Note how many members were counted so far, or in all; False where it is not being counted any more."""
     values: dict[str, Any] = {"matched": matched}
     if is_all:
-        values |= {"state": OperationState.RUNNING, "started_at": func.coalesce(operations.c.started_at, at)}
+        dealt_with = operations.c.done + operations.c.failed
+        values |= {
+            "state": OperationState.RUNNING,
+            "started_at": func.coalesce(operations.c.started_at, literal(at, Moment)),
+        }
+        values |= {"paced_at": at, "paced_from": dealt_with}
     return _update_live(connection, operation_id, operations.c.state == OperationState.COUNTING, **values)
+
+
+def record_rate(connection: Connection, operation_id: str, rate: float | None, at: datetime) -> Operation | None:
+    """Let a live operation go at another rate from now on. None where there is no such operation; see its state."""
+    operation = _locked(connection, operation_id)
+    if operation is None or operation.rate == rate:
+        return operation
+    _update_live(connection, operation_id, rate=rate, paced_at=at, paced_from=operation.dealt_with)
+    return _locked(connection, operation_id)
 
 
 def record_page(connection: Connection, page: Page, change: ChangeMembers, at: datetime) -> Operation | None:
@@ -116,10 +131,12 @@ def record_page(connection: Connection, page: Page, change: ChangeMembers, at: d
         return None
     against = {**page.against, **change(connection)}
     _keep_failures(connection, operation, against)
+    if operation.action == "replay" and not operation.dry_run:
+        _keep_members(connection, operation, [one for one in page.members if one not in against])
     skipped = dict(operation.skipped)
     for reason, _ in against.values():
         skipped[reason] = skipped.get(reason, 0) + 1
-    done, failed = operation.done + page.members - len(against), operation.failed + len(against)
+    done, failed = operation.done + len(page.members) - len(against), operation.failed + len(against)
     values: dict[str, Any] = {
         "done": done,
         "failed": failed,
@@ -183,6 +200,12 @@ def _keep_failures(connection: Connection, operation: Operation, against: Mappin
     ]
     if rows:
         connection.execute(insert(operation_failures), rows)
+
+
+def _keep_members(connection: Connection, operation: Operation, ids: Sequence[str]) -> None:
+    if ids:
+        statement = insert_for(connection.dialect.name)(operation_members).on_conflict_do_nothing()
+        connection.execute(statement, [{"operation_id": operation.id, "job_id": one} for one in ids])
 
 
 def _insert_job(connection: Connection, job: NewJob, writer: str) -> None:

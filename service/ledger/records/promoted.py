@@ -14,13 +14,15 @@ from service.tables import jobs
 def record_promoted(connection: Connection, at: datetime, limit: int) -> Sequence[Any]:
     """Make up to `limit` jobs that have come due `queued`, the earliest first.
 
-    Return these jobs: from now on, where one with a priority stands on the queue depends on it.
+    Return these jobs: from now on, where one with a priority stands on the queue depends on it. Those that somebody is
+    starting or changing are passed over: to wait for them, in whatever order they are locked, would be a deadlock.
     """
     is_promotable = found_by_state(*PROMOTABLE)
     due = select(jobs.c.id).where(is_promotable, jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)
+    free = due.with_for_update(skip_locked=True).cte("due")
     promoted = connection.execute(
         update(jobs)
-        .where(jobs.c.id.in_(due), state_is(*PROMOTABLE), jobs.c.run_at <= at)
+        .where(jobs.c.id.in_(select(free.c.id)), state_is(*PROMOTABLE), jobs.c.run_at <= at)
         .values(state=State.QUEUED, prefetched=0)
         .returning(*TO_DISPATCH)
     )

@@ -5,15 +5,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, insert, select, tuple_
 
+from service.fact_tables import log_lines, stack_wishes
 from service.flow_tables import callback_jobs
 from service.ledger.flow_guards import is_settled
 from service.ledger.guards import state_is
 from service.ledger.records.callbacks import delete_callbacks
 from service.ledger.records.edges import delete_edges
 from service.ledger.records.kept import delete_kept
-from service.ledger.retention import ended_before, folds_into_totals
+from service.ledger.retention import folds_into_totals
 from service.ledger.states import TERMINAL
 from service.tables import attempts, job_listing, job_tags, jobs, tallies
 
@@ -29,23 +30,6 @@ def rows_of_jobs(table: Table) -> PurgeOfJobs:
         connection.execute(delete(table).where(table.c.job_id.in_(ids)))
 
     return purge
-
-
-def record_jobs_purged(connection: Connection, before: datetime, belongings: Sequence[PurgeOfJobs]) -> dict[str, int]:
-    """Delete a batch of the jobs that ended before then, with all that belongs to them; none are left when it is empty.
-
-    Return the number of rows by table.
-    """
-    ids = connection.execute(old_jobs(before)).scalars().all()
-    return delete_jobs(connection, ids, belongings) if ids else {}
-
-
-def old_jobs(before: datetime) -> Select[Any]:
-    """Choose a batch of jobs that ended before then, the oldest first.
-
-    Without an order, Postgres may think that a walk through all jobs finds them soon.
-    """
-    return select(jobs.c.id).where(ended_before(before)).order_by(jobs.c.finished_at).limit(PURGE_BATCH)
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], belongings: Sequence[PurgeOfJobs]) -> dict[str, int]:
@@ -65,7 +49,8 @@ def delete_jobs(connection: Connection, ids: Sequence[str], belongings: Sequence
         connection.execute(delete(callback_jobs).where(callback_jobs.c.job_id.in_(linked)))
     if gone:
         connection.execute(_delete_listing(), [{"at": created_at, "of": job_id} for created_at, job_id in gone])
-    connection.execute(delete(job_tags).where(job_tags.c.job_id.in_(gone_ids)))
+    for table in (job_tags, log_lines, stack_wishes):
+        connection.execute(delete(table).where(table.c.job_id.in_(gone_ids)))
     for purge in belongings:
         purge(connection, gone_ids)
     removed = connection.execute(delete(attempts).where(attempts.c.job_id.in_(gone_ids)))

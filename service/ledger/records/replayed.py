@@ -112,6 +112,7 @@ def _replay(dialect: str, *, with_parents: bool) -> Any:
             failures=0,
             crashes=0,
             run_at=replay.c.at,
+            due_since=None,
             started_at=None,
             finished_at=None,
             cancel_requested_at=None,

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from service.ledger.records.ticked import Overlap, Tick, record_ticks
+from service.ledger.sealed import SCHEDULE_ARGS, vault_of
 from service.schedule_tables import schedules
 
 CatchUp = Literal["none", "last", "all"]
@@ -33,10 +34,20 @@ class NewSchedule:
     end_at: datetime | None
 
 
+class Pause(NamedTuple):
+    """Since when a schedule is paused, by whom, and why in their words."""
+
+    paused_at: datetime
+    paused_by: str | None = None
+    paused_reason: str | None = None
+
+
 def record_schedule(connection: Connection, said: NewSchedule, now: datetime) -> bool:
     """Make a schedule, or change it; return whether it is new. It stays paused if it was."""
     row = _held(connection, said.name)
     values = asdict(said)
+    if said.sealed_args is not None:
+        values["sealed_args"] = SCHEDULE_ARGS.seal(vault_of(connection), said.sealed_args, said.name)
     if row is None:
         connection.execute(
             insert(schedules).values(**values, since=now, revision=_revision(0, now), created_at=now, updated_at=now)
@@ -53,17 +64,19 @@ def record_schedule_deleted(connection: Connection, name: str) -> bool:
     return bool(connection.execute(delete(schedules).where(mine)).rowcount)
 
 
-def record_paused(connection: Connection, name: str, now: datetime, *, is_of_code: bool) -> bool:
-    """Pause a schedule; return whether there is one. A kind's own gets a row when it is first paused."""
-    row = _held(connection, name)
+def record_paused(connection: Connection, name: str, pause: Pause, *, is_of_code: bool) -> bool:
+    """Pause a schedule; return whether there is one. A kind's own gets a row when it is first paused.
+
+    A schedule that is paused already stays so since then; who paused it and why is told anew.
+    """
+    row, now = _held(connection, name), pause.paused_at
     if row is not None:
-        if not row["paused"]:
-            _change(connection, row, now, paused=1)
+        since = {"paused_at": row["paused_at"]} if row["paused"] else {}
+        _change(connection, row, now, paused=1, **pause._asdict() | since)
         return True
     if is_of_code:
-        connection.execute(
-            insert(schedules).values(name=name, paused=1, revision=_revision(0, now), created_at=now, updated_at=now)
-        )
+        times = {"revision": _revision(0, now), "created_at": now, "updated_at": now}
+        connection.execute(insert(schedules).values(name=name, paused=1, **pause._asdict(), **times))
     return is_of_code
 
 
@@ -82,7 +95,7 @@ def record_resumed(
     if row["paused"]:
         if told := missed(row):
             record_ticks(connection, told, writer=writer, now=now)
-        _change(connection, row, now, paused=0, since=now)
+        _change(connection, row, now, paused=0, since=now, **dict.fromkeys(Pause._fields))
     return True
 
 

@@ -36,14 +36,15 @@ _WORKER, _AT = bindparam("worker", type_=String), bindparam("at", type_=Moment)
 _PREFETCHED = bindparam("prefetched", type_=Integer)
 # A job that waits at once again after a prefetched attempt was lost with its worker, or handed back.
 _may_be_prefetched = (jobs.c.prefetched == 0) | state_is(State.RETRYING)
-_WHOLE_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
+_KEPT_ARGS = func.coalesce(jobs.c.sealed_args, jobs.c.args)
 # All but `worker` and `started_at`, and what comes from `retry` on, which are not read from the row. What only jobs in
 # lanes have comes last.
 _WORKER_AT = Started._fields.index("worker")
 _LANES_AT = Started._fields.index("lane")
 _LANELESS = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 : _LANES_AT]
 _IN_LANES = _LANELESS + Started._fields[_LANES_AT : Started._fields.index("retry")]
-_CREATED_AT = Started._fields.index("created_at")
+_MOMENTS = [_LANELESS.index(name) for name in ("created_at", "run_at")]
+_DUE_SINCE = _LANELESS.index("due_since")
 _PARENTS = Trait.PARENTS.value
 
 
@@ -74,7 +75,7 @@ class _Way(NamedTuple):
     @property
     def read(self) -> list[ColumnElement[Any]]:
         names = _IN_LANES if self.in_lanes else _LANELESS
-        return [_WHOLE_ARGS if name == "args" else jobs.c[name] for name in names]
+        return [_KEPT_ARGS if name == "args" else jobs.c[name] for name in names]
 
 
 def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict[str, Started]]:
@@ -137,7 +138,10 @@ def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> Sequ
         return []
     rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(way), parameters).scalar_one())
     for row in rows:
-        row[_CREATED_AT] = datetime.fromisoformat(row[_CREATED_AT])
+        for place in _MOMENTS:
+            row[place] = datetime.fromisoformat(row[place])
+        if row[_DUE_SINCE] is not None:
+            row[_DUE_SINCE] = datetime.fromisoformat(row[_DUE_SINCE])
     return rows
 
 

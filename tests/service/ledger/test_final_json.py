@@ -2,17 +2,18 @@ import json
 
 from sqlalchemy import update
 
-from service.api.jobs.job_out import JobOut
 from service.ledger.final_json import final_json
 from service.ledger.ledger import Ledger
 from service.ledger.models import Failure
 from service.ledger.states import Outcome, State
 from service.tables import jobs
+from service.web.jobs.job_out import JobOut
 from tests.service.ledger.makers import finish, job_row, running
 from tests.support.writing import writing
 
-# What is kept beside the job's row, or says what it waits for.
+# What is kept beside the job's row, says what it waits for, or is about whoever sent it or looks at it.
 LEFT_OUT = {"attempts", "waiting_for", "steps", "checkpoint", "callbacks", "blocked_by", "after"}
+LEFT_OUT |= {"enqueued_by", "args_hidden"}
 
 
 async def test_the_final_json_has_the_names_and_values_of_a_job_that_is_shown(ledger: Ledger) -> None:

@@ -26,11 +26,11 @@ from sqlalchemy import delete, func, select
 from service.flow_tables import callback_jobs, callbacks, flows, followups, job_edges
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueue, Finish, Followed, NewFlow, NewJob, Start
+from service.ledger.purge import purge_jobs
 from service.ledger.reads import audit
 from service.ledger.records.expired import record_expired
 from service.ledger.records.flows import record_flows_purged
 from service.ledger.records.followups import record_followups
-from service.ledger.records.purged import record_jobs_purged
 from service.ledger.records.replayed import Replayed
 from service.ledger.states import REPLAYABLE, UNSTARTED, WAITING, Outcome, State
 from service.tables import attempts, job_listing, job_tags, jobs, workers
@@ -230,8 +230,7 @@ class FlowMachine(RuleBasedStateMachine):
     @rule()
     def purge(self) -> None:
         before = self.now + timedelta(days=1)
-        while self.run(self.ledger.database.run(partial(record_jobs_purged, before=before, belongings=()))):
-            pass
+        self.run(purge_jobs(self.ledger.database, before, before, ()))
         self.purged |= self.model.purge()
         while self.run(self.ledger.database.run(partial(record_flows_purged, before=before, limit=10))):
             pass

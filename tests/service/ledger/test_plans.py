@@ -13,6 +13,8 @@ from service.ledger.reads import listing
 from service.ledger.reads.matching import path_is
 from service.ledger.reads.searching import search
 from tests.support.change_plans import CHANGE_CALLS
+from tests.support.figure_plans import CALLS as FIGURE_CALLS
+from tests.support.figure_plans import fill_figures, reads_all_figures
 from tests.support.flow_plans import FLOW_CALLS, fill_flows, walks_of_flows
 from tests.support.plans import (
     CALLS,
@@ -120,5 +122,20 @@ async def test_no_statement_about_schedules_walks_through_their_ticks(database_u
         for one in sent:
             plans = await plans_of(database, one, avoid_walks=True)
             bad += [f"{name}: {one.sql}\n{plan}" for plan in plans if bad_ways_in(plan) or reads_all_ticks(plan)]
+    await database.close()
+    assert not bad, "\n\n".join(bad)
+
+
+async def test_no_statement_about_figures_walks_through_two_months_of_them(database_url: str) -> None:
+    database = Database.open(database_url)
+    await fill(database, terminal=5_000, waiting=500)
+    await fill_figures(database, datetime.now(UTC))
+    bad = []
+    for name, call in FIGURE_CALLS.items():
+        sent = await sent_by(database, call)
+        assert sent, name
+        for one in sent:
+            plans = await plans_of(database, one, avoid_walks=True)
+            bad += [f"{name}: {one.sql}\n{plan}" for plan in plans if bad_ways_in(plan) or reads_all_figures(plan)]
     await database.close()
     assert not bad, "\n\n".join(bad)

@@ -330,6 +330,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 await connection.execute(delete(table))
 
 
+@pytest.mark.short
 @pytest.mark.timeout(900)
 def test_any_order_of_writes_keeps_what_the_model_says(database_url: str) -> None:
     with asyncio.Runner() as runner:

@@ -22,7 +22,7 @@ async def look(ledger: Ledger, at: datetime = NOW) -> HeldBack:
 
 async def test_nothing_is_held_back_at_first(ledger: Ledger) -> None:
     await say(ledger, "tenant:1", concurrency=3)
-    assert await look(ledger) == HeldBack([], (), (), 0, 0)
+    assert await look(ledger) == HeldBack([], (), (), 0, 0, {"host": 0, "smtp": 0, "app": 0, "other": 0})
 
 
 async def test_pauses_are_told_while_they_last_and_breakers_unless_they_are_closed(ledger: Ledger) -> None:
@@ -42,6 +42,7 @@ async def test_pauses_are_told_while_they_last_and_breakers_unless_they_are_clos
         ("host:forced", None),
     ]
     assert (found.lanes_count, found.breakers_count) == (1, 2)
+    assert found.held_by_class == {"host": 1, "smtp": 0, "app": 0, "other": 0}, "nothing holds what is forced closed"
 
 
 async def test_an_open_breaker_that_no_job_has_tried_for_an_hour_is_told_no_more(ledger: Ledger) -> None:

@@ -11,9 +11,12 @@ from sqlalchemy import Connection, func, select, update
 from service.ledger.ledger import Ledger
 from service.ledger.operations import Against, NewOperation, Operation, OperationState, Place
 from service.ledger.reads.operations import (
+    aftermath_of,
+    failed_again,
     failures_of,
     get_operation,
     list_operations,
+    live_operations,
     orphans_among_operations,
 )
 from service.ledger.records.operations import (
@@ -25,13 +28,14 @@ from service.ledger.records.operations import (
     record_let_go,
     record_operation,
     record_page,
+    record_rate,
     record_stopped,
     record_taken_over,
 )
 from service.ledger.states import Outcome, State
-from service.operation_tables import operations
+from service.operation_tables import operation_members, operations
 from service.tables import jobs
-from tests.service.ledger.makers import NOW, finish, job_row, live_worker, new_job, start
+from tests.service.ledger.makers import NOW, enqueue, finish, job_row, live_worker, new_job, start
 from tests.support.writing import writing
 
 FIRST, SECOND = Place(NOW, "b"), Place(NOW - timedelta(hours=1), "a")
@@ -71,6 +75,7 @@ class Changes:
 
 async def turn(ledger: Ledger, changes: Changes, before: Place | None, after: Place, **fields: Any) -> Operation | None:
     values: dict[str, Any] = {"members": 3, "is_last": False, "against": {}} | fields
+    values["members"] = [f"member-{number}" for number in range(values["members"])]
     page = Page("op", before, after, **values)
     return await ledger.database.run(partial(record_page, page=page, change=changes, at=NOW))
 
@@ -99,7 +104,7 @@ async def test_a_change_that_fails_leaves_the_cursor_where_it_was(ledger: Ledger
         connection.execute(update(jobs).values(priority=9))
         raise ZeroDivisionError
 
-    page = Page("op", None, FIRST, is_last=True, members=3, against={})
+    page = Page("op", None, FIRST, is_last=True, members=("a", "b", "c"), against={})
     with pytest.raises(ZeroDivisionError):
         await ledger.database.run(partial(record_page, page=page, change=fails, at=NOW))
     operation = await found(ledger)
@@ -205,6 +210,52 @@ async def test_live_operations_whose_job_has_ended_or_is_gone_are_found(ledger: 
     assert not await ledger.database.run(broken_off)
     assert await orphans(ledger, NOW) == []
     assert (await found(ledger)).error == "why"
+
+
+async def test_another_rate_holds_for_a_live_operation_and_its_pace_is_told_since_then(ledger: Ledger) -> None:
+    await accept(ledger, rate=5.0)
+    await counted(ledger, 6)
+    assert await turn(ledger, Changes(), None, FIRST)
+    changed = await ledger.database.run(partial(record_rate, operation_id="op", rate=50.0, at=NOW + HOUR))
+    assert changed is not None
+    assert (changed.rate, changed.paced_at, changed.paced_from) == (50.0, NOW + HOUR, 3)
+    again = await ledger.database.run(partial(record_rate, operation_id="op", rate=50.0, at=NOW + 2 * HOUR))
+    assert again == changed
+    assert await turn(ledger, Changes(), FIRST, SECOND, is_last=True)
+    over = await ledger.database.run(partial(record_rate, operation_id="op", rate=None, at=NOW + 2 * HOUR))
+    assert over is not None
+    assert (over.rate, over.state) == (50.0, OperationState.SUCCEEDED)
+    assert await ledger.database.run(partial(record_rate, operation_id="none", rate=1.0, at=NOW)) is None
+
+
+async def test_the_members_that_a_replay_let_run_are_kept_and_nobody_elses(ledger: Ledger) -> None:
+    await accept(ledger, action="replay")
+    await counted(ledger, 3)
+    await turn(ledger, Changes({"member-1": Against("late", "")}), None, FIRST, is_last=True)
+    async with ledger.read() as connection:
+        kept = (await connection.execute(select(operation_members.c.job_id))).scalars().all()
+    assert sorted(kept) == ["member-0", "member-2"]
+    purged = await ledger.purge(timedelta(days=1), dry_run=False)
+    assert (purged["operations"], purged["operation_members"]) == (1, 2)
+
+
+async def test_what_became_of_a_replays_members_is_counted_and_those_that_failed_again_are_told(ledger: Ledger) -> None:
+    await accept(ledger, action="replay")
+    await counted(ledger, 4)
+    made = [new_job(id=f"member-{number}") for number in range(4)]
+    await enqueue(ledger, *made)
+    await turn(ledger, Changes(), None, FIRST, members=4, is_last=True)
+    async with writing(ledger.database) as connection:
+        for job_id, state in (("member-0", "succeeded"), ("member-1", "failed"), ("member-2", "cancelled")):
+            values = {"state": state, "error_message": "again", "finished_at": NOW}
+            await connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+    async with ledger.read() as connection:
+        aftermath = await aftermath_of(connection, "op")
+        again = await failed_again(connection, "op", 10)
+        assert [one.id for one in await live_operations(connection, 5)] == []
+    assert (aftermath.looked_at, aftermath.succeeded, aftermath.failed, aftermath.live) == (3, 1, 1, 1)
+    assert aftermath.is_all
+    assert [(one.id, one.error_message) for one in again] == [("member-1", "again")]
 
 
 async def orphans(ledger: Ledger, at: Any) -> list[tuple[str, str | None, str | None]]:

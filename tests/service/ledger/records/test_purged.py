@@ -80,9 +80,22 @@ async def test_jobs_that_ended_before_the_retention_go_and_later_ones_stay(ledge
         "workers": 0,
         "idempotency_keys": 0,
         "operation_failures": 0,
+        "operation_members": 0,
         "operations": 0,
     }
     assert [await left(ledger, pair) for pair in added] == [{pair[1].id} for pair in added]
+
+
+async def test_failed_jobs_are_kept_for_longer_where_the_settings_say_so(ledger: Ledger) -> None:
+    old = [await add_ended(ledger, *[ago(MONTH + MINUTE)] * 2, state=state) for state in TERMINAL]
+    older = await add_ended(ledger, ago(2 * MONTH + MINUTE), state=State.FAILED)
+    for dry_run in (True, False):
+        purged = await ledger.purge(MONTH, failed_older_than=2 * MONTH, dry_run=dry_run)
+        assert purged["jobs"] == 5
+    kept = [await left(ledger, pair) for pair in old]
+    assert kept == [{job.id for job in pair} if pair[0].state is State.FAILED else set() for pair in old]
+    assert await left(ledger, older) == set()
+    assert (await ledger.purge(2 * MONTH, failed_older_than=MONTH, dry_run=False))["jobs"] == 2
 
 
 async def test_a_job_takes_its_attempts_tags_and_notes_with_it_and_no_others(ledger: Ledger) -> None:
@@ -115,7 +128,7 @@ async def test_a_dry_run_counts_the_same_and_deletes_nothing(ledger: Ledger) -> 
     foreseen = await ledger.purge(MONTH, dry_run=True)
     assert await counts(ledger) == before
     assert await ledger.purge(MONTH, dry_run=False) == foreseen
-    operations = {"operation_failures": 0, "operations": 0}
+    operations = {"operation_failures": 0, "operation_members": 0, "operations": 0}
     others = {"flows": 0, "ticks": 1, "workers": 1, "idempotency_keys": 1}
     assert foreseen == {"jobs": 2, "attempts": 4} | others | operations
 

@@ -1,0 +1,41 @@
+"""Histograms of durations: how many took no longer than each bound. Pure; workers fill them, pages read quantiles."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+# In seconds, from half a millisecond to a week; the last count is of what took longer still.
+BOUNDS: tuple[float, ...] = (0.0005, *(step * 10.0**power for power in range(-3, 6) for step in (1, 1.5, 2, 3, 5, 7)))
+SIZE = len(BOUNDS) + 1
+
+
+def place_of(seconds: float) -> int:
+    """Return which of the counts a duration belongs to."""
+    return bisect_left(BOUNDS, seconds)
+
+
+def added(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Add up two histograms."""
+    return [first + second for first, second in zip(one, other, strict=True)]
+
+
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """Estimate below which duration `share` of all lie, evenly spread within their bounds; None of nothing.
+
+    Of what took longer than the last bound, that is all that is known.
+    """
+    rank = share * sum(counts)
+    if not rank:
+        return None
+    below = 0
+    for place, count in enumerate(counts[:-1]):
+        if below + count >= rank:
+            low = BOUNDS[place - 1] if place else 0.0
+            return low + (BOUNDS[place] - low) * (rank - below) / count
+        below += count
+    return BOUNDS[-1]
+
+
+def no_longer_than(counts: Sequence[int], bound: float) -> int:
+    """Count what took no longer than one of the `BOUNDS`."""
+    return list(accumulate(counts))[BOUNDS.index(bound)]

@@ -1,0 +1,151 @@
+"""How many jobs match a filter: counted where they are few, estimated where a count would walk through the history."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Executable,
+    Integer,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from service.ledger.reads.listing import Filter, of_kinds, within_limits
+from service.ledger.reads.members import count_members, far_end
+from service.ledger.rows import ids_parameter, is_one_of
+from service.ledger.states import State
+from service.tables import job_tags, jobs
+
+# As many are counted one by one.
+MOST_COUNTED = 10_000
+# SQLite has no statistics of its own, so some rows stand for all.
+_SAMPLE = 1_000
+_ROW: Any = literal_column("jobs.rowid", Integer)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are; `about` says that it is an estimate."""
+
+    number: int
+    about: bool = False
+
+
+async def count_by_state(connection: AsyncConnection) -> Mapping[State, Count]:
+    """Count the jobs in each state."""
+    counted = {state: await _count_state(connection, state) for state in State}
+    many = [state for state, count in counted.items() if count > MOST_COUNTED]
+    estimates = await estimate(connection, [Filter(states=[state]) for state in many]) if many else []
+    told = {state: Count(count) for state, count in counted.items()}
+    return told | {state: Count(count, about=True) for state, count in zip(many, estimates, strict=True)}
+
+
+async def _count_state(connection: AsyncConnection, state: State) -> int:
+    some = select(jobs.c.id).where(jobs.c.state == state).limit(MOST_COUNTED + 1).subquery()
+    return int((await connection.execute(select(func.count()).select_from(some))).scalar_one())
+
+
+async def count_matching(connection: AsyncConnection, wanted: Filter) -> Count:
+    """Count the jobs that a filter matches by what indexes and columns know; not for a filter that is searched.
+
+    Looks at as many jobs as are counted one by one, in the index that the list is read from.
+    """
+    end = await far_end(connection, wanted, MOST_COUNTED)
+    counted = await count_members(connection, replace(wanted, until=end), MOST_COUNTED + 1)
+    if end is None and counted <= MOST_COUNTED:
+        return Count(counted)
+    [estimated] = await estimate(connection, [wanted])
+    return Count(max(counted, estimated), about=True)
+
+
+async def estimate(connection: AsyncConnection, filters: Sequence[Filter]) -> Sequence[int]:
+    """Estimate how many jobs each filter matches, at a cost that does not grow with the history."""
+    if connection.dialect.name == "sqlite":
+        return await _by_sample(connection, filters)
+    return [await _by_plan(connection, one) for one in filters]
+
+
+async def _by_plan(connection: AsyncConnection, wanted: Filter) -> int:
+    """Ask Postgres what its statistics say."""
+    told = (await connection.execute(_Explain(select(jobs.c.id).where(*_plainly(wanted))))).scalar_one()
+    [plan] = json.loads(told) if isinstance(told, str) else told
+    return int(plan["Plan"]["Plan Rows"])
+
+
+async def _by_sample(connection: AsyncConnection, filters: Sequence[Filter]) -> Sequence[int]:
+    """Look at rows here and there; what part of them matches is taken for the part of all."""
+    first, last = (await connection.execute(select(*_ends()))).one()
+    if first is None:
+        return [0] * len(filters)
+    rows = range(first, last + 1)
+    looked = sorted(random.sample(rows, min(_SAMPLE, len(rows))))  # nosec B311
+    matches = [func.count(case((and_(true(), *_plainly(one)), 1))) for one in filters]
+    wanted = is_one_of("sqlite", _ROW)
+    asked = select(*matches).select_from(jobs).where(wanted)
+    found = (await connection.execute(asked, ids_parameter("sqlite", map(str, looked)))).one()
+    return [round(count * len(rows) / len(looked)) for count in found]
+
+
+def _ends() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Each end of the table by itself: asked for together, SQLite would walk from one to the other."""
+    return (
+        select(func.min(_ROW)).select_from(jobs).scalar_subquery(),
+        select(func.max(_ROW)).select_from(jobs).scalar_subquery(),
+    )
+
+
+def _plainly(wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions of a filter in words that statistics know."""
+    is_tagged = exists().where(
+        job_tags.c.tag == wanted.tag, job_tags.c.created_at == jobs.c.created_at, job_tags.c.job_id == jobs.c.id
+    )
+    asked: list[tuple[object, ColumnElement[bool]]] = [
+        (wanted.states, jobs.c.state.in_(wanted.states)),
+        (wanted.kinds, or_(false(), *of_kinds(jobs, wanted.kinds))),
+        (wanted.queues, jobs.c.queue.in_(wanted.queues)),
+        (wanted.error_types, jobs.c.error_type.in_(wanted.error_types)),
+        (wanted.tag, is_tagged),
+        (wanted.lane, (jobs.c.lane == wanted.lane) | (jobs.c.kind_lane == wanted.lane)),
+        (wanted.flow, jobs.c.flow == wanted.flow),
+        (wanted.fingerprint, jobs.c.fingerprint == wanted.fingerprint),
+        (wanted.ids, jobs.c.id.in_(wanted.ids)),
+    ]
+    said = [condition for told, condition in asked if told not in (None, (), [])]
+    return [*said, *_bounds(wanted), *within_limits(jobs, wanted)]
+
+
+def _bounds(wanted: Filter) -> list[ColumnElement[bool]]:
+    bounds = [
+        (wanted.created_after, jobs.c.created_at.__gt__),
+        (wanted.created_before, jobs.c.created_at.__lt__),
+        (wanted.finished_after, jobs.c.finished_at.__gt__),
+        (wanted.finished_before, jobs.c.finished_at.__lt__),
+    ]
+    return [compare(value) for value, compare in bounds if value is not None]
+
+
+class _Explain(Executable, ClauseElement):
+    inherit_cache = False
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self.statement = statement
+
+
+@compiles(_Explain)
+def _write(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"

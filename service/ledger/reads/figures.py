@@ -1,0 +1,236 @@
+"""What happened in each minute, what stood at each moment, and how long things took."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+from sqlalchemy import BigInteger, ColumnElement, String, Table, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.figure_tables import durations, event_counts
+from service.figure_tables import levels as levels_table
+from service.histogram import SIZE, added, quantile
+from service.ledger.records.durations import ALL_KINDS, EPOCH, bucket_of
+from service.ledger.rows import parameter, unfold
+from service.tables import Moment, moment_text
+
+_SEEN_WITHIN = timedelta(seconds=60)
+# The leader merges after hours; where there was none for so long, nothing was counted either.
+_MERGED_SURELY = timedelta(days=2)
+_MEASURES = ("wait", "run", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How often each event happened in each step of a time, first to last: `counts["succeeded"][0]` in the first.
+
+    The last step ends at `until`, and may be shorter than the others: the series is some seconds behind.
+    """
+
+    start: datetime
+    step: timedelta
+    until: datetime
+    counts: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSeries:
+    """The highest that each level stood at in each step of a time; None: nobody looked."""
+
+    start: datetime
+    step: timedelta
+    values: Mapping[str, Sequence[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """How long something took, in seconds; all but `count` are None where it is 0."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Ever(NamedTuple):
+    """A histogram of all time, and the sum of its durations."""
+
+    counts: Sequence[int]
+    sum_s: float
+
+
+async def series(
+    connection: AsyncConnection,
+    events: Collection[str],
+    *,
+    since: datetime,
+    until: datetime,
+    step: timedelta,
+    kinds: Collection[str] | None = None,
+) -> Series:
+    """Count events (`enqueued`, `started`, `succeeded`, `failed`, `cancelled`, `retried`, `late` …) by time.
+
+    `kinds` are names that jobs count as: labels, or else kinds; None: all. Steps are whole minutes, and hours for what
+    lies two days back; the first one begins at or before `since`.
+    """
+    start = step_start(since, step)
+    counts = {event: [0] * steps_of(start, until, step) for event in events}
+    reached = await totals_at(connection, [(kind, event) for kind in _asked(kinds) for event in events], start)
+    found = select(event_counts).where(
+        event_counts.c.kind.in_(_asked(kinds)),
+        event_counts.c.event.in_(events),
+        event_counts.c.bucket_at >= start,
+        event_counts.c.bucket_at < until,
+    )
+    for kind, event, at, total in await connection.execute(found.order_by(event_counts.c.bucket_at)):
+        before = reached.get((kind, event), 0)
+        counts[event][(at - start) // step] += max(0, total - before)
+        # A leader that was frozen may have written an older total into a later minute.
+        reached[kind, event] = max(before, total)
+    return Series(start, step, until, counts)
+
+
+async def totals_at(
+    connection: AsyncConnection, wanted: Iterable[tuple[str, str]], before: datetime
+) -> dict[tuple[str, str], int]:
+    """Return how often each (kind, event) had happened before a minute; those that never did are missing."""
+    rows = [{"kind": kind, "event": event, "before": moment_text(before)} for kind, event in wanted]
+    found = await connection.execute(_totals_at(connection.dialect.name), parameter(rows))
+    return {(kind, event): int(total) for kind, event, total in found if total is not None}
+
+
+@cache
+def _totals_at(dialect: str) -> Any:
+    """Seek the end of each one's own part of the index."""
+    wanted = unfold(dialect, "wanted", {"kind": String(255), "event": String(11), "before": Moment()})
+    total = (
+        select(event_counts.c.total)
+        .where(
+            event_counts.c.kind == wanted.c.kind,
+            event_counts.c.event == wanted.c.event,
+            event_counts.c.bucket_at < wanted.c.before,
+        )
+        .order_by(event_counts.c.bucket_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(wanted.c.kind, wanted.c.event, total)
+
+
+async def counted_kinds(connection: AsyncConnection) -> list[str]:
+    """Return the names that events were ever counted by, but for that of all together."""
+    first = select(func.min(event_counts.c.kind).label("kind")).where(event_counts.c.kind > ALL_KINDS)
+    kinds = first.cte("kinds", recursive=True)
+    following = select(func.min(event_counts.c.kind)).where(event_counts.c.kind > kinds.c.kind).correlate(kinds)
+    kinds = kinds.union_all(select(following.scalar_subquery()).where(kinds.c.kind.is_not(None)))
+    return list((await connection.execute(select(kinds.c.kind).where(kinds.c.kind.is_not(None)))).scalars())
+
+
+async def counts_since(
+    connection: AsyncConnection, kinds: Collection[str], events: Collection[str], since: datetime
+) -> Mapping[tuple[str, str], int]:
+    """Count what happened from a minute until now, by (kind, event); "" is the name of all kinds together."""
+    wanted = [(kind, event) for kind in kinds for event in events]
+    now, then = await totals_at(connection, wanted, _FOR_EVER), await totals_at(connection, wanted, since)
+    return {one: max(0, now.get(one, 0) - then.get(one, 0)) for one in wanted}
+
+
+_FOR_EVER = EPOCH.replace(year=9999)
+
+
+async def levels(
+    connection: AsyncConnection, names: Collection[str], *, since: datetime, until: datetime, step: timedelta
+) -> LevelSeries:
+    """Return how levels stood (their names are in `service/insight/levels.py`).
+
+    Steps are multiples of 10 s, of a minute for what lies six hours back, and of ten minutes after two days.
+    """
+    start = step_start(since, step)
+    values: dict[str, list[float | None]] = {name: [None] * steps_of(start, until, step) for name in names}
+    found = select(levels_table).where(
+        levels_table.c.name.in_(names), levels_table.c.at >= start, levels_table.c.at < until
+    )
+    for name, at, value in await connection.execute(found):
+        place = (at - start) // step
+        before = values[name][place]
+        values[name][place] = value if before is None else max(before, value)
+    return LevelSeries(start, step, values)
+
+
+async def levels_now(connection: AsyncConnection, now: datetime) -> Mapping[str, float]:
+    """Return how all levels stood when they were last looked at: a minute ago at most, nothing if it was longer."""
+    latest = select(func.max(levels_table.c.at)).where(levels_table.c.at > now - _SEEN_WITHIN).scalar_subquery()
+    found = await connection.execute(
+        select(levels_table.c.name, levels_table.c.value).where(levels_table.c.at == latest)
+    )
+    return {row.name: row.value for row in found}
+
+
+async def quantiles(
+    connection: AsyncConnection, kinds: Collection[str] | None, *, since: datetime
+) -> Mapping[tuple[str, str], Quantiles]:
+    """Return by (kind, measure) how long attempts waited and ran, and jobs took in all.
+
+    Measures: `wait` from when an attempt was due until it ran, `run` for how long it ran, `total` from when its job
+    came due at first until it succeeded. `kinds` are names that jobs count as; None: all together, as ("", measure).
+    `since` is rounded down to ten minutes, and to the hour for what lies some hours back.
+    """
+    found = select(durations.c.kind, durations.c.measure, durations.c["counts"], durations.c.sum_s).where(
+        durations.c.bucket_at >= bucket_of(since), durations.c.kind.in_(_asked(kinds))
+    )
+    sums: dict[tuple[str, str], tuple[list[int], float]] = {}
+    for kind, measure, counts, sum_s in await connection.execute(found):
+        before, before_s = sums.get((kind, measure), ([0] * SIZE, 0.0))
+        sums[kind, measure] = added(before, from_json(counts)), before_s + sum_s
+    wanted = ((kind, measure) for kind in _asked(kinds) for measure in _MEASURES)
+    return {one: _quantiles(*sums.get(one, ([0] * SIZE, 0.0))) for one in wanted}
+
+
+async def durations_ever(connection: AsyncConnection, now: datetime) -> Mapping[tuple[str, str], Ever]:
+    """Return by (kind, measure) what was ever counted: what was merged, and what is still to be."""
+    is_unmerged = (durations.c.bucket_at > now - _MERGED_SURELY) & (durations.c.writer != "")
+    found = select(durations.c.kind, durations.c.measure, durations.c["counts"], durations.c.sum_s).where(
+        (durations.c.bucket_at == EPOCH) | is_unmerged, durations.c.kind != ALL_KINDS
+    )
+    sums: dict[tuple[str, str], Ever] = {}
+    for kind, measure, counts, sum_s in await connection.execute(found):
+        known = sums.get((kind, measure), Ever([0] * SIZE, 0.0))
+        sums[kind, measure] = Ever(added(known.counts, from_json(counts)), known.sum_s + sum_s)
+    return sums
+
+
+def _quantiles(counts: Sequence[int], sum_s: float) -> Quantiles:
+    count = sum(counts)
+    mean = sum_s / count if count else None
+    return Quantiles(count, mean, *(quantile(counts, share) for share in (0.5, 0.95, 0.99)))
+
+
+async def oldest_unmerged(
+    connection: AsyncConnection, table: Table, step: timedelta, *, after: datetime, before: datetime
+) -> datetime | None:
+    """Return the moment of the first row that stands for less than `step`, or for one process alone."""
+    moment: ColumnElement[datetime] = table.c.at if "at" in table.c else table.c.bucket_at
+    on_sqlite = connection.dialect.name == "sqlite"
+    seconds = func.strftime("%s", moment) if on_sqlite else func.extract("epoch", moment)
+    is_finer = cast(seconds, BigInteger) % int(step.total_seconds()) != 0
+    is_unmerged = table.c.writer != "" if "writer" in table.c else is_finer
+    oldest = select(func.min(moment, type_=Moment())).where(moment > after, moment < before, is_unmerged)
+    found: datetime | None = (await connection.execute(oldest)).scalar_one()
+    return found
+
+
+def step_start(since: datetime, step: timedelta) -> datetime:
+    """Return when the step began that a moment is in."""
+    return since - (since - EPOCH) % step
+
+
+def steps_of(start: datetime, until: datetime, step: timedelta) -> int:
+    return max(1, -((start - until) // step))
+
+
+def _asked(kinds: Collection[str] | None) -> Collection[str]:
+    return (ALL_KINDS,) if kinds is None else kinds
