@@ -1,0 +1,8 @@
+"""The tracing feature: spans for OpenTelemetry, where `OTEL_EXPORTER_OTLP_ENDPOINT` says where they go."""
+
+import os
+
+from service.feature import Feature
+from service.tracing.switch import hooks_of
+
+FEATURE = Feature("tracing", hooks=hooks_of(os.environ))

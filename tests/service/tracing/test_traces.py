@@ -1,0 +1,104 @@
+"""One trace from a caller's request to the calls of an attempt, sent to a collector over OTLP."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from service.settings import Settings
+from tests.support.processes import api_process
+from tests.support.receiver import Receiver, receiving
+from tests.support.running import eventually
+from tests.support.worker_process import registered, worker_process
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+OTHER_TRACE = "1af7651916cd43dd8448eb211c80319d"
+TRACE_IN_LOG = f'"trace_id": "{OTHER_TRACE}"'
+KINDS, CHILD = "tests.support.function_kinds", "enqueue fn_welcome"
+SECRET = "s3cret-in-a-query"
+HOOK = "http://127.0.0.1:{port}/hook?token=" + SECRET
+
+
+def spans_of(collector: Receiver) -> list[Any]:
+    exports = (ExportTraceServiceRequest.FromString(request.body) for request in collector.requests)
+    return [
+        span
+        for export in exports
+        for of_process in export.resource_spans
+        for of_scope in of_process.scope_spans
+        for span in of_scope.spans
+    ]
+
+
+async def test_one_trace_leads_from_the_callers_request_to_the_calls_of_its_attempts(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving() as collector, receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.port}")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        receiver.respond("500 Broken")
+        told = Settings(**settings.model_dump(exclude_unset=True) | {"log_level": "INFO", "jobs": KINDS})
+        async with api_process(settings, JOBS=KINDS) as (api, _), worker_process(told, tmp_path) as worker:
+            await registered(worker)
+            args = {"url": HOOK.format(port=receiver.port), "event": "order.paid", "data": {}}
+            body = {"kind": "send_webhook", "args": args, "max_attempts": 2, "retry": {"delays": [0.1]}}
+            answer = await api.post("/v1/jobs", json=body, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+            assert answer.status_code == 202, answer.text
+            job_id = answer.json()["id"]
+            counting = {"kind": "fn_count", "args": {"upto": 3}}
+            await api.post("/v1/jobs", json=counting, headers={"traceparent": f"00-{OTHER_TRACE}-{PARENT}-01"})
+
+            async def all_told() -> bool:
+                counts = Counter(span.name for span in spans_of(collector))
+                return counts["perform send_webhook"] == counts["perform fn_count"] == 2 and counts[CHILD] > 0
+
+            await eventually(all_told, 30)
+            log = worker.log.read_text()
+    spans = [span for span in spans_of(collector) if span.trace_id.hex() == TRACE]
+    by_name: dict[str, Any] = {span.name: span for span in spans}
+    assert Counter(span.name for span in spans) == Counter(
+        {
+            "POST /v1/jobs": 1,
+            "enqueue send_webhook": 1,
+            "wait send_webhook": 1,
+            "perform send_webhook": 2,
+            "POST": 2,
+        }
+    )
+    request, enqueue = by_name["POST /v1/jobs"], by_name["enqueue send_webhook"]
+    assert request.parent_span_id.hex() == PARENT
+    assert enqueue.parent_span_id == request.span_id
+    performed = [span for span in spans if span.name == "perform send_webhook"]
+    assert {span.parent_span_id for span in performed} == {enqueue.span_id}
+    assert {call.parent_span_id for call in spans if call.name == "POST"} == {span.span_id for span in performed}
+    wait = by_name["wait send_webhook"]
+    assert wait.start_time_unix_nano <= wait.end_time_unix_nano <= performed[0].end_time_unix_nano
+    received = [request.headers["traceparent"] for request in receiver.requests]
+    assert [one.split("-")[1] for one in received] == [TRACE, TRACE]
+    # What a kind logs, in a thread too, and what it enqueues.
+    assert [TRACE_IN_LOG in line for line in log.splitlines() if '"event": "counted"' in line] == [True, True]
+    theirs = {span.span_id: span for span in spans_of(collector) if span.trace_id.hex() == OTHER_TRACE}
+    [child] = [span for span in theirs.values() if span.name == CHILD]
+    assert theirs[child.parent_span_id].name == "perform fn_count"
+    assert job_id in str(performed[0].attributes)
+    assert SECRET not in str(spans)
+
+
+async def test_requests_of_probes_make_no_spans_and_ids_make_no_names(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"http://127.0.0.1:{collector.port}/v1/traces")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        async with api_process(settings) as (api, _):
+            await api.get("/metrics")
+            await api.get("/v1/jobs/01a21040-3068-7635-976b-75b3b291da3f")
+
+            async def told() -> bool:
+                return bool(spans_of(collector))
+
+            await eventually(told, 30)
+    assert {span.name for span in spans_of(collector)} == {"GET /v1/jobs/{id}"}
