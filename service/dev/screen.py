@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import click
@@ -35,6 +36,7 @@ def banner(settings: Settings, servers: Iterable["DevServer"]) -> str:
             f"  Docs   {url}/docs",
             *(server.banner(settings, url) for server in servers),
             f"  Data   {settings.data_dir}",
+            "  Look   postlude demo fills an empty ledger with a believable day, from another terminal",
             f"  Try    curl {url}/v1/jobs -H 'content-type: application/json'{key} -d '{_EXAMPLE}'",
             "  Stop   Ctrl-C",
             "",
@@ -44,7 +46,11 @@ def banner(settings: Settings, servers: Iterable["DevServer"]) -> str:
 
 def base_url(settings: Settings) -> str:
     """Return the API's address as this machine reaches it."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - read, not bound
+    host = settings.host
+    with contextlib.suppress(ValueError):  # a name
+        address = ip_address(host)
+        if address.is_unspecified:
+            host = "127.0.0.1" if address.version == 4 else "::1"
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 

@@ -24,7 +24,8 @@ async def run(settings: Settings) -> None:
     """Run everything until a signal. Raises `StartRefused`."""
     preflight.check_ledger_file(settings)
     with preflight.only_one(settings) as patience_s:
-        preflight.check_address(settings, patience_s=patience_s)
+        knows_somebody = await preflight.knows_somebody(settings)
+        preflight.check_address(settings, patience_s=patience_s, knows_somebody=knows_somebody)
         redis = None if settings.redis_url else redis_server.find_binary()
         for server in servers.wanted(settings):
             server.check()

@@ -1,0 +1,68 @@
+"""`postlude demo`: fills an empty ledger with a believable day, and takes it away again."""
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+
+@click.command()
+@click.option("--remove", is_flag=True, help="Take it away again: all jobs with the tag demo, and what came with them.")
+def demo(remove: bool) -> None:
+    """Fill an empty ledger with a believable day, to look at.
+
+    Some 5,000 jobs of 24 hours, an outage, a deploy, flows, schedules and operations. Nothing is sent: all of it is
+    over, or waits in a lane that is held. The ledger is that of the settings, as of `postlude dev`, which may run.
+    """
+    from service.settings import Settings, describe_unknown
+
+    for sentence in describe_unknown(os.environ):
+        click.echo(f"warning: {sentence}", err=True)
+    asyncio.run((_remove if remove else _fill)(Settings()))
+
+
+async def _fill(settings: "Settings") -> None:
+    import jobs
+    from service.demo.filling import Filling
+    from service.errors import StartRefused
+    from service.features import FEATURES
+    from service.ledger.migrate import upgrade
+    from service.resources import open_resources
+
+    if settings.alert_to:
+        raise StartRefused("POSTLUDE_ALERT_TO is set, and would be told of the demo's troubles. Take it out first.")
+    _be_quiet()
+    began = time.monotonic()
+    catalogue = jobs.load(settings.jobs)
+    async with open_resources(settings, catalogue, features=FEATURES) as resources:
+        if settings.database_url is None:
+            await upgrade(settings, [feature.schema for feature in FEATURES])
+        filling = Filling(resources.ledger, resources.queue, catalogue, click.echo)
+        count = await filling.fill()
+    click.echo(
+        f"{count:,} jobs in {time.monotonic() - began:.0f} s. `postlude dev` shows them; --remove takes them away."
+    )
+
+
+async def _remove(settings: "Settings") -> None:
+    from jobs import Catalogue
+    from service.demo.removing import Removing
+    from service.features import FEATURES
+    from service.resources import open_resources
+
+    _be_quiet()
+    async with open_resources(settings, Catalogue(), features=FEATURES) as resources:
+        count = await Removing(resources.ledger, resources.queue).remove()
+    click.echo(f"{count:,} jobs of the demo were deleted, and all that was recorded with them.")
+
+
+def _be_quiet() -> None:
+    """Say nothing of a Redis that does not run yet: the worker tells it of the lanes before anything else."""
+    from service import logs
+
+    logs.configure("ERROR", "console")
