@@ -91,7 +91,7 @@ def interpolated(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def test_compose_runs_an_api_two_workers_and_the_servers_they_need(services: dict[str, Any]) -> None:
-    assert set(services) == {*OURS, "redis", "postgres", "mail"}
+    assert set(services) == {*OURS, "redis", "postgres", "mail", "prometheus", "grafana"}
     assert services["worker"]["deploy"]["replicas"] == 2
     assert services["worker"]["command"] == ["arq", "worker_settings.WorkerSettings"]
     for name in ("api", "migrate"):
