@@ -17,6 +17,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueued, NewJob
 from service.ledger.records.purged import PurgeOfJobs
 from service.ledger.schema import Schema
+from service.ledger.sealed import SealedColumn
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,16 +95,15 @@ MakeReport = Callable[[Settings, AsyncConnection, datetime], Awaitable[Report]]
 
 @dataclass(frozen=True)
 class Pages:
-    """A feature's HTML pages, and how the home page links to them.
+    """A feature's pages, and how the top bar links to them: `title` leads to `path`, as do `g` and the `letter`.
 
-    `path` is where they begin, `about` what a reader finds there. `are_shown` says whether there is anything to see
-    under these settings.
+    Their templates are in the feature's folder `templates`.
     """
 
     router: MakeRouter
+    title: str
     path: str
-    about: str
-    are_shown: Callable[[Settings], bool] = lambda settings: True
+    letter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,10 @@ class Feature:
     """A feature; everything but its name is optional.
 
     `tables`: its own tables. `postlude migrate` creates those that are missing.
+    `sealed`: which of their columns hold secrets.
     `migrations`: the folder of the Alembic revisions that change `tables` after their first version.
     `router`: its calls, below /v1.
-    `pages`: its HTML pages.
+    `pages`: its pages.
     `purge`: how `cleanup` deletes what it keeps.
     `capability`: opens what its kinds ask of `ctx.capability(...)`, for as long as a worker lives.
     `chores`: what each worker does for it again and again, beside its jobs.
@@ -139,6 +140,7 @@ class Feature:
 
     name: str
     tables: Sequence[Table] = ()
+    sealed: Sequence[SealedColumn] = ()
     migrations: Path | None = None
     router: MakeRouter | None = None
     pages: Pages | None = None
@@ -148,12 +150,6 @@ class Feature:
     report: MakeReport | None = None
     hooks: Hooks = field(default_factory=Hooks)
     dev: DevServer | None = None
-
-    @property
-    def routers(self) -> list["APIRouter"]:
-        """The routers of its calls and of its pages."""
-        makers = (self.router, self.pages.router if self.pages else None)
-        return [make() for make in makers if make is not None]
 
     @property
     def schema(self) -> Schema:

@@ -11,6 +11,8 @@ _FOLDERS = (
     "files",
     "apps",
     "outbox",
+    "tracing",
+    "sentry",
 )
 
 FEATURES: tuple[Feature, ...] = tuple(import_module(f"service.{folder}").FEATURE for folder in _FOLDERS)

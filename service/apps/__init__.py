@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from service.apps.capability import open_apps
-from service.apps.tables import apps
-from service.feature import Feature
+from service.apps.tables import SECRET, apps
+from service.feature import Feature, Pages
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -16,4 +16,17 @@ def _router() -> "APIRouter":
     return router
 
 
-FEATURE = Feature("apps", tables=(apps,), router=_router, capability=open_apps)
+def _pages() -> "APIRouter":
+    from service.apps.pages import router
+
+    return router
+
+
+FEATURE = Feature(
+    "apps",
+    tables=(apps,),
+    sealed=(SECRET,),
+    router=_router,
+    pages=Pages(_pages, title="Apps", path="/apps"),
+    capability=open_apps,
+)

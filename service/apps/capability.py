@@ -8,7 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.app.apps import App, Apps, NotReadable
 from service.apps.reads import ways_to
-from service.errors import LedgerUnavailable
+from service.apps.tables import SECRET
+from service.errors import LedgerUnavailable, SecretUnreadable
 from service.feature import Capabilities
 from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
@@ -30,18 +31,27 @@ class LedgerApps:
 
     async def find(self, name: str) -> App | None:
         try:
-            return (await self._reads.of([name]))[name]
+            found = (await self._reads.of([name]))[name]
         except (LedgerUnavailable, SQLAlchemyError, OSError) as error:
             raise NotReadable(f"Where the app {name} is cannot be read: {type(error).__name__}.") from error
+        if isinstance(found, SecretUnreadable):
+            raise SecretUnreadable(found.detail)
+        return found
 
-    async def _read(self, names: Sequence[str]) -> Mapping[str, App | None]:
+    async def _read(self, names: Sequence[str]) -> Mapping[str, App | SecretUnreadable | None]:
         async with self._ledger.read() as connection:
             ways = await ways_to(connection, names)
-        found = {name: App(*ways[name]) for name in names if name in ways}
-        # An app that has not changed stays the object that it was, with all that was made of it.
-        kept = {name: self._seen[name] if self._seen.get(name) == app else app for name, app in found.items()}
-        self._seen |= kept
-        return {name: kept.get(name) for name in names}
+        return {name: self._app(name, *ways[name]) if name in ways else None for name in names}
+
+    def _app(self, name: str, url: str, kept: str) -> App | SecretUnreadable:
+        """Return an app; one that has not changed stays the object that it was, with all that was made of it."""
+        try:
+            app = App(url, SECRET.open(self._ledger.vault, kept, name))
+        except SecretUnreadable as error:  # the others can be called
+            return error
+        if self._seen.get(name) != app:
+            self._seen[name] = app
+        return self._seen[name]
 
 
 @asynccontextmanager

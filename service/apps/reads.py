@@ -23,6 +23,6 @@ async def find_app(connection: AsyncConnection, name: str) -> Any | None:
 
 
 async def ways_to(connection: AsyncConnection, names: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return the address and the secret of each app that there is."""
+    """Return the address and what is kept of the secret of each app that there is."""
     found = select(apps.c.name, apps.c.url, apps.c.secret).where(apps.c.name.in_(names))
     return {row.name: (row.url, row.secret) for row in await connection.execute(found)}

@@ -5,9 +5,10 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, select, update
 
-from service.apps.tables import apps
+from service.apps.tables import SECRET, apps
 from service.ledger.clock import now_by
 from service.ledger.rows import insert_for
+from service.ledger.sealed import vault_of
 
 
 class Registered(StrEnum):
@@ -22,19 +23,24 @@ class Registered(StrEnum):
 def record_app(
     connection: Connection, name: str, *, url: str, secret: str, is_trusted: Callable[[str], bool]
 ) -> Registered:
-    """Register an app, or change it if `is_trusted` says so of the secret that is kept."""
-    at = now_by(connection)
+    """Register an app, or change it if `is_trusted` says so of the secret that is kept.
+
+    Raises `SecretUnreadable`.
+    """
+    at, vault = now_by(connection), vault_of(connection)
+    sealed = SECRET.seal(vault, secret, name)
     new = insert_for(connection.dialect.name)(apps).values(
-        name=name, url=url, secret=secret, created_at=at, updated_at=at
+        name=name, url=url, secret=sealed, created_at=at, updated_at=at
     )
     if connection.execute(new.on_conflict_do_nothing().returning(apps.c.name)).first() is not None:
         return Registered.CREATED
     kept = connection.execute(select(apps.c.url, apps.c.secret).where(apps.c.name == name).with_for_update()).one()
-    if not is_trusted(kept.secret):
+    kept_secret = SECRET.open(vault, kept.secret, name)
+    if not is_trusted(kept_secret):
         return Registered.REFUSED
-    if (kept.url, kept.secret) == (url, secret):
+    if (kept.url, kept_secret) == (url, secret):
         return Registered.SAME
-    connection.execute(update(apps).where(apps.c.name == name).values(url=url, secret=secret, updated_at=at))
+    connection.execute(update(apps).where(apps.c.name == name).values(url=url, secret=sealed, updated_at=at))
     return Registered.CHANGED
 
 

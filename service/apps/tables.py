@@ -2,6 +2,7 @@
 
 from sqlalchemy import Column, MetaData, String, Table, Text
 
+from service.ledger.sealed import SealedColumn
 from service.tables import Moment
 
 metadata = MetaData()
@@ -15,3 +16,5 @@ apps = Table(
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False, comment="when the address or the secret was changed"),
 )
+
+SECRET = SealedColumn(apps, "secret")

@@ -17,7 +17,7 @@ from service.lanes.waiting_for import WaitingFor
 from service.ledger.clock import now_by
 from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as reads
-from service.ledger.records.lanes import Said, record_rule, record_rule_deleted
+from service.ledger.records.lanes import Breaker, Said, record_breakers, record_rule, record_rule_deleted
 from service.queue import UNREACHABLE, LaneState, Queue
 from service.shared_reads import SharedReads
 
@@ -102,6 +102,15 @@ class Lanes:
             raise PausedByPattern(f"{key!r} is still paused by the pattern {pause.key!r}. Resume that one.")
         return change
 
+    async def close_breaker(self, key: str) -> Change:
+        """Close a breaker before its time. It decides by itself again: the next failures may open it.
+
+        Redis closes one only where a user forces it. Whoever dies in between leaves it forced, which is shown.
+        """
+        await self._ledger.database.run(partial(_record_closed, key=key))
+        await self._heard(key)
+        return await self._change(key, Said(breaker_forced=None))
+
     async def delete(self, key: str) -> None:
         """Forget all that was said of a lane or pattern. Raises `LaneNotFound` if nothing was."""
         if not await self._ledger.database.run(partial(record_rule_deleted, key=key)):
@@ -138,6 +147,10 @@ class Lanes:
             return False
         return True
 
+    async def views(self, keys: Sequence[str]) -> list[LaneView]:
+        """Return lanes and patterns as they are, even those of which nothing is known."""
+        return await self._views(keys)
+
     async def _views(self, keys: Sequence[str], *, ask_redis: bool = True) -> list[LaneView]:
         if not keys:
             return []
@@ -146,7 +159,10 @@ class Lanes:
             rules = await reads.rules_for(connection, keys)
             counts = await reads.count_in_lanes(connection, [key for key in keys if not is_pattern(key)])
         states = await self._states(keys) if ask_redis else {}
-        return [view_of(key, rules, counts.get(key), states.get(key), now) for key in keys]
+        # Each lane with the rules that can be its own: hundreds of lanes may have one each.
+        own = {rule.key: [rule] for rule in rules}
+        patterns = [rule for rule in rules if is_pattern(rule.key)]
+        return [view_of(key, own.get(key, []) + patterns, counts.get(key), states.get(key), now) for key in keys]
 
     async def _states(self, keys: Sequence[str]) -> Mapping[str, LaneState]:
         """Ask Redis; nothing if it does not answer."""
@@ -168,3 +184,9 @@ def _record(connection: Connection, *, key: str, said: Said, span: timedelta | N
     at = now_by(connection)
     until: Said = {"paused_until": None if span is None else at + span} if said.get("paused") else {}
     record_rule(connection, key, {**said, **until}, at)
+
+
+def _record_closed(connection: Connection, *, key: str) -> None:
+    at = now_by(connection)
+    record_rule(connection, key, {"breaker_forced": "closed"}, at)
+    record_breakers(connection, [Breaker(key, "closed")], at)

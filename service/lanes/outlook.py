@@ -25,12 +25,16 @@ _GLANCE_FOR_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How things stand at a moment, by the database's clock. `kinds` and `queues` are those of living workers."""
+    """How things stand at a moment, by the database's clock. `kinds` and `queues` are those of workers that take jobs.
+
+    `drained`: others live, too, but drain.
+    """
 
     held_back: HeldBack
     paused: Mapping[str, Rule]
     kinds: frozenset[str]
     queues: frozenset[str]
+    drained: bool = False
 
     def pause_of(self, key: str, now: datetime) -> Rule | None:
         """Return what pauses `kind:<name>` or `queue:<name>`, if anything does."""
@@ -84,11 +88,13 @@ class Outlook:
             now = await self._ledger.database.now(connection)
             held = await held_back(connection, now)
             living = await living_workers(connection, now)
+        taking = [worker for worker in living if worker["drain_at"] is None]
         overview = Overview(
             held_back=held,
             paused={rule.key: rule for rule in held.kinds_and_queues},
-            kinds=frozenset(kind for worker in living for kind in json.loads(worker["kinds"])),
-            queues=frozenset(queue for worker in living for queue in worker["queues"].split(",")),
+            kinds=frozenset(kind for worker in taking for kind in json.loads(worker["kinds"])),
+            queues=frozenset(queue for worker in taking for queue in worker["queues"].split(",")),
+            drained=len(taking) < len(living),
         )
         self._seen = (asyncio.get_running_loop().time(), overview)
         return {"": overview}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from service.feature import Feature, Pages
 from service.mail.capability import open_mail
-from service.mail.dev import INBOX, keeps_mail
+from service.mail.dev import INBOX
 from service.mail.purge import PURGE
 from service.mail.tables import mail_recipients
 
@@ -21,7 +21,7 @@ def _pages() -> "APIRouter":
 FEATURE = Feature(
     "mail",
     tables=(mail_recipients,),
-    pages=Pages(_pages, path="/inbox", about="the mails that jobs sent", are_shown=keeps_mail),
+    pages=Pages(_pages, title="Mail", path="/mail", letter="m"),
     purge=PURGE,
     capability=open_mail,
     dev=INBOX,

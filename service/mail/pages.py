@@ -1,53 +1,68 @@
-"""The dev inbox's pages: the mails that jobs sent, newest first, and each with all that is in it."""
+"""The pages of mails: whether they go out, and the dev inbox, with each mail and all that is in it."""
 
-from typing import Annotated
+import asyncio
 
-from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
+from service.ledger.deadline import in_time
 from service.mail.dev import keeps_mail
 from service.mail.mailbox import Mailbox
-from service.web.deps import ResourcesDep
-from service.web.guards import PAGE_GUARDS
-from service.web.pages import Templates
+from service.mail.reading import read_mail_page
+from service.web.page import Page, PageDep
+from service.web.page_route import page_router
 
-router = APIRouter(include_in_schema=False, dependencies=PAGE_GUARDS)
-_templates = Templates("service.mail")
+router = page_router()
 
 # A browser gets slow beyond this.
 _SHOWN_CHARACTERS = 200_000
 
 
-async def _mailbox(resources: ResourcesDep) -> Mailbox | None:
-    """Return the mailbox; None where there is none, or where callers need a key, which a page cannot carry."""
-    settings = resources.settings
-    return Mailbox(settings.inbox_dir) if keeps_mail(settings) and not settings.api_keys else None
-
-
-MailboxDep = Annotated[Mailbox | None, Depends(_mailbox)]
+@router.get("/mail")
+async def mails(page: PageDep) -> HTMLResponse:
+    """Say whether mails go out."""
+    shown = await in_time(read_mail_page(page.resources, page.lanes, page.principal))
+    return await page.render("mail/overview.html", title="Mail", section="mail", shown=shown)
 
 
 @router.get("/inbox")
-def inbox(request: Request, mailbox: MailboxDep, resources: ResourcesDep) -> HTMLResponse:
+async def inbox(page: PageDep) -> HTMLResponse:
     """List the newest mails."""
+    mailbox = _mailbox(page)
     if mailbox is None:
-        return _no_inbox(request, resources)
-    return _templates.render(
-        request, "inbox.html", mails=mailbox.newest(), total=len(mailbox), folder=resources.settings.inbox_dir
+        return await _no_inbox(page)
+    shown, total = await asyncio.to_thread(lambda: (mailbox.newest(), len(mailbox)))
+    folder = page.resources.settings.inbox_dir
+    return await page.render(
+        "mail/inbox.html", title="Inbox · Mail", section="mail", mails=shown, total=total, folder=folder
     )
 
 
 @router.get("/inbox/{mail_id}")
-def mail(request: Request, mail_id: str, mailbox: MailboxDep, resources: ResourcesDep) -> HTMLResponse:
+async def mail(page: PageDep, mail_id: str) -> HTMLResponse:
     """Show one mail; its HTML as source, since it is as foreign as any mail's."""
+    mailbox = _mailbox(page)
     if mailbox is None:
-        return _no_inbox(request, resources)
-    found = mailbox.read(mail_id)
-    if found is None:
-        return _templates.render(request, "mail.html", status=404, mail=None)
-    return _templates.render(request, "mail.html", mail=found, shown=_SHOWN_CHARACTERS)
+        return await _no_inbox(page)
+    found = await asyncio.to_thread(mailbox.read, mail_id)
+    title = "No such mail" if found is None else found.subject or "(no subject)"
+    return await page.render(
+        "mail/mail.html",
+        title=f"{title} · Mail",
+        section="mail",
+        status=404 if found is None else 200,
+        heading=title,
+        mail=found,
+        shown=_SHOWN_CHARACTERS,
+    )
 
 
-def _no_inbox(request: Request, resources: ResourcesDep) -> HTMLResponse:
-    setting = "POSTLUDE_API_KEYS" if resources.settings.api_keys else "POSTLUDE_SMTP_URL"
-    return _templates.render(request, "inbox.html", status=404, mails=None, setting=setting)
+def _mailbox(page: Page) -> Mailbox | None:
+    """Return the mailbox; None where there is none, or where the caller may not see what is in args."""
+    settings = page.resources.settings
+    return Mailbox(settings.inbox_dir) if keeps_mail(settings) and page.principal.sees_args else None
+
+
+async def _no_inbox(page: Page) -> HTMLResponse:
+    return await page.render(
+        "mail/inbox.html", title="Inbox · Mail", section="mail", status=404, mails=None, total=0, folder=""
+    )

@@ -17,6 +17,7 @@ from jobs.email.mailbox import read_mailbox
 from jobs.email.mailer_errors import ClosedAfter, DeliveryUnknown, MessageRefused, TlsFailed
 from jobs.kit.context import Delivery
 from service.errors import StartRefused
+from service.mail import noting
 from service.mail.smtp_client import BodyUnanswered, SmtpClient
 from service.mail.smtp_server import SmtpServer, TlsLevel
 
@@ -73,6 +74,7 @@ class SmtpMailer:
         `DeliveryUnknown` if it may have taken the message.
         """
         async with self._slots:
+            noting.begin(self._server, len(recipients))
             client = await self._dial()
             try:
                 client = await self._secured(client)
@@ -97,6 +99,7 @@ class SmtpMailer:
                 raise _no_tls(error.__cause__) from error
             raise
         self._own_name = client.local_hostname
+        noting.note_connected(client)
         return client
 
     async def _secured(self, client: SmtpClient) -> SmtpClient:

@@ -10,6 +10,7 @@ import aiosmtplib
 from aiosmtplib.typing import Default
 
 from jobs.email.mailer_errors import LoginFailed
+from service.mail import noting
 from service.mail.smtp_server import SmtpServer
 
 _GO_AHEAD = 354
@@ -64,8 +65,11 @@ class SmtpClient(aiosmtplib.SMTP):
             response = await protocol.read_response(timeout=timeout_s)
         except (aiosmtplib.SMTPException, OSError) as error:
             self.close()
+            noting.note_no_answer(noting.MESSAGE, error)
             raise BodyUnanswered(str(error)) from error
-        return aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
+        response = aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
+        noting.note_answer(noting.MESSAGE, response)
+        return response
 
     async def execute_command(
         self, *args: bytes, timeout: float | Literal[Default.token] | None = Default.token
@@ -73,10 +77,15 @@ class SmtpClient(aiosmtplib.SMTP):
         try:
             response = await super().execute_command(*args, timeout=timeout)
         except aiosmtplib.SMTPResponseException as error:
-            raise aiosmtplib.SMTPResponseException(error.code, self._masked(error.message)) from None
-        if response.code < 400:  # never shown, and a challenge must not change
-            return response
-        return aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
+            shown = aiosmtplib.SMTPResponse(error.code, self._masked(error.message))
+            noting.note_answer(args[0], shown)
+            raise aiosmtplib.SMTPResponseException(*shown) from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            noting.note_no_answer(args[0], error)
+            raise
+        shown = aiosmtplib.SMTPResponse(response.code, self._masked(response.message))
+        noting.note_answer(args[0], shown)
+        return response if response.code < 400 else shown  # a challenge must not change
 
     def _masked(self, answer: str) -> str:
         for form in _forms(self._username or "", self._password or ""):

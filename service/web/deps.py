@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import Field
 
-from service.auth import Principal
+from service.access.principal import Principal
 from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
+from service.trail import Operator
 from service.web.guards import principal_of
 from service.web.state import state_of
 
@@ -32,7 +33,18 @@ async def _principal(request: Request) -> Principal:
     return principal_of(request)
 
 
+def operator_of(request: Request) -> Operator:
+    """Return the caller as one whose actions are noted on the trail."""
+    client = request.client
+    return Operator(state_of(request).trail, principal_of(request), client.host if client else None)
+
+
+async def _operator(request: Request) -> Operator:
+    return operator_of(request)
+
+
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 LifecycleDep = Annotated[Lifecycle, Depends(_lifecycle)]
 LanesDep = Annotated[Lanes, Depends(_lanes)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]
+OperatorDep = Annotated[Operator, Depends(_operator)]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.access import principal
 from service.web import guards, problems
 from service.web.paths import path_of
 
@@ -12,7 +13,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Direct:
-    """Hands requests for the `endpoints` straight to them, after the guards that their routes have.
+    """Hands requests for the `endpoints`, which enqueue, straight to them, after the guards that their routes have.
 
     The layers below, finding the route, solving its dependencies and entering its exit stacks cost more than
     enqueueing a job does. The routes stay: FastAPI describes them in OpenAPI, and would answer them the same.
@@ -29,7 +30,7 @@ class Direct:
             return
         request = Request(scope, receive)
         try:
-            guards.check(request)
+            await guards.check(request, principal.Scope.ENQUEUE)
             response = await endpoint(request)
         except problems.FORESEEN as error:
             response = await problems.answer_foreseen(request, error)

@@ -15,13 +15,21 @@ from service.web.direct import Direct, Endpoint
 from service.web.door import AtTheDoor, Door
 from service.web.etags import ETags
 from service.web.methods import HeadAsGet
+from service.web.noted import Noted
 from service.web.paths import Mounted
 
 # Methods, and headers beyond those that browsers let pass by themselves.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
-    "expose_headers": ["ETag", "Idempotent-Replayed", "Location", "Retry-After"],
+    "expose_headers": [
+        "ETag",
+        "Idempotent-Replayed",
+        "Location",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+    ],
     "max_age": 600,
 }
 
@@ -31,7 +39,11 @@ def install(app: FastAPI, settings: Settings, hooks: Hooks, direct: Mapping[tupl
     app.add_middleware(ETags)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
+    if settings.rate_limit is None:  # which alone is noted of direct calls
+        app.add_middleware(Noted)
     app.add_middleware(Direct, endpoints=direct)
+    if settings.rate_limit is not None:
+        app.add_middleware(Noted)
     if settings.cors_origins:
         # Starlette's own stands outside of all layers, and logs: no page of another origin could read its answer.
         app.add_middleware(ServerErrorMiddleware, handler=problems.answer_logged_bug)

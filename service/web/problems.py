@@ -1,6 +1,5 @@
 """Every error as RFC 9457 problem details."""
 
-import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import MOST_ERRORS, LedgerUnavailable, PostludeError, Refused, shown
+from service.errors import MOST_ERRORS, LedgerUnavailable, PostludeError, Refused, shown, type_of
 from service.web import methods
 
 log = structlog.get_logger(__name__)
@@ -41,12 +40,6 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What happened and what to do, for people.")
     errors: list[Mistake] | None = Field(None, description="Where the request does not fit; the first 100 places.")
-
-
-def type_of(name: str) -> str:
-    """Make a problem's type from a name: of a class, or a phrase."""
-    words = re.sub(r"(?<!^)(?=[A-Z])", "-", name.replace(" ", ""))
-    return f"urn:postlude:problem:{words.lower()}"
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -88,6 +81,8 @@ async def answer_foreseen(_request: Request, error: Exception) -> Response:
         return Response(status_code=400)
     if isinstance(error, LedgerUnavailable):
         log.error("ledger_unavailable", cause=repr(error.__cause__))
+    if error.retry_after_s is not None:
+        return answer(_problem(error), {**error.headers, "Retry-After": str(error.retry_after_s)})
     return answer(_problem(error), error.headers)
 
 

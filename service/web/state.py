@@ -4,10 +4,16 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from service.auth import KeyRing
+from service.access.access import Access
+from service.access.rates import Rates
+from service.access.sessions import Sessions
+from service.access.sign_in import SignIns
 from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
+from service.requests.requests import Requests
+from service.requests.schedule_requests import ScheduleRequests
 from service.resources import Resources
+from service.trail import Trail
 from service.web.room import Room
 
 
@@ -18,7 +24,13 @@ class WebState:
     resources: Resources
     lifecycle: Lifecycle
     lanes: Lanes
-    key_ring: KeyRing
+    access: Access
+    sessions: Sessions
+    sign_ins: SignIns
+    requests: Requests
+    schedule_requests: ScheduleRequests
+    trail: Trail
+    rates: Rates | None = field(default=None, kw_only=True)
     room: Room = field(default_factory=Room, kw_only=True)
 
 

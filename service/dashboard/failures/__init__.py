@@ -1,0 +1,1 @@
+"""Failures by their groups: what fails, since when, whether it grows, and how many jobs it cost."""

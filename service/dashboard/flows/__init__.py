@@ -1,0 +1,1 @@
+"""Flows: the list of them, and one of them, drawn and in words."""

@@ -1,0 +1,55 @@
+"""One lane, or a pattern of lanes: how it stands, what limits it, what it runs, and what was done to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping
+
+from service.dashboard.lanes.rows import Held, LaneRow, held_of, rows_of
+from service.lane_rules import Rule, is_pattern, rules_of
+from service.lanes.lanes import Lanes
+from service.ledger.ledger import Ledger
+from service.ledger.reads import lanes as reads
+from service.ledger.reads.jobs import get_jobs
+from service.ledger.reads.lane_ages import first_waiting
+from service.trail.entries import Noted, TrailFilter
+from service.trail.reads import list_actions
+
+_MOST_JOBS = 10
+_MOST_ACTIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LanePage:
+    """`rules` are those that hold for it, the most specific first. `waiting` are the jobs whose turns come first."""
+
+    row: LaneRow
+    figures: Held
+    rules: Sequence[Rule]
+    own: Rule | None
+    is_pattern: bool
+    waiting: Sequence[RowMapping]
+    actions: Sequence[Noted]
+    now: datetime
+
+
+async def read_lane(ledger: Ledger, lanes: Lanes, key: str) -> LanePage:
+    """Read a lane. Raises `LaneNotFound` for one of which nothing is known."""
+    view = await lanes.find(key)
+    async with ledger.read() as connection:
+        now = await ledger.database.now(connection)
+        [row] = await rows_of(connection, [view], now)
+        rules = await reads.rules_for(connection, [key])
+        waiting = [] if is_pattern(key) else await first_waiting(connection, key, _MOST_JOBS)
+        found = {job["id"]: job for job in await get_jobs(connection, waiting)} if waiting else {}
+        return LanePage(
+            row=row,
+            figures=await held_of(connection, row, now),
+            rules=rules_of(rules, key) if not is_pattern(key) else [rule for rule in rules if rule.key == key],
+            own=next((rule for rule in rules if rule.key == key), None),
+            is_pattern=is_pattern(key),
+            waiting=[found[job_id] for job_id in waiting if job_id in found],
+            actions=await list_actions(connection, TrailFilter(target_type="lane", target=key), _MOST_ACTIONS),
+            now=now,
+        )

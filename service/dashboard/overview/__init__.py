@@ -1,0 +1,1 @@
+"""The overview: are side effects going out, which are not, why, and what to do."""

@@ -1,0 +1,61 @@
+"""What the overview says first: what is wrong, the worst in full; or else that everything is going out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.dashboard.overview.reading import Standing
+from service.dashboard.text import age_text, some
+from service.insight.troubles import Trouble
+
+# The worst is told in full, so many after it in a line each, and of the rest their number.
+_MOST_IN_A_LINE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`worst` is None where nothing is wrong; `others` are warnings and notes, and what else is wrong."""
+
+    worst: Trouble | None
+    others: Sequence[Trouble]
+    more: int
+
+    @property
+    def title(self) -> str:
+        return "Overview" if self.worst is None else f"{self.worst.headline.rstrip('.')} · Overview"
+
+
+def verdict_of(troubles: Sequence[Trouble]) -> Verdict:
+    worst = troubles[0] if troubles and troubles[0].severity == "wrong" else None
+    others = troubles[1:] if worst else troubles
+    return Verdict(worst, others[:_MOST_IN_A_LINE], max(len(others) - _MOST_IN_A_LINE, 0))
+
+
+def calm_words(standing: Standing) -> str:
+    """Say what there is to say where nothing is wrong."""
+    return " ".join(part for part in (_ended(standing), _alive(standing)) if part)
+
+
+def _ended(standing: Standing) -> str:
+    ended, succeeded = standing.rates.ended, standing.rates.succeeded
+    if not ended:
+        return "No job ended in the last hour."
+    if ended == 1:
+        return f"One job ended in the last hour, and {'succeeded' if succeeded else 'did not succeed'}."
+    return (
+        f"Of {ended:,} jobs that ended in the last hour, {'all' if succeeded == ended else f'{succeeded:,}'} succeeded."
+    )
+
+
+def _alive(standing: Standing) -> str:
+    living, known = len(standing.living), [one for one in standing.workers if one.state != "ended"]
+    oldest = "nothing that is due waits" if standing.oldest_s is None else _oldest(standing.oldest_s)
+    all_of = f"all {living} workers are" if 1 < living == len(known) else some(living, "worker is", "workers are")
+    held = (
+        some(standing.held_count, "lane or queue is", "lanes and queues are") if standing.held_count else "nothing is"
+    )
+    sentence = f"{oldest}, {all_of} alive, and {held} held."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _oldest(seconds: float) -> str:
+    return f"the oldest job that waits is {age_text(seconds)} old"

@@ -1,0 +1,94 @@
+"""Errors on pages, in the words that the API has for them: a page in the shell or, after an action, a toast."""
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from service.dashboard.page_route import PageRoute
+from service.dashboard.shell import Page, page_of
+from service.errors import PostludeError, SignInNeeded
+from service.web.guards import recognise
+from service.web.paths import path_of
+from service.web.session import principal_of_session
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+_KEPT = ("allow", "retry-after")
+
+
+def install(app: FastAPI) -> None:
+    """Let the errors of pages be pages; those of calls stay problems."""
+    for foreseen in (PostludeError, HTTPException, RequestValidationError, Exception):
+        as_problem = cast(Handler, app.exception_handlers[foreseen])
+        app.add_exception_handler(foreseen, _for_pages(as_problem))
+
+
+def _for_pages(as_problem: Handler) -> Handler:
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = await as_problem(request, error)
+        if not _is_of_a_page(request) or problem.status_code < HTTPStatus.BAD_REQUEST:
+            return problem
+        return await _as_page(request, error, problem)
+
+    return answer
+
+
+def _is_of_a_page(request: Request) -> bool:
+    """Whether a page was asked for: one that there is or, by a browser, one that there is not."""
+    route = request.scope.get("route")
+    if route is not None:
+        return isinstance(route, PageRoute)
+    is_browser = "text/html" in request.headers.get("accept", "")
+    return is_browser and not path_of(request.scope).startswith("/v1/")
+
+
+async def _as_page(request: Request, error: Exception, problem: Response) -> Response:
+    if request.scope.get("route") is None:
+        await _recognise(request)
+    page = page_of(request)
+    if isinstance(error, SignInNeeded):
+        return page.redirect("/sign-in", next=_asked(request))
+    told = json.loads(bytes(problem.body))
+    if page.is_enhanced or request.method != "GET":
+        answer: Response = page.toast(told["title"], detail=_detail(told), tone="wrong", status=problem.status_code)
+    else:
+        answer = await _as_whole_page(page, told, problem.status_code)
+    answer.headers.update({name: problem.headers[name] for name in _KEPT if name in problem.headers})
+    return answer
+
+
+def _as_whole_page(page: Page, told: dict[str, Any], status: int) -> Awaitable[Response]:
+    return page.render(
+        "shell/error.html",
+        title=told["title"],
+        section="",
+        status=status,
+        status_code=status,
+        detail=told["detail"],
+        errors=told.get("errors", []),
+    )
+
+
+async def _recognise(request: Request) -> None:
+    """Note who asks for a page that there is not, as the guards of a page would have done."""
+    with suppress(PostludeError):
+        recognise(request, await principal_of_session(request))
+
+
+def _detail(told: dict[str, Any]) -> str:
+    """Say what a toast has room for: the first thing that is wrong, if places are named."""
+    errors = told.get("errors") or []
+    return f"{'.'.join(map(str, errors[0]['loc']))}: {errors[0]['msg']}" if errors else str(told["detail"])
+
+
+def _asked(request: Request) -> str:
+    """Return the page that was asked for; for an action, where it was asked from."""
+    if request.method != "GET":
+        return "/"
+    query = request.scope["query_string"].decode("latin-1")
+    return path_of(request.scope) + (f"?{query}" if query else "")

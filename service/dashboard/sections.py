@@ -1,0 +1,75 @@
+"""The top bar: nine sections, and what else there is under More."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.access.principal import Principal, Scope
+from service.features import FEATURES
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`key` is how a page names its section; `g` and `letter` go there."""
+
+    key: str
+    title: str
+    path: str
+    letter: str | None = None
+    scope: Scope = Scope.READ
+
+
+SECTIONS = (
+    Section("overview", "Overview", "/", "o"),
+    Section("jobs", "Jobs", "/jobs", "j"),
+    Section("failures", "Failures", "/failures", "f"),
+    Section("operations", "Operations", "/operations", "p"),
+    Section("schedules", "Schedules", "/schedules", "s"),
+    Section("flows", "Flows", "/flows", "r"),
+    Section("lanes", "Lanes", "/lanes", "l"),
+    Section("kinds", "Kinds", "/kinds", "k"),
+    Section("workers", "Workers", "/workers", "w"),
+)
+_OF_FEATURES = tuple(
+    Section(one.name, one.pages.title, one.pages.path, one.pages.letter) for one in FEATURES if one.pages is not None
+)
+MORE = (
+    Section("queues", "Queues", "/queues", "q"),
+    *_OF_FEATURES,
+    Section("keys", "Keys", "/keys", scope=Scope.ADMIN),
+    Section("users", "Users", "/users", scope=Scope.ADMIN),
+    Section("audit", "Audit", "/audit", "a", scope=Scope.ADMIN),
+)
+
+_REASONS = {"wrong": "wrong", "warning": "to look at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a section should be looked at for: how many, in which tone, and the spoken reason."""
+
+    count: int
+    tone: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A section as the top bar shows it."""
+
+    section: Section
+    count: Count | None = None
+
+
+def entries(sections: Sequence[Section], counts: Mapping[str, Count], principal: Principal) -> list[Entry]:
+    """Return the sections that the caller may see."""
+    return [Entry(one, counts.get(one.key)) for one in sections if principal.may(one.scope)]
+
+
+def counted(troubles: Mapping[Any, tuple[str, int]]) -> dict[str, Count]:
+    """Return the troubles of each section; notes are told on their pages, and do not ask to be looked at."""
+    return {
+        section: Count(count, severity, _REASONS[severity])
+        for section, (severity, count) in troubles.items()
+        if severity in _REASONS
+    }

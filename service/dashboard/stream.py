@@ -1,0 +1,36 @@
+"""Live pages: what changes, as server-sent events."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import Request, Response
+from fastapi.sse import EventSourceResponse
+
+from service.dashboard.page_route import page_router
+from service.dashboard.pulse import Pulse
+from service.dashboard.state import dashboard_state_of
+from service.web.methods import asked
+
+router = page_router()
+
+_UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get("/stream")
+async def stream(request: Request) -> Response:
+    """Follow what changes: `tick` with the events that were counted, `away` while the ledger does not answer."""
+    if asked(request) == "HEAD":
+        return Response(headers=_UNBUFFERED, media_type=EventSourceResponse.media_type)
+    pulse = dashboard_state_of(request).pulse
+    pulse.check_room()
+    return EventSourceResponse(_ticks(pulse), headers=_UNBUFFERED)
+
+
+async def _ticks(pulse: Pulse) -> AsyncIterator[bytes]:
+    if not pulse.has_room:  # others have come since it was checked
+        return
+    with pulse.viewing() as viewer:
+        while not pulse.closing:
+            tick = await viewer.next()
+            if tick is None:
+                return
+            yield tick
