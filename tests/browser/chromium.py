@@ -1,0 +1,26 @@
+"""The browser: Chromium of this machine, driven by Playwright, which brings none of its own here."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, async_playwright
+
+HOW = "no Chromium is here: install it (Debian: apt-get install chromium), or name one in CHROMIUM"
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_chromium() -> str | None:
+    """Return the path of the browser; None where there is none."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@asynccontextmanager
+async def browsing(path: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        # The sandbox needs privileges that containers lack, and these pages are our own.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        await browser.close()
