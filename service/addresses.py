@@ -1,6 +1,8 @@
 """Reads the URLs of servers with the libraries that will use them, and says what is wrong without showing a secret."""
 
+import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -124,3 +126,12 @@ def _check_postgres(url: "URL") -> None:
     timeout = url.query.get("connect_timeout", "1")
     if not (isinstance(timeout, str) and timeout.isdecimal()):
         raise ValueError("connect_timeout must be a number of seconds")
+
+
+def is_of_this_machine(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror:
+        return False
+    return all(ip_address(address[0]).is_loopback for *_, address in found)

@@ -13,14 +13,32 @@ import jobs
 from jobs import Catalogue
 from jobs.kit.hidden import hidden_by_ours
 from service import heap, logs
-from service.api import flows, health, kinds, lanes, metrics, offline_docs, openapi, operations, queues, schedules
-from service.api.jobs import actions, bulk_replay, changing, enqueue, events, listing, lookup, tickets
-from service.api.schedule_requests import ScheduleRequests
+from service.api import (
+    audit,
+    failures,
+    flows,
+    health,
+    keys,
+    kinds,
+    lanes,
+    metrics,
+    offline_docs,
+    openapi,
+    operations,
+    queues,
+    schedules,
+    workers,
+)
+from service.api.jobs import actions, bulk_replay, changing, enqueue, events, facts, listing, lookup, tickets
 from service.api.state import open_api_state
-from service.dashboard import home
+from service.dashboard import page_errors
+from service.dashboard import routes as dashboard
+from service.dashboard.shell import page_of
+from service.dashboard.state import DashboardState
 from service.features import FEATURES
 from service.hooks import Hooks
 from service.requests.requests import Requests
+from service.requests.schedule_requests import ScheduleRequests
 from service.settings import Settings, describe_unknown
 from service.web import layers, problems
 from service.web.stopping import on_stop_signal
@@ -32,7 +50,10 @@ Enqueue jobs, look them up by id, cancel and replay them. **202** means that a j
 whatever happens to any process. Errors are `application/problem+json` (RFC 9457). Any request may also be refused
 before it is looked at, with 400, 408, 414, 431 or 503.
 """
-_JOBS = (enqueue, listing, lookup, actions, changing, events, tickets, bulk_replay)
+_JOBS = (enqueue, listing, lookup, actions, changing, events, facts, tickets, bulk_replay)
+_OPERATORS = (audit, failures, keys, operations, workers)
+_OTHERS = (flows, kinds, queues, lanes, schedules, health, metrics, offline_docs)
+_ROUTED = (*_JOBS, *_OPERATORS, *_OTHERS, dashboard)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -58,14 +79,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
+    page_errors.install(app)
     hooks = Hooks.joined(feature.hooks for feature in FEATURES)
     layers.install(app, settings, hooks, direct=enqueue.DIRECT)
     openapi.install(app, requests, schedule_requests)
-    for module in (*_JOBS, flows, kinds, queues, lanes, schedules, operations, health, metrics, home, offline_docs):
+    for module in _ROUTED:
         app.include_router(module.router)
     for feature in FEATURES:
-        for router in feature.routers:
-            app.include_router(router)
+        if feature.router is not None:
+            app.include_router(feature.router())
+    app.state.page_of = page_of
     return app
 
 
@@ -76,6 +99,12 @@ async def _serve(
     """Hold the API's state from its start to its stop."""
     async with open_api_state(settings, catalogue, requests, schedule_requests, FEATURES) as state:
         app.state.api = state
+        app.state.dashboard = shown = DashboardState.of(state)
         on_stop_signal(state.watchtower.dismiss)
-        with heap.gc_frozen():
-            yield
+        on_stop_signal(shown.pulse.dismiss)
+        try:
+            with heap.gc_frozen():
+                yield
+        finally:
+            await shown.close()
+            await shown.troubles.close()

@@ -9,10 +9,15 @@ import click
 
 from service.commands.flows import flows
 from service.commands.jobs import jobs
+from service.commands.keys import keys
 from service.commands.lanes import lanes
 from service.commands.operations import operations
 from service.commands.outbox import outbox
 from service.commands.schedules import schedules
+from service.commands.secrets import secrets
+from service.commands.users import users
+from service.commands.workers import workers
+from service.demo.command import demo
 from service.errors import LedgerUnavailable, PostludeError
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ def dev() -> None:
 def api() -> None:
     """Run the HTTP API on POSTLUDE_HOST and POSTLUDE_PORT.
 
-    Other machines can reach it only when POSTLUDE_API_KEYS is set.
+    Other machines can reach it only when callers need a key: POSTLUDE_API_KEYS, `postlude keys`, `postlude users`.
     """
     import uvicorn
 
@@ -145,12 +150,17 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
+postlude.add_command(demo)
 postlude.add_command(jobs)
 postlude.add_command(flows)
 postlude.add_command(lanes)
 postlude.add_command(operations)
 postlude.add_command(outbox)
 postlude.add_command(schedules)
+postlude.add_command(secrets)
+postlude.add_command(keys)
+postlude.add_command(users)
+postlude.add_command(workers)
 
 
 def main() -> None:

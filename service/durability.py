@@ -4,11 +4,12 @@ They leave a choice, so they are warned about, by name and with the remedy. What
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import ResponseError
-from sqlalchemy import text
+from sqlalchemy import BindParameter, bindparam, text
 
 from service.errors import LedgerUnavailable
 from service.ledger.database import Database
@@ -57,10 +58,10 @@ async def risky_in_postgres(database: Database) -> dict[str, str]:
     """Return the remedy for each setting under which Postgres may forget what it has committed; none on SQLite."""
     if database.dialect == "sqlite":
         return {}
-    names = ", ".join(f"'{name}'" for name in _POSTGRES_REMEDIES)
+    switched_off = text("SELECT name FROM pg_settings WHERE setting = 'off' AND name IN :names")
+    names: BindParameter[Any] = bindparam("names", list(_POSTGRES_REMEDIES), expanding=True)
     async with database.connect() as connection:
-        switched_off = text(f"SELECT name FROM pg_settings WHERE setting = 'off' AND name IN ({names})")  # noqa: S608
-        found = (await connection.execute(switched_off)).scalars().all()
+        found = (await connection.execute(switched_off.bindparams(names))).scalars().all()
     return {f"Postgres {name}=off": _POSTGRES_REMEDIES[name] for name in found}
 
 

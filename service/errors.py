@@ -2,15 +2,17 @@
 
 PostludeError
 ├── NotFound (404)             JobNotFound, FlowNotFound, LaneNotFound, KindNotFound, QueueNotFound, OperationNotFound,
-│                              ScheduleNotFound, AppNotFound
+│                              ScheduleNotFound, AppNotFound, WorkerNotFound, StackNotFound
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
-│                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor
+│                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor,
+│                              SecretUnreadable
 ├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
 │                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
-│                              StockWorkerRuns, OperationEnded, AppSecretDiffers
-├── Unauthorized (401)
+│                              StockWorkerRuns, OperationEnded, AppSecretDiffers, UserExists, WorkerEnded, WorkerLives
+├── Unauthorized (401)         SignInNeeded, SignInRefused
 ├── HostRefused (421)
-├── OriginRefused (403)
+├── Forbidden (403)            ScopeMissing, NotForThisKey, CsrfTokenMissing, OriginRefused
+├── TooManyRequests (429)
 ├── BodyTooLarge (413)
 ├── BodyMalformed (400)
 ├── MediaTypeRefused (415)
@@ -18,6 +20,8 @@ PostludeError
 ├── LedgerUnavailable (503)     FateUnknown, LedgerFull (507)
 ├── TooManyWatchers (503)
 └── StartRefused               ends a process at start, as one sentence
+
+`service/access/errors.py` and features have more of their own.
 """
 
 import re
@@ -35,6 +39,7 @@ class PostludeError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
     headers: ClassVar[dict[str, str]] = {}
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str, *, errors: list[dict[str, Any]] | None = None):
         super().__init__(detail)
@@ -52,6 +57,10 @@ class JobNotFound(NotFound):
 
 class OperationNotFound(NotFound):
     title = "Operation not found"
+
+
+class FailureNotFound(NotFound):
+    title = "Failure not found"
 
 
 class FlowNotFound(NotFound):
@@ -76,6 +85,14 @@ class ScheduleNotFound(NotFound):
 
 class AppNotFound(NotFound):
     title = "App not found"
+
+
+class WorkerNotFound(NotFound):
+    title = "Worker not found"
+
+
+class StackNotFound(NotFound):
+    title = "No stack was asked for"
 
 
 class Refused(PostludeError):
@@ -116,6 +133,12 @@ class ArgsInvalid(Refused):
     title = "Args invalid"
 
 
+class SecretUnreadable(Refused):
+    """It was sealed with a key that this process does not have, or was changed since."""
+
+    title = "A secret cannot be read"
+
+
 class BadCursor(Refused):
     title = "Cursor not valid"
 
@@ -130,6 +153,10 @@ class Conflict(PostludeError):
 
 class StateForbids(Conflict):
     title = "The job's state forbids this"
+
+
+class UserExists(Conflict):
+    title = "The user is there already"
 
 
 class OperationEnded(Conflict):
@@ -173,6 +200,14 @@ class AppSecretDiffers(Conflict):
     title = "The app has another secret"
 
 
+class WorkerEnded(Conflict):
+    title = "The worker has ended"
+
+
+class WorkerLives(Conflict):
+    title = "The worker is not dead"
+
+
 class IdempotencyKeyInFlight(Conflict):
     title = "A request with this idempotency key is in flight"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
@@ -183,12 +218,48 @@ class Unauthorized(PostludeError):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
+class SignInNeeded(Unauthorized):
+    title = "Sign in first"
+    headers: ClassVar[dict[str, str]] = {}
+
+
+class Forbidden(PostludeError):
+    status, title = 403, "Forbidden"
+
+
+class ScopeMissing(Forbidden):
+    title = "Scope missing"
+
+
+class NotForThisKey(Forbidden):
+    """The key is limited to kinds or queues, and this is beyond them."""
+
+    title = "Not for this key"
+
+
+class CsrfTokenMissing(Forbidden):
+    title = "The form is not one of this session"
+
+
+class TooManyRequests(PostludeError):
+    status, title = 429, "Too many requests"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class SignInRefused(Unauthorized):
+    title = "Sign-in refused"
+    headers: ClassVar[dict[str, str]] = {}
+
+
 class HostRefused(PostludeError):
     status, title = 421, "Host refused"
 
 
-class OriginRefused(PostludeError):
-    status, title = 403, "Origin refused"
+class OriginRefused(Forbidden):
+    title = "Origin refused"
 
 
 class BodyTooLarge(PostludeError):
@@ -243,6 +314,12 @@ class StartRefused(PostludeError):
     """A process cannot start as things are. The message says why and what to do."""
 
     title = "Start refused"
+
+
+def type_of(name: str) -> str:
+    """Make a problem's type from a name: of a class, or a phrase."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "-", name.replace(" ", ""))
+    return f"urn:postlude:problem:{words.lower()}"
 
 
 def shown(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

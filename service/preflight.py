@@ -48,7 +48,8 @@ async def check_api(settings: Settings) -> None:
     from service.resources import open_resources
 
     check_ledger_file(settings)
-    check_address(settings)
+    check_address(settings, knows_somebody=await knows_somebody(settings))
+    warn_of_clear_secrets(settings)
     async with open_resources(settings, Catalogue({})) as resources:
         await check_servers(resources.ledger.database, resources.queue.redis)
 
@@ -93,19 +94,47 @@ async def check_servers(database: "Database", redis: "ArqRedis") -> None:
     )
 
 
-def check_address(settings: Settings, *, patience_s: float = 0.0) -> None:
+async def knows_somebody(settings: Settings) -> bool:
+    """Whether there are keys or users. A ledger that is away may have some: until it is back, nobody is let in."""
+    from service.access.reads import is_anybody_known
+    from service.ledger.database import Database
+    from service.ledger.outages import NO_TABLES, known_reason_of
+
+    path = _sqlite_path(settings)
+    if settings.api_keys or (path is not None and not path.exists()):
+        return bool(settings.api_keys)
+    database = Database.open(settings.sqlalchemy_url)
+    try:
+        async with asyncio.timeout(_ANSWERED_WITHIN_S), database.connect() as connection:
+            return await is_anybody_known(connection)
+    except (LedgerUnavailable, TimeoutError) as error:
+        return known_reason_of(error.__cause__) != NO_TABLES
+    finally:
+        await database.close()
+
+
+def check_address(settings: Settings, *, patience_s: float = 0.0, knows_somebody: bool = False) -> None:
     """Check that the API can listen where the settings say, and is not open to everybody there."""
     addresses = _resolve(settings)
-    if not settings.api_keys and not all(ip_address(address[0]).is_loopback for _, address in addresses):
+    is_asked = bool(settings.api_keys) or knows_somebody
+    if not is_asked and not all(ip_address(address[0]).is_loopback for _, address in addresses):
         raise StartRefused(
             f"POSTLUDE_HOST {settings.host} can be reached from other machines, so callers need a key: "
-            "set POSTLUDE_API_KEYS (comma-separated), or use POSTLUDE_HOST=127.0.0.1."
+            "set POSTLUDE_API_KEYS (comma-separated), make a key by `postlude keys create` or a user by `postlude users"
+            " add`, or use POSTLUDE_HOST=127.0.0.1."
         )
     deadline = time.monotonic() + patience_s
     while reason := _why_not_bound(addresses):
         if time.monotonic() >= deadline:
             raise StartRefused(_cannot_listen(settings, reason))
         time.sleep(0.1)
+
+
+def warn_of_clear_secrets(settings: Settings) -> None:
+    """Warn where other machines reach the API, and whoever has the database can read the secrets of its jobs."""
+    if not settings.secret_keys and not all(ip_address(address[0]).is_loopback for _, address in _resolve(settings)):
+        remedy = "set POSTLUDE_SECRET_KEYS to the base64 of 32 random bytes (openssl rand -base64 32)"
+        log.warning("secrets_kept_in_clear", remedy=remedy)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from service.ledger.database import STATEMENT_LIMIT_S
 from service.ledger.ledger import Ledger
 from service.queue import Queue, open_redis
 from service.settings import Settings
+from service.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ async def open_resources(
             retention=settings.retention,
             belongings=belongings_of(features),
             statement_limit_s=statement_limit_s,
+            vault=Vault(settings.secret_keys),
         )
         ledger = await stack.enter_async_context(opening)
         if redis is None:

@@ -10,13 +10,14 @@ from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.addresses import check_redis_url, read_database_url, redis_socket_url, sqlite_url
+from service.addresses import check_redis_url, is_of_this_machine, read_database_url, redis_socket_url, sqlite_url
+from service.secret_keys import read_key
 
 # A Unix socket's path ends at 107 bytes on Linux (103 on macOS).
 _LONGEST_SOCKET_PATH = 100
@@ -41,6 +42,9 @@ _LISTS = (
     "webhook_allow",
     "app_allow",
     "outbox_urls",
+    "alert_to",
+    "alert_on",
+    "secret_keys",
 )
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -99,6 +103,7 @@ class QueueSettings(BaseSettings):
 class Settings(QueueSettings):
     """All settings."""
 
+    environment: str | None = Field(default=None, max_length=40)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     root_path: str | None = None
@@ -113,16 +118,30 @@ class Settings(QueueSettings):
     grace_s: float = Field(default=25, ge=0, le=3600)
     max_crashes: int = Field(default=3, ge=1, le=100)
     retention_days: int = Field(default=30, ge=1, le=3650)
+    retention_failed_days: int | None = Field(default=None, ge=1, le=3650)
+    retention_trail_days: int = Field(default=400, ge=1, le=3650)
     idempotency_hours: int = Field(default=24, ge=1, le=720)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
     stock_worker: bool = False
+    version: str | None = Field(default=None, max_length=64)
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    rate_limit: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(s|min|h)$")] | None = None
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_name_claim: str = "email"
+    oidc_role_claim: str = "roles"
     allowed_hosts: CommaSeparated = ()
     cors_origins: CommaSeparated = ()
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     app_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     outbox_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    alert_to: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    alert_on: CommaSeparated = ("wrong",)
+    alert_after_s: float = Field(default=60, ge=0, le=86_400)
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -139,6 +158,13 @@ class Settings(QueueSettings):
     def _async_drivers(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         urls = dict.fromkeys(read_database_url(url.get_secret_value()) for url in value)
         return tuple(map(SecretStr, urls))
+
+    @field_validator("alert_to")
+    @classmethod
+    def _told_how(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(one.get_secret_value().startswith(("mailto:", "https://", "http://")) for one in value):
+            raise ValueError("must be addresses such as mailto:ops@example.com, or URLs of webhooks")
+        return value
 
     @field_validator("root_path")
     @classmethod
@@ -161,6 +187,23 @@ class Settings(QueueSettings):
             )
         return tuple(name.rstrip(".") for name in value)
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if (
+            value is not None
+            and urlsplit(value).scheme != "https"
+            and not is_of_this_machine(urlsplit(value).hostname or "")
+        ):
+            raise ValueError("must be an https:// URL: whoever can change its answers can sign in as anybody")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_oidc(self) -> Self:
+        if self.oidc_issuer is not None and (self.oidc_client_id is None or self.oidc_client_secret is None):
+            raise ValueError("POSTLUDE_OIDC_ISSUER also needs POSTLUDE_OIDC_CLIENT_ID and POSTLUDE_OIDC_CLIENT_SECRET")
+        return self
+
     @field_validator("api_keys")
     @classmethod
     def _sendable(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -168,7 +211,14 @@ class Settings(QueueSettings):
             raise ValueError("keys are sent in a header, so they must be printable ASCII")
         return value
 
-    def environment(self) -> dict[str, str]:
+    @field_validator("secret_keys")
+    @classmethod
+    def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            read_key(key.get_secret_value())
+        return value
+
+    def variables(self) -> dict[str, str]:
         """Return the variables from which a child process reads the same settings, secrets included."""
         variables = {}
         for name in self.model_fields_set:
@@ -193,6 +243,11 @@ class Settings(QueueSettings):
     @property
     def retention(self) -> timedelta:
         return timedelta(days=self.retention_days)
+
+    @property
+    def retention_failed(self) -> timedelta:
+        """How long failed jobs are kept."""
+        return timedelta(days=self.retention_failed_days or self.retention_days)
 
     @property
     def inbox_dir(self) -> Path:

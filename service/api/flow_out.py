@@ -6,11 +6,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from sqlalchemy import RowMapping
 
-from service.api.callback_out import CallbackOut
-from service.api.jobs.job_out import ErrorOut
+from service.access.principal import Principal
 from service.ledger.reads.flows import FlowCounts
 from service.ledger.states import State
 from service.web.cursor import NEXT_CURSOR
+from service.web.jobs.callback_out import CallbackOut
+from service.web.jobs.job_out import ErrorOut
 from service.web.moments import ShownMoment
 
 FlowState = Literal[State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELLED]
@@ -61,6 +62,10 @@ class FlowOut(FlowSummary):
     callbacks: list[CallbackOut] = Field(description="Enqueued when it ends.")
     jobs: list[FlowJobOut] = Field(description="Each behind those that it comes after.")
     next_cursor: str | None = Field(description=NEXT_CURSOR)
+
+    def shown_to(self, principal: Principal) -> "FlowOut":
+        """Return it without what the principal may not see."""
+        return self.model_copy(update={"callbacks": [one.shown_to(principal) for one in self.callbacks]})
 
 
 class FlowList(BaseModel):

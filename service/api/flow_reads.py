@@ -1,23 +1,19 @@
 """Flows read page by page: of flows, and of the jobs of one."""
 
 from datetime import datetime
-from typing import NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.api.callback_out import CallbackOut
 from service.api.flow_out import FlowJobOut, FlowList, FlowOut, FlowSummary, summary
 from service.errors import FlowNotFound
 from service.ledger.ledger import Ledger
 from service.ledger.reads import flows as queries
+from service.ledger.reads.flow_graphs import page_of_flows
 from service.web.cursor import Text, decode, encode
+from service.web.jobs.callback_out import CallbackOut
 from service.web.moments import Moment
 
 MOST_JOBS = 1_000
-# Each flow of a list is counted: a page ends with the flows that exceed this many jobs.
-_MOST_COUNTED = 20_000
-_COUNTED_AT_ONCE = 10
 
 _place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 
@@ -46,38 +42,19 @@ async def read_flows(ledger: Ledger, cursor: str | None, limit: int) -> FlowList
     """Read a page of flows, the newest first. Raises `BadCursor`."""
     after = decode(_place, cursor) if cursor else None
     async with ledger.read() as connection:
-        page = await _read_page(connection, after, limit)
-    last = page.flows[-1] if page.flows else None
-    return FlowList(
-        flows=page.flows,
-        next_cursor=_cursor(last.created_at, last.id) if last is not None and page.has_more else None,
-    )
+        page = await page_of_flows(connection, after, limit)
+    shown = [FlowSummary(**summary(row, counts)) for row, counts in page.flows]
+    last = shown[-1] if shown and page.has_more else None
+    return FlowList(flows=shown, next_cursor=None if last is None else _cursor(last.created_at, last.id))
 
 
-class _Page(NamedTuple):
-    flows: list[FlowSummary]
-    has_more: bool
-
-
-async def _read_page(connection: AsyncConnection, after: tuple[datetime, str] | None, limit: int) -> _Page:
-    rows = await queries.list_flows(connection, after, limit + 1)
-    shown: list[FlowSummary] = []
-    counted = 0
-    for start in range(0, min(len(rows), limit), _COUNTED_AT_ONCE):
-        some = rows[start : min(start + _COUNTED_AT_ONCE, limit)]
-        counts = await queries.counts_of(connection, [row["id"] for row in some])
-        shown += [FlowSummary(**summary(row, counts[row["id"]])) for row in some]
-        counted += sum(sum(one.states.values()) for one in counts.values())
-        if counted > _MOST_COUNTED:
-            break
-    return _Page(shown, len(rows) > len(shown))
-
-
-async def check_flow(ledger: Ledger, flow_id: str) -> None:
-    """Raise `FlowNotFound` for a flow that there is not."""
+async def read_counts(ledger: Ledger, flow_id: str) -> FlowSummary:
+    """Read a flow without its jobs. Raises `FlowNotFound`."""
     async with ledger.read() as connection:
-        if await queries.get_flow(connection, flow_id) is None:
+        flow = await queries.get_flow(connection, flow_id)
+        if flow is None:
             raise _not_found(flow_id)
+        return FlowSummary(**summary(flow, (await queries.counts_of(connection, [flow_id]))[flow_id]))
 
 
 def _not_found(flow_id: str) -> FlowNotFound:

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic_core import to_json
 
 from service import agreed_time
+from service.access.limits import check_flow_jobs, note_sender
+from service.access.principal import Scope
 from service.api.flow_out import FlowCreated, FlowList, FlowOut
-from service.api.flow_reads import MOST_JOBS, check_flow, read_flow, read_flows
+from service.api.flow_reads import MOST_JOBS, read_counts, read_flow, read_flows
 from service.api.flow_requests import WantedFlow, parse_flow
-from service.api.jobs.actions import logged
 from service.api.jobs.enqueue import BATCH_LIMIT
 from service.api.jobs.idempotency import Idempotency, kept, sent_safely
 from service.api.state import ApiState, api_state_of
@@ -22,14 +23,15 @@ from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.ledger import Ledger
 from service.ledger.models import IdempotencyKey, NewJob
 from service.requests.making import job_of
+from service.trail import Operator
 from service.web.body import read_body
-from service.web.deps import LifecycleDep, PrincipalDep, ResourcesDep, Text
+from service.web.deps import LifecycleDep, OperatorDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
-from service.web.guards import GUARDS
+from service.web.guards import guards, principal_of
 from service.web.paths import flow_path
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/flows", tags=["flows"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/flows", tags=["flows"])
 
 # Leaves a page that was begun, and the answer, enough of the 5 s.
 _ACTS_FOR_S = 2.5
@@ -43,6 +45,7 @@ _CURSOR = Query(description="`next_cursor` of the page before")
 
 @router.post(
     "",
+    dependencies=guards(Scope.ENQUEUE, narrowed=True),
     status_code=202,
     response_model=FlowCreated,
     responses=responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
@@ -70,6 +73,9 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
             now,
             partial(job_of, resources, now),
         )
+    principal = principal_of(idempotency.request)
+    note_sender(principal, wanted.jobs)
+    check_flow_jobs(principal, wanted.jobs, wanted.flow.callbacks)
     if any(job.lane is not None for job in wanted.jobs):
         await state.lanes.refuse_beside_stock_worker()
 
@@ -98,7 +104,7 @@ def _accepted(request: Request, answer: bytes, headers: dict[str, str] | None = 
     return Response(answer, 202, {"Location": where, **(headers or {})}, "application/json")
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
+@router.get("", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
 async def list_flows(
     resources: ResourcesDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -108,44 +114,67 @@ async def list_flows(
     return await in_time(read_flows(resources.ledger, cursor, limit))
 
 
-@router.get("/{flow_id}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
+@router.get(
+    "/{flow_id}", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 404, 421, 422, 503)}
+)
 async def get_flow(
     flow_id: Text,
     resources: ResourcesDep,
+    principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = MOST_JOBS,
     cursor: Annotated[str | None, _CURSOR] = None,
 ) -> FlowOut:
     """Look up a flow, with its jobs page by page."""
-    return await in_time(read_flow(resources.ledger, flow_id, cursor, limit))
+    return (await in_time(read_flow(resources.ledger, flow_id, cursor, limit))).shown_to(principal)
 
 
-@router.post("/{flow_id}/cancel", responses={**_LATER, **_ACTION})
+@router.post("/{flow_id}/cancel", dependencies=guards(Scope.OPERATE), responses={**_LATER, **_ACTION})
 async def cancel_flow(
-    flow_id: Text, response: Response, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+    flow_id: Text,
+    response: Response,
+    resources: ResourcesDep,
+    lifecycle: LifecycleDep,
+    operator: OperatorDep,
+    principal: PrincipalDep,
 ) -> FlowOut:
     """Cancel all jobs of a flow that have not ended. Running jobs are interrupted."""
-    with logged("cancel_flow", principal, flow=flow_id):
-        return await _act(resources.ledger, flow_id, response, lifecycle.cancel_flow)
+    flow = await _act(operator, "cancel", resources.ledger, flow_id, response, lifecycle.cancel_flow)
+    return flow.shown_to(principal)
 
 
-@router.post("/{flow_id}/replay", responses={**_LATER, **_ACTION})
+@router.post("/{flow_id}/replay", dependencies=guards(Scope.OPERATE), responses={**_LATER, **_ACTION})
 async def replay_flow(
-    flow_id: Text, response: Response, resources: ResourcesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+    flow_id: Text,
+    response: Response,
+    resources: ResourcesDep,
+    lifecycle: LifecycleDep,
+    operator: OperatorDep,
+    principal: PrincipalDep,
 ) -> FlowOut:
     """Run again the jobs of a flow that failed or that a user cancelled. Jobs cancelled because of them follow.
 
     Jobs that could not run today, since their kind, queue or args no longer fit, stay as they are.
     """
-    with logged("replay_flow", principal, flow=flow_id):
-        return await _act(resources.ledger, flow_id, response, lifecycle.replay_flow)
+    flow = await _act(operator, "replay", resources.ledger, flow_id, response, lifecycle.replay_flow)
+    return flow.shown_to(principal)
 
 
-async def _act(ledger: Ledger, flow_id: str, response: Response, act: Callable[..., Awaitable[bool]]) -> FlowOut:
+async def _act(
+    operator: Operator,
+    action: str,
+    ledger: Ledger,
+    flow_id: str,
+    response: Response,
+    act: Callable[..., Awaitable[bool]],
+) -> FlowOut:
     """Act on a flow for as long as an answer may take. The status says whether that was all of it."""
 
     async def acted() -> bool:
-        await check_flow(ledger, flow_id)
-        return await act(flow_id, within_s=_ACTS_FOR_S)
+        before = await read_counts(ledger, flow_id)
+        async with operator.action(action, "flow", flow_id, before=before) as entry:
+            is_all = await act(flow_id, within_s=_ACTS_FOR_S)
+            entry.after = await read_counts(ledger, flow_id)
+        return is_all
 
     began = time.monotonic()
     if not await in_time(acted(), writes=True):

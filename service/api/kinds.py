@@ -8,23 +8,24 @@ from pydantic import BaseModel, Field
 
 from jobs import Kind
 from service import agreed_time
+from service.access.principal import Scope, is_listed
 from service.api import pauses
-from service.api.lane_requests import PauseRequest
 from service.api.pauses import PAUSE_ERRORS, RESUME_ERRORS, later
 from service.errors import KindNotFound, LedgerUnavailable
 from service.lanes.outlook import Overview
 from service.ledger.deadline import in_time
 from service.ledger.reads.labels import Label, find_label, list_labels
 from service.web.body import described
-from service.web.deps import LanesDep, PrincipalDep, ResourcesDep, Text
+from service.web.deps import LanesDep, OperatorDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
-from service.web.guards import GUARDS
+from service.web.guards import guards
+from service.web.lane_requests import PauseRequest
 from service.web.moments import ShownMoment
 from service.web.problems import responses
 
 log = structlog.get_logger(__name__)
 MOST_LABELS = 500
-router = APIRouter(prefix="/v1/kinds", tags=["kinds"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/kinds", tags=["kinds"])
 
 
 class KindOut(BaseModel):
@@ -82,8 +83,10 @@ def _pause(name: str, overview: Overview | None) -> dict[str, Any]:
     return {"paused": pause is not None, "paused_until": None if pause is None else pause.paused_until}
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 421, 422)})
-async def list_kinds(resources: ResourcesDep, lanes: LanesDep) -> KindList:
+@router.get(
+    "", dependencies=guards(Scope.READ, narrowed=True), responses={**UNCHANGED, **responses(401, 403, 421, 422)}
+)
+async def list_kinds(resources: ResourcesDep, lanes: LanesDep, principal: PrincipalDep) -> KindList:
     """List the kinds of job that can be enqueued, each with the JSON Schema of its args.
 
     `labels` has what jobs of kinds count as, such as the functions of apps that `call_app` calls.
@@ -99,8 +102,16 @@ async def list_kinds(resources: ResourcesDep, lanes: LanesDep) -> KindList:
     except LedgerUnavailable as error:
         log.debug("labels_not_read", error=str(error))
     return KindList(
-        kinds=[KindOut.of(kind, overview) for _, kind in sorted(resources.catalogue.items())],
-        labels=[LabelOut.of(label, overview) for label in labels],
+        kinds=[
+            KindOut.of(kind, overview)
+            for name, kind in sorted(resources.catalogue.items())
+            if is_listed(name, principal.kinds)
+        ],
+        labels=[
+            LabelOut.of(label, overview)
+            for label in labels
+            if is_listed(label.name, principal.kinds) or is_listed(label.kind or "", principal.kinds)
+        ],
     )
 
 
@@ -137,24 +148,25 @@ _LATER = later(KindOut | LabelOut)
 
 @router.post(
     "/{name:text}/pause",
+    dependencies=guards(Scope.OPERATE),
     responses={**_LATER, **PAUSE_ERRORS},
     openapi_extra=described(PauseRequest, required=False),
 )
 async def pause_kind(
-    named: NamedDep, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
+    named: NamedDep, request: Request, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> KindOut | LabelOut:
     """Start no job of a kind or a label, for a while or until it is resumed.
 
     Jobs that run go on; the others stay queued.
     """
-    await pauses.pause(request, response, lanes, principal, f"kind:{named.name}")
+    await pauses.pause(request, response, lanes, operator, f"kind:{named.name}")
     return await _shown(named, lanes)
 
 
-@router.post("/{name:text}/resume", responses={**_LATER, **RESUME_ERRORS})
+@router.post("/{name:text}/resume", dependencies=guards(Scope.OPERATE), responses={**_LATER, **RESUME_ERRORS})
 async def resume_kind(
-    named: NamedDep, response: Response, lanes: LanesDep, principal: PrincipalDep
+    named: NamedDep, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> KindOut | LabelOut:
     """End the pause of a kind or a label."""
-    await pauses.resume(response, lanes, principal, f"kind:{named.name}")
+    await pauses.resume(response, lanes, operator, f"kind:{named.name}")
     return await _shown(named, lanes)

@@ -6,23 +6,23 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
+from service.access.principal import Scope
 from service.api import pauses
-from service.api.jobs.actions import logged
-from service.api.lane_requests import LaneKey, LaneRequest, PauseRequest, RuleKey, lane_request
 from service.api.pauses import changed, later
 from service.errors import LaneInvalid
 from service.lane_rules import BreakerState, Forced, is_pattern
-from service.lanes.lane_view import LaneView
+from service.lanes.lane_view import LaneView, said_of, target_of
 from service.ledger.deadline import in_time
 from service.web.body import described
 from service.web.cursor import NEXT_CURSOR, Text, decode, encode
-from service.web.deps import LanesDep, PrincipalDep
+from service.web.deps import LanesDep, OperatorDep
 from service.web.etags import UNCHANGED
-from service.web.guards import GUARDS
+from service.web.guards import guards
+from service.web.lane_requests import LaneKey, LaneRequest, PauseRequest, RuleKey, lane_request
 from service.web.moments import ShownMoment
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/lanes", tags=["lanes"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/lanes", tags=["lanes"])
 
 _cursor: TypeAdapter[Text] = TypeAdapter(Text)
 _WRITES = responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507)
@@ -83,7 +83,7 @@ class LaneList(BaseModel):
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"model": LaneOut, "description": "Nothing was set for it before"}}
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
+@router.get("", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
 async def list_lanes(
     lanes: LanesDep,
     key: Annotated[Text, Query(description="Lanes and patterns whose keys begin so")] = "",
@@ -101,26 +101,33 @@ async def list_lanes(
 
 @router.post(
     "/{key:text}/pause",
+    dependencies=guards(Scope.OPERATE),
     responses={**later(LaneOut), **_WRITES},
     openapi_extra=described(PauseRequest, required=False),
 )
 async def pause_lane(
-    key: LaneKey, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
+    key: LaneKey, request: Request, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> LaneOut:
     """Start no job of a lane, or of any lane that a pattern matches, for a while or until it is resumed.
 
     Jobs that run go on. Jobs that wait stay queued: it costs them nothing.
     """
-    return LaneOut.of((await pauses.pause(request, response, lanes, principal, key)).lane)
+    return LaneOut.of((await pauses.pause(request, response, lanes, operator, key)).lane)
 
 
-@router.post("/{key:text}/resume", responses={**later(LaneOut), **responses(401, 403, 409, 421, 422, 503, 507)})
-async def resume_lane(key: LaneKey, response: Response, lanes: LanesDep, principal: PrincipalDep) -> LaneOut:
+@router.post(
+    "/{key:text}/resume",
+    dependencies=guards(Scope.OPERATE),
+    responses={**later(LaneOut), **responses(401, 403, 409, 421, 422, 503, 507)},
+)
+async def resume_lane(key: LaneKey, response: Response, lanes: LanesDep, operator: OperatorDep) -> LaneOut:
     """End the pause of a lane or a pattern. Refused with 409 where a pattern pauses the lane: resume the pattern."""
-    return LaneOut.of((await pauses.resume(response, lanes, principal, key)).lane)
+    return LaneOut.of((await pauses.resume(response, lanes, operator, key)).lane)
 
 
-@router.get("/{key:lane}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
+@router.get(
+    "/{key:lane}", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 404, 421, 422, 503)}
+)
 async def get_lane(key: LaneKey, lanes: LanesDep) -> LaneOut:
     """Look up a lane for which anything is set, or in which there is, or was, a job that is still kept."""
     return LaneOut.of(await in_time(lanes.find(key)))
@@ -128,11 +135,12 @@ async def get_lane(key: LaneKey, lanes: LanesDep) -> LaneOut:
 
 @router.put(
     "/{key:lane}",
+    dependencies=guards(Scope.OPERATE),
     responses={**_CREATED, **later(LaneOut), **_WRITES},
     openapi_extra=described(LaneRequest, required=True),
 )
 async def set_lane(
-    key: LaneKey, request: Request, response: Response, lanes: LanesDep, principal: PrincipalDep
+    key: LaneKey, request: Request, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> LaneOut:
     """Set the limits of a lane, or of all lanes that a pattern matches. They hold from the next start on.
 
@@ -143,18 +151,27 @@ async def set_lane(
     if is_pattern(key) and wanted.breaker is not None:
         raise LaneInvalid(f"A breaker is forced for one lane, and {key!r} is a pattern. Pause the pattern instead.")
     said = wanted.said()
-    with logged("set_lane", principal, lane=key, **said):
-        change = await changed(response, lanes.say(key, said))
+    change = await changed(response, lanes, operator, ("set", key), lambda: lanes.say(key, said))
     if change.is_new and change.is_applied:
         response.status_code = HTTPStatus.CREATED
     return LaneOut.of(change.lane)
 
 
-@router.delete("/{key:lane}", status_code=204, responses=responses(401, 403, 404, 421, 422, 503, 507))
-async def delete_lane(key: RuleKey, lanes: LanesDep, principal: PrincipalDep) -> None:
+@router.delete(
+    "/{key:lane}",
+    dependencies=guards(Scope.OPERATE),
+    status_code=204,
+    responses=responses(401, 403, 404, 421, 422, 503, 507),
+)
+async def delete_lane(key: RuleKey, lanes: LanesDep, operator: OperatorDep) -> None:
     """Forget what was set for a lane or a pattern: limits, a pause, a forced breaker. Its jobs stay.
 
     The keys `kind:<name>` and `queue:<name>` end the pause of a kind or a queue that no longer exists.
     """
-    with logged("delete_lane", principal, lane=key):
-        await in_time(lanes.delete(key), writes=True)
+
+    async def delete() -> None:
+        async with operator.action("delete", *target_of(key), before=said_of(await lanes.view(key))) as entry:
+            await lanes.delete(key)
+            entry.after = said_of(await lanes.view(key))
+
+    await in_time(delete(), writes=True)

@@ -3,17 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import get_args
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service import metrics
+from service.api.figure_metrics import figure_families
 from service.api.readiness import Checks
 from service.api.state import api_state_of
+from service.api.trouble_metrics import trouble_families
 from service.clocks import Clocks
 from service.errors import LedgerUnavailable
 from service.feature import Gauge
@@ -104,11 +107,9 @@ async def _read_families(resources: Resources) -> list[Metric]:
         unknown_kinds = await counts.waiting_of_unknown_kinds(connection, now)
         workers = await living_workers(connection, now)
         held_back = await held_back_now(connection, now)
-        reports = [
-            await feature.report(resources.settings, connection, now)
-            for feature in resources.features
-            if feature.report is not None
-        ]
+        others = await figure_families(connection, resources.catalogue, now)
+        others += await trouble_families(connection, workers, held_back.held_by_class, now)
+        others += await _of_features(resources, connection, now)
     gauges: dict[str, tuple[str, float]] = {
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),
@@ -130,8 +131,17 @@ async def _read_families(resources: Resources) -> list[Metric]:
         _ticks(totals),
         _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
         _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
-        *(_of_a_feature(gauge) for report in reports for gauge in report.gauges),
+        *others,
     ]
+
+
+async def _of_features(resources: Resources, connection: AsyncConnection, now: datetime) -> list[Metric]:
+    reports = [
+        await feature.report(resources.settings, connection, now)
+        for feature in resources.features
+        if feature.report is not None
+    ]
+    return [_of_a_feature(gauge) for report in reports for gauge in report.gauges]
 
 
 def _paused(held_back: HeldBack) -> Iterable[Metric]:

@@ -8,11 +8,12 @@ from pydantic import BaseModel, TypeAdapter
 from service.api.jobs.actions import ReplayRequest
 from service.api.jobs.bulk_replay import BulkReplayRequest
 from service.api.jobs.event_reader import ProgressEvent, StateEvent
-from service.api.lane_requests import LaneRequest, PauseRequest
-from service.api.operation_requests import OperationRequest
-from service.api.schedule_requests import ScheduleRequests
 from service.requests.change_requests import ChangeRequest
+from service.requests.operation_requests import OperationRequest, RateRequest
 from service.requests.requests import Requests
+from service.requests.schedule_requests import PauseOfSchedule, ScheduleRequests
+from service.web.key_requests import KeyChange, KeyRequest, RotateRequest
+from service.web.lane_requests import LaneRequest, PauseRequest
 from service.web.problems import Problem
 
 
@@ -36,9 +37,14 @@ def components(requests: Requests, schedule_requests: ScheduleRequests) -> dict[
         Problem,
         BulkReplayRequest,
         ChangeRequest,
+        KeyChange,
+        KeyRequest,
+        RotateRequest,
         LaneRequest,
         PauseRequest,
         OperationRequest,
+        PauseOfSchedule,
+        RateRequest,
         ReplayRequest,
         StateEvent,
         ProgressEvent,

@@ -1,17 +1,16 @@
 """What pausing a lane, a kind and a queue have in common."""
 
-from collections.abc import Coroutine
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
 
-from service.api.jobs.actions import logged
-from service.api.lane_requests import pause_for
-from service.auth import Principal
+from service.lanes.lane_view import said_of, target_of
 from service.lanes.lanes import Change, Lanes
 from service.ledger.deadline import in_time
+from service.trail import Operator
+from service.web.lane_requests import pause_for
 from service.web.problems import responses
 
 RESUME_ERRORS = responses(401, 403, 404, 409, 421, 422, 503, 507)
@@ -24,25 +23,33 @@ def later(model: Any) -> dict[int | str, dict[str, Any]]:
     return {202: {"model": model, "description": described}}
 
 
-async def pause(request: Request, response: Response, lanes: Lanes, principal: Principal, key: str) -> Change:
+async def pause(request: Request, response: Response, lanes: Lanes, operator: Operator, key: str) -> Change:
     """Pause what `key` names, for as long as the body says."""
     span = await pause_for(request)
-    with logged("pause", principal, lane=key, for_s=_seconds(span)):
-        return await changed(response, lanes.pause(key, span))
+    return await changed(response, lanes, operator, ("pause", key), lambda: lanes.pause(key, span))
 
 
-async def resume(response: Response, lanes: Lanes, principal: Principal, key: str) -> Change:
-    with logged("resume", principal, lane=key):
-        return await changed(response, lanes.resume(key))
+async def resume(response: Response, lanes: Lanes, operator: Operator, key: str) -> Change:
+    return await changed(response, lanes, operator, ("resume", key), lambda: lanes.resume(key))
 
 
-async def changed(response: Response, change: Coroutine[Any, Any, Change]) -> Change:
-    """Wait for a change. The status of the answer says whether Redis has heard of it."""
-    done = await in_time(change, writes=True)
+async def changed(
+    response: Response,
+    lanes: Lanes,
+    operator: Operator,
+    named: tuple[str, str],
+    change: Callable[[], Awaitable[Change]],
+) -> Change:
+    """Change a lane; `named` are the action and its key. The answer's status says whether Redis has heard of it."""
+    action, key = named
+
+    async def act() -> Change:
+        async with operator.action(action, *target_of(key), before=said_of(await lanes.view(key))) as entry:
+            done = await change()
+            entry.after = said_of(done.lane)
+        return done
+
+    done = await in_time(act(), writes=True)
     if not done.is_applied:
         response.status_code = HTTPStatus.ACCEPTED
     return done
-
-
-def _seconds(span: timedelta | None) -> float | None:
-    return None if span is None else span.total_seconds()

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
+from service.access.principal import Scope, is_listed
 from service.api import pauses
-from service.api.lane_requests import PauseRequest
 from service.api.pauses import PAUSE_ERRORS, RESUME_ERRORS, later
 from service.errors import QueueNotFound
 from service.lane_rules import Rule
@@ -17,13 +17,14 @@ from service.ledger.deadline import in_time
 from service.ledger.reads.counts import QueueCounts, count_by_queue
 from service.resources import Resources
 from service.web.body import described
-from service.web.deps import LanesDep, PrincipalDep, ResourcesDep, Text
+from service.web.deps import LanesDep, OperatorDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
-from service.web.guards import GUARDS
+from service.web.guards import guards
+from service.web.lane_requests import PauseRequest
 from service.web.moments import ShownMoment
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/queues", tags=["queues"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/queues", tags=["queues"])
 
 
 class QueueOut(BaseModel):
@@ -41,10 +42,13 @@ class QueueList(BaseModel):
     queues: list[QueueOut]
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
-async def list_queues(resources: ResourcesDep, lanes: LanesDep) -> QueueList:
+@router.get(
+    "", dependencies=guards(Scope.READ, narrowed=True), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)}
+)
+async def list_queues(resources: ResourcesDep, lanes: LanesDep, principal: PrincipalDep) -> QueueList:
     """List the queues: those that kinds name or this API or a living worker knows, and those that have jobs."""
-    return QueueList(queues=list((await in_time(_read(resources, lanes))).values()))
+    queues = await in_time(_read(resources, lanes))
+    return QueueList(queues=[queue for name, queue in queues.items() if is_listed(name, principal.queues)])
 
 
 async def _known_queue(name: Text, resources: ResourcesDep, lanes: LanesDep) -> str:
@@ -60,6 +64,7 @@ QueueName = Annotated[str, Depends(_known_queue)]
 
 @router.post(
     "/{name:text}/pause",
+    dependencies=guards(Scope.OPERATE),
     responses={**later(QueueOut), **PAUSE_ERRORS},
     openapi_extra=described(PauseRequest, required=False),
 )
@@ -69,19 +74,19 @@ async def pause_queue(
     response: Response,
     resources: ResourcesDep,
     lanes: LanesDep,
-    principal: PrincipalDep,
+    operator: OperatorDep,
 ) -> QueueOut:
     """Start no job of a queue, for a while or until it is resumed. Jobs that run go on; the others stay queued."""
-    await pauses.pause(request, response, lanes, principal, f"queue:{name}")
+    await pauses.pause(request, response, lanes, operator, f"queue:{name}")
     return (await in_time(_read(resources, lanes)))[name]
 
 
-@router.post("/{name:text}/resume", responses={**later(QueueOut), **RESUME_ERRORS})
+@router.post("/{name:text}/resume", dependencies=guards(Scope.OPERATE), responses={**later(QueueOut), **RESUME_ERRORS})
 async def resume_queue(
-    name: QueueName, response: Response, resources: ResourcesDep, lanes: LanesDep, principal: PrincipalDep
+    name: QueueName, response: Response, resources: ResourcesDep, lanes: LanesDep, operator: OperatorDep
 ) -> QueueOut:
     """End the pause of a queue."""
-    await pauses.resume(response, lanes, principal, f"queue:{name}")
+    await pauses.resume(response, lanes, operator, f"queue:{name}")
     return (await in_time(_read(resources, lanes)))[name]
 
 

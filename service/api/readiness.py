@@ -72,6 +72,8 @@ class Checks:
             return "unknown: they are in the ledger"
         if not living:
             return "no worker is alive; jobs are accepted, and run when one is"
+        if all(worker["drain_at"] is not None for worker in living):
+            return "every worker drains; jobs are accepted, and run when another one is started"
         if all(worker["loop_lag_s"] >= BLOCKED_AFTER_S for worker in living):
             return "every worker's event loop is blocked: its log names the kinds that do it"
         had_time = any(worker["started_at"] < now - _SWEPT_WITHIN for worker in living)

@@ -10,18 +10,23 @@ import structlog
 from fastapi import Depends, Request
 
 from jobs import Catalogue
+from service.access.access import Access
+from service.access.rates import Rates
+from service.access.sessions import Sessions
+from service.access.sign_in import SignIns
+from service.alerts.alerting import LOOK_EVERY_S, Alerting, open_alerting
 from service.api.jobs.watchtower import Watchtower
 from service.api.readiness import Checks
-from service.api.schedule_requests import ScheduleRequests
-from service.auth import KeyRing
 from service.clocks import Clocks
 from service.durability import Durability
 from service.feature import Feature
 from service.lanes.lanes import Lanes
 from service.lifecycle.lifecycle import Lifecycle
 from service.requests.requests import Requests
+from service.requests.schedule_requests import ScheduleRequests
 from service.resources import Resources, open_resources
 from service.settings import Settings
+from service.trail import Trail
 from service.web.state import WebState
 from service.web.write_deadline import WriteDeadline
 
@@ -36,10 +41,8 @@ _STATEMENT_LIMIT_S = 5
 class ApiState(WebState):
     """The state of the whole API; `WebState` is the part that features may use."""
 
-    requests: Requests
     watchtower: Watchtower
     readiness: Checks
-    schedule_requests: ScheduleRequests
     keys_under_way: set[str] = field(default_factory=set, kw_only=True)
     write_deadline: WriteDeadline = field(default_factory=WriteDeadline, kw_only=True)
 
@@ -70,11 +73,17 @@ async def open_api_state(
         resources = await stack.enter_async_context(
             open_resources(settings, catalogue, features=features, statement_limit_s=_STATEMENT_LIMIT_S)
         )
+        access = Access(settings, resources.ledger.database)
+        sessions = Sessions(resources.ledger.database, access)
         state = ApiState(
             resources=resources,
             lifecycle=_lifecycle(resources),
             lanes=Lanes(resources.ledger, resources.queue),
-            key_ring=KeyRing(settings.api_keys),
+            access=access,
+            sessions=sessions,
+            sign_ins=SignIns(access, sessions, settings),
+            rates=None if settings.rate_limit is None else Rates(settings.rate_limit),
+            trail=Trail(resources.ledger.database),
             requests=requests,
             watchtower=Watchtower(resources.ledger),
             readiness=Checks(resources),
@@ -83,7 +92,9 @@ async def open_api_state(
         stack.push_async_callback(state.lanes.outlook.close)
         state.lanes.outlook.glance()  # so that the first jobs are told what is paused
         await stack.enter_async_context(_clocks_kept(resources))
+        await stack.enter_async_context(_access_kept(access, state.sessions))
         await stack.enter_async_context(_servers_checked(resources, state.readiness))
+        await stack.enter_async_context(_alerts_told(resources, state.lifecycle))
         stack.push_async_callback(state.readiness.close)
         stack.push_async_callback(state.watchtower.close)
         yield state
@@ -110,6 +121,40 @@ async def _clocks_kept(resources: Resources) -> AsyncIterator[None]:
     finally:
         keeping.cancel()
         await asyncio.wait([keeping])
+
+
+@asynccontextmanager
+async def _access_kept(access: Access, sessions: Sessions) -> AsyncIterator[None]:
+    keeping = asyncio.create_task(access.keep(), name="access")
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await access.close()
+        await sessions.close()
+
+
+@asynccontextmanager
+async def _alerts_told(resources: Resources, lifecycle: Lifecycle) -> AsyncIterator[None]:
+    """Tell of troubles for as long as no worker can."""
+    async with open_alerting(resources, lifecycle) as alerting:
+        keeping = asyncio.create_task(_tell_alerts(alerting), name="alerts") if alerting else None
+        try:
+            yield
+        finally:
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.wait([keeping])
+
+
+async def _tell_alerts(alerting: Alerting) -> None:
+    while True:
+        try:
+            await alerting.look_where_no_worker_does()
+        except Exception:
+            log.exception("alerts_not_told")
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 @asynccontextmanager

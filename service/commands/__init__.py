@@ -6,6 +6,7 @@ lanes.py     the commands for lanes
 flows.py     the commands for flows
 operations.py    the commands for operations on many jobs
 schedules.py     the commands for schedules
+secrets.py   which keys have sealed what the database keeps, and their rotation
 job_options.py   the options by which commands choose jobs
 tail.py      following one job, or every new one
 reaching.py  what all of them have: where the service is, lists, and an end with a sentence

@@ -155,6 +155,7 @@ class Schedule(BaseModel):
     end: str | None
     options: dict[str, Any]
     paused: bool
+    paused_reason: str | None = None
     next: str | None
     last: _Tick | None
     error: str | None
@@ -167,6 +168,36 @@ class SchedulePage(BaseModel):
 
 class NextTicks(BaseModel):
     next: list[str]
+
+
+class _RunningJob(BaseModel):
+    id: str
+    label: str
+    started_at: str
+
+
+class Worker(BaseModel):
+    id: str
+    state: str
+    hostname: str
+    pid: int
+    version: str | None
+    queues: list[str]
+    slots: int | None
+    running: int
+    loop_lag: float
+    hung_threads: int
+    memory_bytes: int | None
+    started_at: str
+    heartbeat_at: str
+    drain_at: str | None
+    ended_at: str | None
+    rescued: int
+    jobs: list[_RunningJob] = []
+
+
+class Workers(BaseModel):
+    workers: list[Worker]
 
 
 class _Mistake(BaseModel):

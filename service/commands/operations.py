@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("replay", "cancel", "delete", "run_now", "change")
 _LOOK_EVERY_S = 0.5
+_RATE = click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Members a second at most.")
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
 
@@ -36,7 +37,7 @@ def operations(context: click.Context, url: str, key: str | None) -> None:
 @filters(*NARROW, "flow", *BY_END)
 @click.option("--id", "ids", multiple=True, metavar="ID", help="This job. May be given several times.")
 @click.option("--change", type=Json(), metavar="JSON", help="What `change` sets, e.g. '{\"priority\": 5}'.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Members a second at most.")
+@_RATE
 @click.option("--name", help="Anything to know it by.")
 @click.option("--dry-run", is_flag=True, help="Change nothing, only count what would be done.")
 @click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
@@ -91,18 +92,30 @@ def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 
 @operations.command()
 @_IDS
+@_RATE
+@AS_JSON
+@click.pass_obj
+def pace(to: Service, /, ids: tuple[str, ...], rate: float | None, as_json: bool) -> None:
+    """Let operations go at another rate from now on; without --rate as fast as they go."""
+    with reached(to) as remote:
+        each("operation", ids, lambda one: remote.set_rate(one, rate), lambda one: _line(one, as_json))
+
+
+@operations.command()
+@_IDS
 @AS_JSON
 @click.pass_obj
 def stop(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
     """Stop operations: no member is dealt with any more, and what was done stays done."""
 
-    def tell(operation: operation_text.Operation) -> str:
-        if as_json:
-            return text.as_json(operation)
-        return text.one_line(f"{operation['id']}  {operation['state']}  {operation_text.progress(operation)}")
-
     with reached(to) as remote:
-        each("operation", ids, remote.stop_operation, tell)
+        each("operation", ids, remote.stop_operation, lambda one: _line(one, as_json))
+
+
+def _line(operation: operation_text.Operation, as_json: bool) -> str:
+    if as_json:
+        return text.as_json(operation)
+    return text.one_line(f"{operation['id']}  {operation['state']}  {operation_text.progress(operation)}")
 
 
 def _followed(remote: Remote, operation: operation_text.Operation) -> operation_text.Operation:

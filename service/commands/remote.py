@@ -19,6 +19,7 @@ from service.commands.lane_text import Lane
 from service.commands.operation_text import Operation
 from service.commands.schedule_text import Schedule
 from service.commands.text import Job, address, one_line
+from service.commands.worker_text import Worker
 
 _ANSWERS_WITHIN_S = 30.0
 _PAGE = 200
@@ -122,6 +123,9 @@ class Remote:
     def stop_operation(self, operation_id: str) -> Operation:
         return self._ask(answers.Operation, "POST", f"{_path_of('operations', operation_id)}/stop")
 
+    def set_rate(self, operation_id: str, rate: float | None) -> Operation:
+        return self._ask(answers.Operation, "PATCH", _path_of("operations", operation_id), json={"rate": rate})
+
     def operations(self, limit: int | None) -> Iterator[Operation]:
         """Yield the list of operations page by page, up to `limit`; None for all."""
         return self._pages("operations", answers.OperationPage, {}, limit)
@@ -152,6 +156,17 @@ class Remote:
             if not self.holds_later:
                 return flow
 
+    def workers(self) -> Iterator[dict[str, Any]]:
+        """Yield the list of workers, which is one page."""
+        yield self._ask(answers.Workers, "GET", "/v1/workers") | {"next_cursor": None}
+
+    def worker(self, worker_id: str) -> Worker:
+        return self._ask(answers.Worker, "GET", _path_of("workers", worker_id))
+
+    def act_on_worker(self, worker_id: str, action: str) -> Worker:
+        """Drain or forget a worker."""
+        return self._ask(answers.Worker, "POST", f"{_path_of('workers', worker_id)}/{action}")
+
     def schedules(self, limit: int | None) -> Iterator[Schedule]:
         """Yield the list of schedules page by page, up to `limit`; None for all."""
         return self._pages("schedules", answers.SchedulePage, {}, limit)
@@ -162,8 +177,12 @@ class Remote:
     def set_schedule(self, name: str, wanted: Mapping[str, Any]) -> Schedule:
         return self._ask(answers.Schedule, "PUT", _path_of("schedules", name), json=wanted)
 
+    def pause_schedule(self, name: str, reason: str | None) -> Schedule:
+        said = {} if reason is None else {"reason": reason}
+        return self._ask(answers.Schedule, "POST", f"{_path_of('schedules', name)}/pause", json=said)
+
     def act_on_schedule(self, name: str, action: str) -> Schedule:
-        """Pause, resume or run a schedule."""
+        """Resume or run a schedule."""
         return self._ask(answers.Schedule, "POST", f"{_path_of('schedules', name)}/{action}")
 
     def delete_schedule(self, name: str) -> Schedule:

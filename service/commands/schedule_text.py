@@ -52,7 +52,7 @@ def state(one: Schedule) -> str:
     if one["error"]:
         return f"error: {one['error']}"
     if one["paused"]:
-        return "paused"
+        return f"paused: {reason}" if (reason := one.get("paused_reason")) else "paused"
     return "ready" if one["next"] else "ended"
 
 

@@ -96,12 +96,13 @@ def delete(to: Service, /, names: tuple[str, ...]) -> None:
 
 @schedules.command()
 @_NAMES
+@click.option("--reason", help="Why, for whoever looks at it later.")
 @AS_JSON
 @click.pass_obj
-def pause(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
+def pause(to: Service, /, names: tuple[str, ...], reason: str | None, as_json: bool) -> None:
     """Fire no ticks of these schedules until they are resumed."""
     with reached(to) as remote:
-        each("schedule", names, lambda one: remote.act_on_schedule(one, "pause"), lambda one: _line(one, as_json))
+        each("schedule", names, lambda one: remote.pause_schedule(one, reason), lambda one: _line(one, as_json))
 
 
 @schedules.command()

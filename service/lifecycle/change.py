@@ -44,21 +44,27 @@ def needs_args(wanted: Wanted, kind: Kind[Any, Any] | None) -> bool:
 
 
 def change_of(
-    job_id: str, kind_name: str, wanted: Wanted, now: datetime, *, catalogue: Catalogue, stored: str | None = None
+    job_id: str,
+    kind_name: str,
+    wanted: Wanted,
+    now: datetime,
+    *,
+    catalogue: Catalogue,
+    stored: queries.StoredArgs | None = None,
 ) -> Change:
     """Make the change of a job. `stored` are its args as attempts read them, where `needs_args`.
 
-    Raises `KindUnknown` if the change needs what only the kind knows, and `ArgsInvalid`.
+    Raises `KindUnknown` if the change needs what only the kind knows, `ArgsInvalid` and `SecretUnreadable`.
     """
     values = _plain(kind_name, wanted, now, catalogue)
     kind = catalogue.get(kind_name)
     if "args" in wanted:
         values |= _args(known_kind(catalogue, kind_name), wanted["args"])
-    elif stored is not None and kind is not None and needs_args(wanted, kind) and kind.reads(stored):
-        values["kind_lane"] = kind_lane(kind, kind.load_args(stored))
+    elif stored is not None and kind is not None and needs_args(wanted, kind) and kind.reads(stored.whole):
+        values["kind_lane"] = kind_lane(kind, kind.load_args(stored.whole))
     if "lane" in wanted:
         values["lane"] = wanted["lane"]
-    return Change(job_id, now, values, of_args=stored)
+    return Change(job_id, now, values, of_args=None if stored is None else stored.kept)
 
 
 def _plain(kind_name: str, wanted: Wanted, now: datetime, catalogue: Catalogue) -> Values:

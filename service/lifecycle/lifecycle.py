@@ -1,5 +1,6 @@
 """The door through which the API, cron, workers and kinds move jobs: first the ledger, after its commit the queue."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from service.lifecycle import adopt, cancel, replay
 from service.lifecycle import flow as flows
 from service.lifecycle.adopt import Adopted
 from service.lifecycle.args import accepted_args
-from service.lifecycle.change import Changer, Wanted
+from service.lifecycle.change import Changer, Wanted, change_of
 from service.lifecycle.dispatch import Dispatcher
 from service.lifecycle.enqueue import Enqueuer, KeyFor
 from service.lifecycle.following import Following
@@ -107,6 +108,21 @@ class Lifecycle:
         `ArgsInvalid`.
         """
         await replay.replay(self.ledger, self.dispatcher, self.following, self._runnable, job_id, from_start=from_start)
+
+    async def replay_edited(self, job_id: str, kind: str, args: BaseModel, *, from_start: bool = False) -> None:
+        """Replay a job of this kind with other args. Raises what `replay` does, but for what its old args are."""
+        edited = await asyncio.to_thread(
+            change_of, job_id, kind, Wanted(args=args), agreed_time.now(), catalogue=self.catalogue
+        )
+        await replay.replay(
+            self.ledger,
+            self.dispatcher,
+            self.following,
+            self._runnable,
+            job_id,
+            from_start=from_start,
+            edited=edited,
+        )
 
     async def cancel_flow(self, flow_id: str, *, within_s: float) -> bool:
         """Cancel what lives in a flow; False where the time was up with jobs left."""

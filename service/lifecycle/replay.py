@@ -5,6 +5,7 @@ from service.lane_rules import in_order
 from service.ledger.ledger import Ledger
 from service.ledger.models import Followed
 from service.ledger.reads import jobs as queries
+from service.ledger.records.changed import Change
 from service.ledger.states import REPLAYABLE, WAITING
 from service.ledger.traits import FOLLOWED
 from service.lifecycle.cancel import forbidden
@@ -15,15 +16,22 @@ from service.queue import Entry
 
 
 async def replay(
-    ledger: Ledger, dispatcher: Dispatcher, following: Following, runnable: Runnable, job_id: str, *, from_start: bool
+    ledger: Ledger,
+    dispatcher: Dispatcher,
+    following: Following,
+    runnable: Runnable,
+    job_id: str,
+    *,
+    from_start: bool,
+    edited: Change | None = None,
 ) -> None:
-    """Replay a job; `from_start` without what it has kept.
+    """Replay a job; `from_start` without what it has kept, `edited` with other args.
 
     Raises `JobNotFound`, `StateForbids`, `UniqueKeyTaken`, `ParentFailed`, and what `Runnable.check` does.
     """
     now = agreed_time.now()
-    await _check(ledger, runnable, job_id)
-    if not await ledger.replay(job_id, now, from_start=from_start):
+    await _check(ledger, runnable, job_id, edited)
+    if not await ledger.replay(job_id, now, from_start=from_start, change=edited):
         raise await forbidden(ledger, job_id, "replayed")
     async with ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
@@ -37,10 +45,11 @@ async def replay(
         following.carry_on(Followed(left=True))
 
 
-async def _check(ledger: Ledger, runnable: Runnable, job_id: str) -> None:
+async def _check(ledger: Ledger, runnable: Runnable, job_id: str, edited: Change | None) -> None:
     """Refuse a job that could not run. One that is missing, or may not be replayed, is refused by the ledger."""
     async with ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
         stored = await queries.stored_args(connection, [job_id])
     if row is not None and row["state"] in REPLAYABLE and job_id in stored:
-        runnable.check(job_id, row["kind"], row["queue"], stored[job_id])
+        # Edited args were checked by the kind when they were read; what is stored need not fit any more.
+        runnable.check(job_id, row["kind"], row["queue"], None if edited else stored[job_id].whole)

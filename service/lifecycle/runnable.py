@@ -7,7 +7,7 @@ import structlog
 from pydantic import ValidationError
 
 from jobs import Catalogue
-from service.errors import ArgsInvalid, QueueUnknown
+from service.errors import ArgsInvalid, QueueUnknown, SecretUnreadable
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.members import Member
@@ -30,10 +30,12 @@ class Runnable:
         self._catalogue = catalogue
         self._check_queue = check_queue
 
-    def check(self, job_id: str, kind_name: str, queue: str, args: str) -> None:
-        """Raise `KindUnknown`, `QueueUnknown` or `ArgsInvalid` for a job that could not run."""
+    def check(self, job_id: str, kind_name: str, queue: str, args: str | None) -> None:
+        """Raise `KindUnknown`, `QueueUnknown` or `ArgsInvalid` for a job that could not run; None: its args could."""
         kind = known_kind(self._catalogue, kind_name)
         self._check_queue(queue)
+        if args is None:
+            return
         try:
             kind.load_args(args)
         except ValidationError as error:
@@ -60,9 +62,8 @@ class Runnable:
             some, left = left[:at_once], left[at_once:]
             async with self._ledger.read() as connection:
                 stored = await queries.stored_args(connection, [job.id for job in some])
-            unfit = await asyncio.to_thread(self._unfit, some, stored)
-            reasons |= dict.fromkeys(unfit, "args_invalid")
-            at_once = max(1, _BYTES_AT_ONCE * len(some) // max(1, sum(map(len, stored.values()))))
+            reasons |= await asyncio.to_thread(self._unfit, some, stored)
+            at_once = max(1, _BYTES_AT_ONCE * len(some) // max(1, sum(len(one.kept) for one in stored.values())))
         return reasons
 
     async def _unworked(self, queues: set[str]) -> set[str]:
@@ -80,5 +81,13 @@ class Runnable:
             return False
         return True
 
-    def _unfit(self, jobs: Sequence[Member], stored: Mapping[str, str]) -> list[str]:
-        return [job.id for job in jobs if job.id in stored and not self._catalogue[job.kind].reads(stored[job.id])]
+    def _unfit(self, jobs: Sequence[Member], stored: Mapping[str, queries.StoredArgs]) -> dict[str, str]:
+        reasons = {}
+        for job in jobs:
+            if job.id in stored:
+                try:
+                    if not self._catalogue[job.kind].reads(stored[job.id].whole):
+                        reasons[job.id] = "args_invalid"
+                except SecretUnreadable:
+                    reasons[job.id] = "secret_unreadable"
+        return reasons

@@ -15,7 +15,7 @@ from redis.exceptions import (
 )
 
 _LACKS_PERMISSION = "its user may not do that: grant what docs/production.md lists under Redis"
-_WRONG_PASSWORD = "the user or password in POSTLUDE_REDIS_URL is missing or wrong"  # noqa: S105 - a sentence about one
+_WRONG_PASSWORD = "the user or password in POSTLUDE_REDIS_URL is missing or wrong"  # nosec B105  # noqa: S105
 _READ_ONLY = "it is a read-only replica: name the primary in POSTLUDE_REDIS_URL"
 _FULL = "its memory is full (maxmemory): give it more, and keep maxmemory-policy at noeviction"
 _UNKNOWN = "it does not know the command: it is older than Redis 6.2, or the command was renamed"

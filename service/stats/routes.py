@@ -6,16 +6,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, TypeAdapter
 
+from service.access.principal import Scope
 from service.ledger.deadline import in_time
 from service.stats.reads import read_counters, sum_counters
 from service.web import cursor
 from service.web.cursor import NEXT_CURSOR
 from service.web.deps import ResourcesDep, Text
 from service.web.etags import UNCHANGED
-from service.web.guards import GUARDS
+from service.web.guards import guards
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/stats", tags=["stats"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/stats", tags=["stats"])
 
 
 class CounterOut(BaseModel):
@@ -33,7 +34,7 @@ class CounterList(BaseModel):
 _place: TypeAdapter[tuple[cursor.Text, cursor.Text]] = TypeAdapter(tuple[cursor.Text, cursor.Text])
 
 
-@router.get("", responses={**UNCHANGED, **responses(401, 421, 422, 503)})
+@router.get("", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
 async def get_stats(
     resources: ResourcesDep,
     subject: Text | None = None,

@@ -6,13 +6,16 @@ import httpx
 from postlude import AsyncClient
 from postlude.problems import BY_TYPE, Problem, problem_of
 
+import service.access.errors  # noqa: F401 - whose errors count too
 from service import errors, features
-from service.web.problems import type_of
+from service.errors import type_of
 
 # Above others, or made by the framework; and one that no caller is ever told.
 ABOVE = {"Forbidden", "Unavailable"}
 OF_THE_FRAMEWORK = {"MethodNotAllowed", "InternalError"}
 NEVER_TOLD = {"StartRefused"}
+# Those of pages alone.
+OF_PAGES = {"SignInNeeded", "SignInRefused", "CsrfTokenMissing", "TooManySignIns", "UserNotFound", "UserExists"}
 
 
 def tree(above: type[errors.PostludeError]) -> Iterator[type[errors.PostludeError]]:
@@ -23,7 +26,7 @@ def tree(above: type[errors.PostludeError]) -> Iterator[type[errors.PostludeErro
 
 def told() -> list[type[errors.PostludeError]]:
     assert features.FEATURES, "whose errors are imported with them"
-    return [one for one in tree(errors.PostludeError) if one.__name__ not in NEVER_TOLD]
+    return [one for one in tree(errors.PostludeError) if one.__name__ not in NEVER_TOLD | OF_PAGES]
 
 
 def test_each_problem_of_the_service_has_a_class() -> None:

@@ -57,6 +57,17 @@ async def test_it_deletes_jobs_and_files_past_the_retention_or_what_the_args_say
         assert len(list((tmp_path / "files").iterdir())) == rest
 
 
+async def test_it_keeps_failed_jobs_for_as_long_as_the_settings_say(ledger: Ledger, tmp_path: Path) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=40)
+    jobs = [new_job(state=state, finished_at=long_ago) for state in (State.SUCCEEDED, State.FAILED)]
+    await enqueue(ledger, *jobs)
+    settings = Settings(data_dir=tmp_path, retention_failed_days=90)
+    ctx = fake_context(ledger=Retention(settings, ledger, FEATURES))
+    assert (await cleanup(ctx, CleanupArgs())).deleted["jobs"] == 1
+    assert await left(ledger, jobs[1:]) == 1
+    assert (await cleanup(ctx, CleanupArgs(older_than_days=30))).deleted["jobs"] == 1
+
+
 async def test_a_dry_run_only_says_what_it_would_delete(ledger: Ledger, tmp_path: Path) -> None:
     jobs = await ended(ledger, tmp_path / "files", 31, 1)
     ctx = context(ledger, tmp_path)

@@ -1,5 +1,6 @@
 """Whether a configuration is fit to start: an address, a folder, one per data dir, and servers that can be used."""
 
+import base64
 import fcntl
 import itertools
 import os
@@ -10,14 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from service import preflight
+from service.access.keys import Keys
+from service.access.principal import Scope
 from service.errors import StartRefused
 from service.ledger import migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.queue import open_redis
 from service.settings import Settings
+from tests.service.api.driving import on_sqlite
 from tests.support.pgbouncer import PGBOUNCER, PgBouncer
 from tests.support.processes import free_port
 from tests.support.servers import PostgresServer, RedisServer
@@ -44,6 +49,29 @@ def test_an_open_address_without_keys_is_refused() -> None:
     with pytest.raises(StartRefused, match="POSTLUDE_API_KEYS"):
         preflight.check_address(Settings(host="0.0.0.0", port=free_port()))
     preflight.check_address(Settings(host="0.0.0.0", port=free_port(), api_keys=("k",)))
+
+
+def test_an_open_address_without_keys_for_secrets_is_warned_of() -> None:
+    key = base64.b64encode(b"k" * 32).decode()
+    for host, keys, is_warned in (("0.0.0.0", (), True), ("0.0.0.0", (key,), False), ("127.0.0.1", (), False)):
+        with capture_logs() as told:
+            preflight.warn_of_clear_secrets(Settings(host=host, port=free_port(), secret_keys=keys))
+        assert [one["event"] for one in told] == (["secrets_kept_in_clear"] if is_warned else [])
+
+
+@on_sqlite
+async def test_keys_and_users_of_the_ledger_count_as_those_of_the_settings_do(
+    settings: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    everywhere = settings.model_copy(update={"host": "0.0.0.0", "port": free_port()})
+    assert not await preflight.knows_somebody(everywhere)
+    assert not await preflight.knows_somebody(Settings(data_dir=tmp_path / "nothing"))
+    await Keys(ledger.database).create("one", [Scope.READ])
+    assert await preflight.knows_somebody(everywhere)
+    preflight.check_address(everywhere, knows_somebody=True)
+    # One that is away may have some: the API starts, and lets nobody in until it is back.
+    away = Settings(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    assert await preflight.knows_somebody(away)
 
 
 def test_a_host_that_is_not_this_machine_is_refused() -> None:

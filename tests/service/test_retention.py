@@ -1,10 +1,10 @@
 """A purge goes through the ledger and through what each feature keeps."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from service.feature import Feature, Purge
 from service.ledger.ledger import Ledger
-from service.retention import Retention
+from service.retention import Retention, kept_until
 from service.settings import Settings
 
 
@@ -23,3 +23,10 @@ async def test_each_feature_is_asked_and_its_counts_are_among_the_ledgers(ledger
     assert not any(count for name, count in deleted.items() if name != "toys")
     assert {"jobs", "attempts", "flows", "ticks", "operations", "workers", "idempotency_keys"} < set(deleted)
     assert asked == [(timedelta(days=1), True)]
+
+
+def test_a_job_is_kept_by_its_outcome() -> None:
+    settings, ended = Settings(retention_days=7, retention_failed_days=90), datetime(2026, 1, 1, tzinfo=UTC)
+    assert kept_until(settings, "succeeded", ended) == ended + timedelta(days=7)
+    assert kept_until(settings, "failed", ended) == ended + timedelta(days=90)
+    assert kept_until(Settings(retention_days=7), "failed", ended) == ended + timedelta(days=7)

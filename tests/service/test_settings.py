@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 
 from service.ledger.database import Database
 from service.queue import arq_settings
-from service.settings import Settings, describe_invalid, describe_unknown
+from service.settings import _LISTS, Settings, describe_invalid, describe_unknown
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,13 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
     assert given.most_processes == 3
     assert (given.max_crashes, given.retention, given.log_level) == (2, timedelta(days=3), "DEBUG")
     assert given.stock_worker is True
+
+
+def test_every_list_can_be_given_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = {name for name, field in Settings.model_fields.items() if isinstance(field.default, tuple)}
+    assert lists == set(_LISTS)
+    monkeypatch.setenv("POSTLUDE_ALERT_TO", "mailto:ops@example.com, https://hooks.example.com/postlude")
+    assert len(Settings().alert_to) == 2
 
 
 def test_lists_are_comma_separated_and_spaces_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +275,6 @@ def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         PROCESSES="3",
         GRACE_S="1.5",
     )
-    for name, value in given.environment().items():
+    for name, value in given.variables().items():
         monkeypatch.setenv(name, value)
     assert Settings() == given

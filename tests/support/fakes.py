@@ -38,9 +38,11 @@ class NoFiles:
 
 
 class NoLedger:
-    retention = timedelta(days=30)
+    retention = retention_failed = timedelta(days=30)
 
-    async def purge(self, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
+    async def purge(
+        self, older_than: timedelta, *, failed_older_than: timedelta | None = None, dry_run: bool
+    ) -> dict[str, int]:
         return {}
 
 

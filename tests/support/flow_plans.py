@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.ledger.callbacks import Template
 from service.ledger.database import Database
 from service.ledger.models import Callback, Enqueue, Finish, NewFlow, NewJob
-from service.ledger.reads import audit, edges
+from service.ledger.reads import audit, edges, flow_graphs
 from service.ledger.records import purged
 from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.enqueued import record_enqueued
@@ -137,6 +137,10 @@ FLOW_CALLS: Mapping[str, Call] = {
     "is there anything to follow up?": lambda c, _: edges.has_followups(c),
     "what has ended without a followup?": lambda c, now: edges.unfollowed_parents(c, now, edges.FIRST_PLACE, 500),
     "which parent has failed?": lambda c, _: edges.broken_parent(c, "fell-done-10-1"),
+    "the jobs of a flow": lambda c, now: flow_graphs.jobs_of_graph(c, "f-100", (now - timedelta(days=900), ""), 201),
+    "what holds a flow up": lambda c, _: flow_graphs.jobs_of_graph(c, "f-100", None, 20, (State.FAILED, State.RUNNING)),
+    "what they wait for (200)": lambda c, _: flow_graphs.edges_to(c, [f"done-{n}" for n in range(200)]),
+    "a page of flows": lambda c, now: flow_graphs.page_of_flows(c, (now - timedelta(hours=1), ""), 50),
     "purge: delete (500)": _delete,
     "purge: flows": lambda c, now: c.run_sync(record_flows_purged, now - timedelta(days=20), 500),
     "audit: count": audit.count_unaccounted,

@@ -34,6 +34,14 @@ async def poison(_ctx: Context, _args: RestArgs) -> None:
     os._exit(9)
 
 
+@job("journey_talk", max_attempts=1)
+async def talk(ctx: Context, args: RestArgs) -> None:
+    """Log, and wait."""
+    ctx.log.warning("talking alone")
+    await asyncio.sleep(args.first_seconds)
+    ctx.log.warning("done")
+
+
 @job("journey_held")
 async def held(ctx: Context, args: RestArgs) -> int:
     """Say that it runs, and hold on; tell by the result which process it was."""

@@ -14,14 +14,18 @@ from service.feature import belongings_of
 from service.features import FEATURES
 from service.ledger.database import Database
 from service.ledger.models import Enqueue, Finish, NewJob, Start
-from service.ledger.reads import audit, counts, dispatching, lanes
+from service.ledger.reads import audit, counts, dispatching, lanes, operations, standing
 from service.ledger.reads import jobs as queries
+from service.ledger.reads.group_names import group_names
 from service.ledger.reads.held_back import held_back
 from service.ledger.reads.labels import find_label, list_labels
+from service.ledger.reads.lane_ages import count_arrivals, first_waiting, oldest_in_lanes
 from service.ledger.reads.listing import Filter
+from service.ledger.reads.retention import oldest_ends
 from service.ledger.reads.standings import standings_of
 from service.ledger.reads.sweep_lease import read_lease
-from service.ledger.reads.workers import cancel_wishes, is_anybody_silent, orphans, running_under
+from service.ledger.reads.tick_jobs import jobs_of_ticks
+from service.ledger.reads.workers import is_anybody_silent, orphans, running_under, wishes_of
 from service.ledger.records import purged as purge
 from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.dispatched import record_dispatched
@@ -51,7 +55,7 @@ _CHUNK = 50_000
 # The ways in to `jobs` whose cost does not grow with the history: by id, and the partial indexes on what is live.
 WAYS_IN = {"jobs_pkey", "sqlite_autoindex_jobs_1", "jobs_by_epoch", "jobs_due", "jobs_expiring", "jobs_running"}
 # Purge looks at the history on purpose, from its oldest end.
-WAYS_IN |= {"jobs_finished"}
+WAYS_IN |= {"jobs_finished", "jobs_failed"}
 # Each of its rows is asked for by name.
 WAYS_IN |= {"jobs_unique_key", "jobs_unique_for", "jobs_by_arq_id"}
 # Live jobs, by lane.
@@ -171,7 +175,12 @@ async def _cursor(connection: AsyncConnection, now: datetime) -> object:
 
 
 async def _choose_for_purge(connection: AsyncConnection, now: datetime) -> object:
-    return (await connection.execute(purge.old_jobs(now - timedelta(days=30)))).all()
+    before, place = now - timedelta(days=30), (now - timedelta(days=300), "done-1")
+    return [
+        await oldest_ends(connection, before, after, 500, failed=failed)
+        for after in (None, place)
+        for failed in (True, False)
+    ]
 
 
 async def _delete(connection: AsyncConnection, _now: datetime) -> object:
@@ -257,8 +266,12 @@ CALLS: Mapping[str, Call] = {
     "is a lane known?": lambda c, _: lanes.is_known(c, "tenant:none"),
     "rules for lanes (50)": lambda c, _: lanes.rules_for(c, [f"tenant:{n}" for n in range(50)]),
     "the first in lanes (50)": lambda c, _: lanes.first_in_lanes(c, [f"tenant:{n}" for n in range(50)]),
+    "the oldest in lanes (50)": lambda c, now: oldest_in_lanes(c, [f"tenant:{n}" for n in range(50)], now),
+    "arrivals in a lane": lambda c, now: count_arrivals(c, "tenant:1", now - timedelta(minutes=1)),
+    "whose turns come next in a lane": lambda c, _: first_waiting(c, "tenant:1", 10),
     "what is held back": held_back,
     "count by queue": counts.count_by_queue,
+    "what comes due next": lambda c, _: standing.next_due(c),
     "the labels": lambda c, _: list_labels(c, 500),
     "is a label known?": lambda c, _: find_label(c, "shop.f1"),
     "is a label known that is not?": lambda c, _: find_label(c, "shop.none"),
@@ -286,8 +299,13 @@ CALLS: Mapping[str, Call] = {
     "which still wait? (1,000)": _still_waiting,
     "audit: count": audit.count_unaccounted,
     "audit: name": lambda c, now: audit.find_unaccounted(c, now, 20),
-    "cancel wishes": lambda c, _: cancel_wishes(c, "w1"),
+    "what is wished of a worker": lambda c, _: wishes_of(c, "w1"),
     "what runs under a worker": lambda c, _: running_under(c, "w1"),
+    "operations under way": lambda c, _: operations.live_operations(c, 20),
+    "what became of a replay": lambda c, _: operations.aftermath_of(c, "op"),
+    "what failed again in it": lambda c, _: operations.failed_again(c, "op", 50),
+    "the jobs of ticks (198)": lambda c, _: jobs_of_ticks(c, _SOME),
+    "the names of groups": lambda c, _: group_names(c, ["f1", "f2"]),
     "purge: choose": _choose_for_purge,
     "purge: delete (500)": _delete,
 }
@@ -339,6 +357,8 @@ MERGED: Mapping[str, Callable[[datetime], Filter]] = {
     "ended after, with a tag": lambda now: Filter(finished_after=now - 50 * _AGO, tag="t"),
     "ended after, with an error": lambda now: Filter(finished_after=now - 50 * _AGO, error_types=("KeyError",)),
     "with an error": lambda _: Filter(error_types=("ValueError",)),
+    "of a group of failures": lambda _: Filter(fingerprint="f" * 16),
+    "of a group of failures, in a state": lambda _: Filter(fingerprint="f" * 16, states=("failed",)),
     "with an error, in a state": lambda _: Filter(error_types=("ValueError",), states=("failed",)),
     "with an error, of a kind": lambda _: Filter(error_types=("ValueError",), kinds=("k1",)),
     "with an error that is long": lambda _: Filter(error_types=("E" * 300,)),

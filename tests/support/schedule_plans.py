@@ -10,7 +10,7 @@ from service.ledger.database import Database
 from service.ledger.models import NewJob
 from service.ledger.reads import schedules as reads
 from service.ledger.reads import ticks
-from service.ledger.records.schedules import NewSchedule, record_paused, record_schedule, record_schedule_deleted
+from service.ledger.records.schedules import NewSchedule, Pause, record_paused, record_schedule, record_schedule_deleted
 from service.ledger.records.ticked import Tick, record_ticks
 from service.ledger.states import State
 from service.schedule_tables import schedules
@@ -48,7 +48,7 @@ def _job(name: str, now: datetime) -> NewJob:
 async def _say(connection: AsyncConnection, now: datetime) -> object:
     said = NewSchedule("s1", "k1", "{}", None, "{}", "@daily", "UTC", "last", "allow", 0.0, None, None)
     await connection.run_sync(record_schedule, said, now)
-    await connection.run_sync(record_paused, "s2", now, is_of_code=False)
+    await connection.run_sync(record_paused, "s2", Pause(now), is_of_code=False)
     return await connection.run_sync(record_schedule_deleted, "s3")
 
 
@@ -57,6 +57,7 @@ CALLS: Mapping[str, Call] = {
     "change, pause and delete": _say,
     "latest ticks (200)": lambda c, now: ticks.latest_ticks(c, [*_NAMES, "k"], now),
     "last ticks (200)": lambda c, now: ticks.last_ticks(c, [*_NAMES, "k"], now),
+    "recent ticks (200)": lambda c, now: ticks.recent_ticks(c, [*_NAMES, "k"], now, 12),
     "which ticks are there? (200)": lambda c, now: ticks.recorded_among(c, [(name, now) for name in _NAMES]),
     "a page of the history": lambda c, now: ticks.history(c, "k", now - timedelta(hours=1), 51),
     "the first page of the history": lambda c, _: ticks.history(c, "k", None, 51),

@@ -97,6 +97,11 @@ class PostgresServer:
     def url(self, name: str) -> str:
         return f"postgresql+asyncpg://postgres@/{name}?host={self.folder}"
 
+    def dump(self, name: str) -> bytes:
+        """Return a database as `pg_dump` writes it."""
+        argv = [self._bin / "pg_dump", "-h", self.folder, "-U", "postgres", name]
+        return subprocess.run([str(part) for part in argv], check=True, capture_output=True).stdout
+
     @property
     def data(self) -> Path:
         return self.folder / "data"

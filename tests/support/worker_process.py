@@ -14,7 +14,7 @@ from tests.support.running import eventually
 @asynccontextmanager
 async def worker_process(settings: Settings, folder: Path, *options: str) -> AsyncIterator[Process]:
     """Run a worker with `settings`; killed at the end of the block if it still runs."""
-    worker = Process((*WORKER, *options), environment() | settings.environment(), folder / "worker.log")
+    worker = Process((*WORKER, *options), environment() | settings.variables(), folder / "worker.log")
     worker.start()
     try:
         yield worker

@@ -5,16 +5,19 @@ Problem
 ├── Unauthorized (401)
 ├── Forbidden (403)            OriginRefused
 ├── NotFound (404)             JobNotFound, FlowNotFound, LaneNotFound, KindNotFound, QueueNotFound,
-│                              OperationNotFound, ScheduleNotFound, AppNotFound
+│                              OperationNotFound, ScheduleNotFound, AppNotFound, KeyNotFound,
+│                              WorkerNotFound, StackNotFound, FailureNotFound
 ├── MethodNotAllowed (405)
 ├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
 │                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
-│                              StockWorkerRuns, OperationEnded, AppSecretDiffers
+│                              StockWorkerRuns, OperationEnded, AppSecretDiffers, WorkerEnded,
+│                              WorkerLives
 ├── BodyTooLarge (413)
 ├── MediaTypeRefused (415)
 ├── HostRefused (421)
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
-│                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor
+│                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor,
+│                              SecretUnreadable
 ├── InternalError (500)
 └── Unavailable (503, 507)     TooManyBodies, TooManyWatchers, LedgerUnavailable: FateUnknown, LedgerFull
 """
@@ -76,6 +79,15 @@ class Forbidden(Problem): ...
 class OriginRefused(Forbidden): ...
 
 
+class ScopeMissing(Forbidden): ...
+
+
+class NotForThisKey(Forbidden): ...
+
+
+class ArgsHidden(Forbidden): ...
+
+
 class NotFound(Problem): ...
 
 
@@ -101,6 +113,18 @@ class ScheduleNotFound(NotFound): ...
 
 
 class AppNotFound(NotFound): ...
+
+
+class KeyNotFound(NotFound): ...
+
+
+class WorkerNotFound(NotFound): ...
+
+
+class StackNotFound(NotFound): ...
+
+
+class FailureNotFound(NotFound): ...
 
 
 class MethodNotAllowed(Problem): ...
@@ -145,6 +169,12 @@ class OperationEnded(Conflict): ...
 class AppSecretDiffers(Conflict): ...
 
 
+class WorkerEnded(Conflict): ...
+
+
+class WorkerLives(Conflict): ...
+
+
 class BodyTooLarge(Problem): ...
 
 
@@ -184,6 +214,9 @@ class ScheduleInvalid(Refused): ...
 class IdempotencyKeyReused(Refused): ...
 
 
+class SecretUnreadable(Refused): ...
+
+
 class BadCursor(Refused): ...
 
 
@@ -191,6 +224,15 @@ class InternalError(Problem): ...
 
 
 class Unavailable(Problem): ...
+
+
+class TooManyRequests(Unavailable): ...
+
+
+class RateLimited(TooManyRequests): ...
+
+
+class TooManyWrongKeys(TooManyRequests): ...
 
 
 class TooManyBodies(Unavailable): ...

@@ -64,7 +64,7 @@ class Tries:
         asked_s = _retry_after_s(outcome) if isinstance(outcome, Answer) else 0.0
         if left_s <= 0 or asked_s > left_s or not _may_help(outcome):
             return None
-        jitter_s = random.uniform(0, min(_CAP_S, _BASE_S * 2 ** min(self._count, 10)))  # noqa: S311 - no secret
+        jitter_s = random.uniform(0, min(_CAP_S, _BASE_S * 2 ** min(self._count, 10)))  # nosec B311  # noqa: S311
         return min(asked_s + jitter_s, left_s)
 
     def conclude(self, outcome: Outcome, url: str) -> Answer:

@@ -1,43 +1,49 @@
 """Actions on one job: cancel it, or replay it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Literal
 
-import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from service.api.jobs.job_out import JobOut
-from service.api.jobs.lookup import JobIdDep, read_job
-from service.auth import Principal
-from service.errors import PostludeError
+from service.access.principal import Scope
+from service.api.jobs.lookup import read_job
 from service.ledger.deadline import in_time
 from service.requests.parsing import parse
 from service.web.body import described, read_body
-from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
-from service.web.guards import GUARDS
-from service.web.problems import responses, type_of
+from service.web.deps import LanesDep, LifecycleDep, OperatorDep, PrincipalDep, ResourcesDep
+from service.web.guards import guards
+from service.web.jobs.job_out import JobOut
+from service.web.jobs.lookup import JobIdDep
+from service.web.problems import responses
 from service.web.room import MIB
 from service.web.state import state_of
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
-log = structlog.get_logger(__name__)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.post("/{job_id}/cancel", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
+@router.post(
+    "/{job_id}/cancel",
+    dependencies=guards(Scope.OPERATE, narrowed=True),
+    responses=responses(401, 403, 404, 409, 421, 422, 503, 507),
+)
 async def cancel_job(
-    job_id: JobIdDep, resources: ResourcesDep, lanes: LanesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+    job_id: JobIdDep,
+    resources: ResourcesDep,
+    lanes: LanesDep,
+    lifecycle: LifecycleDep,
+    operator: OperatorDep,
+    principal: PrincipalDep,
 ) -> JobOut:
     """Cancel a job. A waiting job ends at once; a running job is interrupted, and ends `cancelled` in any case."""
 
     async def cancel() -> JobOut:
-        await lifecycle.cancel(job_id)
-        return await read_job(resources, lanes, job_id)
+        before = await read_job(resources, lanes, job_id)
+        async with operator.action("cancel", "job", job_id, before=before) as entry:
+            await lifecycle.cancel(job_id)
+            entry.after = after = await read_job(resources, lanes, job_id)
+        return after
 
-    with logged("cancel", principal, job_id=job_id):
-        return await in_time(cancel(), writes=True)
+    return (await in_time(cancel(), writes=True)).shown_to(principal)
 
 
 class ReplayRequest(BaseModel):
@@ -55,6 +61,7 @@ _replay: TypeAdapter[ReplayRequest] = TypeAdapter(ReplayRequest)
 
 @router.post(
     "/{job_id}/replay",
+    dependencies=guards(Scope.OPERATE, narrowed=True),
     responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507),
     openapi_extra=described(ReplayRequest, required=False),
 )
@@ -64,6 +71,7 @@ async def replay_job(
     resources: ResourcesDep,
     lanes: LanesDep,
     lifecycle: LifecycleDep,
+    operator: OperatorDep,
     principal: PrincipalDep,
 ) -> JobOut:
     """Run a failed or cancelled job again under its own id. Its attempts stay in its history.
@@ -76,20 +84,10 @@ async def replay_job(
     wanted = parse(_replay, body, {}) if body else ReplayRequest()
 
     async def replay() -> JobOut:
-        await lifecycle.replay(job_id, from_start=wanted.from_ == "start")
-        return await read_job(resources, lanes, job_id)
+        before = await read_job(resources, lanes, job_id)
+        async with operator.action("replay", "job", job_id, before=before) as entry:
+            await lifecycle.replay(job_id, from_start=wanted.from_ == "start")
+            entry.after = after = await read_job(resources, lanes, job_id)
+        return after
 
-    with logged("replay", principal, job_id=job_id):
-        return await in_time(replay(), writes=True)
-
-
-@contextmanager
-def logged(action: str, principal: Principal, **names: object) -> Iterator[None]:
-    """Log who took an action, or was refused one: `key` is the fingerprint of the caller's key."""
-    try:
-        yield
-    except PostludeError as error:
-        if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.info("action_refused", action=action, key=principal.key, reason=type_of(type(error).__name__), **names)
-        raise
-    log.info("action_taken", action=action, key=principal.key, **names)
+    return (await in_time(replay(), writes=True)).shown_to(principal)

@@ -6,24 +6,25 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from service import agreed_time
-from service.api.jobs.actions import logged
-from service.api.operation_requests import as_sent
+from service.access.limits import restricted_filter
+from service.access.principal import Scope
 from service.ledger.deadline import in_time
 from service.ledger.operations import NewOperation, Place
 from service.lifecycle.new_job import new_id
 from service.lifecycle.operations.bulk_replay import BulkReplay
 from service.lifecycle.operations.job_filter import ReplayFilter
+from service.requests.operation_requests import as_sent
 from service.requests.parsing import parse
 from service.web.body import described, read_body
 from service.web.cursor import Text, decode, encode
-from service.web.deps import LifecycleDep, PrincipalDep
-from service.web.guards import GUARDS
+from service.web.deps import LifecycleDep, OperatorDep, PrincipalDep
+from service.web.guards import guards
 from service.web.moments import Moment
 from service.web.problems import responses
 from service.web.room import MIB
 from service.web.state import state_of
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 # Leaves a batch that was begun enough of the 5 s for an answer.
 _REPLAYS_FOR_S = 2.5
@@ -58,10 +59,13 @@ _told: TypeAdapter[tuple[Text, int, dict[str, int]]] = TypeAdapter(tuple[Text, i
 
 @router.post(
     "/replay",
+    dependencies=guards(Scope.OPERATE, narrowed=True),
     responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507),
     openapi_extra=described(BulkReplayRequest, required=True),
 )
-async def replay_jobs(request: Request, lifecycle: LifecycleDep, principal: PrincipalDep) -> BulkReplayOut:
+async def replay_jobs(
+    request: Request, lifecycle: LifecycleDep, operator: OperatorDep, principal: PrincipalDep
+) -> BulkReplayOut:
     """Run all failed and cancelled jobs that match again, each under its own id; attempts stay in their history.
 
     Answers within seconds. If `more` says that some jobs are left, a worker goes on with the `operation`; the same
@@ -73,13 +77,23 @@ async def replay_jobs(request: Request, lifecycle: LifecycleDep, principal: Prin
         body = await read_body(request, MIB, stay)
     wanted = parse(_adapter, body, {})
     new = NewOperation(
-        id=new_id(), action="replay", filter=as_sent(body), created_at=agreed_time.now(), principal=principal.key
+        id=new_id(),
+        action="replay",
+        filter=restricted_filter(principal, as_sent(body)),
+        created_at=agreed_time.now(),
+        principal=principal.id,
     )
-    replays = lifecycle.bulk_replay
-    doing = _rehearse(replays, new, wanted.cursor) if wanted.dry_run else _replay(replays, new, wanted.cursor)
+    if wanted.dry_run:
+        return await in_time(_rehearse(lifecycle.bulk_replay, new, wanted.cursor))
     names = wanted.filter.model_dump(mode="json", exclude_none=True)
-    with logged("replay", principal, filter=names, dry_run=wanted.dry_run):
-        return await in_time(doing, writes=not wanted.dry_run)
+
+    async def replay() -> BulkReplayOut:
+        async with operator.action("replay", "operation", new.id, filter=names) as entry:
+            entry.after = replayed = await _replay(lifecycle.bulk_replay, new, wanted.cursor)
+            entry.target = replayed.operation or new.id
+        return replayed
+
+    return await in_time(replay(), writes=True)
 
 
 async def _rehearse(replays: BulkReplay, new: NewOperation, cursor: str | None) -> BulkReplayOut:

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Request
 
-from service.api.jobs.actions import logged
-from service.api.jobs.job_out import JobOut
-from service.api.jobs.lookup import JobIdDep, find_job, read_job
+from service.access.limits import check_queue
+from service.access.principal import Scope
+from service.api.jobs.lookup import read_job
 from service.api.state import api_state_of
 from service.errors import StateForbids
 from service.ledger.deadline import in_time
@@ -12,16 +12,19 @@ from service.ledger.states import State
 from service.requests.change_requests import ChangeRequest
 from service.requests.parsing import parse
 from service.web.body import described, read_body
-from service.web.deps import LanesDep, LifecycleDep, PrincipalDep, ResourcesDep
-from service.web.guards import GUARDS
+from service.web.deps import LanesDep, LifecycleDep, OperatorDep, PrincipalDep, ResourcesDep
+from service.web.guards import guards
+from service.web.jobs.job_out import JobOut
+from service.web.jobs.lookup import JobIdDep, find_job
 from service.web.problems import responses
 from service.web.room import MIB
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
 @router.patch(
     "/{job_id:job}",
+    dependencies=guards(Scope.OPERATE, narrowed=True),
     responses=responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507),
     openapi_extra=described(ChangeRequest, required=True),
 )
@@ -31,6 +34,7 @@ async def change_job(
     resources: ResourcesDep,
     lanes: LanesDep,
     lifecycle: LifecycleDep,
+    operator: OperatorDep,
     principal: PrincipalDep,
 ) -> JobOut:
     """Change a job that has not started, also one that waits for its next attempt: what is sent, and nothing else.
@@ -42,32 +46,46 @@ async def change_job(
         body = await read_body(request, MIB, stay)
         kind_name = (await in_time(find_job(resources, job_id))).job["kind"]
         wanted = parse(state.requests.changes.of(kind_name), body, {}, kind=resources.catalogue.get(kind_name)).wanted()
+    check_queue(principal, wanted.get("queue"))
     if wanted.get("lane") is not None:
         await lanes.refuse_beside_stock_worker()
 
     async def change() -> JobOut:
-        await lifecycle.change(job_id, kind_name, wanted)
-        return await read_job(resources, lanes, job_id)
+        before = await read_job(resources, lanes, job_id)
+        async with operator.action("change", "job", job_id, before=before, changes=sorted(wanted)) as entry:
+            await lifecycle.change(job_id, kind_name, wanted)
+            entry.after = after = await read_job(resources, lanes, job_id)
+        return after
 
-    with logged("change", principal, job_id=job_id, changes=sorted(wanted)):
-        return await in_time(change(), writes=True)
+    return (await in_time(change(), writes=True)).shown_to(principal)
 
 
-@router.post("/{job_id}/run-now", responses=responses(401, 403, 404, 409, 421, 422, 503, 507))
+@router.post(
+    "/{job_id}/run-now",
+    dependencies=guards(Scope.OPERATE, narrowed=True),
+    responses=responses(401, 403, 404, 409, 421, 422, 503, 507),
+)
 async def run_job_now(
-    job_id: JobIdDep, resources: ResourcesDep, lanes: LanesDep, lifecycle: LifecycleDep, principal: PrincipalDep
+    job_id: JobIdDep,
+    resources: ResourcesDep,
+    lanes: LanesDep,
+    lifecycle: LifecycleDep,
+    operator: OperatorDep,
+    principal: PrincipalDep,
 ) -> JobOut:
     """Let a job that waits for its time be due at once. One that is queued is due already: nothing changes."""
 
     async def run_now() -> JobOut:
-        try:
-            await lifecycle.run_now(job_id)
-        except StateForbids:
-            job = await read_job(resources, lanes, job_id)
-            if job.state is State.BLOCKED and job.waiting_for:
-                raise StateForbids(f"The job is blocked: it waits for {job.waiting_for}.") from None
-            raise
-        return await read_job(resources, lanes, job_id)
+        before = await read_job(resources, lanes, job_id)
+        async with operator.action("run_now", "job", job_id, before=before) as entry:
+            try:
+                await lifecycle.run_now(job_id)
+            except StateForbids:
+                job = await read_job(resources, lanes, job_id)
+                if job.state is State.BLOCKED and job.waiting_for:
+                    raise StateForbids(f"The job is blocked: it waits for {job.waiting_for}.") from None
+                raise
+            entry.after = after = await read_job(resources, lanes, job_id)
+        return after
 
-    with logged("run_now", principal, job_id=job_id):
-        return await in_time(run_now(), writes=True)
+    return (await in_time(run_now(), writes=True)).shown_to(principal)

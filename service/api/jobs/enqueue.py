@@ -3,28 +3,32 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from service import agreed_time
+from service.access.limits import check_jobs, note_sender, unseen_parents
+from service.access.principal import Principal, Scope
 from service.api.jobs.batch import parse_batch
 from service.api.jobs.idempotency import Idempotency, kept, sent_safely
-from service.api.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
 from service.api.jobs.lookup import read_job
 from service.api.state import ApiState, api_state_of
+from service.errors import UniqueKeyTaken
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.models import IdempotencyKey, NewJob
 from service.requests.following import check_parents, refuse_unknown
 from service.requests.making import job_of
 from service.requests.parsing import parse
 from service.web.body import read_body
-from service.web.guards import GUARDS
+from service.web.guards import guards, principal_of
+from service.web.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
 from service.web.paths import job_path
 from service.web.problems import responses
 from service.web.room import MIB
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _BODY_LIMIT = MIB
 BATCH_LIMIT = 32 * MIB
@@ -35,6 +39,7 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where th
 
 @router.post(
     "",
+    dependencies=guards(Scope.ENQUEUE, narrowed=True),
     status_code=202,
     response_model=JobOut,
     responses={
@@ -56,6 +61,7 @@ async def enqueue_job(request: Request) -> Response:
             job = await asyncio.to_thread(job_of, state.resources, now, wanted, body)
         else:
             job = job_of(state.resources, now, wanted, body)
+    await _sent_by(principal_of(request), state, [job])
     if job.after:
         check_parents([job])
     if job.lane is not None:
@@ -87,12 +93,26 @@ async def _answer_looked_up(request: Request, job_id: str, began: float, status:
     """Answer with a job as it is now, in what is left of the time: the holder of a key, or one that others decide."""
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
     state = api_state_of(request)
+    principal = principal_of(request)
     job = await in_time(read_job(state.resources, state.lanes, job_id), within_s=within_s)
-    return _Answer(job.model_dump_json().encode(), status, job_path(request.scope, job_id))
+    if not principal.may_touch(job.kind, job.queue, job.label):
+        raise UniqueKeyTaken(f"The unique key is held by the job {job_id}, which this key may not see.")
+    if job.enqueued_by != principal.id and not principal.may(Scope.READ):
+        principal = replace(principal, sees_args=False)  # whoever may only enqueue reads nothing of others
+    return _Answer(job.shown_to(principal).model_dump_json().encode(), status, job_path(request.scope, job_id))
+
+
+async def _sent_by(principal: Principal, state: ApiState, jobs: Sequence[NewJob], *place: str) -> None:
+    """Note who sends jobs. Refuse what is beyond their limits, which few have."""
+    note_sender(principal, jobs)
+    if principal.is_limited:
+        check_jobs(principal, jobs)
+        refuse_unknown(jobs, await in_time(unseen_parents(principal, state.resources.ledger.database, jobs)), *place)
 
 
 @router.post(
     "/batch",
+    dependencies=guards(Scope.ENQUEUE, narrowed=True),
     status_code=202,
     response_model=BatchOut,
     responses=responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
@@ -118,6 +138,7 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
             idempotency.body,
             partial(job_of, state.resources, now),
         )
+    await _sent_by(principal_of(idempotency.request), state, jobs, "jobs")
     check_parents(jobs, "jobs")
     if any(job.lane is not None for job in jobs):
         await state.lanes.refuse_beside_stock_worker()

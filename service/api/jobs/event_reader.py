@@ -1,6 +1,8 @@
 """Decides which events a reader still needs. An event's id says how far the reader has come."""
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +10,15 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
-from service.api.jobs.job_out import ErrorOut
+from service.api.jobs.facts import LineOut
 from service.errors import Refused
 from service.ledger.reads.history import BEGAN, Change, Position
+from service.ledger.reads.log_lines import LinePosition, LogLine
 from service.ledger.states import TERMINAL, Outcome, State
+from service.web.jobs.job_out import ErrorOut
 from service.web.moments import ShownMoment
 
-EVENT_ID = r"^(\d{1,19}(\.\d{1,19}){2,4})?$"
+EVENT_ID = r"^(\d{1,19}(\.\d{1,19}){2,4}(-\d{1,10}\.\d{1,10})?)?$"
 Progress = tuple[int, int | None]
 
 
@@ -43,13 +47,15 @@ STREAM: dict[str, Any] = {
         "type": "object",
         "required": ["event", "id", "data"],
         "properties": {
-            "event": {"enum": ["state", "progress"]},
+            "event": {"enum": ["state", "progress", "log"]},
             "id": {"type": "string", "description": "Where the reader is now; for `Last-Event-ID`."},
             "data": {
                 "type": "string",
                 "contentMediaType": "application/json",
                 "contentSchema": {
-                    "oneOf": [{"$ref": f"#/components/schemas/{one.__name__}"} for one in (StateEvent, ProgressEvent)]
+                    "oneOf": [
+                        {"$ref": f"#/components/schemas/{one.__name__}"} for one in (StateEvent, ProgressEvent, LineOut)
+                    ]
                 },
             },
         },
@@ -59,10 +65,11 @@ STREAM: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """A job's row, and its changes so far."""
+    """A job's row, its changes so far, and the lines that its reader does not know."""
 
     job: RowMapping
     changes: list[Change]
+    lines: Sequence[LogLine] = ()
 
     @property
     def ended(self) -> bool:
@@ -80,9 +87,17 @@ class JobSnapshot:
 
 
 class Reader:
-    """Knows how far one reader has come, from the id of the last event."""
+    """Knows how far one reader has come, from the id of the last event.
 
-    def __init__(self, position: Position | None = None, progress: Progress | None = None) -> None:
+    `line` is the position of the last line that was read, which only readers of the log have. `sees_results` is False
+    for those who may not see args either.
+    """
+
+    def __init__(
+        self, position: Position | None = None, progress: Progress | None = None, line: LinePosition | None = None
+    ) -> None:
+        self.line = line
+        self.sees_results = True
         self._position = position
         self._progress = progress
 
@@ -91,12 +106,15 @@ class Reader:
         """Return the reader who has read this event, or a new one for ''. Raises `Refused` for any other text."""
         if not event_id:
             return cls()
-        parts = event_id.split(".")
-        if not all(part.isdecimal() and len(part) < 20 for part in parts) or not 3 <= len(parts) <= 5:
+        if not re.fullmatch(EVENT_ID, event_id, re.ASCII):
             raise Refused("Last-Event-ID is not one of ours. Send back the last event's `id` as it came, or none.")
-        attempt, step, moment, *progress = map(int, parts)
+        states, _, line = event_id.partition("-")
+        attempt, step, moment, *progress = map(int, states.split("."))
         done, total = [*progress, None, None][:2]
-        return cls((attempt, step, moment), None if done is None else (done, total))
+        in_attempt, number = map(int, (line or "0.0").split("."))
+        return cls(
+            (attempt, step, moment), None if done is None else (done, total), (in_attempt, number) if line else None
+        )
 
     def knows(self, snapshot: JobSnapshot) -> bool:
         """Whether the reader has been told of the newest change."""
@@ -111,9 +129,21 @@ class Reader:
         events: list[bytes] = []
         for change in new:
             events += self._tell_progress(snapshot)
-            events.append(_state_event(change, snapshot.job))
+            if change.state in TERMINAL and change is new[-1]:
+                self._position = self._position or snapshot.began
+                events += self._tell_lines(snapshot)
             self._position, self._progress = change.position, None
-        return events + self._tell_progress(snapshot)
+            events.append(self._event("state", self._state_event(change, snapshot.job)))
+        return [*events, *self._tell_progress(snapshot), *self._tell_lines(snapshot)]
+
+    def _tell_lines(self, snapshot: JobSnapshot) -> list[bytes]:
+        """Return an event for each line that was logged since: before the end that the reader waits for."""
+        events: list[bytes] = []
+        for line in snapshot.lines:
+            if self.line is not None and (line.attempt, line.number) > self.line:
+                self.line = (line.attempt, line.number)
+                events.append(self._event("log", LineOut.of(line)))
+        return events
 
     def _tell_progress(self, snapshot: JobSnapshot) -> list[bytes]:
         """Return an event for new progress: after the attempt has begun, and before it ends."""
@@ -123,22 +153,22 @@ class Reader:
         assert self._progress is not None
         done, total = self._progress
         event = ProgressEvent(attempt=snapshot.job["attempt"], done=done, total=total)
-        known = (*snapshot.began, *(number for number in self._progress if number is not None))
-        return [_event("progress", event, known)]
+        return [self._event("progress", event)]
 
+    def _event(self, name: str, data: BaseModel) -> bytes:
+        """Write an event, whose id says where the reader is then."""
+        assert self._position is not None
+        known = (*self._position, *(number for number in self._progress or () if number is not None))
+        line = "" if self.line is None else "-{}.{}".format(*self.line)
+        return format_sse_event(event=name, id=".".join(map(str, known)) + line, data_str=data.model_dump_json())
 
-def _state_event(change: Change, job: RowMapping) -> bytes:
-    error, result = change.error_type, job["result"]
-    event = StateEvent(
-        state=change.state,
-        attempt=change.attempt,
-        at=change.at,
-        outcome=change.outcome,
-        error=None if error is None else ErrorOut(type=error, message=change.error_message or ""),
-        result=json.loads(result) if result is not None and change.state is State.SUCCEEDED else None,
-    )
-    return _event("state", event, change.position)
-
-
-def _event(name: str, data: BaseModel, known: tuple[int, ...]) -> bytes:
-    return format_sse_event(event=name, id=".".join(map(str, known)), data_str=data.model_dump_json())
+    def _state_event(self, change: Change, job: RowMapping) -> StateEvent:
+        error, result = change.error_type, job["result"] if self.sees_results else None
+        return StateEvent(
+            state=change.state,
+            attempt=change.attempt,
+            at=change.at,
+            outcome=change.outcome,
+            error=None if error is None else ErrorOut(type=error, message=change.error_message or ""),
+            result=json.loads(result) if result is not None and change.state is State.SUCCEEDED else None,
+        )

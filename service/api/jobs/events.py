@@ -3,35 +3,40 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from service.api.jobs.event_reader import EVENT_ID, STREAM, JobSnapshot, Reader
-from service.api.jobs.lookup import JobIdDep, find_job
 from service.api.jobs.tickets import authorise_reader
 from service.api.jobs.watchtower import Watchtower
 from service.api.state import WatchtowerDep
 from service.errors import JobNotFound, LedgerUnavailable
 from service.ledger.deadline import in_time
 from service.ledger.reads.history import changes
+from service.ledger.reads.log_lines import LinePosition, LogLine, lines_of
 from service.resources import Resources
-from service.web.deps import ResourcesDep
-from service.web.guards import GUARDS
+from service.web.deps import PrincipalDep, ResourcesDep
+from service.web.guards import guarded_by
+from service.web.jobs.lookup import JobIdDep, find_job
 from service.web.methods import asked
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(authorise_reader), *GUARDS[1:]])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _HEARTBEAT_S = 15.0
+# Lines are recorded every half a second, also those that were logged right before the end.
+_LAST_LINES_S = 0.7
 _HEARTBEAT = format_sse_event(comment="still here")
 _UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LAST = "`id` of the last event that was read"
 _DESCRIPTION = """
 Server-sent events until the job has ended: how it is now, then every change of its state (`event: state`) and of its
-progress (`event: progress`), each with JSON in `data`. A line of comment comes every 15 s. `id` says where the reader
+progress (`event: progress`), each with JSON in `data`; with `log=true` also each line that it logs (`event: log`), and
+those that the latest attempt has logged before. A line of comment comes every 15 s. `id` says where the reader
 is: sent back as `Last-Event-ID`, as browsers do by themselves, it brings what came after. Whoever has seen the end
 gets **204**, at which browsers stop asking; a replay begins anew. Where keys are asked for, browsers need a ticket:
 `POST /v1/jobs/{id}/events/tickets`.
@@ -40,12 +45,13 @@ gets **204**, at which browsers stop asking; a replay begins anew. Where keys ar
 
 @router.get(
     "/{job_id}/events",
+    dependencies=guarded_by(authorise_reader),
     response_class=Response,
     description=_DESCRIPTION,
     responses={
         200: {"content": {EventSourceResponse.media_type: STREAM}, "description": "The events, as they happen"},
         204: {"description": "The job has ended, and `Last-Event-ID` says that you know"},
-        **responses(401, 404, 421, 422, 503),
+        **responses(401, 403, 404, 421, 422, 503),
     },
 )
 async def follow_job(
@@ -53,10 +59,17 @@ async def follow_job(
     request: Request,
     resources: ResourcesDep,
     watchtower: WatchtowerDep,
+    principal: PrincipalDep,
+    log: Annotated[bool, Query(description="Send what is logged, too.")] = False,
     last_event_id: Annotated[str, Header(description=_LAST, json_schema_extra={"pattern": EVENT_ID})] = "",
 ) -> Response:
     reader = Reader.at(last_event_id)
+    reader.sees_results = principal.sees_args
     snapshot = await in_time(_read(resources, job_id))
+    if not (log and principal.sees_args):
+        reader.line = None
+    elif reader.line is None:
+        reader.line = (snapshot.job["attempt"], 0)
     if snapshot.ended and reader.knows(snapshot):
         return Response(status_code=204)
     if asked(request) == "HEAD":
@@ -66,7 +79,9 @@ async def follow_job(
 
 
 async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower: Watchtower) -> AsyncIterator[bytes]:
-    with watchtower.watch(job_id, room_checked=True) as watch:
+    if not watchtower.has_room:  # others have come since it was checked
+        return
+    with watchtower.watch(job_id, room_checked=True, of_log=reader.line is not None) as watch:
         while not watchtower.closing:
             if not await watch.changed(_HEARTBEAT_S):
                 yield _HEARTBEAT
@@ -74,7 +89,10 @@ async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower:
             if watch.error is not None:  # keep the stream open: a browser that is refused once does not come back
                 continue
             try:
-                snapshot = await in_time(_read(resources, job_id))
+                snapshot = await in_time(_read(resources, job_id, reader.line))
+                if snapshot.ended and reader.line is not None:
+                    await asyncio.sleep(_LAST_LINES_S)
+                    snapshot = await in_time(_read(resources, job_id, reader.line))
             except LedgerUnavailable:
                 watch.forget()
                 continue
@@ -86,6 +104,11 @@ async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower:
                 return
 
 
-async def _read(resources: Resources, job_id: str) -> JobSnapshot:
+async def _read(resources: Resources, job_id: str, line: LinePosition | None = None) -> JobSnapshot:
     found = await find_job(resources, job_id)
-    return JobSnapshot(found.job, changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes))
+    lines: Sequence[LogLine] = ()
+    if line is not None:
+        async with resources.ledger.read() as connection:
+            lines = await lines_of(connection, job_id, after=line)
+    told = changes(found.job, found.attempts, max_crashes=resources.settings.max_crashes)
+    return JobSnapshot(found.job, told, lines)

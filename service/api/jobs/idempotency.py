@@ -10,9 +10,11 @@ from typing import Any
 
 from fastapi import Request
 
+from service.access.principal import ANYBODY, BOOTSTRAP, Principal
 from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
 from service.ledger.models import IdempotencyKey, KeyHeld
 from service.settings import Settings
+from service.web.guards import principal_of
 from service.web.headers import header_of
 from service.web.paths import path_of
 
@@ -31,7 +33,8 @@ class Idempotency:
     @classmethod
     def of(cls, request: Request, body: bytes, keys_under_way: set[str]) -> "Idempotency":
         """Read the header, quoted or bare. Raises `Refused` if it cannot be a key."""
-        return cls(_key_of(request), request, body, keys_under_way)
+        key = _key_of(request)
+        return cls(key and _own(principal_of(request), key), request, body, keys_under_way)
 
     def __enter__(self) -> None:
         """Raise `IdempotencyKeyInFlight` if another request with this key is under way in this process."""
@@ -58,6 +61,17 @@ class Idempotency:
 
     def _fingerprint(self) -> str:
         return hashlib.sha256(path_of(self.request.scope).encode() + b"\n" + self.body).hexdigest()
+
+
+def _own(principal: Principal, key: str) -> str:
+    """Return the name under which a principal's key is kept: others may use the same.
+
+    Those with the keys of the settings, and anybody where there are none, have them as they are. No key holds a line
+    end.
+    """
+    if principal in (BOOTSTRAP, ANYBODY):
+        return key
+    return "\n" + hashlib.sha256(f"{principal.id}\n{key}".encode()).hexdigest()
 
 
 def _text(header: str) -> str:

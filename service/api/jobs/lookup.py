@@ -2,24 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from service.api.jobs.job_out import JobOut
+from service.access.principal import Scope
 from service.api.state import WatchtowerDep
-from service.errors import JobNotFound
 from service.lanes.lanes import Lanes
 from service.ledger.deadline import in_time
-from service.ledger.reads.lookups import Found
 from service.ledger.states import TERMINAL
-from service.queue import LONGEST_ID
 from service.resources import Resources
-from service.web.deps import LanesDep, ResourcesDep, Text
+from service.web.deps import LanesDep, PrincipalDep, ResourcesDep
 from service.web.etags import UNCHANGED
-from service.web.guards import GUARDS
+from service.web.guards import guards
+from service.web.jobs.job_out import JobOut
+from service.web.jobs.lookup import JobIdDep, find_job
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=GUARDS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
 class _Job(StringConvertor):
@@ -31,23 +30,18 @@ class _Job(StringConvertor):
 register_url_convertor("job", _Job())
 
 
-async def _job_id(job_id: Text) -> str:
-    """Return the id, unless it is too long for any job."""
-    if len(job_id) > LONGEST_ID:
-        raise JobNotFound(f"There is no job with an id of {len(job_id)} characters.")
-    return job_id
-
-
-JobIdDep = Annotated[str, Depends(_job_id)]
-
-
-@router.get("/{job_id:job}", responses={**UNCHANGED, **responses(401, 404, 421, 422, 503)})
+@router.get(
+    "/{job_id:job}",
+    dependencies=guards(Scope.READ, narrowed=True),
+    responses={**UNCHANGED, **responses(401, 403, 404, 421, 422, 503)},
+)
 async def get_job(
     job_id: JobIdDep,
     response: Response,
     resources: ResourcesDep,
     lanes: LanesDep,
     watchtower: WatchtowerDep,
+    principal: PrincipalDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after this many seconds")] = 0,
 ) -> JobOut:
     """Look up a job. The status is 200 even if the job has failed."""
@@ -57,7 +51,7 @@ async def get_job(
         job = await in_time(read_job(resources, lanes, job_id))
     if job.state not in TERMINAL:
         response.headers["Retry-After"] = "1"
-    return job
+    return job.shown_to(principal)
 
 
 async def read_job(resources: Resources, lanes: Lanes, job_id: str) -> JobOut:
@@ -65,11 +59,3 @@ async def read_job(resources: Resources, lanes: Lanes, job_id: str) -> JobOut:
     found = await find_job(resources, job_id)
     [waiting_for] = await lanes.waiting_for.of([found.job])
     return JobOut.of_row(found.job, found.attempts, waiting_for, found.relations, found.kept)
-
-
-async def find_job(resources: Resources, job_id: str) -> Found:
-    """Read a job's row, its attempts and its relations. Raises `JobNotFound`."""
-    found = await resources.ledger.find(job_id)
-    if found is None:
-        raise JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
-    return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from service.errors import LedgerUnavailable, TooManyWatchers
@@ -10,6 +10,7 @@ from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.jobs import JobVersion
+from service.ledger.reads.log_lines import LinePosition, latest_lines
 from service.ledger.states import TERMINAL
 
 MAX_WATCHES = 1_000
@@ -22,11 +23,13 @@ _NOTHING = object()
 class Watch:
     """One caller's view of one job: its newest `version` (None if the job is gone), or the `error` of the last look."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, *, of_log: bool = False) -> None:
         self.job_id = job_id
+        self.of_log = of_log  # lines that are logged are news, too
         self.version: JobVersion | None = None
         self.error: LedgerUnavailable | None = None
         self._seen: object = _NOTHING
+        self._told: object = _NOTHING
         self._news = asyncio.Event()
 
     async def changed(self, within_s: float) -> bool:
@@ -41,7 +44,7 @@ class Watch:
             return False
         self._news.clear()
         if self.error is None:
-            self._seen = self.version
+            self._seen = self._told
         return True
 
     def forget(self) -> None:
@@ -52,9 +55,11 @@ class Watch:
         """Make the caller return from `changed`."""
         self._news.set()
 
-    def tell(self, version: JobVersion | None) -> None:
+    def tell(self, version: JobVersion | None, line: LinePosition | None) -> None:
+        """Hear of the job's version, and of its latest line."""
         self.version, self.error = version, None
-        if version != self._seen:
+        self._told = (version, line if self.of_log else None)
+        if self._told != self._seen:
             self._news.set()
 
     def fail(self, error: LedgerUnavailable) -> None:
@@ -74,11 +79,11 @@ class Watchtower:
         self.closing = False
 
     @contextmanager
-    def watch(self, job_id: str, *, room_checked: bool = False) -> Iterator[Watch]:
+    def watch(self, job_id: str, *, room_checked: bool = False, of_log: bool = False) -> Iterator[Watch]:
         """Watch a job. Raises `TooManyWatchers`, unless the caller has checked the room and begun its answer."""
         if not room_checked:
             self.check_room()
-        watch = Watch(job_id)
+        watch = Watch(job_id, of_log=of_log)
         self._watches.add(watch)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_while_watched(), name="watchtower")
@@ -87,9 +92,13 @@ class Watchtower:
         finally:
             self._watches.discard(watch)
 
+    @property
+    def has_room(self) -> bool:
+        return len(self._watches) < self._max_watches
+
     def check_room(self) -> None:
         """Raise `TooManyWatchers` when there is no room for another watch."""
-        if len(self._watches) >= self._max_watches:
+        if not self.has_room:
             raise TooManyWatchers(
                 f"As many callers as may ({self._max_watches}) wait for jobs here already. Ask again later."
             )
@@ -132,14 +141,18 @@ class Watchtower:
     async def _look(self) -> None:
         watches = list(self._watches)
         try:
-            versions = await in_time(self._read({watch.job_id for watch in watches}))
+            of_log = {watch.job_id for watch in watches if watch.of_log}
+            versions, lines = await in_time(self._read({watch.job_id for watch in watches}, of_log))
         except LedgerUnavailable as error:
             for watch in watches:
                 watch.fail(error)
             return
         for watch in watches:
-            watch.tell(versions.get(watch.job_id))
+            watch.tell(versions.get(watch.job_id), lines.get(watch.job_id))
 
-    async def _read(self, ids: set[str]) -> dict[str, JobVersion]:
+    async def _read(
+        self, ids: set[str], of_log: set[str]
+    ) -> tuple[Mapping[str, JobVersion], Mapping[str, LinePosition]]:
         async with self._ledger.read() as connection:
-            return await queries.versions_of(connection, ids)
+            versions = await queries.versions_of(connection, ids)
+            return versions, await latest_lines(connection, of_log) if of_log else {}

@@ -83,8 +83,8 @@ class ChangeMembers:
         self._changes = changes
         return against | refused
 
-    async def _args_of(self, members: Sequence[Member]) -> dict[str, str]:
-        stored: dict[str, str] = {}
+    async def _args_of(self, members: Sequence[Member]) -> dict[str, queries.StoredArgs]:
+        stored: dict[str, queries.StoredArgs] = {}
         for start in range(0, len(members), _READ_AT_ONCE):
             async with self._ledger.read() as connection:
                 some = [one.id for one in members[start : start + _READ_AT_ONCE]]
@@ -92,7 +92,7 @@ class ChangeMembers:
         return stored
 
     def _made(
-        self, members: Sequence[Member], stored: Mapping[str, str]
+        self, members: Sequence[Member], stored: Mapping[str, queries.StoredArgs]
     ) -> tuple[dict[str, Change], dict[str, Against]]:
         now, changes, refused = agreed_time.now(), dict[str, Change](), dict[str, Against]()
         for one in members:

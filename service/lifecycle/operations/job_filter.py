@@ -1,10 +1,12 @@
 """The filter of an operation, as requests write it and as the ledger keeps it: which jobs are meant."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from service.ledger.operations import Action
 from service.ledger.reads.listing import Filter
@@ -12,6 +14,7 @@ from service.ledger.reads.matching import LONGEST_TEXT, MOST_PATHS, PathIs, Scal
 from service.ledger.states import REPLAYABLE, State
 from service.moments import Moment
 
+T = TypeVar("T")
 _MOST_VALUES = 20
 _MOST_IDS = 1_000
 
@@ -20,7 +23,7 @@ def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, list) else [value]
 
 
-def _checked_paths(conditions: dict[str, Scalar]) -> dict[str, Scalar]:
+def _checked_paths(conditions: "_Conditions") -> "_Conditions":
     _paths(conditions)
     return conditions
 
@@ -38,7 +41,9 @@ _States = Annotated[
     Annotated[list[State], Field(min_length=1)] | None,
     BeforeValidator(_listed, json_schema_input_type=State | list[State] | None),
 ]
-_Paths = Annotated[dict[str, Scalar], Field(min_length=1, max_length=MOST_PATHS), AfterValidator(_checked_paths)] | None
+_Values = Annotated[list[Scalar], Field(min_length=1, max_length=_MOST_VALUES)]
+_Conditions = dict[str, Scalar | _Values]
+_Paths = Annotated[_Conditions, Field(min_length=1, max_length=MOST_PATHS), AfterValidator(_checked_paths)] | None
 _Replayable = Literal["failed", "cancelled"]
 _ReplayableStates = Annotated[
     Annotated[list[_Replayable], Field(min_length=1)] | None,
@@ -58,21 +63,27 @@ class JobFilter(BaseModel):
     tag: _Text | None = None
     lane: _Text | None = None
     flow: _Text | None = Field(None, description="The id of a flow.")
+    fingerprint: _Text | None = Field(None, description="The group of the job's latest failure: see /v1/failures.")
     created_after: Moment | None = None
     created_before: Moment | None = None
     finished_after: Moment | None = None
     finished_before: Moment | None = None
     ids: _Ids = Field(None, description="These jobs, as far as they match the rest.")
-    args: _Paths = Field(None, description='What stands in the args, by its path: `{"user.id": 42}`.')
+    args: _Paths = Field(
+        None, description='What stands in the args, by its path: `{"user.id": 42}`; in a list: any of them.'
+    )
     metadata: _Paths = None
     q: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
         None, description="Text in args, metadata or the error, whatever its case."
     )
 
+    within_kinds: SkipJsonSchema[list[str] | None] = None  # what whoever asked for it was limited to
+    within_queues: SkipJsonSchema[list[str] | None] = None
+
     @model_validator(mode="after")
     def _narrows(self) -> "JobFilter":
         if all(value is None for _, value in self):
-            raise ValueError(f'name at least one of {", ".join(type(self).model_fields)}, e.g. {{"state": "failed"}}')
+            raise ValueError(f'name at least one of {", ".join(_NAMED)}, e.g. {{"state": "failed"}}')
         return self
 
     def filter(self) -> Filter:
@@ -84,6 +95,7 @@ class JobFilter(BaseModel):
             tag=self.tag,
             lane=self.lane,
             flow=self.flow,
+            fingerprint=self.fingerprint,
             created_after=self.created_after,
             created_before=self.created_before,
             finished_after=self.finished_after,
@@ -92,7 +104,12 @@ class JobFilter(BaseModel):
             args=_paths(self.args),
             metadata=_paths(self.metadata),
             text=self.q,
+            within_kinds=self.within_kinds,
+            within_queues=self.within_queues,
         )
+
+
+_NAMED = [name for name in JobFilter.model_fields if not name.startswith("within_")]
 
 
 class ReplayFilter(JobFilter):
@@ -113,8 +130,43 @@ def stored_filter(action: Action, stored: str, created_at: datetime) -> Filter:
     return replace(wanted, created_before=before)
 
 
-def _paths(conditions: dict[str, Scalar] | None) -> tuple[PathIs, ...]:
-    return tuple(path_is(path, value) for path, value in (conditions or {}).items())
+def written_filter(wanted: Filter) -> str:
+    """Write a list's filter as a request for an operation would."""
+    told = JobFilter(
+        state=_listed_or_none(map(State, wanted.states)),
+        kind=_listed_or_none(wanted.kinds),
+        queue=_listed_or_none(wanted.queues),
+        error_type=_listed_or_none(wanted.error_types),
+        fingerprint=wanted.fingerprint,
+        tag=wanted.tag,
+        lane=wanted.lane,
+        flow=wanted.flow,
+        created_after=wanted.created_after,
+        created_before=wanted.created_before,
+        finished_after=wanted.finished_after,
+        finished_before=wanted.finished_before,
+        ids=_listed_or_none(wanted.ids),
+        args=_conditions(wanted.args),
+        metadata=_conditions(wanted.metadata),
+        q=wanted.text,
+        within_kinds=None if wanted.within_kinds is None else list(wanted.within_kinds),
+        within_queues=None if wanted.within_queues is None else list(wanted.within_queues),
+    )
+    return told.model_dump_json(exclude_none=True)
+
+
+def _listed_or_none(values: Iterable[T]) -> list[T] | None:
+    return list(values) or None
+
+
+def _conditions(paths: Sequence[PathIs]) -> dict[str, Scalar | list[Scalar]] | None:
+    return {".".join(one.path): list(one.values) for one in paths} or None
+
+
+def _paths(conditions: "_Conditions | None") -> tuple[PathIs, ...]:
+    return tuple(
+        path_is(path, *(value if isinstance(value, list) else (value,))) for path, value in (conditions or {}).items()
+    )
 
 
 def _each_once(values: list[Any] | None) -> tuple[Any, ...]:

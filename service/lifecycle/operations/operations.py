@@ -25,6 +25,7 @@ from service.ledger.records.operations import (
     record_broken_off,
     record_handed_over,
     record_operation,
+    record_rate,
     record_stopped,
 )
 from service.lifecycle.enqueue import Enqueuer
@@ -99,6 +100,16 @@ class Operations:
             raise _not_found(operation_id)
         if operation.state is not OperationState.STOPPED:
             raise OperationEnded(f"The operation has {operation.state}: it cannot be stopped.")
+        return operation
+
+    async def set_rate(self, operation_id: str, rate: float | None) -> Operation:
+        """Let an operation go at another rate from now on. Raises `OperationNotFound` and `OperationEnded`."""
+        record = partial(record_rate, operation_id=operation_id, rate=rate, at=agreed_time.now())
+        operation = await self.ledger.database.run(record)
+        if operation is None:
+            raise _not_found(operation_id)
+        if not operation.is_live:
+            raise OperationEnded(f"The operation has {operation.state}: its pace cannot be changed.")
         return operation
 
     async def operate(self, operation_id: str, job_id: str, *, within_s: float, progress: Progress) -> Operated | None:

@@ -1,6 +1,5 @@
 """As many members a second as were asked for, evenly, and never more."""
 
-import asyncio
 import time
 
 # A slow operation acts four times a second, a fast one in pages as large as it likes.
@@ -8,11 +7,16 @@ _STEPS_A_SECOND = 4
 
 
 class Pace:
-    """Holds back members to `rate` a second; None lets them go as fast as they come."""
+    """Says when members have their turn, at `rate` a second; None lets them go as fast as they come."""
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
         self._free_at: float | None = None
+
+    def follow(self, rate: float | None) -> None:
+        """Go at another rate from now on."""
+        if rate != self._rate:
+            self._rate, self._free_at = rate, None
 
     def page(self, largest: int) -> int:
         """Return how many members to take at once. Time counts from the first call on."""
@@ -21,10 +25,11 @@ class Pace:
         self._free_at = self._free_at or time.monotonic()
         return max(1, min(largest, int(self._rate / _STEPS_A_SECOND)))
 
-    async def wait(self, members: int) -> None:
-        """Wait until so many members have become due since the last ones."""
-        if self._rate is not None and self._free_at is not None and members:
-            now = time.monotonic()
-            # What a slow database took is not made up for by a burst.
-            self._free_at = max(self._free_at + members / self._rate, now)
-            await asyncio.sleep(self._free_at - now)
+    def turn_of(self, members: int) -> float:
+        """Return when so many members have become due since the last ones, by the monotonic clock."""
+        now = time.monotonic()
+        if self._rate is None or self._free_at is None or not members:
+            return now
+        # What a slow database took is not made up for by a burst.
+        self._free_at = max(self._free_at + members / self._rate, now)
+        return self._free_at

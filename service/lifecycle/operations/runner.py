@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 PAGE = 1_000
 _TELL_EVERY_S = 0.5
 _WAIT_FOR_DATABASE_S = 1.0
+# A wait for the next member that is longer than this is not slept through: the rate may be changed meanwhile.
+_LOOK_EVERY_S = 1.0
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 
@@ -61,6 +63,7 @@ class Runner:
     async def _run(self, operation: Operation, until: float) -> Operation:
         walk, pace = Walk(self._ledger, self._wanted), Pace(operation.rate)
         while operation.is_live:
+            pace.follow(operation.rate)
             try:
                 if operation.state is OperationState.COUNTING:
                     await self._count(operation, walk)
@@ -99,7 +102,8 @@ class Runner:
         """Deal with a page; None if it has to be looked at again how the operation stands."""
         step = await walk.read(operation.cursor, pace.page(self._largest))
         against = await self._deed.prepare(step.members)
-        await pace.wait(len(step.members))
+        if not await self._have_turn(operation, pace.turn_of(len(step.members))):
+            return None
         try:
             left = await self._record(operation, step, against)
         except IntegrityError:
@@ -112,6 +116,16 @@ class Runner:
         self._largest = self._page
         return left
 
+    async def _have_turn(self, operation: Operation, at: float) -> bool:
+        """Wait until then; False where the operation goes at another rate meanwhile, or was stopped."""
+        while (left_s := at - time.monotonic()) > 0:
+            await asyncio.sleep(min(left_s, _LOOK_EVERY_S))
+            if left_s > _LOOK_EVERY_S:
+                now = await self._now(operation)
+                if (now.rate, now.state) != (operation.rate, operation.state):
+                    return False
+        return True
+
     async def _record(self, operation: Operation, step: Step, against: Mapping[str, Against]) -> Operation | None:
         free = [one for one in step.members if one.id not in against]
         at, done = agreed_time.now(), Done({})
@@ -121,7 +135,9 @@ class Runner:
             done = Done({}) if operation.dry_run else self._apply(connection, free, at)
             return done.against
 
-        page = Page(operation.id, operation.cursor, step.reached, step.is_last, len(step.members), against)
+        page = Page(
+            operation.id, operation.cursor, step.reached, step.is_last, [one.id for one in step.members], against
+        )
         left = await self._ledger.database.run(partial(record_page, page=page, change=change, at=at))
         if left is not None and done != Done({}):
             await self._told()

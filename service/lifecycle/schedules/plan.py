@@ -13,8 +13,10 @@ from jobs import Catalogue, Kind
 from jobs.kit.cron import Expression, expression
 from service.ledger.records.schedules import CatchUp
 from service.ledger.records.ticked import Overlap
+from service.ledger.sealed import SCHEDULE_ARGS
 from service.lifecycle.schedules.stored_options import read_options
 from service.options import NO_OPTIONS, Options
+from service.vault import Vault
 
 Source = Literal["code", "api"]
 _INSTANT = timedelta(microseconds=1)
@@ -22,7 +24,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Plan:
-    """When a schedule comes due, and what it enqueues. `args` are JSON; None: the kind's defaults.
+    """When a schedule comes due, and what it enqueues. `args` are JSON, as they are kept; None: the kind's defaults.
 
     `revision` is that of its row; None: it has none.
     """
@@ -44,6 +46,10 @@ class Plan:
     @property
     def cron(self) -> str:
         return self.expression.text
+
+    def opened_args(self, vault: Vault) -> str | None:
+        """Return the args with their secrets in clear. Raises `SecretUnreadable`."""
+        return None if self.args is None else SCHEDULE_ARGS.open(vault, self.args, self.name)
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the due times after `moment`."""

@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from jobs import Catalogue
 from jobs.kit.cron import CronInvalid
 from service import agreed_time
-from service.errors import ScheduleChanging, ScheduleInvalid, ScheduleNotFound, ScheduleOfCode
+from service.errors import ScheduleChanging, ScheduleInvalid, ScheduleNotFound, ScheduleOfCode, SecretUnreadable
 from service.ledger.ledger import Ledger
 from service.ledger.reads import schedules as reads
 from service.ledger.reads.ticks import history, last_ticks
 from service.ledger.records.schedules import (
     NewSchedule,
+    Pause,
     record_paused,
     record_resumed,
     record_schedule,
@@ -77,9 +78,10 @@ class Schedules:
         if not await self._ledger.database.run(partial(record_schedule_deleted, name=name)):
             raise _not_found(name)
 
-    async def pause(self, name: str) -> None:
-        """Fire no ticks of a schedule until it is resumed."""
-        record = partial(record_paused, name=name, now=agreed_time.now(), is_of_code=name in self._of_code)
+    async def pause(self, name: str, *, by: str | None = None, reason: str | None = None) -> None:
+        """Fire no ticks of a schedule until it is resumed. Of a paused one, only who paused it and why changes."""
+        pause = Pause(agreed_time.now(), by, reason)
+        record = partial(record_paused, name=name, pause=pause, is_of_code=name in self._of_code)
         if not await self._ledger.database.run(record):
             raise _not_found(name)
 
@@ -148,8 +150,8 @@ class Schedules:
             await self.find(name)
         return told
 
-    async def upcoming(self) -> tuple[int, tuple[datetime, str] | None]:
-        """Count the schedules, and say which comes due next, and when."""
+    async def upcoming(self, limit: int) -> list[tuple[datetime, str]]:
+        """Say which schedules come due next, and when."""
         async with self._ledger.read() as connection:
             rows = {row["name"]: row for row in await reads.rows_of_all(connection)}
         now = agreed_time.now()
@@ -160,7 +162,7 @@ class Schedules:
             if plan is not None and not plan.paused and (due := next(plan.after(now), None)) is not None:
                 coming.append((due, plan.name))
             await asyncio.sleep(0)
-        return len(of_code) + len(made), min(coming, default=None)
+        return sorted(coming)[:limit]
 
     def _refuse_of_code(self, name: str, verb: str) -> None:
         if name in self._of_code:
@@ -202,9 +204,11 @@ class Schedules:
         kind = self._catalogue.get(plan.kind)
         if kind is None:
             return f"there is no kind {plan.kind!r}"
-        if plan.args is not None and not kind.reads(plan.args):
-            return f"its args no longer fit {plan.kind}"
-        return None
+        try:
+            args = plan.opened_args(self._ledger.vault)
+        except SecretUnreadable as error:
+            return error.detail
+        return None if args is None or kind.reads(args) else f"its args no longer fit {plan.kind}"
 
 
 def _not_found(name: str) -> ScheduleNotFound:

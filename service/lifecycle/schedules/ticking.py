@@ -61,7 +61,8 @@ class Ticking:
         tags = ("cron", f"tick:{due_at:%Y-%m-%dT%H:%M:%SZ}", f"schedule:{plan.name}")
         run_at = now if one.reason == RUN_NOW else plan.run_at(due_at)
         options = plan.options._replace(run_at=run_at, tags=(*plan.options.tags, *tags))
-        args = accepted_args(kind, None) if plan.args is None else kind.load_args(plan.args)
+        stored = plan.opened_args(self._enqueuer.ledger.vault)
+        args = accepted_args(kind, None) if stored is None else kind.load_args(stored)
         return new_job(kind, args, options, now)
 
     def _batches(self, due: Sequence[DueTick]) -> Iterator[list[DueTick]]:

@@ -24,7 +24,7 @@ MASK = "**********"
 JOB_FIELDS = ["id", "kind", "label", "state", "queue", "priority", "args", "result", "error", "attempt", "failures"]
 JOB_FIELDS += ["crashes", "max_attempts", "progress", "tags", "metadata", "lane", "lanes", "waiting_for"]
 JOB_FIELDS += ["run_at", "created_at", "started_at", "finished_at", "attempts"]
-JOB_FIELDS += ["flow", "after", "blocked_by", "callbacks", "steps", "checkpoint"]
+JOB_FIELDS += ["flow", "after", "blocked_by", "callbacks", "steps", "checkpoint", "enqueued_by", "args_hidden"]
 
 # What never reaches the database is the same on each.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

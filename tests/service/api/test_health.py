@@ -102,9 +102,8 @@ async def test_what_is_paused_and_which_breakers_are_open_is_told_and_degrades_n
             await api.post(f"/v1/{path}/pause")
         ready = (await api.get("/readyz")).json()
         found = await metrics(api)
-        paused = [
-            line for line in (await api.get("/metrics")).text.splitlines() if "_paused" in line and "#" not in line
-        ]
+        text = (await api.get("/metrics")).text
+        paused = [line for line in text.splitlines() if "_paused" in line and "#" not in line]
         page = (await api.get("/")).text
     assert ready["status"] == "ready"
     assert ready["paused"] == ["the kind send_email", "the queue default", "the lanes tenant:*"]
@@ -117,7 +116,11 @@ async def test_what_is_paused_and_which_breakers_are_open_is_told_and_degrades_n
         'postlude_queue_paused{queue="default"} 1.0',
     ]
     assert (found["postlude_lane_breakers_open", ""], found["postlude_lanes_active", ""]) == (1, 0)
-    assert all(line in page for line in (*ready["paused"], *ready["breakers"]))
+    assert 'postlude_lanes_held{class="host"} 1.0' in text
+    assert "The kind send_email is paused." in page
+    assert "The queue default is paused." in page
+    assert "Lanes that fit tenant:* are paused." in page
+    assert "a failed lately; its lane tries it with one job at a time." in page
 
 
 @on_sqlite

@@ -61,10 +61,14 @@ async def test_kinds_own_schedules_are_listed_and_paused_but_not_changed(api: ht
     assert_problem(await api.put("/v1/schedules/cleanup", json=wanted()), 409, "schedule-of-code")
     assert_problem(await api.delete("/v1/schedules/cleanup"), 409, "schedule-of-code")
     paused = (await api.post("/v1/schedules/cleanup/pause")).json()
-    assert (paused["paused"], paused["next"]) == (True, None)
+    assert (paused["paused"], paused["next"], paused["paused_reason"]) == (True, None, None)
+    told = (await api.post("/v1/schedules/cleanup/pause", json={"reason": "the disk is moving"})).json()
+    assert (told["paused_at"], told["paused_reason"]) == (paused["paused_at"], "the disk is moving")
+    assert_problem(await api.post("/v1/schedules/cleanup/pause", json={"why": "so"}), 422, "args-invalid")
     assert len((await api.get("/v1/schedules/cleanup/next?count=3")).json()["next"]) == 3
     resumed = (await api.post("/v1/schedules/cleanup/resume")).json()
     assert (resumed["paused"], resumed["next"][10:19]) == (False, "T03:17:00")
+    assert (resumed["paused_at"], resumed["paused_by"], resumed["paused_reason"]) == (None, None, None)
 
 
 async def test_what_does_not_fit_is_refused_in_its_place(api: httpx.AsyncClient) -> None:
@@ -141,13 +145,6 @@ async def test_pages_of_schedules_go_by_name(api: httpx.AsyncClient) -> None:
         if (cursor := page["next_cursor"]) is None:
             break
     assert names == ["Z", "a", "b", "cleanup", "d", "é"]
-
-
-async def test_the_home_page_counts_schedules_and_names_the_next(api: httpx.AsyncClient) -> None:
-    await put(api, "soon", cron="* * * * * *")
-    page = (await api.get("/")).text
-    assert "2 schedules; next is" in page
-    assert "<code>soon</code>" in page
 
 
 async def test_incident_a_secret_of_the_args_is_read_through_no_schedule(api: httpx.AsyncClient) -> None:

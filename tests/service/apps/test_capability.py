@@ -1,15 +1,21 @@
 """Where apps are, as `call_app` asks."""
 
 import asyncio
+import base64
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from pydantic import SecretStr
 
 from jobs.app.apps import Apps, NotReadable
 from service.apps.capability import LedgerApps, open_apps
+from service.apps.reads import ways_to
 from service.apps.records import record_app
+from service.errors import SecretUnreadable
 from service.ledger.ledger import Ledger
 from service.settings import Settings
+from service.vault import Vault
 from tests.support.running import eventually
 
 
@@ -68,3 +74,23 @@ async def test_a_ledger_that_is_away_is_not_taken_for_an_app_that_there_is_not(
     async with Ledger.open(nowhere, retention=timedelta(days=1)) as ledger, open_apps(settings, ledger) as found:
         with pytest.raises(NotReadable):
             await found[Apps].find("shop")
+
+
+async def test_secrets_of_apps_are_sealed_and_one_whose_key_is_gone_fails_its_own_calls_alone(
+    database_url: str, settings: Settings
+) -> None:
+    old, new = (SecretStr(base64.b64encode(bytes([number]) * 32).decode()) for number in (1, 2))
+    for name, key in (("shop", old), ("desk", new)):
+        async with Ledger.open(database_url, retention=timedelta(days=1), vault=Vault([key])) as ledger:
+            record = partial(record_app, name=name, url="http://a", secret=f"of {name}", is_trusted=lambda _: True)
+            await ledger.database.run(record)
+            assert await ledger.database.run(record) == "same"
+            async with ledger.read() as connection:
+                assert f"of {name}" not in (await ways_to(connection, [name]))[name][1]
+    opening = Ledger.open(database_url, retention=timedelta(days=1), vault=Vault([new]))
+    async with opening as ledger, open_apps(settings, ledger) as capabilities:
+        found = await capabilities[Apps].find("desk")
+        assert found is not None
+        assert found.secret == "of desk"
+        with pytest.raises(SecretUnreadable, match=str(Vault([old]).key_id)):
+            await capabilities[Apps].find("shop")

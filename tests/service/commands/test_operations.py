@@ -53,10 +53,12 @@ async def test_a_list_that_is_cut_says_so_and_all_shows_it_whole(api: httpx.Asyn
     assert (len(whole.out.splitlines()), whole.err) == (3, "")
 
 
-async def test_an_operation_is_stopped(api: httpx.AsyncClient) -> None:
+async def test_an_operation_is_paced_and_stopped(api: httpx.AsyncClient) -> None:
     started = await run(api.base_url, "start", "delete", "--kind", "update_stats", "--no-wait", "--json")
     assert started.code == 0
     operation = json.loads(started.out)
+    paced = await run(api.base_url, "pace", operation["id"], "--rate", "2.5", "--json")
+    assert json.loads(paced.out)["rate"] == 2.5
     stopped = await run(api.base_url, "stop", operation["id"], "none")
     assert stopped.out == f"{operation['id']}  stopped  0 of 0 done\n"
     assert (stopped.code, stopped.err) == (

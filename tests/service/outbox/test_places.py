@@ -30,4 +30,4 @@ def test_each_database_is_taken_once_and_the_ledgers_always() -> None:
 def test_passwords_are_masked_wherever_settings_are_shown() -> None:
     settings = Settings(outbox_urls="postgresql://app:s3cr3t@db/shop")
     assert "s3cr3t" not in repr(settings)
-    assert Settings(outbox_urls=settings.environment()["POSTLUDE_OUTBOX_URLS"]) == settings
+    assert Settings(outbox_urls=settings.variables()["POSTLUDE_OUTBOX_URLS"]) == settings

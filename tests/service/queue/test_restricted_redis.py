@@ -75,6 +75,7 @@ async def restricted_tick(_ctx: Context, _args: Args) -> None: ...
 
 @on_sqlite
 @pytest.mark.parametrize("rules", ["not dangerous", "documented"])
+@pytest.mark.short("sqlite")
 async def test_the_smallest_documented_rights_are_enough_for_everything(
     settings: Settings, server: RedisServer, monkeypatch: pytest.MonkeyPatch, rules: str
 ) -> None:

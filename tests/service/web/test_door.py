@@ -196,6 +196,13 @@ async def test_with_keys_any_name_is_good_unless_names_are_listed(settings: Sett
         assert_problem(await api.get("/v1/jobs", headers=KEY | {"Host": "evil.example"}), 421)
 
 
+async def test_beyond_this_machine_any_name_is_good_and_nobody_is_let_in_without_a_key(settings: Settings) -> None:
+    async with api_with(settings, host="0.0.0.0") as api:
+        for path in ("/v1/jobs", "/v1/kinds"):
+            assert_problem(await api.get(path, headers={"Host": "jobs.example.com"}), 401)
+        assert (await api.get("/", headers={"Host": "jobs.example.com"})).status_code == 303
+
+
 async def test_pages_of_a_listed_origin_may_call_and_read(for_app: httpx.AsyncClient) -> None:
     page = {"Origin": APP, "Sec-Fetch-Site": "cross-site"}
     for path in ("/v1/jobs", "/v1/jobs/batch", "/v1/kinds"):

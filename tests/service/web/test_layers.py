@@ -2,16 +2,19 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import httpx
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from service.auth import KeyRing
+from service.access.principal import ANYBODY
 from service.hooks import Hooks, RequestHook
 from service.settings import Settings
 from service.web import layers, problems
+
+OPEN = SimpleNamespace(identify=AsyncMock(return_value=ANYBODY))
 
 
 def noting(name: str, notes: list[str]) -> RequestHook:
@@ -31,7 +34,7 @@ async def test_hooks_stand_around_every_request_the_first_outermost(tmp_path: Pa
 
     notes: list[str] = []
     app = FastAPI()
-    app.state.api = SimpleNamespace(key_ring=KeyRing(()))
+    app.state.api = SimpleNamespace(access=OPEN, rates=None)
     hooks = Hooks(requests=(noting("first", notes), noting("second", notes)))
     layers.install(app, Settings(data_dir=tmp_path), hooks, direct={("POST", "/direct"): answer})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
@@ -49,7 +52,7 @@ async def test_page_of_another_origin_can_read_that_the_service_failed(tmp_path:
 
     origin = "https://app.example"
     app = FastAPI()
-    app.state.api = SimpleNamespace(key_ring=KeyRing(()))
+    app.state.api = SimpleNamespace(access=OPEN, rates=None)
     app.get("/routed")(fail)
     problems.install(app)
     settings = Settings(data_dir=tmp_path, cors_origins=(origin,))

@@ -1,5 +1,6 @@
 """Behind a proxy that publishes the API under a path: whatever the answers name is found through it."""
 
+import html
 import re
 
 import httpx
@@ -26,9 +27,11 @@ async def test_every_address_that_is_named_is_below_the_root_path(settings: Sett
             assert "/v1/jobs" in document["paths"]
             assert "/post/lude/openapi.json" in (await api.get(f"{prefix}/docs")).text
             for page in ("/", "/inbox"):
-                links = re.findall(r'href="([^"]*)"', (await api.get(prefix + page)).text)
+                links = re.findall(r'href="([^"]*)"', html.unescape((await api.get(prefix + page)).text))
                 assert links
                 for link in links:
+                    if link.startswith("#"):
+                        continue
                     assert link.startswith("/post/lude/")
                     assert (await api.get(link)).status_code == 200, link
 

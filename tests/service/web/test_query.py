@@ -69,4 +69,5 @@ async def test_the_nearest_name_is_told(api: httpx.AsyncClient) -> None:
 @on_sqlite
 async def test_pages_refuse_a_query_that_they_do_not_have_as_calls_do(api: httpx.AsyncClient) -> None:
     for path in ("/", "/inbox", "/inbox/x"):
-        assert "'evnt'" in assert_problem(await api.get(f"{path}?evnt=1"), 422)["detail"], path
+        refused = await api.get(f"{path}?evnt=1")
+        assert (refused.status_code, "evnt" in refused.text) == (422, True), path

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.auth import KeyRing
 from service.ledger.ledger import Ledger
 from service.ledger.reads import jobs as queries
 from service.ledger.records.kept import Checkpoint, Step
@@ -81,7 +80,7 @@ async def test_job_that_is_purged_while_it_is_looked_at_is_not_there_any_more(
     job = await job_in(api, ledger, State.CANCELLED)
     stored_args = queries.stored_args
 
-    async def after_a_purge(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, str]:
+    async def after_a_purge(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, queries.StoredArgs]:
         await ledger.purge(timedelta(days=-1), dry_run=False)
         return await stored_args(connection, ids)
 
@@ -99,12 +98,11 @@ async def test_job_whose_unique_key_was_taken_since_is_not_replayed(api: httpx.A
 
 
 @on_sqlite
-async def test_log_names_the_key_that_cancelled_replayed_or_was_refused_it(
+async def test_log_names_who_cancelled_replayed_or_was_refused_it(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     keys = (SecretStr("key-one"), SecretStr("key-two"))
     settings = settings.model_copy(update={"api_keys": keys, "log_level": "INFO", "log_format": "json"})
-    one, two = (KeyRing(keys).identify(f"Bearer {key.get_secret_value()}").key for key in keys)
     async with running_api(settings) as api:
         api.headers["Authorization"] = "Bearer key-one"
         job = (await post(api, delay=3600))["id"]
@@ -112,13 +110,13 @@ async def test_log_names_the_key_that_cancelled_replayed_or_was_refused_it(
         api.headers["Authorization"] = "Bearer key-two"
         assert (await api.post(f"/v1/jobs/{job}/cancel")).status_code == 409
         assert (await api.post(f"/v1/jobs/{job}/replay")).status_code == 200
-        assert (await api.post("/v1/jobs/replay", json={"filter": {"tag": "t"}})).status_code == 200
+        operation = (await api.post("/v1/jobs/replay", json={"filter": {"tag": "t"}})).json()["operation"]
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"action_' in line]
-    assert [(line["event"], line["action"], line["key"], line.get("job_id")) for line in lines] == [
-        ("action_taken", "cancel", one, job),
-        ("action_refused", "cancel", two, job),
-        ("action_taken", "replay", two, job),
-        ("action_taken", "replay", two, None),
+    assert [(line["event"], line["action"], line["principal"], line["target"]) for line in lines] == [
+        ("action_taken", "cancel", "bootstrap", job),
+        ("action_refused", "cancel", "bootstrap", job),
+        ("action_taken", "replay", "bootstrap", job),
+        ("action_taken", "replay", "bootstrap", operation),
     ]
     assert lines[1]["reason"] == "urn:postlude:problem:state-forbids"
     assert lines[3]["filter"] == {"tag": "t"}

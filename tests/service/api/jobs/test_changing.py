@@ -145,10 +145,10 @@ async def test_new_args_are_masked_and_sealed_as_at_the_door(api: httpx.AsyncCli
     changed = await patch(api, job["id"], args=webhook(secret=secret)["args"])
     assert changed["args"]["secret"] == MASK
     async with ledger.read() as connection:
-        assert json.loads((await stored_args(connection, [job["id"]]))[job["id"]])["secret"] == secret
+        assert json.loads((await stored_args(connection, [job["id"]]))[job["id"]].whole)["secret"] == secret
     assert (await patch(api, job["id"], args=webhook()["args"]))["args"]["secret"] is None
     async with ledger.read() as connection:
-        assert secret not in (await stored_args(connection, [job["id"]]))[job["id"]]
+        assert secret not in (await stored_args(connection, [job["id"]]))[job["id"]].whole
 
 
 async def test_the_lane_of_the_kind_follows_the_args_and_that_of_the_request_does_not(api: httpx.AsyncClient) -> None:

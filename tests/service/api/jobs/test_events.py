@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -12,12 +13,15 @@ from sqlalchemy import update
 
 from service.api.jobs import events as events_module
 from service.api.jobs import watchtower as watchtower_module
+from service.attempt_lines import KeptLine, KeptLines
 from service.ledger.ledger import Ledger
 from service.ledger.models import Started
+from service.ledger.records.log_lines import record_log_lines
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import jobs
 from tests.service.api.driving import assert_problem, begin, but_for_waiting, end, get, job_in, on_sqlite, post
+from tests.service.ledger.makers import NOW
 from tests.support.proxy import proxying
 from tests.support.running import eventually, running_api
 from tests.support.servers import PostgresServer
@@ -69,9 +73,11 @@ class Stream:
 
 
 @asynccontextmanager
-async def watching(api: httpx.AsyncClient, job: dict[str, Any], last: str | None = None) -> AsyncIterator[Stream]:
+async def watching(
+    api: httpx.AsyncClient, job: dict[str, Any], last: str | None = None, **query: str
+) -> AsyncIterator[Stream]:
     headers = {} if last is None else {"Last-Event-ID": last}
-    async with api.stream("GET", f"/v1/jobs/{job['id']}/events", headers=headers) as response:
+    async with api.stream("GET", f"/v1/jobs/{job['id']}/events", headers=headers, params=query) as response:
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")
         yield Stream(response)
@@ -246,3 +252,32 @@ async def test_a_stream_outlives_a_database_that_goes_away_and_comes_back(
                 await begin(ledger, job)
                 await proxy.start()
                 assert shown(await stream.tell()) == "running"
+
+
+async def test_who_asks_for_the_log_gets_each_line_once_and_before_the_end(
+    api: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    async def logs(job_id: str, *numbers: int) -> None:
+        lines = [KeptLine(n, NOW, "info", f"line {n}", None) for n in numbers]
+        await ledger.database.run(partial(record_log_lines, kept=[KeptLines(job_id, 1, lines)]))
+
+    job = await post(api)
+    started = await begin(ledger, job)
+    await logs(started.id, 1, 2)
+    async with watching(api, job, log="true") as stream:
+        assert (await stream.tell()).data["state"] == "running"
+        assert [(await stream.tell()).data["text"] for _ in range(2)] == ["line 1", "line 2"]
+        await logs(started.id, 3, 104)
+        three, late = await stream.tell(), await stream.tell()
+        assert (three.name, three.data["left_out"], late.data["left_out"]) == ("log", 0, 100)
+    await logs(started.id, 105)
+    async with watching(api, job, three.id, log="true") as stream:
+        assert [(await stream.tell()).data["number"] for _ in range(2)] == [104, 105]
+        await end(ledger, started, Outcome.SUCCEEDED, State.SUCCEEDED)
+        await logs(started.id, 106)
+        assert [(one.name, one.data.get("number")) for one in await stream.rest()] == [("log", 106), ("state", None)]
+    async with watching(api, job, log="true") as stream:
+        names = [one.name for one in await stream.rest()]
+    assert names == ["log"] * 6 + ["state"]
+    async with watching(api, job) as stream:
+        assert [one.name for one in await stream.rest()] == ["state"], "nobody gets lines unasked"

@@ -106,8 +106,8 @@ async def paged(api: httpx.AsyncClient, **params: Any) -> list[str]:
 async def test_pages_of_large_jobs_are_shorter_and_show_each_job_once(
     api: httpx.AsyncClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.jobs.listing.PAGE_BYTES", 1_000)
-    monkeypatch.setattr("service.api.jobs.listing._READ_AT_ONCE", 3)
+    monkeypatch.setattr("service.ledger.reads.pages.PAGE_BYTES", 1_000)
+    monkeypatch.setattr("service.ledger.reads.pages._READ_AT_ONCE", 3)
     for _ in range(2):
         await job_in(api, ledger, State.FAILED)
     for size in (10, 250, 10, 250, 10, 10, 10):
@@ -215,8 +215,8 @@ async def test_an_unknown_filter_is_refused_and_the_nearest_one_is_named(api: ht
     assert problem["detail"] == "There is no query parameter 'status' here. Did you mean 'state'?"
     problem = assert_problem(await api.get("/v1/jobs", params={"zzz": "1"}), 422)
     assert problem["detail"].endswith(
-        "Known are: args.<path>, created_after, created_before, cursor, error_type, expand, finished_after,"
-        " finished_before, flow, kind, lane, limit, metadata.<path>, order, q, queue, state, tag."
+        "Known are: args.<path>, created_after, created_before, cursor, error_type, expand, fingerprint,"
+        " finished_after, finished_before, flow, kind, lane, limit, metadata.<path>, order, q, queue, state, tag."
     )
 
 

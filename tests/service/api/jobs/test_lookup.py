@@ -37,7 +37,7 @@ async def test_failed_job_is_answered_with_200_and_shows_why(api: httpx.AsyncCli
     assert job["error"] == {"type": "ValueError", "message": "no luck"}
     assert job["failures"] == 1
     (attempt,) = job["attempts"]
-    assert set(attempt) == {"number", "outcome", "started_at", "finished_at", "worker", "error"}
+    assert set(attempt) == {"number", "outcome", "started_at", "finished_at", "worker", "error", "exchange"}
     assert (attempt["number"], attempt["outcome"]) == (1, "failed")
     assert attempt["error"] == {"type": "ValueError", "message": "no luck", "traceback": "Traceback: no luck"}
 

@@ -98,7 +98,7 @@ async def test_the_answer_says_how_far_it_has_looked_and_the_cursor_goes_on(
 async def test_a_page_of_large_jobs_goes_on_behind_the_last_that_it_shows(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.jobs.listing.PAGE_BYTES", 250_000)
+    monkeypatch.setattr("service.ledger.reads.pages.PAGE_BYTES", 250_000)
     large = [webhook(data=f"{n}{'x' * 100_000}") for n in range(7)]
     made = [(await api.post("/v1/jobs", json=body)).json()["id"] for body in large]
     shown, params = [], {"q": "xxx", "expand": "attempts"}

@@ -91,6 +91,7 @@ async def test_a_worker_goes_on_with_what_a_request_had_no_time_for_and_the_next
     assert await states_of(ledger, members) == {"queued": 1_300}
 
 
+@pytest.mark.short("sqlite")
 async def test_a_replay_whose_api_died_is_gone_on_with_by_a_worker(settings: Settings, ledger: Ledger) -> None:
     members = await make_jobs(ledger, 30_000, queue=ASIDE)
     async with api_process(settings, QUEUES=f"default,{ASIDE}") as (api, process):

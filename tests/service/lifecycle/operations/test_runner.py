@@ -32,13 +32,14 @@ def settings(settings: Settings) -> Settings:
 
 async def killed_at(failpoint: Callable[[], None], settings: Settings, folder: Path) -> None:
     """Run a worker that works the queue of operations alone, until it has killed itself."""
-    surroundings = environment() | settings.environment() | {FAILPOINT: failpoint.__name__, "PYTHONPATH": str(ROOT)}
+    surroundings = environment() | settings.variables() | {FAILPOINT: failpoint.__name__, "PYTHONPATH": str(ROOT)}
     worker = Process(MORTAL, surroundings, folder / "worker.log")
     worker.start()
     assert await worker.ended(60) == -9, worker.log.read_text()
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS, ids=lambda one: one.__name__)
+@pytest.mark.short("sqlite")
 async def test_operation_whose_worker_is_killed_deals_with_each_member_once(
     settings: Settings, ledger: Ledger, tmp_path: Path, failpoint: Callable[[], None]
 ) -> None:

@@ -1,14 +1,12 @@
 """The body of a request for an operation: an action, the jobs that it is for, and at what pace."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import from_json, to_json
 
 from jobs import Kind
 from service import agreed_time
-from service.api.state import ApiState, api_state_of
 from service.errors import ArgsInvalid, located
 from service.ledger.operations import Action, NewOperation
 from service.ledger.states import REPLAYABLE
@@ -16,12 +14,21 @@ from service.lifecycle.change import Wanted
 from service.lifecycle.new_job import new_id
 from service.lifecycle.operations.changing import written_change
 from service.lifecycle.operations.job_filter import JobFilter
+from service.requests.change_requests import ChangeRequests
+from service.requests.known import Known
 from service.requests.parsing import parse
-from service.web.body import read_body
-from service.web.room import MIB
 
 _LOWEST_RATE = 0.01
 _HIGHEST_RATE = 1_000_000
+
+
+_Rate = Annotated[float, Field(ge=_LOWEST_RATE, le=_HIGHEST_RATE)]
+
+
+class RateRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rate: _Rate | None = Field(description="Members a second at most; null: as fast as it goes.")
 
 
 class OperationRequest(BaseModel):
@@ -30,9 +37,7 @@ class OperationRequest(BaseModel):
     action: Action
     filter: JobFilter
     change: dict[str, Any] | None = Field(None, description="With the action `change`: what jobs are to have.")
-    rate: float | None = Field(
-        None, ge=_LOWEST_RATE, le=_HIGHEST_RATE, description="Members a second at most. Default: as fast as it goes."
-    )
+    rate: _Rate | None = Field(None, description="Members a second at most. Default: as fast as it goes.")
     name: str | None = Field(None, min_length=1, max_length=100, description="Anything to know it by.")
     dry_run: bool = Field(False, description="Change nothing, only count what would be done.")
 
@@ -44,28 +49,31 @@ class OperationRequest(BaseModel):
             raise ValueError("change is what the action `change` sets: the one goes with the other")
         return self
 
+    @property
+    def sets_lane(self) -> bool:
+        """Whether jobs are to be in a lane, which a stock worker of arq's does not know."""
+        return (self.change or {}).get("lane") is not None
 
-_adapter: TypeAdapter[OperationRequest] = TypeAdapter(OperationRequest)
+
+OPERATION: TypeAdapter[OperationRequest] = TypeAdapter(OperationRequest)
+RATE: TypeAdapter[RateRequest] = TypeAdapter(RateRequest)
 
 
-async def new_operation(request: Request, principal: str | None) -> NewOperation:
-    """Read the body into an operation.
+def new_operation(
+    known: Known, changes: ChangeRequests, wanted: OperationRequest, filter_sent: str, principal: str | None
+) -> NewOperation:
+    """Make the operation that a request asks for; `filter_sent` is the JSON of its filter.
 
-    Raises `BodyMalformed`, `ArgsInvalid` and `QueueUnknown`, and what reading a body does.
+    Raises `ArgsInvalid` and `QueueUnknown`.
     """
-    state = api_state_of(request)
-    with state.room.stay() as stay:
-        body = await read_body(request, MIB, stay)
-    wanted = parse(_adapter, body, {})
-    if (wanted.change or {}).get("lane") is not None:
-        await state.lanes.refuse_beside_stock_worker()
+    change = None if wanted.change is None else _change(known, changes, wanted)
     return NewOperation(
         id=new_id(),
         action=wanted.action,
-        filter=as_sent(body),
+        filter=filter_sent,
         created_at=agreed_time.now(),
         name=wanted.name,
-        change=None if wanted.change is None else written_change(_change(state, wanted)),
+        change=None if change is None else written_change(change),
         rate=wanted.rate,
         dry_run=wanted.dry_run,
         principal=principal,
@@ -77,18 +85,18 @@ def as_sent(body: bytes) -> str:
     return to_json(from_json(body)["filter"]).decode()
 
 
-def _change(state: ApiState, wanted: OperationRequest) -> Wanted:
+def _change(known: Known, changes: ChangeRequests, wanted: OperationRequest) -> Wanted:
     """Read a change as `PATCH /v1/jobs/{id}` does. Args are changed where the filter names the one kind they are of."""
     kinds = wanted.filter.kind or []
-    kind = state.resources.catalogue.get(kinds[0]) if len(kinds) == 1 else None
+    kind = known.catalogue.get(kinds[0]) if len(kinds) == 1 else None
     if "args" in (wanted.change or {}):
         with located("change", "args"):
             _check_args_changeable(kind)
-    adapter = state.requests.changes.of(kind.name if kind else "")
+    adapter = changes.of(kind.name if kind else "")
     with located("change"):
         change = parse(adapter, to_json(wanted.change), {}, kind=kind).wanted()
     with located("change", "queue"):
-        state.resources.check_queue(change.get("queue"))
+        known.check_queue(change.get("queue"))
     return change
 
 

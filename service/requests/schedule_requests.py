@@ -1,11 +1,9 @@
-"""What requests say of schedules: a name in the path, the schedule in the body."""
+"""What requests say of schedules: the schedule itself, and why one is paused."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union
 
-from fastapi import Depends, Path, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, create_model, model_validator
-from starlette.convertors import StringConvertor, register_url_convertor
 
 from jobs import Kind
 from jobs.kit.cron import LONGEST_EXPRESSION, LONGEST_ZONE, check_expression, zone_named
@@ -15,44 +13,24 @@ from service.ledger.records.schedules import CatchUp, NewSchedule
 from service.ledger.records.ticked import Overlap
 from service.lifecycle.new_job import new_job
 from service.lifecycle.schedules.stored_options import written_options
+from service.moments import Moment
 from service.options import LONGEST_WAIT, Options
 from service.requests.parsing import parse
 from service.requests.requests import EnqueueOptions, args_field
 from service.resources import Resources
-from service.web.body import read_body
-from service.web.moments import Moment
-from service.web.room import MIB
-from service.web.state import state_of
 
 LONGEST_NAME = 100
 MOST_JITTER_S = 3600
-_NAME_PATTERN = r"^[^\s\x00]([^\x00]*[^\s\x00])?$"
+LONGEST_REASON = 500
 # A tick has its own time, and `overlap` is for those that must not meet.
 _OPTIONS = ("queue", "priority", "max_attempts", "timeout", "expires_in", "tags", "metadata", "lane")
 
 
-class _Schedule(StringConvertor):
-    """A name at the end of a path: any text, slashes too, but for the paths of actions."""
-
-    regex = r"(?s:(?!.*/(?:pause|resume|run|next|ticks)$).+)"
-
-
-register_url_convertor("schedule", _Schedule())
-
-_TEXT = Path(
-    description="The schedule's name, percent-encoded. A kind's own schedule has the kind's name.",
-    json_schema_extra={"pattern": _NAME_PATTERN, "minLength": 1, "maxLength": LONGEST_NAME},
-)
-
-
-async def _name(name: Annotated[str, _TEXT]) -> str:
-    """Return the name. Raises `ScheduleInvalid`."""
+def check_name(name: str) -> str:
+    """Return the name of a schedule. Raises `ScheduleInvalid`."""
     if not 1 <= len(name) <= LONGEST_NAME or "\0" in name or name != name.strip():
         raise ScheduleInvalid(f"A schedule's name has 1 to {LONGEST_NAME} characters, and no spaces around it.")
     return name
-
-
-ScheduleName = Annotated[str, Depends(_name)]
 
 
 def _checked_expression(text: str) -> str:
@@ -122,15 +100,32 @@ class ScheduleRequests:
         self.one: TypeAdapter[Any] = TypeAdapter(one)
 
 
+class PauseOfSchedule(BaseModel):
+    """Why a schedule is paused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: str | None = Field(
+        None, min_length=1, max_length=LONGEST_REASON, description="For whoever looks at it later."
+    )
+
+
+_pause: TypeAdapter[PauseOfSchedule] = TypeAdapter(PauseOfSchedule)
+
+
+def parse_pause(body: bytes) -> str | None:
+    """Read the reason of a pause; None where there is no body. Raises `BodyMalformed` and `ArgsInvalid`."""
+    return parse(_pause, body, {}).reason if body else None
+
+
 def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
     name: Any = Literal[kind.name]
     return create_model(f"Schedule_{kind.name}", __base__=ScheduleRequest, kind=(name, ...), args=args_field(kind))
 
 
-async def read_schedule(request: Request, requests: ScheduleRequests, resources: Resources, name: str) -> NewSchedule:
-    """Read the body of a PUT. Raises what enqueueing its job would, and `BodyMalformed`."""
-    with state_of(request).room.stay() as stay:
-        wanted = parse(requests.one, await read_body(request, MIB, stay), requests.kinds)
+def parse_schedule(requests: ScheduleRequests, resources: Resources, name: str, body: bytes) -> NewSchedule:
+    """Read a schedule. Raises what enqueueing its job would, and `BodyMalformed`."""
+    wanted = parse(requests.one, body, requests.kinds)
     options: Options = EnqueueOptions(**wanted.options.model_dump(exclude_unset=True, exclude={"lane"})).options()
     if wanted.options.lane is not None:
         options = options._replace(lane=wanted.options.lane.lane())
