@@ -17,12 +17,12 @@ import uuid_utils
 import jobs
 from service import heap
 from service.app import create_app
+from service.job_resources import open_job_resources
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
 from service.ledger.states import State
 from service.resources import open_resources
 from service.settings import Settings
-from service.worker.job_resources import open_job_resources
 from service.worker.performing.attempt import Performer
 
 _ROUNDS = 15

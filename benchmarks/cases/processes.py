@@ -49,7 +49,9 @@ async def _ours(count: int) -> Values:
 
         async def call(number: int) -> int:
             handed = Handed(_started(number), NOTHING, datetime.now(UTC))
-            attempt = ProcessAttempt(handed, calls.nothing, context, pool, deadlines=deadlines, hooks=hooks)
+            attempt = ProcessAttempt(
+                handed, calls.nothing, context, pool, deadlines=deadlines, hooks=hooks, hear=lambda _lines: None
+            )
             finish = await attempt.run()
             assert finish.outcome is SUCCESS, finish
             return int(finish.result or 0)
