@@ -12,11 +12,11 @@ from tests.service.api.driving import on_sqlite
 from tests.support.running import running_api
 
 _CONFIG = Path(__file__).with_name("schemathesis.toml")
-_WITHIN_S = 240  # it takes 40 s on a machine that has the time
+_WITHIN_S = 540  # it takes 60 s on a machine that has the time
 
 
 @on_sqlite
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_answers_to_what_the_document_allows_and_forbids_are_as_it_says(
     settings: Settings, tmp_path: Path
 ) -> None:
