@@ -29,7 +29,7 @@ class Checkout:
         # What is installed is the checkout itself; the copy comes first.
         self._env = inherited | {f"POSTLUDE_{name}": value for name, value in settings.items()}
         self._env |= {"PYTHONPATH": str(folder), "POSTLUDE_DATA_DIR": str(folder / "var")}
-        for name in ("client", "docs", "jobs", "service", "tests"):
+        for name in ("client", "deploy", "docs", "jobs", "service", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=_UNFINISHED)
         for name in ("pyproject.toml", "worker_settings.py"):
             shutil.copy(ROOT / name, folder)
