@@ -10,7 +10,7 @@ from service.ledger.deadline import in_time
 
 log = structlog.get_logger(__name__)
 
-LOOKED_UP_WITHIN_S = 1.0
+LOOKED_UP_WITHIN_S = 3.0
 
 
 class Opening:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HOLDS_FOR = timedelta(hours=12)
 # A cookie older than this is written anew, so that whoever goes on working stays signed in.
 _RENEWED_AFTER = timedelta(minutes=10)
-_LOOKED_UP_WITHIN_S = 1.0
+_LOOKED_UP_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ async def fill(site: Site, receiver: Receiver) -> None:
     async def counted() -> Any:
         return (await site.call("GET", "/v1/failures"))["failures"]
 
-    groups = await eventually(counted)
+    groups = await eventually(counted, 90)
     site.ids["fingerprint"] = next(one["fingerprint"] for one in groups if one["kind"] == "stumble")
 
 
@@ -107,7 +107,7 @@ async def _operation(site: Site) -> None:
         found = await site.call("GET", f"/v1/operations/{site.ids['operation']}")
         return found["state"] not in ("pending", "counting", "running")
 
-    await eventually(done)
+    await eventually(done, 90)
     await site.reaches(site.ids["failed"], "failed")
 
 

@@ -63,7 +63,7 @@ async def goes_down(site: Site, hooks: Hooks, count: int) -> None:
     async def all_are_there() -> bool:
         return hooks.here >= WITHOUT_RETRY
 
-    await eventually(all_are_there)
+    await eventually(all_are_there, 90)
     hooks.dead.set()
     for first in range(WITHOUT_RETRY, count, 1000):
         await site.call("POST", "/v1/jobs/batch", {"jobs": jobs[first : first + 1000]})

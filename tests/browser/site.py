@@ -53,7 +53,7 @@ class Site:
         async def there() -> bool:
             return await self.state(job_id) in states
 
-        await eventually(there)
+        await eventually(there, 90)
 
 
 @asynccontextmanager
