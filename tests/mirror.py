@@ -46,6 +46,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/access/opening.py",
         "service/access/records.py",
         "service/access/signatures.py",
+        "service/web/key_actions.py",
         "service/web/key_requests.py",
         "service/web/noted.py",
     ),

@@ -12,6 +12,7 @@ from service.access.principal import Scope
 from service.errors import Refused
 from service.ledger.deadline import in_time
 from service.requests.parsing import parse
+from service.web import key_actions
 from service.web.body import described, read_body
 from service.web.cursor import Text, decode, encode
 from service.web.deps import OperatorDep
@@ -28,7 +29,6 @@ from service.web.key_requests import (
     key_change,
     key_request,
     rotate_request,
-    span,
 )
 from service.web.moments import Moment
 from service.web.problems import responses
@@ -66,22 +66,9 @@ async def create_key(request: Request, response: Response, access: AccessDep, op
     """
     wanted = parse(key_request, await _body(request), {})
 
-    async def create() -> KeyMade:
-        async with operator.action("create", "key", name=wanted.name) as entry:
-            made = await access.keys.create(
-                wanted.name,
-                wanted.scopes,
-                created_by=operator.principal.id,
-                kinds=wanted.kinds,
-                queues=wanted.queues,
-                sees_args=wanted.sees_args,
-                expires_in=span(wanted.expires_in),
-            )
-            entry.target, entry.after = made.key.id, KeyOut.of(made.key)
-        return KeyMade.made(*made)
-
     response.headers["Cache-Control"] = "no-store"
-    return await in_time(create(), writes=True)
+    made = await in_time(key_actions.create_key(access.keys, operator, wanted), writes=True)
+    return KeyMade.made(*made)
 
 
 @router.get("", dependencies=_ADMIN, responses=responses(401, 403, 421, 422, 503))
@@ -136,27 +123,15 @@ async def rotate_key(
     body = await _body(request)
     wanted = parse(rotate_request, body, {}) if body else RotateRequest()
 
-    async def rotate() -> KeyMade:
-        before = await _known(access, key_id)
-        async with operator.action("rotate", "key", key_id, before=before) as entry:
-            made = await access.keys.rotate(key_id, timedelta(seconds=wanted.grace))
-            entry.after = KeyOut.of(made.key)
-        return KeyMade.made(*made)
-
     response.headers["Cache-Control"] = "no-store"
-    return await in_time(rotate(), writes=True)
+    grace = timedelta(seconds=wanted.grace)
+    return KeyMade.made(*await in_time(key_actions.rotate_key(access.keys, operator, key_id, grace), writes=True))
 
 
 @router.delete("/{key_id}", status_code=204, dependencies=_ADMIN, responses=_ACTS)
 async def revoke_key(key_id: PathText, access: AccessDep, operator: OperatorDep) -> None:
     """Revoke a key: within two seconds it opens nothing, and ends the sessions that were opened with it."""
-
-    async def revoke() -> None:
-        before = await _known(access, key_id)
-        async with operator.action("revoke", "key", key_id, before=before) as entry:
-            entry.after = KeyOut.of(await access.keys.revoke(key_id))
-
-    await in_time(revoke(), writes=True)
+    await in_time(key_actions.revoke_key(access.keys, operator, key_id), writes=True)
 
 
 async def _known(access: Access, key_id: str) -> KeyOut:

@@ -19,9 +19,10 @@ from service.dashboard.shell import Page, PageDep
 from service.errors import ArgsInvalid
 from service.ledger.deadline import in_time
 from service.requests.parsing import parse
+from service.web import key_actions
 from service.web.cursor import Text, decode, encode
 from service.web.forms import Form, read_fields, read_form
-from service.web.key_requests import KeyOut, KeyRequest, key_request, span
+from service.web.key_requests import KeyRequest, key_request
 from service.web.moments import Moment
 from service.web.state import state_of
 
@@ -128,21 +129,8 @@ async def create_key(page: PageDep) -> HTMLResponse:
     if isinstance(wanted, KeyForm):
         return await _keys_page(page, wanted)
 
-    async def create() -> Made:
-        async with page.operator.action("create", "key", name=wanted.name) as entry:
-            made = await _access(page).keys.create(
-                wanted.name,
-                wanted.scopes,
-                created_by=page.principal.id,
-                kinds=wanted.kinds,
-                queues=wanted.queues,
-                sees_args=wanted.sees_args,
-                expires_in=span(wanted.expires_in),
-            )
-            entry.target, entry.after = made.key.id, KeyOut.of(made.key)
-        return made
-
-    return await _made_page(page, await in_time(create(), writes=True))
+    made = await in_time(key_actions.create_key(_access(page).keys, page.operator, wanted), writes=True)
+    return await _made_page(page, made)
 
 
 @router.post("/keys/{key_id}/rotate")
@@ -150,29 +138,13 @@ async def rotate_key(page: PageDep, key_id: Text) -> HTMLResponse:
     """Give a key another secret, and show it this once."""
     asked = (await read_fields(page.request)).get("grace", "")
     grace = timedelta(seconds=int(asked if asked in dict(GRACES) else GRACES[0][0]))
-
-    async def rotate() -> Made:
-        keys = _access(page).keys
-        async with page.operator.action("rotate", "key", key_id) as entry:
-            before = await keys.find(key_id)
-            made = await keys.rotate(key_id, grace)
-            entry.before, entry.after = KeyOut.of(before), KeyOut.of(made.key)
-        return made
-
-    return await _made_page(page, await in_time(rotate(), writes=True))
+    made = await in_time(key_actions.rotate_key(_access(page).keys, page.operator, key_id, grace), writes=True)
+    return await _made_page(page, made)
 
 
 @router.post("/keys/{key_id}/revoke")
 async def revoke_key(page: PageDep, key_id: Text) -> Response:
-    async def revoke() -> Key:
-        keys = _access(page).keys
-        async with page.operator.action("revoke", "key", key_id) as entry:
-            entry.before = KeyOut.of(await keys.find(key_id))
-            revoked = await keys.revoke(key_id)
-            entry.after = KeyOut.of(revoked)
-        return revoked
-
-    key = await in_time(revoke(), writes=True)
+    key = await in_time(key_actions.revoke_key(_access(page).keys, page.operator, key_id), writes=True)
     return page.toast(f"The key {key.name} is revoked.", detail="It opens nothing from now on.", back="/keys")
 
 

@@ -50,6 +50,14 @@ async def test_a_key_is_told_once_and_opens_what_it_may_until_it_is_revoked(brow
         assert told in words(audit)
 
 
+async def test_a_key_that_somebody_takes_for_its_id_is_not_noted(browser: Browser) -> None:
+    made = words((await browser.send("/keys", {"name": "shop", "scopes": "read", "expires_in": ""})).text)
+    [key] = re.findall(r"plk_\w+_[\w-]{40,}", made)
+    for action in ("revoke", "rotate"):
+        await browser.send(f"/keys/{key}/{action}", {"grace": "3600"})
+    assert key not in await browser.page("/audit")
+
+
 async def test_users_are_added_changed_and_disabled_and_the_audit_shows_before_and_after(browser: Browser) -> None:
     short = await browser.send("/users", {"name": "ann", "role": "viewer", "password": "short"})
     assert "A password has 12 to 200 characters" in words(short.text)
