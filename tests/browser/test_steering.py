@@ -73,13 +73,18 @@ async def test_a_lane_is_limited_paused_forced_and_let_go(site: Site, page: Page
 
 async def test_a_queue_and_a_kind_are_paused_and_resumed(site: Site, page: Page) -> None:
     for path, what in (("/queues", "The queue default"), ("/kinds/pack_order", "pack_order")):
+        sort = path.split("/")[1]
         await page.goto(f"{site.url}{path}")
         await page.locator("main").get_by_role("button", name="Pause…").first.click()
         await page.get_by_role("dialog").get_by_label("For").select_option(index=1)
         await page.get_by_role("dialog").get_by_role("button", name=re.compile("^Pause the")).click()
         await says(page, f"{what} is paused until")
+        assert [one["name"] for one in (await site.call("GET", f"/v1/{sort}"))[sort] if one["paused"]] == [
+            what.split()[-1]
+        ]
         await presses(page, "Resume")
         await says(page, f"{what} goes on.")
+        assert not [one for one in (await site.call("GET", f"/v1/{sort}"))[sort] if one["paused"]]
 
 
 async def test_a_job_is_enqueued_by_hand(site: Site, page: Page, watch: Watch) -> None:
@@ -202,6 +207,7 @@ async def test_an_app_is_forgotten(site: Site, page: Page) -> None:
     await page.goto(f"{site.url}/apps")
     await presses(page, "Forget…", dialog="Forget the app")
     await says(page, "The app shop is forgotten.")
+    assert (await site.call("GET", "/v1/apps"))["apps"] == []
 
 
 def _sorts(address: str) -> set[str]:
