@@ -27,6 +27,7 @@ from tests.support.servers import PostgresServer, RedisServer
 
 _TESTS = Path(__file__).parent
 _numbers = itertools.count(1)
+_ended, _FROZEN_EVERY = itertools.count(1), 100
 
 
 def pytest_configure() -> None:
@@ -57,6 +58,13 @@ def pytest_collection_finish() -> None:
     """Keep all that is imported by now out of the garbage collector's sight: half a million objects, and they stay."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Do the same now and then: libraries keep what tests made them compile, and a walk over it takes a while."""
+    if next(_ended) % _FROZEN_EVERY == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

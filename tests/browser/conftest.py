@@ -1,11 +1,12 @@
 """One browser for a module, and a page for a test, on which nothing may go wrong unseen."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import structlog
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.chromium import HOW, browsing, find_chromium
@@ -14,6 +15,21 @@ from tests.browser.watching import NewPage, Watch
 
 # A quiet page looks for news each six seconds; and the machine may be busy.
 expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(autouse=True)
+def loggers_are_asked_anew() -> None:
+    """Leave the log as it is between tests: the product runs for all of a module."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def log_stays_configured() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        configure = structlog.configure
+        uncached = {"cache_logger_on_first_use": False}
+        patch.setattr(structlog, "configure", lambda **options: configure(**options | uncached))
+        yield
+    structlog.reset_defaults()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,6 +15,10 @@ _STICKING_OUT = """() => {
 
 
 async def sticking_out(page: Page) -> list[str]:
-    """Return what makes the page scroll sideways."""
-    found: list[str] = await page.evaluate(_STICKING_OUT)
+    """Return what makes the page scroll sideways, and goes on to do so: charts follow a change of width in a moment."""
+    for _ in range(50):
+        found: list[str] = await page.evaluate(_STICKING_OUT)
+        if not found:
+            break
+        await page.wait_for_timeout(40)
     return found

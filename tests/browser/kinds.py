@@ -1,14 +1,15 @@
 """Kinds for the browser: one of each fate."""
 
 import asyncio
+import threading
 from typing import Literal
 
 from pydantic import BaseModel, SecretStr
 
 from jobs import Context, Retry, RetryPolicy, job
 
-released = asyncio.Event()
-"""Lets what holds on go."""
+released = threading.Event()
+"""Lets what holds on go. Each module has a loop of its own, and one of asyncio's belongs to the first."""
 
 
 class Line(BaseModel):
@@ -64,5 +65,6 @@ async def hold_on(ctx: Context, args: HoldArgs) -> str:
     """Run until it is let go."""
     ctx.log.warning(args.note or "holding on")
     await ctx.progress(310, 500)
-    await released.wait()
+    while not released.is_set():
+        await asyncio.sleep(0.02)
     return args.note

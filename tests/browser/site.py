@@ -14,6 +14,7 @@ from redis import Redis
 import jobs
 from service.settings import Settings
 from service.worker.worker import Worker
+from tests.browser.kinds import released
 from tests.support.keyed import BOOTSTRAP, bearer, closed
 from tests.support.running import eventually, running_api, running_worker
 from tests.support.servers import RedisServer
@@ -59,6 +60,7 @@ class Site:
 @asynccontextmanager
 async def running_site(folder: Path, template: Path, redis: RedisServer, **settings: Any) -> AsyncIterator[Site]:
     """Run the product over a fresh ledger; whoever calls needs a key."""
+    released.clear()
     shutil.copy(template, folder / "postlude.db")
     with Redis.from_url(redis.url) as client:
         client.flushall()

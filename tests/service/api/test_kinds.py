@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import delete
 
 import jobs
@@ -58,8 +59,10 @@ async def test_an_unknown_kind_is_refused_with_the_names_of_those_there_are(api:
 
 @on_sqlite
 async def test_without_the_ledger_kinds_are_listed_and_nobody_claims_to_know_their_pauses(settings: Settings) -> None:
-    nowhere = settings.model_copy(update={"database_url": f"sqlite+aiosqlite:///{settings.data_dir}/no/such.db"})
-    async with running_api(nowhere) as api:
+    nowhere = f"sqlite+aiosqlite:///{settings.data_dir}/no/such.db"
+    update = {"database_url": nowhere, "api_keys": (SecretStr("key-one"),)}  # which needs no ledger to be known
+    async with running_api(settings.model_copy(update=update)) as api:
+        api.headers["Authorization"] = "Bearer key-one"
         assert (await kind_of(api, "send_email"))["paused"] is None
 
 
