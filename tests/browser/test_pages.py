@@ -147,7 +147,7 @@ async def test_a_page_opens_is_accessible_and_fits_and_no_payload_runs(
     name: str, site: Site, desk: tuple[Page, Watch]
 ) -> None:
     page, watch = desk
-    watch.wrong.clear()
+    watch.begin()
     await page.set_viewport_size(DESK)
     await look_at(name, site, page, watch)
     assert await serious_findings(page) == []
@@ -160,7 +160,7 @@ async def test_a_page_opens_is_accessible_and_fits_and_no_payload_runs(
 @pytest.mark.parametrize("name", PAGES)
 async def test_a_page_is_accessible_in_the_dark_and_on_a_phone(name: str, site: Site, desk: tuple[Page, Watch]) -> None:
     page, watch = desk
-    watch.wrong.clear()
+    watch.begin()
     await page.set_viewport_size(PHONE)
     await page.emulate_media(color_scheme="dark")
     await look_at(name, site, page, watch)

@@ -34,11 +34,16 @@ class Watch:
         if await page.evaluate(_INJECTED):
             self._note(f"{page.url}: a payload stands in the page as an element")
 
+    def begin(self) -> None:
+        """Forget what was, and what was expected then."""
+        self.wrong.clear()
+        self._expected.clear()
+
     @contextmanager
     def expecting(self, pattern: str) -> Iterator[None]:
+        """Expect what this brings about; until the test ends, for the console's word may come late."""
         self._expected.append(pattern)
         yield
-        self._expected.remove(pattern)
 
     def _note(self, words: str) -> None:
         if not any(re.search(pattern, words) for pattern in self._expected):
