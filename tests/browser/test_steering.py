@@ -153,6 +153,8 @@ async def test_a_flow_is_replayed_and_cancelled(site: Site, page: Page) -> None:
     await page.get_by_role("link", name="import").click()
     await presses(page, "Replay what failed")
     await expect(page.locator(".toast")).to_be_visible()
+    await site.reaches(flow["jobs"]["first"], "failed")  # once more
+    await page.reload()
     await presses(page, "Cancel the flow…", dialog="Cancel 2 jobs")
     await site.reaches(flow["jobs"]["third"], "cancelled")
     await expect(page.locator("tr", has_text="third")).to_contain_text("cancelled")
