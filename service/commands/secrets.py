@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.local import operator_on
+from service.words import counted
 
 if TYPE_CHECKING:
     from service.ledger.database import Database
@@ -95,10 +96,12 @@ def _told(counts: Counter[str | None], key_ids: Sequence[str]) -> int:
     """Say which key has sealed how many; return the exit code."""
     for number, key_id in enumerate(key_ids):
         role = "seals" if number == 0 else "still needed" if counts[key_id] else "no longer needed"
-        click.echo(f"{key_id}: {counts[key_id]:,} secrets ({role})")
+        click.echo(f"{key_id}: {counted(counts[key_id], 'secret')} ({role})")
     missing = {key_id: count for key_id, count in counts.items() if key_id is not None and key_id not in key_ids}
     for key_id, count in sorted(missing.items()):
-        click.echo(f"{key_id}: {count:,} secrets (MISSING: nothing can read them until this key is in the setting)")
-    click.echo(f"in clear: {counts[None]:,} secrets")
+        click.echo(
+            f"{key_id}: {counted(count, 'secret')} (MISSING: nothing can read them until this key is in the setting)"
+        )
+    click.echo(f"in clear: {counted(counts[None], 'secret')}")
     current = key_ids[0] if key_ids else None
     return 0 if counts.total() == counts[current] else 1

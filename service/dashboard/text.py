@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from service.words import counted as counted
+
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 # An estimate is told with so many digits; more would look like knowledge.
 _DIGITS_OF_AN_ESTIMATE = 2
@@ -18,11 +20,6 @@ def count_text(count: int | None, *, about: bool = False) -> str:
     return f"about {round(count, -digits):,}"
 
 
-def some(count: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun: `1 job`, `4,861 jobs`."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
-
-
 def span_text(seconds: float | None) -> str:
     """Return a span of time in two units at most: `42 ms`, `0.6 s`, `1 min 16 s`, `2 h 5 min`, `6 days`."""
     if seconds is None:
@@ -37,7 +34,7 @@ def span_text(seconds: float | None) -> str:
     ):
         whole, rest = divmod(round(seconds / smaller), size // smaller)
         if whole:
-            named = f"{whole}{unit}" if unit != " day" else some(whole, "day")
+            named = f"{whole}{unit}" if unit != " day" else counted(whole, "day")
             return f"{named} {rest} {smaller_unit}" if rest else named
     raise AssertionError(seconds)
 
@@ -59,7 +56,7 @@ def rough_text(seconds: float) -> str:
         return f"{int(seconds // _MINUTE)} min"
     if seconds < _DAY:
         return f"{int(seconds // _HOUR)} h"
-    return some(int(seconds // _DAY), "day")
+    return counted(int(seconds // _DAY), "day")
 
 
 def age_text(seconds: float | None) -> str:

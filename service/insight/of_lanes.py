@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from service.insight.facts import Facts, HeldLane
 from service.insight.trouble import Action, Trouble, page_of
-from service.insight.words import Link, Time, Words, jobs_text, some
+from service.insight.words import Link, Time, Words, jobs_text
 from service.lane_rules import Rule, is_pattern
 from service.ledger.reads.troubled import MOST_COUNTED
+from service.words import counted
 
 _HTTP = {frozenset({"send_webhook"}): "Webhooks", frozenset({"call_http"}): "HTTP calls"}
 
@@ -19,7 +20,7 @@ def of_lanes(facts: Facts) -> Iterator[Trouble]:
             key="lanes",
             severity="wrong",
             section="lanes",
-            headline=f"{some(more, 'more lane')} {'is' if more == 1 else 'are'} held by a breaker.",
+            headline=f"{counted(more, 'more lane')} {'is' if more == 1 else 'are'} held by a breaker.",
             actions=[Action("Show the lanes", page_of("lanes"))],
         )
     for rule in facts.paused:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from service.insight.facts import Facts, Growing
 from service.insight.slo import HOUR, HOURS, SOON, SloState
 from service.insight.trouble import Action, Severity, Trouble, page_of
-from service.insight.words import Link, Time, Words, jobs_text, percent_text, some
+from service.insight.words import Link, Time, Words, jobs_text, percent_text
 from service.ledger.reads.failures import FailureGroup
 from service.ledger.reads.troubled import OddTick
+from service.words import counted
 
 # At these rates a month's budget is gone in two days, or in five.
 _FAST, _SLOW = 14.4, 6.0
@@ -39,11 +40,11 @@ def _growing(growing: Growing) -> Trouble:
         severity="wrong" if group.jobs_failed else "warning",
         section="failures",
         headline=f"{group.kind} fails more and more: {_first_line(group)}",
-        text=(f"{some(growing.lately, 'attempt')} failed in the last 10 min. ", *failed),
+        text=(f"{counted(growing.lately, 'attempt')} failed in the last 10 min. ", *failed),
         facts=[
             ("Error", (f"{group.error_type} at {group.place}" if group.place else group.error_type,)),
             ("First seen", (Time(group.first_at),)),
-            ("Hour before", (some(growing.before, "failure"),)),
+            ("Hour before", (counted(growing.before, "failure"),)),
         ],
         steps=[
             ("Look at one of them: its traceback, and what was sent and answered.",),

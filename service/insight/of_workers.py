@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from service.insight.facts import Facts
 from service.insight.levels import laneless_age, of_queue, unknown_kinds
 from service.insight.trouble import Action, Trouble, page_of
-from service.insight.words import Time, Words, jobs_text, some
+from service.insight.words import Time, Words, jobs_text
 from service.ledger.leases import BLOCKED_AFTER_S
 from service.ledger.reads.troubled import MOST_COUNTED
+from service.words import counted
 
 # A job that nothing holds back starts within milliseconds where there is a free slot.
 LONG_WAIT_S = 60.0
@@ -97,7 +98,7 @@ def _unknown_kind(kind: str, count: int, facts: Facts) -> Trouble:
         section="kinds",
         headline=f"No living worker knows the kind {kind}.",
         text=(f"{jobs_text(count)} of it wait. {_ACCEPTED} All other kinds go out as usual.",),
-        facts=[("Workers", (some(len(facts.taking), "worker") + " alive, with other code",))],
+        facts=[("Workers", (counted(len(facts.taking), "worker") + " alive, with other code",))],
         steps=[
             (f"Deploy workers whose POSTLUDE_JOBS has the module of {kind}.",),
             ("If the kind is gone for good, cancel its jobs.",),

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from service.words import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -47,13 +49,8 @@ def _rough_span(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def some(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 failure`, `4,861 failures`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def jobs_text(count: int) -> str:
-    return some(count, "job")
+    return counted(count, "job")
 
 
 def percent_text(share: float, digits: int = 2) -> str:

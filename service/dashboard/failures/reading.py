@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.dashboard.failures.query import Asked
 from service.dashboard.operations.view import OperationView, views_of
-from service.dashboard.text import some, span_text
+from service.dashboard.text import span_text
 from service.errors import FailureNotFound
 from service.insight.words import Time, Words
 from service.ledger.ledger import Ledger
@@ -19,6 +19,7 @@ from service.ledger.reads.listing import Filter, list_jobs
 from service.ledger.reads.operations import live_operations
 from service.ledger.reads.troubled import growing_groups
 from service.ledger.states import State
+from service.words import counted
 
 _MOST_GROUPS = 100
 _MOST_LIVE = 3
@@ -148,8 +149,8 @@ def _verdict(rows: Sequence[GroupRow], live: Sequence[OperationView], asked: Ask
     if not rows:
         return f"Nothing failed in the last {asked.words}.", ()
     failed = sum(row.group.jobs_failed for row in rows)
-    cost = f"; {some(failed, 'job')} ended by them, those replayed since included" if failed else " and cost no job"
-    told = f" {some(len(rows), 'group')} failed in the last {asked.words}{cost}."
+    cost = f"; {counted(failed, 'job')} ended by them, those replayed since included" if failed else " and cost no job"
+    told = f" {counted(len(rows), 'group')} failed in the last {asked.words}{cost}."
     under_way = _replayed(rows, [one for one in live if one.operation.action == "replay"])
     if len(growing) == 1:
         return f"One group is growing: {growing[0].title}.", (told, under_way)
@@ -171,6 +172,6 @@ def _growth(row: GroupRow) -> str:
 
 
 def _cost(row: GroupRow, asked: Asked) -> Words:
-    failures = f" {some(row.group.failures, 'failure')} in the last {asked.words}, first seen "
-    cost = f" {some(row.group.jobs_failed, 'job')} used up all attempts by it." if row.group.jobs_failed else ""
+    failures = f" {counted(row.group.failures, 'failure')} in the last {asked.words}, first seen "
+    cost = f" {counted(row.group.jobs_failed, 'job')} used up all attempts by it." if row.group.jobs_failed else ""
     return failures, Time(row.group.first_at), ", last seen ", Time(row.group.latest_at), f".{cost}"

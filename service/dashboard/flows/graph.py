@@ -9,13 +9,14 @@ from sqlalchemy import RowMapping
 from service.dashboard.cursors import cursor_of, place_of
 from service.dashboard.flows import layout, words
 from service.dashboard.people import names_of
-from service.dashboard.text import share_text, some, span_text, until
+from service.dashboard.text import share_text, span_text, until
 from service.errors import FlowNotFound
 from service.insight.words import Words
 from service.ledger.ledger import Ledger
 from service.ledger.reads.flow_graphs import Edge, FlowJob, edges_to, jobs_of_graph
 from service.ledger.reads.flows import FlowCounts, counts_of, get_flow
 from service.ledger.states import LIVE, REPLAYABLE, State
+from service.words import counted
 
 _ROWS = layout.MOST_JOBS
 # What holds up a flow that is too large to be read whole.
@@ -205,4 +206,4 @@ def note_of(job: FlowJob, waits_for: int, now: datetime) -> str:
 
 def too_large(page: FlowPage) -> str:
     """Say why there is no drawing."""
-    return f"{some(page.jobs, 'job')}: too many to be drawn. The table has them all, in their order."
+    return f"{counted(page.jobs, 'job')}: too many to be drawn. The table has them all, in their order."

@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import RowMapping
 
 from service.dashboard.cursors import cursor_of, place_of
-from service.dashboard.text import some
 from service.ledger.ledger import Ledger
 from service.ledger.reads.flow_graphs import page_of_flows
 from service.ledger.reads.flows import FlowCounts
 from service.ledger.states import State
+from service.words import counted
 
 _SHOWN = 50
 # In the order in which a bar shows them: what is done, what goes on, what waits, what will never be.
@@ -102,4 +102,4 @@ def bar_of(counts: FlowCounts) -> Sequence[Part]:
 def states_text(counts: FlowCounts) -> str:
     """Say how many jobs are in each state."""
     told = [f"{counts.states[state]:,} {state}" for state in _ORDER if counts.states.get(state)]
-    return f"{some(sum(counts.states.values()), 'job')}: {', '.join(told)}" if told else "no jobs left"
+    return f"{counted(sum(counts.states.values()), 'job')}: {', '.join(told)}" if told else "no jobs left"

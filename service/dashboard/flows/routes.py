@@ -14,10 +14,10 @@ from service.dashboard.page_route import page_router
 from service.dashboard.permission import forbidden
 from service.dashboard.rendering import segment
 from service.dashboard.shell import Page, PageDep
-from service.dashboard.text import some
 from service.ledger.deadline import in_time
 from service.ledger.reads.flows import counts_of
 from service.web.deps import Text
+from service.words import counted
 
 router = page_router()
 actions = page_router(Scope.OPERATE)
@@ -80,4 +80,4 @@ def _failed(shown: FlowsPage) -> str:
     """Say how many of those on the page have failed."""
     if not shown.failed:
         return "None of those shown has failed."
-    return f"{some(shown.failed, 'flow')} of those shown {'has' if shown.failed == 1 else 'have'} failed."
+    return f"{counted(shown.failed, 'flow')} of those shown {'has' if shown.failed == 1 else 'have'} failed."

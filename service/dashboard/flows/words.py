@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from service.dashboard.text import some, span_text
+from service.dashboard.text import span_text
 from service.insight.words import Time, Words
 from service.ledger.reads.flow_graphs import Edge, FlowJob
 from service.ledger.reads.flows import FlowCounts
 from service.ledger.states import PARENT_FAILED, State
+from service.words import counted
 
 # What is worth a clause, in this order.
 _TOLD = (State.FAILED, State.RETRYING, State.RUNNING, State.QUEUED, State.SCHEDULED, State.BLOCKED)
@@ -32,7 +33,7 @@ def headline(counts: FlowCounts) -> str:
         return f"Its one job has {'succeeded' if succeeded else 'failed' if failed else 'not succeeded yet'}."
     if succeeded == total:
         return f"All {total:,} jobs have succeeded."
-    told = f"{succeeded:,} of {some(total, 'job')} {'has' if succeeded == 1 else 'have'} succeeded"
+    told = f"{succeeded:,} of {counted(total, 'job')} {'has' if succeeded == 1 else 'have'} succeeded"
     return f"{failed:,} failed, {told}." if failed else f"{told}."
 
 
@@ -46,9 +47,8 @@ def reasons(jobs: Sequence[FlowJob], edges: Sequence[Edge], counts: FlowCounts, 
         if of_state and (clause := _clause(state, of_state, counts.states.get(state, 0), jobs, edges)):
             words += ["; " if words else " ", *clause]
     if gone := sum(job.error_type == PARENT_FAILED for job in jobs):
-        cancelled = (
-            f"{some(gone, 'job was', 'jobs were')} cancelled, as {'it' if gone == 1 else 'they'} needed one that failed"
-        )
+        who = "it" if gone == 1 else "they"
+        cancelled = f"{counted(gone, 'job was', 'jobs were')} cancelled, as {who} needed one that failed"
         words += ["; " if words else " ", cancelled]
     return (*words, ".") if words else ()
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from service.dashboard.text import some
 from service.lanes.lanes import Lanes
 from service.lanes.reasons import LaneNow, Reason, Why, lanes_of
 from service.ledger.ledger import Ledger
 from service.ledger.reads.in_full import count_ahead, count_running_on
 from service.ledger.reads.worker_views import WorkerState, WorkerView, list_workers
 from service.ledger.states import State
+from service.words import counted
 
 Row = Mapping[Any, Any]
 Tone = Literal["fine", "note", "warning", "wrong"]
@@ -214,7 +214,7 @@ def _slots(job: Row, found: Mapping[Why, Reason], facts: Facts) -> Iterator[Chec
         return
     every = sum(one.slots or 0 for one in slots)
     free = sum(max((one.slots or 0) - one.running, 0) for one in slots)
-    fact = [f"{free:,} of {some(every, 'slot')} {'is' if free == 1 else 'are'} free"]
+    fact = [f"{free:,} of {counted(every, 'slot')} {'is' if free == 1 else 'are'} free"]
     if not free:
         yield Check("note", "All slots of its workers are taken.", fact)
     elif (share := found.get(Why.LANE_SHARE)) is not None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from service.dashboard.job.checks import MOST_AHEAD, OF_LANES, At, Part, Tone, tone_of
-from service.dashboard.text import some
 from service.lanes.reasons import Reason, Why
+from service.words import counted
 
 Row = Mapping[Any, Any]
 
@@ -54,7 +54,7 @@ def _ahead(reason: Reason, ahead: int | None) -> list[Part]:
     told: list[Part] = [f"The last failure there: {reason.told}. "] if reason.why in _BREAKERS and reason.told else []
     if ahead:
         more = "More than " if ahead >= MOST_AHEAD else ""
-        told.append(f"{more}{some(ahead, 'job is', 'jobs are')} ahead of this one. ")
+        told.append(f"{more}{counted(ahead, 'job is', 'jobs are')} ahead of this one. ")
     return [*told, "Waiting costs it no attempt."]
 
 

@@ -14,7 +14,7 @@ from service.dashboard.jobs.bulk import ACTIONS, Deed
 from service.dashboard.jobs.bulk_request import TYPED_ABOVE, count_asked, narrowed, operation_request
 from service.dashboard.page_route import page_router
 from service.dashboard.shell import PageDep
-from service.dashboard.text import count_text, some
+from service.dashboard.text import count_text
 from service.errors import Refused
 from service.ledger.deadline import in_time
 from service.ledger.operations import Action
@@ -25,6 +25,7 @@ from service.web.forms import read_fields
 from service.web.jobs.filters import FilterDep
 from service.web.operation_out import OperationOut
 from service.web.state import state_of
+from service.words import counted
 
 router = page_router(Scope.OPERATE)
 
@@ -107,13 +108,13 @@ def _check_typed(form: dict[str, str]) -> None:
 
 def _how_many(form: dict[str, str]) -> str:
     count = int(form["count"])
-    return f"{count_text(count, about=True)} jobs" if form.get("about") else some(count, "job")
+    return f"{count_text(count, about=True)} jobs" if form.get("about") else counted(count, "job")
 
 
 def _told(wanted: Filter, ids: Sequence[str]) -> str:
     """Say the filter in a line."""
     if ids:
-        return f"{some(len(ids), 'job')} selected"
+        return f"{counted(len(ids), 'job')} selected"
     sent = from_json(written_filter(wanted))
     return "; ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in sent.items())
 

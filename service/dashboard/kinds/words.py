@@ -4,12 +4,13 @@ from typing import Any
 
 from jobs import Kind
 from jobs.kit.outcomes import to_timedelta
-from service.dashboard.text import some, span_text
+from service.dashboard.text import span_text
+from service.words import counted
 
 
 def retry_words(kind: Kind[Any, Any]) -> str:
     """Say how often a job is tried, and how far apart."""
-    attempts, policy = some(kind.max_attempts, "attempt"), kind.retry
+    attempts, policy = counted(kind.max_attempts, "attempt"), kind.retry
     if kind.max_attempts == 1:
         return f"{attempts}: it is not retried"
     if policy.delays:

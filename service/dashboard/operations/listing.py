@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from service.dashboard.cursors import cursor_of, place_of
 from service.dashboard.operations.view import OperationView, views_of
-from service.dashboard.text import some, span_text
+from service.dashboard.text import span_text
 from service.errors import OperationNotFound
 from service.insight.words import Time, Words
 from service.ledger.ledger import Ledger
@@ -24,6 +24,7 @@ from service.ledger.reads.operations import (
     live_operations,
 )
 from service.web.operation_out import without_args
+from service.words import counted
 
 _SHOWN = 50
 _MOST_LIVE = 20
@@ -74,7 +75,7 @@ def _verdict(live: Sequence[OperationView], rows: Sequence[OperationView]) -> tu
     if live:
         left = [one.left_s for one in live]
         known = [seconds for seconds in left if seconds is not None]
-        headline = f"{some(len(live), 'operation')} {'is' if len(live) == 1 else 'are'} under way."
+        headline = f"{counted(len(live), 'operation')} {'is' if len(live) == 1 else 'are'} under way."
         return headline, (f" The longest takes about {span_text(max(known))} more.",) if len(known) == len(left) else ()
     if not rows:
         return "There are no operations.", (
@@ -135,7 +136,7 @@ def _standing(view: OperationView) -> tuple[str, Words]:
     one = view.operation
     if one.state is OperationState.COUNTING:
         return "Its members are being counted.", (f" {one.matched:,} so far.",)
-    failed = f" It could not be applied to {some(one.failed, 'job')}." if one.failed else ""
+    failed = f" It could not be applied to {counted(one.failed, 'job')}." if one.failed else ""
     again = _again(view)
     match one.state:
         case OperationState.RUNNING:
@@ -153,4 +154,4 @@ def _again(view: OperationView) -> str:
     if view.aftermath is None or not view.aftermath.failed:
         return ""
     count = view.aftermath.failed
-    return f" {some(count, 'job')} {'has' if count == 1 else 'have'} failed again since."
+    return f" {counted(count, 'job')} {'has' if count == 1 else 'have'} failed again since."

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.dashboard.overview.reading import Standing
-from service.dashboard.text import age_text, some
+from service.dashboard.text import age_text
 from service.insight.troubles import Trouble
+from service.words import counted
 
 # The worst is told in full, so many after it in a line each, and of the rest their number.
 _MOST_IN_A_LINE = 4
@@ -49,10 +50,9 @@ def _ended(standing: Standing) -> str:
 def _alive(standing: Standing) -> str:
     living, known = len(standing.living), [one for one in standing.workers if one.state != "ended"]
     oldest = "nothing that is due waits" if standing.oldest_s is None else _oldest(standing.oldest_s)
-    all_of = f"all {living} workers are" if 1 < living == len(known) else some(living, "worker is", "workers are")
-    held = (
-        some(standing.held_count, "lane or queue is", "lanes and queues are") if standing.held_count else "nothing is"
-    )
+    all_of = f"all {living} workers are" if 1 < living == len(known) else counted(living, "worker is", "workers are")
+    held_count = standing.held_count
+    held = counted(held_count, "lane or queue is", "lanes and queues are") if held_count else "nothing is"
     sentence = f"{oldest}, {all_of} alive, and {held} held."
     return sentence[0].upper() + sentence[1:]
 

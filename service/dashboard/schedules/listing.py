@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.dashboard.people import names_of
 from service.dashboard.schedules.cron_words import in_words
 from service.dashboard.schedules.ticks import Mark, latest, mark_of, spoken
-from service.dashboard.text import some
 from service.insight.words import Time, Words
 from service.ledger.ledger import Ledger
 from service.ledger.reads.figures import series
@@ -19,6 +18,7 @@ from service.ledger.reads.tick_jobs import jobs_of_ticks
 from service.ledger.reads.ticks import recent_ticks
 from service.lifecycle.schedules.schedules import Schedules, View
 from service.web.cursor import Text, decode, encode
+from service.words import counted
 
 MARKS = 12
 _SHOWN = 100
@@ -144,7 +144,7 @@ def _headline(rows: Sequence[ScheduleRow], *, is_all: bool) -> str:
     if broken:
         told.append(f"{broken} cannot run")
     ticking = len(rows) - sum(row.paused or row.error is not None for row in rows)
-    of = some(len(rows), "schedule")
+    of = counted(len(rows), "schedule")
     begin = f"All {of} tick" if ticking == len(rows) > 1 else f"{ticking} of {of} {'ticks' if ticking == 1 else 'tick'}"
     return f"{'; '.join([begin, *told])}{'' if is_all else ' on this page'}."
 
@@ -153,7 +153,7 @@ def _answer(rows: Sequence[ScheduleRow], counts: Mapping[str, int]) -> Words:
     words: list[str | Time] = []
     if sum(counts.values()):
         fired, skipped, missed = (counts[event] for event in ("fired", "skipped", "missed"))
-        words.append(f" In the last 24 hours {some(fired, 'tick')} became {'a job' if fired == 1 else 'jobs'},")
+        words.append(f" In the last 24 hours {counted(fired, 'tick')} became {'a job' if fired == 1 else 'jobs'},")
         words.append(f" {_none(skipped)} {_were(skipped)} skipped, {_none(missed)} {_were(missed)} missed.")
     coming = min(((row.next, row.name) for row in rows if row.next is not None), default=None)
     if coming is not None:

@@ -6,11 +6,11 @@ from fastapi.responses import HTMLResponse
 from service.access.principal import Scope
 from service.dashboard.page_route import page_router
 from service.dashboard.shell import PageDep
-from service.dashboard.text import some
 from service.dashboard.workers.reading import read_worker, read_workers
 from service.ledger.deadline import in_time
 from service.lifecycle import workers as lifecycle
 from service.web.deps import Text
+from service.words import counted
 
 router = page_router()
 actions = page_router(Scope.OPERATE)
@@ -29,7 +29,7 @@ async def drain_worker(page: PageDep, worker_id: Text) -> Response:
     async with page.operator.action("drain", "worker", worker_id) as entry:
         worker = await in_time(lifecycle.drain(page.resources.ledger, worker_id), writes=True)
         entry.after = {"drain_at": worker.drain_at}
-    detail = f"It runs the {some(worker.running, 'job')} that it has to the end." if worker.running else None
+    detail = f"It runs the {counted(worker.running, 'job')} that it has to the end." if worker.running else None
     return page.toast(f"{worker.hostname} takes no new jobs.", detail=detail, back="/workers")
 
 

@@ -9,11 +9,11 @@ from service.dashboard.text import (
     ago,
     bytes_text,
     count_text,
+    counted,
     exact,
     rate_text,
     rough_text,
     share_text,
-    some,
     span_text,
     until,
 )
@@ -72,8 +72,8 @@ def test_counts_have_thousands_and_estimates_say_that_they_are() -> None:
     assert [count_text(one) for one in (None, 0, 4_861)] == [UNKNOWN, "0", "4,861"]
     assert count_text(4_861, about=True) == "about 4,900"
     assert count_text(7, about=True) == "about 7"
-    assert [some(one, "job") for one in (0, 1, 2_000)] == ["0 jobs", "1 job", "2,000 jobs"]
-    assert some(2, "worker is", "workers are") == "2 workers are"
+    assert [counted(one, "job") for one in (0, 1, 2_000)] == ["0 jobs", "1 job", "2,000 jobs"]
+    assert counted(2, "worker is", "workers are") == "2 workers are"
 
 
 def test_rates_shares_and_sizes() -> None:
