@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
@@ -224,14 +225,18 @@ def _sorts(address: str) -> set[str]:
 
 
 async def test_every_address_is_below_the_path_and_every_link_leads_somewhere(site: Site) -> None:
-    """Follow the links of all pages, one of each sort. The audit names what may be gone by now."""
+    """Follow the links of all pages, one of each sort. The audit names what may be gone by now, others for a second."""
     cookies = "; ".join(f"{one['name']}={one['value']}" for one in site.session["cookies"])
-    found, followed, outside, broken = ["/postlude/"], set[str](), set[str](), set[str]()
+
+    async def get(path: str) -> httpx.Response:
+        return await site.api.get(path, headers={"Accept": "text/html", "Cookie": cookies})
+
+    found, followed, outside, broken = [("/postlude/", "/postlude/")], set[str](), set[str](), set[str]()
     while found:
-        path = found.pop()
-        answer = await site.api.get(path, headers={"Accept": "text/html", "Cookie": cookies})
-        if answer.status_code >= 400:
-            broken.add(f"{path}: {answer.status_code}")
+        path, source = found.pop()
+        answer = await get(path)
+        if answer.status_code >= 400 and path in unescape((await get(source)).text):
+            broken.add(f"{path}: {answer.status_code}, linked from {source}")
         if "text/html" not in answer.headers.get("content-type", "") or path.startswith(_ENDS):
             continue
         outside |= {
@@ -240,7 +245,7 @@ async def test_every_address_is_below_the_path_and_every_link_leads_somewhere(si
         for address in map(unescape, _LINK.findall(answer.text)):
             if address.startswith("/postlude/") and not _sorts(address) <= followed:
                 followed |= _sorts(address)
-                found.append(address)
+                found.append((address, path))
     assert (outside, broken) == (set(), set())
     assert len(followed) > 60
 
