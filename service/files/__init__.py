@@ -1,7 +1,35 @@
-"""The files feature: files that jobs make, below the data directory."""
+"""The files feature: what callers upload and jobs make, in a folder or a bucket."""
 
-from service.feature import Feature
+from typing import TYPE_CHECKING
+
+from service.feature import Feature, Pages
+from service.file_tables import file_uses, files
 from service.files.capability import open_files
+from service.files.keeping import open_keeping
 from service.files.purge import PURGE
 
-FEATURE = Feature("files", purge=PURGE, capability=open_files)
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+
+def _router() -> "APIRouter":
+    from service.files.routes import router
+
+    return router
+
+
+def _pages() -> "APIRouter":
+    from service.files.pages import router
+
+    return router
+
+
+FEATURE = Feature(
+    "files",
+    tables=(files, file_uses),
+    router=_router,
+    pages=Pages(_pages, title="Files", path="/files"),
+    purge=PURGE,
+    capability=open_files,
+    chores=open_keeping,
+)

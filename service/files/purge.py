@@ -1,16 +1,8 @@
-"""Files that no job has changed for the time of retention are deleted."""
-
-from datetime import timedelta
+"""When a job is deleted, so is the note that it used files; files have a time of their own."""
 
 from service.feature import Purge
-from service.files.local_files import LocalFiles
-from service.ledger.ledger import Ledger
-from service.settings import Settings
+from service.file_tables import file_uses
+from service.files.keeping import purge_files
+from service.ledger.records.purged import rows_of_jobs
 
-
-async def purge_files(settings: Settings, ledger: Ledger, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-    """Delete old files; return their number."""
-    return {"files": await LocalFiles(settings.files_dir).purge(older_than, dry_run=dry_run)}
-
-
-PURGE = Purge(by_age=purge_files)
+PURGE = Purge(of_jobs=rows_of_jobs(file_uses), by_age=purge_files)

@@ -18,6 +18,9 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.changing_kinds import NotesArgs, notes, take_notes
 from tests.support.running import catalogue_of, eventually, running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 CATALOGUE = catalogue_of(take_notes)
 
 

@@ -9,11 +9,12 @@ from typing import Any, cast
 import httpx
 import pytest
 import uvicorn
+import uvloop
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
 from service.web.bounds import Bounded
-from service.web.one_write import Protocol
+from service.web.one_write import OneWrite, Protocol
 
 LARGE = b"x" * 3_000_000
 
@@ -131,3 +132,25 @@ async def test_a_connection_to_be_closed_is_closed_after_the_answer(app: FastAPI
         answer = await client.get("/whole", headers={"connection": "close"})
         assert answer.content == b"whole"
         assert answer.headers["connection"] == "close"
+
+
+def test_peer_that_hangs_up_meanwhile_is_sent_nothing_and_no_error_is_logged() -> None:
+    errors: list[object] = []
+
+    class HungUp(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            transport.abort()
+            loop = asyncio.get_running_loop()
+            loop.call_soon(OneWrite(transport, loop).write, b"a block that was read meanwhile")
+
+    async def ask() -> bytes:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: errors.append(context))
+        async with await loop.create_server(HungUp, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert uvloop.run(ask()) == b""
+    assert errors == []

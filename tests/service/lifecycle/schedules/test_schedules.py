@@ -24,6 +24,9 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.writing import writing
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
@@ -323,6 +326,7 @@ async def test_an_older_worker_leaves_the_ticks_of_a_new_kind_to_those_that_know
     assert await outcomes(desk) == [(1, "fired")]
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_incident_a_stalled_insert_stopped_all_periodic_jobs(desk: Desk, clock: Clock) -> None:
     """River 0.37.1: somebody holds a schedule's row; the ticks of all others come on time, and its own afterwards."""

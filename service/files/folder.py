@@ -1,0 +1,183 @@
+"""Files in a folder: each is written beside, made safe, and then renamed to its place."""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from jobs.kit.files import FileGone
+from service.files.storage import BLOCK_BYTES, StorageUnavailable
+
+# Files being written; no id is called so.
+_INCOMING = "incoming"
+_KEY = re.compile(r"[0-9a-f-]{36}")
+_KEYS_AT_ONCE = 500
+# A kind that is lent a file must not write to it.
+_READ_ONLY = 0o440
+
+
+class Folder:
+    """Keeps files below a folder, in 256 folders by the end of their keys, which is random."""
+
+    rowless_for: ClassVar[timedelta] = timedelta(hours=1)  # a row follows the last byte within a minute, or never
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._incoming = folder / _INCOMING
+
+    async def write(self, key: str, blocks: AsyncIterator[bytes]) -> None:
+        beside, place = self._incoming / key, self._place(key)
+        incoming = _Incoming(beside, place)
+        last = b""  # waits for what comes next: a small file takes one turn in a thread
+        try:
+            async for block in blocks:
+                if last:
+                    with _told():
+                        await asyncio.to_thread(incoming.write, last)
+                last = block
+            with _told():
+                await asyncio.to_thread(incoming.finish, last)
+        except BaseException:
+            incoming.give_up()
+            raise
+
+    async def read(self, key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        with _told(key):
+            file = await asyncio.to_thread(self._open, key, start)
+        try:
+            left = end - start
+            while left > 0:
+                with _told():
+                    block = await asyncio.to_thread(file.read, min(BLOCK_BYTES, left))
+                if not block:
+                    raise FileGone(f"The last {left} bytes of file {key} are gone.")
+                left -= len(block)
+                yield block
+        finally:
+            file.close()
+
+    @asynccontextmanager
+    async def local(self, key: str, size: int) -> AsyncIterator[Path]:
+        place = self._place(key)
+        with _told(key):
+            await asyncio.to_thread(place.stat)
+        yield place
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        def unlink() -> None:
+            for key in keys:
+                self._place(key).unlink(missing_ok=True)
+
+        with _told():
+            await asyncio.to_thread(unlink)
+
+    async def written_before(self, moment: datetime) -> AsyncIterator[Sequence[str]]:
+        before = moment.timestamp()
+        with _told():
+            await asyncio.to_thread(_delete_old, self._incoming, before)
+            shards = await asyncio.to_thread(_shards, self._folder)
+        for shard in shards:
+            with _told():
+                keys = await asyncio.to_thread(_old_keys, shard, before)
+            for start in range(0, len(keys), _KEYS_AT_ONCE):
+                yield keys[start : start + _KEYS_AT_ONCE]
+
+    def _place(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise FileGone(f"There is no file {key!r}.")
+        return self._folder / key[-2:] / key
+
+    def _open(self, key: str, start: int) -> BinaryIO:
+        file = self._place(key).open("rb", buffering=0)
+        file.seek(start)
+        return file
+
+
+class _Incoming:
+    """A file being written `beside`, which is opened when its first bytes are there."""
+
+    def __init__(self, beside: Path, place: Path) -> None:
+        self._beside = beside
+        self._place = place
+        self._file: BinaryIO | None = None
+
+    def write(self, block: bytes) -> BinaryIO:
+        file = self._file = self._file or _open_new(self._beside, self._place)
+        left = memoryview(block)
+        while left:
+            left = left[file.write(left) :]  # a disk that is nearly full takes a part
+        return file
+
+    def finish(self, last: bytes) -> None:
+        """Write what is left, make all of it safe, and rename it to its place."""
+        file = self.write(last)
+        os.fchmod(file.fileno(), _READ_ONLY)
+        os.fsync(file.fileno())
+        file.close()
+        self._beside.rename(self._place)
+        _sync_folder(self._place.parent)
+
+    def give_up(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(key: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        if key is None:
+            raise StorageUnavailable(f"the folder of files is not there: {error}") from error
+        raise FileGone(f"The bytes of file {key} are gone.") from error
+    except OSError as error:
+        raise StorageUnavailable(f"the folder of files cannot be used: {error}") from error
+
+
+def _open_new(beside: Path, place: Path) -> BinaryIO:
+    for folder in (beside.parent, place.parent):
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync_folder(folder.parent)
+    return beside.open("xb", buffering=0)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _shards(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(shard for shard in folder.iterdir() if len(shard.name) == 2 and shard.is_dir())
+    return []
+
+
+def _old_keys(shard: Path, before: float) -> list[str]:
+    return [entry.name for entry in _entries(shard) if _KEY.fullmatch(entry.name) and _is_old(entry, before)]
+
+
+def _delete_old(folder: Path, before: float) -> None:
+    for entry in _entries(folder):
+        if _is_old(entry, before):
+            Path(entry.path).unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from entries
+
+
+def _is_old(entry: os.DirEntry[str], before: float) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < before
+    return False

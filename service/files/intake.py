@@ -1,0 +1,68 @@
+"""A file on its way in: cut into blocks, counted, hashed and looked at, in flat memory."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+from service.files.sniffing import SNIFFED_BYTES, content_type_of
+from service.files.storage import BLOCK_BYTES
+
+
+class Intake:
+    """Reads what comes in once, and knows then what it was.
+
+    `check_size` is called with the size so far, `check_type` with the type as soon as it is known. What they raise ends
+    the file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        content_type: str | None = None,
+        check_size: Callable[[int], None] | None = None,
+        check_type: Callable[[str], None] | None = None,
+    ) -> None:
+        self.size = 0
+        self.content_type = content_type
+        self._name = name
+        self._check_size = check_size
+        self._check_type = check_type
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    async def blocks(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """Yield what comes in, in blocks. The next one is taken in while a thread hashes the last."""
+        gathered, length = [], 0
+        async for chunk in chunks:
+            self._count(len(chunk))
+            gathered.append(chunk)
+            length += len(chunk)
+            if length >= BLOCK_BYTES:
+                block = b"".join(gathered)
+                gathered, length = [], 0
+                self._look_at(block, is_whole=False)
+                hashing = asyncio.create_task(asyncio.to_thread(self._hash.update, block))
+                yield block
+                await hashing
+        last = b"".join(gathered)
+        self._look_at(last, is_whole=True)
+        self._hash.update(last)
+        if last:
+            yield last
+
+    def _count(self, more: int) -> None:
+        self.size += more
+        if self._check_size is not None:
+            self._check_size(self.size)
+
+    def _look_at(self, block: bytes, *, is_whole: bool) -> None:
+        if self.content_type is not None:
+            return
+        head = block[:SNIFFED_BYTES]
+        self.content_type = content_type_of(head, self._name, is_whole=is_whole and len(block) <= SNIFFED_BYTES)
+        if self._check_type is not None:
+            self._check_type(self.content_type)

@@ -1,0 +1,100 @@
+"""The files of the service: rows in the ledger's database, bytes in the storage."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import structlog
+import uuid_utils
+
+from jobs.kit.files import FileGone, StoredFile
+from service import agreed_time
+from service.files.intake import Intake
+from service.files.reads import find_file
+from service.files.records import Deleted, Maker, record_deleted, record_made, record_uploaded
+from service.files.storage import Storage, StorageUnavailable
+from service.ledger.ledger import Ledger
+from service.ledger.models import IdempotencyKey, KeyHeld
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class FileLibrary:
+    """Bytes are safe before their row is written, and a row is deleted before its bytes.
+
+    Whatever a crash leaves between the two are bytes without a row, which the keeping sweeps. `kept_for` is how long
+    files are kept that say nothing of it.
+    """
+
+    ledger: Ledger
+    storage: Storage
+    kept_for: timedelta
+
+    async def find(self, file_id: str, *, owner: str | None = None) -> StoredFile:
+        """Return what is known of a file, for an `owner` of its own alone. Raises `FileGone`."""
+        async with self.ledger.read() as connection:
+            found = await find_file(connection, file_id, agreed_time.now(), owner=owner)
+        if found is None:
+            raise FileGone(f"There is no file {file_id!r}: it expired, was deleted, or never was.")
+        return found
+
+    async def record_upload(
+        self, file: StoredFile, *, owner: str | None, key: IdempotencyKey | None = None
+    ) -> KeyHeld | None:
+        """Record a file that is kept, unless an earlier request holds its `key`."""
+        held = await self.ledger.database.run(partial(record_uploaded, file=file, owner=owner, key=key))
+        if held is not None:
+            await self.delete_bytes([file.id])
+        return held
+
+    async def make(
+        self, intake: Intake, chunks: AsyncIterable[bytes], name: str, *, expires_in: timedelta | None, maker: Maker
+    ) -> StoredFile | None:
+        """Keep what an attempt makes; None where it was taken away."""
+        file = await self.keep(intake, chunks, name, lambda: expires_in)
+        replaced = await self.ledger.database.run(partial(record_made, file=file, maker=maker))
+        await self.delete_bytes([file.id] if replaced is None else replaced)
+        return None if replaced is None else file
+
+    async def keep(
+        self,
+        intake: Intake,
+        chunks: AsyncIterable[bytes],
+        name: str,
+        expires_in: Callable[[], timedelta | None] = lambda: None,
+    ) -> StoredFile:
+        """Keep the bytes of a file, which is to be recorded next. `expires_in` is asked when all have come."""
+        file_id = str(uuid_utils.uuid7())
+        await self.storage.write(file_id, intake.blocks(chunks))
+        assert intake.content_type is not None
+        now, kept_for = agreed_time.now(), expires_in()
+        expires_at = now + (self.kept_for if kept_for is None else kept_for)
+        return StoredFile(file_id, name, intake.size, intake.content_type, intake.sha256, now, expires_at)
+
+    def read(self, file: StoredFile, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Read the bytes of a file from `start` to before `end`. Raises `FileGone`."""
+        return self.storage.read(file.id, start=start, end=file.size if end is None else end)
+
+    def local(self, file: StoredFile) -> AbstractAsyncContextManager[Path]:
+        """Have a file on this machine's disk. Raises `FileGone`."""
+        return self.storage.local(file.id, file.size)
+
+    async def delete(self, file_id: str, *, by: str | None = None) -> Deleted:
+        """Delete a file, unless a job that may still run names it; see `record_deleted` for the job `by`."""
+        recording = partial(record_deleted, file_id=file_id, now=agreed_time.now(), by=by)
+        deleted = await self.ledger.database.run(recording)
+        if deleted.is_done:
+            await self.delete_bytes([file_id])
+        return deleted
+
+    async def delete_bytes(self, ids: Sequence[str]) -> None:
+        """Delete the bytes of rows that are gone; where the storage is away, the sweep does it later."""
+        try:
+            if ids:
+                await self.storage.delete(ids)
+        except StorageUnavailable as error:
+            log.warning("bytes_not_deleted_yet", count=len(ids), reason=str(error))

@@ -1,0 +1,61 @@
+"""What uploads may be: how large, of which types, and how much there may be of them in all."""
+
+from fnmatch import fnmatchcase
+
+from sqlalchemy import func, select
+
+from service.file_tables import files
+from service.files.errors import FilesFull, FileTooLarge, FileTypeRefused
+from service.ledger.ledger import Ledger
+from service.settings import Settings
+
+MIB = 1024 * 1024
+_AROUND_BYTES = 64 * 1024
+
+
+class UploadLimits:
+    """The limits of one upload, when `there_are` so many bytes already."""
+
+    def __init__(self, settings: Settings, there_are: int = 0) -> None:
+        self._most = settings.files_max_bytes
+        self._types = settings.files_types
+        self._most_in_all = settings.files_max_total_bytes
+        self._there_are = there_are
+
+    @classmethod
+    async def of(cls, settings: Settings, ledger: Ledger) -> "UploadLimits":
+        if settings.files_max_total_bytes is None:
+            return cls(settings)
+        async with ledger.read() as connection:
+            total = await connection.execute(select(func.coalesce(func.sum(files.c.size), 0)))
+        return cls(settings, int(total.scalar_one()))
+
+    def check_length(self, header: str | None) -> None:
+        """Refuse by `Content-Length` what need not be read."""
+        if header is not None and header.isdigit():
+            self.check_body(int(header[:18]))
+
+    def check_body(self, size: int) -> None:
+        """Raise as `check_size` for a whole body: around a file, a form has a little more."""
+        self.check_size(size - _AROUND_BYTES)
+
+    def check_size(self, size: int) -> None:
+        """Raise `FileTooLarge` or `FilesFull`."""
+        if size > self._most:
+            raise FileTooLarge(f"A file may have {_bytes(self._most)} at most (POSTLUDE_FILES_MAX_BYTES).")
+        if self._most_in_all is not None and self._there_are + size > self._most_in_all:
+            raise FilesFull(
+                f"All files together may have {_bytes(self._most_in_all)} (POSTLUDE_FILES_MAX_TOTAL_BYTES). Delete"
+                " some, or wait until some expire."
+            )
+
+    def check_type(self, content_type: str) -> None:
+        """Raise `FileTypeRefused`."""
+        if self._types and not any(fnmatchcase(content_type, allowed) for allowed in self._types):
+            raise FileTypeRefused(
+                f"The file is {content_type}, as its first bytes say. Taken are {', '.join(self._types)}."
+            )
+
+
+def _bytes(count: int) -> str:
+    return f"{count // MIB:,} MiB" if count % MIB == 0 else f"{count:,} bytes"

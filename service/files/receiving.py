@@ -1,0 +1,98 @@
+"""An upload as it comes in over HTTP: a raw body, or a form with one file."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import ClassVar
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from service.files.errors import UploadMalformed, UploadRefused, UploadTooSlow
+from service.files.multipart import FormWithFile, name_of_disposition
+from service.files.names import NAMELESS, clean_name
+from service.web.headers import header_of
+
+_FORM = "multipart/form-data"
+_LONGEST_KEPT_S = 3650 * 86_400
+
+
+class Upload:
+    """A file that a request brings. `begin` reads as far as its name; after `chunks`, `expires_in` is known."""
+
+    # For the next chunk; how slow a body may be in all is bounded for every request.
+    idle_within_s: ClassVar[float] = 30.0
+
+    def __init__(self, request: Request, expires_in: float | None, check_body: Callable[[int], None]) -> None:
+        self.name = NAMELESS
+        self._check_body = check_body  # called with its size so far: what surrounds a file in a form may be endless
+        self._size = 0
+        self._request = request
+        self._expires_in = expires_in
+        self._form: FormWithFile | None = None
+
+    async def begin(self) -> None:
+        """Raises `UploadRefused`, `UploadMalformed`, `UploadTooSlow` and `ClientDisconnect`."""
+        content_type = header_of(self._request, b"content-type") or ""
+        if content_type.partition(";")[0].strip().lower() != _FORM:
+            self.name = clean_name(_raw_name(self._request) or NAMELESS)
+            return
+        self._form = FormWithFile(content_type, self._stream())
+        await self._form.begin()
+        self.name = clean_name(self._form.name or NAMELESS)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes of the file."""
+        source = self._stream() if self._form is None else self._form.chunks()
+        async for chunk in source:
+            yield chunk
+
+    @property
+    def expires_in(self) -> timedelta | None:
+        """How long the file is to be kept. Raises `UploadRefused`."""
+        told = None if self._form is None else self._form.fields.get("expires_in")
+        if not told:
+            return None if self._expires_in is None else timedelta(seconds=self._expires_in)
+        try:
+            seconds = float(told)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds <= _LONGEST_KEPT_S:
+            raise UploadRefused("`expires_in` is a number of seconds, more than 0 and up to ten years.")
+        return timedelta(seconds=seconds)
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(self.idle_within_s):
+                    message = await self._request.receive()
+            except TimeoutError:
+                raise UploadTooSlow(f"Nothing came for {self.idle_within_s:g} s.") from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            if body := message.get("body", b""):
+                self._size += len(body)
+                self._check_body(self._size)
+                yield body
+            if not message.get("more_body", False):
+                return
+
+
+def _raw_name(request: Request) -> str | None:
+    """Return the name of a raw body. Raises `UploadMalformed`."""
+    if (name := header_of(request, b"x-file-name")) is not None:
+        return _text(name)
+    if (disposition := header_of(request, b"content-disposition")) is None:
+        return None
+    try:
+        return name_of_disposition(_text(disposition))
+    except (ValueError, LookupError) as error:
+        raise UploadMalformed("The Content-Disposition cannot be read.") from error
+
+
+def _text(header: str) -> str:
+    """Read a header as UTF-8, which clients send, if it is valid."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header

@@ -1,0 +1,43 @@
+"""Where the bytes of files lie: what a folder and a bucket have in common."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+# Blocks of files on their way: large enough that a hop to a thread costs little, small enough for many at once.
+BLOCK_BYTES = 1 << 20
+
+
+class StorageUnavailable(Exception):
+    """The storage did not answer, or did not take what it was to keep. It may be tried again."""
+
+
+class Storage(Protocol):
+    """Keeps files by keys that are ids of ours. Each method raises `StorageUnavailable`.
+
+    A file without a row that is older than `rowless_for` is what a crash has left.
+    """
+
+    rowless_for: ClassVar[timedelta]
+
+    async def write(self, key: str, blocks: AsyncIterator[bytes]) -> None:
+        """Keep a file: it is safe when this returns, and not there at all when it raises."""
+        ...
+
+    def read(self, key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+        """Read the bytes from `start` to before `end`. Raises `FileGone`."""
+        ...
+
+    def local(self, key: str, size: int) -> AbstractAsyncContextManager[Path]:
+        """Have a file on this machine's disk while the context is open. Raises `FileGone`."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete files, as far as they are there."""
+        ...
+
+    def written_before(self, moment: datetime) -> AsyncIterator[Sequence[str]]:
+        """Yield the keys of files written before `moment`, some at a time; leavings of broken writes are deleted."""
+        ...

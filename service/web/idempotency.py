@@ -1,0 +1,114 @@
+"""The `Idempotency-Key` header: the same request sent again gets the same answer.
+
+Source: draft-ietf-httpapi-idempotency-key-header-07.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import Request
+
+from service.access.principal import ANYBODY, BOOTSTRAP, Principal
+from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
+from service.ledger.models import IdempotencyKey, KeyHeld
+from service.settings import Settings
+from service.web.guards import principal_of
+from service.web.headers import header_of
+from service.web.paths import path_of
+
+_LONGEST = 255
+
+
+@dataclass(slots=True)  # not frozen: that takes twice as long, and each enqueue makes an instance
+class Idempotency:
+    """A request's idempotency key, if it has one, and what it asks for."""
+
+    key: str | None
+    request: Request
+    body: bytes
+    keys_under_way: set[str]
+
+    @classmethod
+    def of(cls, request: Request, body: bytes, keys_under_way: set[str]) -> "Idempotency":
+        """Read the header, quoted or bare. Raises `Refused` if it cannot be a key."""
+        key = _key_of(request)
+        return cls(key and _own(principal_of(request), key), request, body, keys_under_way)
+
+    def __enter__(self) -> None:
+        """Raise `IdempotencyKeyInFlight` if another request with this key is under way in this process."""
+        if self.key is None:
+            return
+        if self.key in self.keys_under_way:
+            raise IdempotencyKeyInFlight("A request with this Idempotency-Key is under way. Send it again in a second.")
+        self.keys_under_way.add(self.key)
+
+    def __exit__(self, *_error: object) -> None:
+        if self.key is not None:
+            self.keys_under_way.discard(self.key)
+
+    def row(self, answer: bytes, now: datetime, kept: timedelta) -> IdempotencyKey | None:
+        """Make the key's row: what was asked, and the answer from now on."""
+        if self.key is None:
+            return None
+        return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, now + kept)
+
+    def check_same(self, held: KeyHeld) -> None:
+        """Raise `IdempotencyKeyReused` if the key was used for another request."""
+        if held.fingerprint != self._fingerprint():
+            raise IdempotencyKeyReused("This Idempotency-Key was used with another body. Use a new key for this one.")
+
+    def _fingerprint(self) -> str:
+        return hashlib.sha256(path_of(self.request.scope).encode() + b"\n" + self.body).hexdigest()
+
+
+def _own(principal: Principal, key: str) -> str:
+    """Return the name under which a principal's key is kept: others may use the same.
+
+    Those with the keys of the settings, and anybody where there are none, have them as they are. No key holds a line
+    end.
+    """
+    if principal in (BOOTSTRAP, ANYBODY):
+        return key
+    return "\n" + hashlib.sha256(f"{principal.id}\n{key}".encode()).hexdigest()
+
+
+def _text(header: str) -> str:
+    """Read a header as UTF-8, which clients send, if it is valid."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header
+
+
+def _key_of(request: Request) -> str | None:
+    header = header_of(request, b"idempotency-key")
+    if header is None:
+        return None
+    key = _text(header).strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key or len(key) > _LONGEST or not key.isprintable():
+        raise Refused(f"Idempotency-Key must have 1 to {_LONGEST} printable characters.")
+    return key
+
+
+KEY_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "Makes the request safe to send again: the same key and body give the same answer,"
+    " for POSTLUDE_IDEMPOTENCY_HOURS (24).",
+}
+
+
+def sent_safely(schema: str) -> dict[str, Any]:
+    """Describe a body in JSON that may be sent again under the same key."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [KEY_HEADER]}
+
+
+def kept(settings: Settings) -> timedelta:
+    """Return for how long a key is kept."""
+    return timedelta(hours=settings.idempotency_hours)

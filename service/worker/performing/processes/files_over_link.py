@@ -1,0 +1,78 @@
+"""`ctx.files` in a child process: its worker lends it files by their paths, and stores what it has written.
+
+Bytes travel in files too, but for a few, which go over the link at once.
+"""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from jobs.kit.files import StoredFile
+from jobs.kit.outcomes import Seconds
+
+_BLOCK_BYTES = 1 << 20
+
+
+class FilesOverLink:
+    """See `jobs.kit.files.Files`; `call` has the worker carry out a call."""
+
+    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
+        self._call = call
+        self._numbers = itertools.count()
+
+    def of(self, _job_id: str, _attempt: int) -> "FilesOverLink":
+        return self
+
+    async def get(self, file_id: str) -> StoredFile:
+        return await self._call("get_file", file_id)  # type: ignore[no-any-return]
+
+    async def stream(self, file_id: str, *, start: int = 0) -> AsyncIterator[bytes]:
+        async with self.local(file_id) as path:
+            with path.open("rb") as file:
+                file.seek(start)
+                while block := await asyncio.to_thread(file.read, _BLOCK_BYTES):
+                    yield block
+
+    @asynccontextmanager
+    async def local(self, file_id: str) -> AsyncIterator[Path]:
+        number = next(self._numbers)
+        path = await self._call("lend_file", number, file_id)
+        try:
+            yield path
+        finally:
+            await self._call("take_file_back", number)
+
+    async def store(
+        self,
+        source: Path | bytes | AsyncIterable[bytes],
+        *,
+        name: str,
+        content_type: str | None = None,
+        expires_in: Seconds | None = None,
+    ) -> StoredFile:
+        options = {"name": name, "content_type": content_type, "expires_in": expires_in}
+        if isinstance(source, bytes) and len(source) <= _BLOCK_BYTES:
+            return await self._call("store_file", source, **options)  # type: ignore[no-any-return]
+        if isinstance(source, Path):
+            whole = Path.cwd() / source  # the worker's folder may be another
+            return await self._call("store_file", whole, **options)  # type: ignore[no-any-return]
+        with tempfile.NamedTemporaryFile() as file:
+            async for chunk in _chunks(source):
+                await asyncio.to_thread(file.write, chunk)
+            file.flush()
+            return await self._call("store_file", Path(file.name), **options)  # type: ignore[no-any-return]
+
+    async def delete(self, file_id: str) -> None:
+        await self._call("delete_file", file_id)
+
+
+async def _chunks(source: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    async for chunk in source:
+        yield chunk

@@ -1,0 +1,43 @@
+"""`ctx.files` of an attempt in a child, as its worker carries it out: paths are exchanged, and few bytes."""
+
+from contextlib import AsyncExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jobs import Context
+from jobs.kit.files import Files, StoredFile
+
+
+class LentFiles:
+    """The files that an attempt has on its machine's disk, until it gives them back or is over."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lent: dict[int, AsyncExitStack] = {}
+
+    @cached_property
+    def _files(self) -> Files:
+        """The same for all calls of the attempt: it knows the file that was asked for last."""
+        return self._context.files
+
+    async def get(self, file_id: str) -> StoredFile:
+        return await self._files.get(file_id)
+
+    async def lend(self, number: int, file_id: str) -> Path:
+        stack = self._lent[number] = AsyncExitStack()
+        return await stack.enter_async_context(self._files.local(file_id))
+
+    async def take_back(self, number: int) -> None:
+        await self._lent.pop(number).aclose()
+
+    async def store(self, source: Path | bytes, **options: Any) -> StoredFile:
+        return await self._files.store(source, **options)
+
+    async def delete(self, file_id: str) -> None:
+        await self._files.delete(file_id)
+
+    async def take_all_back(self) -> None:
+        """Take back what a child has not given back: it died, or was killed."""
+        while self._lent:
+            await self._lent.popitem()[1].aclose()

@@ -1,0 +1,70 @@
+"""Files in a folder."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import uuid_utils
+
+from jobs.kit.files import FileGone
+from service.files.folder import Folder
+from service.files.storage import StorageUnavailable
+
+
+async def blocks(*contents: bytes, error: BaseException | None = None) -> AsyncIterator[bytes]:
+    for content in contents:
+        yield content
+    if error is not None:
+        raise error
+
+
+def new_key() -> str:
+    return str(uuid_utils.uuid7())
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_file_is_written_whole_and_read_in_part(tmp_path: Path) -> None:
+    folder, key = Folder(tmp_path / "files"), new_key()
+    await folder.write(key, blocks(b"one", b"", b"two"))
+    assert b"".join([block async for block in folder.read(key, start=1, end=5)]) == b"netw"
+    async with folder.local(key, 6) as path:
+        assert path.read_bytes() == b"onetwo"
+        assert not path.stat().st_mode & 0o222
+    await folder.delete([key, new_key()])
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [KeyError("sender"), asyncio.CancelledError()])
+async def test_write_that_breaks_off_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        await Folder(tmp_path).write(new_key(), blocks(b"half", error=error))
+    assert files_in(tmp_path) == []
+
+
+async def test_block_of_which_the_disk_takes_a_part_is_no_file(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(StorageUnavailable):
+            await Folder(tmp_path).write(new_key(), blocks(bytes(1000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "", ".", "incoming", "a\0b", "x" * 36])
+async def test_key_that_is_no_id_leads_nowhere(tmp_path: Path, key: str) -> None:
+    with pytest.raises(FileGone):
+        _ = [block async for block in Folder(tmp_path).read(key, start=0, end=1)]
+
+
+async def test_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("a file in its place")
+    folder = Folder(tmp_path / "files")
+    with pytest.raises(StorageUnavailable):
+        await folder.write(new_key(), blocks(b"x"))
