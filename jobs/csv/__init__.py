@@ -1,0 +1,6 @@
+"""`import_csv`: takes the rows of a CSV file into a table, or hands them to a kind in batches."""
+
+from jobs.csv.args import ImportCsvArgs
+from jobs.csv.kind import import_csv
+
+__all__ = ["ImportCsvArgs", "import_csv"]

@@ -1,0 +1,136 @@
+"""What became of an import."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
+from jobs.csv.columns import ColumnType
+from jobs.csv.source import Source
+from jobs.csv.targets import Batch, Standing
+from jobs.kit.outcomes import PartialResult
+
+SHOWN = 10
+# A result has 256 KiB at most: of all names of columns, of all cells of a row, and of the first rows as JSON.
+_MOST_OF_NAMES, _MOST_OF_CELLS, _MOST_OF_ROWS = 20_000, 6_000, 64 * 1024
+_SHORTEST = 20
+
+
+class RowsRefused(ValueError):
+    """Some rows of a file did not go in; the others did."""
+
+
+class ColumnTaken(BaseModel):
+    number: int = Field(description="Of the column in the file, from 1.")
+    header: str = Field(description="Its name there; empty where the file has no header.")
+    column: str = Field(description="The target's column that it goes into.")
+    type: ColumnType
+
+
+class Detected(BaseModel):
+    encoding: str
+    delimiter: str
+    header: bool
+    columns: list[ColumnTaken]
+    ignored: list[str] = Field(description="Columns of the file that go nowhere, by their headers.")
+
+
+class RowRefused(BaseModel):
+    line: int = Field(description="In the file, from 1; the first one of the row.")
+    reason: str
+
+
+class ImportCsvResult(BaseModel, PartialResult):
+    rows: int = Field(description="How many records the file has below its header, or how many a dry run looked at.")
+    inserted: int = Field(description="New in the table, or given to the target's kind.")
+    updated: int
+    skipped: int
+    failed: int
+    errors_file: str | None = Field(None, description="The id of a CSV file with the bad rows.")
+    detected: Detected
+    dry_run: bool = False
+    is_whole: bool = Field(True, description="False where a dry run had no time for all of the file.")
+    first_rows: list[dict[str, Any]] = Field([], description="Of a dry run: the first rows as they would go in.")
+    first_errors: list[RowRefused] = Field([], description="The first bad rows, and why.")
+
+    @property
+    def shortfall(self) -> Exception | None:
+        if not self.failed or self.dry_run:
+            return None
+        return RowsRefused(f"{self.failed:,} of {self.rows:,} rows are bad: the file {self.errors_file} says why")
+
+
+def detected_of(source: Source) -> Detected:
+    """Tell what was found out about a file."""
+    layout, plan = source.layout, source.plan
+    taken = {one.index for one in plan.matches}
+    most = _share(_MOST_OF_NAMES, plan.width)
+    return Detected(
+        encoding=layout.encoding,
+        delimiter=layout.delimiter,
+        header=layout.has_header,
+        columns=[
+            ColumnTaken(
+                number=at.index + 1,
+                header=_cut(at.header, most) if layout.has_header else "",
+                column=_cut(at.column.name, most),
+                type=cells.column.type,
+            )
+            for at, cells in zip(plan.matches, plan.cells, strict=True)
+        ],
+        ignored=[_cut(header, most) for index, header in enumerate(source.headers) if index not in taken],
+    )
+
+
+def result_of(source: Source, standing: Standing, **more: Any) -> ImportCsvResult:
+    """Tell what became of the rows."""
+    return ImportCsvResult(
+        rows=standing.rows,
+        inserted=standing.inserted,
+        updated=standing.updated,
+        skipped=standing.skipped,
+        failed=standing.failed,
+        detected=detected_of(source),
+        **more,
+    )
+
+
+class FirstRows:
+    """The first rows of a dry run as they would go in, with long cells cut, and as many as a result has room for."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, Any]] = []
+        self._room = _MOST_OF_ROWS
+
+    def take(self, batch: Batch) -> None:
+        names = [column.name for column in batch.columns]
+        most = _share(_MOST_OF_CELLS, len(names))
+        for row in islice(zip(*batch.values, strict=True), SHOWN - len(self.shown)):
+            shown = {name: _shown(value, most) for name, value in zip(names, row, strict=True)}
+            self._room -= len(to_json(shown))
+            if self._room < 0:
+                return
+            self.shown.append(shown)
+
+
+def _shown(value: Any, most: int) -> Any:
+    if isinstance(value, date | Decimal):
+        value = str(value)
+    return _cut(value, most) if isinstance(value, str) else value
+
+
+def _share(of: int, count: int) -> int:
+    return max(_SHORTEST, of // count)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def first_errors(bad: Sequence[Any]) -> list[RowRefused]:
+    """Show the first bad rows."""
+    return [RowRefused(line=one.line, reason=one.reason) for one in bad]

@@ -1,0 +1,122 @@
+"""A CSV file with what was found out about it, and its records as batches. All of it blocks: it runs in a thread."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from jobs.csv.args import ImportCsvArgs
+from jobs.csv.columns import Column, folded
+from jobs.csv.encoding import encoding_of
+from jobs.csv.layout import Layout, layout_of, rows_of
+from jobs.csv.lines import FileUnreadable, Lines
+from jobs.csv.plan import Plan, plan_of
+from jobs.csv.records import Records
+from jobs.csv.targets import Batch
+from jobs.kit.outcomes import Discard
+
+_SAMPLE_CHARACTERS = 256 * 1024
+# What may change while an import goes on: how many rows are taken at a time, and when it gives up.
+_MAY_CHANGE = {"batch_size", "max_errors"}
+
+
+class ImportChanged(Discard):
+    """The job has begun with another file, or other args: rows could be left out or come twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the first attempt of an import notes, so that all of them read the same records."""
+
+    args: str
+    sha256: str
+    layout: Layout
+
+    def written(self) -> str:
+        return json.dumps({"args": self.args, "sha256": self.sha256, "layout": asdict(self.layout)})
+
+    @classmethod
+    def read(cls, written: str) -> "Form":
+        said = json.loads(written)
+        return cls(said["args"], said["sha256"], Layout(**said["layout"]))
+
+
+class Source:
+    """The records of a file, from any one on."""
+
+    def __init__(self, file: BinaryIO, layout: Layout, plan: Plan, headers: Sequence[str]) -> None:
+        self._records = Records(file, layout)
+        self.layout = layout
+        self.plan = plan
+        self.headers = headers
+        self._at = 0
+        if layout.has_header:
+            self._records.take(1)
+
+    @property
+    def bytes_read(self) -> int:
+        return self._records.bytes_read
+
+    def next(self, most: int, first: int) -> Batch | None:
+        """Return the next batch, which begins with the record `first`, from 0; None after the last one."""
+        if self._at < first and self._records.skip(first - self._at) < first - self._at:
+            raise ImportChanged("The file has fewer records than the import has taken already.")
+        taken = self._records.take(most)
+        self._at = first + taken.count
+        if not taken.count:
+            return None
+        return self.plan.batch(taken, first, has_odd_characters=self._records.has_odd_characters)
+
+
+def form_of(path: Path, args: ImportCsvArgs, columns: Sequence[Column] | None, sha256: str) -> Form:
+    """Find out how a file is written. Raises `FileUnreadable`."""
+    with path.open("rb") as file:
+        encoding = args.encoding or encoding_of(file)
+        sample = _sample(file, encoding)
+        names = frozenset(map(folded, [*args.mapping, *(column.name for column in columns or ())]))
+        layout = layout_of(sample, encoding, args.delimiter, args.header, names)
+    return Form(_fingerprint(args), sha256, layout)
+
+
+def check_unchanged(form: Form, args: ImportCsvArgs, sha256: str) -> None:
+    """Raise `ImportChanged` if an import that has begun is to go on with something else."""
+    if form.sha256 != sha256:
+        raise ImportChanged("The import has begun with another file: enqueue a job of its own for this one.")
+    if form.args != _fingerprint(args):
+        raise ImportChanged("The args were changed after the import had begun: enqueue a job of its own for them.")
+
+
+@contextmanager
+def opened(path: Path, form: Form, args: ImportCsvArgs, columns: Sequence[Column] | None) -> Iterator[Source]:
+    """Open a file to read its records. Raises `FileUnreadable` and `ColumnsDoNotFit`."""
+    with path.open("rb") as file:
+        first = next(
+            iter(rows_of(_sample(file, form.layout.encoding)[form.layout.first_line - 1 :], form.layout)), None
+        )
+        if first is None:
+            raise FileUnreadable("The file is empty.")
+        plan = plan_of(first, columns, has_header=form.layout.has_header, mapping=args.mapping, types=args.types)
+        file.seek(0)
+        yield Source(file, form.layout, plan, first if form.layout.has_header else ())
+
+
+def _sample(file: BinaryIO, encoding: str) -> list[str]:
+    """Return the first lines of a file, whole ones."""
+    file.seek(0)
+    lines, size = [], 0
+    source = Lines(file, encoding)
+    for line in source:
+        lines.append(line)
+        source.kept_from += 1
+        size += len(line)
+        if size > _SAMPLE_CHARACTERS:
+            break
+    return lines
+
+
+def _fingerprint(args: ImportCsvArgs) -> str:
+    said = args.model_dump_json(exclude=_MAY_CHANGE | {"file"})
+    return hashlib.sha256(said.encode()).hexdigest()

@@ -1,0 +1,35 @@
+"""The one rule of all writes of an import: they belong to the latest attempt, and go on from where it is."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_
+
+from jobs.csv.targets import Standing
+from service.imports.tables import imports
+
+COUNTS = ("inserted", "updated", "skipped", "failed")
+
+
+def is_at(job_id: str, attempt: int, standing: Standing) -> ColumnElement[bool]:
+    """Whether an import is where this attempt has left it."""
+    return and_(imports.c.job_id == job_id, imports.c.attempt == attempt, imports.c.rows_done == standing.rows)
+
+
+def columns_of(standing: Standing, now: datetime) -> dict[str, object]:
+    """Return what is written of an import."""
+    counts = {name: getattr(standing, name) for name in COUNTS}
+    return {"rows_done": standing.rows, "planned": standing.planned, "updated_at": now, **counts}
+
+
+def moved(standing: Standing, rows: int, *, inserted: int, updated: int, skipped: int, failed: int) -> Standing:
+    """Return where an import is once a batch of `rows` is dealt with."""
+    return replace(
+        standing,
+        rows=standing.rows + rows,
+        inserted=standing.inserted + inserted,
+        updated=standing.updated + updated,
+        skipped=standing.skipped + skipped,
+        failed=standing.failed + failed,
+        planned=0,
+    )

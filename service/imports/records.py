@@ -1,0 +1,88 @@
+"""Writes of how far an import is, and of its bad rows."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from jobs.csv.records import BadRow
+from jobs.csv.targets import ImportTaken, Standing
+from service.imports.position import COUNTS, columns_of, is_at
+from service.imports.tables import import_errors, imports
+from service.ledger.rows import insert_for
+
+_TAKEN = "A later attempt has taken the import over, or this one has not seen how far it is."
+# Of a bad row that is kept until its file is written.
+_MOST_CHARACTERS = 64 * 1024
+
+
+def record_taken_over(connection: Connection, job_id: str, attempt: int, now: datetime) -> Standing | None:
+    """Let an attempt go on with an import, and the earlier ones no more; None: it has not begun.
+
+    Raises `ImportTaken` if a later one goes on already.
+    """
+    named = [imports.c[name] for name in ("form", *COUNTS, "planned")]
+    mine = imports.c.job_id == job_id, imports.c.attempt <= attempt
+    taking = update(imports).where(*mine).values(attempt=attempt, updated_at=now)
+    row = connection.execute(taking.returning(imports.c.rows_done.label("rows"), *named)).mappings().first()
+    if row is not None:
+        return Standing(**row)
+    if connection.execute(select(imports.c.job_id).where(imports.c.job_id == job_id)).first() is not None:
+        raise ImportTaken(_TAKEN)
+    return None
+
+
+def record_begun(connection: Connection, job_id: str, attempt: int, form: str, now: datetime) -> Standing:
+    """Note that an import begins. Raises `ImportTaken` if another attempt has begun it."""
+    new = {"job_id": job_id, "attempt": attempt, "form": form, **columns_of(Standing(), now)}
+    connection.execute(insert_for(connection.dialect.name)(imports).values(new).on_conflict_do_nothing())
+    standing = record_taken_over(connection, job_id, attempt, now)
+    if standing is None or standing.form != form:
+        raise ImportTaken(_TAKEN)
+    return standing
+
+
+def record_moved(
+    connection: Connection,
+    job_id: str,
+    attempt: int,
+    standing: Standing,
+    new: Standing,
+    now: datetime,
+    bad: Sequence[BadRow] = (),
+) -> Standing:
+    """Note how far an import is now, and bad rows. Raises `ImportTaken` unless it is where `standing` says."""
+    if bad:
+        connection.execute(insert_for(connection.dialect.name)(import_errors), [_error(job_id, row) for row in bad])
+    moving = update(imports).where(is_at(job_id, attempt, standing)).values(columns_of(new, now))
+    if connection.execute(moving).rowcount != 1:
+        raise ImportTaken(_TAKEN)
+    return new
+
+
+def hold(connection: Connection, job_id: str, attempt: int, standing: Standing) -> None:
+    """Let whoever else goes on with this import wait until the end of the transaction. Raises `ImportTaken`."""
+    held = select(imports.c.job_id).where(is_at(job_id, attempt, standing)).with_for_update()
+    if connection.execute(held).first() is None:
+        raise ImportTaken(_TAKEN)
+
+
+def _error(job_id: str, row: BadRow) -> dict[str, Any]:
+    cells, left = [], _MOST_CHARACTERS
+    for cell in row.cells:
+        cells.append(cell[:left])
+        left -= len(cells[-1])
+    return {
+        "job_id": job_id,
+        "line": row.line,
+        "reason": row.reason.replace("\0", "\ufffd"),
+        "cells": json.dumps(cells),  # in ASCII: what cannot be encoded, or is NUL, too
+    }
+
+
+def delete_imports(connection: Connection, ids: Sequence[str]) -> None:
+    """Forget imports, and their bad rows."""
+    for table in (import_errors, imports):
+        connection.execute(delete(table).where(table.c.job_id.in_(ids)))
