@@ -29,10 +29,12 @@ class ProcessRoom:
         return cls(frozenset() if stock else frozenset(in_processes), resources.settings.most_processes)
 
     def left(self, workload: Workload) -> int:
-        """Return how many more may be started now."""
+        """Return how many more may be started now: 0 while most prefetched ones still wait, to start them together."""
         begun = sum(one.kind in self.kinds for one in workload.begun)
         lately = sum(count for kind, count in workload.slots.lately.by_kind.items() if kind in self.kinds)
-        return max(0, min(self._size + lately, _MOST_BEGUN * self._size) - begun)
+        prefetched = min(lately, (_MOST_BEGUN - 1) * self._size)
+        left = self._size + prefetched - begun
+        return left if left > prefetched / 2 else 0
 
     def held(self, workload: Workload, share: int) -> Mapping[str, int]:
         """Return, by `kind:<name>`, how much of a kind's share to call held, for what is left to be the room here."""

@@ -30,6 +30,7 @@ class Starts:
 
     def __init__(self, resources: Resources, workload: Workload, suspects: Suspects, processes: ProcessRoom) -> None:
         self._ledger = resources.ledger
+        self._processes = processes
         self._kinds = tuple(resources.catalogue)
         self._unbounded = tuple(kind for kind in resources.catalogue if kind not in processes.kinds)
         self._workload = workload
@@ -48,7 +49,8 @@ class Starts:
     ) -> dict[str, Started]:
         """Record the starts of the jobs that may start, given by their ids, and hold these ids.
 
-        Those that have crashed before, or need a child process, start only where that is `at_once`.
+        Those that have crashed before start only where that is `at_once`; so do those that need a child process, unless
+        there is one for each id, whatever its kind.
         """
         new = self._workload.reserve(claimed)
         started: dict[str, Started] = {}
@@ -56,10 +58,11 @@ class Starts:
             if new:
                 crashes_below = None if at_once else self._suspects.crashes_below(prefetched=prefetched)
                 now, due_by = agreed_time.now(), claim.taken.due_by
+                fits = at_once or (not prefetched and len(new) <= self._processes.left(self._workload))
                 start = Start(
                     (),
                     self._workload.worker_id,
-                    self._kinds if at_once else self._unbounded,
+                    self._kinds if fits else self._unbounded,
                     now,
                     due_by,
                     crashes_below,

@@ -18,6 +18,7 @@ from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.finish import finish_of
 from service.worker.performing.outcome import AttemptOutcome
 from service.worker.performing.processes.child import Child, NeverBegun
+from service.worker.performing.processes.lent_files import LentFiles
 from service.worker.performing.processes.messages import Ask, Handed
 from service.worker.performing.processes.pool import AllBusy, NoProcess, ProcessPool
 from service.worker.performing.within_hooks import HookFailed, within_hooks
@@ -57,6 +58,7 @@ class ProcessAttempt:
         self.blocked_s = 0.0
         self._kind = kind
         self._context = context
+        self._files = LentFiles(context)
         self._pool = pool
         self._handed = handed
         self._deadlines = deadlines
@@ -136,6 +138,7 @@ class ProcessAttempt:
             finally:
                 self._child = None
                 self._pool.give_back(child)
+                await self._files.take_all_back()
         raise NoProcess("child processes end before they begin it: see the log of the worker")
 
     async def _perform_in(self, child: Child) -> Finish:
@@ -166,6 +169,11 @@ class ProcessAttempt:
             "enqueue": self._context.enqueue,
             "keep": steps.keep,
             "keep_checkpoint": steps.keep_checkpoint,
+            "get_file": self._files.get,
+            "lend_file": self._files.lend,
+            "take_file_back": self._files.take_back,
+            "store_file": self._files.store,
+            "delete_file": self._files.delete,
         }
         return await calls[asked.name](*args, **options)
 

@@ -74,6 +74,7 @@ class Child:
         dump: IO[bytes],
     ) -> None:
         self.died = asyncio.create_task(process.wait())
+        self.died.add_done_callback(self._hear_last_word)
         self.is_usable = True
         self.sent_nonsense = ""
         self._process = process
@@ -213,24 +214,18 @@ class Child:
         return await self._next()
 
     async def _next(self) -> Message | None:
-        reading = asyncio.create_task(self._read())
         try:
-            await asyncio.wait({reading, self.died}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                # A process that it has left behind may hold its end of the socket open for ever.
-                await asyncio.wait({reading}, timeout=_LAST_WORD_S)
-            return reading.result() if reading.done() else None
+            head = await self._reader.readexactly(LENGTH_BYTES)
+            return read(await self._reader.readexactly(length_of(head)))
         except NoMessage as error:
             self.sent_nonsense = str(error)
             return None
         except (asyncio.IncompleteReadError, OSError):
             return None
-        finally:
-            reading.cancel()
 
-    async def _read(self) -> Message:
-        head = await self._reader.readexactly(LENGTH_BYTES)
-        return read(await self._reader.readexactly(length_of(head)))
+    def _hear_last_word(self, _died: asyncio.Task[int]) -> None:
+        """Read for a moment only: a process that the child has left behind may hold the socket open for ever."""
+        asyncio.get_running_loop().call_later(_LAST_WORD_S, self._writer.transport.abort)
 
     async def _answer(self, asked: Ask, call: Call) -> None:
         try:

@@ -7,8 +7,10 @@ from typing import Any, NoReturn, cast
 
 from jobs import Context, Kind
 from jobs.kit.context import FeatureMissing
+from jobs.kit.files import FilesOfJobs
 from jobs.kit.steps import KeptStep, Steps
 from service import agreed_time
+from service.worker.performing.processes.files_over_link import FilesOverLink
 from service.worker.performing.processes.link import Link
 from service.worker.performing.processes.messages import Handed
 
@@ -25,7 +27,7 @@ def context_in_child(handed: Handed, kind: Kind[Any, Any], calls: "Calls") -> Co
         http=cast(Any, _Absent("http")),
         ledger=cast(Any, _Absent("ledger")),
         session=cast(Any, _Absent("session")),
-        capabilities=_NoCapabilities(),
+        capabilities=_Capabilities({FilesOfJobs: FilesOverLink(calls.call)}),
         progress=calls.progress,
         enqueue=calls.enqueue,
         failures=started.failures,
@@ -48,7 +50,7 @@ class Calls:
     def enqueue(self, kind: str, args: Any = None, **options: Any) -> Awaitable[str]:
         return self.call("enqueue", kind, args, **options)
 
-    def call(self, name: str, *args: Any, **options: Any) -> Awaitable[Any]:
+    def call(self, name: str, /, *args: Any, **options: Any) -> Awaitable[Any]:
         asking = asyncio.create_task(asyncio.to_thread(self._link.ask, self._handed, name, args, options))
         self._under_way.add(asking)
         asking.add_done_callback(self._under_way.discard)
@@ -92,7 +94,7 @@ class _Absent:
         _refuse(self._name)
 
 
-class _NoCapabilities(dict[Any, Any]):
+class _Capabilities(dict[Any, Any]):
     def __missing__(self, wanted: Any) -> NoReturn:
         _refuse(f"capability({getattr(wanted, '__qualname__', wanted)})")
 

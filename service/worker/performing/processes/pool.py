@@ -7,7 +7,6 @@ from typing import Self
 
 import structlog
 
-from jobs import Catalogue
 from service.settings import Settings
 from service.worker.backoff import outage_waits
 from service.worker.performing.processes.child import Child
@@ -29,14 +28,13 @@ class AllBusy(Exception):
 
 
 class ProcessPool:
-    """At most `POSTLUDE_PROCESSES` children, each with one attempt at a time. The first is started with the worker.
+    """At most `POSTLUDE_PROCESSES` children, each with one attempt at a time.
 
-    The others are started when they are needed, and stay. A worker without kinds that run in processes has none.
+    They are started when they are needed, and stay: a worker whose jobs run elsewhere has none.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.size = settings.most_processes
-        self.kinds = frozenset(kind.name for kind in catalogue.values() if kind.runs == "process")
         self._is_patient = settings.stock_worker  # arq's class claims without asking how many children are free
         self._setup = Setup(settings.jobs, settings.log_level, settings.log_format)
         self._children: set[Child] = set()
@@ -49,8 +47,6 @@ class ProcessPool:
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        if self.kinds:
-            self._start_one()
         return self
 
     async def __aexit__(

@@ -24,6 +24,9 @@ from tests.support.proxy import proxying
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import RedisServer
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 MINUTE = timedelta(minutes=1)
 
 

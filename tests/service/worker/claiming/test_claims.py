@@ -30,6 +30,9 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import eventually
 from tests.support.writing import writing
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 MINUTE_MS = 60_000
 
 

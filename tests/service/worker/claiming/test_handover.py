@@ -25,6 +25,9 @@ from service.worker.worker import Worker
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 @dataclass
 class Notes:

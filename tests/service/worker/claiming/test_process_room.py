@@ -44,3 +44,14 @@ async def test_as_many_as_ended_within_a_moment_are_prefetched_up_to_a_bound() -
     desk.begin(20, CROP)
     desk.end(20)
     assert room.left(desk.workload) == 4 * 2 - 1
+
+
+async def test_prefetched_ones_are_started_together_once_half_of_them_have_begun() -> None:
+    desk, room = Desk(100), ProcessRoom(frozenset({CROP}), 2)
+    desk.begin(6, CROP)
+    desk.end(6)
+    desk.begin(8, CROP)
+    desk.end(3)
+    assert room.left(desk.workload) == 0
+    desk.end(1)
+    assert room.left(desk.workload) == 4

@@ -46,7 +46,7 @@ async def _blocked(queue: Queue, clients: int) -> None:
 async def test_a_put_wakes_one_waiting_worker(queue: Queue) -> None:
     waiting = [await _waits(queue, others=number) for number in range(3)]
     await queue.put([_entry("a")])
-    done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+    done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=20)
     assert (len(done), len(others)) == (1, 2)
     for one in others:
         one.cancel()
@@ -91,7 +91,7 @@ async def test_waiting_ends_when_told_to_stop(queue: Queue) -> None:
     stopping = asyncio.Event()
     waiting = await _waits(queue, stopping)
     stopping.set()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 20)
 
 
 async def test_waiting_asks_redis_for_less_than_two_commands_a_second(

@@ -32,21 +32,13 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def pool(settings: Settings) -> AsyncIterator[ProcessPool]:
-    async with ProcessPool(settings, jobs.load((MODULE,))) as pool:
+    async with ProcessPool(settings) as pool:
         yield pool
 
 
-async def test_worker_without_such_kinds_has_no_children(settings: Settings) -> None:
-    async with ProcessPool(settings, jobs.load()) as pool:
-        await asyncio.sleep(0)
-        assert (pool.pids, pool.kinds) == (set(), frozenset())
-
-
-async def test_first_child_is_warm_before_it_is_needed_and_others_come_when_they_are(pool: ProcessPool) -> None:
-    async def warm() -> bool:
-        return len(pool.pids) == 1
-
-    await eventually(warm)
+async def test_children_come_when_they_are_needed(pool: ProcessPool) -> None:
+    await asyncio.sleep(0)
+    assert pool.pids == set()
     first, second = await pool.take(), await pool.take()
     assert first.pid != second.pid
     assert pool.pids == {first.pid, second.pid}
@@ -109,7 +101,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 async def test_end_of_the_pool_leaves_no_child_busy_or_not(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.worker.performing.processes.child._ENDS_WITHIN_S", 30.0)
-    async with ProcessPool(settings, jobs.load((MODULE,))) as pool:
+    async with ProcessPool(settings) as pool:
         busy, idle = await pool.take(), await pool.take()
         pool.give_back(idle)
     assert {busy.died.done(), idle.died.done()} == {True}
@@ -118,7 +110,7 @@ async def test_end_of_the_pool_leaves_no_child_busy_or_not(settings: Settings, m
 
 
 async def test_end_of_the_pool_ends_children_that_are_just_starting(settings: Settings) -> None:
-    async with ProcessPool(settings, jobs.load((MODULE,))) as pool:
+    async with ProcessPool(settings) as pool:
         taking = [asyncio.create_task(pool.take()) for _ in range(2)]
         await asyncio.sleep(0.05)
     assert not [one for one in taking if one.done() and not one.cancelled() and one.exception() is None]
@@ -189,7 +181,7 @@ async def test_starts_that_fail_are_told_and_tried_again_ever_more_seldom(
         return await begin(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Child, "start", counted)
-    async with ProcessPool(broken, jobs.load(broken.jobs)) as pool:
+    async with ProcessPool(broken) as pool:
         for _ in range(4):
             with pytest.raises(NoProcess, match="only there"):
                 await pool.take()
@@ -211,7 +203,7 @@ async def test_pool_is_whole_again_once_children_start(
     )
     monkeypatch.syspath_prepend(tmp_path)
     healing = settings.model_copy(update={"jobs": ("kinds_that_heal",)})
-    async with ProcessPool(healing, jobs.load(healing.jobs)) as pool:
+    async with ProcessPool(healing) as pool:
         with pytest.raises(NoProcess):
             await pool.take()
         flag.touch()

@@ -1,0 +1,126 @@
+"""A picture: an image that was read once, and of which thumbnails are cut."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.image.colours import averageable, srgb_of
+from jobs.image.errors import ImageTooLarge, blaming_image
+from jobs.image.formats import MOST_DECODED
+from jobs.image.geometry import Cut, Pixels
+from jobs.image.opening import opened
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+_ORIENTATION = 0x0112  # the tag of EXIF
+_UPRIGHT, _ON_ITS_SIDE, _LAST = 1, 5, 8
+# Averaging whole blocks of pixels is quick. With so many times as many left to resample, thumbnails of a photograph are
+# within 41 dB of those that were resampled from all its pixels; JPEG of quality 80 takes far more from either.
+_LEFT_TO_RESAMPLE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image's pixels, no more of them than its thumbnails need. `size` is the image's, upright."""
+
+    format: str | None
+    size: Pixels
+    _pixels: "Image"
+    _orientation: int
+    _to_srgb: Callable[["Image"], "Image"]
+
+    @blaming_image()
+    def cut(self, cut: Cut) -> "Image":
+        """Return a thumbnail: upright, in sRGB, in the mode RGB or RGBA, and with nothing but pixels.
+
+        Raises `ImageTooLarge`.
+        """
+        from PIL.Image import Resampling
+
+        turned = cut.turned() if self._orientation >= _ON_ITS_SIDE else cut
+        width, height = self._pixels.size
+        aside, above = width * (1 - turned.across) / 2, height * (1 - turned.down) / 2
+        resized = self._pixels.resize(
+            (turned.width, turned.height),
+            Resampling.LANCZOS,
+            box=(aside, above, width - aside, height - above),
+            reducing_gap=_LEFT_TO_RESAMPLE,
+        )
+        upright = _turned_upright(self._to_srgb(resized), self._orientation)
+        upright.info = {}  # what stands there would be written into files
+        return upright
+
+
+def read_picture(path: Path, content_type: str, plan: Callable[[Pixels], Sequence[Cut]]) -> Picture:
+    """Read an image for the thumbnails that `plan` makes of its size. Raises the errors of `errors.py`.
+
+    `content_type` is what to call the file where it is no image.
+    """
+    with opened(path, content_type) as image:
+        # Its decoder can leave out what thumbnails do not need, and its EXIF comes first. Elsewhere EXIF may come last.
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if not is_jpeg:
+            image.load()
+        orientation = _orientation_of(image)
+        full = _swapped(image.size, orientation)
+        needed = _swapped(_needed(plan(full)), orientation)
+        if is_jpeg:
+            _leave_out(image, needed)
+        pixels = _reduced(averageable(image), needed)
+        return Picture(image.format, full, pixels, orientation, srgb_of(pixels))
+
+
+def _leave_out(jpeg: "ImageFile", needed: Pixels) -> None:
+    """Have as few pixels decoded as are needed."""
+    # Its decoder keeps all of it, at twice the size, until the last scan; without memory it calls the image broken.
+    if "progression" in jpeg.info and jpeg.width * jpeg.height > MOST_DECODED:
+        raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, the most for a progressive JPEG")
+    jpeg.draft(None, (math.ceil(needed[0] * _LEFT_TO_RESAMPLE), math.ceil(needed[1] * _LEFT_TO_RESAMPLE)))
+    if jpeg.width * jpeg.height > MOST_DECODED:
+        raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, which is too many for large thumbnails")
+
+
+def _needed(cuts: Sequence[Cut]) -> Pixels:
+    """Return how many pixels the whole image has in the largest of its thumbnails."""
+    return (
+        max(math.ceil(cut.width / cut.across) for cut in cuts),
+        max(math.ceil(cut.height / cut.down) for cut in cuts),
+    )
+
+
+def _reduced(image: "Image", needed: Pixels) -> "Image":
+    """Average whole blocks of pixels, as far as enough are left."""
+    image.load()
+    blocks = [max(1, int(side / (_LEFT_TO_RESAMPLE * few))) for side, few in zip(image.size, needed, strict=True)]
+    return image.reduce((blocks[0], blocks[1])) if max(blocks) > 1 else image
+
+
+def _orientation_of(image: "ImageFile") -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001 - EXIF may be anything, and pictures are shown without it
+        return _UPRIGHT
+    return orientation if isinstance(orientation, int) and orientation in range(_UPRIGHT, _LAST + 1) else _UPRIGHT
+
+
+def _swapped(size: Pixels, orientation: int) -> Pixels:
+    return (size[1], size[0]) if orientation >= _ON_ITS_SIDE else size
+
+
+def _turned_upright(image: "Image", orientation: int) -> "Image":
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
