@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from jobs.app.call import Call
+from jobs.kit.files import FileId
 from jobs.kit.lane import Lane
 from jobs.kit.proof import Check
 
@@ -37,6 +38,9 @@ class CallAppArgs(BaseModel):
     function: FunctionName
     arguments: Annotated[dict[str, JsonValue], AfterValidator(Check(_check_arguments))] = Field(
         {}, description="By the names of its parameters."
+    )
+    files: list[FileId] = Field(
+        [], max_length=100, description="Files among the arguments, kept while the job may run."
     )
     offer: str | None = Field(
         None, max_length=200, description="What the app made of the function's name, to know that it has added it."

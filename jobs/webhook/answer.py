@@ -37,14 +37,14 @@ class Excerpt(NamedTuple):
 async def read_excerpt(response: httpx.Response, masks: Masks, *, left_s: float) -> Excerpt:
     """Read the body's beginning, with `left_s` until the attempt's timeout. A body that breaks off is no failure."""
     # Half of the time left, so that the attempt's timeout cannot come first and undo what the status decided.
-    body, whole = await _read(response, max(0.0, min(BODY_WAIT_S, left_s / 2)))
+    body, whole = await read_body(response, max(0.0, min(BODY_WAIT_S, left_s / 2)))
     is_whole = whole and len(body) <= MASKED_BYTES
-    text = masks(_text(body[:MASKED_BYTES]), is_cut=not is_whole)
+    text = masks(readable(body[:MASKED_BYTES]), is_cut=not is_whole)
     excerpt = text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
     return Excerpt(excerpt, not is_whole or excerpt != text)
 
 
-async def _read(response: httpx.Response, wait_s: float) -> tuple[bytes, bool]:
+async def read_body(response: httpx.Response, wait_s: float) -> tuple[bytes, bool]:
     """Read up to the cap, for at most `wait_s`. Return the bytes, and whether they are the whole body."""
     if isinstance(response.stream, httpx.ByteStream):  # it has arrived whole: there is nothing to wait for
         whole = b"".join(response.stream)
@@ -70,30 +70,46 @@ def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequ
     """Return if the receiver took the event. Raises the errors of `failures`."""
     if response.is_success:
         return
-    status = response.status_code
-    phrase = line_of(response.extensions.get("reason_phrase", b""), masks)
-    reason = f"{response.url.host} answered {status} {phrase}".rstrip()
+    reason = reason_of(response, masks)
+    told = f": {excerpt}" if excerpt else ""
+    if response.status_code == httpx.codes.GONE:
+        raise failures.ReceiverGone(reason + told)
+    if response.status_code in give_up_on:
+        raise failures.StatusGivenUpOn(reason + told)
+    raise to_be_tried_again(response, reason, told)
+
+
+def reason_of(response: httpx.Response, masks: Masks) -> str:
+    """Say who answered with which status, and where it sends us."""
+    reason = status_line(response, masks)
     if location := _field(response, b"location"):
         reason += f" (to {line_of(location, masks)}; redirects are not followed)"
-    told = f": {excerpt}" if excerpt else ""
-    if status == httpx.codes.GONE:
-        raise failures.ReceiverGone(reason + told)
-    if status in give_up_on:
-        raise failures.StatusGivenUpOn(reason + told)
+    return reason
+
+
+def to_be_tried_again(response: httpx.Response, reason: str, told: str) -> failures.HttpStatusError:
+    """Return the error of an answer after which the request is sent again, not before the time that it names."""
+    status = response.status_code
     after = retry_after(response.headers.get("retry-after", ""), datetime.now(UTC))
     if after is not None:
         reason += f" (it asks for a wait of {math.ceil(after.total_seconds())} s)"
     hold = min(after, LONGEST_HOLD) if after is not None and status in _OVERLOADED else None
-    raise failures.HttpStatusError(reason + told, status=status, after=after, hold_lane=hold)
+    return failures.HttpStatusError(reason + told, status=status, after=after, hold_lane=hold)
+
+
+def status_line(response: httpx.Response, masks: Masks) -> str:
+    """Say who answered with which status."""
+    phrase = line_of(response.extensions.get("reason_phrase", b""), masks)
+    return f"{response.url.host} answered {response.status_code} {phrase}".rstrip()
 
 
 def line_of(told: bytes, masks: Masks) -> str:
     """Return what a receiver wrote outside the body as one line, without secrets."""
-    text = masks(_text(told[:MASKED_LINE_BYTES]), is_cut=len(told) > MASKED_LINE_BYTES)
+    text = masks(readable(told[:MASKED_LINE_BYTES]), is_cut=len(told) > MASKED_LINE_BYTES)
     return " ".join(text.split())[:LINE_CHARS]
 
 
-def _text(told: bytes) -> str:
+def readable(told: bytes) -> str:
     """Decode for reading, without control characters."""
     return _CONTROL.sub("\ufffd", told.decode(errors="replace"))
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from jobs.kit.proof import Check
 
 VALUE_CAP_BYTES = 4096
+NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 
 # Headers that the sender sets itself, that belong to the connection, or that clouds give a meaning of their own.
@@ -50,16 +51,15 @@ def _check_value(value: SecretStr) -> None:
         raise ValueError(f"a header's value has at most {VALUE_CAP_BYTES} bytes")
 
 
-def _check_names_differ(headers: dict[str, SecretStr]) -> None:
+def check_names_differ(headers: dict[str, SecretStr]) -> None:
+    """Raise `ValueError` if two of the names differ in their case alone."""
     if len({name.lower() for name in headers}) < len(headers):
         raise ValueError("a header is named twice")
 
 
-Name = Annotated[
-    str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=200), AfterValidator(Check(_check_name))
-]
+Name = Annotated[str, Field(pattern=NAME, max_length=200), AfterValidator(Check(_check_name))]
 Value = Annotated[SecretStr, AfterValidator(Check(_check_value))]
-Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Check(_check_names_differ))]
+Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Check(check_names_differ))]
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:

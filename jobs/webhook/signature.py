@@ -24,10 +24,10 @@ def webhook_body(event: str, created_at: datetime, data: JsonValue) -> bytes:
 
 def webhook_headers(job_id: str, timestamp: int, body: bytes, secret: str | None) -> dict[str, str]:
     """Return the headers of one attempt. The id never changes, so that a receiver can recognise repeats."""
-    message_id = _message_id(job_id)
-    headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
+    own_id = message_id(job_id)
+    headers = {"webhook-id": own_id, "webhook-timestamp": str(timestamp)}
     if secret is not None:
-        headers["webhook-signature"] = sign(secret, message_id, timestamp, body)
+        headers["webhook-signature"] = sign(secret, own_id, timestamp, body)
     return headers
 
 
@@ -50,7 +50,8 @@ def secret_key(secret: str) -> bytes:
     return key
 
 
-def _message_id(job_id: str) -> str:
+def message_id(job_id: str) -> str:
+    """Return a job's id as receivers recognise repeats by it."""
     # An id adopted from an arq client is any text; the signed string takes no dots, a header no line ends.
     if _MESSAGE_ID.fullmatch(job_id):
         return job_id

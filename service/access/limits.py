@@ -7,6 +7,8 @@ from typing import Any
 from pydantic_core import from_json, to_json
 from sqlalchemy import RowMapping
 
+from jobs import Catalogue
+from jobs.kit.asking import asked_by
 from service.access.errors import ArgsHidden
 from service.access.principal import ANYBODY, Principal, is_listed
 from service.errors import NotForThisKey
@@ -23,20 +25,29 @@ def note_sender(principal: Principal, jobs: Iterable[NewJob]) -> None:
             job.enqueued_by = principal.id
 
 
-def check_jobs(principal: Principal, jobs: Iterable[NewJob]) -> None:
-    """Raise `NotForThisKey` for new jobs, or what they enqueue at their ends, beyond the principal's limits."""
+def check_jobs(principal: Principal, jobs: Iterable[NewJob], catalogue: Catalogue) -> None:
+    """Raise `NotForThisKey` for new jobs, or what they ask to be enqueued later, beyond the principal's limits."""
     for job in jobs:
-        _check_job(principal, job)
+        _check_job(principal, job, catalogue)
         if job.flow is not None:
             raise NotForThisKey("This key is limited, and may not add jobs to a flow, which may have other kinds.")
 
 
-def check_flow_jobs(principal: Principal, jobs: Iterable[NewJob], callbacks: Iterable[Callback]) -> None:
+def check_flow_jobs(
+    principal: Principal, jobs: Iterable[NewJob], callbacks: Iterable[Callback], catalogue: Catalogue
+) -> None:
     """Do the same for a whole new flow."""
     if principal.is_limited:
         for job in jobs:
-            _check_job(principal, job)
-        _check_callbacks(principal, callbacks)
+            _check_job(principal, job, catalogue)
+        _check_callbacks(principal, callbacks, catalogue)
+
+
+def check_asked(principal: Principal, kind: str, args: str, catalogue: Catalogue) -> None:
+    """Do the same for what args, as JSON, ask to be enqueued."""
+    if principal.is_limited:
+        for asked in asked_by(catalogue, kind, from_json(args)):
+            _check(principal, asked.kind.name, asked.kind.queue, asked.label)
 
 
 async def unseen_parents(principal: Principal, database: Database, jobs: Iterable[NewJob]) -> list[str]:
@@ -83,15 +94,17 @@ def _check_search(principal: Principal) -> None:
         raise ArgsHidden("Args, metadata and texts are hidden from you, so they cannot be searched either.")
 
 
-def _check_callbacks(principal: Principal, callbacks: Iterable[Callback]) -> None:
+def _check_callbacks(principal: Principal, callbacks: Iterable[Callback], catalogue: Catalogue) -> None:
     for callback in callbacks:
         template = from_json(callback.template)
         _check(principal, template["kind"], template["queue"], template.get("label"))
+        check_asked(principal, template["kind"], template["args"], catalogue)
 
 
-def _check_job(principal: Principal, job: NewJob) -> None:
+def _check_job(principal: Principal, job: NewJob, catalogue: Catalogue) -> None:
     _check(principal, job.kind, job.queue, job.label)
-    _check_callbacks(principal, job.callbacks)
+    check_asked(principal, job.kind, job.args, catalogue)
+    _check_callbacks(principal, job.callbacks, catalogue)
     if job.on_conflict != "return" and (principal.queues is not None or job.label is not None):
         raise NotForThisKey("This key is limited, and the job that it would replace may be beyond that.")
 
