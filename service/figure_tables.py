@@ -38,7 +38,7 @@ event_counts = Table(  # the sums of `tallies`, as they were by the end of each 
     metadata,
     Column("kind", String(255), primary_key=True, comment="'': all kinds together"),
     Column("event", String(11), primary_key=True),
-    Column("bucket_at", Moment, primary_key=True, comment="the minute, later the hour"),
+    Column("bucket_at", Moment, primary_key=True, comment="the minute, later the quarter of an hour"),
     Column("total", BigInteger, nullable=False, comment="of all time; no row: as in the one before"),
     Index("event_counts_by_time", "bucket_at"),
 )
@@ -55,7 +55,9 @@ levels = Table(  # what stood at a moment: waiting, running, loop lag
 durations = Table(  # histograms of waits and runs, told by workers every few seconds
     "durations",
     metadata,
-    Column("bucket_at", Moment, primary_key=True, comment="ten minutes, later the hour; the epoch: all that is merged"),
+    Column(
+        "bucket_at", Moment, primary_key=True, comment="five minutes, later a quarter; the epoch: all that is merged"
+    ),
     Column("kind", String(255), primary_key=True, comment="'': all kinds together"),
     Column("measure", String(8), primary_key=True, comment="wait, run or total"),
     Column("writer", String(64), primary_key=True, comment="the process; '': merged"),

@@ -16,6 +16,8 @@ Schema = Mapping[str, Any]
 class Check(Generic[T]):
     """A function for `AfterValidator` that only checks: it returns its input, so it cannot change the value.
 
+    `model_validator(mode="after")` takes it too, for what the fields of a model must be together.
+
     `check` must depend on its argument alone. Its result is ignored.
     """
 
@@ -62,13 +64,15 @@ def prove_fields(model: type[BaseModel]) -> dict[str, Proof] | None:
 
 
 def unwrapped(schema: Any) -> tuple[Schema, dict[str, Schema]]:
-    """Return a model's own core schema, and the definitions that it refers to."""
+    """Return a model's own core schema, without what only checks it, and the definitions that it refers to."""
     definitions: dict[str, Schema] = {}
     if schema["type"] == "definitions":
         definitions = {one["ref"]: one for one in schema["definitions"]}
         schema = schema["schema"]
     if schema["type"] == "definition-ref":
         schema = definitions[schema["schema_ref"]]
+    while schema["type"] == "function-after" and isinstance(schema["function"]["function"], Check):
+        schema = schema["schema"]
     return schema, definitions
 
 

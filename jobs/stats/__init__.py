@@ -1,5 +1,5 @@
-"""`update_stats`: counters by subject and event."""
+"""`update_stats`: counters by subject, event and time."""
 
-from jobs.stats.kind import UpdateStatsArgs, update_stats
+from jobs.stats.kind import StatsEvent, UpdateStatsArgs, update_stats
 
-__all__ = ["UpdateStatsArgs", "update_stats"]
+__all__ = ["StatsEvent", "UpdateStatsArgs", "update_stats"]

@@ -1,21 +1,36 @@
 """What `update_stats` asks of the service."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number to add to the counter of a subject and an event."""
+    """A number to add to the counter of a subject and an event, at the time when it happened.
+
+    An `id` counts once for each counter. `unique` names who did it, for counts of different ones.
+    """
 
     subject: str
     event: str
     number: int
+    at: datetime
+    id: str | None = None
+    unique: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of a job's counts: `repeated` is how many were left out, since their ids had counted before."""
+
+    repeated: int
 
 
 class Counters(Protocol):
-    """Counters that add each job's count once."""
+    """Counters that add each job's counts once."""
 
-    async def count_once(self, job_id: str, count: Count) -> bool:
-        """Add `count`, and note in the same transaction that the job is counted; False if it was noted before."""
+    async def count_once(self, job_id: str, counts: Sequence[Count]) -> Counted | None:
+        """Add `counts`, and note in the same transaction that the job is counted; None if it was noted before."""
         ...

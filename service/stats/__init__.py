@@ -1,11 +1,11 @@
-"""The stats feature: the counters that `update_stats` fills, read at `GET /v1/stats`."""
+"""The stats feature: the counters that `update_stats` fills, read below `/v1/stats`."""
 
 from typing import TYPE_CHECKING
 
 from service.feature import Feature
 from service.stats.capability import open_counters
 from service.stats.purge import PURGE
-from service.stats.tables import counted_jobs, counters
+from service.stats.tables import metadata
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -17,4 +17,6 @@ def _router() -> "APIRouter":
     return router
 
 
-FEATURE = Feature("stats", tables=(counters, counted_jobs), router=_router, purge=PURGE, capability=open_counters)
+FEATURE = Feature(
+    "stats", tables=tuple(metadata.tables.values()), router=_router, purge=PURGE, capability=open_counters
+)

@@ -1,27 +1,42 @@
 """What `update_stats` asks for: counters in the ledger's database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from jobs.stats.counters import Count, Counters
+from jobs.stats.counters import Count, Counted, Counters
 from service.feature import Capabilities
+from service.ledger.group_commit import GroupCommit
 from service.ledger.ledger import Ledger
+from service.ledger.outages import is_data_error
 from service.settings import Settings
-from service.stats.records import record_counted
+from service.stats.records import CountsOfJob, record_counted
+
+_CLOSE_WITHIN_S = 3
 
 
 class LedgerCounters:
-    """See `jobs.stats.counters.Counters`."""
+    """See `jobs.stats.counters.Counters`. Jobs that count at the same moment share a transaction.
+
+    It is not that of the ledger's own writes: it may wait for a counter that another worker is adding to.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self._group_commit = GroupCommit(ledger.database.transact, is_data_error=is_data_error)
 
-    async def count_once(self, job_id: str, count: Count) -> bool:
-        # Not among the ledger's own writes: it may wait for a counter that another transaction holds.
-        return await self._ledger.database.run_for_job(lambda connection: record_counted(connection, job_id, count))
+    async def count_once(self, job_id: str, counts: Sequence[Count]) -> Counted | None:
+        wanted = [CountsOfJob(job_id, counts)]
+        return (await self._group_commit.write(record_counted, wanted, weight=len(counts)))[0]
+
+    async def close(self) -> None:
+        """Count what still waits, unless that takes too long."""
+        await self._group_commit.close(within_s=_CLOSE_WITHIN_S)
 
 
 @asynccontextmanager
 async def open_counters(settings: Settings, ledger: Ledger) -> AsyncIterator[Capabilities]:
     """Open the counters over the ledger's database."""
-    yield {Counters: LedgerCounters(ledger)}
+    counters = LedgerCounters(ledger)
+    try:
+        yield {Counters: counters}
+    finally:
+        await counters.close()

@@ -1,19 +1,162 @@
-"""Writes to the counters."""
+"""Writes to the counters.
 
-from sqlalchemy import Connection
+Many jobs are counted in one transaction, and what they add to one counter is one row of each statement. Statements come
+in one order, and rows in the order of their keys, so that workers wait for one another and never in a circle.
+"""
 
-from jobs.stats.counters import Count
-from service.ledger.rows import insert_for
-from service.stats.tables import counted_jobs, counters
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Table, and_, select, true
+
+from jobs.stats.counters import Count, Counted
+from service import agreed_time
+from service.ledger.rows import execute, insert_for, packed, unfold_lists
+from service.stats import sketch
+from service.stats.buckets import MINUTE, QUARTER, start_of
+from service.stats.tables import (
+    counted_ids,
+    counted_jobs,
+    counters,
+    minute_counts,
+    quarter_counts,
+    quarter_sketches,
+)
+from service.tables import moment_text
+
+# They are shown for 48 hours; nobody who asks just then should find them gone.
+MINUTES_KEPT = timedelta(hours=49)
 
 
-def record_counted(connection: Connection, job_id: str, count: Count) -> bool:
-    """Add to a counter, and return True, unless the job was counted before."""
-    insert = insert_for(connection.dialect.name)
-    claim = insert(counted_jobs).values(job_id=job_id).on_conflict_do_nothing().returning(counted_jobs.c.job_id)
-    if connection.execute(claim).first() is None:
-        return False
-    statement = insert(counters).values(subject=count.subject, event=count.event, count=count.number)
-    total = counters.c["count"] + statement.excluded["count"]
-    connection.execute(statement.on_conflict_do_update(index_elements=["subject", "event"], set_={"count": total}))
-    return True
+@dataclass(frozen=True, slots=True)
+class CountsOfJob:
+    """What a job counts."""
+
+    job_id: str
+    counts: Sequence[Count]
+
+
+def record_counted(connection: Connection, jobs: Sequence[CountsOfJob]) -> list[Counted | None]:
+    """Add the counts of jobs, each job's and each id's once; None for each job that was counted before."""
+    new_jobs = _noted(connection, counted_jobs, {(job.job_id,) for job in jobs})
+    to_count = [_taken(new_jobs, (job.job_id,)) for job in jobs]
+    now = agreed_time.now()
+    wanted = [count for job, is_new in zip(jobs, to_count, strict=True) if is_new for count in job.counts]
+    new_ids = _noted_ids(connection, wanted, now)
+    added: list[Count] = []
+    results: list[Counted | None] = []
+    for job, is_new in zip(jobs, to_count, strict=True):
+        if not is_new:
+            results.append(None)
+            continue
+        fresh = [count for count in job.counts if count.id is None or _taken(new_ids, _id_of(count))]
+        added += fresh
+        results.append(Counted(repeated=len(job.counts) - len(fresh)))
+    _add(connection, added, now)
+    return results
+
+
+def _id_of(count: Count) -> tuple[str, ...]:
+    return count.subject, count.event, count.id or ""
+
+
+def _taken(new: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:
+    """Whether a key is new; the next one to ask is told that it is not."""
+    is_new = key in new
+    new.discard(key)
+    return is_new
+
+
+def _noted_ids(connection: Connection, counts: Iterable[Count], now: datetime) -> set[tuple[str, ...]]:
+    return _noted(connection, counted_ids, {_id_of(count) for count in counts if count.id is not None}, now)
+
+
+def _noted(connection: Connection, table: Table, keys: set[tuple[str, ...]], *rest: datetime) -> set[tuple[str, ...]]:
+    """Note keys in a table; return those that were not there."""
+    if not keys:
+        return set()
+    more = tuple(map(moment_text, rest))
+    rows = packed(key + more for key in sorted(keys))
+    return {tuple(row) for row in execute(connection, _insert_new(connection.dialect.name, table), rows)}
+
+
+def _add(connection: Connection, counts: Sequence[Count], now: datetime) -> None:
+    """Add up what goes to the same row, and write it."""
+    of_all_time: Counter[tuple[str, ...]] = Counter()
+    by_quarter: Counter[tuple[str, ...]] = Counter()
+    by_minute: Counter[tuple[str, ...]] = Counter()
+    who: dict[tuple[str, ...], set[int]] = {}
+    for count in counts:
+        names = count.subject, count.event
+        quarter = (*names, moment_text(start_of(count.at, QUARTER)))
+        of_all_time[names] += count.number
+        by_quarter[quarter] += count.number
+        if count.at >= now - MINUTES_KEPT:
+            by_minute[*names, moment_text(start_of(count.at, MINUTE))] += count.number
+        if count.unique is not None:
+            who.setdefault(quarter, set()).add(sketch.hash_of(count.unique))
+    # The totals come first: who has added to one holds it until the end, and with it all else of the counter.
+    for table, sums in ((counters, of_all_time), (quarter_counts, by_quarter), (minute_counts, by_minute)):
+        if sums:
+            rows = packed((*key, number) for key, number in sorted(sums.items()))
+            execute(connection, _insert_or_add(connection.dialect.name, table), rows)
+    if who:
+        _add_to_sketches(connection, who)
+
+
+def _add_to_sketches(connection: Connection, who: Mapping[tuple[str, ...], set[int]]) -> None:
+    """Merge into the sketches, which only whoever holds their counters' totals may change."""
+    dialect, keys = connection.dialect.name, sorted(who)
+    found = execute(connection, _sketches_of(dialect), packed((place, *key) for place, key in enumerate(keys)))
+    known = {row.place: sketch.unpacked(row.sketch) for row in found}
+    changed = []
+    for place, key in enumerate(keys):
+        before = known.get(place, sketch.EMPTY)
+        if (after := sketch.added(before, who[key])) != before:
+            changed.append(_sketch_row(key, sketch.packed(after)))
+    if changed:
+        connection.execute(_set_sketch(dialect), changed)
+
+
+def _sketch_row(key: tuple[str, ...], kept: bytes) -> dict[str, Any]:
+    subject, event, bucket_at = key
+    return {"subject": subject, "event": event, "bucket_at": datetime.fromisoformat(bucket_at), "sketch": kept}
+
+
+@cache
+def _insert_new(dialect: str, table: Table) -> Any:
+    statement = _insert(dialect, table)
+    return statement.on_conflict_do_nothing().returning(*table.primary_key.columns)
+
+
+@cache
+def _insert_or_add(dialect: str, table: Table) -> Any:
+    statement = _insert(dialect, table)
+    total = table.c["count"] + statement.excluded["count"]
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_={"count": total})
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    columns = {column.name: column.type for column in table.c}
+    told = unfold_lists(dialect, "told", columns)
+    return insert_for(dialect)(table).from_select(list(columns), select(told).where(true()))
+
+
+@cache
+def _sketches_of(dialect: str) -> Any:
+    names = {column.name: column.type for column in quarter_sketches.primary_key.columns}
+    asked = unfold_lists(dialect, "asked", {"place": Integer(), **names})
+    is_same = [quarter_sketches.c[name] == asked.c[name] for name in names]
+    return select(asked.c.place, quarter_sketches.c.sketch).join_from(asked, quarter_sketches, and_(*is_same))
+
+
+@cache
+def _set_sketch(dialect: str) -> Any:
+    statement = insert_for(dialect)(quarter_sketches)
+    return statement.on_conflict_do_update(
+        index_elements=list(quarter_sketches.primary_key.columns), set_={"sketch": statement.excluded.sketch}
+    )

@@ -1,4 +1,4 @@
-"""`GET /v1/stats`: the counters that `update_stats` fills."""
+"""`GET /v1/stats`: the counters that `update_stats` fills, of all time."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from service.access.principal import Scope
 from service.ledger.deadline import in_time
+from service.stats import series_routes
 from service.stats.reads import read_counters, sum_counters
 from service.web import cursor
 from service.web.cursor import NEXT_CURSOR
@@ -16,7 +17,8 @@ from service.web.etags import UNCHANGED
 from service.web.guards import guards
 from service.web.problems import responses
 
-router = APIRouter(prefix="/v1/stats", tags=["stats"])
+router = APIRouter(tags=["stats"])
+router.include_router(series_routes.router)
 
 
 class CounterOut(BaseModel):
@@ -34,7 +36,7 @@ class CounterList(BaseModel):
 _place: TypeAdapter[tuple[cursor.Text, cursor.Text]] = TypeAdapter(tuple[cursor.Text, cursor.Text])
 
 
-@router.get("", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
+@router.get("/v1/stats", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
 async def get_stats(
     resources: ResourcesDep,
     subject: Text | None = None,

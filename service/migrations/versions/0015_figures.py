@@ -50,7 +50,7 @@ def upgrade() -> None:
         "event_counts",
         sa.Column("kind", sa.String(255), nullable=False, comment="'': all kinds together"),
         sa.Column("event", sa.String(11), nullable=False),
-        sa.Column("bucket_at", Moment(), nullable=False, comment="the minute, later the hour"),
+        sa.Column("bucket_at", Moment(), nullable=False, comment="the minute, later the quarter of an hour"),
         sa.Column("total", sa.BigInteger(), nullable=False, comment="of all time; no row: as in the one before"),
         sa.PrimaryKeyConstraint("kind", "event", "bucket_at"),
     )
@@ -66,7 +66,7 @@ def upgrade() -> None:
     op.create_index("levels_by_time", "levels", ["at"])
     op.create_table(
         "durations",
-        sa.Column("bucket_at", Moment(), nullable=False, comment="ten minutes, later the hour; the epoch: all that is merged"),
+        sa.Column("bucket_at", Moment(), nullable=False, comment="five minutes, later a quarter; the epoch: all that is merged"),
         sa.Column("kind", sa.String(255), nullable=False, comment="'': all kinds together"),
         sa.Column("measure", sa.String(8), nullable=False, comment="wait, run or total"),
         sa.Column("writer", sa.String(64), nullable=False, comment="the process; '': merged"),

@@ -5,6 +5,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 import jobs
 from jobs import Context, Kind, job
 from service.insight.levels import level_values, of_queue, unknown_kinds
@@ -13,7 +16,7 @@ from service.insight.troubles import Troubles
 from service.ledger.ledger import Ledger
 from service.ledger.reads.failures import groups
 from service.ledger.reads.figures import levels, levels_now, quantiles, series
-from service.ledger.reads.levels import standing
+from service.ledger.reads.levels import Standing, standing
 from service.ledger.records.durations import bucket_of
 from service.ledger.records.series import record_levels
 from service.settings import Settings
@@ -130,3 +133,21 @@ async def test_levels_of_an_empty_ledger_are_nought(settings: Settings) -> None:
     values = level_values(stands, now, unaccounted=0, waits=waits)
     assert set(values.values()) == {0.0}
     assert "pick_up_p50_s" not in values
+
+
+async def test_a_count_that_takes_long_is_not_repeated_soon(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[datetime] = []
+
+    async def count_slowly(connection: AsyncConnection, now: datetime) -> Standing:
+        counted.append(now)
+        await asyncio.sleep(0.1)
+        return await standing(connection, now)
+
+    monkeypatch.setattr("service.worker.keeping.figures.standing", count_slowly)
+    async with open_desk(settings, prompt) as desk:
+        figures = Figures(desk.ledger)
+        await figures.note_levels()
+        await figures.note_levels()
+    assert len(counted) == 1

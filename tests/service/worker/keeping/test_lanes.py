@@ -22,6 +22,9 @@ from service.worker.workload import Workload
 from tests.service.worker.desk import Desk
 from tests.service.worker.keeping.sweeping import rest
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 LANE = Lane("tenant:1", concurrency=2)
 ROOM = Room(laneless=10, in_lanes=10)
 

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, create_engine, select
 
 import jobs
 from jobs import Context, Kind, job
+from service.fact_tables import stack_wishes
 from service.ledger.reads.log_lines import LogLine, lines_of
 from service.ledger.reads.stacks import Stack
 from service.ledger.reads.workers import wishes_of
@@ -54,16 +56,21 @@ def wait_in_a_thread(_ctx: Context) -> None:
     hang_here()
 
 
-def block_here() -> None:
-    time.sleep(2.6)
+def block_here(ledger: Engine, job_id: str) -> None:
+    """Ask where the attempt stands when only another thread can tell, and block the loop until one has told."""
+    with ledger.begin() as connection:
+        record_stack_wish(connection, job_id, datetime.now(UTC))
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        with ledger.connect() as connection:
+            if connection.scalar(select(stack_wishes.c.taken_at)) is not None:
+                return
+        time.sleep(0.05)
 
 
 @job("block", max_attempts=1)
-async def block(ctx: Context) -> None:
-    async with ctx.session() as session:
-        await (await session.connection()).run_sync(record_stack_wish, ctx.job_id, datetime.now(UTC))
-        await session.commit()
-    block_here()
+async def block(ctx: Context, ledger_url: str) -> None:
+    block_here(create_engine(ledger_url), ctx.job_id)
 
 
 @job("rest")
@@ -118,7 +125,8 @@ async def test_stack_of_an_attempt_that_blocks_the_loop_comes_from_another_threa
     desk: Desk, settings: Settings
 ) -> None:
     async with running_worker(settings, catalogue_of(*OWN)):
-        job_id = await desk.enqueue(block)
+        ledger_url = settings.sqlalchemy_url.replace("+aiosqlite", "")
+        job_id = await desk.enqueue(block, {"ledger_url": ledger_url})
         assert (await desk.ended(job_id))["state"] == "succeeded"
     found = await read_stack(desk.ledger, job_id)
     assert found.stack is not None
