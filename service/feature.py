@@ -21,10 +21,13 @@ from service.ledger.sealed import SealedColumn
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from click import Group
     from fastapi import APIRouter
 
 # A function, called by the API alone: a worker and `postlude --help` have no use for FastAPI, which is 13 MB.
 MakeRouter = Callable[[], "APIRouter"]
+# A function, called when a command of the feature is used.
+MakeCommands = Callable[[], "Group"]
 # What kinds ask for, and what fulfils it: `{Counters: LedgerCounters(ledger)}`.
 Capabilities = Mapping[type[Any], Any]
 # Opens a feature's capabilities when a worker starts, and closes them when it ends.
@@ -136,6 +139,7 @@ class Feature:
     `report`: how it is doing, for /metrics and /readyz.
     `hooks`: what stands around requests, enqueues and attempts.
     `dev`: a server for development.
+    `commands`: what it adds to `postlude`; `service/cli.py` has their name and a line of help.
     """
 
     name: str
@@ -150,6 +154,7 @@ class Feature:
     report: MakeReport | None = None
     hooks: Hooks = field(default_factory=Hooks)
     dev: DevServer | None = None
+    commands: MakeCommands | None = None
 
     @property
     def schema(self) -> Schema:

@@ -1,0 +1,5 @@
+"""`write_audit`: who did what, kept for good in a log whose entries are chained."""
+
+from jobs.audit.kind import WriteAuditArgs, write_audit
+
+__all__ = ["WriteAuditArgs", "write_audit"]

@@ -1,0 +1,34 @@
+"""What `write_audit` asks of the service."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be written. `origin` and `data` are JSON, as text."""
+
+    job_id: str
+    at: datetime
+    actor: str
+    action: str
+    target: str | None
+    origin: str | None
+    data: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an entry stands in the log, and the hash that vouches for it and for all before it."""
+
+    seq: int
+    hash: str
+
+
+class AuditLog(Protocol):
+    """A log that only grows."""
+
+    async def write(self, entry: Entry) -> Receipt:
+        """Append an entry, once for each job; where the job's is there, return its receipt."""
+        ...

@@ -1,0 +1,13 @@
+"""The log as lines of JSON, in the order of its entries."""
+
+import json
+from collections.abc import AsyncIterator
+
+from service.audit_log.reads import pages, said
+from service.ledger.database import Database
+
+
+async def export(database: Database, *, after: int = 0) -> AsyncIterator[str]:
+    """Yield the entries with a greater number, a page of lines at a time. Only ASCII: no terminal obeys it."""
+    async for page in pages(database, after=after):
+        yield "".join(f"{json.dumps(said(kept), separators=(',', ':'))}\n" for kept in page)

@@ -1,0 +1,118 @@
+"""`GET /v1/audit-log`: the entries that `write_audit` has written."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field, TypeAdapter
+
+from service.access.principal import Scope
+from service.audit_log.chain import Kept
+from service.audit_log.exporting import export
+from service.audit_log.reads import Wanted, list_entries, said
+from service.errors import NotForThisKey
+from service.ledger.deadline import in_time
+from service.web import cursor
+from service.web.cursor import NEXT_CURSOR
+from service.web.deps import PrincipalDep, ResourcesDep, Text
+from service.web.etags import UNCHANGED
+from service.web.guards import guards
+from service.web.moments import Moment
+from service.web.problems import responses
+
+router = APIRouter(prefix="/v1/audit-log", tags=["audit log"])
+
+_JSON_LINES = "application/x-ndjson"
+_Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+_place: TypeAdapter[tuple[Moment, int]] = TypeAdapter(tuple[Moment, int])
+
+
+class EntryOut(BaseModel):
+    """An entry of the audit log."""
+
+    seq: int = Field(description="Entries are numbered from 1, without gaps, in the order in which they were recorded.")
+    at: _Moment = Field(description="When it was done.")
+    recorded_at: _Moment = Field(description="When it was recorded.")
+    actor: str
+    action: str
+    target: str | None
+    origin: Any = Field(description="Where the request came from: `address`, `user_agent`, `request_id`.")
+    data: Any
+    job_id: str | None = Field(description="The job that wrote it; null: the log notes something of itself.")
+    key_id: str | None = Field(description="The key that made the hash; null: anybody can.")
+    previous_hash: str = Field(description="The hash of the entry before.")
+    hash: str = Field(description="Over all of the above; see docs/audit-log.md.")
+
+
+class EntryList(BaseModel):
+    entries: list[EntryOut]
+    next_cursor: str | None = Field(description=NEXT_CURSOR)
+
+
+async def _wanted(
+    actor: Text | None = None,
+    action: Text | None = None,
+    target: Text | None = None,
+    after: Annotated[Moment | None, Query(description="Done from then on")] = None,
+    before: Annotated[Moment | None, Query(description="Done before then")] = None,
+    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before")] = None,
+) -> Wanted:
+    return Wanted(actor, action, target, after, before, cursor.decode(_place, page) if page else None)
+
+
+@router.get("", dependencies=guards(Scope.ADMIN), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
+async def list_audit_log(
+    resources: ResourcesDep,
+    principal: PrincipalDep,
+    wanted: Annotated[Wanted, Depends(_wanted)],
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> EntryList:
+    """List entries, what was done last first."""
+
+    async def read() -> Sequence[Kept]:
+        async with resources.ledger.read() as connection:
+            return await list_entries(connection, wanted, limit + 1)
+
+    found = await in_time(read())
+    last = found[limit - 1] if len(found) > limit else None
+    return EntryList(
+        entries=[EntryOut(**_shown(kept, sees_args=principal.sees_args)) for kept in found[:limit]],
+        next_cursor=cursor.encode([last.at, last.seq]) if last else None,
+    )
+
+
+def _shown(kept: Kept, *, sees_args: bool) -> dict[str, Any]:
+    return said(kept) if sees_args else said(kept) | {"origin": None, "data": None}
+
+
+@router.get(
+    "/export",
+    dependencies=guards(Scope.ADMIN),
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "A line of JSON for each entry", "content": {_JSON_LINES: {"schema": {"type": "string"}}}},
+        **responses(401, 403, 421, 422, 503),
+    },
+)
+async def export_audit_log(
+    resources: ResourcesDep,
+    principal: PrincipalDep,
+    after: Annotated[int, Query(ge=0, description="Only entries with a greater number")] = 0,
+) -> StreamingResponse:
+    """Stream all entries in their order, with all that their hashes are made of. What breaks off is not whole."""
+    if not principal.sees_args:
+        raise NotForThisKey("This key is shown no args, and what entries hold is as those.")
+    exported = export(resources.ledger.database, after=after)
+
+    async def begin() -> str:
+        return await anext(exported, "")
+
+    first = await in_time(begin())
+
+    async def lines() -> AsyncIterator[str]:
+        yield first
+        async for page in exported:
+            yield page
+
+    return StreamingResponse(lines(), media_type=_JSON_LINES)
