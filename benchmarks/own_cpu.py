@@ -20,7 +20,7 @@ from service.app import create_app
 from service.job_resources import open_job_resources
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished, Started
-from service.ledger.states import State
+from service.ledger.states import SUCCESS, State
 from service.resources import open_resources
 from service.settings import Settings
 from service.worker.performing.attempt import Performer
@@ -35,6 +35,8 @@ class _AtOnce(Ledger):
     """Says at once that every attempt has succeeded."""
 
     async def finish_all(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        if finishes[0].outcome is not SUCCESS:
+            raise RuntimeError(f"the attempt failed: {finishes[0].failure}")
         return [Finished(State.SUCCEEDED, finish.at, "default", 0) for finish in finishes]
 
 
@@ -118,19 +120,24 @@ async def _attempt_us(settings: Settings) -> float:
 
 def _started(worker: str) -> Started:
     now = datetime.now(UTC)
-    fields: dict[str, Any] = dict.fromkeys(Started._fields) | {
-        "id": str(uuid_utils.uuid7()),
-        "kind": "bench_noop",
-        "args": "{}",
-        "attempt": 1,
-        "failures": 0,
-        "crashes": 0,
-        "max_attempts": 3,
-        "created_at": now,
-        "worker": worker,
-        "started_at": now,
-    }
-    return Started(**fields)
+    fields: dict[str, Any] = (
+        dict.fromkeys(Started._fields)
+        | Started._field_defaults
+        | {
+            "id": str(uuid_utils.uuid7()),
+            "kind": "bench_noop",
+            "args": "{}",
+            "attempt": 1,
+            "failures": 0,
+            "crashes": 0,
+            "max_attempts": 3,
+            "created_at": now,
+            "run_at": now,
+            "worker": worker,
+            "started_at": now,
+        }
+    )
+    return Started(*(fields[name] for name in Started._fields))  # older ones have fewer
 
 
 async def _least_us(work: Callable[[], Awaitable[None]], count: int) -> float:

@@ -10,7 +10,6 @@ from typing import Any
 
 import uuid_utils
 
-import jobs
 from benchmarks import calls
 from benchmarks.cases import Case
 from benchmarks.contenders import Contender
@@ -44,7 +43,7 @@ def play(contender: Contender, _postgres: PostgresServer, quick: bool) -> Values
 async def _ours(count: int) -> Values:
     settings = Settings(jobs=("benchmarks.calls",), processes=PROCESSES, stock_worker=True)  # whose attempts wait
     began = time.perf_counter()
-    async with ProcessPool(settings, jobs.load(settings.jobs)) as pool:
+    async with ProcessPool(settings) as pool:
         deadlines, hooks, context = Deadlines(), Hooks(), fake_context()
 
         async def call(number: int) -> int:

@@ -17,17 +17,19 @@ from service.api.flow_out import FlowCreated, FlowList, FlowOut
 from service.api.flow_reads import MOST_JOBS, read_counts, read_flow, read_flows
 from service.api.flow_requests import WantedFlow, parse_flow
 from service.api.jobs.enqueue import BATCH_LIMIT
-from service.api.jobs.idempotency import Idempotency, kept, sent_safely
 from service.api.state import ApiState, api_state_of
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.ledger import Ledger
 from service.ledger.models import IdempotencyKey, NewJob
+from service.lifecycle.file_check import may_name_files
 from service.requests.making import job_of
 from service.trail import Operator
 from service.web.body import read_body
 from service.web.deps import LifecycleDep, OperatorDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
+from service.web.file_check import file_check_of
 from service.web.guards import guards, principal_of
+from service.web.idempotency import Idempotency, kept, sent_safely
 from service.web.paths import flow_path
 from service.web.problems import responses
 
@@ -75,7 +77,9 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
         )
     principal = principal_of(idempotency.request)
     note_sender(principal, wanted.jobs)
-    check_flow_jobs(principal, wanted.jobs, wanted.flow.callbacks)
+    check_flow_jobs(principal, wanted.jobs, wanted.flow.callbacks, resources.catalogue)
+    if wanted.flow.callbacks or any(map(may_name_files, wanted.jobs)):
+        await in_time(file_check_of(idempotency.request).check_flow(wanted.jobs, wanted.flow.callbacks))
     if any(job.lane is not None for job in wanted.jobs):
         await state.lanes.refuse_beside_stock_worker()
 

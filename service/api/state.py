@@ -43,7 +43,6 @@ class ApiState(WebState):
 
     watchtower: Watchtower
     readiness: Checks
-    keys_under_way: set[str] = field(default_factory=set, kw_only=True)
     write_deadline: WriteDeadline = field(default_factory=WriteDeadline, kw_only=True)
 
 

@@ -51,6 +51,7 @@ class Template:
     kind_lane: str | None = None
     lane_limits: str | None = None
     label: str | None = None
+    files: tuple[str, ...] | None = None
     told: str | None = None
 
     def to_json(self) -> str:

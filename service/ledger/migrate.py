@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,14 @@ def _upgrade_schema(connection: Connection, schema: Schema) -> None:
         table.create(connection, checkfirst=True)
 
 
-def _is_current(connection: Connection, schemas: Sequence[Schema], known: dict[str, list[str]]) -> bool:
+def _is_current(connection: Connection, schemas: Sequence[Schema], known: dict[str, tuple[str, ...]]) -> bool:
     existing = set(inspect(connection).get_table_names())
     if not existing.issuperset(table.name for schema in schemas for table in schema.tables):
         return False
     return all(_is_at_head(connection, version_table, revisions) for version_table, revisions in known.items())
 
 
-def _is_at_head(connection: Connection, version_table: str, revisions: list[str]) -> bool:
+def _is_at_head(connection: Connection, version_table: str, revisions: tuple[str, ...]) -> bool:
     head, *older = revisions
     context = MigrationContext.configure(connection, opts={"version_table": version_table})
     current = context.get_current_revision()
@@ -80,9 +81,10 @@ def _chains(schemas: Iterable[Schema]) -> list[tuple[str, Path]]:
     return [(VERSION_TABLE, _VERSIONS), *of_features]
 
 
-def _revisions(versions: Path) -> list[str]:
-    """Return this version's revisions, newest first."""
-    return [script.revision for script in ScriptDirectory.from_config(_config(versions)).walk_revisions()]
+@cache
+def _revisions(versions: Path) -> tuple[str, ...]:
+    """Return this version's revisions, newest first. Alembic runs every file of them to know: 40 ms."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config(versions)).walk_revisions())
 
 
 def _run(step: Callable[..., Any], connection: Connection, version_table: str, versions: Path) -> None:

@@ -29,7 +29,8 @@ class NewJob:
 
     It may run once each of the jobs `after` is what `run_when` says. `request_hash` tells a repetition from another
     request where the client made the id. `flow_name` is its name in its flow. `enqueued_by` is the id of the principal
-    who sent it. `traits` and `blocked_by` are the ledger's own: whoever enqueues leaves them.
+    who sent it. `files` are the ids of those that its args name; None: args of its kind name none. `traits` and
+    `blocked_by` are the ledger's own: whoever enqueues leaves them.
     """
 
     id: str
@@ -67,6 +68,7 @@ class NewJob:
     request_hash: str | None = None
     on_conflict: OnConflict = "return"
     enqueued_by: str | None = None
+    files: tuple[str, ...] | None = None
     traits: int = 0
     blocked_by: int | None = None
 

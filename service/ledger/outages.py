@@ -29,7 +29,8 @@ _CONFLICT_SQLSTATES = ("40001", "40P01")
 _DISK_FULL_SQLSTATE = "53100"
 _READ_ONLY_SQLSTATE = "25006"
 _UNDEFINED_TABLE = "42P01"
-_DATA_SQLSTATES = ("22", "23")
+# Values, constraints, and what is too large for Postgres itself: a row of an index has 2,704 bytes at most.
+_DATA_SQLSTATES = ("22", "23", "54")
 
 NO_TABLES = "The ledger's tables are missing: run `postlude migrate`"
 _OTHER_TABLES = "The ledger's tables are not those of this version: run `postlude migrate`"

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from jobs import Kind
 from jobs.kit.names import nearest
 from jobs.kit.round_trip import ArgsChanged, listed, written_by
-from service.errors import ArgsInvalid, shown
+from service.errors import ArgsInvalid
+from service.misfits import shown
 
 MAX_ARGS_BYTES = 256 * 1024
 

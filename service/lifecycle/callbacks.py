@@ -71,6 +71,7 @@ def _template(job: NewJob, asked: Asked) -> Template:
         kind_lane=job.kind_lane,
         lane_limits=job.lane_limits,
         label=job.label,
+        files=job.files,
         told=asked.told,
     )
 

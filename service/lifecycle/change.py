@@ -64,7 +64,8 @@ def change_of(
         values["kind_lane"] = kind_lane(kind, kind.load_args(stored.whole))
     if "lane" in wanted:
         values["lane"] = wanted["lane"]
-    return Change(job_id, now, values, of_args=None if stored is None else stored.kept)
+    files = kind.files_of(wanted["args"]) if kind is not None and "args" in wanted else None
+    return Change(job_id, now, values, of_args=None if stored is None else stored.kept, files=files)
 
 
 def _plain(kind_name: str, wanted: Wanted, now: datetime, catalogue: Catalogue) -> Values:

@@ -20,6 +20,7 @@ from service.lifecycle.args import accepted_args
 from service.lifecycle.change import Changer, Wanted, change_of
 from service.lifecycle.dispatch import Dispatcher
 from service.lifecycle.enqueue import Enqueuer, KeyFor
+from service.lifecycle.file_check import FileCheck, may_name_files
 from service.lifecycle.following import Following
 from service.lifecycle.kinds import known_kind
 from service.lifecycle.new_job import new_job
@@ -80,6 +81,8 @@ class Lifecycle:
         check(options)
         kind = known_kind(self.catalogue, kind_name)
         job = new_job(kind, accepted_args(kind, args), options, agreed_time.now(), **fields)
+        if may_name_files(job):
+            await FileCheck(self.ledger, self.catalogue).check_jobs([job])
         enqueued = await self.enqueue([job])
         if enqueued.unknown:
             raise Refused(f"There is no job or flow {', '.join(enqueued.unknown)}. It may be past its retention.")

@@ -25,6 +25,8 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
     Raises `ArgsInvalid` when the args are too large, would be read back as something else, or give no lane.
     """
     visible, sealed = written_args(kind, args)
+    if kind.names_files:
+        fields["files"] = kind.files_of(args)
     if options is NO_OPTIONS and kind.lane is None:
         return _plain(kind, visible, sealed, now, **fields)
     run_at = options.run_at or (now + options.delay if options.delay else now)

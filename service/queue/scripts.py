@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -131,6 +132,7 @@ def _with_lanes(*names: str) -> str:
     return _read("patterns", "lane_limits", "lane_breakers", "lane_turns", "lanes", *names)
 
 
+@cache
 def _read(*names: str) -> str:
     """Read scripts, with the names of keys: as locals, these would cost each call some microseconds."""
     together = "\n".join((Path(__file__).parent / f"{name}.lua").read_text() for name in names)

@@ -123,11 +123,17 @@ class Workload:
         if self._stopped or self._crashed or attempt.started.worker != self._worker_id:
             attempt.stop(Outcome.INTERRUPTED)
 
-    def end(self, started: Started, *, has_slot: bool) -> None:
-        """Note that an attempt is over: its slot, if it has one, goes to the next one."""
+    def end(self, started: Started, *, has_slot: bool, handed_back: bool = False) -> None:
+        """Note that an attempt is over: its slot, if it has one, goes to the next one.
+
+        One that was `handed_back` unperformed says nothing of how soon others end: to start more in its place would
+        hand those back, too.
+        """
         self._begun.pop(started.id, None)
         self._attempts.pop(started.id, None)
-        if has_slot:
+        if has_slot and handed_back:
+            self.slots.give_back()
+        elif has_slot:
             self.slots.free(started.kind)
         self.changed.set()
 

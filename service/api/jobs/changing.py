@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from service.access.limits import check_queue
+from service.access.limits import check_asked, check_queue
 from service.access.principal import Scope
 from service.api.jobs.lookup import read_job
 from service.api.state import api_state_of
@@ -13,6 +13,7 @@ from service.requests.change_requests import ChangeRequest
 from service.requests.parsing import parse
 from service.web.body import described, read_body
 from service.web.deps import LanesDep, LifecycleDep, OperatorDep, PrincipalDep, ResourcesDep
+from service.web.file_check import file_check_of
 from service.web.guards import guards
 from service.web.jobs.job_out import JobOut
 from service.web.jobs.lookup import JobIdDep, find_job
@@ -47,6 +48,10 @@ async def change_job(
         kind_name = (await in_time(find_job(resources, job_id))).job["kind"]
         wanted = parse(state.requests.changes.of(kind_name), body, {}, kind=resources.catalogue.get(kind_name)).wanted()
     check_queue(principal, wanted.get("queue"))
+    kind = resources.catalogue.get(kind_name)
+    if "args" in wanted and kind is not None:
+        check_asked(principal, kind_name, kind.write(wanted["args"]).shown, resources.catalogue)
+        await in_time(file_check_of(request).check_args(kind, wanted["args"]))
     if wanted.get("lane") is not None:
         await lanes.refuse_beside_stock_worker()
 

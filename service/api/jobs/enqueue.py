@@ -12,17 +12,19 @@ from service import agreed_time
 from service.access.limits import check_jobs, note_sender, unseen_parents
 from service.access.principal import Principal, Scope
 from service.api.jobs.batch import parse_batch
-from service.api.jobs.idempotency import Idempotency, kept, sent_safely
 from service.api.jobs.lookup import read_job
 from service.api.state import ApiState, api_state_of
 from service.errors import UniqueKeyTaken
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.models import IdempotencyKey, NewJob
+from service.lifecycle.file_check import may_name_files
 from service.requests.following import check_parents, refuse_unknown
 from service.requests.making import job_of
 from service.requests.parsing import parse
 from service.web.body import read_body
+from service.web.file_check import file_check_of
 from service.web.guards import guards, principal_of
+from service.web.idempotency import Idempotency, kept, sent_safely
 from service.web.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
 from service.web.paths import job_path
 from service.web.problems import responses
@@ -61,11 +63,11 @@ async def enqueue_job(request: Request) -> Response:
             job = await asyncio.to_thread(job_of, state.resources, now, wanted, body)
         else:
             job = job_of(state.resources, now, wanted, body)
-    await _sent_by(principal_of(request), state, [job])
-    if job.after:
-        check_parents([job])
-    if job.lane is not None:
-        await state.lanes.refuse_beside_stock_worker()
+    note_sender(principal := principal_of(request), [job])
+    if principal.is_limited:
+        await _check_limits(principal, state, [job])
+    if job.after or may_name_files(job) or job.lane is not None:
+        await _check_names(request, state, job)
     answer = b""
 
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
@@ -89,6 +91,16 @@ async def enqueue_job(request: Request) -> Response:
     return await _answer_looked_up(request, enqueued.held.job_id if enqueued.held else enqueued.ids[0], began, 200)
 
 
+async def _check_names(request: Request, state: ApiState, job: NewJob) -> None:
+    """Refuse a job that names what cannot be: other jobs, files, or a lane beside a worker that knows none."""
+    if job.after:
+        check_parents([job])
+    if may_name_files(job):
+        await in_time(file_check_of(request).check_jobs([job]))
+    if job.lane is not None:
+        await state.lanes.refuse_beside_stock_worker()
+
+
 async def _answer_looked_up(request: Request, job_id: str, began: float, status: int) -> Response:
     """Answer with a job as it is now, in what is left of the time: the holder of a key, or one that others decide."""
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
@@ -102,12 +114,10 @@ async def _answer_looked_up(request: Request, job_id: str, began: float, status:
     return _Answer(job.shown_to(principal).model_dump_json().encode(), status, job_path(request.scope, job_id))
 
 
-async def _sent_by(principal: Principal, state: ApiState, jobs: Sequence[NewJob], *place: str) -> None:
-    """Note who sends jobs. Refuse what is beyond their limits, which few have."""
-    note_sender(principal, jobs)
-    if principal.is_limited:
-        check_jobs(principal, jobs)
-        refuse_unknown(jobs, await in_time(unseen_parents(principal, state.resources.ledger.database, jobs)), *place)
+async def _check_limits(principal: Principal, state: ApiState, jobs: Sequence[NewJob], *place: str) -> None:
+    """Refuse what is beyond the caller's limits, which few have."""
+    check_jobs(principal, jobs, state.resources.catalogue)
+    refuse_unknown(jobs, await in_time(unseen_parents(principal, state.resources.ledger.database, jobs)), *place)
 
 
 @router.post(
@@ -138,8 +148,12 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
             idempotency.body,
             partial(job_of, state.resources, now),
         )
-    await _sent_by(principal_of(idempotency.request), state, jobs, "jobs")
+    note_sender(principal := principal_of(idempotency.request), jobs)
+    if principal.is_limited:
+        await _check_limits(principal, state, jobs, "jobs")
     check_parents(jobs, "jobs")
+    if any(map(may_name_files, jobs)):
+        await in_time(file_check_of(idempotency.request).check_jobs(jobs, "jobs"))
     if any(job.lane is not None for job in jobs):
         await state.lanes.refuse_beside_stock_worker()
     answer = b""

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from service.ledger.reads import listing
 from service.ledger.reads.listing import Filter, of_kinds, within_limits
 from service.ledger.reads.members import count_members, far_end
 from service.ledger.rows import ids_parameter, is_one_of
@@ -33,6 +34,7 @@ from service.tables import job_tags, jobs
 
 # As many are counted one by one.
 MOST_COUNTED = 10_000
+_MOST_READ = 1_000
 # SQLite has no statistics of its own, so some rows stand for all.
 _SAMPLE = 1_000
 _ROW: Any = literal_column("jobs.rowid", Integer)
@@ -63,10 +65,15 @@ async def _count_state(connection: AsyncConnection, state: State) -> int:
 async def count_matching(connection: AsyncConnection, wanted: Filter) -> Count:
     """Count the jobs that a filter matches by what indexes and columns know; not for a filter that is searched.
 
-    Looks at as many jobs as are counted one by one, in the index that the list is read from.
+    Looks at no more jobs than are counted one by one, in the index that the list is read from; at fewer where the jobs
+    themselves have to be read.
     """
-    end = await far_end(connection, wanted, MOST_COUNTED)
-    counted = await count_members(connection, replace(wanted, until=end), MOST_COUNTED + 1)
+    is_narrowed = listing.is_narrowed(wanted)
+    looks = _MOST_READ if is_narrowed or wanted.error_types else MOST_COUNTED
+    end = await far_end(connection, wanted, looks)
+    counted = looks
+    if end is None or is_narrowed:
+        counted = await count_members(connection, replace(wanted, until=end), MOST_COUNTED + 1)
     if end is None and counted <= MOST_COUNTED:
         return Count(counted)
     [estimated] = await estimate(connection, [wanted])

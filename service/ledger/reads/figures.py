@@ -74,24 +74,39 @@ async def series(
 ) -> Series:
     """Count events (`enqueued`, `started`, `succeeded`, `failed`, `cancelled`, `retried`, `late` …) by time.
 
-    `kinds` are names that jobs count as: labels, or else kinds; None: all. Steps are whole minutes, and hours for what
-    lies two days back; the first one begins at or before `since`.
+    `kinds` are names that jobs count as: labels, or else kinds; None: all. Steps are whole minutes, and quarters of an
+    hour for what lies two days back; the first one begins at or before `since`.
     """
     start = step_start(since, step)
     counts = {event: [0] * steps_of(start, until, step) for event in events}
-    reached = await totals_at(connection, [(kind, event) for kind in _asked(kinds) for event in events], start)
+    for event, at, number in await growth(connection, events, since=start, until=until, kinds=kinds):
+        counts[event][(at - start) // step] += number
+    return Series(start, step, until, counts)
+
+
+async def growth(
+    connection: AsyncConnection,
+    events: Collection[str],
+    *,
+    since: datetime,
+    until: datetime,
+    kinds: Collection[str] | None = None,
+) -> list[tuple[str, datetime, int]]:
+    """Return how many of each event there were in each minute, or quarter of an hour two days back."""
+    reached = await totals_at(connection, [(kind, event) for kind in _asked(kinds) for event in events], since)
     found = select(event_counts).where(
         event_counts.c.kind.in_(_asked(kinds)),
         event_counts.c.event.in_(events),
-        event_counts.c.bucket_at >= start,
+        event_counts.c.bucket_at >= since,
         event_counts.c.bucket_at < until,
     )
+    grown = []
     for kind, event, at, total in await connection.execute(found.order_by(event_counts.c.bucket_at)):
         before = reached.get((kind, event), 0)
-        counts[event][(at - start) // step] += max(0, total - before)
+        grown.append((event, at, max(0, total - before)))
         # A leader that was frozen may have written an older total into a later minute.
         reached[kind, event] = max(before, total)
-    return Series(start, step, until, counts)
+    return grown
 
 
 async def totals_at(
@@ -177,7 +192,7 @@ async def quantiles(
 
     Measures: `wait` from when an attempt was due until it ran, `run` for how long it ran, `total` from when its job
     came due at first until it succeeded. `kinds` are names that jobs count as; None: all together, as ("", measure).
-    `since` is rounded down to ten minutes, and to the hour for what lies some hours back.
+    `since` is rounded down to five minutes, and to the quarter of an hour for what lies some hours back.
     """
     found = select(durations.c.kind, durations.c.measure, durations.c["counts"], durations.c.sum_s).where(
         durations.c.bucket_at >= bucket_of(since), durations.c.kind.in_(_asked(kinds))
@@ -187,7 +202,21 @@ async def quantiles(
         before, before_s = sums.get((kind, measure), ([0] * SIZE, 0.0))
         sums[kind, measure] = added(before, from_json(counts)), before_s + sum_s
     wanted = ((kind, measure) for kind in _asked(kinds) for measure in _MEASURES)
-    return {one: _quantiles(*sums.get(one, ([0] * SIZE, 0.0))) for one in wanted}
+    return {one: quantiles_of(*sums.get(one, ([0] * SIZE, 0.0))) for one in wanted}
+
+
+async def histograms(
+    connection: AsyncConnection, kind: str, measure: str, *, since: datetime, until: datetime
+) -> list[tuple[datetime, Sequence[int], float]]:
+    """Return the histograms of a measure (see `quantiles`), with the beginnings of their buckets, and their sums."""
+    found = select(durations.c.bucket_at, durations.c["counts"], durations.c.sum_s).where(
+        durations.c.bucket_at >= since,
+        durations.c.bucket_at < until,
+        durations.c.kind == kind,
+        durations.c.measure == measure,
+    )
+    rows = await connection.execute(found.order_by(durations.c.bucket_at))
+    return [(at, from_json(counts), sum_s) for at, counts, sum_s in rows]
 
 
 async def durations_ever(connection: AsyncConnection, now: datetime) -> Mapping[tuple[str, str], Ever]:
@@ -203,7 +232,7 @@ async def durations_ever(connection: AsyncConnection, now: datetime) -> Mapping[
     return sums
 
 
-def _quantiles(counts: Sequence[int], sum_s: float) -> Quantiles:
+def quantiles_of(counts: Sequence[int], sum_s: float) -> Quantiles:
     count = sum(counts)
     mean = sum_s / count if count else None
     return Quantiles(count, mean, *(quantile(counts, share) for share in (0.5, 0.95, 0.99)))

@@ -118,6 +118,11 @@ def page_of(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -
     return together.order_by(*(_directed(column, wanted) for column in listed)).limit(limit)
 
 
+def is_narrowed(wanted: Filter) -> bool:
+    """Whether a page has to look at jobs that its index gives and the filter does not want."""
+    return bool(_others(_way(wanted), wanted))
+
+
 def places_of(wanted: Filter, number: int) -> Any:
     """Select the place of the `number`th row of each range of the index that the page is read from.
 

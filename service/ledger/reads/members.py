@@ -42,7 +42,8 @@ async def far_end(connection: AsyncConnection, wanted: Filter, number: int) -> P
     statement = places_of(wanted, number)
     if statement is None:
         return None
-    return max((Place(*row) for row in await connection.execute(statement)), default=None)
+    nearest = min if wanted.ascending else max
+    return nearest((Place(*row) for row in await connection.execute(statement)), default=None)
 
 
 async def members_of(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[Member]:

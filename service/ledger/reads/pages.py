@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.ledger.reads import jobs as queries
 from service.ledger.reads import listing, searching
 from service.ledger.reads.listing import Filter
+from service.ledger.reads.members import far_end
 
 # A page ends with the job that exceeds this: args and results may have 256 KiB each.
 PAGE_BYTES = 8 * 1024 * 1024
@@ -19,7 +20,10 @@ _ATTEMPT_BYTES = 20_000  # its traceback and message, at most
 
 
 class Page(NamedTuple):
-    """Rows to show, and the place after which there are more."""
+    """Rows to show, and the place after which there are more.
+
+    `searched` says at how many jobs it looked, where that is why it ends.
+    """
 
     rows: Sequence[RowMapping]
     attempts: Mapping[str, list[RowMapping]]
@@ -27,12 +31,20 @@ class Page(NamedTuple):
     searched: int | None = None
 
 
-async def read_page(connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool = False) -> Page:
-    """Read up to `limit` jobs, and their attempts if they are wanted. A page of large jobs may be shorter."""
+async def read_page(
+    connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool = False, looks: int | None = None
+) -> Page:
+    """Read up to `limit` jobs, and their attempts if they are wanted. A page of large jobs may be shorter.
+
+    With `looks` a page ends, too, when so many jobs of the filter's index were looked at: few of them may match.
+    """
     if wanted.is_searched:
         page = await _search(connection, wanted, limit, with_attempts=with_attempts)
     else:
-        page = await _list(connection, wanted, limit, with_attempts=with_attempts)
+        end = await far_end(connection, wanted, looks) if looks and listing.is_narrowed(wanted) else None
+        page = await _list(connection, replace(wanted, until=end), limit, with_attempts=with_attempts)
+        if end is not None and page.last is None:
+            page = page._replace(last=end, searched=looks)
     ids = [row["id"] for row in page.rows] if with_attempts else []
     return page._replace(attempts=await queries.get_attempts(connection, ids)) if ids else page
 
@@ -70,7 +82,7 @@ async def _read_rows(
     """Read rows in chunks until there are more than the page holds. Return all rows, and the rows to show."""
     rows: list[RowMapping] = []
     room, fits = PAGE_BYTES, 0
-    while room > 0 and len(rows) <= limit:
+    while fits == len(rows) <= limit:
         count = min(_READ_AT_ONCE, limit + 1 - len(rows))
         some = await listing.list_jobs(connection, wanted, count)
         for row in some:

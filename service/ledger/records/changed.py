@@ -13,6 +13,7 @@ from jobs import Lane
 from service.lane_rules import given_lane, in_order, lane_fields
 from service.ledger.guards import IN_LANES, state_is
 from service.ledger.models import Changed, ChangeResult, Place
+from service.ledger.records.file_uses import change_uses
 from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.rows import parameter, unfold
 from service.ledger.sealed import JOB_ARGS, vault_of
@@ -47,7 +48,8 @@ class Values(TypedDict, total=False):
 class Change:
     """A wish to change a job. What was derived from its args holds only while these are still kept as `of_args`.
 
-    `lanes` are a new job's columns lane, kind_lane, lane_limits and label, in the place of the two `values`.
+    `lanes` are a new job's columns lane, kind_lane, lane_limits and label, in the place of the two `values`. `files`
+    are those that its args name from now on.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Change:
     values: Values
     of_args: str | None = None
     lanes: tuple[str | None, str | None, str | None, str | None] | None = None
+    files: tuple[str, ...] | None = None
 
 
 Row = Mapping[str, Any]
@@ -108,6 +111,8 @@ def apply(connection: Connection, wanted: Sequence[tuple[Row, Change]]) -> list[
     _update(connection, [{"id": row["id"], **columns} for (row, _), columns in zip(wanted, new, strict=True)])
     _list_anew(connection, [(row, columns) for (row, _), columns in zip(wanted, new, strict=True)])
     _tag_anew(connection, [(row, change.values["tags"]) for row, change in wanted if "tags" in change.values])
+    if files := [(row["id"], change.files) for row, change in wanted if change.files is not None]:
+        change_uses(connection, files)
     return changed
 
 

@@ -149,7 +149,8 @@ def _change_by(job: NewJob, holder: str) -> Change:
     }
     if job.on_conflict == "debounce":
         values |= {"run_at": job.run_at, "expires_at": job.expires_at}
-    return Change(holder, job.created_at, values, lanes=(job.lane, job.kind_lane, job.lane_limits, job.label))
+    lanes = (job.lane, job.kind_lane, job.lane_limits, job.label)
+    return Change(holder, job.created_at, values, lanes=lanes, files=job.files)
 
 
 def _check_ids(connection: Connection, inserted: Sequence[NewJob]) -> None:

@@ -1,4 +1,4 @@
-"""Histograms of durations, as each process counts them by kind in ten minutes."""
+"""Histograms of durations, as each process counts them by kind in five minutes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ ALL_KINDS = ""
 # What was merged once must not be told again.
 TOLD_WITHIN = timedelta(hours=1)
 MERGED_AFTER = timedelta(hours=2)
-_BUCKET = timedelta(minutes=10)
+_BUCKET = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -1,18 +1,16 @@
 """A request becomes jobs: the moment from which Postlude owes them."""
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, select, true, update
+from sqlalchemy import Connection, update
 
 from service.ledger.models import Enqueue, Enqueued, KeyHeld
 from service.ledger.records.conflicts import NO_CONFLICTS, Conflicts, conflicts_of, may_conflict, settle
+from service.ledger.records.idempotency import read_keys, take_keys
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.linked import Links, are_linked, links_of, record_links
 from service.ledger.records.tallied import tally
-from service.ledger.rows import insert_for, parameter, unfold
-from service.tables import idempotency_keys, moment_text
+from service.tables import idempotency_keys
 
 
 def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list[Enqueued]:
@@ -27,7 +25,7 @@ def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list
     known = [links.plan(request) for request, names in zip(requests, unknown, strict=True) if not names]
     recorded = iter(_record_free(connection, known, links) if known else ())
     lost = [request for request, names in zip(requests, unknown, strict=True) if names]
-    holders = _read_keys(connection, [request.key.key for request in lost if request.key is not None])
+    holders = read_keys(connection, [request.key.key for request in lost if request.key is not None])
     return [
         _refused(request, Enqueued(unknown=names), holders) if names else next(recorded)
         for request, names in zip(requests, unknown, strict=True)
@@ -42,7 +40,7 @@ def _record_free(connection: Connection, requests: Sequence[Enqueue], links: Lin
     free = [request for request, refusal in zip(requests, found.refusals, strict=True) if refusal is None]
     recorded = iter(_record(connection, free, links, found) if free else ())
     kept = [request for request, refusal in zip(requests, found.refusals, strict=True) if refusal is not None]
-    holders = _read_keys(connection, [request.key.key for request in kept if request.key is not None])
+    holders = read_keys(connection, [request.key.key for request in kept if request.key is not None])
     return [
         next(recorded) if refusal is None else _refused(request, Enqueued(refusal=refusal), holders)
         for request, refusal in zip(requests, found.refusals, strict=True)
@@ -91,16 +89,8 @@ def _take_keys(connection: Connection, requests: Sequence[Enqueue]) -> dict[str,
     for request in requests:
         if request.key is not None:
             first.setdefault(request.key.key, request)
-    if not first:
-        return {}
-    statement = _insert_keys(connection.dialect.name)
-    connection.execute(statement, parameter([_key_row(request) for request in first.values()]))
-    return _read_keys(connection, first)
-
-
-def _read_keys(connection: Connection, keys: Collection[str]) -> dict[str, KeyHeld]:
-    rows = connection.execute(select(idempotency_keys).where(idempotency_keys.c.key.in_(keys))) if keys else ()
-    return {row.key: KeyHeld(row.fingerprint, row.answer, row.job_id) for row in rows}
+    named = [(request.key, request.jobs[0].id) for request in first.values() if request.key is not None]
+    return take_keys(connection, named) if named else {}
 
 
 def _held(request: Enqueue, holders: Mapping[str, KeyHeld]) -> KeyHeld | None:
@@ -127,27 +117,3 @@ def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
     for job, job_id in zip(request.jobs, result.ids, strict=True):
         answer = answer.replace(job.id, job_id)
     return answer
-
-
-def _key_row(request: Enqueue) -> dict[str, Any]:
-    assert request.key is not None
-    return {
-        "key": request.key.key,
-        "fingerprint": request.key.fingerprint,
-        "answer": request.key.answer,
-        "job_id": request.jobs[0].id,
-        "created_at": moment_text(request.key.created_at),
-        "expires_at": moment_text(request.key.expires_at),
-    }
-
-
-@cache
-def _insert_keys(dialect: str) -> Any:
-    columns = {column.name: column.type for column in idempotency_keys.c}
-    new = unfold(dialect, "new", columns)
-    statement = insert_for(dialect)(idempotency_keys).from_select(list(columns), select(new).where(true()))
-    return statement.on_conflict_do_update(
-        index_elements=["key"],
-        set_={name: statement.excluded[name] for name in columns if name != "key"},
-        where=idempotency_keys.c.expires_at <= statement.excluded.created_at,
-    )

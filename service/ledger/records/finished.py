@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import from_json
@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    null,
     select,
     tuple_,
     update,
@@ -30,28 +31,37 @@ from service.ledger.models import Ended, Finish, Finished
 from service.ledger.records.ended import record_ended
 from service.ledger.records.failed import record_failures
 from service.ledger.records.tallied import tally
-from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.rows import execute, insert_for, packed, unfold_lists
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
 from service.ledger.traits import FOLLOWED
 from service.tables import Moment, attempts, jobs, moment_text
 
-# Omit null fields from a row; they only enlarge the parameter.
-_COLUMNS: dict[str, TypeEngine[Any]] = {
+# What every end has.
+_COMMON: dict[str, TypeEngine[Any]] = {
     "id": String(255),
     "attempt": Integer(),
     "state": String(10),
     "outcome": String(11),
     "at": Moment(),
+    "result": Text(),
+}
+# What few have. Where no end of a group has any of it, these columns are neither sent nor written: that takes a third
+# off what the database does for it.
+_RARE: dict[str, TypeEngine[Any]] = {
     "failures": Integer(),
     "crashes": Integer(),
     "run_at": Moment(),
-    "result": Text(),
     "error_type": Text(),
     "error_message": Text(),
     "traceback": Text(),
     "exchange": Text(),
     "fingerprint": String(16),
 }
+_RARE_OF_ATTEMPTS = ("error_type", "error_message", "traceback", "exchange", "fingerprint")
+_rare_of = attrgetter("failures", "crashes", "run_at", "failure", "exchange", "fingerprint")
+_NONE_RARE = (0, 0, None, None, None, None)
+
+_Key = tuple[str, int]
 
 
 def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[Finished | None]:
@@ -59,88 +69,91 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
 
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
-    keys = [(finish.id, finish.attempt) for finish in finishes]
-    finished, traits = _end(connection, [_row(finish) for finish in finishes])
+    by_key = {(finish.id, finish.attempt): finish for finish in finishes}
+    finished, traits = _end(connection, by_key)
     if traits:
-        _follow(connection, finishes, finished, traits)
-    late = [finish for key, finish in zip(keys, finishes, strict=True) if key not in finished]
+        _follow(connection, by_key, finished, traits)
+    late = [finish for key, finish in by_key.items() if key not in finished]
     repeated = _finished_before(connection, late) if late else {}
-    known = [finished.get(key) or repeated.get(key) for key in keys]
-    told = [one for one in zip(keys, finishes, known, strict=True) if one[0] not in repeated]
-    tally(connection, (event for _, finish, of_it in told for event in _events(finish, of_it)), finishes[0].at)
-    if failed := [(finish, of_it.state) for _, finish, of_it in told if finish.fingerprint and of_it is not None]:
+    told = [(finish, finished.get(key)) for key, finish in by_key.items() if key not in repeated]
+    tally(connection, _events(told), finishes[0].at)
+    if failed := [(finish, of_it.state) for finish, of_it in told if finish.fingerprint and of_it is not None]:
         record_failures(connection, failed)
-    return known
+    ends = finished | repeated
+    return [ends.get((finish.id, finish.attempt)) for finish in finishes]
 
 
 # Which finishes took, by job and attempt; and the traits of the jobs that have any of `FOLLOWED`, in the same way.
-_Ended = tuple[dict[tuple[str, int], Finished], dict[tuple[str, int], int]]
+_Ended = tuple[dict[_Key, Finished], dict[_Key, int]]
 
 
-def _end(connection: Connection, rows: list[dict[str, Any]]) -> _Ended:
+def _end(connection: Connection, by_key: Mapping[_Key, Finish]) -> _Ended:
     """Change the jobs' rows, and write the attempts that ended by it."""
+    is_plain = all(_rare_of(finish) == _NONE_RARE for finish in by_key.values())
     if connection.dialect.name == "sqlite":
-        return _end_in_sqlite(connection, rows)
-    rows.sort(key=itemgetter("id"))  # whoever enqueues children locks their parents in this order, too
-    finished: dict[tuple[str, int], Finished] = {}
-    followed: dict[tuple[str, int], int] = {}
-    for job_id, number, state, run_at, queue, priority, traits in connection.execute(_finish_both(), parameter(rows)):
+        return _end_in_sqlite(connection, by_key, is_plain=is_plain)
+    # Whoever enqueues children locks their parents in this order, too.
+    rows = [_row(by_key[key], is_plain=is_plain) for key in sorted(by_key)]
+    finished: dict[_Key, Finished] = {}
+    followed: dict[_Key, int] = {}
+    ended: Sequence[Sequence[Any]] = execute(connection, _finish_both(is_plain), packed(rows)).all()
+    for job_id, number, state, run_at, queue, priority, traits in ended:
         finished[job_id, number] = Finished(_STATES[state], run_at, queue, priority)
         if traits & FOLLOWED:
             followed[job_id, number] = traits
     return finished, followed
 
 
-def _end_in_sqlite(connection: Connection, rows: Sequence[dict[str, Any]]) -> _Ended:
+def _end_in_sqlite(connection: Connection, by_key: Mapping[_Key, Finish], *, is_plain: bool) -> _Ended:
     """The same in three statements, whose results are one JSON text for the reason that `started._take` has.
 
     Nobody else writes within the transaction: what is held by the first is what the second changes.
     """
-    held = from_json(connection.execute(_held(), parameter(rows)).scalar_one())
-    by_key = {(row["id"], row["attempt"]): row for row in rows}
-    finished: dict[tuple[str, int], Finished] = {}
-    followed: dict[tuple[str, int], int] = {}
+    held = from_json(execute(connection, _held(), packed(by_key)).scalar_one())
+    finished: dict[_Key, Finished] = {}
+    followed: dict[_Key, int] = {}
     for job_id, number, cancelled, run_at, queue, priority, traits in held:
-        row = by_key[job_id, number]
-        state = State.CANCELLED if cancelled else _STATES[row["state"]]
-        due = datetime.fromisoformat(row.get("run_at") or run_at)
+        finish = by_key[job_id, number]
+        state = State.CANCELLED if cancelled else finish.state
+        due = finish.run_at or datetime.fromisoformat(run_at)
         finished[job_id, number] = Finished(state, due, queue, priority)
         if traits & FOLLOWED:
             followed[job_id, number] = traits
     if finished:
-        ended = parameter([by_key[key] for key in finished])
-        connection.execute(_finish_jobs(), ended)
-        connection.execute(_note_attempts(), ended)
+        ended = packed(_row(by_key[key], is_plain=is_plain) for key in finished)
+        execute(connection, _finish_jobs(is_plain), ended)
+        execute(connection, _note_attempts(is_plain), ended)
     return finished, followed
 
 
 def _follow(
     connection: Connection,
-    finishes: Sequence[Finish],
-    finished: dict[tuple[str, int], Finished],
-    traits: Mapping[tuple[str, int], int],
+    by_key: Mapping[_Key, Finish],
+    finished: dict[_Key, Finished],
+    traits: Mapping[_Key, int],
 ) -> None:
     """Follow up what has ended; tell it with the first of the finishes that this is about."""
-    by_key = {(finish.id, finish.attempt): finish for finish in finishes}
     ended = [
         Ended(key[0], by_key[key].kind, finished[key].state, of_it, by_key[key].outcome is not Outcome.INTERRUPTED)
         for key, of_it in traits.items()
     ]
-    followed = record_ended(connection, ended, finishes[0].at, finishes[0].worker)
+    any_one = next(iter(by_key.values()))
+    followed = record_ended(connection, ended, any_one.at, any_one.worker)
     first = next(iter(traits))
     finished[first] = finished[first]._replace(followed=followed)
 
 
-def _events(finish: Finish, finished: Finished | None) -> Iterator[tuple[str, str, str]]:
+def _events(told: Sequence[tuple[Finish, Finished | None]]) -> Iterator[tuple[str, str, str]]:
     """Name what is counted: how a job ended or, where it goes on, why; or that the fence refused it."""
-    if finished is None:
-        yield finish.worker, finish.kind, "refused"
-    elif finished.state in TERMINAL:
-        yield finish.worker, finish.kind, finished.state
-        if finish.late and finished.state is _SUCCEEDED:
-            yield finish.worker, finish.kind, LATE
-    else:
-        yield finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
+    for finish, finished in told:
+        if finished is None:
+            yield finish.worker, finish.kind, "refused"
+        elif finished.state in TERMINAL:
+            yield finish.worker, finish.kind, finished.state
+            if finish.late and finished.state is _SUCCEEDED:
+                yield finish.worker, finish.kind, LATE
+        else:
+            yield finish.worker, finish.kind, "retried" if finish.outcome in COUNTS_AS_FAILURE else finish.outcome
 
 
 def _finished_before(connection: Connection, refused: Sequence[Finish]) -> dict[tuple[str, int], Finished]:
@@ -167,30 +180,27 @@ def _finished_before(connection: Connection, refused: Sequence[Finish]) -> dict[
     }
 
 
-def _row(finish: Finish) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "id": finish.id,
-        "attempt": finish.attempt,
-        "state": str(finish.state),
-        "outcome": str(finish.outcome),
-        "at": moment_text(finish.at),
-    }
-    if finish.result is not None:
-        row["result"] = finish.result
-    if finish.failures or finish.crashes:
-        row |= {"failures": finish.failures, "crashes": finish.crashes}
-    if finish.run_at is not None:
-        row["run_at"] = moment_text(finish.run_at)
-    if finish.exchange is not None:
-        row["exchange"] = finish.exchange
-    if (failure := finish.failure) is not None:
-        row |= {"error_type": failure.type, "error_message": failure.message, "traceback": failure.traceback}
-    if finish.fingerprint is not None:
-        row["fingerprint"] = finish.fingerprint
-    return row
+def _row(finish: Finish, *, is_plain: bool) -> tuple[Any, ...]:
+    """Return the values of `_COMMON` and, unless it is plain, of `_RARE`."""
+    at = moment_text(finish.at)
+    common = (finish.id, finish.attempt, str(finish.state), str(finish.outcome), at, finish.result)
+    if is_plain:
+        return common
+    failure = finish.failure
+    return (
+        *common,
+        finish.failures,
+        finish.crashes,
+        None if finish.run_at is None else moment_text(finish.run_at),
+        *((None, None, None) if failure is None else (failure.type, failure.message, failure.traceback)),
+        finish.exchange,
+        finish.fingerprint,
+    )
 
 
+# Statements that `execute` sends have no parameters but the rows.
 _TERMINAL = [literal_column(f"'{state}'", String) for state in TERMINAL]
+_CANCELLED, _CANCELLED_TOO = (literal_column(f"'{one}'", String) for one in (State.CANCELLED, Outcome.CANCELLED))
 # `State(text)` takes ten times as long.
 _STATES = {str(state): state for state in State}
 _SUCCEEDED = State.SUCCEEDED
@@ -199,54 +209,60 @@ LATE = "late"
 _TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits)
 
 
+def _unfold(dialect: str, name: str, *, is_plain: bool) -> FromClause:
+    return unfold_lists(dialect, name, _COMMON if is_plain else _COMMON | _RARE)
+
+
 def _is_held(finish: FromClause) -> ColumnElement[bool]:
     """Guard: the attempt runs, and is the job's latest."""
     return and_(jobs.c.id == finish.c.id, jobs.c.attempt == finish.c.attempt, state_is(State.RUNNING))
 
 
-def _finish(finish: FromClause) -> Update:
+def _finish(finish: FromClause, *, is_plain: bool) -> Update:
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     return (
         update(jobs)
         .where(_is_held(finish))
         .values(
-            state=case((cancelled, State.CANCELLED), else_=finish.c.state),
-            failures=jobs.c.failures + func.coalesce(finish.c.failures, 0),
-            crashes=jobs.c.crashes + func.coalesce(finish.c.crashes, 0),
-            run_at=func.coalesce(finish.c.run_at, jobs.c.run_at),
-            result=case((cancelled, None), else_=finish.c.result),
-            due_since=case(
-                (finish.c.run_at.is_not(None), func.coalesce(jobs.c.due_since, jobs.c.run_at)), else_=jobs.c.due_since
-            ),
-            fingerprint=func.coalesce(finish.c.fingerprint, jobs.c.fingerprint),
-            error_type=finish.c.error_type,
-            error_message=finish.c.error_message,
-            finished_at=case((cancelled | finish.c.state.in_(_TERMINAL), finish.c.at), else_=None),
+            state=case((cancelled, _CANCELLED), else_=finish.c.state),
+            result=case((cancelled, null()), else_=finish.c.result),
+            finished_at=case((cancelled | finish.c.state.in_(_TERMINAL), finish.c.at), else_=null()),
+            **({"error_type": null(), "error_message": null()} if is_plain else _rare(finish)),
         )
     )
 
 
-def _attempt(job: Any, ended: Any) -> dict[str, ColumnElement[Any]]:
+def _rare(finish: FromClause) -> dict[str, ColumnElement[Any]]:
+    since = func.coalesce(jobs.c.due_since, jobs.c.run_at)
+    return {
+        "failures": jobs.c.failures + finish.c.failures,
+        "crashes": jobs.c.crashes + finish.c.crashes,
+        "run_at": func.coalesce(finish.c.run_at, jobs.c.run_at),
+        "due_since": case((finish.c.run_at.is_not(None), since), else_=jobs.c.due_since),
+        "fingerprint": func.coalesce(finish.c.fingerprint, jobs.c.fingerprint),
+        "error_type": finish.c.error_type,
+        "error_message": finish.c.error_message,
+    }
+
+
+def _attempt(job: Any, ended: Any, *, is_plain: bool) -> dict[str, ColumnElement[Any]]:
     """Return the columns of an attempt that has ended; while one runs, the job's own row says all there is to say."""
+    rare = () if is_plain else _RARE_OF_ATTEMPTS
     return {
         "job_id": job.id,
         "number": job.attempt,
-        "outcome": case((job.state == State.CANCELLED, str(Outcome.CANCELLED)), else_=ended.outcome),
+        "outcome": case((job.state == _CANCELLED, _CANCELLED_TOO), else_=ended.outcome),
         "worker": job.worker,
         "started_at": job.started_at,
         "finished_at": ended.at,
-        "error_type": ended.error_type,
-        "error_message": ended.error_message,
-        "traceback": ended.traceback,
-        "exchange": ended.exchange,
-        "fingerprint": ended.fingerprint,
+        **{name: ended[name] for name in rare},
     }
 
 
 @cache
 def _held() -> Any:
     """Read what this finish may end: the guard of `_finish`, and what it makes the job's next state of."""
-    finish = unfold("sqlite", "finish", _COLUMNS)
+    finish = unfold_lists("sqlite", "finish", {name: _COMMON[name] for name in ("id", "attempt")})
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     told = func.json_array(
         jobs.c.id, jobs.c.attempt, cancelled, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits
@@ -255,27 +271,25 @@ def _held() -> Any:
 
 
 @cache
-def _finish_jobs() -> Any:
-    return _finish(unfold("sqlite", "finish", _COLUMNS))
+def _finish_jobs(is_plain: bool) -> Any:
+    return _finish(_unfold("sqlite", "finish", is_plain=is_plain), is_plain=is_plain)
 
 
 @cache
-def _note_attempts() -> Any:
-    ended = unfold("sqlite", "ended", _COLUMNS)
-    columns = _attempt(jobs.c, ended.c)
+def _note_attempts(is_plain: bool) -> Any:
+    ended = _unfold("sqlite", "ended", is_plain=is_plain)
+    columns = _attempt(jobs.c, ended.c, is_plain=is_plain)
     source = select(*columns.values()).join_from(ended, jobs, jobs.c.id == ended.c.id)
     return insert_for("sqlite")(attempts).from_select(list(columns), source).on_conflict_do_nothing()
 
 
 @cache
-def _finish_both() -> Any:
-    finish = unfold("postgresql", "finish", _COLUMNS)
-    told = (finish.c[name] for name in ("outcome", "at", "traceback", "exchange", "fingerprint"))
-    done = _finish(finish).returning(
-        *_TAKEN, jobs.c.worker, jobs.c.started_at, jobs.c.error_type, jobs.c.error_message, *told
-    )
-    done_rows = done.cte("done")
-    columns = _attempt(done_rows.c, done_rows.c)
+def _finish_both(is_plain: bool) -> Any:
+    finish = _unfold("postgresql", "finish", is_plain=is_plain)
+    rare = [] if is_plain else [finish.c[name] for name in _RARE_OF_ATTEMPTS]
+    told = (jobs.c.worker, jobs.c.started_at, finish.c.outcome, finish.c.at, *rare)
+    done = _finish(finish, is_plain=is_plain).returning(*_TAKEN, *told).cte("done")
+    columns = _attempt(done.c, done.c, is_plain=is_plain)
     noted = insert_for("postgresql")(attempts).from_select(list(columns), select(*columns.values()))
-    taken = select(*(done_rows.c[column.name] for column in _TAKEN))
+    taken = select(*(done.c[column.name] for column in _TAKEN))
     return taken.add_cte(noted.on_conflict_do_nothing().cte("noted"))

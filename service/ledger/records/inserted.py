@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, Connection, FromClause, String, case, insert, select, text, true
 
 from service.ledger.models import NewJob
+from service.ledger.records.file_uses import record_uses
 from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
 from service.ledger.sealed import JOB_ARGS, vault_of
@@ -79,6 +80,8 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
         left = [job for job in left if job.id not in ids]
     inserted = [job for job in new if job.id in created]
     _insert_tags(connection, inserted)
+    if uses := [(file_id, job.id) for job in inserted if job.files for file_id in job.files]:
+        record_uses(connection, uses)
     return ids, inserted
 
 

@@ -1,9 +1,11 @@
 """A waiting job begins an attempt. From the commit on, the worker's row is the lease and the number is the fence."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -21,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from service.lane_rules import counted_as
 from service.ledger.guards import state_is, unindexed
 from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind, is_paused
 from service.ledger.models import Start, Started
@@ -43,9 +46,14 @@ _WORKER_AT = Started._fields.index("worker")
 _LANES_AT = Started._fields.index("lane")
 _LANELESS = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 : _LANES_AT]
 _IN_LANES = _LANELESS + Started._fields[_LANES_AT : Started._fields.index("retry")]
-_MOMENTS = [_LANELESS.index(name) for name in ("created_at", "run_at")]
-_DUE_SINCE = _LANELESS.index("due_since")
+_CREATED_AT, _RUN_AT, _DUE_SINCE = map(_LANELESS.index, ("created_at", "run_at", "due_since"))
 _PARENTS = Trait.PARENTS.value
+# What follows what is read of the row.
+_AFTER_LANELESS, _AFTER_IN_LANES = (
+    tuple(Started._field_defaults[name] for name in Started._fields[len(names) + 2 :])
+    for names in (_LANELESS, _IN_LANES)
+)
+_counted_by = attrgetter("kind", "lane_limits")
 
 
 class _Way(NamedTuple):
@@ -108,12 +116,18 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     if way.in_lanes:
         parameters["lanes_epoch"] = start.lanes_epoch
     taken = _take(connection, way, parameters)
-    own = start.worker, start.at
-    started = {row[0]: Started(*(*row[:_WORKER_AT], *own, *row[_WORKER_AT:])) for row in taken}
+    own, rest = (start.worker, start.at), _AFTER_IN_LANES if way.in_lanes else _AFTER_LANELESS
+    # Two thirds of the time that `Started(...)` takes.
+    new = partial(tuple.__new__, Started)
+    started: dict[str, Started] = {row[0]: new((*row[:_WORKER_AT], *own, *row[_WORKER_AT:], *rest)) for row in taken}
     if children := [one.id for one in started.values() if one.traits & _PARENTS]:
         for job_id, parents in few_parents_of(connection, children).items():
             started[job_id] = started[job_id]._replace(parents=tuple(parents))
-    tally(connection, ((start.worker, one.counted_as, "started") for one in started.values()), start.at)
+    kinds = Counter(map(_counted_by, started.values()))
+    counts = Counter[tuple[str, str, str]]()
+    for told, count in kinds.items():
+        counts[start.worker, counted_as(*told), "started"] += count
+    tally(connection, counts, start.at)
     return started
 
 
@@ -138,8 +152,9 @@ def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> Sequ
         return []
     rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(way), parameters).scalar_one())
     for row in rows:
-        for place in _MOMENTS:
-            row[place] = datetime.fromisoformat(row[place])
+        created_at, run_at = row[_CREATED_AT], row[_RUN_AT]
+        row[_CREATED_AT] = created = datetime.fromisoformat(created_at)
+        row[_RUN_AT] = created if run_at == created_at else datetime.fromisoformat(run_at)
         if row[_DUE_SINCE] is not None:
             row[_DUE_SINCE] = datetime.fromisoformat(row[_DUE_SINCE])
     return rows

@@ -1,7 +1,7 @@
 """Counters that survive every process: what each one has enqueued, started and ended, by kind."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -11,9 +11,11 @@ from sqlalchemy import Connection, select, true
 from service.ledger.rows import execute, insert_for, packed, unfold_lists
 from service.tables import moment_text, tallies
 
+Event = tuple[str, str, str]  # writer, kind, event
 
-def tally(connection: Connection, events: Iterable[tuple[str, str, str]], at: datetime) -> None:
-    """Count `events` of (writer, kind, event), in the transaction of what they count."""
+
+def tally(connection: Connection, events: Iterable[Event] | Mapping[Event, int], at: datetime) -> None:
+    """Count `events`, or add what is counted already, in the transaction of what they count."""
     if counts := Counter(events):
         rows = packed((*event, count, moment_text(at)) for event, count in sorted(counts.items()))
         execute(connection, _add(connection.dialect.name), rows)

@@ -13,7 +13,7 @@ from service.errors import LedgerUnavailable
 from service.job_resources import JobResources
 from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Released, Started
 from service.ledger.sealed import JOB_ARGS
-from service.ledger.states import SUCCESS
+from service.ledger.states import SUCCESS, Outcome
 from service.ledger.traits import PREPARED
 from service.lifecycle.lifecycle import Lifecycle
 from service.resources import Resources
@@ -66,7 +66,7 @@ class Performer:
         self.workload = Workload(resources.process_id)
         self.suspects = Suspects(resources.settings.max_crashes)
         self.threads = JobThreads(resources.settings.max_jobs)
-        self.processes = ProcessPool(resources.settings, resources.catalogue)
+        self.processes = ProcessPool(resources.settings)
         self._deadlines = Deadlines()
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._particulars = Particulars(resources.ledger)
@@ -91,18 +91,18 @@ class Performer:
     async def _perform(self, started: Started, has_slot: bool, on_finished: OnFinished) -> None:
         """Perform one attempt. Its start was recorded when it was claimed, together with others."""
         kind = self.resources.catalogue[started.kind]
-        began_s, ran_s = time.monotonic(), None
+        began_s, ran_s, handed_back = time.monotonic(), None, False
         try:
             try:
                 if has_slot:
                     finish = await self._run(started, kind)
-                    ran_s = time.monotonic() - began_s
+                    ran_s, handed_back = time.monotonic() - began_s, finish.outcome is Outcome.INTERRUPTED
                     if kind.slo is not None and is_late(started, finish, kind):
                         finish = finish._replace(late=True)
                 else:
                     finish = finish_of(started, outcome.of_no_slot(), kind.retry, agreed_time.now())
             finally:
-                self.workload.end(started, has_slot=has_slot)
+                self.workload.end(started, has_slot=has_slot, handed_back=handed_back)
             if finish.outcome is SUCCESS:
                 self.workload.leave_lanes(started)
             finish, finished = await self._finishing.record(started, finish)
@@ -130,7 +130,8 @@ class Performer:
                 started, given = await self._particulars.of(started)
             attempt = self._attempt(started, kind, given)
             self.workload.run(attempt)
-            return without_secrets(await attempt.run(), kind, started.args)
+            finish = await attempt.run()
+            return finish if finish.failure is None else without_secrets(finish, kind, started.args)
         except LedgerUnavailable:
             return finish_of(started, outcome.of_unprepared(), kind.retry, agreed_time.now())
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever

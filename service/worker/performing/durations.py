@@ -1,6 +1,6 @@
 """How long attempts waited and ran: histograms in memory, told to the ledger now and then.
 
-What is told is the whole of what this process has counted in ten minutes, so it may be told again. Only a process that
+What is told is the whole of what this process has counted in five minutes, so it may be told again. Only a process that
 is killed loses what it has not told: some seconds.
 """
 
@@ -56,7 +56,8 @@ class Durations:
         due_s = (finish.at - (started.run_at or started.started_at)).total_seconds()
         of_kind.run[bisect_left(BOUNDS, ran_s)] += 1
         of_kind.run_s += ran_s
-        wait_s = max(0.0, due_s - ran_s)
+        if (wait_s := due_s - ran_s) < 0.0:
+            wait_s = 0.0
         of_kind.wait[bisect_left(BOUNDS, wait_s)] += 1
         of_kind.wait_s += wait_s
         if finish.outcome is SUCCESS:

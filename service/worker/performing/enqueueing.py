@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, get_args
+from uuid import UUID
 
 from jobs.kit.outcomes import to_timedelta
 from service.errors import Refused, located
@@ -30,9 +31,12 @@ class Enqueueing:
     async def enqueue(self, by: str, kind: str, args: Any = None, **options: Any) -> str:
         """Enqueue a job for the job `by`; see `Context.enqueue`."""
         said = {name: options.pop(name) for name in _FOLLOWING if name in options}
+        own_id = options.pop("id", None)
         wanted = _options(options)
         self._resources.check_queue(wanted.queue)
         following = await self._following(by, said) if said else {}
+        if own_id is not None:
+            following["id"] = _checked_id(own_id)
         return await self._lifecycle.enqueue_one(kind, args, wanted, **following)
 
     async def _following(self, by: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +62,17 @@ class Enqueueing:
     def _callback(self, name: str, event: Event, said: Mapping[str, Any]) -> Callback:
         with located(name):
             return callback_of(event, _asked(said), self._resources.catalogue, self._resources.check_queue)
+
+
+def _checked_id(job_id: str) -> str:
+    """Return the id of a new job. Raises `Refused` if it does not sort by its time, as all ids do."""
+    try:
+        read = UUID(job_id)
+    except ValueError:
+        read = None
+    if read is None or read.version != 7 or str(read) != job_id:
+        raise Refused(f"The id of a job is a UUIDv7 in lower case, not {job_id!r}.")
+    return job_id
 
 
 def _asked(said: Mapping[str, Any]) -> Asked:

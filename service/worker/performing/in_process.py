@@ -47,7 +47,7 @@ class InProcessAttempt:
         self.started = started
         self.timeout_s = timeout_of(started, kind)
         self.blocked_s = 0.0  # for how long the watch has seen this attempt block the loop
-        mask = mask_of(kind, started.args)
+        mask = mask_of(kind, started.args) if kind.has_secrets else None
         self._performing = Performing(started.id, started.kind, started.attempt, started.args, mask=mask)
         self._kind = kind
         self._context = context
@@ -183,7 +183,7 @@ class InProcessAttempt:
         at = agreed_time.now()
         try:
             finish = finish_of(self.started, self._outcome(), self._kind.retry, at)
-            return with_exchange(finish, self._performing, self._kind)
+            return finish if self._performing.exchange is None else with_exchange(finish, self._performing, self._kind)
         except BaseException as problem:  # noqa: BLE001 - no attempt may run for ever because its end is odd
             logs.surely(log.error, "outcome_untold", error=type_name(problem), **self._names())
             return finish_of(self.started, outcome.of_untold(problem), RetryPolicy(), at)

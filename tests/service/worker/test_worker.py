@@ -22,6 +22,9 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import RedisServer
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 class Args(BaseModel):
     seconds: float = 0

@@ -120,6 +120,15 @@ async def test_end_of_an_attempt_passes_its_slot_on_and_wakes_who_waits_for_a_ch
     assert [one.id for one in workload.begun] == ["b"]
 
 
+async def test_attempt_that_was_handed_back_makes_room_for_none_like_it(workload: Workload) -> None:
+    workload.slots.limit_to(1)
+    for handed_back in (True, False):
+        workload.begin(started("a"), lambda _: None)
+        workload.end(started("a"), has_slot=True, handed_back=handed_back)
+        assert workload.slots.unused == 1
+        assert workload.slots.lately.count == (0 if handed_back else 1)
+
+
 async def test_blocked_loop_is_laid_to_the_attempt_whose_task_blocks_it(workload: Workload) -> None:
     guilty, innocent = Attempt("guilty"), Attempt("innocent")
     for one in (guilty, innocent):

@@ -22,6 +22,9 @@ from service.worker.performing.attempt import performer_of
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 AT_ONCE = RetryPolicy(base=0.001, cap=0.001)
 
 

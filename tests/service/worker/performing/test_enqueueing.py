@@ -22,6 +22,9 @@ from service.worker.performing.enqueueing import Enqueueing
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 class Args(BaseModel):
     name: str = "Ann"

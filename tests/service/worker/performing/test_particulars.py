@@ -24,6 +24,9 @@ from service.worker.performing.particulars import Particulars
 from tests.service.ledger.makers import NOW, finish, running
 from tests.support.writing import writing
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 async def child(ledger: Ledger, *parents: str, **fields: Any) -> Started:
     """Make a running job that came after others, as the engine records it."""

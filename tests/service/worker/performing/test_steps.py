@@ -28,6 +28,9 @@ from tests.service.ledger.makers import finish, running
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import eventually, running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 AT_ONCE = RetryPolicy(base=0.001, cap=0.001)
 
 
