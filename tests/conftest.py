@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -24,9 +25,12 @@ from service.settings import Settings
 from tests.faults.form import apply_form
 from tests.support.scratch import scratch
 from tests.support.servers import PostgresServer, RedisServer
+from tests.support.sharing import sharing
 
 _TESTS = Path(__file__).parent
 _numbers = itertools.count(1)
+# Of an error, structlog's own would draw the code and the variables of each frame: a second each.
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 _ended, _FROZEN_EVERY = itertools.count(1), 100
 
 
@@ -75,11 +79,19 @@ def heap_is_frozen_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def work_is_shared() -> Iterator[None]:
+    """Let clients and engines share what each would make anew; see `tests/support/sharing.py`."""
+    with sharing():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def loggers_are_asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep loggers from being cached: one that was first used in another test would not be captured in this one."""
     configure = structlog.configure
-    uncached = {"cache_logger_on_first_use": False}
+    uncached: dict[str, Any] = {"cache_logger_on_first_use": False}
+    configure(processors=[structlog.stdlib.add_log_level, structlog.dev.set_exc_info, _PLAIN], **uncached)
     monkeypatch.setattr(structlog, "configure", lambda **options: configure(**options | uncached))
     yield
     structlog.reset_defaults()
@@ -100,8 +112,9 @@ def short_dir() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(short_dir: Path) -> Iterator[PostgresServer]:
     """The run's Postgres, with the migrated database `template_postlude` to copy from."""
-    # Databases are made by the hundred here, and none has to outlive a power cut.
-    server = PostgresServer(short_dir / "pg", options=("-c", "fsync=off"))
+    # Databases are made by the hundred here, and none has to outlive a power cut. Those whose plans are looked at are
+    # analysed by their tests, and by nobody in between.
+    server = PostgresServer(short_dir / "pg", options=("-c", "fsync=off", "-c", "autovacuum=off"))
     server.start()
     url = server.create_database("template_postlude")
     asyncio.run(_migrate(Settings(database_url=url, data_dir=short_dir)))

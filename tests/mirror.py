@@ -4,6 +4,7 @@ TYPES_ONLY = "nothing happens in them: names, constants, tables, types and proto
 TESTED_BY: dict[str, tuple[str, ...]] = {
     TYPES_ONLY: (
         "jobs/kit/context.py",
+        "jobs/kit/files.py",
         "jobs/kit/http_errors.py",
         "jobs/kit/step_errors.py",
         "jobs/kit/refused.py",
@@ -28,6 +29,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/fact_tables.py",
         "service/performing.py",
         "service/figure_tables.py",
+        "service/file_tables.py",
         "service/flow_tables.py",
         "service/operation_tables.py",
         "service/schedule_tables.py",
@@ -38,6 +40,17 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/words.py",
         "service/insight/trouble.py",
         "service/ledger/failure.py",
+    ),
+    "tests/service/files/test_routes.py": (
+        "service/lifecycle/file_check.py",
+        "service/web/file_check.py",
+        "service/ledger/reads/file_ids.py",
+        "service/ledger/records/idempotency.py",
+    ),
+    "tests/service/files/test_of_jobs.py": (
+        "jobs/kit/thread_files.py",
+        "service/worker/performing/processes/files_over_link.py",
+        "service/worker/performing/processes/lent_files.py",
     ),
     "tests/service/api/test_keys.py": (
         "service/access/access.py",
@@ -95,7 +108,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/api/jobs/test_listing.py": (
         "service/web/jobs/filters.py",
         "service/web/jobs/list_cursor.py",
-        "service/ledger/reads/pages.py",
         "service/ledger/reads/listing.py",
         "service/moments.py",
         "service/web/cursor.py",

@@ -18,10 +18,10 @@ import jobs
 from service.access.passwords import Passwords
 from service.access.principal import Role
 from service.access.users import Users
-from service.app import create_app
 from service.ledger.database import Database
 from service.settings import Settings
 from service.tables import jobs as job_table
+from tests.support.apps import made_app
 from tests.support.canary import CANARY, WHSEC, Listener, found_in, redis_of, rows_of
 from tests.support.receiver import Received, read_request
 from tests.support.running import eventually, running_api, running_worker
@@ -165,7 +165,7 @@ async def _for_a_moment(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 def readable(settings: Settings) -> set[str]:
     """Return the paths of all calls and pages that answer GET."""
-    return {re.sub(r":\w+}", "}", path) for path in _paths(create_app(settings).routes)}
+    return {re.sub(r":\w+}", "}", path) for path in _paths(made_app(settings).routes)}
 
 
 def _paths(routes: Iterable[Any]) -> Iterator[str]:

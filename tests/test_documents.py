@@ -17,6 +17,8 @@ DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((R
 SETTINGS = {f"POSTLUDE_{name.upper()}": field for name, field in Settings.model_fields.items()}
 # What an application that calls Postlude may call its own settings.
 CALLERS_OWN = {f"POSTLUDE_{name}" for name in ("URL", "API_KEY", "APP_NAME", "APP_URL", "APP_SECRET", "REQUIRED")}
+# Files that a reader saves.
+EXAMPLES = ("greetings.py", "receipts.py", "searching.py", "shop.py")
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -25,7 +27,7 @@ def blocks(path: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "compose.yaml", ROOT / "Dockerfile"], ids=lambda path: path.name)
 def test_every_named_setting_exists(path: Path) -> None:
-    assert set(re.findall(r"POSTLUDE_[A-Z_]+", path.read_text())) <= SETTINGS.keys() | CALLERS_OWN
+    assert set(re.findall(r"POSTLUDE_[A-Z0-9_]+", path.read_text())) <= SETTINGS.keys() | CALLERS_OWN
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -52,7 +54,7 @@ def test_every_named_file_exists(path: Path) -> None:
     named = re.findall(
         r"`((?:jobs|service|tests|docs|scripts|requirements|\.ci)/[\w./-]*|[\w-]+\.(?:py|toml|yaml|md))`", text
     )
-    wanted = [*linked, *(ROOT / name for name in named if name not in ("greetings.py", "shop.py"))]
+    wanted = [*linked, *(ROOT / name for name in named if name not in EXAMPLES)]
     assert [str(missing) for missing in wanted if not missing.exists()] == []
 
 

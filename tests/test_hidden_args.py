@@ -11,16 +11,16 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
-from service.app import create_app
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import attempts, jobs
 from tests.service.api.driving import begin, end, on_sqlite
+from tests.support.apps import made_app, routes_of
 from tests.support.keyed import bearer, closed, make_key
 from tests.support.running import running_api
 from tests.support.writing import writing
-from tests.test_who_may_do_what import OPEN, routes_of
+from tests.test_who_may_do_what import OPEN
 
 MARK = "nobody-else-knows"
 _SENT = {"method": "POST", "url": f"http://a/{MARK}", "signed": False, "address": None, "port": None}
@@ -54,7 +54,7 @@ async def make_all(api: httpx.AsyncClient, ledger: Ledger) -> dict[str, str]:
 
 
 def readable(settings: Settings) -> set[str]:
-    paths = {route.path for route in routes_of(create_app(settings).routes) if "GET" in route.methods}
+    paths = {route.path for route in routes_of(made_app(settings).routes) if "GET" in route.methods}
     return {re.sub(r":\w+}", "}", path) for path in paths - OPEN}
 
 

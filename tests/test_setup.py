@@ -113,9 +113,10 @@ def project(tmp_path: Path, wheels: Path) -> Project:
     return made
 
 
-def test_neither_a_newer_release_nor_own_pip_settings_change_what_is_installed(
+def test_without_packages_it_says_where_to_get_them_and_neither_a_newer_release_nor_own_settings_change_which(
     project: Project, tmp_path: Path
 ) -> None:
+    assert "PIP_INDEX_URL" in project.refused(PIP_FIND_LINKS="/nowhere")
     (tmp_path / "pip.conf").write_text(
         "[global]\nuser = true\nrequire-virtualenv = true\n[install]\ntarget = /nowhere\n"
     )
@@ -140,13 +141,23 @@ def test_neither_a_newer_release_nor_own_pip_settings_change_what_is_installed(
     assert stamp.stat().st_mtime_ns == before
 
 
-def test_moved_environment_runs_what_is_in_its_new_folder(project: Project, tmp_path: Path) -> None:
+def test_moved_environment_runs_what_is_in_its_new_folder_and_takes_a_changed_lock_but_no_inconsistent_one(
+    project: Project, wheels: Path, tmp_path: Path
+) -> None:
     project.set_up()
     shutil.copytree(project.folder, tmp_path / "copy", symlinks=True)
     project.folder = tmp_path / "copy"
     assert "Setting up .venv" in project.set_up()
     ran = subprocess.check_output([project.venv / "bin" / "covers"], text=True)
     assert Path(ran.strip()).is_relative_to(project.folder)
+    project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
+    project.set_up()
+    assert project.versions("covers") == ["2.0"]
+    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
+    said = project.refused()
+    assert "absent" in said
+    assert "tiny.lock does not fit together" in said
+    assert "make lock" in project.refused()
 
 
 def test_killed_setup_starts_over(project: Project) -> None:
@@ -169,24 +180,6 @@ def test_half_an_environment_is_rebuilt(project: Project, left: str) -> None:
         (project.venv / "bin" / "python").symlink_to("/nowhere/python3")
     project.set_up()
     assert project.versions("asks") == ["1.0"]
-
-
-def test_changed_lock_is_installed_and_an_inconsistent_one_is_refused(project: Project, wheels: Path) -> None:
-    project.set_up()
-    project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
-    project.set_up()
-    assert project.versions("covers") == ["2.0"]
-    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
-    said = project.refused()
-    assert "absent" in said
-    assert "tiny.lock does not fit together" in said
-    assert "make lock" in project.refused()
-
-
-def test_without_packages_setup_says_where_they_would_come_from(project: Project) -> None:
-    said = project.refused(PIP_FIND_LINKS="/nowhere")
-    assert "PIP_INDEX_URL" in said
-    project.set_up()
 
 
 def test_two_setups_at_once_take_turns(project: Project) -> None:

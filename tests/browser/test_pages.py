@@ -7,16 +7,17 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from fastapi.routing import APIRoute
 from playwright.async_api import Browser, Page, ViewportSize
 
 from service.app import create_app
+from service.web.page_route import PageRoute
 from tests.browser.accessible import serious_findings
 from tests.browser.filling import LANE, LONG_XSS, SCHEDULE, fill
 from tests.browser.fitting import sticking_out
 from tests.browser.kinds import released
 from tests.browser.site import XSS, Site, running_site, sign_in
 from tests.browser.watching import Watch
+from tests.support.apps import routes_of
 from tests.support.receiver import receiving
 from tests.support.servers import RedisServer
 
@@ -69,6 +70,7 @@ PAGES = {
     "keys": "/keys",
     "users": "/users",
     "audit": "/audit",
+    "files": "/files",
     "audit of a filter": f"/audit?actor={quote(XSS)}&target={quote(XSS)}",
     "no such job": "/jobs/none",
     "no such page": f"/{quote(XSS, safe='')}",
@@ -88,6 +90,7 @@ NOT_PAGES = {
     "/jobs/export.csv",
     "/jobs/export.jsonl",
     "/jobs/{job_id}/attempts/{number}",  # a part of a page
+    "/files/{file_id}/content",
     "/schedule-form/when",
     "/assets/{digest}/{name:path}",
     "/sign-in",  # see test_sign_in.py
@@ -113,8 +116,9 @@ async def site(
 
 
 async def test_every_page_of_the_dashboard_is_looked_at() -> None:
-    routes = [route for route in create_app().routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())]
-    pages = {route.path for route in routes if not route.include_in_schema}
+    routes = [route for route in routes_of(create_app().routes) if isinstance(route, PageRoute)]
+    pages = {route.path for route in routes if "GET" in (route.methods or ())}
+    assert "/jobs" in pages
     looked_at = [path.partition("?")[0] for path in PAGES.values()]
     patterns = {path: re.compile(re.sub(r"{\w+(:\w+)?}", "[^/]+", path) + "$") for path in pages - NOT_PAGES}
     assert [path for path, pattern in patterns.items() if not any(map(pattern.match, looked_at))] == []

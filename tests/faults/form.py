@@ -12,6 +12,7 @@ WHOLE = os.environ.get("FAULTS_WHOLE") == "1"
 
 
 _FAULTS = Path(__file__).parent
+_DATABASES = ("sqlite", "postgres")
 
 
 def apply_form(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,7 +39,12 @@ def _is_short(item: pytest.Item) -> bool:
     if marker is None:
         return _FAULTS not in item.path.parents
     parts: Sequence[str] = marker.args
-    return all(part in item.nodeid for part in parts)
+    return all(part in item.nodeid or _is_of_no_database(part, item) for part in parts)
+
+
+def _is_of_no_database(part: str, item: pytest.Item) -> bool:
+    """Whether a test knows no database, where a module's marker names one."""
+    return part in _DATABASES and not any(name in item.nodeid for name in _DATABASES)
 
 
 class Figures(Protocol):

@@ -45,7 +45,7 @@ async def has_placed(url: str, count: int) -> None:
     await eventually(enough, 60)
 
 
-@pytest.mark.short
+@pytest.mark.short("sqlite")
 async def test_an_app_killed_in_the_middle_has_one_job_for_each_commit(
     system: System, chance: random.Random, whole: bool, figures: Figures
 ) -> None:

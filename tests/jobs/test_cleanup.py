@@ -1,15 +1,16 @@
-import os
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from jobs import Context, load
 from jobs.cleanup import CleanupArgs, cleanup
 from service.features import FEATURES
+from service.file_tables import files
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewJob
 from service.ledger.reads import jobs as queries
@@ -18,18 +19,15 @@ from service.retention import Retention
 from service.settings import Settings
 from tests.service.ledger.makers import enqueue, new_job
 from tests.support.fakes import fake_context
+from tests.support.writing import writing
 
-DAYS = 86_400.0
 
-
-async def ended(ledger: Ledger, files: Path, *days_ago: float) -> list[NewJob]:
-    """Add jobs that ended, and files that were written, so many days ago."""
-    files.mkdir(exist_ok=True)
-    for days in days_ago:
-        path = files / f"{days:g}.txt"
-        path.touch()
-        os.utime(path, (time.time() - days * DAYS,) * 2)
+async def ended(ledger: Ledger, *days_ago: float) -> list[NewJob]:
+    """Add jobs that ended so many days ago, and a file whose time is up."""
     now = datetime.now(UTC)
+    file = {"id": str(UUID(int=1)), "name": "old.txt", "size": 0, "content_type": "text/plain", "sha256": "0" * 64}
+    async with writing(ledger.database) as connection:
+        await connection.execute(insert(files).values(**file, created_at=now - timedelta(days=31), expires_at=now))
     jobs = [new_job(state=State.SUCCEEDED, finished_at=now - timedelta(days=days)) for days in days_ago]
     await enqueue(ledger, *jobs)
     return jobs
@@ -47,14 +45,13 @@ async def left(ledger: Ledger, jobs: list[NewJob]) -> int:
 async def test_it_deletes_jobs_and_files_past_the_retention_or_what_the_args_say(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    jobs = await ended(ledger, tmp_path / "files", 31, 8, 1)
+    jobs = await ended(ledger, 31, 8, 1)
     ctx = context(ledger, tmp_path)
     for rest, days in ((2, None), (1, 7), (0, 0)):
         result = await cleanup(ctx, CleanupArgs(older_than_days=days, dry_run=False))
-        assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1)
+        assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1 if days is None else 0)
         assert result.older_than_days == (30 if days is None else days)
         assert await left(ledger, jobs) == rest
-        assert len(list((tmp_path / "files").iterdir())) == rest
 
 
 async def test_it_keeps_failed_jobs_for_as_long_as_the_settings_say(ledger: Ledger, tmp_path: Path) -> None:
@@ -69,17 +66,16 @@ async def test_it_keeps_failed_jobs_for_as_long_as_the_settings_say(ledger: Ledg
 
 
 async def test_a_dry_run_only_says_what_it_would_delete(ledger: Ledger, tmp_path: Path) -> None:
-    jobs = await ended(ledger, tmp_path / "files", 31, 1)
+    jobs = await ended(ledger, 31, 1)
     ctx = context(ledger, tmp_path)
     result = await cleanup(ctx, CleanupArgs(older_than_days=None, dry_run=True))
     assert result.dry_run
     assert (result.deleted["jobs"], result.deleted["files"]) == (1, 1)
     assert await left(ledger, jobs) == 2
-    assert len(list((tmp_path / "files").iterdir())) == 2
 
 
 async def test_it_says_in_the_log_what_it_deleted(ledger: Ledger, tmp_path: Path) -> None:
-    await ended(ledger, tmp_path / "files", 31)
+    await ended(ledger, 31)
     with capture_logs() as lines:
         await cleanup(context(ledger, tmp_path), CleanupArgs(older_than_days=None, dry_run=False))
     (line,) = lines

@@ -9,7 +9,8 @@ import pytest
 from starlette.types import ASGIApp
 
 from jobs import Catalogue
-from jobs.kit.context import FeatureMissing, Files, Mailer
+from jobs.kit.context import FeatureMissing, Mailer
+from jobs.kit.files import FilesOfJobs
 from service.feature import Capabilities, Feature
 from service.features import FEATURES
 from service.hooks import Hooks
@@ -61,14 +62,14 @@ async def test_features_of_the_product_offer_a_mailer_and_files(tmp_path: Path) 
         open_resources(settings_in(tmp_path), Catalogue({}), features=FEATURES) as resources,
         open_job_resources(resources) as job_resources,
     ):
-        assert {Mailer, Files} <= job_resources.capabilities.keys()
+        assert {Mailer, FilesOfJobs} <= job_resources.capabilities.keys()
 
 
 def test_kind_that_asks_for_what_no_feature_offers_is_told_which_is_missing() -> None:
     context = replace(fake_context(), capabilities={})
     with pytest.raises(FeatureMissing, match=r"No Mailer here: the feature `mail` is not in service/features\.py"):
         _ = context.mailer
-    with pytest.raises(FeatureMissing, match="No Files here: the feature `files`"):
+    with pytest.raises(FeatureMissing, match="No FilesOfJobs here: the feature `files`"):
         _ = context.files
     with pytest.raises(FeatureMissing, match="No Toys here"):
         context.capability(Toys)

@@ -278,3 +278,13 @@ def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
     for name, value in given.variables().items():
         monkeypatch.setenv(name, value)
     assert Settings() == given
+
+
+def test_settings_that_need_one_another_say_so_without_telling_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = refusal(monkeypatch, VAPID_PRIVATE_KEY="a-key", VAPID_SUBJECT="")
+    assert told == "POSTLUDE_VAPID_PRIVATE_KEY also needs POSTLUDE_VAPID_SUBJECT, e.g. mailto:ops@example.com"
+
+
+@pytest.mark.parametrize("name", ["FCM_URL", "FCM_TOKEN_URL"])
+def test_urls_of_google_are_urls(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert refusal(monkeypatch, **{name: "fcm.googleapis.com"}).startswith(f"POSTLUDE_{name}: must be a URL")

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from service.app import create_app
 from service.settings import Settings
+from tests.support.apps import made_app
 
 
 @asynccontextmanager
 async def browsing(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(settings)
+    app = made_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postlude") as client,

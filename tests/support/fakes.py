@@ -11,7 +11,8 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobs import Context, ThreadContext
-from jobs.kit.context import Delivery, Files, Mailer
+from jobs.kit.context import Delivery, Mailer
+from jobs.kit.files import Files, FilesOfJobs
 
 
 @dataclass
@@ -26,15 +27,14 @@ class FakeMailer:
         return Delivery(accepted=tuple(recipients), refused={})
 
 
-class NoFiles:
-    async def write(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
+class OneFiles:
+    """Offers the same files to every attempt."""
 
-    async def read(self, name: str) -> bytes:
-        raise NotImplementedError
+    def __init__(self, files: Any) -> None:
+        self._files = files
 
-    async def purge(self, older_than: timedelta, *, dry_run: bool) -> int:
-        return 0
+    def of(self, _job_id: str, _attempt: int) -> Any:
+        return self._files
 
 
 class NoLedger:
@@ -65,7 +65,7 @@ def fake_context(
     **overrides: Any,
 ) -> Context:
     """Make a context for attempt 1 of a job; name what the kind under test needs for real."""
-    offered: dict[type[Any], Any] = {Mailer: mailer or FakeMailer(), Files: files or NoFiles()}
+    offered: dict[type[Any], Any] = {Mailer: mailer or FakeMailer(), FilesOfJobs: OneFiles(files)}
     context = Context(
         job_id="018f0000-0000-7000-8000-000000000001",
         kind="test",

@@ -105,6 +105,7 @@ CALLS: Mapping[str, Call] = {
     "the kinds counted": lambda c, _: figures.counted_kinds(c),
     "levels": lambda c, now: figures.levels(c, ["waiting", "gap"], since=now - _HOUR, until=now, step=_MINUTE),
     "levels now": figures.levels_now,
+    "histograms by time": lambda c, now: figures.histograms(c, _KINDS[0], "run", since=now - _DAY, until=now),
     "quantiles": lambda c, now: figures.quantiles(c, _KINDS[:2], since=now - _DAY),
     "groups": lambda c, now: failures.groups(c, since=now - _HOUR),
     "one group": lambda c, now: failures.find_group(c, "f1", since=now - _HOUR),

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.feature import belongings_of
 from service.features import FEATURES
 from service.ledger.database import Database
-from service.ledger.models import Enqueue, Finish, NewJob, Start
+from service.ledger.models import Enqueue, Failure, Finish, NewJob, Start
 from service.ledger.reads import audit, counts, dispatching, lanes, operations, standing
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.group_names import group_names
@@ -144,10 +144,14 @@ def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
         f"INSERT INTO jobs ({columns}) SELECT 'waits-' || n, {waits}, {ago('100')}, {due} FROM {numbers(waiting)}",
         f"INSERT INTO jobs ({columns}, started_at) "
         f"SELECT 'runs-' || n, {runs}, {ago('100')}, {ago('100')}, {ago('90')} FROM {numbers(100)}",
-        "INSERT INTO job_listing (created_at, job_id, kind, queue, lane, kind_lane, label)"
-        " SELECT created_at, id, kind, queue, lane, kind_lane, label FROM jobs",
+        *(
+            "INSERT INTO job_listing (created_at, job_id, kind, queue, lane, kind_lane, label)"
+            " SELECT created_at, id, kind, queue, lane, kind_lane, label FROM"
+            f" {numbers(last, first)} JOIN jobs ON id = '{sort}-' || n"
+            for sort, first, last in (*(("done", *chunk) for chunk in chunks), ("waits", 1, waiting), ("runs", 1, 100))
+        ),
         "INSERT INTO tallies (writer, kind, event, count, updated_at) SELECT DISTINCT 'w', label, 'enqueued', 1,"
-        f" {ago('0')} FROM jobs WHERE label IS NOT NULL",
+        f" {ago('0')} FROM {numbers(100)} JOIN jobs ON id = 'runs-' || n WHERE label IS NOT NULL",
         f"INSERT INTO lanes (key, concurrency, updated_at) SELECT 'tenant:' || n, 1, {ago('n')} FROM {numbers(2_000)}",
         "INSERT INTO lanes_epoch (id, epoch) VALUES (1, 'epoch-5')",
         *(
@@ -242,6 +246,13 @@ async def _finish(connection: AsyncConnection, now: datetime) -> object:
     return await connection.run_sync(record_finished, ended)
 
 
+async def _finish_with_failures(connection: AsyncConnection, now: datetime) -> object:
+    ids = [f"runs-{n}" for n in range(1, 101)]
+    failure, retried = Failure("E", "no"), (Outcome.FAILED, State.RETRYING, now, 1, 0, now)
+    ended = [Finish(one, "k1", 1, "w0", *retried, failure=failure, fingerprint="f" * 16) for one in ids]
+    return await connection.run_sync(record_finished, ended)
+
+
 _SOME = [f"{sort}-{n}" for sort in ("waits", "runs", "done") for n in range(1, 67)]
 CALLS: Mapping[str, Call] = {
     "start (500)": _start,
@@ -277,6 +288,7 @@ CALLS: Mapping[str, Call] = {
     "is a label known that is not?": lambda c, _: find_label(c, "shop.none"),
     "are lanes in use?": lanes.has_lanes,
     "finish (100)": _finish,
+    "finish with failures (100)": _finish_with_failures,
     "enqueue (100)": _enqueue,
     "cancel (198)": lambda c, now: c.run_sync(record_cancelled, [Cancel(one, "w", now) for one in _SOME]),
     "replay (198)": lambda c, now: c.run_sync(record_replayed, [Replay(one, now) for one in _SOME]),

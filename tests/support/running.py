@@ -11,13 +11,13 @@ import httpx
 import uvicorn
 
 from jobs import Catalogue, Kind
-from service.app import create_app
 from service.queue import deserialize, key_of, open_redis, serialize
 from service.settings import Settings
 from service.web.one_write import Protocol
 from service.worker.functions import kind_functions
 from service.worker.startup import Startup
 from service.worker.worker import Worker
+from tests.support.apps import made_app
 
 T = TypeVar("T")
 TIMEOUT_S = 30.0
@@ -42,7 +42,7 @@ async def running_api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), http=Protocol, log_config=None, lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(made_app(settings), http=Protocol, log_config=None, lifespan="on"))
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:
         await asyncio.sleep(0.01)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-# Each stand-in notes its pid in `<name>.pid`, and in `ended` its name when SIGTERM ends it.
+# Each stand-in notes its pid in `<name>.pid`, and in `ended` its name when SIGTERM ends it. It takes no second one:
+# Linux sends one for each thread of a parent that was killed.
 OBEDIENT = """
 import os, signal, sys, time
 name = sys.argv[1]
 def end(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open("ended", "a") as file: file.write(name + "\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)

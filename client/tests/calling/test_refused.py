@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from client.tests.calling.shapes import Login, anything
-from fastapi import Request, Response, UploadFile
+from fastapi import Request, Response
 from pydantic import SecretBytes, SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import (
@@ -51,7 +51,6 @@ FILE = io.StringIO()
 @pytest.mark.parametrize(
     ("value", "instead"),
     [
-        (UploadFile(io.BytesIO()), "uploads come with the files: save it, and pass its path or its id"),
         (Request({"type": "http"}), "pass what the function needs of it"),
         (Response(), "pass what the function needs of it"),
         (Tasks(), "let the function take one itself"),

@@ -19,6 +19,9 @@ from service.mail.tables import mail_recipients
 from tests.support.fakes import fake_context
 from tests.support.smtp_servers import HANG_UP, Script, ScriptedServer, answering, at_first, at_most
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 ANN, BOB, CY, DI = (f"{name}@example.com" for name in ("ann", "bob", "cy", "di"))
 
 

@@ -176,19 +176,19 @@ def load_box(folder: Path, files: dict[str, str]) -> str:
 
 
 def test_a_kind_is_found_in_any_file_of_its_folder(tmp_path: Path) -> None:
-    files = {"push/__init__.py": "", "push/kind.py": KIND.format(name="send_push"), "push/sizes.py": "LARGEST = 1"}
-    assert {"send_push", "cleanup"} <= set(load_box(tmp_path, files).split())
+    files = {"fax/__init__.py": "", "fax/kind.py": KIND.format(name="send_fax"), "fax/sizes.py": "LARGEST = 1"}
+    assert {"send_fax", "cleanup"} <= set(load_box(tmp_path, files).split())
 
 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"push/__init__.py": "", "push/kind.py": "x = 1"}, "the folder declares no kind"),
-        ({"push/kind.py": KIND.format(name="send_push")}, "the folder has no __init__.py"),
+        ({"fax/__init__.py": "", "fax/kind.py": "x = 1"}, "the folder declares no kind"),
+        ({"fax/kind.py": KIND.format(name="send_fax")}, "the folder has no __init__.py"),
     ],
 )
 def test_a_folder_of_the_box_without_a_kind_is_refused(tmp_path: Path, files: dict[str, str], reason: str) -> None:
-    assert load_box(tmp_path, files).startswith(f"jobs/push: {reason}")
+    assert load_box(tmp_path, files).startswith(f"jobs/fax: {reason}")
 
 
 @pytest.mark.parametrize("name", ["my/kinds.py", "my/kinds", "./my/kinds.py", "my\\kinds.py"])

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    model_validator,
 )
 from typing_extensions import TypedDict
 
@@ -49,6 +50,8 @@ class Order(BaseModel):
     lines: list[Tree] = []
     size: Size | None = None
     token: Annotated[SecretStr, AfterValidator(Check(len))] | None = None
+
+    _whole = model_validator(mode="after")(Check(str))
 
 
 def test_plain_models_are_proved_safe_and_never_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from service.app import create_app
 from service.settings import Settings
 from service.web.deps import OperatorDep
 from tests.service.api.driving import assert_problem, on_sqlite
+from tests.support.apps import made_app
 from tests.support.running import running_api
 
 SECRET = "c4n4ry-of-the-trail"
@@ -134,12 +134,12 @@ async def test_the_trail_is_read_page_by_page(api: httpx.AsyncClient) -> None:
 
 
 # Enqueueing is no operator's action, and a ticket opens only what its key may read.
-UNNOTED = {"/v1/jobs", "/v1/jobs/batch", "/v1/flows", "/v1/jobs/{job_id}/events/tickets"}
+UNNOTED = {"/v1/jobs", "/v1/jobs/batch", "/v1/flows", "/v1/files", "/v1/jobs/{job_id}/events/tickets"}
 
 
 def test_every_other_call_that_changes_something_asks_for_the_operator(settings: Settings) -> None:
     [operator] = get_args(OperatorDep)[1:]
-    changing = [route for route in _routes(create_app(settings).routes) if route.methods - {"GET", "HEAD"}]
+    changing = [route for route in _routes(made_app(settings).routes) if route.methods - {"GET", "HEAD"}]
     of_the_api = [route for route in changing if route.path.startswith("/v1")]
     noted = [route for route in of_the_api if operator.dependency in _called(route.dependant)]
     assert len(noted) > 20

@@ -11,6 +11,9 @@ import uuid_utils
 from service.api.flow_requests import job_id
 from tests.service.api.driving import assert_problem, count, on_sqlite, stat
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 def flow_of(*jobs: dict[str, Any], **options: Any) -> dict[str, Any]:
     return {"jobs": list(jobs)} | options

@@ -21,6 +21,7 @@ NEED = {
     ("POST", "/v1/jobs"): "enqueue",
     ("POST", "/v1/jobs/batch"): "enqueue",
     ("POST", "/v1/flows"): "enqueue",
+    ("POST", "/v1/files"): "enqueue",
     ("PUT", "/v1/apps/{name}"): "enqueue",
     ("POST", "/v1/jobs/{job_id}/events/tickets"): "read",
     ("DELETE", "/v1/apps/{name}"): "admin",
@@ -71,6 +72,7 @@ async def test_every_call_refuses_a_key_that_does_not_hold_or_lacks_its_scope_be
             for scope, key in having.items():
                 answer = await api.request(method, where, headers=bearer(key), **sent)
                 may = scope in {need, "admin"} or (scope, need) == ("operate", "read")
+                may |= (scope, method, path) == ("enqueue", "GET", "/v1/files/{file_id}")  # its own
                 assert (answer.status_code == 403) == (not may), (method, path, scope, answer.text)
                 if not may:
                     assert answer.json()["type"] == "urn:postlude:problem:scope-missing"

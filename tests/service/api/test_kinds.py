@@ -15,6 +15,9 @@ from tests.service.api.driving import assert_problem, on_sqlite
 from tests.support.running import running_api
 from tests.support.writing import writing
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 @on_sqlite
 async def test_every_kind_is_listed_with_the_schema_of_its_args(api: httpx.AsyncClient) -> None:

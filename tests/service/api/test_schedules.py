@@ -11,7 +11,7 @@ from service.lifecycle.schedules.due import DueTick
 from service.lifecycle.schedules.ticking import Ticking
 from tests.service.api import driving
 
-STATS = {"subject": "s", "event": "e", "count": 1, "at": None}
+STATS = {"subject": "s", "event": "e", "count": 1, "at": None, "id": None, "unique": None, "events": []}
 
 
 def assert_problem(answer: httpx.Response, status: int, sort: str) -> None:

@@ -17,6 +17,9 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.raw_receiver import Line, RawReceiver, Script, always, raw_receiver
 from tests.support.running import catalogue_of, eventually, running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
 

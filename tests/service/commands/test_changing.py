@@ -34,7 +34,7 @@ async def test_jobs_are_changed_and_one_refused_keeps_no_other_from_it(api: http
         (["change", "ID", "--lane", "a", "--reset", "lane"], 2, "lane cannot be given and reset"),
         (["change", "ID", "--args", "{"], 2, "not JSON"),
         (["change", "ID", "--priority", "99"], 1, "priority"),
-        (["change", "ID", "--args", '{"subjekt": 1}'], 1, "args.subject"),
+        (["change", "ID", "--args", '{"subjekt": 1}'], 1, "args.subjekt"),
         (["run-now", "nobody"], 1, "There is no job"),
         (["list", "--arg", "subject"], 2, "not PATH=VALUE"),
         (["list", "--arg", "subject=a", "--arg", "subject=b"], 2, "twice"),

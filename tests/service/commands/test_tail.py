@@ -8,20 +8,21 @@ import httpx
 
 from jobs import load
 from service.settings import Settings
-from tests.service.commands.commanding import CLEAN, POSTLUDE, enqueue, run
+from tests.service.commands.commanding import CLEAN, POSTLUDE, Answer, enqueue, run
 from tests.support.running import eventually, running_api, running_worker
 
 
 async def test_tail_follows_a_job_to_its_end_and_tells_by_the_exit_code(settings: Settings) -> None:
     with_kinds = settings.model_copy(update={"jobs": ("tests.support.journey_kinds",)})
     async with running_api(with_kinds) as api:
-        ids = []
-        for kind in ("journey_rest", "journey_flaky"):
+
+        async def tail(kind: str) -> Answer:
             answer = await api.post("/v1/jobs", json={"kind": kind, "args": {}, "max_attempts": 1})
-            ids.append(answer.raise_for_status().json()["id"])
-        following = [asyncio.create_task(run(api.base_url, "tail", job_id)) for job_id in ids]
-        async with running_worker(with_kinds, load(with_kinds.jobs)):
-            good, bad = await asyncio.gather(*following)
+            following = asyncio.create_task(run(api.base_url, "tail", answer.raise_for_status().json()["id"]))
+            async with running_worker(with_kinds, load(with_kinds.jobs)):
+                return await following
+
+        good, bad = await tail("journey_rest"), await tail("journey_flaky")
     assert (good.code, good.out.splitlines()[-1]) == (0, "succeeded, attempt 1")
     assert (bad.code, bad.out.splitlines()[-1]) == (1, "failed, attempt 1: Retry: not yet")
 

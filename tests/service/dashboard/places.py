@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from service.app import create_app
 from service.ledger.ledger import Ledger
 from service.settings import Settings
+from tests.support.apps import made_app
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Browser:
 
 @asynccontextmanager
 async def looking(settings: Settings) -> AsyncIterator[Browser]:
-    app = create_app(settings)
+    app = made_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://postlude") as client,

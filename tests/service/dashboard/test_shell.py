@@ -11,11 +11,11 @@ from fastapi.responses import HTMLResponse
 from pydantic import SecretStr
 
 from service.access.principal import Scope
-from service.app import create_app
 from service.dashboard.page_route import page_router
 from service.dashboard.shell import PageDep
 from service.errors import StateForbids
 from service.settings import Settings
+from tests.support.apps import made_app
 from tests.support.html import Html
 
 pages, actions = page_router(), page_router(Scope.OPERATE)
@@ -42,7 +42,7 @@ async def refuse() -> Response:
 
 
 def app_with_a_page(settings: Settings) -> FastAPI:
-    app = create_app(settings)
+    app = made_app(settings)
     app.include_router(pages)
     app.include_router(actions)
     return app

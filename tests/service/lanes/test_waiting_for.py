@@ -17,6 +17,9 @@ from tests.service.api.driving import with_redis_away
 from tests.support.raw_receiver import raw_receiver
 from tests.support.running import eventually, running_api, running_worker
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 _TIME = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 HELD = {"kind": "journey_held", "args": {"first_seconds": 300}}
 

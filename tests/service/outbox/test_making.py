@@ -9,6 +9,9 @@ from tests.service.api.driving import on_sqlite
 from tests.service.outbox.writing_rows import committed, inserted, left, post, relayed, transaction
 from tests.service.worker.desk import Desk, open_desk
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 GOOD = '{"text":"good"}'
 
 

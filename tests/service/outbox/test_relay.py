@@ -214,7 +214,7 @@ async def test_rows_that_others_have_locked_are_left_and_the_rest_goes_on(desk: 
         async with transaction(database_url) as session:
             await session.execute(delete(outbox).where(outbox.c.id == locked))
             free = await committed(database_url, "note")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(15):
                 while await relay.relay():
                     pass
             assert await left(database_url) == 1

@@ -53,7 +53,15 @@ async def test_what_is_sent_is_changed_and_nothing_else(api: httpx.AsyncClient, 
     before = await in_state(api, ledger, state, tags=["a"], metadata={"x": 1}, timeout=5)
     changes: dict[str, Any] = {
         "priority": 7,
-        "args": {"subject": "other", "event": "click", "count": 3, "at": None},
+        "args": {
+            "subject": "other",
+            "event": "click",
+            "count": 3,
+            "at": None,
+            "id": None,
+            "unique": None,
+            "events": [],
+        },
         "max_attempts": 9,
         "tags": ["b", "c"],
         "metadata": {"y": {"é": [1, None]}},

@@ -24,6 +24,9 @@ from tests.service.api.driving import (
     stat,
 )
 
+# What differs between databases is in the ledger, which has tests of its own.
+pytestmark = pytest.mark.short("sqlite")
+
 
 def new_id() -> str:
     return str(uuid_utils.uuid7())

@@ -36,7 +36,15 @@ async def test_accepted_job_is_answered_with_its_place_and_every_field_of_the_co
     assert response.headers["location"] == f"/v1/jobs/{job['id']}"
     assert job["kind"] == "update_stats"
     assert job["state"] == "queued"
-    assert job["args"] == {"subject": "home", "event": "view", "count": 1, "at": None}
+    assert job["args"] == {
+        "subject": "home",
+        "event": "view",
+        "count": 1,
+        "at": None,
+        "id": None,
+        "unique": None,
+        "events": [],
+    }
     assert but_for_waiting((await api.get(response.headers["location"])).json()) == but_for_waiting(job)
 
 

@@ -45,6 +45,7 @@ BAD_REQUESTS: dict[str, Any] = {
     "queue a number": stat(queue=5),
     "a tag that is a number": stat(tags=[5]),
     "the time of an arg a number": {"kind": "update_stats", "args": {"subject": "s", "event": "e", "at": 1893456000}},
+    "an arg of neither of two types": {"kind": "call_http", "args": {"url": "https://example.com", "expect": ["3xy"]}},
     "an arg's number true": {"kind": "update_stats", "args": {"subject": "s", "event": "e", "count": True}},
     "run_at before all time": stat(run_at="0001-01-01T00:00:00+14:00"),
     "run_at after all time": stat(run_at="9999-12-31T23:59:59-14:00"),
@@ -118,13 +119,17 @@ async def test_body_that_is_not_json_is_400(api: httpx.AsyncClient) -> None:
 
 @on_sqlite
 async def test_refusal_says_where_the_body_does_not_fit(api: httpx.AsyncClient) -> None:
-    body = {"kind": "update_stats", "args": {"subject": "s", "count": "many"}, "tags": ["ok", ""]}
+    body = {"kind": "update_stats", "args": {"subject": "", "count": "many"}, "tags": ["ok", ""]}
     problem = assert_problem(await api.post("/v1/jobs", json=body), 422)
     where = {tuple(error["loc"]): error["type"] for error in problem["errors"]}
-    assert where == {("args", "event"): "missing", ("args", "count"): "int_type", ("tags", 1): "string_too_short"}
+    too_short = {("args", "subject"): "string_too_short", ("tags", 1): "string_too_short"}
+    assert where == {("args", "count"): "int_type"} | too_short
     problem = assert_problem(await api.post("/v1/jobs", json={"kind": "nope"}), 422)
     assert problem["type"] == "urn:postlude:problem:kind-unknown"
     assert "send_webhook" in problem["detail"]
+    of_two = {"kind": "make_thumbnail", "args": {"file": "f", "sizes": [64, 0]}}
+    problem = assert_problem(await api.post("/v1/jobs", json=of_two), 422)
+    assert {tuple(error["loc"]) for error in problem["errors"]} == {("args", "sizes", 1)}
 
 
 @on_sqlite

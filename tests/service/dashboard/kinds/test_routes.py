@@ -10,6 +10,8 @@ import pytest
 from service.settings import Settings
 from tests.service.api.driving import on_sqlite
 from tests.service.dashboard.places import Browser, looking, words
+from tests.support.keyed import closed, make_key
+from tests.support.running import running_api
 
 pytestmark = on_sqlite
 FORM = "/kinds/send_email/enqueue"
@@ -105,3 +107,15 @@ async def test_kinds_are_listed_paused_and_resumed(browser: Browser) -> None:
     assert "None is paused." in await browser.words("/kinds")
     assert "There is no kind 'nowhere'" in await browser.words("/kinds/nowhere", status=404)
     assert "that can be enqueued here" in await browser.words("/kinds/nowhere/enqueue", status=404)
+
+
+@pytest.mark.parametrize(("scopes", "offered"), [(["operate"], False), (["operate", "enqueue"], True)])
+async def test_enqueueing_is_offered_to_those_who_may(settings: Settings, scopes: list[str], offered: bool) -> None:
+    async with running_api(closed(settings)) as api:
+        key = (await make_key(api, *scopes))["key"]
+        assert (await api.post("/sign-in", data={"key": key})).status_code == 303
+        for path in ("/", "/kinds", "/kinds/send_email", "/jobs"):
+            main = (await api.get(path, headers={"accept": "text/html"})).text.partition("<main")[2]
+            links = re.findall(r"<a [^>]*>.*?</a>", main, re.S)
+            assert any(re.search(r"\bEnqueue\b", words(link)) for link in links) is offered, path
+        assert (await api.get(FORM)).status_code == (200 if offered else 403)

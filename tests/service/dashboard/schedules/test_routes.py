@@ -14,7 +14,7 @@ from service.tables import jobs, ticks
 from tests.service.dashboard.places import Browser, looking
 from tests.support.writing import writing
 
-STATS = {"subject": "s", "event": "e", "count": 1, "at": None}
+STATS = {"subject": "s", "event": "e", "count": 1, "at": None, "id": None, "unique": None, "events": []}
 SECRET = "whsec_c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWUtaGVyZSE="
 
 

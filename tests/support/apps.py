@@ -1,0 +1,57 @@
+"""The API's app, without what takes a third of a second for each and is the same for all."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, TypeVar
+from unittest import mock
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
+
+import service.app
+from jobs import Catalogue
+from service.features import FEATURES
+from service.requests.requests import Requests
+from service.requests.schedule_requests import ScheduleRequests
+from service.settings import Settings
+
+T = TypeVar("T")
+_routes: dict[object, list[BaseRoute]] = {}
+
+
+def made_app(settings: Settings) -> FastAPI:
+    """Make an app, as `create_app` does, that shares its routes and the models of its requests with others."""
+    with (
+        mock.patch.object(service.app, "Requests", _once_for_the_same_kinds(Requests)),
+        mock.patch.object(service.app, "ScheduleRequests", _once_for_the_same_kinds(ScheduleRequests)),
+    ):
+        app = service.app.create_app(settings)
+    # FastAPI analyses a route at an app's first request, and keeps what it found with the route.
+    shared = _routes.setdefault(FEATURES, app.router.routes)
+    # Those that are the app's own tell of its kinds.
+    app.router.routes = [
+        known if hasattr(own, "original_router") else own for known, own in zip(shared, app.router.routes, strict=True)
+    ]
+    return app
+
+
+def routes_of(routes: Iterable[Any]) -> Iterator[Any]:
+    """Return the routes of an app, and those of the routers in it."""
+    for one in routes:
+        if hasattr(one, "original_router"):
+            yield from routes_of(one.original_router.routes)
+        elif hasattr(one, "methods"):
+            yield one
+
+
+@cache
+def _once_for_the_same_kinds(make: Callable[[Catalogue], T]) -> Callable[[Catalogue], T]:
+    made: dict[Sequence[int], tuple[Catalogue, T]] = {}
+
+    def of(catalogue: Catalogue) -> T:
+        key = tuple(map(id, catalogue.values()))
+        if key not in made:
+            made[key] = catalogue, make(catalogue)  # kept, so that no other kind gets the id of one of these
+        return made[key][1]
+
+    return of
