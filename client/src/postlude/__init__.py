@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from postlude.client import Client as Client
     from postlude.errors import NotJson as NotJson
     from postlude.errors import NotPostlude as NotPostlude
+    from postlude.errors import NotRepeatable as NotRepeatable
     from postlude.errors import PostludeError as PostludeError
     from postlude.errors import SettingsInvalid as SettingsInvalid
     from postlude.errors import Unreachable as Unreachable
     from postlude.errors import WaitTimedOut as WaitTimedOut
+    from postlude.models import File as File
     from postlude.models import Job as Job
     from postlude.new_job import NewJob as NewJob
     from postlude.policy import task as task
@@ -22,10 +24,12 @@ _PLACES = {
     "AsyncClient": "async_client",
     "CannotTravel": "calling.refused",
     "Client": "client",
+    "File": "models",
     "Job": "models",
     "NewJob": "new_job",
     "NotJson": "errors",
     "NotPostlude": "errors",
+    "NotRepeatable": "errors",
     "PostludeError": "errors",
     "Problem": "problems",
     "SettingsInvalid": "errors",

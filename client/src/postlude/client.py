@@ -11,14 +11,17 @@ import httpx
 
 from postlude import answers, recording, requests
 from postlude.answers import Answer
+from postlude.downloading import CHUNK_BYTES, Download, Target, opened
 from postlude.errors import PostludeError, Unreachable
 from postlude.following import BROKE_OFF, Following, is_stream
-from postlude.models import LIVE, Event, Flow, Job, Page, Replayed, State
+from postlude.ids import new_id
+from postlude.models import LIVE, Event, File, Flow, Job, Page, Replayed, State
 from postlude.options import Duration, seconds
 from postlude.place import Place
 from postlude.pools import Pool
 from postlude.problems import Unavailable
 from postlude.retrying import RETRY_FOR_S, TIMEOUT_S, Outcome, Patience, answer_of
+from postlude.sources import Sendable, Source
 from postlude.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -156,6 +159,47 @@ class Client:
                 outcome = error
             time.sleep(following.pause_s(outcome))
 
+    def upload(
+        self,
+        source: Sendable,
+        *,
+        name: str | None = None,
+        expires_in: Duration | None = None,
+        within_s: float | None = None,
+    ) -> File:
+        """Store a file: a path, bytes, or an open file, which is read from its beginning. `within_s` as in `send`."""
+        request = requests.upload(Source(source, name), expires_in=expires_in, key=new_id())
+        return answers.read(self.send(request, within_s=within_s), File)
+
+    def download(self, file: str | File, to: Target) -> None:
+        """Write a file to a path, which has all of it or stays as it was, or into an open file."""
+        with opened(to) as out:
+            download = Download(file, out)
+            tries = self._patience.tries(download.request())
+            while (outcome := self._download_once(download, tries.begin())) is not None:
+                wait_s = tries.wait_after(outcome)
+                if wait_s is None:
+                    answers.check(tries.conclude(outcome, self._place.url_of(download.request())))
+                    return
+                time.sleep(wait_s)
+
+    def _download_once(self, download: Download, timeout: httpx.Timeout) -> Outcome | None:
+        """Download what is left; return what came in its place."""
+        request = download.request()
+        url = self._place.url_of(request)
+        try:
+            with self._pool.to_send(request).stream(
+                request.method, url, headers=request.headers, timeout=timeout
+            ) as response:
+                if not download.begin(response):
+                    response.read()
+                    return answer_of(response, url)
+                for chunk in response.iter_bytes(CHUNK_BYTES):
+                    download.write(chunk)
+        except httpx.RequestError as error:
+            return error
+        return None
+
     def _stream(self, following: Following) -> AbstractContextManager[httpx.Response]:
         request, timeout = following.begin()
         return self._pool.to_send(request).stream(
@@ -185,7 +229,7 @@ class Client:
                 url,
                 params=request.query or None,
                 headers=request.headers,
-                content=request.content,
+                content=request.content if request.chunks is None else request.chunks(),
                 timeout=timeout,
             )
         except httpx.RequestError as error:

@@ -35,3 +35,7 @@ class NotPostlude(PostludeError):
 
 class WaitTimedOut(PostludeError, TimeoutError):
     """The job has not ended in the time given. It goes on: look it up, or wait again."""
+
+
+class NotRepeatable(PostludeError):
+    """An upload failed midway, and its file cannot be read again from its beginning."""

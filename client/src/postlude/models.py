@@ -151,6 +151,18 @@ class Flow(Shown):
     jobs: dict[str, str]
 
 
+class File(Shown):
+    """A file that the service keeps. Its type was told by its first bytes."""
+
+    id: str
+    name: str
+    size: int
+    content_type: str
+    sha256: str
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
 class Page(Shown):
     """A page of a list; None in `next_cursor` says that it is the last one."""
 

@@ -1,25 +1,29 @@
 """The service's problems: one class for each type, as RFC 9457 describes them.
 
 Problem
-├── BodyMalformed (400)
+├── BodyMalformed (400)        UploadMalformed
 ├── Unauthorized (401)
 ├── Forbidden (403)            OriginRefused
 ├── NotFound (404)             JobNotFound, FlowNotFound, LaneNotFound, KindNotFound, QueueNotFound,
 │                              OperationNotFound, ScheduleNotFound, AppNotFound, KeyNotFound,
-│                              WorkerNotFound, StackNotFound, FailureNotFound
+│                              WorkerNotFound, StackNotFound, FailureNotFound, FileNotFound
 ├── MethodNotAllowed (405)
 ├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
 │                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
 │                              StockWorkerRuns, OperationEnded, AppSecretDiffers, WorkerEnded,
-│                              WorkerLives
-├── BodyTooLarge (413)
-├── MediaTypeRefused (415)
+│                              WorkerLives, FileStillUsed
+├── UploadTooSlow (408)
+├── FileNotWanted (412)
+├── BodyTooLarge (413)         FileTooLarge
+├── MediaTypeRefused (415)     FileTypeRefused
+├── RangeUnsatisfiable (416)
 ├── HostRefused (421)
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
 │                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor,
-│                              SecretUnreadable
+│                              SecretUnreadable, UploadRefused
 ├── InternalError (500)
-└── Unavailable (503, 507)     TooManyBodies, TooManyWatchers, LedgerUnavailable: FateUnknown, LedgerFull
+└── Unavailable (503, 507)     TooManyBodies, TooManyWatchers, LedgerUnavailable: FateUnknown, LedgerFull;
+                               FilesUnavailable, FilesFull
 """
 
 import re
@@ -68,6 +72,9 @@ class Problem(PostludeError):
 class BodyMalformed(Problem): ...
 
 
+class UploadMalformed(BodyMalformed): ...
+
+
 class Unauthorized(Problem):
     def __str__(self) -> str:
         return f"{super().__str__()} Set POSTLUDE_API_KEY, or give the client its `key`."
@@ -92,6 +99,9 @@ class NotFound(Problem): ...
 
 
 class JobNotFound(NotFound): ...
+
+
+class FileNotFound(NotFound): ...
 
 
 class FlowNotFound(NotFound): ...
@@ -136,6 +146,9 @@ class Conflict(Problem): ...
 class StateForbids(Conflict): ...
 
 
+class FileStillUsed(Conflict): ...
+
+
 class UniqueKeyTaken(Conflict): ...
 
 
@@ -175,16 +188,34 @@ class WorkerEnded(Conflict): ...
 class WorkerLives(Conflict): ...
 
 
+class UploadTooSlow(Problem): ...
+
+
 class BodyTooLarge(Problem): ...
 
 
+class FileTooLarge(BodyTooLarge): ...
+
+
 class MediaTypeRefused(Problem): ...
+
+
+class FileTypeRefused(MediaTypeRefused): ...
+
+
+class FileNotWanted(Problem): ...
+
+
+class RangeUnsatisfiable(Problem): ...
 
 
 class HostRefused(Problem): ...
 
 
 class Refused(Problem): ...
+
+
+class UploadRefused(Refused): ...
 
 
 class KindUnknown(Refused): ...
@@ -239,6 +270,12 @@ class TooManyBodies(Unavailable): ...
 
 
 class TooManyWatchers(Unavailable): ...
+
+
+class FilesUnavailable(Unavailable): ...
+
+
+class FilesFull(Unavailable): ...
 
 
 class LedgerUnavailable(Unavailable): ...

@@ -9,13 +9,15 @@ from urllib.parse import quote, urlencode
 
 from postlude.ids import new_id
 from postlude.new_job import NewJob
+from postlude.options import seconds
 from postlude.writing import written
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from postlude.models import Job
-    from postlude.options import Changes, Filters, FlowOptions, JobOptions
+    from postlude.options import Changes, Duration, Filters, FlowOptions, JobOptions
+    from postlude.sources import Chunks, Source
 
 MOST_JOBS = 10_000
 """How many jobs the service takes in one request."""
@@ -34,6 +36,8 @@ class Request(NamedTuple):
     query: str = ""
     headers: Mapping[str, str] = {}
     content: bytes | None = None
+    chunks: Chunks | None = None
+    """What gives the content anew for each try, in the place of `content`."""
     takes_s: float = 0
     """How many seconds longer than others it may take."""
     is_held: bool = False
@@ -84,6 +88,13 @@ def get(job: str | Job, *, wait_s: float = 0) -> Request:
     """Look a job up: at once, or when it has ended, after `wait_s` at the latest."""
     query = urlencode({"wait": f"{wait_s:.3f}"}) if wait_s else ""
     return Request("GET", _path(job), query, takes_s=wait_s, is_held=wait_s > 0)
+
+
+def upload(source: Source, *, expires_in: Duration | None = None, key: str) -> Request:
+    """Store a file. The `key` makes it safe to send again."""
+    query = urlencode({"expires_in": seconds(expires_in)}) if expires_in is not None else ""
+    headers = {**source.headers(), "idempotency-key": key}
+    return Request("POST", "/v1/files", query, headers=headers, chunks=source.chunks)
 
 
 def cancel(job: str | Job) -> Request:

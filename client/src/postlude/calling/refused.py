@@ -8,7 +8,6 @@ from typing import Any
 from postlude.errors import PostludeError
 
 _BY_CLASS = {
-    "starlette.datastructures.UploadFile": "uploads come with the files: save it, and pass its path or its id",
     "starlette.requests.HTTPConnection": "pass what the function needs of it",
     "starlette.responses.Response": "pass what the function needs of it",
     "starlette.background.BackgroundTask": "let the function take one itself: `tasks: BackgroundTasks`",

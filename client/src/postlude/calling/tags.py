@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from postlude.calling import uploads
 from postlude.calling.names import find_class
 from postlude.calling.refused import CannotTravel, instead_of, is_of_a_database
 from postlude.calling.scalars import BY_NAME, SCALARS, is_json
@@ -29,6 +30,8 @@ def pack(value: Any) -> Any:
     if is_json(value):
         return value
     kind = type(value)
+    if uploads.is_upload(value):
+        return _tagged(uploads.TAG, uploads.describe(value))
     if kind is list:
         return [pack(item) for item in value]
     if kind is dict:
@@ -163,6 +166,7 @@ _CONTAINERS: dict[str, Callable[[Any], Any]] = {
     "tuple": lambda items: tuple(unpack(items)),
     "set": lambda items: set(unpack(items)),
     "frozenset": lambda items: frozenset(unpack(items)),
+    uploads.TAG: uploads.find,
 }
 _OBJECTS: dict[str, Callable[[type, Any], Any]] = {
     "model": _make_model,

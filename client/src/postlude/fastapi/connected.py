@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from postlude import mode
 from postlude.errors import PostludeError
 from postlude.fastapi.door import Door
+from postlude.fastapi.entries import AuditEntry
 from postlude.fastapi.identity import identity_of, url_from
 from postlude.fastapi.service import Service
 from postlude.fastapi.stopping import Stopping
@@ -29,12 +30,13 @@ class Connected:
         """Raises `SettingsInvalid`."""
         identity = identity_of(settings, service_url, app.title)
         self.service = Service(service_url, settings.api_key, identity)
-        self.door = Door(app, identity.keys, modules)
+        self.door = Door(app, identity.keys, modules, self.service.client)
 
-    async def enqueue(self, tasks: Sequence[Task]) -> None:
+    async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None:
         """Enqueue tasks, and let their functions be called. Raises `PostludeError`."""
         for task in tasks:
-            self.door.added(task.function)
+            if isinstance(task, Task):
+                self.door.added(task.function)
         await self.service.enqueue(tasks)
 
     def serves(self, scope: Scope) -> None:

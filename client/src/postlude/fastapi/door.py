@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from postlude.async_client import AsyncClient
 from postlude.calling.arguments import ArgumentsUnfit, unpack
 from postlude.calling.call import Call
 from postlude.calling.names import find
@@ -46,7 +47,8 @@ class Refused(Exception):
 class Door:
     """Lets in the service's calls, each once, to functions that the app has offered."""
 
-    def __init__(self, app: Any, keys: Sequence[bytes], modules: Sequence[str]) -> None:
+    def __init__(self, app: Any, keys: Sequence[bytes], modules: Sequence[str], client: AsyncClient) -> None:
+        self._client = client
         self._app, self._keys, self._modules = app, keys, frozenset(modules)
         self._added: set[str] = set()
         self._attempts = Attempts()
@@ -82,7 +84,9 @@ class Door:
             headers = {"retry-after": str(_RETRY_AFTER_S)} if refused.status == 503 else None
             await JSONResponse({"detail": refused.detail}, refused.status, headers)(scope, receive, send)
             return
-        performance = Performance(self._app, Call(called.function, called.arguments), function, called.timeout)
+        performance = Performance(
+            self._app, Call(called.function, called.arguments), function, called.timeout, self._client
+        )
         self._running.add(performance)
         try:
             await performance(receive, send)

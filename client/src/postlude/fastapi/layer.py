@@ -5,6 +5,7 @@ enqueued.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
@@ -52,6 +53,8 @@ class Layer:
             await self._app(origin.scope, receive, guard.send)
         except Exception as error:
             if not guard.is_refused:
+                with suppress(PostludeError):  # the app's own error goes on; that of this is logged
+                    await guard.tasks.deliver()
                 raise
             if not isinstance(error, NotEnqueued):
                 logger.error(

@@ -8,6 +8,16 @@ logger = logging.getLogger("postlude")
 
 
 @cache
+def say_that_entries_are_logged_here() -> None:
+    """Say so once, as of tasks."""
+    logger.log(
+        logging.INFO if "pytest" in sys.modules else logging.ERROR,
+        "POSTLUDE_URL is not set: entries of the audit log go to the logger postlude.audit of this process, at level"
+        " INFO. With POSTLUDE_REQUIRED=1, the app does not start so.",
+    )
+
+
+@cache
 def say_that_tasks_run_here() -> None:
     """Say so once: to whoever moves an app, and to whoever forgot the setting where it counts."""
     logger.log(

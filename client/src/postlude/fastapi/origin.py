@@ -12,6 +12,7 @@ from postlude.mode import Mode
 from postlude.settings import from_environment
 
 if TYPE_CHECKING:
+    from postlude.fastapi.entries import AuditEntry
     from postlude.fastapi.tasks import Task
 
 
@@ -29,7 +30,7 @@ class Home(Protocol):
     app: Any
     service_url: str | None
 
-    async def enqueue(self, tasks: Sequence[Task]) -> None: ...
+    async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None: ...
 
 
 class Origin(NamedTuple):
@@ -46,7 +47,7 @@ class Origin(NamedTuple):
     def mode(self) -> Mode:
         return mode.current(self.home.service_url if self.home else from_environment().url)
 
-    async def enqueue(self, tasks: Sequence[Task]) -> None:
+    async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None:
         if self.home is None:
             raise SettingsInvalid("POSTLUDE_URL is set, but no app has Postlude: write Postlude(app) once.")
         await self.home.enqueue(tasks)

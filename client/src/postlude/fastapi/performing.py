@@ -7,9 +7,11 @@ from typing import Any
 
 from starlette.types import Receive, Send
 
+from postlude.async_client import AsyncClient
 from postlude.calling.call import Call
 from postlude.fastapi import verdicts
 from postlude.fastapi.running import run_task
+from postlude.fastapi.uploads import fetched
 from postlude.fastapi.verdicts import Verdict
 
 logger = logging.getLogger("postlude")
@@ -23,7 +25,10 @@ GRACE_S = 5.0
 class Performance:
     """One run of a function. A cut connection cancels it, as its timeout and the app's end do."""
 
-    def __init__(self, app: Any, call: Call, function: Callable[..., Any], timeout_s: float) -> None:
+    def __init__(
+        self, app: Any, call: Call, function: Callable[..., Any], timeout_s: float, client: AsyncClient
+    ) -> None:
+        self._client = client
         self._app, self._call, self._function = app, call, function
         loop = asyncio.get_running_loop()
         self._ends_at = loop.time() + timeout_s
@@ -48,7 +53,8 @@ class Performance:
 
     async def _run(self) -> Verdict:
         try:
-            return verdicts.succeeded(await run_task(self._app, self._call, function=self._function))
+            async with fetched(self._client, self._call.arguments):
+                return verdicts.succeeded(await run_task(self._app, self._call, function=self._function))
         except (Exception, SystemExit) as error:
             logger.error("%s failed: %r", self._call.function, error, exc_info=error)
             return verdicts.failed(error)

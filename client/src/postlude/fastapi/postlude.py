@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from postlude.errors import PostludeError, SettingsInvalid
 from postlude.fastapi import origin
 from postlude.fastapi.connected import Connected
+from postlude.fastapi.entries import AuditEntry
 from postlude.fastapi.layer import Layer
 from postlude.fastapi.tasks import Task
 from postlude.settings import ClientSettings, checked_url, from_environment
@@ -45,7 +46,7 @@ class Postlude:
         app.user_middleware.append(Middleware(Layer, postlude=self))
         origin.made(self)
 
-    async def enqueue(self, tasks: Sequence[Task]) -> None:
+    async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None:
         """Enqueue tasks. Raises `PostludeError`, once that is logged and counted."""
         if not tasks:
             return

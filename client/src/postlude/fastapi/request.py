@@ -51,7 +51,7 @@ class RequestTasks:
         return self._tasks
 
     def drop(self) -> None:
-        """Forget what is not enqueued yet: the request has failed."""
+        """Forget what is not enqueued yet, but for entries that are kept always: the request has failed."""
         self._is_dropped = True
 
     async def deliver_before_response(self) -> None:
@@ -61,5 +61,7 @@ class RequestTasks:
 
     async def deliver(self) -> None:
         """Enqueue what was added since the last time. Raises `PostludeError`."""
-        if self._tasks is not None and not self._is_dropped and self.origin.mode() is not Mode.LOCAL:
+        if self._tasks is not None and self.origin.mode() is not Mode.LOCAL:
+            if self._is_dropped:
+                self._tasks.drop()
             await self._tasks()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 from pydantic_core import from_json
@@ -11,6 +12,9 @@ from postlude import answers, requests
 from postlude.async_client import AsyncClient
 from postlude.calling.signature import offer_of, signed
 from postlude.errors import SettingsInvalid
+from postlude.fastapi import uploads
+from postlude.fastapi.entries import KIND as WRITE_AUDIT
+from postlude.fastapi.entries import AuditEntry
 from postlude.fastapi.gathering import Gathering
 from postlude.fastapi.identity import Identity
 from postlude.fastapi.options import within
@@ -71,8 +75,8 @@ class Service:
         self.is_registered = True
         logger.info("registered at Postlude as %s, at %s", name, url)
 
-    async def enqueue(self, tasks: Sequence[Task]) -> None:
-        """Enqueue all tasks or none; each is due when the first attempt of the one before has ended.
+    async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None:
+        """Enqueue all or none; each task is due when the first attempt of the one before has ended, an entry at once.
 
         Raises `PostludeError`.
         """
@@ -81,17 +85,21 @@ class Service:
         gathering = self._gatherings.get(loop)
         if gathering is None:
             gathering = self._gatherings[loop] = Gathering(self._post, AT_MOST_S)
-        ids = await gathering.enqueue([self._job(task) for task in tasks])
+        ids = await gathering.enqueue([await self._job(task) for task in tasks])
         for task, job_id in zip(tasks, ids, strict=True):
             task.handle.id = job_id
 
-    def _job(self, task: Task) -> NewJob:
+    async def _job(self, task: Task | AuditEntry) -> NewJob:
+        if isinstance(task, AuditEntry):
+            return NewJob(WRITE_AUDIT, task.said, id=task.id)
+        files = await uploads.store(self.client, task.call, within_s=WITHIN_S)
         function, arguments = task.call
         args = {
             "app": self.identity.name,
             "function": function,
             "arguments": arguments,
             "offer": offer_of(self.identity.key, function),
+            **({"files": files} if files else {}),
         }
         return NewJob(KIND, args, id=task.id, **within(self.identity.name, task.options))
 
@@ -108,11 +116,9 @@ class Service:
 
     async def _post_in_order(self, jobs: Sequence[NewJob]) -> Sequence[str]:
         named = {f"task {number}": job for number, job in enumerate(jobs, start=1)}
-        before: str | None = None
-        for name, job in named.items():
-            if before is not None:
-                job.options |= {"after": [before], "run_when": "attempted"}
-            before = name
+        tasks = [name for name, job in named.items() if job.kind == KIND]
+        for before, name in pairwise(tasks):
+            named[name].options |= {"after": [before], "run_when": "attempted"}
         answer = await self._send(requests.flow(named))
         answers.check(answer)
         return list(from_json(answer.content)["jobs"].values())

@@ -10,12 +10,15 @@ from starlette.background import BackgroundTask
 from typing_extensions import ParamSpec
 
 from postlude import mode
+from postlude.calling import uploads
 from postlude.calling.arguments import pack, unpack
 from postlude.calling.call import Call
 from postlude.calling.names import name_of
 from postlude.calling.refused import CannotTravel
 from postlude.fastapi import own
-from postlude.fastapi.local import say_that_tasks_run_here
+from postlude.fastapi.entries import AuditEntry
+from postlude.fastapi.handle import Handle
+from postlude.fastapi.local import say_that_entries_are_logged_here, say_that_tasks_run_here
 from postlude.fastapi.options import options_of
 from postlude.fastapi.origin import Origin, origin_now
 from postlude.fastapi.running import run_task
@@ -23,16 +26,6 @@ from postlude.ids import new_id
 from postlude.mode import Added, Mode
 
 P = ParamSpec("P")
-
-
-class Handle:
-    """What `add_task` returns. `id` is the job's, and None where there is no job: without a service."""
-
-    def __init__(self, id: str | None) -> None:  # noqa: A002 - named as everywhere
-        self.id = id
-
-    def __repr__(self) -> str:
-        return f"Handle(id={self.id!r})"
 
 
 class Task(BackgroundTask):
@@ -63,6 +56,7 @@ class Task(BackgroundTask):
         return dict(unpack(self.func, self.call.arguments).arguments)
 
     async def run(self) -> Any:
+        uploads.rewind(self.call.arguments)
         return await run_task(self.origin.app, self.call, function=self.func)
 
 
@@ -105,6 +99,23 @@ class Tasks(BackgroundTask):
         self.tasks.append(task)
         return task.handle
 
+    def add_entry(self, entry: AuditEntry) -> Handle:
+        """Add an entry of the audit log."""
+        if self._origin.mode() is not Mode.LOCAL:
+            self.tasks.append(entry)
+            return entry.handle
+        say_that_entries_are_logged_here()
+        if entry.always:
+            entry.log()
+        else:
+            self.tasks.append(entry)
+        return Handle(None)
+
+    def drop(self) -> None:
+        """Forget what is not enqueued yet, but for entries that are kept always."""
+        kept = [task for task in self.tasks[self._enqueued :] if isinstance(task, AuditEntry) and task.always]
+        self.tasks[self._enqueued :] = kept
+
     async def __call__(self) -> None:
         """Enqueue the tasks, or run them where there is no service. Awaited again, it enqueues those added since."""
         if (now := self._origin.mode()) is Mode.LOCAL:
@@ -113,15 +124,17 @@ class Tasks(BackgroundTask):
             return
         new = [_added(task) for task in self.tasks[self._enqueued :]]
         if now is Mode.SEND:
-            await self._origin.enqueue([task for task in new if isinstance(task, Task)])
+            await self._origin.enqueue([task for task in new if isinstance(task, Task | AuditEntry)])
         self._enqueued += len(new)
         if now is not Mode.SEND:
             await _deliver_in_test(new, now)
 
 
-def _added(task: BackgroundTask) -> Task | StandIn:
+def _added(task: BackgroundTask) -> Task | StandIn | AuditEntry:
     """Return a task that somebody put into the list as one that was added."""
-    return task if isinstance(task, Task | StandIn) else _task_or_stand_in(task.func, task.args, task.kwargs)
+    return (
+        task if isinstance(task, Task | StandIn | AuditEntry) else _task_or_stand_in(task.func, task.args, task.kwargs)
+    )
 
 
 def _task_or_stand_in(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task | StandIn:
@@ -134,7 +147,7 @@ def _task_or_stand_in(func: Callable[..., Any], args: tuple[Any, ...], kwargs: M
         return StandIn(double, func, *args, **kwargs)
 
 
-async def _deliver_in_test(tasks: Sequence[Task | StandIn], now: Mode) -> None:
+async def _deliver_in_test(tasks: Sequence[Task | StandIn | AuditEntry], now: Mode) -> None:
     """Tell the test of them and, inline, run all of them. Raises the first error."""
     errors: list[Exception] = []
     for task in tasks:

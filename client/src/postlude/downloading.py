@@ -1,0 +1,71 @@
+"""A download: whole at its place or not there at all. One that breaks off goes on where it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Union
+from urllib.parse import quote
+
+from postlude.ids import new_id
+from postlude.requests import Request
+
+if TYPE_CHECKING:
+    import httpx
+
+    from postlude.models import File
+
+Target = Union[str, "os.PathLike[str]", IO[bytes]]
+
+CHUNK_BYTES = 256 * 1024
+
+
+class Download:
+    """A download into an open file."""
+
+    def __init__(self, file: str | File, out: IO[bytes]) -> None:
+        self._path = f"/v1/files/{quote(file if isinstance(file, str) else file.id, safe='')}"
+        self._out = out
+        self._written = 0
+        self._tag: str | None = None
+
+    def request(self) -> Request:
+        """Return what asks for the rest of it."""
+        headers = {"accept": "*/*", "accept-encoding": "identity"}
+        if self._written and self._tag:
+            headers |= {"range": f"bytes={self._written}-", "if-range": self._tag}
+        return Request("GET", self._path, headers=headers)
+
+    def begin(self, response: httpx.Response) -> bool:
+        """Read the head of an answer; False if it is none with the file."""
+        if response.status_code not in (200, 206):
+            return False
+        if response.status_code == 200 and self._written:  # another file by now, or one that cannot go on
+            self._out.seek(self._out.tell() - self._written)
+            self._out.truncate()
+            self._written = 0
+        self._tag = response.headers.get("etag")
+        return True
+
+    def write(self, chunk: bytes) -> None:
+        self._out.write(chunk)
+        self._written += len(chunk)
+
+
+@contextmanager
+def opened(target: Target) -> Iterator[IO[bytes]]:
+    """Open where a download goes: a path has all of it at the end, or what it had before."""
+    if not isinstance(target, (str, os.PathLike)):
+        yield target
+        return
+    path = Path(target)
+    beside = path.with_name(f".download-{new_id()}")  # not a `tempfile`, which nobody else may read
+    try:
+        with beside.open("xb") as file:
+            yield file
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
