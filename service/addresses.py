@@ -1,11 +1,12 @@
 """Reads the URLs of servers with the libraries that will use them, and says what is wrong without showing a secret."""
 
+import re
 import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
 
@@ -19,6 +20,12 @@ _DRIVERS = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
     "sqlite": "sqlite+aiosqlite",
 }
+_PORTS = {"http": 80, "https": 443}
+# A name, with * for any part of it, or an address. Browsers send other names in ASCII too (xn--...).
+HOST_NAME = re.compile(r"[A-Za-z0-9*._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?")
+_NO_ORIGIN = (
+    "must be origins such as https://app.example.com, in ASCII, each with its scheme and without a path, a user or a *"
+)
 _ENCODE = "percent-encode the characters : / ? # [ ] @ % in its user and password"
 _SQLITE_QUERY = frozenset({"uri", "mode", "cache", "immutable", "vfs", "nolock", "psow"})
 # libpq's names, as far as asyncpg keeps what they promise; `prepared_statement_cache_size` is SQLAlchemy's.
@@ -135,3 +142,24 @@ def is_of_this_machine(host: str) -> bool:
     except socket.gaierror:
         return False
     return all(ip_address(address[0]).is_loopback for *_, address in found)
+
+
+def read_origin(value: str) -> str:
+    """Write an origin as browsers send it: in lower case, and without its scheme's default port.
+
+    Raises ValueError.
+    """
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(_NO_ORIGIN) from None
+    host = parts.hostname or ""
+    if parts.scheme not in _PORTS or not HOST_NAME.fullmatch(host) or "*" in host or parts.path not in ("", "/"):
+        raise ValueError(_NO_ORIGIN)
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(_NO_ORIGIN)
+    authority = parts.netloc.lower()
+    if port in (None, _PORTS[parts.scheme]):
+        authority = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, authority, "", "", ""))

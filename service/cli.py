@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.featured import Featured
 from service.commands.flows import flows
+from service.commands.imports import imports
 from service.commands.jobs import jobs
 from service.commands.keys import keys
 from service.commands.lanes import lanes
 from service.commands.operations import operations
 from service.commands.outbox import outbox
+from service.commands.push import push
 from service.commands.schedules import schedules
 from service.commands.secrets import secrets
 from service.commands.users import users
@@ -32,7 +35,7 @@ _OPEN_FILES = 8_192
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="postlude", prog_name="postlude")
 def postlude() -> None:
-    """Postlude runs what happens after the response: webhooks, mail, counters, clean-up.
+    """Postlude runs what happens after the response: webhooks, mail, pushes, imports, thumbnails, counters, audit logs.
 
     All settings are environment variables that begin with POSTLUDE_; docs/settings.md lists them.
     """
@@ -151,11 +154,14 @@ def _allow_open_files() -> None:
 
 
 postlude.add_command(demo)
+postlude.add_command(Featured("audit-log", "audit_log", "The audit log: verify, export, head, prune."))
+postlude.add_command(imports)
 postlude.add_command(jobs)
 postlude.add_command(flows)
 postlude.add_command(lanes)
 postlude.add_command(operations)
 postlude.add_command(outbox)
+postlude.add_command(push)
 postlude.add_command(schedules)
 postlude.add_command(secrets)
 postlude.add_command(keys)

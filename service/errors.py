@@ -25,14 +25,12 @@ PostludeError
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 # As many mistakes of a request are told.
 MOST_ERRORS = 100
-# How Pydantic names a member of an enumeration that a `Literal` allows: <State.FAILED: 'failed'>.
-_MEMBER = re.compile(r"<\w+\.\w+: ([^<>]+)>")
 
 
 class PostludeError(Exception):
@@ -322,11 +320,6 @@ def type_of(name: str) -> str:
     return f"urn:postlude:problem:{words.lower()}"
 
 
-def shown(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return where and why validation failed, in the words of the API and without the input, which may be a secret."""
-    return [{"loc": list(one["loc"]), "msg": _plain(one["msg"]), "type": one["type"]} for one in errors]
-
-
 @contextmanager
 def located(*place: str | int) -> Iterator[None]:
     """Tell a refusal as one of a part of the request: what is wrong lies at `place`, or below it."""
@@ -340,7 +333,3 @@ def placed(error: Refused, *place: str | int, sort: str = "value_error") -> list
     """Return what is wrong as it lies at `place`, or below it; `sort` is that of an error that has no parts."""
     errors = error.errors or [{"loc": [], "msg": error.detail, "type": sort}]
     return [one | {"loc": [*place, *one["loc"]]} for one in errors]
-
-
-def _plain(message: str) -> str:
-    return _MEMBER.sub(r"\1", message.removeprefix("Value error, ").removeprefix("Assertion failed, "))

@@ -8,9 +8,12 @@ from service.feature import Feature
 _FOLDERS = (
     "mail",
     "stats",
+    "audit_log",
     "files",
+    "push",
     "apps",
     "outbox",
+    "imports",
     "tracing",
     "sentry",
 )

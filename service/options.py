@@ -10,7 +10,8 @@ from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, TypeAdapte
 
 from jobs import Lane, RetryPolicy
 from jobs.kit.lane import to_lane
-from service.errors import Refused, shown
+from service.errors import Refused
+from service.misfits import shown
 from service.own_retry import OwnRetry
 
 LONGEST_WAIT = timedelta(days=3650)

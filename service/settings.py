@@ -11,12 +11,21 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.addresses import check_redis_url, is_of_this_machine, read_database_url, redis_socket_url, sqlite_url
+from service.addresses import (
+    HOST_NAME,
+    check_redis_url,
+    is_of_this_machine,
+    read_database_url,
+    read_origin,
+    redis_socket_url,
+    sqlite_url,
+)
+from service.import_targets import TargetSettings, read_targets
 from service.secret_keys import read_key
 
 # A Unix socket's path ends at 107 bytes on Linux (103 on macOS).
@@ -27,12 +36,6 @@ _PREFIX = "POSTLUDE_"
 _CLIENT_NAMES = tuple(
     f"{_PREFIX}{name}" for name in ("URL", "API_KEY", "REQUIRED", "APP_NAME", "APP_URL", "APP_SECRET")
 )
-_PORTS = {"http": 80, "https": 443}
-# A name, with * for any part of it, or an address. Browsers send other names in ASCII too (xn--...).
-_NAME = re.compile(r"[A-Za-z0-9*._-]+|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?")
-_NO_ORIGIN = (
-    "must be origins such as https://app.example.com, in ASCII, each with its scheme and without a path, a user or a *"
-)
 _LISTS = (
     "jobs",
     "queues",
@@ -42,9 +45,11 @@ _LISTS = (
     "webhook_allow",
     "app_allow",
     "outbox_urls",
+    "files_types",
     "alert_to",
     "alert_on",
     "secret_keys",
+    "audit_log_keys",
 )
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -119,7 +124,10 @@ class Settings(QueueSettings):
     max_crashes: int = Field(default=3, ge=1, le=100)
     retention_days: int = Field(default=30, ge=1, le=3650)
     retention_failed_days: int | None = Field(default=None, ge=1, le=3650)
+    retention_files_days: int | None = Field(default=None, ge=1, le=3650)
     retention_trail_days: int = Field(default=400, ge=1, le=3650)
+    stats_days: int | None = Field(default=None, ge=1, le=36_500)
+    stats_ids_days: int = Field(default=30, ge=1, le=3650)
     idempotency_hours: int = Field(default=24, ge=1, le=720)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
@@ -138,10 +146,22 @@ class Settings(QueueSettings):
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     app_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     outbox_urls: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    import_targets: SecretStr | None = None
+    files_url: Annotated[str, Field(pattern=r"^s3://[^/?#]+(/[^?#]*)?$")] | None = None
+    files_s3_endpoint: Annotated[str, Field(pattern=r"^https?://[^/?#]+/?$")] | None = None
+    files_max_bytes: int = Field(default=1024**3, ge=1)
+    files_max_total_bytes: int | None = Field(default=None, ge=1)
+    files_types: CommaSeparated = ()
     alert_to: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     alert_on: CommaSeparated = ("wrong",)
     alert_after_s: float = Field(default=60, ge=0, le=86_400)
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    audit_log_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    fcm_credentials: SecretStr | None = None
+    fcm_url: str = "https://fcm.googleapis.com"
+    fcm_token_url: str | None = None
+    vapid_private_key: SecretStr | None = None
+    vapid_subject: Annotated[str, Field(pattern=r"^(mailto:.+@.+|https://.+)$")] | None = None
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -159,11 +179,25 @@ class Settings(QueueSettings):
         urls = dict.fromkeys(read_database_url(url.get_secret_value()) for url in value)
         return tuple(map(SecretStr, urls))
 
+    @field_validator("import_targets")
+    @classmethod
+    def _readable_targets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            read_targets(value.get_secret_value())
+        return value
+
     @field_validator("alert_to")
     @classmethod
     def _told_how(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if not all(one.get_secret_value().startswith(("mailto:", "https://", "http://")) for one in value):
             raise ValueError("must be addresses such as mailto:ops@example.com, or URLs of webhooks")
+        return value
+
+    @field_validator("fcm_url", "fcm_token_url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("must be a URL that begins with https:// or http://")
         return value
 
     @field_validator("root_path")
@@ -176,12 +210,12 @@ class Settings(QueueSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_origin(one) for one in value)
+        return tuple(read_origin(one) for one in value)
 
     @field_validator("allowed_hosts")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(map(_NAME.fullmatch, value)):
+        if not all(map(HOST_NAME.fullmatch, value)):
             raise ValueError(
                 "must be names such as jobs.example.com or *.example.com, in ASCII, without scheme and port"
             )
@@ -204,6 +238,14 @@ class Settings(QueueSettings):
             raise ValueError("POSTLUDE_OIDC_ISSUER also needs POSTLUDE_OIDC_CLIENT_ID and POSTLUDE_OIDC_CLIENT_SECRET")
         return self
 
+    @model_validator(mode="after")
+    def _whole_vapid(self) -> Self:
+        if self.vapid_private_key is not None and self.vapid_subject is None:
+            raise ValueError(
+                "POSTLUDE_VAPID_PRIVATE_KEY also needs POSTLUDE_VAPID_SUBJECT, e.g. mailto:ops@example.com"
+            )
+        return self
+
     @field_validator("api_keys")
     @classmethod
     def _sendable(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -211,7 +253,7 @@ class Settings(QueueSettings):
             raise ValueError("keys are sent in a header, so they must be printable ASCII")
         return value
 
-    @field_validator("secret_keys")
+    @field_validator("secret_keys", "audit_log_keys")
     @classmethod
     def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in value:
@@ -227,6 +269,11 @@ class Settings(QueueSettings):
             plain = [part.get_secret_value() if isinstance(part, SecretStr) else str(part) for part in parts]
             variables[f"{_PREFIX}{name}".upper()] = ",".join(plain)
         return variables
+
+    @property
+    def targets(self) -> Mapping[str, TargetSettings]:
+        """Where CSV files may be taken, by name."""
+        return {} if self.import_targets is None else read_targets(self.import_targets.get_secret_value())
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -250,32 +297,24 @@ class Settings(QueueSettings):
         return timedelta(days=self.retention_failed_days or self.retention_days)
 
     @property
+    def retention_files(self) -> timedelta:
+        """How long files are kept that say nothing of it."""
+        return timedelta(days=self.retention_files_days or self.retention_days)
+
+    @property
+    def stats_kept(self) -> timedelta | None:
+        """How long counts by the quarter of an hour are kept; None: for ever."""
+        return None if self.stats_days is None else timedelta(days=self.stats_days)
+
+    @property
     def inbox_dir(self) -> Path:
         """Where the dev inbox keeps its mails."""
         return self.data_dir / "inbox"
 
     @property
     def files_dir(self) -> Path:
-        """Where jobs keep files."""
+        """Where files lie if no bucket is named."""
         return self.data_dir / "files"
-
-
-def _origin(value: str) -> str:
-    """Write an origin as browsers send it: in lower case, and without its scheme's default port."""
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError(_NO_ORIGIN) from None
-    host = parts.hostname or ""
-    if parts.scheme not in _PORTS or not _NAME.fullmatch(host) or "*" in host or parts.path not in ("", "/"):
-        raise ValueError(_NO_ORIGIN)
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(_NO_ORIGIN)
-    authority = parts.netloc.lower()
-    if port in (None, _PORTS[parts.scheme]):
-        authority = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, authority, "", "", ""))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
@@ -302,5 +341,8 @@ def describe_invalid(error: ValidationError) -> str:
     """Say in one sentence which settings cannot be used, and why. Leaves out their values, which may be secrets."""
     reasons: dict[str, list[str]] = {}
     for one in error.errors(include_input=False, include_context=False, include_url=False):
-        reasons.setdefault(f"POSTLUDE_{one['loc'][0]}".upper(), []).append(one["msg"])
-    return "; ".join(f"{name}: {', '.join(dict.fromkeys(messages))}" for name, messages in reasons.items())
+        # What settings have to do with one another is said of none of them.
+        name = f"POSTLUDE_{one['loc'][0]}".upper() if one["loc"] else ""
+        reasons.setdefault(name, []).append(one["msg"].removeprefix("Value error, "))
+    told = {name: ", ".join(dict.fromkeys(messages)) for name, messages in reasons.items()}
+    return "; ".join(f"{name}: {why}" if name else why for name, why in told.items())

@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
+from jobs.kit.files import Files, FilesOfJobs
 from jobs.kit.lane import Lane
 from jobs.kit.outcomes import Seconds
 from jobs.kit.steps import Steps
@@ -50,18 +51,6 @@ class Mailer(Protocol):
 
         Raises `aiosmtplib.SMTPException` and `OSError`; for their meaning see `jobs.email.mailer_errors`.
         """
-        ...
-
-
-class Files(Protocol):
-    """Files that jobs make, kept below the data directory."""
-
-    async def write(self, name: str, data: bytes) -> None: ...
-
-    async def read(self, name: str) -> bytes: ...
-
-    async def purge(self, older_than: timedelta, *, dry_run: bool) -> int:
-        """Delete files last changed longer ago than `older_than`; return their number."""
         ...
 
 
@@ -116,6 +105,7 @@ class Enqueue(Protocol):
         on_success: Mapping[str, Any] | None = None,
         on_failure: Mapping[str, Any] | None = None,
         on_end: Mapping[str, Any] | None = None,
+        id: str | None = None,  # noqa: A002 - as the API calls it
     ) -> Awaitable[str]: ...
 
 
@@ -139,7 +129,7 @@ class Context:
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
     `progress(done, total)` notes how far the attempt is; await it to know that it is written.
     `enqueue(kind, args, ...)` enqueues another job and returns its id; with `flow=True` in this job's own flow, if it
-    is in one.
+    is in one. `id`, a UUIDv7, makes it safe to repeat: nothing happens while there is a job with this id.
     `timeout` bounds this attempt, from its begin.
     `steps()` is what stands behind `step`, `checkpoint`, `restored` and `results`; without it they are forgotten with
     the context, which is what a test of a kind needs.
@@ -208,8 +198,8 @@ class Context:
 
     @property
     def files(self) -> Files:
-        """Files that jobs make. Raises `FeatureMissing`."""
-        return self._offered(Files, "`files`")
+        """The files of the service, by their ids. Raises `FeatureMissing`."""
+        return self._offered(FilesOfJobs, "`files`").of(self.job_id, self.attempt)
 
     def _offered(self, wanted: Callable[..., C], feature: str) -> C:
         try:

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from jobs.kit.context import Context
 from jobs.kit.cron import Expression, expression
+from jobs.kit.file_ids import files_in, names_files
 from jobs.kit.keys import keys_of
 from jobs.kit.lane import Lane, LaneOf, to_lane
 from jobs.kit.names import names_of, strict_about_names, without_unknown_names
@@ -96,6 +97,15 @@ class Kind(Generic[A, R]):
     def has_secrets(self) -> bool:
         """Whether a field of the args, at any depth, is a `SecretStr`, `SecretBytes` or `Secret`."""
         return has_secrets(self.args_model)
+
+    @cached_property
+    def names_files(self) -> bool:
+        """Whether a field of the args, at any depth, names a file."""
+        return names_files(self.args_model)
+
+    def files_of(self, args: BaseModel) -> tuple[str, ...] | None:
+        """Return the ids of the files that args name, each once; None where args of this kind name none."""
+        return tuple(dict.fromkeys(one.id for one in files_in(args))) if self.names_files else None
 
     @cached_property
     def round_trip(self) -> RoundTrip:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ParamSpec, TypeVar, overload
 
 from jobs.kit.context import Context
+from jobs.kit.thread_files import ThreadFiles
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -72,6 +73,11 @@ class ThreadContext(Context):
     def checkpoint(self, value: Any) -> None:  # type: ignore[override]
         """Keep a value of JSON, in the place of the last one, as `Context.checkpoint` does."""
         self.run_on_loop(self.steps().checkpoint(value))
+
+    @property
+    def files(self) -> ThreadFiles:  # type: ignore[override]
+        """The files of the service, by calls that return when they are done. Raises `FeatureMissing`."""
+        return ThreadFiles(Context.files.__get__(self), self.run_on_loop)
 
     def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
         """Call `fn` here: this is a thread already."""

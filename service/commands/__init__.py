@@ -15,6 +15,7 @@ answers.py   the shapes of the API's answers
 text.py      jobs as a person reads them, with nothing in them that a terminal would obey
 lane_text.py lanes as a person reads them
 flow_text.py flows as a person reads them
+imports.py   the targets of imports, and the tables that they need elsewhere
 operation_text.py operations as a person reads them
 schedule_text.py schedules as a person reads them
 """

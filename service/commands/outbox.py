@@ -25,11 +25,11 @@ def ddl(dialect: str) -> None:
 
     tables = [table for feature in FEATURES for table in feature.tables if table.name == "postlude_outbox"]
     for table in tables:
-        for statement in _creation(table, dialect):
+        for statement in creation(table, dialect):
             click.echo(f"{statement};")
 
 
-def _creation(table: "Table", dialect: str) -> Iterator[str]:
+def creation(table: "Table", dialect: str) -> Iterator[str]:
     """Yield all that creating a table executes: on Postgres, its trigger too."""
     from sqlalchemy import create_mock_engine
     from sqlalchemy.schema import CreateTable

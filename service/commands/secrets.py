@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.local import operator_on
+from service.command_line import operator_on
 from service.words import counted
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.commands.local import on_the_ledger, operator_on
+from service.command_line import on_the_ledger, operator_on
 
 if TYPE_CHECKING:
     from service.access.reads import User

@@ -92,14 +92,8 @@ def due_later(run_at: datetime) -> Reason:
 
 def nothing_runs(kind: str, label: str | None, queue: str, overview: Overview, now: datetime) -> Iterator[Reason]:
     """Say why no job of this kind runs on this queue: somebody has paused it, or nobody works it."""
-    for what, name, why in (
-        ("queue", queue, Why.QUEUE_PAUSED),
-        ("kind", kind, Why.KIND_PAUSED),
-        ("kind", label, Why.KIND_PAUSED),
-    ):
-        if name is not None and (pause := overview.pause_of(f"{what}:{name}", now)) is not None:
-            sentence = f"its {what} {name} is paused{_until(pause.paused_until)}"
-            yield Reason(why, sentence, name, pause.paused_until, pause.updated_at)
+    if overview.paused:
+        yield from _paused(kind, label, queue, overview, now)
     if not overview.queues:
         yield Reason(Why.NO_WORKER, "every worker that is alive drains" if overview.drained else "no worker is alive")
         return
@@ -108,6 +102,17 @@ def nothing_runs(kind: str, label: str | None, queue: str, overview: Overview, n
         yield Reason(Why.NO_WORKER_OF_QUEUE, f"{none} works the queue {queue}", queue)
     if kind not in overview.kinds:
         yield Reason(Why.NO_WORKER_OF_KIND, f"{none} knows the kind {kind}", kind)
+
+
+def _paused(kind: str, label: str | None, queue: str, overview: Overview, now: datetime) -> Iterator[Reason]:
+    for what, name, why in (
+        ("queue", queue, Why.QUEUE_PAUSED),
+        ("kind", kind, Why.KIND_PAUSED),
+        ("kind", label, Why.KIND_PAUSED),
+    ):
+        if name is not None and (pause := overview.pause_of(f"{what}:{name}", now)) is not None:
+            sentence = f"its {what} {name} is paused{_until(pause.paused_until)}"
+            yield Reason(why, sentence, name, pause.paused_until, pause.updated_at)
 
 
 def held_by(key: str, lane: LaneNow, job_id: str) -> Reason | None:

@@ -10,8 +10,9 @@ from pydantic_core import from_json
 
 from jobs import Kind
 from jobs.kit.round_trip import ArgsChanged
-from service.errors import MOST_ERRORS, ArgsInvalid, BodyMalformed, KindUnknown, shown
+from service.errors import MOST_ERRORS, ArgsInvalid, BodyMalformed, KindUnknown
 from service.lifecycle.args import MAX_ARGS_BYTES, describe, with_nearest_names
+from service.misfits import shown
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """`ETag` for every JSON answer to GET, and 304 for clients that have it already (RFC 9110, 13.1.2).
 
-The tags are weak, so that they are valid with and without gzip.
+The tags are weak, so that they are valid with and without gzip. Files have strong ones of their own.
 """
 
 import re
@@ -44,8 +44,9 @@ class ETags:
 
 
 def _can_be_tagged(start: Message) -> bool:
-    content_type = Headers(raw=start["headers"]).get("content-type", "")
-    return start["status"] == 200 and content_type.startswith("application/json")
+    headers = Headers(raw=start["headers"])
+    is_json = headers.get("content-type", "").startswith("application/json")
+    return start["status"] == 200 and is_json and "etag" not in headers
 
 
 def _tagged(request: Headers, start: Message, message: Message) -> tuple[Message, Message]:

@@ -21,8 +21,21 @@ from service.web.paths import Mounted
 # Methods, and headers beyond those that browsers let pass by themselves.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-Match",
+        "If-Modified-Since",
+        "If-None-Match",
+        "If-Range",
+        "Last-Event-ID",
+        "Range",
+        "X-File-Name",
+    ],
     "expose_headers": [
+        "Content-Disposition",
+        "Content-Range",
         "ETag",
         "Idempotent-Replayed",
         "Location",

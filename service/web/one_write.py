@@ -40,7 +40,8 @@ class OneWrite:
     def _send(self) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._transport.write(held)
+            if not self.is_closing():  # the peer has hung up in this turn; uvloop would raise
+                self._transport.write(held)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

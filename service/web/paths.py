@@ -30,9 +30,14 @@ def path_of(scope: Scope) -> str:
 
 def job_path(scope: Scope, job_id: str) -> str:
     """Return the path of a job, as clients see it."""
-    return f"{scope.get('root_path', '')}/v1/jobs/{quote(job_id, safe='')}"
+    return f"{scope.get('root_path', '')}/v1/jobs/{_quoted(job_id)}"
 
 
 def flow_path(scope: Scope, flow_id: str) -> str:
     """Return the path of a flow, as clients see it."""
-    return f"{scope.get('root_path', '')}/v1/flows/{quote(flow_id, safe='')}"
+    return f"{scope.get('root_path', '')}/v1/flows/{_quoted(flow_id)}"
+
+
+def _quoted(name: str) -> str:
+    """Quote an id for a path. Ours need no quotes, and asking the library takes ten times as long as seeing that."""
+    return name if name.isascii() and name.replace("-", "").isalnum() else quote(name, safe="")

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import MOST_ERRORS, LedgerUnavailable, PostludeError, Refused, shown, type_of
+from service.errors import MOST_ERRORS, LedgerUnavailable, PostludeError, Refused, type_of
+from service.misfits import shown
 from service.web import methods
 
 log = structlog.get_logger(__name__)

@@ -20,6 +20,7 @@ from service.lanes.lanes import Lanes
 from service.lanes.reasons import Reason
 from service.ledger.models import Event
 from service.ledger.reads import in_full
+from service.ledger.reads.file_ids import FileOfJob, files_of
 from service.ledger.reads.flows import UNRELATED, Relations, get_flow, relations_of
 from service.ledger.reads.in_full import Child, Related
 from service.ledger.reads.jobs import get_job
@@ -38,6 +39,7 @@ ATTEMPTS_SHOWN = 50
 MOST_ALIKE = 1_001
 CALLED_SHOWN = 5
 _MOST_CHILDREN = 50
+_MOST_FILES = 50
 _LONGEST_WORDS = 120
 _KEY = "key:"
 
@@ -86,6 +88,7 @@ class JobPage:
     children: Sequence[Child] = ()
     flow_name: str | None = None
     alike: int = 0
+    files: Sequence[FileOfJob] = ()
 
     @property
     def state(self) -> State:
@@ -183,6 +186,7 @@ async def _read(
         kept=(await kept_by(connection, [job["id"]]))[job["id"]] if keeps else NOTHING_KEPT,
         enqueued_by=await _enqueued_by(connection, job["enqueued_by"]),
         stack=await latest_stack(connection, job["id"]) if job["state"] == State.RUNNING else None,
+        files=await files_of(connection, job["id"], now, _MOST_FILES) if sees_args else (),
     )
     return await _with_others(connection, page)
 

@@ -21,6 +21,8 @@ from service.web.jobs.list_cursor import cursor_after
 from service.web.moments import Moment
 
 ROWS = 50
+# A page looks at as many jobs of which few may match.
+_MOST_LOOKED = 3_000
 
 _place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 
@@ -102,11 +104,11 @@ async def read_jobs_page(
 async def _stretch(connection: AsyncConnection, wanted: Filter, newer: str | None) -> _Stretch:
     if newer is not None:
         backwards = replace(wanted, after=decode(_place, newer), ascending=not wanted.ascending)
-        page = await read_page(connection, backwards, ROWS)
-        if page.last is not None:
+        page = await read_page(connection, backwards, ROWS, looks=_MOST_LOOKED)
+        if page.rows and page.last is not None:
             return _Stretch(page._replace(rows=page.rows[::-1], last=None), has_newer=True, has_older=True)
         wanted = replace(wanted, after=None)  # fewer than a page are newer: show the first page
-    page = await read_page(connection, wanted, ROWS)
+    page = await read_page(connection, wanted, ROWS, looks=_MOST_LOOKED)
     return _Stretch(page, has_newer=wanted.after is not None, has_older=page.last is not None)
 
 
@@ -116,7 +118,7 @@ async def _matching(
     """Count what matches, unless it is known without: from the counts of states, or since the list is on the page."""
     if not stretch.has_newer and not stretch.has_older:
         return Count(len(stretch.page.rows))
-    if wanted.is_searched:
+    if stretch.page.searched is not None:
         return None
     if replace(wanted, states=(), after=None, ascending=False) == Filter():
         counts = [states[State(state)] for state in wanted.states or tuple(State)]

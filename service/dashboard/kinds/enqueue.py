@@ -17,8 +17,10 @@ from service.dashboard.shell import Page
 from service.errors import IdTaken, NotForThisKey, PostludeError
 from service.ledger.deadline import in_time
 from service.ledger.models import Enqueued, NewJob
+from service.lifecycle.file_check import may_name_files
 from service.requests.making import job_of
 from service.requests.parsing import parse
+from service.web.file_check import file_check_of
 from service.web.state import state_of
 
 _SECRET = "SECRET"  # nosec B105  # noqa: S105 - stands in the place of one
@@ -55,7 +57,9 @@ async def _enqueued(page: Page, form: EnqueueForm, job_id: str | None) -> Made:
     body = to_json(asked)
     job = job_of(page.resources, agreed_time.now(), parse(requests.one, body, requests.kinds), body)
     note_sender(page.principal, [job])
-    check_jobs(page.principal, [job])
+    check_jobs(page.principal, [job], page.resources.catalogue)
+    if may_name_files(job):
+        await in_time(file_check_of(page.request).check_jobs([job]))
     if job.lane is not None:
         await page.lanes.refuse_beside_stock_worker()
     async with page.operator.action("enqueue", "job", job.id) as entry:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 
-from service.access.principal import ANYBODY
+from service.access.principal import ANYBODY, Scope
 from service.dashboard.overview.first_steps import read_first_steps
 from service.dashboard.overview.narrowing import narrowed, seen
 from service.dashboard.overview.rates import in_words
@@ -41,6 +41,7 @@ async def overview(page: PageDep) -> HTMLResponse:
             troubles=troubles,
             is_open=page.principal == ANYBODY,
             steps=await read_first_steps(page),
+            may_enqueue=page.principal.may(Scope.ENQUEUE),
         )
     return await _show(page, verdict_of(troubles), ticks=ticks, **_values(narrowed(standing, page.principal), troubles))
 

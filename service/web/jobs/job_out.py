@@ -213,7 +213,7 @@ def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
         inf_nan_mode="null",
     )
     in_flow = _IN_NO_FLOW if job.flow is None else b'"flow":%b,%b' % (to_json(job.flow), _UNRELATED)
-    sender = to_json(job.enqueued_by)
+    sender = b"null" if job.enqueued_by is None else to_json(job.enqueued_by)
     return b'%b,"args":%b,%b,%b,"enqueued_by":%b,"args_hidden":false}' % (head[:-1], args, rest[1:-1], in_flow, sender)
 
 
