@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_jsonable_python
-from starlette.background import BackgroundTask
 
 from postlude.calling.arguments import MOST_BYTES
 from postlude.errors import NotJson
-from postlude.fastapi.handle import Handle
-from postlude.ids import new_id
+from postlude.fastapi.handle import Enqueued
 from postlude.mode import Added
 
 logger = logging.getLogger("postlude.audit")
@@ -25,7 +23,7 @@ LONGEST_NAME = 255
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-class AuditEntry(BackgroundTask):
+class AuditEntry(Enqueued):
     """What is said of an action. An entry that is kept `always` is written also if its request raises."""
 
     def __init__(self, said: Mapping[str, Any], *, always: bool) -> None:
@@ -35,15 +33,10 @@ class AuditEntry(BackgroundTask):
             _check_name(name, said.get(name))
         self.said = {name: as_json(name, value) for name, value in said.items() if value is not None}
         self.always = always
-        self.handle = Handle(new_id())
 
     @property
     def added(self) -> Added:
         return self
-
-    @property
-    def id(self) -> str:
-        return self.handle.id or ""
 
     @property
     def function(self) -> str:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from starlette.background import BackgroundTask
+
+from postlude.ids import new_id
+
 
 class Handle:
     """What `add_task` returns. `id` is the job's, and None where there is no job: without a service."""
@@ -11,3 +18,12 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"Handle(id={self.id!r})"
+
+
+class Enqueued(BackgroundTask):
+    """Something of a request that becomes a job; its id is made here."""
+
+    def __init__(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        super().__init__(func, *args, **kwargs)
+        self.id = new_id()
+        self.handle = Handle(self.id)

@@ -17,18 +17,17 @@ from postlude.calling.names import name_of
 from postlude.calling.refused import CannotTravel
 from postlude.fastapi import own
 from postlude.fastapi.entries import AuditEntry
-from postlude.fastapi.handle import Handle
+from postlude.fastapi.handle import Enqueued, Handle
 from postlude.fastapi.local import say_that_entries_are_logged_here, say_that_tasks_run_here
 from postlude.fastapi.options import options_of
 from postlude.fastapi.origin import Origin, origin_now
 from postlude.fastapi.running import run_task
-from postlude.ids import new_id
 from postlude.mode import Added, Mode
 
 P = ParamSpec("P")
 
 
-class Task(BackgroundTask):
+class Task(Enqueued):
     """A function and its arguments, as they are now: changed later, they travel unchanged."""
 
     def __init__(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -36,16 +35,11 @@ class Task(BackgroundTask):
         super().__init__(func, *args, **kwargs)
         self.call = Call(name_of(func), pack(func, args, kwargs))
         self.options = options_of(func, args, kwargs, self.call)
-        self.handle = Handle(new_id())
         self.origin = origin_now()
 
     @property
     def added(self) -> Added:
         return self
-
-    @property
-    def id(self) -> str:
-        return self.handle.id or ""
 
     @property
     def function(self) -> str:
