@@ -254,6 +254,7 @@ async def goes_on(api: httpx.AsyncClient, body: dict[str, Any]) -> None:
     assert answer.json()["state"] == "succeeded"
 
 
+@pytest.mark.short
 async def test_lanes_that_are_empty_leave_nothing_behind_in_redis(settings: Settings, redis: Redis) -> None:
     count = 10_000 if WHOLE else 1_000
     settings = settings.model_copy(update={"max_jobs": 100})

@@ -27,12 +27,19 @@ local function paused_names(claim, is_open)
   return paused
 end
 
--- What the claimer may take of each lane and kind.
-local function shares_of_claimer(is_open, paused)
+-- What the claimer may take of each lane and kind. Kinds are minded where they are paused, or may get
+-- their share by this claim.
+local function shares_of_claimer(is_open, paused, most)
   local held = {}
   for i = 10, 8 + 2 * ARGV[8], 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
   local kind_share = is_open and tonumber(ARGV[6]) or math.huge
-  return {held = held, paused = paused, lane_share = tonumber(ARGV[5]), kind_share = kind_share}
+  local share, minded = {held = held, paused = paused, lane_share = tonumber(ARGV[5]), kind_share = kind_share}, {}
+  for name in pairs(paused) do minded[#minded + 1] = string.match(name, '^kind:(.*)') end
+  for name, count in pairs(held) do
+    if count + most > kind_share then minded[#minded + 1] = string.match(name, '^kind:(.*)') end
+  end
+  share.minded, share.minds_all = minded, most > kind_share
+  return share
 end
 
 -- Returns whether there may be more.
@@ -41,7 +48,8 @@ local function claim_in_halves(claim, numbers, take_laneless, take_low)
   local is_open = epoch ~= ''
   local paused = paused_names(claim, is_open)
   local lanes = lanes_at(claim.time, claim.mended)
-  local serving = serving_of(lanes, shares_of_claimer(is_open, paused), claim.hold, claim.longest, claim.mended)
+  local most = math.max(claim.room, tonumber(ARGV[2]))
+  local serving = serving_of(lanes, shares_of_claimer(is_open, paused, most), claim.hold, claim.longest, claim.mended)
   claim.serving = serving
   local unpaused = {}
   for _, number in ipairs(numbers) do

@@ -66,10 +66,9 @@ class Claiming(OverRedis):
         due_by = datetime.fromtimestamp((now_ms + 1) / 1000, UTC)
         if lanes is None:
             return Taken(claimed, due_by, claim_ms=now_ms, left=_left(room, set()))
-        claimed += [
-            Claimed(one, queues[number], _texts(entered), _texts(strict))
-            for number, one, entered, strict in lanes.claimed
-        ]
+        for number, entered, strict, ids in lanes.claimed:
+            place = queues[number], _texts(entered), _texts(strict)
+            claimed += [Claimed(one, *place) for one in ids]
         left = {name.decode(errors="replace") for name in lanes.left}
         return Taken(claimed, due_by, lanes.epoch.decode(), now_ms, _left(room, left, closed=not lanes.epoch))
 

@@ -22,6 +22,7 @@ LANES_BUILDING = "postlude:lanes-building"
 _LANES_CHECKED = "postlude:lanes-checked"
 
 _LANE = "postlude:lane:"
+_FREE = "postlude:lane-free"
 _RUNNING = "postlude:lane-running:"
 _WAITING = "postlude:lane-waiting:"
 _TURNS = "postlude:lane-turns:"
@@ -44,6 +45,7 @@ IN_LUA = {
     "LANES_BUILDING": LANES_BUILDING,
     "LANES_CHECKED": _LANES_CHECKED,
     "LANE": _LANE,
+    "FREE": _FREE,
     "RUNNING": _RUNNING,
     "WAITING": _WAITING,
     "TURNS": _TURNS,

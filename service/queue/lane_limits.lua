@@ -1,5 +1,5 @@
--- Which limits hold for a lane, each by itself, and how many starts its rate allows. Adds to `lanes`: configure, hear,
--- tokens_of, keep_tokens.
+-- Which limits hold for a lane, each by itself, and how many starts its rate allows. Adds to `lanes`: is_ruled, configure,
+-- hear, tokens_of, keep_tokens.
 local function add_limits(lanes)
   local ask, set, number, is_kind, decode, now = lanes.ask, lanes.set, lanes.number, lanes.is_kind, lanes.decode, lanes.now
   local patterns, stamp
@@ -23,6 +23,8 @@ local function add_limits(lanes)
     end
     return found, own and found[1] or nil
   end
+
+  local function is_ruled(key) return #rules_of(key) > 0 end
 
   -- Find the limits that hold, each by itself: the rules', else what was sent with a job, else the kind's.
   local function configure(it)
@@ -48,8 +50,8 @@ local function add_limits(lanes)
     set(it, 'longest', limits.longest)
     set(it, 'paused_until', paused)
     set(it, 'share', it.h.given and '1' or nil)
-    set(it, 'configured', '1')
     lanes.begin_breaker(it, own)
+    if not it.free then set(it, 'configured', '1') end
   end
 
   -- Hear what a job (s) or its kind (g) gives a lane: of several jobs the youngest counts, and ids grow.
@@ -82,5 +84,6 @@ local function add_limits(lanes)
     set(it, 'built', stamp)
   end
 
-  lanes.configure, lanes.hear, lanes.tokens_of, lanes.keep_tokens = configure, hear, tokens_of, keep_tokens
+  lanes.is_ruled, lanes.configure, lanes.hear = is_ruled, configure, hear
+  lanes.tokens_of, lanes.keep_tokens = tokens_of, keep_tokens
 end

@@ -1,10 +1,11 @@
 -- When each lane may start something, and whose turn it is. Adds to `lanes`: open_at, waits, place, keep_turns, place_all,
--- wake.
+-- come_in_turn, go_behind, wake.
 local function add_turns(lanes)
   local LOOK, AWAY_HEAD, FORGET, WAKES = 2000, 10000, 1200000, 4
   local ask, load, set, number, now, fine = lanes.ask, lanes.load, lanes.set, lanes.number, lanes.now, lanes.fine
   local running_in, tokens_of, waiting_key = lanes.running_in, lanes.tokens_of, lanes.waiting_key
   local turns = {} -- by queue and lane: from when it is its turn, or false
+  local free_turns = {} -- by queue, of free lanes that were served: again from when, and which; those that have nothing
 
   -- When a lane may start something: nil if it is held until somebody opens it.
   local function open_at(it)
@@ -67,6 +68,7 @@ local function add_turns(lanes)
       set(it, 'configured', nil)
       ask('PEXPIRE', LANE .. it.key, math.min(keep, 1e9))
     else
+      if it.free then ask('HDEL', FREE, it.key) end
       redis.call('DEL', LANE .. it.key)
       it.h = {}
     end
@@ -112,7 +114,38 @@ local function add_turns(lanes)
       if #behind > 0 then ask('ZADD', key, unpack(behind)) end
       if wakes and sooner > 0 then wake(queue, sooner) end
     end
-    turns = {}
+    for queue, served in pairs(free_turns) do
+      if #served.again > 0 then ask('ZADD', TURNS .. queue, unpack(served.again)) end
+      if #served.out > 0 then
+        ask('ZREM', TURNS .. queue, unpack(served.out))
+        lanes.retire_free(queue, served.out)
+      end
+    end
+    turns, free_turns = {}, {}
+  end
+
+  -- Let a free lane that was served have its next turn then, behind others; none if nothing waits for it.
+  local function go_behind(queue, key, at)
+    local served = free_turns[queue] or {again = {}, out = {}}
+    free_turns[queue] = served
+    if at then
+      served.again[#served.again + 1] = math.max(at, fine)
+      served.again[#served.again + 1] = key
+    else
+      served.out[#served.out + 1] = key
+    end
+  end
+
+  -- Let lanes of a queue have their turns no later than at these times. Those that have them keep them.
+  local function come_in_turn(queue, ats)
+    local soon, later = {}, {}
+    for key, at in pairs(ats) do
+      local into = at < now + LOOK and soon or later
+      into[#into + 1] = math.max(at, fine)
+      into[#into + 1] = key
+    end
+    if #soon > 0 then wake(queue, ask('ZADD', TURNS .. queue, 'LT', 'CH', unpack(soon))) end
+    if #later > 0 then ask('ZADD', TURNS .. queue, 'LT', unpack(later)) end
   end
 
   -- Place lanes that have changed, and note them among those that hold anything.
@@ -126,4 +159,5 @@ local function add_turns(lanes)
 
   lanes.open_at, lanes.waits, lanes.place, lanes.keep_turns = open_at, waits, place, keep_turns
   lanes.place_all, lanes.wake = place_all, wake
+  lanes.come_in_turn, lanes.go_behind = come_in_turn, go_behind
 end

@@ -1,5 +1,6 @@
 -- Lanes: what they hold. `keys.py` names the keys; `lane_limits.lua` knows which limits hold, `lane_breakers.lua` hears
--- of failures, and `lane_turns.lua` decides when each lane may start something.
+-- of failures, and `lane_turns.lua` decides when each lane may start something. `lane_free.lua` is for those that nothing
+-- limits; all others are bound.
 -- A lane's hash has the limits that hold (concurrency, rate, per, strict, share, paused_until, and longest: for how many
 --   ms its breaker may pause it), what jobs and kinds gave
 --   (sent, given), the bucket (tokens, tokens_at, built), the breaker, the head of a strict lane, and the queues on which
@@ -38,7 +39,16 @@ local function lanes_at(time, mended)
     return is_json and type(found) == 'table' and found or nil
   end
 
+  -- Keep a hash of a lane from now on.
+  local function bind(it)
+    local queue = it.free
+    it.free = nil
+    ask('HDEL', FREE, it.key)
+    M.set(it, 'on:' .. queue, '1')
+  end
+
   local function set(it, name, value)
+    if value ~= nil and it.free then bind(it) end
     if value == nil then
       if it.h[name] ~= nil then ask('HDEL', LANE .. it.key, name) end
     else
@@ -58,6 +68,11 @@ local function lanes_at(time, mended)
       it.h[flat[i]] = flat[i + 1]
       if string.sub(flat[i], 1, 3) == 'on:' then it.queues[string.sub(flat[i], 4)] = true end
     end
+    local told = #flat == 0 and not is_kind(key) and ask('HGET', FREE, key)
+    if told then
+      it.free = M.queue_in(told)
+      it.queues[it.free] = true
+    end
     return it
   end
 
@@ -67,8 +82,10 @@ local function lanes_at(time, mended)
   end
 
   M.ask, M.number, M.is_kind, M.decode, M.set, M.load, M.running_in = ask, number, is_kind, decode, set, load, running_in
+  function M.is_loaded(key) return known[key] ~= nil end
   function M.queue_key(queue) return queue == 'default' and QUEUE or QUEUE .. ':' .. queue end
   function M.waiting_key(queue, key) return WAITING .. queue .. ',' .. key end
+  add_free(M)
   add_limits(M)
   add_breakers(M)
   add_turns(M)
@@ -79,6 +96,7 @@ local function lanes_at(time, mended)
   function M.activate(it)
     M.active[it.key] = true
     if it.h.configured then return end
+    if it.free then bind(it) end
     M.configure(it)
     ask('PERSIST', LANE .. it.key)
   end

@@ -26,7 +26,7 @@ from service.queue.keys import (
 )
 from service.queue.lane_limits import given_to, paused_until_ms, written_patterns, written_rule
 from service.queue.lane_reading import breaker_change_of, lane_state_of
-from service.queue.lane_state import BreakerChange, Holder, LaneState, Release
+from service.queue.lane_state import BreakerChange, Holder, LaneState, Release, Verdict
 from service.queue.scripts import BuildStep, Scripts
 
 _AT_ONCE = 500
@@ -54,7 +54,7 @@ class Lanes:
         """Let jobs leave their lanes, in one call for up to 500 of them; return the breakers that changed."""
         changed: list[BreakerChange] = []
         for some in _in_batches(releases):
-            args = [part for release in some for part in _told(release)]
+            args = [part for common, ids in _grouped(some) for part in _told(common, ids)]
             changed += map(breaker_change_of, await self._scripts.release(args))
         return changed
 
@@ -191,17 +191,37 @@ class Lanes:
         return sorted(queue.decode(errors="replace") for queue in queues)
 
 
-def _told(release: Release) -> list[str | int]:
-    verdict, head_due = release.verdict, release.head_due
+# What releases may have in common: all but their ids.
+_Common = tuple[tuple[str, ...], Verdict | None, datetime | None, int | None]
+
+
+def _grouped(releases: Iterable[Release]) -> list[tuple[_Common, list[str]]]:
+    """Group what has all but its id in common. The verdicts on a lane keep their order, for its breaker counts them."""
+    groups: list[tuple[_Common, list[str]]] = []
+    latest: dict[str, tuple[_Common, list[str]]] = {}
+    for job_id, *rest in releases:
+        common = cast(_Common, tuple(rest))
+        judged = common[0][-1]
+        group = latest.get(judged)
+        if group is None or group[0] != common:
+            group = latest[judged] = (common, [])
+            groups.append(group)
+        group[1].append(job_id)
+    return groups
+
+
+def _told(common: _Common, ids: Sequence[str]) -> list[str | int]:
+    lanes, verdict, head_due, claim_ms = common
     return [
-        release.id,
-        "" if release.claim_ms is None else release.claim_ms,
+        "" if claim_ms is None else claim_ms,
         "" if verdict is None else int(verdict.alive),
         "" if verdict is None or verdict.hold_s is None else int(verdict.hold_s * 1000),
         "" if verdict is None else verdict.reason,
         "" if head_due is None else milliseconds(head_due),
-        len(release.lanes),
-        *release.lanes,
+        len(lanes),
+        *lanes,
+        len(ids),
+        *ids,
     ]
 
 

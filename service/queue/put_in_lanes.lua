@@ -56,21 +56,20 @@ local function put(queue, id, score, payload, first)
   end
 end
 
-for i = 3, #ARGV, 11 do
-  local queue, low, id, score, payload, kind, label = unpack(ARGV, i, i + 6)
-  local keys = {}
-  for j = i + 7, i + 9, 2 do
-    if ARGV[j] ~= '' then
-      local it = lanes.load(ARGV[j])
-      keys[#keys + 1] = ARGV[j]
+-- Put an id, whatever its lanes are.
+local function put_in(queue, low, id, score, payload, kind, label, ...)
+  local given, keys = {...}, {}
+  for j = 1, 3, 2 do
+    if given[j] ~= '' then
+      local it = lanes.load(given[j])
+      keys[#keys + 1] = given[j]
       if #keys == 1 or it.h.configured or ARGV[1] == 'back' then touch(it.key) end
-      if #keys == 1 or it.h.configured then lanes.hear(it, ARGV[j + 1], id) end
+      if #keys == 1 or it.h.configured then lanes.hear(it, given[j + 1], id) end
       if ARGV[1] == 'back' then give_back(it, id) end
     end
   end
   keys[#keys + 1] = 'kind:' .. kind
   if label ~= '' then keys[#keys + 1] = 'kind:' .. label end
-  if ARGV[1] ~= 'move' then left_over[#left_over + 1] = IN_PROGRESS .. id end
   if past_lanes then
     redis.call('SETNX', JOB .. id, payload)
     redis.call('ZADD', lanes.queue_key(queue), 'NX', score, id)
@@ -81,5 +80,42 @@ for i = 3, #ARGV, 11 do
   end
   if low == '1' and not past_lanes then ask('ZADD', LANE_LOW .. queue, score, id) end
 end
+
+-- Put those jobs into free lanes that say nothing which would bind these. Returns where the others begin in ARGV.
+local function put_in_free(places)
+  local plain, others, ids, first_at = {}, {}, {}, {}
+  for _, i in ipairs(places) do
+    local queue, low, id, score, payload, kind = unpack(ARGV, i, i + 5)
+    local lane, given, second = unpack(ARGV, i + 7, i + 9)
+    if low ~= '1' and given == '' and second == '' and not lanes.load('kind:' .. kind).queues[queue] then
+      plain[#plain + 1] = {at = i, queue = queue, kind = kind, lane = lane, id = id, score = score, payload = payload}
+    else
+      others[#others + 1] = i
+    end
+  end
+  for i, fits in ipairs(lanes.free_for(plain)) do
+    local job = plain[i]
+    if fits and write_payload(job.id, job.payload) then
+      local waiting, ats = lanes.waiting_key(job.queue, job.lane), first_at[job.queue] or {}
+      ids[waiting], first_at[job.queue] = ids[waiting] or {}, ats
+      table.insert(ids[waiting], job.score)
+      table.insert(ids[waiting], job.id)
+      ats[job.lane] = math.min(ats[job.lane] or math.huge, tonumber(job.score))
+    else
+      others[#others + 1] = job.at
+    end
+  end
+  for waiting, scored in pairs(ids) do ask('ZADD', waiting, 'NX', unpack(scored)) end
+  for queue, ats in pairs(first_at) do lanes.come_in_turn(queue, ats) end
+  return others
+end
+
+local places = {}
+for i = 3, #ARGV, 11 do
+  places[#places + 1] = i
+  if ARGV[1] ~= 'move' then left_over[#left_over + 1] = IN_PROGRESS .. ARGV[i + 2] end
+end
+if ARGV[1] == 'put' and not past_lanes then places = put_in_free(places) end
+for _, i in ipairs(places) do put_in(unpack(ARGV, i, i + 10)) end
 redis.call('DEL', unpack(left_over))
 lanes.place_all(touched, true)

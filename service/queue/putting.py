@@ -80,7 +80,10 @@ class Putting(OverRedis):
 
     async def _take_off(self, queue: str, started: Sequence[Claimed]) -> None:
         laneless = [one.member for one in started if not one.lanes]
-        in_lanes = [(one.lanes[0], one.member) for one in started if one.lanes]
+        in_lanes: dict[str, list[bytes]] = {}
+        for one in started:
+            if one.lanes:
+                in_lanes.setdefault(one.lanes[0], []).append(one.member)
         await self._scripts.take_off(queue, laneless, in_lanes)
 
 

@@ -1,7 +1,7 @@
 """The Lua scripts, with one typed method each. The head of each `.lua` file says what it does."""
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -30,11 +30,11 @@ BuildStep = Literal["clear", "run", "hold", "place", "started", "head", "open"]
 
 
 class FromLanes(NamedTuple):
-    """What a claim says of lanes: their epoch; the names that it left; number of queue, id, its lanes, strict ones."""
+    """What a claim says of lanes: their epoch; the names that it left; number of queue, lanes, strict ones, ids."""
 
     epoch: bytes
     left: list[bytes]
-    claimed: list[tuple[int, bytes, list[bytes], list[bytes]]]
+    claimed: list[tuple[int, list[bytes], list[bytes], list[bytes]]]
 
 
 class Scripts:
@@ -97,9 +97,11 @@ class Scripts:
         """Run `remove.lua` for 1 to 1,000 ids."""
         await cast(Awaitable[None], self._remove(keys=[key_of(queue), low_key_of(queue)], args=[queue, *members]))
 
-    async def take_off(self, queue: str, laneless: Sequence[bytes], in_lanes: Sequence[tuple[str, bytes]]) -> None:
-        """Run `take_off.lua` for 1 to 1,000 ids: those without lanes, and the others with their first lanes."""
-        args = [queue, len(laneless), *laneless, *(part for pair in in_lanes for part in pair)]
+    async def take_off(self, queue: str, laneless: Sequence[bytes], in_lanes: Mapping[str, Sequence[bytes]]) -> None:
+        """Run `take_off.lua` for 1 to 1,000 ids: those without lanes, and the others by their first lanes."""
+        args: list[str | bytes | int] = [queue, len(laneless), *laneless]
+        for lane, ids in in_lanes.items():
+            args += (lane, len(ids), *ids)
         await cast(Awaitable[None], self._take_off(keys=[key_of(queue), low_key_of(queue)], args=args))
 
     async def absent(self, args: Sequence[str]) -> list[int]:
@@ -129,7 +131,7 @@ class OverRedis:
 
 def _with_lanes(*names: str) -> str:
     """Put scripts together, behind those of lanes."""
-    return _read("patterns", "lane_limits", "lane_breakers", "lane_turns", "lanes", *names)
+    return _read("patterns", "lane_free", "lane_limits", "lane_breakers", "lane_turns", "lanes", *names)
 
 
 @cache

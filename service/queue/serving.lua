@@ -114,7 +114,7 @@ local function serving_of(lanes, room, hold, longest, mended)
     ask('ZADD', home, held_until, id)
     leave_low(id, queue)
     if job.lanes[1] then lanes.stands_on(lanes.load(job.lanes[1]), queue) end
-    M.claimed[#M.claimed + 1] = {number - 1, id, job.lanes, strict}
+    M.claimed[#M.claimed + 1] = {number - 1, job.lanes, strict, {id}}
   end
 
   -- Claim an id that stands in the set `from` of `lane`. Returns 1, or 0 if it has to wait, or nil if the lane has to.
@@ -205,6 +205,47 @@ local function serving_of(lanes, room, hold, longest, mended)
     return taken
   end
 
+  -- The kind of an id in a free lane, which is our own; nil if its payload does not say so.
+  local function kind_of_own(id) return string.match(ask('GETRANGE', JOB .. id, 0, 255), '^{"t":null,"f":"([^"\\]*)"') end
+
+  -- The ids of a free lane in front of the first one that has to be looked at more closely.
+  local function plain_among(ids, minds_kinds)
+    local plain = {}
+    for i, id in ipairs(ids) do
+      if #id == 0 or #id > longest then break end
+      if minds_kinds then
+        local name = kind_of_own(id)
+        local kind = name and 'kind:' .. name
+        if not kind or room.paused[kind] or (room.held[kind] or 0) >= room.kind_share then break end
+        room.held[kind] = (room.held[kind] or 0) + 1
+      end
+      plain[i] = id
+    end
+    return plain
+  end
+
+  -- Whether any of a free lane's kinds may have to wait.
+  local function has_minded(told)
+    for _, kind in ipairs(room.minded) do
+      if string.find(told, ',' .. kind .. ',', 1, true) then return true end
+    end
+    return room.minds_all
+  end
+
+  -- Serve a free lane, of which FREE has `told`: all that it is to give, at once.
+  local function visit_free(key, told, number, queue, count)
+    local from = lanes.waiting_key(queue, key)
+    local ids, behind = first_due_of(from, count)
+    local plain = plain_among(ids, has_minded(told))
+    local entered = #plain > 0 and lanes.enter_free(key, from, plain, held_until, now + AGAIN) or plain
+    if #entered > 0 then M.claimed[#M.claimed + 1] = {number - 1, {key}, NONE, entered} end
+    M.moves = M.moves + 1 + #plain
+    if #plain < #ids then return #entered + visit(lanes.load(key), number, queue, count - #entered) end
+    local again = #entered < #plain and now + AGAIN or tonumber(held_until)
+    lanes.go_behind(queue, key, #ids > 0 and math.min(behind or again, again))
+    return #entered
+  end
+
   local function ready(queue, turns, count)
     local left, found = 0, {}
     for _ in pairs(M.left) do left = left + 1 end
@@ -226,10 +267,15 @@ local function serving_of(lanes, room, hold, longest, mended)
       lanes.keep_turns()
       local keys = ready(queue, TURNS .. queue, math.min(count - taken, 100))
       if #keys == 0 then break end
-      local share = math.ceil((count - taken) / #keys)
+      local share, free = math.ceil((count - taken) / #keys), lanes.free_among(keys)
       for _, key in ipairs(keys) do
         if taken >= count or M.moves >= MOST then break end
-        taken = taken + visit(lanes.load(key), number, queue, math.min(share, count - taken))
+        local most = math.min(share, count - taken)
+        if free[key] and lanes.queue_in(free[key]) == queue and not lanes.is_loaded(key) then
+          taken = taken + visit_free(key, free[key], number, queue, most)
+        else
+          taken = taken + visit(lanes.load(key), number, queue, most)
+        end
       end
     end
     return taken

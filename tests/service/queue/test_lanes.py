@@ -277,7 +277,7 @@ async def test_an_id_on_the_queue_whose_job_is_in_a_lane_goes_there(lanes: Queue
 @pytest.mark.parametrize(
     "key",
     [
-        "lane:t", "lane-running:t", "lane-waiting:default,t", "lane-turns:default", "lanes", "lane-rules",
+        "lane:t", "lane-running:t", "lane-waiting:default,t", "lane-turns:default", "lanes", "lane-free", "lane-rules",
         "lane-patterns", "lane-low:default", "lanes-epoch", "lanes-built", "paused",
     ],
 )  # fmt: skip

@@ -68,7 +68,7 @@ async def test_an_id_that_was_moved_since_its_claim_is_found_by_the_next_one(lan
 
 
 @pytest.mark.parametrize(
-    ("lane", "most"), [(None, 1.5), (Lane("t"), 11.5), (Lane("t", concurrency=1), 13.5)], ids=["none", "turns", "one"]
+    ("lane", "most"), [(None, 1.5), (Lane("t"), 7.5), (Lane("t", concurrency=1), 13.5)], ids=["none", "turns", "one"]
 )
 async def test_what_a_job_costs_redis_from_its_claim_to_its_end(
     lanes: Queue, redis: Redis, lane: Lane | None, most: float
