@@ -1,7 +1,7 @@
 """The body of `POST /v1/flows`, read into a flow and its jobs, each behind the ones that it comes after."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,7 +13,7 @@ from service.ledger.models import NewFlow, NewJob
 from service.lifecycle.new_job import new_id
 from service.requests.client_made import request_hash
 from service.requests.following import MOST_EDGES, callbacks_of
-from service.requests.requests import Requests
+from service.requests.requests import MAX_BATCH, Requests
 from service.resources import Resources
 
 
@@ -44,10 +44,11 @@ def parse_flow(
     order = in_order(nodes)
     asked = request_hash(body) if around.id else None
     flow = NewFlow(around.id or new_id(), now, around.name, callbacks_of(around, resources), asked)
-    for number, place in enumerate(order):
-        job = jobs[place]
+    made_ids = job_ids(flow.id)
+    for place in order:
+        job, own_id = jobs[place], next(made_ids)
         if job.request_hash is None:  # else its client made the id
-            job.id, job.request_hash = job_id(flow.id, number), asked
+            job.id, job.request_hash = own_id, asked
     ids = {node.name: job.id for node, job in zip(nodes, jobs, strict=True)}
     for node, job in zip(nodes, jobs, strict=True):
         job.flow, job.flow_name = flow.id, node.name
@@ -55,14 +56,15 @@ def parse_flow(
     return WantedFlow(flow, [jobs[place] for place in order], ids)
 
 
-def job_id(flow_id: str, number: int) -> str:
-    """Make the id of a job from its flow's: a UUIDv7 of the same time, so that ids sort as the jobs are to run.
+def job_ids(flow_id: str) -> Iterator[str]:
+    """Make the ids of jobs from their flow's: UUIDv7s of the same time, so that ids sort as the jobs are to run.
 
     The same flow sent again has the same jobs.
     """
     flow = UUID(flow_id)
-    time_ms, own = flow.int >> 80, int.from_bytes(hashlib.sha256(flow.bytes).digest()[:8], "big") >> 4
-    return str(UUID(int=time_ms << 80 | 7 << 76 | (number >> 2) << 64 | 0b10 << 62 | (number & 3) << 60 | own))
+    time, own = str(flow)[:14], hashlib.sha256(flow.bytes).hexdigest()[:15]
+    for number in range(MAX_BATCH):
+        yield f"{time}7{number >> 2:03x}-{8 | number & 3:x}{own[:3]}-{own[3:]}"
 
 
 def _too_many_edges() -> FlowInvalid:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from jobs.kit.results import Parent
 from service.errors import Conflict
 from service.lane_rules import counted_as, in_order
+from service.ledger.changes import Changed
 from service.ledger.failure import Failure as Failure
 from service.ledger.states import Outcome, RunWhen, State
 from service.options import OnConflict
@@ -123,41 +123,6 @@ class KeyHeld:
     fingerprint: str
     answer: str | None
     job_id: str
-
-
-class Place(NamedTuple):
-    """Where a job waits: on its queue under the id `member`, or in its lanes."""
-
-    member: str
-    kind: str
-    queue: str
-    run_at: datetime
-    priority: int
-    lanes: tuple[str, ...]
-    lane_limits: str | None
-
-
-class ChangeResult(StrEnum):
-    """What became of a change to a job that was to be waiting."""
-
-    YES = "changed"
-    DUE_ALREADY = "due_already"
-    BLOCKED = "blocked"
-    STATE_FORBIDS = "state_forbids"
-    ARGS_CHANGED = "args_changed"
-    NOT_FOUND = "not_found"
-
-
-class Changed(NamedTuple):
-    """What became of a change, and the state that the job has now.
-
-    One that waits elsewhere than before has moved: from `before` to `after`.
-    """
-
-    result: ChangeResult
-    state: State | None = None
-    before: Place | None = None
-    after: Place | None = None
 
 
 class Ended(NamedTuple):

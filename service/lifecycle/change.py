@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from jobs import Catalogue, Kind, Lane
 from service import agreed_time
 from service.errors import Conflict, JobNotFound, StateForbids, located
+from service.ledger.changes import Changed, ChangeResult
 from service.ledger.ledger import Ledger
-from service.ledger.models import Changed, ChangeResult
 from service.ledger.reads import jobs as queries
 from service.ledger.records.changed import Change, Values
 from service.lifecycle.args import written_args

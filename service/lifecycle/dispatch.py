@@ -9,7 +9,8 @@ from sqlalchemy import RowMapping
 
 from service import agreed_time, metrics
 from service.lane_rules import in_order
-from service.ledger.models import Changed, Finished, NewJob, Place, Released
+from service.ledger.changes import Changed, Place
+from service.ledger.models import Finished, NewJob, Released
 from service.ledger.reads.dispatching import HORIZON
 from service.ledger.states import WAITING, State
 from service.queue import NO_CLAIM_MS, UNREACHABLE, Entry, Queue, Release

@@ -15,7 +15,8 @@ from service.requests.known import Known
 MOST_PARENTS = 10_000
 MOST_EDGES = 100_000
 _EVENTS = {"on_success": "success", "on_failure": "failure", "on_end": "end"}
-_FIELDS = frozenset({"after", "run_when", "flow", *_EVENTS})
+# What a request says of other jobs.
+FOLLOWING = frozenset({"after", "run_when", "flow", *_EVENTS})
 _NONE: dict[str, Any] = {}
 
 FlowName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -46,13 +47,14 @@ def callbacks_of(wanted: Callbacks, known: Known) -> tuple[Callback, ...]:
 
 def following(wanted: Any, known: Known) -> dict[str, Any]:
     """Return the fields of a new job that have to do with other jobs: none, for nearly every job."""
-    if _FIELDS.isdisjoint(wanted.model_fields_set):
+    said = wanted.model_fields_set
+    if FOLLOWING.isdisjoint(said):
         return _NONE
     return {
         "after": tuple(dict.fromkeys(wanted.after)),
         "run_when": wanted.run_when,
-        "flow": getattr(wanted, "flow", None),  # a job that comes with its flow names none
-        "callbacks": callbacks_of(wanted, known),
+        "flow": wanted.flow if "flow" in said else None,  # a job that comes with its flow has no such field
+        "callbacks": () if said.isdisjoint(_EVENTS) else callbacks_of(wanted, known),
     }
 
 

@@ -20,14 +20,15 @@ from service.moments import Moment
 from service.options import NO_OPTIONS, Options
 from service.requests.change_requests import ChangeRequests
 from service.requests.client_made import ClientMadeId
-from service.requests.following import MOST_PARENTS, Callbacks, FlowName, Following, JobId
+from service.requests.following import FOLLOWING, MOST_PARENTS, Callbacks, FlowName, Following, JobId
 from service.requests.job_options import LONGEST_WAIT_S, SHORTEST_S, JobOptions, seconds
 from service.requests.retry_in import RetryIn
 
 MAX_BATCH = 10_000
 
-# What a request that asks for no options has, as most do.
-_BARE = {"kind", "args"}
+# What says nothing of a job's own options: most requests have nothing else.
+_BARE = {"kind", "args", "id", "name", *FOLLOWING}
+_BARE_IN_LANE = {*_BARE, "lane"}
 
 
 class EnqueueOptions(JobOptions, Following):
@@ -66,6 +67,8 @@ class EnqueueOptions(JobOptions, Following):
     def options(self) -> Options:
         if self.model_fields_set <= _BARE:
             return NO_OPTIONS
+        if self.lane is not None and self.model_fields_set <= _BARE_IN_LANE:
+            return Options(lane=self.lane.lane())
         return Options(
             run_at=self.run_at,
             unique_key=self.unique_key,

@@ -43,6 +43,12 @@ async def attempts_in_short(connection: AsyncConnection, job: RowMapping, limit:
     return [*ended, _running(job)] if is_running else ended
 
 
+async def trace_context_of(connection: AsyncConnection, job_id: str) -> str | None:
+    """Return what was kept of the trace in which a job was enqueued, as JSON."""
+    context: str | None = await connection.scalar(select(jobs.c.trace_context).where(jobs.c.id == job_id))
+    return context
+
+
 _SHORT = ("number", "outcome", "worker", "started_at", "finished_at", "error_type", "fingerprint")
 
 

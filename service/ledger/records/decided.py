@@ -12,8 +12,7 @@ from sqlalchemy.types import TypeEngine
 from service.lane_rules import counted_as
 from service.ledger.models import Ended, Released
 from service.ledger.records.edges import Edge, Parent, change_edges, still_broken
-from service.ledger.records.lane_seqs import move_to_the_end
-from service.ledger.records.own_retries import renew_retries
+from service.ledger.records.met import let_pass, make_ready
 from service.ledger.records.undecided import Child, undecided
 from service.ledger.rows import execute, packed, unfold_lists
 from service.ledger.states import PARENT_FAILED, WAITING, State, edge_state
@@ -50,6 +49,10 @@ class _Change(NamedTuple):
 
 def decide(connection: Connection, parents: Sequence[Parent], at: datetime) -> Decided:
     """Let up to `MOST_EDGES` edges say what their `parents` are, which are locked, and their children follow."""
+    if all(parent.state is State.SUCCEEDED for parent in parents):
+        released = let_pass(connection, parents, at, MOST_EDGES)
+        if released is not None:
+            return Decided(released)
     edges, children, is_left = undecided(connection, parents, MOST_EDGES + 1)
     decided = Decided()
     if len(edges) > MOST_EDGES:
@@ -100,11 +103,8 @@ def _decide(
         changes.append(change := _become(row, blocked_by, breakers.get(row.id), row.id in may_go_back, at))
         _note(decided, row, change)
     _change_children(connection, children, changes)
-    if own := {one.id: one.run_at for one in changes if one.state in WAITING and children[one.id].traits & _RETRY}:
-        renew_retries(connection, own)
-    in_lanes = [one.id for one in decided.released if one.lanes]
-    if in_lanes:
-        move_to_the_end(connection, in_lanes)
+    retries = {one.id: one.run_at for one in changes if one.state in WAITING and children[one.id].traits & _RETRY}
+    make_ready(connection, decided.released, retries)
 
 
 def _fell_with_a_parent(row: Child) -> bool:

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Connection, FromClause, String, case, insert, select, text, true
+from sqlalchemy import ColumnElement, Connection, FromClause, String, case, insert, or_, select, text, true
 
 from service.ledger.models import NewJob
 from service.ledger.records.file_uses import record_uses
@@ -34,27 +34,21 @@ _RARE: tuple[str, ...] = (
     "error_message",
     "finished_at",
 )
-# What jobs in lanes have: left out in the same way.
-_LANES: tuple[str, ...] = ("lane", "kind_lane", "lane_limits", "label", "lane_seq")
-_lanes_of = attrgetter("lane", "kind_lane")
+# What jobs in lanes have, and those whose kind named one, or that say how these are limited: left out in the same way.
+_LANE: tuple[str, ...] = ("lane_seq", "lane")
+_LANES: tuple[str, ...] = (*_LANE, "kind_lane", "lane_limits", "label")
+_lanes_of = attrgetter(*_LANES[1:])
+_NO_LANES = (None,) * len(_LANES[1:])
 _rare_of = attrgetter(*_RARE)
 _NONE_RARE = ((), *[None] * (len(_RARE) - 1))
 
-# What only linked jobs have, and those whose request says more than most: left out in the same way. The last is not the
-# row's, but its listing's.
-_MORE: tuple[str, ...] = (
-    "traits",
-    "blocked_by",
-    "flow",
-    "retry",
-    "retry_until",
-    "unique_for",
-    "request_hash",
-    "flow_name",
-)
-_more_of = attrgetter(*_MORE)
-_NO_MORE = (0, *[None] * (len(_MORE) - 1))
+# What only linked jobs have: left out in the same way. The last is not the row's, but its listing's.
+_LINKED: tuple[str, ...] = ("traits", "blocked_by", "flow", "flow_name")
 _LISTED_ALONE = "flow_name"
+# What only jobs have whose request says more than most. A retry policy is among a job's traits, too.
+_MORE: tuple[str, ...] = ("retry", "retry_until", "unique_for", "request_hash")
+_linked_of, _more_of = attrgetter(*_LINKED, "retry"), attrgetter(*_MORE)
+_NOT_LINKED, _NO_MORE = (0, *[None] * len(_LINKED)), (None,) * len(_MORE)
 
 # Who sent it, where callers need a key.
 _SENT = ("enqueued_by",)
@@ -93,17 +87,21 @@ def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]
     else:
         vault = vault_of(connection)
         columns, values = _COMMON + _RARE, [_row(job, vault) for job in some]
-    if any(_lanes_of(job) != (None, None) for job in some):
-        columns += _LANES
-        values = _with_lanes(connection, some, values)
+    lanes = [_lanes_of(job) for job in some]
+    if any(of_one != _NO_LANES for of_one in lanes):
+        own = _LANE if all(of_one[1:] == _NO_LANES[1:] for of_one in lanes) else _LANES
+        columns += own
+        values = _with_lanes(connection, lanes, values, len(own) - 1)
     if any(job.enqueued_by is not None for job in some):
         columns += _SENT
         values = [(*value, job.enqueued_by) for job, value in zip(some, values, strict=True)]
-    has_more = any(_more_of(job) != _NO_MORE for job in some)
-    if has_more:
+    if any(_linked_of(job) != _NOT_LINKED for job in some):
+        columns += _LINKED
+        values = [(*value, *_linked(job)) for job, value in zip(some, values, strict=True)]
+    if any(_more_of(job) != _NO_MORE for job in some):
         columns += _MORE
         values = [(*value, *_more(job)) for job, value in zip(some, values, strict=True)]
-    if dialect == "postgresql" and not has_more:
+    if dialect == "postgresql" and _LISTED_ALONE not in columns:
         return set(execute(connection, _insert_and_list_at_once(dialect, columns), packed(values)).scalars())
     created = set(execute(connection, _insert(dialect, columns), packed(values)).scalars())
     if len(created) < len(some):
@@ -166,28 +164,24 @@ def _row(job: NewJob, vault: Vault) -> tuple[Any, ...]:
     )
 
 
+def _linked(job: NewJob) -> tuple[Any, ...]:
+    """Return the values of `_LINKED`."""
+    return job.traits | (Trait.RETRY.value if job.retry else 0), job.blocked_by, job.flow, job.flow_name
+
+
 def _more(job: NewJob) -> tuple[Any, ...]:
     """Return the values of `_MORE`."""
-    return (
-        job.traits | (Trait.RETRY.value if job.retry else 0),
-        job.blocked_by,
-        job.flow,
-        job.retry,
-        moment_text(job.retry_until) if job.retry_until else None,
-        job.unique_for,
-        job.request_hash,
-        job.flow_name,
-    )
+    return job.retry, moment_text(job.retry_until) if job.retry_until else None, job.unique_for, job.request_hash
 
 
 def _with_lanes(
-    connection: Connection, some: Sequence[NewJob], values: Sequence[tuple[Any, ...]]
+    connection: Connection, lanes: Sequence[tuple[Any, ...]], values: Sequence[tuple[Any, ...]], count: int
 ) -> list[tuple[Any, ...]]:
-    """Add the values of `_LANES`. Postgres numbers jobs while it inserts them."""
-    seqs = iter(take_lane_seqs(connection, len(some)) if connection.dialect.name == "sqlite" else ())
+    """Add each job's number, and so many of the values in `lanes`. Postgres numbers jobs while it inserts them."""
+    seqs = iter(take_lane_seqs(connection, len(lanes)) if connection.dialect.name == "sqlite" else ())
     return [
-        (*value, job.lane, job.kind_lane, job.lane_limits, job.label, next(seqs, None) if job.lanes else None)
-        for job, value in zip(some, values, strict=True)
+        (*value, next(seqs, None) if of_one[:2] != _NO_LANES[:2] else None, *of_one[:count])
+        for of_one, value in zip(lanes, values, strict=True)
     ]
 
 
@@ -204,7 +198,7 @@ def _insert_listing(dialect: str, columns: tuple[str, ...]) -> Any:
 @cache
 def _insert_and_list_at_once(dialect: str, columns: tuple[str, ...]) -> Any:
     """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
-    listed = (*_LISTED, *_LISTED_LANES) if "lane" in columns else _LISTED
+    listed = (*_LISTED, *(name for name in _LISTED_LANES if name in columns))
     cte = _inserting(dialect, columns).returning(*(jobs.c[name] for name in listed)).cte("created")
     return select(cte.c.id).add_cte(_listing(cte).cte("listed"))
 
@@ -217,7 +211,7 @@ def _inserting(dialect: str, columns: tuple[str, ...]) -> Any:
 
 
 def _next_lane_seq(new: FromClause) -> ColumnElement[int]:
-    in_any = new.c.lane.is_not(None) | new.c.kind_lane.is_not(None)
+    in_any = or_(*(new.c[name].is_not(None) for name in ("lane", "kind_lane") if name in new.c))
     return case((in_any, lane_sequence.next_value()))
 
 

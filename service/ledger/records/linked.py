@@ -25,6 +25,8 @@ from service.tables import jobs
 _links_of = attrgetter("after", "callbacks", "flow")
 _NO_LINKS = ((), (), None)
 _fields_of = attrgetter(*(one.name for one in fields(NewJob)))
+# Plain numbers, see `traits.FOLLOWED`.
+_PARENTS, _CHILDREN, _CALLBACKS = Trait.PARENTS.value, Trait.CHILDREN.value, Trait.CALLBACKS.value
 _FLOW_CALLBACKS = Trait.FLOW_CALLBACKS.value
 
 
@@ -58,11 +60,11 @@ class Links:
         """Return the request with its jobs as they are recorded: parents that have ended decide at once."""
         parents, flows = dict(self.parents), dict(self.flows)
         if request.flow is not None:
-            flows.setdefault(request.flow.id, Trait.CALLBACKS.value if request.flow.callbacks else 0)
+            flows.setdefault(request.flow.id, _CALLBACKS if request.flow.callbacks else 0)
         have_children = {parent for job in request.jobs for parent in job.after}
         planned = []
         for job in request.jobs:
-            traits = _traits_of(job, flows) | (Trait.CHILDREN.value if job.id in have_children else 0)
+            traits = _traits_of(job, flows) | (_CHILDREN if job.id in have_children else 0)
             own = NewJob(*_fields_of(job))  # `replace` takes three times as long
             own.traits |= traits
             self._let_wait(own, parents)
@@ -74,11 +76,12 @@ class Links:
         """Plan the edges to a job, and let its fields say what it waits for."""
         if not job.after or job.id in self.recorded:
             return
-        edges = self.edges[job.id] = list(_edges_of(job, parents))
-        job.blocked_by = _count_open(edges)
-        if broken := [edge for edge in edges if edge.state == "broken"]:
+        edges = self.edges[job.id] = _edges_of(job, parents)
+        states = [edge.state for edge in edges]
+        job.blocked_by = states.count("open")
+        if "broken" in states:
             job.state, job.finished_at, job.error_type = State.CANCELLED, job.created_at, PARENT_FAILED
-            job.error_message = reason_of(parents[broken[0].parent])
+            job.error_message = reason_of(parents[edges[states.index("broken")].parent])
         elif job.blocked_by:
             job.state = State.BLOCKED
 
@@ -128,43 +131,58 @@ def record_links(
 
 def _record_edges(connection: Connection, links: Links, ids: Mapping[str, str], created: Sequence[NewJob]) -> set[str]:
     """Insert the edges to new jobs. Return the parents that stand for others, which may have ended since."""
+    stand_ins = {job_id: standing for job_id, standing in ids.items() if standing != job_id}
+    edges = [edge for job in created for edge in links.edges.get(job.id, ())]
     holders: set[str] = set()
-    edges: dict[tuple[str, str], Edge] = {}
-    recounted: dict[str, int] = {}
-    for job in created:
-        own = {}
-        for edge in links.edges.get(job.id, ()):
-            standing = edge._replace(parent=ids.get(edge.parent, edge.parent))
-            if standing.parent not in own or standing.state == "open":
-                own[standing.parent] = standing
-        edges |= {(parent, job.id): edge for parent, edge in own.items()}
-        holders |= own.keys() - {edge.parent for edge in links.edges.get(job.id, ())}
-        if (count := _count_open(own.values())) != (job.blocked_by or 0):
-            recounted[job.id] = count
-    if holders and holders - lock_parents(connection, holders).keys():
-        raise Overtaken("a holder of a unique key has been deleted")
+    if stand_ins:
+        edges, holders = _turn_to_holders(connection, edges, stand_ins, created)
     if edges:
-        insert_edges(connection, list(edges.values()))
-        if to_mark := holders | {parent for parent, _ in edges if parent in links.parents}:
+        insert_edges(connection, edges)
+        if to_mark := holders.union(edge.parent for edge in edges if edge.parent in links.parents):
             mark_parents(connection, to_mark)
-    if recounted:
-        execute(connection, _recount(connection.dialect.name), packed(recounted.items()))
     return holders
 
 
-def _edges_of(job: NewJob, parents: Mapping[str, Parent]) -> Iterable[Edge]:
+def _turn_to_holders(
+    connection: Connection, edges: Sequence[Edge], stand_ins: Mapping[str, str], created: Sequence[NewJob]
+) -> tuple[list[Edge], set[str]]:
+    """Let edges begin at the jobs that stand for their parents; return the edges, and which jobs those are.
+
+    A child may have named one of these beside the other: it waits for it once.
+    """
+    own: dict[str, dict[str, Edge]] = {}
+    for edge in edges:
+        standing = edge._replace(parent=stand_ins.get(edge.parent, edge.parent))
+        of_child = own.setdefault(edge.child, {})
+        if standing.parent not in of_child or standing.state == "open":
+            of_child[standing.parent] = standing
+    named = {(edge.parent, edge.child) for edge in edges}
+    holders = {parent for child, of_child in own.items() for parent in of_child if (parent, child) not in named}
+    if holders and holders - lock_parents(connection, holders).keys():
+        raise Overtaken("a holder of a unique key has been deleted")
+    counts = {child: _count_open(of_child.values()) for child, of_child in own.items()}
+    if recounted := [
+        (job.id, counts[job.id]) for job in created if job.blocked_by and counts[job.id] != job.blocked_by
+    ]:
+        execute(connection, _recount(connection.dialect.name), packed(recounted))
+    return [edge for of_child in own.values() for edge in of_child.values()], holders
+
+
+def _edges_of(job: NewJob, parents: Mapping[str, Parent]) -> list[Edge]:
+    edges = []
     for position, parent_id in enumerate(dict.fromkeys(job.after)):
         parent = parents.get(parent_id)
         if parent is None:
             raise ValueError(f"job {job.id} stands before {parent_id}, which it comes after")
         state = edge_state(parent.state, has_attempted=parent.has_attempted, run_when=job.run_when)
-        yield Edge(parent_id, job.id, job.run_when, state, position)
+        edges.append(Edge(parent_id, job.id, job.run_when, state, position))
+    return edges
 
 
 def _traits_of(job: NewJob, flows: Mapping[str, int]) -> int:
-    traits = Trait.PARENTS.value if job.after else 0
-    traits |= Trait.CALLBACKS.value if job.callbacks else 0
-    has_callbacks = job.flow is not None and flows.get(job.flow, 0) & Trait.CALLBACKS.value
+    traits = _PARENTS if job.after else 0
+    traits |= _CALLBACKS if job.callbacks else 0
+    has_callbacks = job.flow is not None and flows.get(job.flow, 0) & _CALLBACKS
     return traits | (_FLOW_CALLBACKS if has_callbacks else 0)
 
 

@@ -48,6 +48,7 @@ _LANELESS = Started._fields[:_WORKER_AT] + Started._fields[_WORKER_AT + 2 : _LAN
 _IN_LANES = _LANELESS + Started._fields[_LANES_AT : Started._fields.index("retry")]
 _CREATED_AT, _RUN_AT, _DUE_SINCE = map(_LANELESS.index, ("created_at", "run_at", "due_since"))
 _PARENTS = Trait.PARENTS.value
+_PARENTS_AT = Started._fields.index("parents")  # the last
 # What follows what is read of the row.
 _AFTER_LANELESS, _AFTER_IN_LANES = (
     tuple(Started._field_defaults[name] for name in Started._fields[len(names) + 2 :])
@@ -122,7 +123,7 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     started: dict[str, Started] = {row[0]: new((*row[:_WORKER_AT], *own, *row[_WORKER_AT:], *rest)) for row in taken}
     if children := [one.id for one in started.values() if one.traits & _PARENTS]:
         for job_id, parents in few_parents_of(connection, children).items():
-            started[job_id] = started[job_id]._replace(parents=tuple(parents))
+            started[job_id] = new((*started[job_id][:_PARENTS_AT], tuple(parents)))
     kinds = Counter(map(_counted_by, started.values()))
     counts = Counter[tuple[str, str, str]]()
     for told, count in kinds.items():

@@ -11,21 +11,18 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
-    Text,
     bindparam,
-    cast,
-    func,
     literal_column,
     select,
     true,
     union_all,
 )
 
-from service.flow_tables import followups, job_edges
+from service.flow_tables import job_edges
 from service.lane_rules import in_order
-from service.ledger.flow_guards import is_any, is_open
+from service.ledger.flow_guards import is_left, is_open
 from service.ledger.records.edges import Edge, Parent
-from service.ledger.rows import ids_parameter, is_one_of
+from service.ledger.rows import ids_parameter, is_one_of, json_rows
 from service.ledger.states import TERMINAL, State
 from service.tables import jobs
 
@@ -103,9 +100,9 @@ def _undecided(dialect: str) -> Select[Any]:
     after = select(*told).where(jobs.c.id.in_(select(edge.c.child))).order_by(jobs.c.id).with_for_update(key_share=True)
     child = after.cte("child")
     return select(
-        select(_json_rows(dialect, edge.c)).scalar_subquery().label("edges"),
-        select(_json_rows(dialect, child.c)).scalar_subquery().label("children"),
-        _is_left(dialect).label("is_left"),
+        select(json_rows(dialect, edge.c)).scalar_subquery().label("edges"),
+        select(json_rows(dialect, child.c)).scalar_subquery().label("children"),
+        is_left(dialect, "parents").label("is_left"),
     )
 
 
@@ -118,16 +115,6 @@ def _edges(dialect: str) -> Any:
     found = union_all(
         of("over", is_open()),
         of("live", is_open(), job_edges.c.run_when == literal_column("'attempted'")),
-        of("whole", job_edges.c.state == literal_column("'broken'"), _is_left(dialect)),
+        of("whole", job_edges.c.state == literal_column("'broken'"), is_left(dialect, "parents")),
     ).subquery("found")
     return select(found).where(true()).limit(bindparam("limit", type_=Integer))
-
-
-def _is_left(dialect: str) -> ColumnElement[bool]:
-    return is_any(select(followups.c.job_id).where(is_one_of(dialect, followups.c.job_id, "parents")))
-
-
-def _json_rows(dialect: str, columns: Any) -> ColumnElement[str]:
-    if dialect == "sqlite":
-        return func.json_group_array(func.json_array(*columns), type_=Text)
-    return cast(func.json_agg(func.json_build_array(*columns)), Text)

@@ -12,8 +12,8 @@ from jobs import Catalogue, Kind, Lane
 from jobs.kit.lane import to_lane
 from service import agreed_time
 from service.errors import Refused
+from service.ledger.changes import Changed, ChangeResult
 from service.ledger.ledger import Ledger
-from service.ledger.models import Changed, ChangeResult
 from service.ledger.operations import Against
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.members import Member

@@ -5,7 +5,6 @@ from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
-from zlib import crc32
 
 import structlog
 from pydantic import ValidationError
@@ -66,13 +65,9 @@ class Ticking:
         return new_job(kind, args, options, now)
 
     def _batches(self, due: Sequence[DueTick]) -> Iterator[list[DueTick]]:
-        """Put schedules with few ticks first, and those that replace jobs last, which may have to wait for these.
-
-        Each process begins elsewhere, so that they share a crowd.
-        """
+        """Put schedules with few ticks first, and those that replace jobs last, which may have to wait for these."""
         of_each = [list(ticks) for _, ticks in groupby(due, key=attrgetter("plan.name"))]
-        mine = self._enqueuer.writer.encode()
-        of_each.sort(key=lambda ticks: (_replaces(ticks), len(ticks), crc32(ticks[0].plan.name.encode() + mine)))
+        of_each.sort(key=lambda ticks: (_replaces(ticks), len(ticks)))
         in_order = [tick for ticks in of_each for tick in ticks]
         for start in range(0, len(in_order), _AT_ONCE):
             yield in_order[start : start + _AT_ONCE]

@@ -12,8 +12,8 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from jobs import Lane
 from service.errors import UniqueKeyRunning
+from service.ledger.changes import Changed, ChangeResult
 from service.ledger.ledger import Ledger
-from service.ledger.models import Changed, ChangeResult
 from service.ledger.records.changed import Change, Values
 from service.ledger.states import LIVE, PROMOTABLE, WAITING, State, state_when_moved
 from tests.faults.form import WHOLE
@@ -97,6 +97,7 @@ class ChangingMachine(LedgerMachine):
             self._take_over(holder, values, (None, None))
 
 
+@pytest.mark.short
 @pytest.mark.timeout(900)
 def test_any_order_of_changes_and_other_writes_keeps_what_the_model_says(database_url: str) -> None:
     with asyncio.Runner() as runner:

@@ -3,6 +3,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import Engine, event
 
 from service.ledger.ledger import Ledger
 from service.ledger.records.decided import MOST_EDGES
@@ -171,3 +172,57 @@ async def test_an_attempt_that_its_worker_handed_back_is_none_that_children_wait
     assert await states(ledger, last, late) == ["blocked", "blocked"]
     released = (await end(ledger, one, State.RETRYING)).followed.released
     assert {job.id for job in released} == {last.id, late.id}
+
+
+async def test_an_end_takes_no_more_statements_for_many_children_than_for_two(ledger: Ledger) -> None:
+    async def statements(children: int) -> int:
+        parent, seen = new_job(), []
+        await enqueue_all(ledger, parent, *(child(parent) for _ in range(children)))
+
+        def note(*_: object) -> None:
+            seen.append(parent.id)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            finished = await end(ledger, parent)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        assert len(finished.followed.released) == children
+        return len(seen)
+
+    assert await statements(200) == await statements(2)
+
+
+async def test_of_ends_in_one_group_each_sends_its_children_where_they_belong(ledger: Ledger) -> None:
+    good, bad = new_job(), new_job()
+    after_good, after_bad, given_up = child(good), child(bad), child(good)
+    tidying = child(good, bad, run_when="ended")
+    await enqueue_all(ledger, good, bad, after_good, after_bad, given_up, tidying)
+    assert await ledger.cancel(given_up.id, "test", NOW)
+    await live_worker(ledger)
+    begun = [await start(ledger, one.id) for one in (good, bad)]
+    ends = [
+        finish(started, outcome, state)
+        for started, outcome, state in zip(
+            begun, (Outcome.SUCCEEDED, Outcome.FAILED), (State.SUCCEEDED, State.FAILED), strict=True
+        )
+        if started is not None
+    ]
+    followed = [one.followed for one in await ledger.finish_all(ends) if one is not None]
+    assert {one.id for of_one in followed for one in of_one.released} == {after_good.id, tidying.id}
+    assert await states(ledger, after_good, after_bad, given_up, tidying) == [
+        "queued",
+        "cancelled",
+        "cancelled",
+        "queued",
+    ]
+
+
+async def test_a_success_releases_nobody_who_was_cancelled_meanwhile(ledger: Ledger) -> None:
+    parent = new_job()
+    given_up, kept = child(parent), child(parent)
+    await enqueue_all(ledger, parent, given_up, kept)
+    assert await ledger.cancel(given_up.id, "test", NOW)
+    assert [one.id for one in (await end(ledger, parent)).followed.released] == [kept.id]
+    assert await states(ledger, given_up, kept) == ["cancelled", "queued"]
+    assert set((await edges(ledger)).values()) == {"met"}

@@ -101,7 +101,12 @@ async def count_jobs(desk: Desk) -> int:
 async def walk(crons: Sequence[Cron], clock: Clock, until: datetime, step: timedelta = SECOND) -> None:
     while clock.now < until:
         clock.now = min(until, clock.now + step)
-        await asyncio.gather(*(cron.tick() for cron in crons))
+        await asyncio.gather(*(keep_up(cron) for cron in crons))
+
+
+async def keep_up(cron: Cron) -> None:
+    while await cron.tick():
+        pass
 
 
 @pytest.mark.parametrize("workers", [2, 5])
@@ -308,6 +313,36 @@ async def test_broken_schedules_are_told_and_hold_up_none_of_a_thousand_good_one
     assert of_args["reason"].startswith("its args no longer fit count: ")
     assert of_kind["reason"].startswith("There is no kind 'gone'")
     assert CANARY not in str([dict(of_args), views])
+
+
+async def test_a_crowd_that_comes_due_at_once_makes_no_other_schedule_late_and_none_of_its_own_missed(
+    desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.worker.keeping.cron._IN_A_PASS", 20)
+    monkeypatch.setattr("service.lifecycle.schedules.ticking._AT_ONCE", 20)
+    crowd = [schedule(f"crowd-{n:03}", catch_up="none") for n in range(300)]
+    async with writing(desk.ledger.database) as connection:
+        await connection.execute(schedules.insert(), [schedule_row(one, NOON) for one in crowd])
+    await say(desk, schedule("each-second", cron="* * * * * *", catch_up="none"))
+    cron = Cron(desk.lifecycle, clock)
+    await cron.tick()
+    clock.now = NOON + MINUTE - SECOND
+    await keep_up(cron)
+    record = desk.ledger.tick
+
+    async def record_slowly(*args: Any, **options: Any) -> Any:
+        clock.now += SECOND
+        return await record(*args, **options)
+
+    monkeypatch.setattr(desk.ledger, "tick", record_slowly)
+    clock.now += SECOND
+    await keep_up(cron)
+    assert clock.now > NOON + MINUTE + 15 * SECOND
+    for one in crowd:
+        assert await outcomes(desk, one.name) == [(1, "fired")]
+    due = [row for row in await told(desk, "each-second") if row["due_at"] >= NOON + MINUTE]
+    assert len(due) >= 15
+    assert {row["outcome"] for row in due} == {"fired"}
 
 
 def schedule_row(one: NewSchedule, at: datetime) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""Parents have succeeded, as most do: their edges are met all at once, and children that wait for nobody are released.
+
+The database counts; what is read here of a child is what its release needs.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import (
+    Connection,
+    Integer,
+    String,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    update,
+)
+
+from service.flow_tables import job_edges
+from service.ledger.flow_guards import is_left, is_open
+from service.ledger.models import Released
+from service.ledger.records.edges import Parent
+from service.ledger.records.lane_seqs import move_to_the_end
+from service.ledger.records.own_retries import renew_retries
+from service.ledger.rows import ids_parameter, is_one_of, json_rows, packed, unfold_lists
+from service.ledger.states import State
+from service.ledger.traits import Trait
+from service.tables import Moment, jobs
+
+_RETRY = Trait.RETRY.value
+_BLOCKED = str(State.BLOCKED)
+_PARENTS = "parents"
+# Of each child what a release tells, and then what decides about it.
+_TOLD = (*Released._fields, "state", "traits", "blocked_by")
+_RUN_AT = Released._fields.index("run_at")
+_OF_RELEASE = len(Released._fields)
+
+
+def let_pass(connection: Connection, parents: Sequence[Parent], at: datetime, most: int) -> list[Released] | None:
+    """Let the edges of parents that have succeeded be met; return the children that are released by it.
+
+    None, with nothing written, where edges have to be looked at one by one: there are more than `most`, some parent
+    waits to be followed up, or a child is no longer blocked.
+    """
+    dialect = connection.dialect.name
+    ids = ids_parameter(dialect, [parent.id for parent in parents], _PARENTS)
+    told, is_more = connection.execute(_read(dialect), {**ids, "most": most}).one()
+    children = from_json(told or "[]")
+    if is_more or any(child[_OF_RELEASE] != _BLOCKED for child in children):
+        return None
+    released: list[Released] = []
+    left: list[tuple[str, int]] = []
+    retries: dict[str, datetime] = {}
+    for *own, _, traits, blocked_by, met in children:
+        left.append((own[0], blocked_by - met))
+        if blocked_by > met:
+            continue
+        own[_RUN_AT] = run_at = max(datetime.fromisoformat(own[_RUN_AT]), at)
+        released.append(Released(*own))
+        if traits & _RETRY:
+            retries[own[0]] = run_at
+    if left:
+        _write(connection, ids, left, at)
+    make_ready(connection, released, retries)
+    return released
+
+
+def make_ready(connection: Connection, released: Sequence[Released], retries: dict[str, datetime]) -> None:
+    """Give released jobs their place in their lanes, and time anew for `retries` of their own, by when they are due."""
+    if retries:
+        renew_retries(connection, retries)
+    if in_lanes := [one.id for one in released if one.lanes]:
+        move_to_the_end(connection, in_lanes)
+
+
+def _write(connection: Connection, ids: dict[str, Any], left: Sequence[tuple[str, int]], at: datetime) -> None:
+    dialect = connection.dialect.name
+    rows = {"rows": packed(left), "at": at}
+    if dialect == "postgresql":
+        connection.execute(_meet_and_count_down(), {**rows, **ids})
+    else:
+        connection.execute(_meet(dialect), ids)
+        connection.execute(_count_down(dialect), rows)
+
+
+@cache
+def _read(dialect: str) -> Any:
+    """Read and lock the children, as JSON for the reason that `started._take` has; and whether there is more to do."""
+    open_edges = select(job_edges.c.child).where(is_one_of(dialect, job_edges.c.parent, _PARENTS), is_open())
+    edge = open_edges.limit(bindparam("most", type_=Integer) + 1).cte("edge")
+    counted = select(edge.c.child, func.count().label("met")).group_by(edge.c.child).cte("counted")
+    columns = [jobs.c[name] for name in _TOLD]
+    waits = select(*columns, counted.c.met).join_from(counted, jobs, jobs.c.id == counted.c.child)
+    child = waits.order_by(jobs.c.id).with_for_update(key_share=True, of=jobs).cte("child")
+    told = select(json_rows(dialect, child.c))
+    many = select(func.count() > bindparam("most", type_=Integer)).select_from(edge).scalar_subquery()
+    return select(told.scalar_subquery(), is_left(dialect, _PARENTS) | many)
+
+
+@cache
+def _meet(dialect: str) -> Any:
+    met = literal_column("'met'", String)
+    return update(job_edges).where(is_one_of(dialect, job_edges.c.parent, _PARENTS), is_open()).values(state=met)
+
+
+@cache
+def _count_down(dialect: str) -> Any:
+    child = unfold_lists(dialect, "child", {"id": String(255), "left": Integer()})
+    at = bindparam("at", type_=Moment)
+    waits, is_early = child.c.left > 0, jobs.c.run_at > at
+    released = case((is_early, str(State.SCHEDULED)), else_=str(State.QUEUED))
+    return (
+        update(jobs)
+        .where(jobs.c.id == child.c.id)
+        .values(
+            blocked_by=child.c.left,
+            state=case((waits, jobs.c.state), else_=released),
+            run_at=case((waits | is_early, jobs.c.run_at), else_=at),
+            dispatch_epoch="",
+        )
+    )
+
+
+@cache
+def _meet_and_count_down() -> Any:
+    """Do both in one statement: each is a trip to the server."""
+    return _count_down("postgresql").add_cte(_meet("postgresql").cte("met"))
