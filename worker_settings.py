@@ -45,4 +45,7 @@ def _of_a_worker() -> type:
 
 
 refuse_clashes(Path(__file__).parent, "jobs", "service")
-WorkerSettings = _worker_settings()
+from service.heap import gc_put_off  # noqa: E402 - only now is it known that it is ours
+
+with gc_put_off():
+    WorkerSettings = _worker_settings()

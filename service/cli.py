@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,7 @@ from service.commands.users import users
 from service.commands.workers import workers
 from service.demo.command import demo
 from service.errors import LedgerUnavailable, PostludeError
+from service.heap import gc_put_off
 
 if TYPE_CHECKING:
     from service.audit_report import Report
@@ -48,7 +50,8 @@ def dev() -> None:
     Starts Redis, applies the migrations, and runs a mail inbox, the API and one worker; restarts whatever dies. Keeps
     its data in POSTLUDE_DATA_DIR (./var). Ctrl-C or SIGTERM stops all of it, a second one at once.
     """
-    from service.dev.start import run
+    with gc_put_off():
+        from service.dev.start import run
 
     asyncio.run(run(_settings()))
 
@@ -59,17 +62,19 @@ def api() -> None:
 
     Other machines can reach it only when callers need a key: POSTLUDE_API_KEYS, `postlude keys`, `postlude users`.
     """
-    import uvicorn
+    with gc_put_off():
+        import uvicorn
 
-    from service import logs
-    from service.preflight import check_api
+        from service import logs
+        from service.preflight import check_api
 
-    settings = _settings(warn=False)  # the app warns
-    logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(check_api(settings))
-    _allow_open_files()
+        settings = _settings(warn=False)  # the app warns
+        logs.configure(settings.log_level, settings.log_format)
+        asyncio.run(check_api(settings))
+        _allow_open_files()
+        create_app = resolve_name("service.app:create_app")
     uvicorn.run(
-        "service.app:create_app",
+        create_app,
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -96,9 +101,10 @@ def worker(burst: bool, check: bool) -> None:
 @postlude.command()
 def migrate() -> None:
     """Bring the database to the newest schema. Safe to repeat."""
-    from service.features import FEATURES
-    from service.ledger.migrate import upgrade
-    from service.preflight import check_ledger_file
+    with gc_put_off():
+        from service.features import FEATURES
+        from service.ledger.migrate import upgrade
+        from service.preflight import check_ledger_file
 
     settings = _settings()
     check_ledger_file(settings)
@@ -138,7 +144,8 @@ def serve(name: str) -> None:
 
 
 def _serve(name: str) -> None:
-    from service.dev.servers import run
+    with gc_put_off():
+        from service.dev.servers import run
 
     asyncio.run(run(name, _settings()))
 

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import RowMapping
 
 from service.errors import LedgerUnavailable
-from service.ledger import migrate
 from service.ledger.deadline import in_time
 from service.ledger.leases import BLOCKED_AFTER_S
 from service.ledger.outages import reason_of
 from service.ledger.reads import audit
 from service.ledger.reads.workers import living_workers
+from service.ledger.revisions import is_current
 from service.ledger.write_probe import WriteProbe
 from service.queue import UNREACHABLE, Probe, refusal_of
 from service.resources import Resources
@@ -45,7 +45,7 @@ class Checks:
 
     async def _ledger(self) -> str:
         try:
-            if not await in_time(migrate.is_current(self._database, self._schemas), within_s=_CHECK_WITHIN_S):
+            if not await in_time(is_current(self._database, self._schemas), within_s=_CHECK_WITHIN_S):
                 return "migrations are missing: run `postlude migrate`"
             await in_time(self._database.check(), within_s=_CHECK_WITHIN_S)
         except LedgerUnavailable as error:

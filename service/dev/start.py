@@ -26,6 +26,7 @@ async def run(settings: Settings) -> None:
     with preflight.only_one(settings) as patience_s:
         knows_somebody = await preflight.knows_somebody(settings)
         preflight.check_address(settings, patience_s=patience_s, knows_somebody=knows_somebody)
+        preflight.check_keys(settings)
         redis = None if settings.redis_url else redis_server.find_binary()
         for server in servers.wanted(settings):
             server.check()

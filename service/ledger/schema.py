@@ -1,4 +1,4 @@
-"""What `migrate.py` needs to know of a feature; apart from it, since workers have no use for Alembic, which is 8 MB."""
+"""What `migrate.py` needs to know; apart from it, since API and workers have no use for Alembic, which is 8 MB."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+VERSIONS = MIGRATIONS / "versions"
 VERSION_TABLE = "alembic_version"
 
 

@@ -20,6 +20,7 @@ from service.errors import StartRefused
 from service.mail import noting
 from service.mail.smtp_client import BodyUnanswered, SmtpClient
 from service.mail.smtp_server import SmtpServer, TlsLevel
+from service.outbound.around import around_mail
 
 __all__ = ["DeliveryUnknown", "SmtpMailer", "SmtpServer"]
 
@@ -73,7 +74,8 @@ class SmtpMailer:
         Raises `aiosmtplib.SMTPException` and `OSError`: `SMTPRecipientsRefused` if it takes no recipient,
         `DeliveryUnknown` if it may have taken the message.
         """
-        async with self._slots:
+        name, port = self._server.hostname or "the dev inbox", self._server.port
+        async with self._slots, around_mail.get()(name, port, len(recipients)):
             noting.begin(self._server, len(recipients))
             client = await self._dial()
             try:

@@ -2,17 +2,7 @@
 
 from alembic import context
 
-from service import (  # noqa: F401 - they fill `metadata`
-    access_tables,
-    alert_tables,
-    fact_tables,
-    figure_tables,
-    flow_tables,
-    operation_tables,
-    schedule_tables,
-    step_tables,
-)
-from service.tables import metadata
+from service.ledger.all_tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

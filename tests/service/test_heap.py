@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.heap import gc_frozen
+from service.heap import gc_frozen, gc_put_off
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +24,10 @@ def test_what_is_there_at_the_start_is_out_of_the_collectors_sight_until_the_end
         assert gc.get_threshold() > before
     assert gc.get_freeze_count() == 0
     assert gc.get_threshold() == before
+
+
+def test_nothing_is_looked_for_during_imports_and_what_they_made_stays_out_of_sight() -> None:
+    with gc_put_off():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 10_000

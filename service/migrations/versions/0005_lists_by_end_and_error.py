@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from service.ledger.later_indexes import create, create_later, replace_later
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -21,19 +23,14 @@ _NEW: dict[str, tuple[list[Any], str]] = {
 }
 
 
-def _create(name: str, columns: list[Any], where: str) -> None:
-    op.create_index(name, "jobs", columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
-
-
 def upgrade() -> None:
-    op.drop_index("jobs_finished", table_name="jobs")
-    _create("jobs_finished", ["finished_at", "id"], _TERMINAL)
+    replace_later("jobs_finished", "jobs", ["finished_at", "id"], _TERMINAL)
     for name, (columns, where) in _NEW.items():
-        _create(name, columns, where)
+        create_later(name, "jobs", columns, where)
 
 
 def downgrade() -> None:
     for name in _NEW:
         op.drop_index(name, table_name="jobs")
     op.drop_index("jobs_finished", table_name="jobs")
-    _create("jobs_finished", ["finished_at"], _TERMINAL)
+    create("jobs_finished", "jobs", ["finished_at"], _TERMINAL)

@@ -6,6 +6,7 @@ Revision: 0008
 import sqlalchemy as sa
 from alembic import op
 
+from service.ledger.later_indexes import create_later
 from service.tables import Moment
 
 revision = "0008"
@@ -24,8 +25,8 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("lane_seq", sa.BigInteger(), comment="the order in its lanes; null: the job is in none"))
     for lane in ("lane", "kind_lane"):
         op.add_column("job_listing", sa.Column(lane, _KEY))
-        _partial_index(f"jobs_in_{lane}", "jobs", [lane, "lane_seq"], f"{lane} IS NOT NULL AND {_LIVE}")
-        _partial_index(f"job_listing_by_{lane}", "job_listing", [lane, "created_at", "job_id"], f"{lane} IS NOT NULL")
+        create_later(f"jobs_in_{lane}", "jobs", [lane, "lane_seq"], f"{lane} IS NOT NULL AND {_LIVE}")
+        create_later(f"job_listing_by_{lane}", "job_listing", [lane, "created_at", "job_id"], f"{lane} IS NOT NULL")
     _create_lanes()
     op.create_table(
         "lanes_epoch",
@@ -41,10 +42,6 @@ def upgrade() -> None:
     )
     if op.get_context().dialect.name == "postgresql":
         op.execute(sa.schema.CreateSequence(sa.Sequence("lane_sequence")))
-
-
-def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:
-    op.create_index(name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
 
 
 def _create_lanes() -> None:

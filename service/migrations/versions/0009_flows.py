@@ -6,6 +6,7 @@ Revision: 0009
 import sqlalchemy as sa
 from alembic import op
 
+from service.ledger.later_indexes import create, create_later, replace_later
 from service.tables import Moment
 
 revision = "0009"
@@ -29,10 +30,11 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("request_hash", sa.String(64), comment="SHA-256 of the request; where the client made the id"))
     op.add_column("job_listing", sa.Column("flow", sa.String(36)))
     op.add_column("job_listing", sa.Column("flow_name", sa.String(100), comment="the job's name in its flow; null: it joined later"))
-    _replace_indexes(_AFTER)
-    _partial_index("jobs_blocked", "jobs", ["created_at", "id"], "(state || '') = 'blocked'")
-    _partial_index("jobs_unique_for", "jobs", ["unique_key", "finished_at"], f"unique_for IS NOT NULL AND {_TERMINAL}")
-    _partial_index("job_listing_by_flow", "job_listing", ["flow", "created_at", "job_id"], "flow IS NOT NULL")
+    for name, column, where, unique in _of_unstarted(_AFTER):
+        replace_later(name, "jobs", [column], where, unique=unique)
+    create_later("jobs_blocked", "jobs", ["created_at", "id"], "(state || '') = 'blocked'")
+    create_later("jobs_unique_for", "jobs", ["unique_key", "finished_at"], f"unique_for IS NOT NULL AND {_TERMINAL}")
+    create_later("job_listing_by_flow", "job_listing", ["flow", "created_at", "job_id"], "flow IS NOT NULL")
     _create_edges()
     _create_flows()
     _create_callbacks()
@@ -45,16 +47,12 @@ def upgrade() -> None:
     op.create_index("followups_by_since", "followups", ["since"])
 
 
-def _replace_indexes(unstarted: str) -> None:
-    """Both name the states of jobs that have not started."""
-    op.drop_index("jobs_unique_key", "jobs")
-    op.drop_index("jobs_expiring", "jobs")
-    _partial_index("jobs_unique_key", "jobs", ["unique_key"], _LIVE.format(f"{unstarted}, 'running'"), unique=True)
-    _partial_index("jobs_expiring", "jobs", ["expires_at"], _EXPIRING.format(unstarted))
-
-
-def _partial_index(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
-    op.create_index(name, table, columns, unique=unique, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
+def _of_unstarted(unstarted: str) -> list[tuple[str, str, str, bool]]:
+    """Return the indexes that name the states of jobs that have not started."""
+    return [
+        ("jobs_unique_key", "unique_key", _LIVE.format(f"{unstarted}, 'running'"), True),
+        ("jobs_expiring", "expires_at", _EXPIRING.format(unstarted), False),
+    ]
 
 
 def _create_edges() -> None:
@@ -68,7 +66,7 @@ def _create_edges() -> None:
         sa.PrimaryKeyConstraint("parent", "child"),
     )
     op.create_index("job_edges_by_child", "job_edges", ["child"])
-    _partial_index("job_edges_open", "job_edges", ["parent", "child"], "(state || '') = 'open'")
+    create("job_edges_open", "job_edges", ["parent", "child"], "(state || '') = 'open'")
 
 
 def _create_flows() -> None:
@@ -110,7 +108,9 @@ def downgrade() -> None:
     op.drop_index("job_listing_by_flow", "job_listing")
     op.drop_index("jobs_unique_for", "jobs")
     op.drop_index("jobs_blocked", "jobs")
-    _replace_indexes(_BEFORE)
+    for name, column, where, unique in _of_unstarted(_BEFORE):
+        op.drop_index(name, "jobs")
+        create(name, "jobs", [column], where, unique=unique)
     for name in ("flow_name", "flow"):
         op.drop_column("job_listing", name)
     for name in ("request_hash", "unique_for", "retry_until", "retry", "flow", "blocked_by", "traits"):

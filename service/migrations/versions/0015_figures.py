@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
+from service.ledger.later_indexes import create_later
 from service.tables import Moment
 
 revision = "0015"
@@ -19,9 +20,8 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("fingerprint", sa.String(16), comment="the group of its latest failure; null: no attempt has failed"))
     op.add_column("attempts", sa.Column("fingerprint", sa.String(16), comment="the group of its failure; null: it did not fail"))
-    failed = sa.text("fingerprint IS NOT NULL")
     op.add_column("jobs", sa.Column("due_since", Moment(), comment="when it came due at first, if it was tried again; null: run_at"))
-    op.create_index("jobs_by_fingerprint", "jobs", ["fingerprint", "created_at", "id"], postgresql_where=failed, sqlite_where=failed)
+    create_later("jobs_by_fingerprint", "jobs", ["fingerprint", "created_at", "id"], "fingerprint IS NOT NULL")
     op.create_table(
         "failure_groups",
         sa.Column("fingerprint", sa.String(16), nullable=False),

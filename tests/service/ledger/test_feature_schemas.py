@@ -8,6 +8,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 from service.ledger import migrate
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
+from service.ledger.revisions import is_current, revisions_in
 from service.ledger.schema import Schema
 from service.settings import Settings
 
@@ -47,10 +48,10 @@ async def columns(database: Database) -> set[str]:
 
 async def test_tables_of_a_new_feature_are_created_and_missed_until_then(ledger: Ledger, database_url: str) -> None:
     schema = Schema("toys", [FIRST])
-    assert not await migrate.is_current(ledger.database, [schema])
+    assert not await is_current(ledger.database, [schema])
     for _ in range(2):
         await migrate.upgrade(Settings(database_url=database_url), [schema])
-        assert await migrate.is_current(ledger.database, [schema])
+        assert await is_current(ledger.database, [schema])
     assert await columns(ledger.database) == {"name"}
 
 
@@ -61,9 +62,9 @@ async def test_tables_of_an_earlier_version_are_migrated_with_their_rows(
     await migrate.upgrade(settings, [Schema("toys", [FIRST])])
     await ledger.database.run(lambda connection: connection.execute(text("INSERT INTO toys VALUES ('bear')")))
     schema = Schema("toys", [NEWEST], migrations)
-    assert not await migrate.is_current(ledger.database, [schema])
+    assert not await is_current(ledger.database, [schema])
     await migrate.upgrade(settings, [schema])
-    assert await migrate.is_current(ledger.database, [schema])
+    assert await is_current(ledger.database, [schema])
     assert await columns(ledger.database) == {"name", "size", "age"}
     async with ledger.read() as connection:
         assert (await connection.execute(text("SELECT name, size, age FROM toys"))).all() == [("bear", None, None)]
@@ -75,10 +76,10 @@ async def test_new_tables_have_their_newest_form_at_once_and_later_migrations_fo
     settings = Settings(database_url=database_url)
     schema = Schema("toys", [NEWEST], migrations)
     await migrate.upgrade(settings, [schema])
-    assert await migrate.is_current(ledger.database, [schema])
+    assert await is_current(ledger.database, [schema])
     (migrations / "colour.py").write_text(REVISION.format(revision="t3", down="'t2'", column="colour"))
-    migrate._revisions.cache_clear()  # as the next process would see it
-    assert not await migrate.is_current(ledger.database, [schema])
+    revisions_in.cache_clear()  # as the next process would see it
+    assert not await is_current(ledger.database, [schema])
     await migrate.upgrade(settings, [schema])
     assert await columns(ledger.database) == {"name", "size", "age", "colour"}
 
@@ -89,6 +90,6 @@ async def test_ledger_at_a_newer_version_of_a_feature_or_without_it_is_current(
     settings = Settings(database_url=database_url)
     await migrate.upgrade(settings, [Schema("toys", [NEWEST], migrations)])
     (migrations / "age.py").unlink()
-    assert await migrate.is_current(ledger.database, [Schema("toys", [NEWEST], migrations)])
+    assert await is_current(ledger.database, [Schema("toys", [NEWEST], migrations)])
     await migrate.upgrade(settings)
-    assert await migrate.is_current(ledger.database)
+    assert await is_current(ledger.database)

@@ -8,26 +8,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from service import (  # noqa: F401 - they fill `metadata`
-    access_tables,
-    alert_tables,
-    fact_tables,
-    figure_tables,
-    flow_tables,
-    operation_tables,
-    schedule_tables,
-    step_tables,
-)
 from service.features import FEATURES
 from service.ledger import migrate
+from service.ledger.all_tables import metadata
 from service.ledger.database import Database
+from service.ledger.indexes import build_missing
 from service.ledger.ledger import Ledger
 from service.ledger.models import Finish
 from service.ledger.reads import listing
 from service.ledger.reads.workers import running_under
+from service.ledger.revisions import is_current
 from service.ledger.states import TERMINAL, Outcome, State
 from service.settings import Settings
-from service.tables import metadata
+from tests.service.ledger.linking import edges, end
 from tests.service.ledger.makers import NOW, enqueue, live_worker, new_job, start
 from tests.support.servers import PostgresServer
 from tests.support.writing import writing
@@ -49,7 +42,7 @@ async def test_models_and_migrations_agree(ledger: Ledger) -> None:
 
 async def test_upgrading_twice_changes_nothing(ledger: Ledger, database_url: str, tmp_path: object) -> None:
     await migrate.upgrade(Settings(database_url=database_url))
-    assert await migrate.is_current(ledger.database)
+    assert await is_current(ledger.database)
 
 
 def _to(connection: Connection, revision: str) -> None:
@@ -70,6 +63,7 @@ async def test_ledger_goes_back_to_the_first_version_and_up_again_with_its_jobs(
     async with writing(ledger.database) as connection:
         await connection.run_sync(_to, "0001")
         await connection.run_sync(_to, "head")
+    await build_missing(ledger.database, metadata.tables.values())
     async with ledger.read() as connection:
         assert await connection.run_sync(_differences) == []
         (orphan_free,) = await running_under(connection, "w1")
@@ -129,7 +123,7 @@ async def test_a_ledger_of_an_earlier_version_works_with_all_its_jobs_after_the_
     await earlier.close()
     await migrate.upgrade(Settings(database_url=empty_url, data_dir=tmp_path), [one.schema for one in FEATURES])
     async with Ledger.open(empty_url, retention=timedelta(days=30)) as ledger:
-        assert await migrate.is_current(ledger.database)
+        assert await is_current(ledger.database)
         async with ledger.read() as connection:
             assert await connection.run_sync(_differences) == []
             for wanted in (listing.Filter(), listing.Filter(kinds=("greet",)), listing.Filter(tag="a")):
@@ -142,3 +136,32 @@ async def test_a_ledger_of_an_earlier_version_works_with_all_its_jobs_after_the_
         assert await ledger.finish(running) is not None
         assert await ledger.replay("failed", NOW)
         assert (await ledger.purge(timedelta(0), dry_run=False))["jobs"] == len({*TERMINAL, "running"}) - 1
+
+
+async def test_edges_of_an_earlier_version_say_what_they_said_and_are_decided_after_the_upgrade(
+    empty_url: str, tmp_path: Path
+) -> None:
+    at = "'2026-01-01T00:00:00.000000Z'"
+    said = {("queued", "waits"): "open", ("succeeded", "waits"): "met", ("failed", "cancelled"): "broken"}
+
+    def build(connection: Connection) -> None:
+        _to(connection, "0018")
+        rows = ", ".join(f"('{parent}', '{child}', 'succeeded', '{state}')" for (parent, child), state in said.items())
+        for statement in [
+            *_ledger_of("0018"),
+            "INSERT INTO jobs (id, kind, state, queue, args, max_attempts, run_at, created_at, traits, blocked_by)"
+            f" VALUES ('waits', 'greet', 'blocked', 'mail', '{{}}', 3, {at}, {at}, 1, 1)",
+            "UPDATE jobs SET traits = 2 WHERE id IN ('queued', 'succeeded', 'failed')",
+            f"INSERT INTO job_edges (parent, child, run_when, state) VALUES {rows}",
+        ]:
+            connection.exec_driver_sql(statement)
+
+    earlier = Database.open(empty_url)
+    await earlier.run(build)
+    await earlier.close()
+    await migrate.upgrade(Settings(database_url=empty_url, data_dir=tmp_path), [one.schema for one in FEATURES])
+    async with Ledger.open(empty_url, retention=timedelta(days=30)) as ledger:
+        assert await edges(ledger) == said
+        [released] = (await end(ledger, "queued")).followed.released
+        assert released.id == "waits"
+        assert await edges(ledger) == said | {("queued", "waits"): "met"}

@@ -1,0 +1,33 @@
+"""What migrations say of indexes on tables that may be large. On Postgres they are built later; see `indexes.py`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from alembic import op
+from sqlalchemy import text
+
+from service.ledger.indexes import REPLACED
+
+
+def create_later(name: str, table: str, columns: Sequence[Any], where: str, *, unique: bool = False) -> None:
+    """Create a partial index that the tables name; on Postgres once all migrations are done."""
+    if not _is_postgres():
+        create(name, table, columns, where, unique=unique)
+
+
+def replace_later(name: str, table: str, columns: Sequence[Any], where: str, *, unique: bool = False) -> None:
+    """Create an index in the place of the one of its name, which on Postgres is there until the new one is."""
+    if _is_postgres():
+        op.execute(f"ALTER INDEX {name} RENAME TO {name}{REPLACED}")
+    else:
+        op.drop_index(name, table_name=table)
+        create(name, table, columns, where, unique=unique)
+
+
+def create(name: str, table: str, columns: Sequence[Any], where: str, *, unique: bool = False) -> None:
+    """Create a partial index at once, whoever waits."""
+    op.create_index(name, table, columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
+
+
+def _is_postgres() -> bool:
+    return op.get_context().dialect.name == "postgresql"
