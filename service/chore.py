@@ -10,8 +10,12 @@ ONCE = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """`do` is done every `every_s` seconds. It returns whether there is more to do at once."""
+    """`do` is done every `every_s` seconds. It returns whether there is more to do at once.
+
+    In a sweep, one that `waits` is done for the first time after its interval: a new leader has enough to do.
+    """
 
     name: str
     every_s: float
     do: Callable[[], Awaitable[bool | None]]
+    waits: bool = False

@@ -4,10 +4,10 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar, overload
 
-from jobs.kit.context import Context
+from jobs.kit.context import Context, read_only
 from jobs.kit.thread_files import ThreadFiles
 
 A = TypeVar("A")
@@ -35,7 +35,7 @@ async def in_thread(function: Callable[[Any, A], R], ctx: Context, args: A) -> R
 
 # The overrides do at once what `Context` returns an awaitable for. A subclass all the same: an author's code may well
 # be annotated with `Context`, and has one.
-@dataclass(frozen=True, slots=True, kw_only=True)
+@read_only(kw_only=True)
 class ThreadContext(Context):
     """The `Context` of a kind that is a `def`: `progress`, `enqueue`, `step` and `checkpoint` return when it is done.
 

@@ -53,6 +53,7 @@ class Database:
         reader: AsyncEngine,
         for_jobs: AsyncEngine,
         *,
+        reads_in_transactions: bool = True,
         limit_s: float = STATEMENT_LIMIT_S,
         vault: Vault = OPEN_VAULT,
     ) -> None:
@@ -66,6 +67,9 @@ class Database:
         written_by = writer.engine if isinstance(writer, SqliteWriter) else writer.sync_engine
         for engine in (written_by, reader.sync_engine, for_jobs.sync_engine):
             engine.update_execution_options(**{VAULT: vault})
+        self._streams = self._reads = reader.execution_options(**{READS_ONLY: True})
+        if not reads_in_transactions:
+            self._reads = self._streams.execution_options(isolation_level="AUTOCOMMIT")
         if self.dialect == "postgresql":
             self._doubt.watch(reader)
 
@@ -82,7 +86,7 @@ class Database:
             return cls(writer, sqlite_reader(url), for_jobs, limit_s=limit_s, vault=vault)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         for_jobs = postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S)
-        return cls(engine, engine, for_jobs, limit_s=limit_s, vault=vault)
+        return cls(engine, engine, for_jobs, reads_in_transactions=False, limit_s=limit_s, vault=vault)
 
     @classmethod
     def open_guest(cls, url: str, *, limit_s: float) -> "Database":
@@ -150,11 +154,27 @@ class Database:
         return written
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection to read from. Raises `LedgerUnavailable`."""
+    async def connect(self, *, streams: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Open a connection to read from. Raises `LedgerUnavailable`.
+
+        Over our own Postgres there is no transaction, whose begin and end would be round trips, unless it `streams`
+        rows: in one, too, each statement would see what was committed when it began. A pooler before a database that
+        is not ours may need one.
+        """
+        with translate_db_errors():
+            engine = self._streams if streams else self._reads
+            async with engine.connect() as connection, self._heard(connection):
+                yield connection
+
+    @asynccontextmanager
+    async def autocommitting(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection to Postgres on which each statement is a transaction: some cannot be part of one.
+
+        Raises `LedgerUnavailable`.
+        """
         with translate_db_errors():
             async with self._reader.connect() as connection, self._heard(connection):
-                yield await connection.execution_options(**{READS_ONLY: True})
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def _heard(self, connection: AsyncConnection) -> AsyncIterator[None]:

@@ -10,9 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from service.errors import ParentFailed, UniqueKeyTaken
+from service.ledger.changes import Changed
 from service.ledger.database import STATEMENT_LIMIT_S, Database
 from service.ledger.group_commit import GroupCommit
-from service.ledger.models import Changed, Enqueue, Enqueued, Finish, Finished, Start, Started
+from service.ledger.models import Enqueue, Enqueued, Finish, Finished, Start, Started
 from service.ledger.outages import is_data_error
 from service.ledger.purge import purge
 from service.ledger.reads.edges import broken_parent
@@ -173,9 +174,9 @@ class Ledger:
         failed = older_than if failed_older_than is None else failed_older_than
         return await purge(self.database, older_than, failed, dry_run=dry_run, belongings=self.belongings)
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Open a connection for the functions of `reads`."""
-        return self.database.connect()
+    def read(self, *, streams: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a connection for the functions of `reads`; see `Database.connect`."""
+        return self.database.connect(streams=streams)
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a fresh session for a job."""

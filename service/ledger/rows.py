@@ -108,6 +108,13 @@ def ids_parameter(dialect: str, ids: Iterable[str], name: str = _IDS) -> dict[st
     return {name: to_json(list(ids)).decode() if dialect == "sqlite" else list(ids)}
 
 
+def json_rows(dialect: str, columns: Iterable[ColumnElement[Any]]) -> ColumnElement[str]:
+    """Return rows as one JSON text, a list of lists; null or an empty list where there are none."""
+    if dialect == "sqlite":
+        return func.json_group_array(func.json_array(*columns), type_=Text)
+    return cast(func.json_agg(func.json_build_array(*columns)), Text)
+
+
 def insert_for(dialect: str) -> Any:
     """Return the dialect's `insert`, which knows ON CONFLICT in the same words on both."""
     return sqlite.insert if dialect == "sqlite" else postgresql.insert

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Table, and_, select, true
+from sqlalchemy import Connection, Integer, Table, and_, case, literal_column, select, true
 
-from jobs.stats.counters import Count, Counted
+from jobs.stats.counters import Count, Counted, CounterFull
 from service import agreed_time
 from service.ledger.rows import execute, insert_for, packed, unfold_lists
 from service.stats import sketch
@@ -28,6 +28,7 @@ from service.stats.tables import (
 )
 from service.tables import moment_text
 
+_NONE, _MOST = literal_column("0", Integer), literal_column(str(2**63 - 1), Integer)
 # They are shown for 48 hours; nobody who asks just then should find them gone.
 MINUTES_KEPT = timedelta(hours=49)
 
@@ -102,10 +103,19 @@ def _add(connection: Connection, counts: Sequence[Count], now: datetime) -> None
     # The totals come first: who has added to one holds it until the end, and with it all else of the counter.
     for table, sums in ((counters, of_all_time), (quarter_counts, by_quarter), (minute_counts, by_minute)):
         if sums:
-            rows = packed((*key, number) for key, number in sorted(sums.items()))
-            execute(connection, _insert_or_add(connection.dialect.name, table), rows)
+            _add_to(connection, table, sums)
     if who:
         _add_to_sketches(connection, who)
+
+
+def _add_to(connection: Connection, table: Table, sums: Mapping[tuple[str, ...], int]) -> None:
+    """Add to counters. Raises `CounterFull`: SQLite would go on with a number that is no whole one any more."""
+    rows = packed((*key, number) for key, number in sorted(sums.items()))
+    added = execute(connection, _insert_or_add(connection.dialect.name, table), rows)
+    if added.rowcount != len(sums):
+        names = sorted({f"{subject!r}, {event!r}" for subject, event, *_ in sums})
+        among = f"one of {len(names)} counters" if len(names) > 1 else f"the counter of {names[0]}"
+        raise CounterFull(f"{among[:1].upper()}{among[1:]} cannot hold more: it would go beyond 2^63 - 1.")
 
 
 def _add_to_sketches(connection: Connection, who: Mapping[tuple[str, ...], set[int]]) -> None:
@@ -136,8 +146,11 @@ def _insert_new(dialect: str, table: Table) -> Any:
 @cache
 def _insert_or_add(dialect: str, table: Table) -> Any:
     statement = _insert(dialect, table)
-    total = table.c["count"] + statement.excluded["count"]
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_={"count": total})
+    before, more = table.c["count"], statement.excluded["count"]
+    fits = case((more > _NONE, before <= _MOST - more), else_=before >= -_MOST - more)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={"count": before + more}, where=fits
+    )
 
 
 def _insert(dialect: str, table: Table) -> Any:

@@ -94,7 +94,7 @@ async def get_series(
     _check_names(subject, event, bucket, unique=unique)
 
     async def read() -> Series | DurationSeries:
-        async with resources.ledger.read() as connection:
+        async with resources.ledger.read(streams=True) as connection:
             if subject is None or event is None or not subject.startswith(OF_KINDS):
                 return await read_series(connection, bucket, span, subject, event, unique=unique)
             kind = subject.removeprefix(OF_KINDS)

@@ -9,15 +9,32 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.figure_tables import durations, event_counts, failure_counts, failure_groups, levels
+from service.dashboard.kinds.days import read_days
+from service.figure_tables import (
+    durations,
+    event_counts,
+    failure_counts,
+    failure_groups,
+    lane_holds,
+    lane_starts,
+    levels,
+)
 from service.histogram import SIZE
 from service.ledger.database import Database
 from service.ledger.models import Failure, Finish
 from service.ledger.reads import failures, figures, troubled
+from service.ledger.reads.lane_figures import last_hold, starts_in_lanes
 from service.ledger.reads.levels import standing
 from service.ledger.records import merged
 from service.ledger.records.durations import Histogram, bucket_of, record_durations
 from service.ledger.records.failed import minute_of, record_failures
+from service.ledger.records.lane_figures import (
+    Starts,
+    record_held,
+    record_hold_over,
+    record_lane_starts,
+    record_lane_starts_purged,
+)
 from service.ledger.records.series import record_levels, record_totals
 from service.ledger.states import Outcome, State
 from tests.support.plans import Call
@@ -25,7 +42,8 @@ from tests.support.writing import writing
 
 _HOUR, _DAY, _MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 _KINDS = [f"k{n}" for n in range(10)]
-_TABLES = ("event_counts", "failure_counts", "failure_groups", "levels", "durations")
+_LANES = [f"tenant:{n}" for n in range(50)]
+_TABLES = ("event_counts", "failure_counts", "failure_groups", "levels", "durations", "lane_starts", "lane_holds")
 
 
 async def fill_figures(database: Database, now: datetime) -> None:
@@ -65,6 +83,12 @@ def _rows(hours: list[datetime], minutes: list[datetime]) -> Mapping[Any, list[d
             for at in hours
             for kind in ("", *_KINDS[:4])
         ],
+        lane_starts: [
+            {"lane": f"tenant:{n}", "bucket_at": at, "writer": "w", "started": 1}
+            for at in minutes[::5]
+            for n in range(100)
+        ],
+        lane_holds: [{"key": f"tenant:{n}", "held_at": at, "over_at": at} for n, at in enumerate(hours)],
     }
 
 
@@ -75,6 +99,13 @@ async def _told(connection: AsyncConnection, now: datetime) -> object:
     await connection.run_sync(record_levels, {"waiting": 1.0}, now)
     histogram = Histogram(bucket_of(now), "k1", "run", "w", [0] * SIZE, 1.0)
     return await connection.run_sync(record_durations, [histogram])
+
+
+async def _told_of_lanes(connection: AsyncConnection, now: datetime) -> object:
+    await connection.run_sync(record_lane_starts, [Starts(key, bucket_of(now), "w", 1) for key in _LANES])
+    await connection.run_sync(record_held, "tenant:1", "x", now)
+    await connection.run_sync(record_hold_over, ["tenant:1"], now)
+    return await connection.run_sync(record_lane_starts_purged, now - 9 * _HOUR)
 
 
 async def _unmerged(connection: AsyncConnection, now: datetime) -> object:
@@ -92,6 +123,9 @@ async def _merged(connection: AsyncConnection, now: datetime) -> object:
 
 
 CALLS: Mapping[str, Call] = {
+    "tell of lanes, and purge": _told_of_lanes,
+    "starts in lanes (50)": lambda c, now: starts_in_lanes(c, _LANES, now - _HOUR),
+    "when was a lane held?": lambda c, _: last_hold(c, "tenant:1"),
     "tell what happened": _told,
     "find what is to be merged": _unmerged,
     "merge and purge": _merged,
@@ -102,6 +136,7 @@ CALLS: Mapping[str, Call] = {
         c, ["failed"], since=now - 20 * _DAY, until=now, step=_DAY, kinds=_KINDS
     ),
     "counts since": lambda c, now: figures.counts_since(c, _KINDS, ["succeeded", "failed"], now - 30 * _DAY),
+    "thirty days": lambda c, now: read_days(c, "", ["enqueued", "succeeded", "failed"], now),
     "the kinds counted": lambda c, _: figures.counted_kinds(c),
     "levels": lambda c, now: figures.levels(c, ["waiting", "gap"], since=now - _HOUR, until=now, step=_MINUTE),
     "levels now": figures.levels_now,
@@ -121,6 +156,7 @@ CALLS: Mapping[str, Call] = {
 
 
 def reads_all_figures(plan: str) -> bool:
-    """Whether a plan walks through all figures of a sort."""
+    """Whether a plan walks through all figures of a sort, or back in time through those of all kinds."""
     names = "|".join(_TABLES)
-    return re.search(rf"Seq Scan on ({names})|^SCAN ({names})( |$)", plan, re.MULTILINE) is not None
+    walks = rf"Seq Scan on ({names})|^SCAN ({names})( |$)|Backward using event_counts_by_time"
+    return re.search(walks, plan, re.MULTILINE) is not None

@@ -18,6 +18,7 @@ from service.ledger.reads import audit, counts, dispatching, lanes, operations, 
 from service.ledger.reads import jobs as queries
 from service.ledger.reads.group_names import group_names
 from service.ledger.reads.held_back import held_back
+from service.ledger.reads.idempotency import key_made_with
 from service.ledger.reads.labels import find_label, list_labels
 from service.ledger.reads.lane_ages import count_arrivals, first_waiting, oldest_in_lanes
 from service.ledger.reads.listing import Filter
@@ -234,6 +235,11 @@ async def _enqueue_in_lanes(connection: AsyncConnection, now: datetime) -> objec
     return await connection.run_sync(record_enqueued, [Enqueue(tuple(new), "w")])
 
 
+async def _enqueue_in_one_lane(connection: AsyncConnection, now: datetime) -> object:
+    new = [NewJob(f"new-{n}", "k1", State.QUEUED, "default", "{}", now, now, 3, lane="tenant:1") for n in range(100)]
+    return await connection.run_sync(record_enqueued, [Enqueue(tuple(new), "w")])
+
+
 async def _say(connection: AsyncConnection, now: datetime) -> object:
     await connection.run_sync(record_breakers, [Breaker("host:1", "open", now, 1)], now)
     await connection.run_sync(record_rule, "host:1", {"paused": True}, now)
@@ -260,6 +266,7 @@ CALLS: Mapping[str, Call] = {
     "start in lanes (500)": _start_in_lanes,
     "start in strict lanes (100)": _start_strictly,
     "enqueue in lanes (100)": _enqueue_in_lanes,
+    "enqueue in one lane (100)": _enqueue_in_one_lane,
     "say things of lanes": _say,
     "forget what is over of lanes": lambda c, now: c.run_sync(record_forgotten, now - timedelta(hours=1)),
     "is there anything to forget?": lambda c, now: lanes.has_forgettable(c, now - timedelta(hours=1)),
@@ -279,6 +286,7 @@ CALLS: Mapping[str, Call] = {
     "the first in lanes (50)": lambda c, _: lanes.first_in_lanes(c, [f"tenant:{n}" for n in range(50)]),
     "the oldest in lanes (50)": lambda c, now: oldest_in_lanes(c, [f"tenant:{n}" for n in range(50)], now),
     "arrivals in a lane": lambda c, now: count_arrivals(c, "tenant:1", now - timedelta(minutes=1)),
+    "with which key was it made?": lambda c, now: key_made_with(c, ["j-1", "flow"], now),
     "whose turns come next in a lane": lambda c, _: first_waiting(c, "tenant:1", 10),
     "what is held back": held_back,
     "count by queue": counts.count_by_queue,

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
-from sqlalchemy import BigInteger, ColumnElement, String, Table, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, String, Table, case, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.figure_tables import durations, event_counts
@@ -113,27 +113,32 @@ async def totals_at(
     connection: AsyncConnection, wanted: Iterable[tuple[str, str]], before: datetime
 ) -> dict[tuple[str, str], int]:
     """Return how often each (kind, event) had happened before a minute; those that never did are missing."""
-    rows = [{"kind": kind, "event": event, "before": moment_text(before)} for kind, event in wanted]
+    totals = await totals_by_time(connection, [(kind, event, before) for kind, event in wanted])
+    return {(kind, event): total for (kind, event, _), total in totals.items()}
+
+
+async def totals_by_time(
+    connection: AsyncConnection, wanted: Iterable[tuple[str, str, datetime]]
+) -> dict[tuple[str, str, datetime], int]:
+    """Do the same, each at a time of its own."""
+    rows = [{"kind": kind, "event": event, "before": moment_text(before)} for kind, event, before in wanted]
     found = await connection.execute(_totals_at(connection.dialect.name), parameter(rows))
-    return {(kind, event): int(total) for kind, event, total in found if total is not None}
+    return {(kind, event, before): int(total) for kind, event, before, total in found if total is not None}
 
 
 @cache
 def _totals_at(dialect: str) -> Any:
-    """Seek the end of each one's own part of the index."""
+    """Seek the end of each one's own part of the primary key.
+
+    The order names all of the key: by its time alone, Postgres walks back through what was counted of all.
+    """
+    its = event_counts.c
     wanted = unfold(dialect, "wanted", {"kind": String(255), "event": String(11), "before": Moment()})
-    total = (
-        select(event_counts.c.total)
-        .where(
-            event_counts.c.kind == wanted.c.kind,
-            event_counts.c.event == wanted.c.event,
-            event_counts.c.bucket_at < wanted.c.before,
-        )
-        .order_by(event_counts.c.bucket_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    return select(wanted.c.kind, wanted.c.event, total)
+    key, end = (its.kind, its.event, its.bucket_at), (wanted.c.kind, wanted.c.event, wanted.c.before)
+    is_its_own = (its.kind == wanted.c.kind) & (its.event == wanted.c.event)
+    last = select(case((is_its_own, its.total))).where(tuple_(*key) < tuple_(*end))
+    total = last.order_by(*(column.desc() for column in key)).limit(1).scalar_subquery()
+    return select(wanted.c.kind, wanted.c.event, wanted.c.before, total)
 
 
 async def counted_kinds(connection: AsyncConnection) -> list[str]:

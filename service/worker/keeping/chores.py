@@ -41,6 +41,7 @@ def chores_of(performer: Performer, lease: WorkerLease, sweep: Sweep) -> list[Ch
         Chore("log lines", 0.5, performer.recorded_log.record),
         Chore("cron", 0.25, Cron(performer.lifecycle).tick),
         Chore("durations", 10.0, performer.durations.tell),
+        Chore("lane starts", 10.0, performer.lane_starts.tell),
         Chore("sweep", 1.0, sweep.sweep),
     ]
 
@@ -79,6 +80,6 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
             Chore("audit", 5.0, AuditLog(ledger).look),
             Chore("series", NOTED_EVERY.total_seconds(), figures.note_totals),
             Chore("levels", NOTED_EVERY.total_seconds(), figures.note_levels),
-            Chore("old figures", 60.0, MergingOfFigures(ledger).merge),
+            Chore("old figures", 60.0, MergingOfFigures(ledger).merge, waits=True),
         ],
     )

@@ -37,7 +37,8 @@ class Sweep:
         """Do the chores whose time it is; return whether one of them has more to do."""
         more = False
         for chore in chores:
-            if time.monotonic() >= self._next.get(chore.name, 0.0):
+            first_at = time.monotonic() + chore.every_s if chore.waits else 0.0
+            if time.monotonic() >= self._next.setdefault(chore.name, first_at):
                 more = bool(await chore.do()) or more
                 self._next[chore.name] = time.monotonic() + chore.every_s
         return more

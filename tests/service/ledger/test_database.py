@@ -204,6 +204,25 @@ async def test_a_taken_primary_key_is_a_data_error(database: Database) -> None:
     assert_data_error(await error_of(database, statement))
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["reads", "streams"])
+async def test_only_rows_that_are_streamed_are_read_in_a_transaction(postgres_url: str, streams: bool) -> None:
+    """Its begin and its end are round trips. Within one, `now()` stands still."""
+    database = Database.open(postgres_url)
+    async with database.connect(streams=streams) as connection:
+        moments = {(await connection.execute(text("SELECT now()"))).scalar_one() for _ in range(2)}
+    await database.close()
+    assert len(moments) == (1 if streams else 2)
+
+
+async def test_a_database_that_is_not_ours_is_read_in_transactions(postgres_url: str) -> None:
+    """A pooler may give each transaction another connection, and one statement takes two messages."""
+    database = Database.open_guest(postgres_url, limit_s=5)
+    async with database.connect() as connection:
+        moments = {(await connection.execute(text("SELECT now()"))).scalar_one() for _ in range(2)}
+    await database.close()
+    assert len(moments) == 1
+
+
 async def test_what_is_too_long_for_an_index_of_postgres_is_a_data_error(postgres_url: str) -> None:
     chance = random.Random(1)
     name = "".join(chr(chance.randrange(0x20000, 0x2A000)) for _ in range(3_000))  # cannot be compressed

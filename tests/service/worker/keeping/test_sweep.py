@@ -85,17 +85,21 @@ async def test_an_idle_pass_writes_nothing(desk: Desk) -> None:
 async def test_each_chore_runs_in_its_interval_and_most_only_under_the_leader(desks: tuple[Desk, Desk]) -> None:
     done: list[str] = []
 
-    def noting(name: str, every_s: float) -> Chore:
+    def noting(name: str, every_s: float, *, waits: bool = False) -> Chore:
         async def do() -> None:
             done.append(name)
 
-        return Chore(name, every_s, do)
+        return Chore(name, every_s, do, waits)
 
     def sweep_of(desk: Desk) -> Sweep:
         return Sweep(
             Leadership(desk.ledger, desk.resources.process_id),
             of_each_worker=[noting("everyone", EACH_PASS), noting("once", ONCE)],
-            of_the_leader=[noting("leader", EACH_PASS), noting("hourly", 3600.0)],
+            of_the_leader=[
+                noting("leader", EACH_PASS),
+                noting("hourly", 3600.0),
+                noting("in an hour", 3600.0, waits=True),
+            ],
         )
 
     leader, other = map(sweep_of, desks)
