@@ -21,6 +21,11 @@ _QUICK_BOOLEANS = {write(word): meant for word, meant in _BOOLEANS.items() for w
 # More digits are no number of any database, and Python takes long to read them.
 _MOST_DIGITS = 1_000
 _SHOWN = 60
+# Cells, each in a line of its own, that are empty or are written as Python writes their values.
+_PLAIN_DECIMAL = r"(?:-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,6})?)?"
+_PLAIN_DECIMALS = re.compile(rf"{_PLAIN_DECIMAL}(?:\n{_PLAIN_DECIMAL})*+")
+_PLAIN_DATE = "(?:[0-9]{4}-[0-9]{2}-[0-9]{2})?"
+_PLAIN_DATES = re.compile(rf"{_PLAIN_DATE}(?:\n{_PLAIN_DATE})*+")
 _LETTERS = re.compile("[A-Za-z]")
 
 Read = Callable[[str], Any]
@@ -32,22 +37,29 @@ class BadCell(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Reads the cells of a column. `quick` reads most of them, and `surely` says what is wrong with the others."""
+    """Reads the cells of a column. `quick` reads most of them, and `surely` says what is wrong with the others.
+
+    `are_written_so`, if there is one, tells whether cells are just what their values would be written as.
+    """
 
     column: Column
     surely: Read
     quick: Read
+    are_written_so: Callable[[Sequence[str]], bool] | None = None
 
     def read(self, cells: Sequence[str]) -> Sequence[Any] | None:
         """Return the values of a column, or None if one of them may be bad."""
         column = self.column
+        has_empty = "" in cells
         if column.type == "text":
-            return [cell or None for cell in cells] if column.is_nullable and "" in cells else cells
-        if "" in cells and not column.is_nullable:
+            return [cell or None for cell in cells] if column.is_nullable and has_empty else cells
+        if has_empty and not column.is_nullable:
             return None
+        if self.are_written_so is not None and self.are_written_so(cells):
+            return [cell or None for cell in cells] if has_empty else cells
         read = self.quick
         try:
-            values = [read(cell) if cell else None for cell in cells] if "" in cells else list(map(read, cells))
+            values = [read(cell) if cell else None for cell in cells] if has_empty else list(map(read, cells))
         except (ValueError, ArithmeticError, LookupError, RecursionError):
             return None
         return values if self._is_sure(values, cells) else None
@@ -105,7 +117,30 @@ def cells_of(column: Column, format_: str | None = None, *, decimal_comma: bool 
         "datetime": (moment, moment),
         "json": (_json, _json),
     }
-    return Cells(column, *ways[column.type])
+    is_plain = column.is_kept_as_text and format_ is None and not decimal_comma
+    return Cells(column, *ways[column.type], _ARE_WRITTEN_SO.get(column.type) if is_plain else None)
+
+
+def _are_plain(cells: Sequence[str], plain: re.Pattern[str]) -> bool:
+    lines = "\n".join(cells)
+    return lines.count("\n") == len(cells) - 1 and plain.fullmatch(lines) is not None
+
+
+def _are_decimals_written_so(cells: Sequence[str]) -> bool:
+    return _are_plain(cells, _PLAIN_DECIMALS)
+
+
+def _are_dates_written_so(cells: Sequence[str]) -> bool:
+    try:
+        return _are_plain(cells, _PLAIN_DATES) and all(map(date.fromisoformat, filter(None, cells)))
+    except ValueError:  # no day of any year
+        return False
+
+
+_ARE_WRITTEN_SO: Mapping[ColumnType, Callable[[Sequence[str]], bool]] = {
+    "decimal": _are_decimals_written_so,
+    "date": _are_dates_written_so,
+}
 
 
 def _integer(cell: str) -> int:

@@ -22,6 +22,7 @@ class Column:
     """A column of a target.
 
     `is_required`: no row can do without it. `low` and `high` bound its integers. `has_zone`: its times are moments.
+    `is_kept_as_text`: its target has no type of its own for its values, and keeps them as Python writes them.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     low: int | None = None
     high: int | None = None
     has_zone: bool = True
+    is_kept_as_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def match(headers: Sequence[str], mapping: Mapping[str, str | None], columns: Se
 
     `columns` is None where the target takes whatever names the file has.
     """
-    mapped = {_index_of(name, headers): goal for name, goal in mapping.items()}
+    mapped = _mapped(mapping, headers)
     found = []
     for index, header in enumerate(headers):
         if index in mapped:
@@ -64,6 +66,20 @@ def match(headers: Sequence[str], mapping: Mapping[str, str | None], columns: Se
             found.append(Match(index, header, column))
     _check(found, headers, columns)
     return found
+
+
+def _mapped(mapping: Mapping[str, str | None], headers: Sequence[str]) -> dict[int, str | None]:
+    """Return where each column of the file is to go, by its place."""
+    names: dict[int, str] = {}
+    for name in mapping:
+        index = _index_of(name, headers)
+        if index in names:
+            raise ColumnsDoNotFit(
+                f"mapping names the column #{index + 1} {headers[index]!r} twice, as {names[index]!r} and as {name!r}."
+                " Name it once."
+            )
+        names[index] = name
+    return {index: mapping[name] for index, name in names.items()}
 
 
 def _index_of(name: str, headers: Sequence[str]) -> int:

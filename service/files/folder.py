@@ -1,4 +1,4 @@
-"""Files in a folder: each is written beside, made safe, and then renamed to its place."""
+"""Files in a folder: each is written beside, made safe, and then renamed to its place; a small one is written there."""
 
 import asyncio
 import contextlib
@@ -99,15 +99,19 @@ class Folder:
 
 
 class _Incoming:
-    """A file being written `beside`, which is opened when its first bytes are there."""
+    """A file being written `beside`, which is opened when its first bytes are there.
+
+    One that is written in one go stands in its place at once: the sweep finds nothing there that is old and has no row,
+    and a rename would have the disk write its journal a second time.
+    """
 
     def __init__(self, beside: Path, place: Path) -> None:
-        self._beside = beside
+        self._at = beside
         self._place = place
         self._file: BinaryIO | None = None
 
     def write(self, block: bytes) -> BinaryIO:
-        file = self._file = self._file or _open_new(self._beside, self._place)
+        file = self._file = self._file or _open_new(self._at, self._place)
         left = memoryview(block)
         while left:
             left = left[file.write(left) :]  # a disk that is nearly full takes a part
@@ -115,17 +119,20 @@ class _Incoming:
 
     def finish(self, last: bytes) -> None:
         """Write what is left, make all of it safe, and rename it to its place."""
+        if self._file is None:
+            self._at = self._place
         file = self.write(last)
         os.fchmod(file.fileno(), _READ_ONLY)
         os.fsync(file.fileno())
         file.close()
-        self._beside.rename(self._place)
+        if self._at != self._place:
+            self._at.rename(self._place)
         _sync_folder(self._place.parent)
 
     def give_up(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._beside.unlink(missing_ok=True)
+            self._at.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -140,12 +147,12 @@ def _told(key: str | None = None) -> Iterator[None]:
         raise StorageUnavailable(f"the folder of files cannot be used: {error}") from error
 
 
-def _open_new(beside: Path, place: Path) -> BinaryIO:
-    for folder in (beside.parent, place.parent):
+def _open_new(at: Path, place: Path) -> BinaryIO:
+    for folder in {at.parent, place.parent}:
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _sync_folder(folder.parent)
-    return beside.open("xb", buffering=0)
+    return at.open("xb", buffering=0)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import structlog
@@ -12,12 +12,15 @@ import uuid_utils
 
 from jobs.kit.files import FileGone, StoredFile
 from service import agreed_time
+from service.files.errors import FilesFull
 from service.files.intake import Intake
 from service.files.reads import find_file
-from service.files.records import Deleted, Maker, record_deleted, record_made, record_uploaded
+from service.files.records import Deleted, Maker, Uploaded, record_deleted, record_made, record_uploads
 from service.files.storage import Storage, StorageUnavailable
+from service.ledger.group_commit import GroupCommit, Operation
 from service.ledger.ledger import Ledger
 from service.ledger.models import IdempotencyKey, KeyHeld
+from service.ledger.outages import is_data_error
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +30,22 @@ class FileLibrary:
     """Bytes are safe before their row is written, and a row is deleted before its bytes.
 
     Whatever a crash leaves between the two are bytes without a row, which the keeping sweeps. `kept_for` is how long
-    files are kept that say nothing of it.
+    files are kept that say nothing of it, and all uploads leave room for `most_in_all` bytes at most.
     """
 
     ledger: Ledger
     storage: Storage
     kept_for: timedelta
+    most_in_all: int | None = None
+
+    @cached_property
+    def _uploads(self) -> GroupCommit:
+        """Uploads that are recorded at the same moment share a transaction; whoever sent one waits for it."""
+        return GroupCommit(self.ledger.database.transact, is_data_error=_fails_alone)
+
+    @cached_property
+    def _record_uploads(self) -> Operation[Uploaded, KeyHeld | None]:
+        return partial(record_uploads, most_in_all=self.most_in_all)
 
     async def find(self, file_id: str, *, owner: str | None = None) -> StoredFile:
         """Return what is known of a file, for an `owner` of its own alone. Raises `FileGone`."""
@@ -45,8 +58,12 @@ class FileLibrary:
     async def record_upload(
         self, file: StoredFile, *, owner: str | None, key: IdempotencyKey | None = None
     ) -> KeyHeld | None:
-        """Record a file that is kept, unless an earlier request holds its `key`."""
-        held = await self.ledger.database.run(partial(record_uploaded, file=file, owner=owner, key=key))
+        """Record a file that is kept, unless an earlier request holds its `key`. Raises `FilesFull`."""
+        try:
+            held = (await self._uploads.write(self._record_uploads, [Uploaded(file, owner, key)]))[0]
+        except FilesFull:
+            await self.delete_bytes([file.id])
+            raise
         if held is not None:
             await self.delete_bytes([file.id])
         return held
@@ -98,3 +115,7 @@ class FileLibrary:
                 await self.storage.delete(ids)
         except StorageUnavailable as error:
             log.warning("bytes_not_deleted_yet", count=len(ids), reason=str(error))
+
+
+def _fails_alone(error: BaseException) -> bool:
+    return isinstance(error, FilesFull) or is_data_error(error)

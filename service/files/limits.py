@@ -2,10 +2,8 @@
 
 from fnmatch import fnmatchcase
 
-from sqlalchemy import func, select
-
-from service.file_tables import files
 from service.files.errors import FilesFull, FileTooLarge, FileTypeRefused
+from service.files.reads import total_bytes
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 
@@ -14,7 +12,7 @@ _AROUND_BYTES = 64 * 1024
 
 
 class UploadLimits:
-    """The limits of one upload, when `there_are` so many bytes already."""
+    """The limits of one upload, when `there_are` so many bytes already; `record_uploads` looks once more."""
 
     def __init__(self, settings: Settings, there_are: int = 0) -> None:
         self._most = settings.files_max_bytes
@@ -27,8 +25,7 @@ class UploadLimits:
         if settings.files_max_total_bytes is None:
             return cls(settings)
         async with ledger.read() as connection:
-            total = await connection.execute(select(func.coalesce(func.sum(files.c.size), 0)))
-        return cls(settings, int(total.scalar_one()))
+            return cls(settings, await connection.run_sync(total_bytes))
 
     def check_length(self, header: str | None) -> None:
         """Refuse by `Content-Length` what need not be read."""
@@ -44,10 +41,7 @@ class UploadLimits:
         if size > self._most:
             raise FileTooLarge(f"A file may have {_bytes(self._most)} at most (POSTLUDE_FILES_MAX_BYTES).")
         if self._most_in_all is not None and self._there_are + size > self._most_in_all:
-            raise FilesFull(
-                f"All files together may have {_bytes(self._most_in_all)} (POSTLUDE_FILES_MAX_TOTAL_BYTES). Delete"
-                " some, or wait until some expire."
-            )
+            raise no_room(self._most_in_all)
 
     def check_type(self, content_type: str) -> None:
         """Raise `FileTypeRefused`."""
@@ -55,6 +49,13 @@ class UploadLimits:
             raise FileTypeRefused(
                 f"The file is {content_type}, as its first bytes say. Taken are {', '.join(self._types)}."
             )
+
+
+def no_room(most: int) -> FilesFull:
+    return FilesFull(
+        f"All files together may have {_bytes(most)} (POSTLUDE_FILES_MAX_TOTAL_BYTES). Delete some, or wait until some"
+        " expire."
+    )
 
 
 def _bytes(count: int) -> str:

@@ -25,7 +25,7 @@ def storage_of(settings: Settings) -> Storage:
 
 
 def library_of(settings: Settings, ledger: Ledger) -> FileLibrary:
-    return FileLibrary(ledger, storage_of(settings), settings.retention_files)
+    return FileLibrary(ledger, storage_of(settings), settings.retention_files, settings.files_max_total_bytes)
 
 
 def library_at(request: "Request") -> FileLibrary:

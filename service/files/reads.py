@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.files import StoredFile
@@ -56,6 +56,12 @@ def count_users() -> ColumnElement[int]:
     """Count the jobs that may still run and name the file."""
     users = select(func.count()).select_from(file_uses).join(jobs, jobs.c.id == file_uses.c.job_id)
     return users.where(file_uses.c.file_id == files.c.id, text(f"jobs.{LIVE_SQL}")).scalar_subquery()
+
+
+def total_bytes(connection: Connection, *, but: Sequence[str] = ()) -> int:
+    """Add up how large all files are, but for some."""
+    total = select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.id.not_in(but))
+    return int(connection.execute(total).scalar_one())
 
 
 async def known_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:

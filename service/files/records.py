@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, select, text, update
 
 from jobs.kit.files import StoredFile
 from service.file_tables import file_uses, files
-from service.files.reads import STORED
+from service.files.limits import no_room
+from service.files.reads import STORED, total_bytes
 from service.ledger.models import IdempotencyKey, KeyHeld
 from service.ledger.reads.file_ids import is_used
 from service.ledger.records.idempotency import take_keys
@@ -31,16 +33,41 @@ class Maker(NamedTuple):
     attempt: int
 
 
-def record_uploaded(
-    connection: Connection, file: StoredFile, owner: str | None, key: IdempotencyKey | None
-) -> KeyHeld | None:
-    """Record a file whose bytes are safe. One whose idempotency key belongs to an earlier request is not recorded."""
-    if key is not None:
-        holder = take_keys(connection, [(key, file.id)])[key.key]
-        if holder.job_id != file.id:
-            return holder
-    _insert(connection, file, owner=owner)
-    return None
+class Uploaded(NamedTuple):
+    """A file whose bytes are safe, who sent it, and the idempotency key of its request."""
+
+    file: StoredFile
+    owner: str | None
+    key: IdempotencyKey | None
+
+
+def record_uploads(
+    connection: Connection, uploads: Sequence[Uploaded], *, most_in_all: int | None
+) -> list[KeyHeld | None]:
+    """Record files. One whose idempotency key belongs to an earlier request is not recorded: return who holds it.
+
+    Raises `FilesFull` where all files together would have more bytes than they may: others were recorded meanwhile.
+    """
+    held: dict[str, KeyHeld] = {}
+    keyed = [(one.key, one.file.id) for one in uploads if one.key is not None]
+    for key, file_id in sorted(keyed, key=lambda one: one[0].key):  # so that no two groups wait for each other
+        holder = take_keys(connection, [(key, file_id)])[key.key]
+        if holder.job_id != file_id:
+            held[file_id] = holder
+    if new := [one for one in uploads if one.file.id not in held]:
+        if most_in_all is not None:
+            _check_room(connection, [one.file for one in new], most_in_all)
+        rows = [_values(one.file) | {"owner": one.owner} for one in new]
+        connection.execute(_inserting(connection.dialect.name), rows)
+    return [held.get(one.file.id) for one in uploads]
+
+
+def _check_room(connection: Connection, new: Sequence[StoredFile], most_in_all: int) -> None:
+    if connection.dialect.name == "postgresql":  # else two that come at once would not see one another
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('postlude files'))"))
+    standing = total_bytes(connection, but=[file.id for file in new])
+    if standing + sum(file.size for file in new) > most_in_all:
+        raise no_room(most_in_all)
 
 
 def record_made(connection: Connection, file: StoredFile, maker: Maker) -> list[str] | None:
@@ -54,7 +81,8 @@ def record_made(connection: Connection, file: StoredFile, maker: Maker) -> list[
     row = connection.execute(runs.with_for_update(key_share=True)).first()
     if row is None:
         return None
-    _insert(connection, file, owner=row.enqueued_by, job_id=maker.job_id, attempt=maker.attempt)
+    made = {"owner": row.enqueued_by, "job_id": maker.job_id, "attempt": maker.attempt}
+    connection.execute(_inserting(connection.dialect.name), _values(file) | made)
     earlier = select(files.c.id).where(
         files.c.job_id == maker.job_id,
         files.c.job_id.is_not(None),
@@ -93,14 +121,14 @@ def _delete_unused(connection: Connection, locked: Sequence[str]) -> list[str]:
     return gone
 
 
-def _insert(connection: Connection, file: StoredFile, **more: Any) -> None:
-    """Insert a file; one that is there already was sent again because the answer was lost."""
-    values = {column.name: value for column, value in zip(STORED, _values(file), strict=True)}
-    connection.execute(insert_for(connection.dialect.name)(files).values(**values, **more).on_conflict_do_nothing())
+@cache
+def _inserting(dialect: str) -> Any:
+    """Insert files; one that is there already was sent again because the answer was lost."""
+    return insert_for(dialect)(files).on_conflict_do_nothing()
 
 
-def _values(file: StoredFile) -> tuple[Any, ...]:
-    return tuple(getattr(file, column.name) for column in STORED)
+def _values(file: StoredFile) -> dict[str, Any]:
+    return {column.name: getattr(file, column.name) for column in STORED}
 
 
 def _locked(chosen: Select[Any], *, skip: bool = False) -> Select[Any]:

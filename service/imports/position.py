@@ -3,17 +3,23 @@
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import and_, bindparam
 
 from jobs.csv.targets import Standing
 from service.imports.tables import imports
 
 COUNTS = ("inserted", "updated", "skipped", "failed")
+# Whether an import is where an attempt has left it.
+IS_AT = and_(
+    imports.c.job_id == bindparam("of_job"),
+    imports.c.attempt == bindparam("of_attempt"),
+    imports.c.rows_done == bindparam("from_row"),
+)
 
 
-def is_at(job_id: str, attempt: int, standing: Standing) -> ColumnElement[bool]:
-    """Whether an import is where this attempt has left it."""
-    return and_(imports.c.job_id == job_id, imports.c.attempt == attempt, imports.c.rows_done == standing.rows)
+def at(job_id: str, attempt: int, standing: Standing) -> dict[str, object]:
+    """Return what `IS_AT` asks for."""
+    return {"of_job": job_id, "of_attempt": attempt, "from_row": standing.rows}
 
 
 def columns_of(standing: Standing, now: datetime) -> dict[str, object]:

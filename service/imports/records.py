@@ -9,13 +9,16 @@ from sqlalchemy import Connection, delete, select, update
 
 from jobs.csv.records import BadRow
 from jobs.csv.targets import ImportTaken, Standing
-from service.imports.position import COUNTS, columns_of, is_at
+from service.imports.position import COUNTS, IS_AT, at, columns_of
 from service.imports.tables import import_errors, imports
 from service.ledger.rows import insert_for
 
 _TAKEN = "A later attempt has taken the import over, or this one has not seen how far it is."
 # Of a bad row that is kept until its file is written.
 _MOST_CHARACTERS = 64 * 1024
+# Made once: to make them takes SQLAlchemy ten times as long as to run them.
+_HOLDING = select(imports.c.job_id).where(IS_AT).with_for_update()
+_MOVING = update(imports).where(IS_AT)
 
 
 def record_taken_over(connection: Connection, job_id: str, attempt: int, now: datetime) -> Standing | None:
@@ -56,16 +59,14 @@ def record_moved(
     """Note how far an import is now, and bad rows. Raises `ImportTaken` unless it is where `standing` says."""
     if bad:
         connection.execute(insert_for(connection.dialect.name)(import_errors), [_error(job_id, row) for row in bad])
-    moving = update(imports).where(is_at(job_id, attempt, standing)).values(columns_of(new, now))
-    if connection.execute(moving).rowcount != 1:
+    if connection.execute(_MOVING, at(job_id, attempt, standing) | columns_of(new, now)).rowcount != 1:
         raise ImportTaken(_TAKEN)
     return new
 
 
 def hold(connection: Connection, job_id: str, attempt: int, standing: Standing) -> None:
     """Let whoever else goes on with this import wait until the end of the transaction. Raises `ImportTaken`."""
-    held = select(imports.c.job_id).where(is_at(job_id, attempt, standing)).with_for_update()
-    if connection.execute(held).first() is None:
+    if connection.execute(_HOLDING, at(job_id, attempt, standing)).first() is None:
         raise ImportTaken(_TAKEN)
 
 

@@ -95,7 +95,7 @@ def _put(connection: Connection, statements: Statements, rows: Rows) -> Counts:
             known = 0
             if statements.on_conflict == "update":
                 known = int(connection.exec_driver_sql(*statements.known(part.values)).scalar_one())
-            written = connection.exec_driver_sql(*statements.insert(part.values)).rowcount
+            written = sum(connection.exec_driver_sql(*ready).rowcount for ready in statements.inserts(part.values))
             if statements.on_conflict == "skip":
                 skipped += len(part) - written
                 inserted += written

@@ -1,7 +1,7 @@
 """The statements that put rows into one table, as the driver's own text: made once for an import."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +17,11 @@ from service.import_targets import TableSettings
 from service.imports.table.shape import Shape, name_of
 from service.ledger.rows import insert_for
 
-# A statement's text with its parameters: one row of arrays, or a row for each.
+# A statement's text with its parameters: one row of arrays, the cells of many rows, or a row for each.
 Ready = tuple[str, Any]
+# SQLite takes 250 rows of one statement in two thirds of the time of 250 runs of one for a row; more gain no more.
+_ROWS_AT_ONCE = 250
+_MOST_PARAMETERS = 32_766  # of a statement of SQLite
 _ARRAYS_OF: Mapping[ColumnType, types.TypeEngine[Any]] = {
     "text": types.Text(),
     "integer": types.BigInteger(),
@@ -30,7 +33,7 @@ _ARRAYS_OF: Mapping[ColumnType, types.TypeEngine[Any]] = {
 }
 # As SQLAlchemy keeps them in SQLite, and other libraries read them.
 _ON_SQLITE: Mapping[ColumnType, Callable[[Any], Any]] = {
-    "date": date.isoformat,
+    "date": str,
     "datetime": lambda moment: datetime.isoformat(moment, " ", "microseconds"),
     "decimal": str,
 }
@@ -52,6 +55,7 @@ class Statements:
         self._is_sqlite = dialect.name == "sqlite"
         self._shape = shape
         self._columns = columns
+        self._rows_at_once = min(_ROWS_AT_ONCE, _MOST_PARAMETERS // len(columns))
         self.on_conflict = on_conflict
         names = [one.name for one in columns]
         missing = [name for name in key if name not in names]
@@ -75,9 +79,20 @@ class Statements:
             for write, some in pairs
         ]
 
-    def insert(self, values: Sequence[Sequence[Any]]) -> Ready:
+    def inserts(self, values: Sequence[Sequence[Any]]) -> Iterator[Ready]:
         """Insert rows."""
-        return self._insert, list(zip(*values, strict=True)) if self._is_sqlite else tuple(map(list, values))
+        if not self._is_sqlite:
+            yield self._insert, tuple(map(list, values))
+            return
+        width, count = len(values), len(values[0])
+        cells: list[Any] = [None] * (width * count)
+        for at, some in enumerate(values):
+            cells[at::width] = some
+        rest, size = count % self._rows_at_once, width * self._rows_at_once
+        for start in range(0, width * (count - rest), size):
+            yield self._insert_many, tuple(cells[start : start + size])
+        if rest:
+            yield self._insert, list(zip(*(some[-rest:] for some in values), strict=True))
 
     def known(self, values: Sequence[Sequence[Any]]) -> Ready:
         """Count the rows whose keys are there already."""
@@ -86,10 +101,19 @@ class Statements:
 
     @cached_property
     def _insert(self) -> str:
+        return self._inserting(1)
+
+    @cached_property
+    def _insert_many(self) -> str:
+        return self._inserting(self._rows_at_once)
+
+    def _inserting(self, rows: int) -> str:
         names = [one.name for one in self._columns]
         statement = insert_for(self._dialect.name)(self._table)
         if self._is_sqlite:
-            statement = statement.values({name: bindparam(f"p{number}") for number, name in enumerate(names)})
+            statement = statement.values(
+                [{name: bindparam(f"p{row}_{at}") for at, name in enumerate(names)} for row in range(rows)]
+            )
         else:
             given, fields = self._given(self._columns)
             statement = statement.from_select(names, select(*fields).select_from(given))

@@ -105,6 +105,7 @@ def _column(found: Mapping[str, Any], key: Sequence[str], *, is_sqlite: bool) ->
         low=low,
         high=high,
         has_zone=bool(getattr(kind, "timezone", False)),
+        is_kept_as_text=is_sqlite and type_ in ("decimal", "date"),
     )
 
 

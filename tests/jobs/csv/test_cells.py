@@ -68,3 +68,29 @@ def test_what_is_no_value_is_refused_and_never_read_as_something_else(cells: Cel
     assert cells.read([cell]) is None
     with pytest.raises(BadCell):
         cells.read_one(cell)
+
+
+@pytest.mark.parametrize(
+    ("type_", "cells", "values"),
+    [
+        ("decimal", ["1.50", "", "-0", "12"], ["1.50", None, "-0", "12"]),
+        ("decimal", ["007", "+1", ".5"], ["7", "1", "0.5"]),
+        ("decimal", ["0.0000001"], ["1E-7"]),
+        ("decimal", ["1\n2"], None),
+        ("date", ["2024-02-29", ""], ["2024-02-29", None]),
+        ("date", ["20240229"], ["2024-02-29"]),
+        ("date", ["2023-02-29"], None),
+    ],
+)
+def test_what_is_kept_as_text_is_the_same_text_however_it_is_read(
+    type_: Any, cells: list[str], values: list[str | None] | None
+) -> None:
+    read = of(type_, is_kept_as_text=True).read(cells)
+    assert (read and [None if one is None else str(one) for one in read]) == values
+    if values is not None:
+        one_by_one = [of(type_).read_one(cell) for cell in cells]
+        assert [None if one is None else str(one) for one in one_by_one] == values
+
+
+def test_text_that_is_kept_as_it_is_is_bad_where_it_must_not_be_empty() -> None:
+    assert of("date", is_kept_as_text=True, is_nullable=False).read(["2024-02-29", ""]) is None

@@ -1,6 +1,7 @@
 """Files in a folder."""
 
 import asyncio
+import os
 import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,11 +40,31 @@ async def test_file_is_written_whole_and_read_in_part(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("contents", [(b"half",), (b"half", b"more", b"and more")])
 @pytest.mark.parametrize("error", [KeyError("sender"), asyncio.CancelledError()])
-async def test_write_that_breaks_off_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+async def test_write_that_breaks_off_leaves_nothing(
+    tmp_path: Path, error: BaseException, contents: tuple[bytes, ...]
+) -> None:
     with pytest.raises(type(error)):
-        await Folder(tmp_path).write(new_key(), blocks(b"half", error=error))
+        await Folder(tmp_path).write(new_key(), blocks(*contents, error=error))
     assert files_in(tmp_path) == []
+
+
+async def test_file_stands_in_its_place_half_written_only_if_it_is_written_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bool] = []
+    folder, keys = Folder(tmp_path), [new_key(), new_key()]
+
+    def sync(_descriptor: int) -> None:
+        synced.append(any(folder._place(key).exists() for key in keys))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    await folder.write(keys[0], blocks(b"one", b"two"))
+    assert synced[-2:] == [False, True]  # the file, then its name
+    await folder.delete(keys)
+    await folder.write(keys[1], blocks(b"all"))
+    assert synced[-2:] == [True, True]
 
 
 async def test_block_of_which_the_disk_takes_a_part_is_no_file(tmp_path: Path) -> None:

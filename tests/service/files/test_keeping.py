@@ -52,6 +52,7 @@ async def test_sweep_deletes_what_a_crash_has_left_and_nothing_that_has_a_row(
         await library.delete(file.id)
         place_of(settings, file.id).write_bytes(b"left by a crash between the two")
     broken = settings.files_dir / "incoming" / "broken"
+    broken.parent.mkdir(exist_ok=True)
     broken.write_bytes(b"half")
     strange = settings.files_dir / "aa" / "not-ours.txt"
     strange.parent.mkdir(exist_ok=True)

@@ -1,9 +1,11 @@
 """What attempts make: whole, once by a name, and never by an attempt that was taken away."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -17,7 +19,7 @@ from service.files.of_jobs import AttemptFiles
 from service.files.records import Maker
 from service.files.storage import StorageUnavailable
 from service.ledger.ledger import Ledger
-from service.ledger.models import Enqueue
+from service.ledger.models import Enqueue, IdempotencyKey
 from service.ledger.states import State
 from service.lifecycle.new_job import new_job
 from service.options import Options
@@ -118,7 +120,50 @@ class Away(Folder):
         raise StorageUnavailable("gone for lunch")
 
 
+async def test_uploads_that_are_recorded_at_once_do_not_pass_the_room_for_all(library: FileLibrary) -> None:
+    library = replace(library, most_in_all=10)
+
+    async def come() -> AsyncIterator[bytes]:
+        yield b"123456"
+
+    kept = [await library.keep(Intake("a.txt"), come(), "a.txt") for _ in range(3)]
+    ended = await asyncio.gather(*(library.record_upload(one, owner=None) for one in kept), return_exceptions=True)
+    assert [type(one).__name__ for one in ended if one is not None] == ["FilesFull"] * 2
+    [there] = [one for one, result in zip(kept, ended, strict=True) if result is None]
+    assert await library.record_upload(there, owner=None) is None, "it does not stand in its own way"
+    still = [key async for keys in library.storage.written_before(datetime.now(UTC) + DAY) for key in keys]
+    assert still == [there.id]
+
+
 async def test_upload_that_is_recorded_twice_is_one_file(library: FileLibrary) -> None:
     file = await put(library, b"once")
     await library.record_upload(file, owner=None)
     assert await library.find(file.id) == file
+
+
+async def test_uploads_at_the_same_moment_are_recorded_together_each_key_once(
+    library: FileLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    kept = [await library.keep(Intake(f"{number}"), _once(b"x"), f"{number}") for number in range(4)]
+    keys = [IdempotencyKey(key, "same", "{}", now, now + DAY) if key else None for key in ("b", "a", "b", None)]
+    groups: list[int] = []
+    run = library.ledger.database.transact
+
+    async def counted(operations: Any) -> Any:
+        groups.append(sum(len(rows) for _, rows in operations))
+        return await run(operations)
+
+    monkeypatch.setattr(library.ledger.database, "transact", counted)
+    held = await asyncio.gather(
+        *(library.record_upload(file, owner=None, key=key) for file, key in zip(kept, keys, strict=True))
+    )
+    assert groups == [4]
+    assert [one and one.job_id for one in held] == [None, None, kept[0].id, None]
+    assert [await library.find(file.id) for file in (kept[0], kept[1], kept[3])] == [kept[0], kept[1], kept[3]]
+    with pytest.raises(FileGone):
+        await library.find(kept[2].id)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -74,6 +74,22 @@ async def test_rows_of_a_known_key_are_updated_or_skipped_and_the_last_one_wins(
     assert found == [(1, "Annie", "a@x"), (2, "Bo", "b@x"), (3, "Cid", "c@x"), (9, "Zoë", None)]
 
 
+@pytest.mark.parametrize("on_conflict", ["insert", "skip", "update"])
+async def test_many_rows_at_once_go_in_but_for_the_one_that_the_database_refuses(
+    desk: Importer, on_conflict: str
+) -> None:
+    mails = {number: f"{number}@x" for number in range(1, 701)} | {300: "1@x"}
+    rows = "".join(f"{number},N,{mail},{number}.5,2024-01-{number % 28 + 1:02}\n" for number, mail in mails.items())
+    key = [] if on_conflict == "insert" else ["id"]
+    result = await desk.run(f"id,name,email,score,born\n{rows}", on_conflict=on_conflict, key=key)
+    assert (result.inserted, result.updated, result.skipped, result.failed) == (699, 0, 0, 1)
+    assert [row[0] for row in desk.errors] == ["301"]
+    found = await desk.rows("SELECT count(*), min(id), max(id), sum(score), min(CAST(born AS VARCHAR(10))) FROM people")
+    assert [tuple(map(str, row)) for row in found] == [
+        ("699", "1", "700", "245399.5" if desk.database.dialect == "sqlite" else "245399.50", "2024-01-01")
+    ]
+
+
 async def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(desk: Importer) -> None:
     await desk.execute("INSERT INTO people (id, name) VALUES (1, 'Ann')")
     result = await desk.run("ID,Name,Born\n1,Bob,\n2,Cid,2001-02-03\ny,Dan,\n", dry_run=True)
@@ -133,6 +149,13 @@ async def test_what_an_import_has_begun_with_cannot_change(desk: Importer) -> No
         ("name,Name\na,b\n", {}, ColumnsDoNotFit, "Several columns of the file go into 'name': #1 'name', #2 'Name'"),
         ("name,x\na,b\n", {"mapping": {"y": "id"}}, ColumnsDoNotFit, "mapping names the column 'y'"),
         ("name,x\na,b\n", {"mapping": {"x": "ids"}}, ColumnsDoNotFit, "no column of the target"),
+        (
+            "id,x\n1,b\n",
+            {"mapping": {"x": "name", "#2": None}},
+            ColumnsDoNotFit,
+            "column #2 'x' twice, as 'x' and as '#2'",
+        ),
+        ("id,X\n1,b\n", {"mapping": {"X": None, "x": "name"}}, ColumnsDoNotFit, "Name it once"),
         ("1,a\n", {"header": False}, ColumnsDoNotFit, "no header and 2 columns"),
         ("name,x\na,1\n", {"mapping": {"x": "id"}, "types": {"y": "text"}}, ColumnsDoNotFit, "types names 'y'"),
         ("name\na\n", {"on_conflict": "update"}, TargetRefused, "gives no id"),
