@@ -7,6 +7,18 @@ _ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What a claim left although it may be due: an idle worker need not come back for it.
+
+    `names` are lanes and `kind:<name>` whose shares of this worker are full, and `queue:<name>` that are paused.
+    """
+
+    all_laneless: bool = False
+    all_lanes: bool = False
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """How much a worker takes: `laneless` ids, and ids `in_lanes`, for slots that they get at once.
 
@@ -27,17 +39,14 @@ class Room:
         """Whether the worker has as much of a kind as it may."""
         return any(held >= self.kind_share for name, held in self.held.items() if name.startswith("kind:"))
 
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What a claim left although it may be due: an idle worker need not come back for it.
-
-    `names` are lanes and `kind:<name>` whose shares of this worker are full, and `queue:<name>` that are paused.
-    """
-
-    all_laneless: bool = False
-    all_lanes: bool = False
-    names: frozenset[str] = frozenset()
+    def holds_some_of(self, left: Left) -> bool:
+        """Whether there is room for some of what a claim left. Queues that are paused wait for no room."""
+        shares = {name: self.kind_share if name.startswith("kind:") else self.lane_share for name in left.names}
+        return (
+            (left.all_laneless and self.laneless > 0)
+            or (left.all_lanes and self.in_lanes > 0)
+            or any(self.held.get(name, 0) < share for name, share in shares.items() if not name.startswith("queue:"))
+        )
 
 
 NOTHING = Left()

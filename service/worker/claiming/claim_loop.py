@@ -5,7 +5,7 @@ import contextlib
 
 import structlog
 
-from service.queue import Room
+from service.queue import Left, Room
 from service.worker.backoff import outage_waits
 from service.worker.claiming.claims import Claims
 from service.worker.claiming.handover import Handover
@@ -65,7 +65,10 @@ class ClaimLoop:
                 waits = outage_waits()
 
     async def _claim(self) -> bool:
-        """Claim as many as there is room for; whether anything was found, or there was no slot to fill."""
+        """Claim as many as there is room for; whether there may be more.
+
+        What takes less than its room has left nothing that is due here. A burst asks once more all the same.
+        """
         if not self._performer.may_claim:
             await self._pause(_NOT_ALLOWED_WAIT_S)
             return True
@@ -79,22 +82,34 @@ class ClaimLoop:
                 self._performer.begin(one, self._on_finished)
         finally:
             self._workload.slots.release()
-        return bool(started)
+        return bool(started) and (self._burst or len(started) >= min(room.laneless, max(room.in_lanes, 1)))
 
     async def _room(self) -> Room | None:
         """Return what may be claimed. What a kind runs may be about to end: to have its ids wait for it costs more."""
         self._workload.changed.clear()
-        room = room_for(self._workload, await self._performer.pauses.names(), self._processes)
+        room = await self._room_now()
         if room is None or not room.has_full_kind:
             return room
         await self._wait_for_change(_MAY_END_WITHIN_S)
         self._workload.changed.clear()
+        return await self._room_now()
+
+    async def _room_now(self) -> Room | None:
         return room_for(self._workload, await self._performer.pauses.names(), self._processes)
+
+    async def _room_for(self, left: Left) -> None:
+        """Wait until there is room for some of what the last claim left: until then, another would find no more."""
+        while True:
+            await self._workload.changed.wait()
+            self._workload.changed.clear()
+            room = await self._room_now()
+            if room is not None and room.holds_some_of(left):
+                return
 
     async def _is_done(self) -> bool:
         """Wait for something to claim; whether a burst has nothing to wait for."""
         if not self._burst:
-            await self._claims.waiting.wait(self._stopping, self._workload.changed)
+            await self._claims.waiting.wait(self._stopping, self._room_for)
         elif self._performer.busy:
             await self._wait_for_change()
         else:
@@ -119,7 +134,7 @@ class ClaimLoop:
         resources = self._performer.resources
         if not await resources.queue.lanes.hold_by_rates(resources.settings.queues):
             return False
-        await self._claims.waiting.wait(self._stopping, self._workload.changed)
+        await self._claims.waiting.wait(self._stopping, self._room_for)
         return True
 
     async def _wait_for_change(self, within_s: float | None = None) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
-from service.queue import NOTHING, UNREACHABLE, Queue, Taken
+from service.queue import NOTHING, UNREACHABLE, Left, Queue, Taken
 
 # Two commands in so many seconds. Plain arq clients wake nobody: what they put is found by a look at the head.
 _LOOK_EVERY_S = 2.0
@@ -37,15 +38,15 @@ class Waiting:
         self._ahead_s = taken.due_by.timestamp() - time.time()
         self._left = taken.left
 
-    async def wait(self, stopping: asyncio.Event, ended: asyncio.Event) -> None:
+    async def wait(self, stopping: asyncio.Event, room_for: Callable[[Left], Coroutine[Any, Any, None]]) -> None:
         """Return when there may be something to claim, or when `stopping` is set. Raises `UNREACHABLE`.
 
-        Once an attempt has `ended`, there may be room for what the last claim left.
+        `room_for` waits until there is room for some of what the last claim left.
         """
         something = asyncio.create_task(self._something_may_be_due())
-        others = [asyncio.create_task(stopping.wait())]
+        others: list[asyncio.Task[Any]] = [asyncio.create_task(stopping.wait())]
         if self._left != NOTHING:
-            others.append(asyncio.create_task(ended.wait()))
+            others.append(asyncio.create_task(room_for(self._left)))
         self._waits = True
         try:
             await asyncio.wait({something, *others}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from service.queue import Entry, Queue, Room, key_of, low_key_of, open_redis
+from service.queue import Entry, Left, Queue, Room, key_of, low_key_of, open_redis
 from service.worker.claiming import waiting as waiting_module
 from service.worker.claiming.waiting import Waiting
 from tests.support.running import eventually
@@ -27,9 +27,13 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
+async def _no_room(_left: Left) -> None:
+    await asyncio.Event().wait()
+
+
 async def _waits(queue: Queue, stopping: asyncio.Event | None = None, *, others: int = 0) -> asyncio.Task[None]:
     """Begin to wait, beside so many others, and return once a put would wake it."""
-    waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event(), asyncio.Event()))
+    waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event(), _no_room))
     await _blocked(queue, others + 1)
     return waiting
 
@@ -70,8 +74,8 @@ async def test_a_job_due_later_wakes_a_worker_when_it_is_due(queue: Queue) -> No
     due = _entry("later", due_in_s=0.7)
     await queue.put([due])
     waiting = Waiting(queue, ["default"])
-    await waiting.wait(asyncio.Event(), asyncio.Event())  # for the put itself
-    await waiting.wait(asyncio.Event(), asyncio.Event())
+    await waiting.wait(asyncio.Event(), _no_room)  # for the put itself
+    await waiting.wait(asyncio.Event(), _no_room)
     assert datetime.now(UTC) >= due.due_at - timedelta(milliseconds=5)
 
 
