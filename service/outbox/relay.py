@@ -51,7 +51,7 @@ class Relay:
         self._enqueue = enqueue
         self._thread = thread
         self._beyond: str | None = None
-        self._seen: set[RowId] = set()
+        self._seen: set[RowId] = set()  # in this round, of those below
         self._recorded: set[RowId] = set()
         self._waiting_since: dict[RowId, float] = {}
 
@@ -61,11 +61,11 @@ class Relay:
         After the last row the next call begins with the first again: with what is left, and what was committed since.
         """
         rows, are_last = await self._next_rows()
-        self._seen.update(row.id for row in rows)
         left = [row for row in rows if row.id not in self._recorded]
         if left and len(self._recorded) < _MOST_LEFT:
             await self._record(await self._made_of(left))
         await self._delete(self._recorded.intersection(row.id for row in rows))
+        self._seen.update(row.id for row in rows if row.id in self._recorded or row.id in self._waiting_since)
         last = rows[-1].id if rows else None
         self._beyond = last if isinstance(last, str) and not are_last else None
         if are_last:

@@ -2,9 +2,10 @@
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import RowMapping
@@ -19,31 +20,35 @@ from service.lifecycle.schedules.plan import Plan, kinds_with_ticks, plan_of_kin
 
 log = structlog.get_logger(__name__)
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _LOOK_EVERY = timedelta(seconds=1)
 _LEFT_TO_OTHERS = timedelta(seconds=8)
 # Then the loop turns once: a rare expression takes some milliseconds to find its next tick.
 _IN_A_TURN = 20
+# Then those that have come due meanwhile have their turn.
+_IN_A_PASS = 250
 
 
 @dataclass(eq=False)
 class _Timer:
-    """The ticks of a plan. Those up to `since` have been dealt with."""
+    """The ticks of a plan. Those up to `since` have been dealt with; `seen_at` is when the next were seen to be due."""
 
     plan: Plan
     since: datetime
+    seen_at: datetime = field(init=False)
     next_due: datetime | None = field(init=False)
-    _behind_at: datetime | None = field(init=False)
+    follows_at: datetime | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.go_on_from(self.since)
 
     def go_on_from(self, since: datetime) -> None:
         coming = self.plan.after(since)
-        self.since, self.next_due, self._behind_at = since, next(coming, None), next(coming, None)
+        self.since, self.next_due, self.follows_at = since, next(coming, None), next(coming, None)
 
-    def is_behind(self, now: datetime) -> bool:
-        """Whether several ticks are due: others may have dealt with some."""
-        return self._behind_at is not None and self._behind_at <= now
+    def was_behind(self) -> bool:
+        """Whether several ticks were due: others may have dealt with some."""
+        return self.follows_at is not None and self.follows_at <= self.seen_at
 
 
 class Cron:
@@ -55,26 +60,32 @@ class Cron:
         self._kinds = kinds_with_ticks(lifecycle.catalogue)
         self._began = clock()
         self._timers: dict[str, _Timer] = {}
-        self._due: list[tuple[datetime, int, _Timer]] = []
+        self._coming: list[tuple[datetime, int, int, _Timer]] = []
+        self._due: deque[_Timer] = deque()
         self._signature: tuple[int, int] | None = None
         self._looked: datetime | None = None
         self._seen: datetime | None = None
 
-    async def tick(self) -> None:
-        """Deal with each tick that has come due, and look each second whether a user has changed a schedule."""
+    async def tick(self) -> bool:
+        """Deal with ticks that have come due, and look each second whether a user has changed a schedule.
+
+        Returns whether there are more: a crowd is dealt with in passes.
+        """
         now = self._clock()
         await self._look(now)
         if self._seen is None or not self._seen <= now <= self._seen + ON_TIME:
             # The process has just begun, or something stopped it or set its clock.
             await self._go_on_from_ledger(list(self._timers.values()), now)
             self._queue_all()
-        timers = self._pop(now)
+        self._see_due(now)
+        timers = self._next_due()
         try:
-            await self._go_on_from_ledger([one for one in timers if one.is_behind(now)], now)
+            await self._go_on_from_ledger([one for one in timers if one.was_behind()], now)
             await self._deal_with(timers, now)
         finally:
             self._push(timers)
         self._seen = now
+        return bool(self._due)
 
     async def _look(self, now: datetime) -> None:
         """Take over what users have changed since the last look."""
@@ -143,7 +154,7 @@ class Cron:
     async def _deal_with(self, timers: Sequence[_Timer], now: datetime) -> None:
         due: list[DueTick] = []
         for number, timer in enumerate(timers):
-            ticks = due_ticks(timer.plan, timer.since, now)
+            ticks = due_ticks(timer.plan, timer.since, timer.seen_at)
             due += ticks
             _report_missed(timer.plan, ticks)
             if number % _IN_A_TURN == 0:
@@ -151,27 +162,38 @@ class Cron:
         deferred = await self._lifecycle.ticking.tick(due, now) if due else frozenset()
         for number, timer in enumerate(timers):
             if timer.plan.name not in deferred:
-                timer.go_on_from(now)
+                timer.go_on_from(timer.seen_at)
             if number % _IN_A_TURN == 0:
                 await asyncio.sleep(0)
 
-    def _pop(self, now: datetime) -> list[_Timer]:
-        """Take the timers that are due. One that was replaced or has gone on since it was queued is dropped."""
-        timers: dict[str, _Timer] = {}
-        while self._due and self._due[0][0] <= now:
-            wakes_at, _, timer = heapq.heappop(self._due)
+    def _see_due(self, now: datetime) -> None:
+        """Take the timers that have come due, the most frequent last.
+
+        One that was replaced or has gone on since it was queued is dropped.
+        """
+        seen = []
+        while self._coming and self._coming[0][0] <= now:
+            wakes_at, _, _, timer = heapq.heappop(self._coming)
             if self._timers.get(timer.plan.name) is timer and wakes_at == self._wakes_at(timer):
-                timers[timer.plan.name] = timer
-        return list(timers.values())
+                timer.seen_at = now
+                seen.append(timer)
+        self._due.extend(sorted(seen, key=lambda one: one.follows_at or _NEVER, reverse=True))
+
+    def _next_due(self) -> list[_Timer]:
+        """Take those that were seen last, whom no crowd shall delay, and as many that have waited longest."""
+        count = min(len(self._due), _IN_A_PASS)
+        last = [self._due.pop() for _ in range(count // 2)]
+        return last + [self._due.popleft() for _ in range(count - count // 2)]
 
     def _queue_all(self) -> None:
-        self._due = []
+        self._coming, self._due = [], deque()
         self._push(self._timers.values())
 
     def _push(self, timers: Iterable[_Timer]) -> None:
         for timer in timers:
             if (wakes_at := self._wakes_at(timer)) is not None:
-                heapq.heappush(self._due, (wakes_at, id(timer), timer))
+                # The hash of a text differs between processes, so that they share a crowd.
+                heapq.heappush(self._coming, (wakes_at, hash(timer.plan.name), id(timer), timer))
 
     def _wakes_at(self, timer: _Timer) -> datetime | None:
         """Leave a tick of an unknown kind to workers that know it, which may be newer, while it is on time."""

@@ -196,6 +196,17 @@ async def test_the_outbox_is_read_in_bounded_pieces(
     assert (await job_count(desk), await left(database_url)) == (2_503, 0)
 
 
+async def test_rows_that_were_moved_stay_in_no_memory_while_others_wait(
+    desk: Desk, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "BATCH", 50)
+    await filled(database_url, 300)
+    with relay_at(desk) as relay:
+        while await relay.relay():
+            assert [len(kept) for kept in vars(relay).values() if isinstance(kept, set | dict)] == [0, 0, 0]
+    assert await left(database_url) == 0
+
+
 async def test_one_row_that_is_refused_late_keeps_no_other_of_its_batch(desk: Desk, database_url: str) -> None:
     running = await committed(database_url, "note")
     await relayed(desk)
