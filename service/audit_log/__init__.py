@@ -1,10 +1,13 @@
-"""The audit log: what `write_audit` appends, read at `GET /v1/audit-log` and checked by `postlude audit-log verify`."""
+"""The audit log: what `write_audit` appends, read at `GET /v1/audit-log` and on a page.
+
+`postlude audit-log verify` checks it.
+"""
 
 from typing import TYPE_CHECKING
 
 from service.audit_log.capability import open_audit_log
 from service.audit_log.tables import audit_log, audit_log_head
-from service.feature import Feature
+from service.feature import Feature, Pages
 
 if TYPE_CHECKING:
     from click import Group
@@ -13,6 +16,12 @@ if TYPE_CHECKING:
 
 def _router() -> "APIRouter":
     from service.audit_log.routes import router
+
+    return router
+
+
+def _pages() -> "APIRouter":
+    from service.audit_log.pages import router
 
     return router
 
@@ -27,6 +36,7 @@ FEATURE = Feature(
     "audit_log",
     tables=(audit_log_head, audit_log),
     router=_router,
+    pages=Pages(_pages, title="Audit log", path="/audit-log", for_admins=True),
     capability=open_audit_log,
     commands=_commands,
 )

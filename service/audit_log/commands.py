@@ -120,7 +120,7 @@ async def _read_ends(database: Database) -> Ends:
 
 
 def _shown(ends: Ends) -> str:
-    return "gone" if ends.seq is None else f"{ends.seq}:{ends.hash}"
+    return ends.head or "gone"
 
 
 @commands.command()

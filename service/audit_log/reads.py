@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import (
+    Column,
     ColumnElement,
     LargeBinary,
     Row,
@@ -43,6 +44,11 @@ class Ends(NamedTuple):
     oldest: int | None
     newest: int | None
 
+    @property
+    def head(self) -> str | None:
+        """The head as `SEQ:HASH`, to be noted elsewhere."""
+        return None if self.seq is None else f"{self.seq}:{readable(self.hash or '')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -58,12 +64,15 @@ class Wanted:
 
 async def read_ends(connection: AsyncConnection) -> Ends:
     """Return where the log begins and ends, as of one moment."""
-    return Ends(*(await connection.execute(ends())).one())
+    found = (await connection.execute(ends(connection.dialect.name))).one()
+    return Ends._make(map(_decoded, found))
 
 
-def ends() -> Select[Any]:
+def ends(dialect: str) -> Select[Any]:
     head = audit_log_head.c
-    found = select(head.seq, head.hash).where(head.id == 1).subquery()
+    seq = _number_of_sqlite(head.seq) if dialect == "sqlite" else head.seq
+    hash_ = _as_text(dialect, head.hash)
+    found = select(seq.label("seq"), hash_).where(head.id == 1).subquery()
     one = select(literal(1).label("one")).subquery()
     oldest = select(func.min(audit_log.c.seq)).scalar_subquery()
     newest = select(func.max(audit_log.c.seq)).scalar_subquery()
@@ -96,6 +105,13 @@ def page_of(dialect: str, after: int | None, through: int | None) -> Select[Any]
 async def list_entries(connection: AsyncConnection, wanted: Wanted, limit: int) -> Sequence[Kept]:
     """Return entries, the ones that were done last first."""
     return [_kept(row) for row in await connection.execute(entries(connection.dialect.name, wanted, limit))]
+
+
+async def hashes_of(connection: AsyncConnection, seqs: Sequence[int]) -> dict[int, str]:
+    """Return the hashes of those of the entries that there are, by their numbers."""
+    its = audit_log.c
+    found = select(its.seq, _as_text(connection.dialect.name, its.hash)).where(its.seq.in_(seqs))
+    return {seq: _decoded(hash_) for seq, hash_ in await connection.execute(found)}
 
 
 def entries(dialect: str, wanted: Wanted, limit: int) -> Select[Any]:
@@ -137,11 +153,12 @@ async def last_before(connection: AsyncConnection, before: datetime) -> int | No
 
 def said(kept: Kept) -> dict[str, Any]:
     """Return an entry as readers see it. What is no UTF-8 or no JSON any more is shown as the text that it is."""
-    shown = {name: _readable(value) if isinstance(value, str) else value for name, value in kept._asdict().items()}
+    shown = {name: readable(value) if isinstance(value, str) else value for name, value in kept._asdict().items()}
     return shown | {name: _value(shown[name]) for name in ("origin", "data")}
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
+    """Write out the bytes that are no UTF-8."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
@@ -154,30 +171,42 @@ def _value(text: str | None) -> Any:
 
 @cache
 def _all_as_text(dialect: str) -> Select[Any]:
-    columns = [column.label(column.name) for column in map(audit_log.c.__getitem__, Kept._fields)]
+    columns = map(audit_log.c.__getitem__, Kept._fields)
+    return select(*(column if column.name == "seq" else _as_text(dialect, column) for column in columns))
+
+
+def _as_text(dialect: str, column: Column[Any]) -> ColumnElement[Any]:
     as_text = _of_sqlite if dialect == "sqlite" else _of_postgres
-    return select(*(column if column.name == "seq" else as_text(column) for column in columns))
+    return as_text(column).label(column.name)
 
 
-def _of_sqlite(column: Any) -> ColumnElement[Any]:
+def _of_sqlite(column: Column[Any]) -> ColumnElement[Any]:
     """A text there may hold anything: read as such, what is no UTF-8 would end the whole read.
 
     What is no text any more, and found by no search, is read as SQLite writes it, though its bytes may be the same.
     """
-    text = type_coerce(column.element, Text)
+    text = type_coerce(column, Text)
     is_kept = func.typeof(text).in_((literal_column("'text'"), literal_column("'null'")))
-    return cast(case((is_kept, text), else_=func.quote(text)), LargeBinary).label(column.name)
+    return cast(case((is_kept, text), else_=func.quote(text)), LargeBinary)
 
 
-def _of_postgres(column: Any) -> ColumnElement[Any]:
+def _number_of_sqlite(column: Column[Any]) -> ColumnElement[Any]:
+    """A column for numbers there may hold anything else, too; that is read as null."""
+    return case((func.typeof(column) == literal_column("'integer'"), column))
+
+
+def _of_postgres(column: Column[Any]) -> ColumnElement[Any]:
     if column.name not in ("at", "recorded_at"):
-        return column  # type: ignore[no-any-return]
-    moment = func.timezone("UTC", column.element)
+        return column
+    moment = func.timezone("UTC", column)
     # `to_char` shows years before Christ as those after.
     is_of_time = moment >= literal_column("'0001-01-01'")
-    shown = case((is_of_time, func.to_char(moment, literal_column(_RFC3339))), else_=cast(moment, Text))
-    return shown.label(column.name)
+    return case((is_of_time, func.to_char(moment, literal_column(_RFC3339))), else_=cast(moment, Text))
 
 
 def _kept(row: Row[Any]) -> Kept:
-    return Kept._make(value.decode(errors="surrogateescape") if isinstance(value, bytes) else value for value in row)
+    return Kept._make(map(_decoded, row))
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value

@@ -1,19 +1,19 @@
 """`GET /v1/audit-log`: the entries that `write_audit` has written."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 
 from service.access.principal import Scope
 from service.audit_log.chain import Kept
-from service.audit_log.exporting import export
+from service.audit_log.exporting import begin_export
+from service.audit_log.places import cursor_behind, read_cursor
 from service.audit_log.reads import Wanted, list_entries, said
 from service.errors import NotForThisKey
 from service.ledger.deadline import in_time
-from service.web import cursor
 from service.web.cursor import NEXT_CURSOR
 from service.web.deps import PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1/audit-log", tags=["audit log"])
 
 _JSON_LINES = "application/x-ndjson"
 _Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-_place: TypeAdapter[tuple[Moment, int]] = TypeAdapter(tuple[Moment, int])
 
 
 class EntryOut(BaseModel):
@@ -58,7 +57,7 @@ async def _wanted(
     before: Annotated[Moment | None, Query(description="Done before then")] = None,
     page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before")] = None,
 ) -> Wanted:
-    return Wanted(actor, action, target, after, before, cursor.decode(_place, page) if page else None)
+    return Wanted(actor, action, target, after, before, read_cursor(page))
 
 
 @router.get("", dependencies=guards(Scope.ADMIN), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
@@ -75,10 +74,9 @@ async def list_audit_log(
             return await list_entries(connection, wanted, limit + 1)
 
     found = await in_time(read())
-    last = found[limit - 1] if len(found) > limit else None
     return EntryList(
         entries=[EntryOut(**_shown(kept, sees_args=principal.sees_args)) for kept in found[:limit]],
-        next_cursor=cursor.encode([last.at, last.seq]) if last else None,
+        next_cursor=cursor_behind(found[:limit]) if len(found) > limit else None,
     )
 
 
@@ -103,16 +101,5 @@ async def export_audit_log(
     """Stream all entries in their order, with all that their hashes are made of. What breaks off is not whole."""
     if not principal.sees_args:
         raise NotForThisKey("This key is shown no args, and what entries hold is as those.")
-    exported = export(resources.ledger.database, after=after)
-
-    async def begin() -> str:
-        return await anext(exported, "")
-
-    first = await in_time(begin())
-
-    async def lines() -> AsyncIterator[str]:
-        yield first
-        async for page in exported:
-            yield page
-
-    return StreamingResponse(lines(), media_type=_JSON_LINES)
+    lines = await begin_export(resources.ledger.database, after=after)
+    return StreamingResponse(lines, media_type=_JSON_LINES)

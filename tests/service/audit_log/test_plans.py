@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.audit_log.chain import Keys
-from service.audit_log.reads import Wanted, ends, entries, page_of
+from service.audit_log.reads import Wanted, ends, entries, hashes_of, page_of
 from service.audit_log.records import record_deleted, record_entries, record_pruned
 from service.ledger.database import Database
 from tests.service.audit_log.logging import AT, entry
@@ -48,8 +48,9 @@ def _list(wanted: Wanted) -> Call:
 CALLS: Mapping[str, Call] = {
     "write": _write,
     "prune": _prune,
-    "ends": lambda connection, _now: connection.execute(ends()),
+    "ends": lambda connection, _now: connection.execute(ends(connection.dialect.name)),
     "page of all": lambda connection, _now: connection.execute(page_of(connection.dialect.name, 500, 10_000)),
+    "hashes of a page": lambda connection, _now: hashes_of(connection, list(range(100, 150))),
     "list": _list(Wanted()),
     "list on": _list(Wanted(beyond=(AT, 500))),
     "list of an actor": _list(Wanted(actor="actor 7", after=AT)),

@@ -112,3 +112,19 @@ async def test_export_is_streamed_and_shows_whatever_is_in_the_table(
     await run(ledger, *(f"UPDATE audit_log SET data = '{one}' WHERE seq = 4" for one in ('"\\ud800"', "NaN", "1e400")))
     assert (await api.get("/v1/audit-log/export")).text.isascii()
     assert (await api.get("/v1/audit-log")).status_code == 200
+
+
+@on_sqlite
+@pytest.mark.parametrize("at", ["'a'", "'z'", "CAST(X'ff' AS TEXT)"])
+async def test_entries_without_a_time_do_not_break_cursors(api: httpx.AsyncClient, ledger: Ledger, at: str) -> None:
+    await say(ledger, *(f"j{n}" for n in range(9)))
+    await unguarded(ledger)
+    await run(ledger, f"UPDATE audit_log SET at = {at} WHERE seq IN (2, 5)")
+    listed, query = set[int](), {"limit": "3"}
+    while query.get("cursor", "first"):
+        page = (await api.get("/v1/audit-log", params=query)).json()
+        listed |= {entry["seq"] for entry in page["entries"]}
+        query["cursor"] = page["next_cursor"] or ""
+    assert listed == set(range(1, 10))
+    await run(ledger, f"UPDATE audit_log SET at = {at}")
+    assert (await api.get("/v1/audit-log", params={"limit": 3})).json()["next_cursor"] is None
