@@ -5,7 +5,7 @@ What workers write into them has a row for each process, as `tallies` has: nobod
 
 from sqlalchemy import BigInteger, Column, Double, Index, String, Table, Text
 
-from service.tables import Moment, metadata
+from service.tables import LaneKey, Moment, metadata
 
 failure_groups = Table(  # a row of each process that met the group
     "failure_groups",
@@ -63,4 +63,24 @@ durations = Table(  # histograms of waits and runs, told by workers every few se
     Column("writer", String(64), primary_key=True, comment="the process; '': merged"),
     Column("counts", Text, nullable=False, comment="JSON: how many in each bucket of the histogram"),
     Column("sum_s", Double, nullable=False),
+)
+
+lane_starts = Table(  # told by workers every few seconds, and kept for two hours
+    "lane_starts",
+    metadata,
+    Column("lane", LaneKey, primary_key=True),
+    Column("bucket_at", Moment, primary_key=True, comment="five minutes"),
+    Column("writer", String(64), primary_key=True, comment="the process"),
+    Column("started", BigInteger, nullable=False),
+    Index("lane_starts_by_time", "bucket_at"),
+)
+
+lane_holds = Table(  # when a breaker held its lane last; `lanes` forgets a breaker that is closed
+    "lane_holds",
+    metadata,
+    Column("key", LaneKey, primary_key=True),
+    Column("held_at", Moment, nullable=False),
+    Column("over_at", Moment, comment="null: it still holds"),
+    Column("reason", Text),
+    Index("lane_holds_by_end", "over_at"),
 )

@@ -2,24 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from fastapi.responses import HTMLResponse
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from service.access.principal import Principal, Scope
 from service.dashboard.page_route import page_router
 from service.dashboard.shell import Page, PageDep
-from service.errors import Refused
 from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
 from service.trail.entries import Noted, TrailFilter
 from service.trail.reads import list_actions
 from service.trail.snapshots import OF_ARGS
 from service.web.cursor import Text, decode, encode
-from service.web.moments import Moment
+from service.web.moments import Moment, day_or_moment
 
 router = page_router(Scope.ADMIN)
 
@@ -91,20 +89,7 @@ async def _filter(
     if actor and ":" not in actor and actor not in _ALONE:
         actor = f"user:{actor}"
     named = (actor or None, action.strip() or None, target_type.strip() or None, target.strip() or None)
-    return TrailFilter(*named, _moment(after), _moment(before), beyond)
-
-
-_moments: TypeAdapter[datetime] = TypeAdapter(Moment)
-
-
-def _moment(text: str) -> datetime | None:
-    """Read a moment as the API takes it, or a day. Raises `Refused`."""
-    if not text.strip():
-        return None
-    try:
-        return _moments.validate_python(text if "T" in text else f"{text}T00:00:00Z")
-    except ValidationError as error:
-        raise Refused(f"{text!r} is neither a day nor a moment, such as 2026-01-31 or 2026-01-31T12:00:00Z.") from error
+    return TrailFilter(*named, day_or_moment(after), day_or_moment(before), beyond)
 
 
 @router.get("/audit")

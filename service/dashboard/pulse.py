@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 
 from fastapi.sse import format_sse_event
 
-from service.errors import LedgerUnavailable, TooManyWatchers
+from service.errors import LedgerUnavailable
 from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
 from service.ledger.reads.counts import tally_totals
+from service.web.places import Places
 
-MAX_VIEWERS = 200
+MAX_VIEWERS, MOST_OF_ONE = 200, 50
 _LOOK_EVERY_S = 1.0
 # Ages and heartbeats move even where nothing happens.
 _TELL_AT_LEAST_EVERY = 5
@@ -47,6 +48,7 @@ class Pulse:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._viewers: set[Viewer] = set()
+        self.places = Places(most=MAX_VIEWERS, most_each=MOST_OF_ONE)
         self._looking: asyncio.Task[None] | None = None
         self._looks: deque[tuple[float, Mapping[str, int]]] = deque(maxlen=_LOOKS_KEPT)
         self.closing = False
@@ -59,24 +61,16 @@ class Pulse:
         return {event: (count - first.get(event, 0)) / (ended - began) for event, count in last.items()}
 
     @contextmanager
-    def viewing(self) -> Iterator[Viewer]:
+    def viewing(self, owner: str) -> Iterator[Viewer]:
         viewer = Viewer()
         self._viewers.add(viewer)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_while_viewed(), name="pulse")
         try:
-            yield viewer
+            with self.places.taken_by(owner):
+                yield viewer
         finally:
             self._viewers.discard(viewer)
-
-    @property
-    def has_room(self) -> bool:
-        return len(self._viewers) < MAX_VIEWERS
-
-    def check_room(self) -> None:
-        """Raise `TooManyWatchers` when there is no room for another viewer."""
-        if not self.has_room:
-            raise TooManyWatchers(f"As many pages as may ({MAX_VIEWERS}) are live here already. Reload by hand.")
 
     def dismiss(self) -> None:
         """Send all viewers away."""

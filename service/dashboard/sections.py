@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.access.principal import Principal, Scope
+from service.feature import Pages
 from service.features import FEATURES
 
 
@@ -30,9 +31,13 @@ SECTIONS = (
     Section("kinds", "Kinds", "/kinds", "k"),
     Section("workers", "Workers", "/workers", "w"),
 )
-_OF_FEATURES = tuple(
-    Section(one.name, one.pages.title, one.pages.path, one.pages.letter) for one in FEATURES if one.pages is not None
-)
+
+
+def _section(name: str, pages: Pages) -> Section:
+    return Section(name, pages.title, pages.path, pages.letter, Scope.ADMIN if pages.for_admins else Scope.READ)
+
+
+_OF_FEATURES = tuple(_section(one.name, one.pages) for one in FEATURES if one.pages is not None)
 MORE = (
     Section("queues", "Queues", "/queues", "q"),
     *_OF_FEATURES,

@@ -9,6 +9,7 @@ from service.dashboard.page_route import page_router
 from service.dashboard.pulse import Pulse
 from service.dashboard.state import dashboard_state_of
 from service.web.methods import asked
+from service.web.places import owner_of
 
 router = page_router()
 
@@ -20,15 +21,15 @@ async def stream(request: Request) -> Response:
     """Follow what changes: `tick` with the events that were counted, `away` while the ledger does not answer."""
     if asked(request) == "HEAD":
         return Response(headers=_UNBUFFERED, media_type=EventSourceResponse.media_type)
-    pulse = dashboard_state_of(request).pulse
-    pulse.check_room()
-    return EventSourceResponse(_ticks(pulse), headers=_UNBUFFERED)
+    pulse, owner = dashboard_state_of(request).pulse, owner_of(request)
+    pulse.places.check(owner)
+    return EventSourceResponse(_ticks(pulse, owner), headers=_UNBUFFERED)
 
 
-async def _ticks(pulse: Pulse) -> AsyncIterator[bytes]:
-    if not pulse.has_room:  # others have come since it was checked
+async def _ticks(pulse: Pulse, owner: str) -> AsyncIterator[bytes]:
+    if not pulse.places.has_room(owner):  # others have come since it was checked
         return
-    with pulse.viewing() as viewer:
+    with pulse.viewing(owner) as viewer:
         while not pulse.closing:
             tick = await viewer.next()
             if tick is None:

@@ -12,8 +12,10 @@ from service.demo.staff import QUEUE, SLOTS, Staff
 from service.demo.story import Story
 from service.histogram import SIZE, place_of
 from service.insight.levels import GAP, LOOP_LAG, OLDEST, PICK_UP, PICK_UP_99, STATES, UNACCOUNTED, of_queue
+from service.lane_rules import in_order
 from service.ledger.records.durations import ALL_KINDS, Histogram, bucket_of, record_durations
 from service.ledger.records.failed import minute_of
+from service.ledger.records.lane_figures import STARTS_KEPT, Starts, record_lane_starts
 from service.ledger.records.series import record_levels, record_totals
 from service.ledger.states import Outcome, State
 
@@ -117,6 +119,19 @@ def record_durations_of(connection: Connection, stories: Sequence[Story]) -> Non
             counts[key := (bucket_of(at), name, measure, writer)][place_of(seconds)] += 1
             sums[key] += seconds  # type: ignore[assignment]
     record_durations(connection, [Histogram(*key, counted, float(sums[key])) for key, counted in counts.items()])
+
+
+def record_lane_starts_of(connection: Connection, stories: Sequence[Story], staff: Staff) -> None:
+    """Record how many jobs were started in each lane, as far back as workers' own counts are kept."""
+    since = staff.now - STARTS_KEPT
+    counts = Counter(
+        (lane, bucket_of(attempt.at), attempt.worker)
+        for story in stories
+        for attempt in story.attempts
+        if attempt.at > since
+        for lane in in_order(story.job.lane, story.job.kind_lane)
+    )
+    record_lane_starts(connection, [Starts(*key, started) for key, started in counts.items()])
 
 
 def _durations(stories: Sequence[Story]) -> Iterator[tuple[datetime, str, str, str, float]]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from jobs import Catalogue
 from service.demo.day import Day
-from service.demo.figures import record_durations_of, record_events, record_levels_of
+from service.demo.figures import record_durations_of, record_events, record_lane_starts_of, record_levels_of
 from service.demo.flows import flows
 from service.demo.operations import record_operations, record_trail
 from service.demo.recording import record_stories
@@ -96,6 +96,7 @@ class Filling:
         await self._run(partial(record_events, stories=self._stories, staff=staff))
         await self._run(partial(record_levels_of, stories=self._stories, staff=staff))
         await self._run(partial(record_durations_of, stories=self._stories))
+        await self._run(partial(record_lane_starts_of, stories=self._stories, staff=staff))
 
 
 def _record_begun(connection: Connection, staff: Staff) -> None:

@@ -14,7 +14,7 @@ from service.demo.schedules import told_schedules
 from service.demo.staff import API, PREFIX, QUEUE
 from service.demo.story import TAG
 from service.errors import LaneNotFound
-from service.figure_tables import durations, event_counts, failure_counts, failure_groups, levels
+from service.figure_tables import durations, event_counts, failure_counts, failure_groups, lane_starts, levels
 from service.lanes.lanes import Lanes
 from service.ledger.clock import now_by
 from service.ledger.ledger import Ledger
@@ -79,6 +79,7 @@ class Removing:
         await self._purge(event_counts, true())
         await self._purge(levels, levels.c.at <= made_at)
         await self._purge(durations, durations.c.bucket_at <= made_at)
+        await self._purge(lane_starts, lane_starts.c.bucket_at <= made_at)
         await self._purge(failure_counts, failure_counts.c.bucket_at <= made_at)
         await self._purge(failure_groups, failure_groups.c.first_at <= made_at)
 

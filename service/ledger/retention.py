@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Table, exists, func, or_, select
 
+from service.figure_tables import lane_holds
 from service.flow_tables import flows
 from service.ledger.flow_guards import is_settled
 from service.ledger.guards import found_by_state, state_is
@@ -37,6 +38,7 @@ def expired_rows(before: datetime, now: datetime) -> list[tuple[Table, ColumnEle
     return [
         (ticks, _is_old_tick(min(before, now - _TICKS_KEPT), now)),
         (workers, workers.c.ended_at < before),
+        (lane_holds, lane_holds.c.over_at < before),
         (idempotency_keys, idempotency_keys.c.expires_at < now),
         *((table, table.c.operation_id.in_(over)) for table in (operation_failures, operation_members)),
         (operations, _is_over(before)),

@@ -23,6 +23,7 @@ async def fill(site: Site, receiver: Receiver) -> None:
     await _schedules(site)
     await _rules(site)
     await _people(site)
+    await _entries(site)
     await _operation(site)
     site.ids["worker"] = (await site.call("GET", "/v1/workers"))["workers"][0]["id"]
 
@@ -97,6 +98,11 @@ async def _rules(site: Site) -> None:
 
 async def _people(site: Site) -> None:
     await site.call("POST", "/v1/keys", {"name": XSS, "scopes": ["read"], "kinds": ["pack_*"], "queues": [XSS]})
+
+
+async def _entries(site: Site) -> None:
+    said = {"action": f"do {XSS}", "actor": XSS, "target": XSS, "origin": {"user_agent": XSS}, "data": {XSS: LONG_XSS}}
+    await site.reaches(await site.enqueue("write_audit", said), "succeeded")
 
 
 async def _operation(site: Site) -> None:

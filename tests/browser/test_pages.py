@@ -70,6 +70,8 @@ PAGES = {
     "keys": "/keys",
     "users": "/users",
     "audit": "/audit",
+    "audit log": "/audit-log",
+    "audit log of a filter": f"/audit-log?actor={quote(XSS)}&target={quote(XSS)}&after=2026-01-01",
     "files": "/files",
     "audit of a filter": f"/audit?actor={quote(XSS)}&target={quote(XSS)}",
     "no such job": "/jobs/none",
@@ -91,6 +93,7 @@ NOT_PAGES = {
     "/jobs/export.jsonl",
     "/jobs/{job_id}/attempts/{number}",  # a part of a page
     "/files/{file_id}/content",
+    "/audit-log/export",
     "/schedule-form/when",
     "/assets/{digest}/{name:path}",
     "/sign-in",  # see test_sign_in.py

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping
@@ -14,6 +14,7 @@ from service.access.reads import find_key
 from service.dashboard.job.checks import Check, Facts, checks_of, read_facts
 from service.dashboard.job.headline import Headline, headline
 from service.dashboard.job.timeline import Timeline, timeline
+from service.dashboard.job.trace import trace_id_of
 from service.dashboard.job.traces import Line, lines_of
 from service.errors import JobNotFound
 from service.lanes.lanes import Lanes
@@ -22,6 +23,7 @@ from service.ledger.models import Event
 from service.ledger.reads import in_full
 from service.ledger.reads.file_ids import FileOfJob, files_of
 from service.ledger.reads.flows import UNRELATED, Relations, get_flow, relations_of
+from service.ledger.reads.idempotency import key_made_with
 from service.ledger.reads.in_full import Child, Related
 from service.ledger.reads.jobs import get_job
 from service.ledger.reads.kept import NOTHING_KEPT, Kept, kept_by
@@ -89,6 +91,8 @@ class JobPage:
     flow_name: str | None = None
     alike: int = 0
     files: Sequence[FileOfJob] = ()
+    idempotency_key: str | None = None
+    trace_id: str | None = None
 
     @property
     def state(self) -> State:
@@ -187,6 +191,8 @@ async def _read(
         enqueued_by=await _enqueued_by(connection, job["enqueued_by"]),
         stack=await latest_stack(connection, job["id"]) if job["state"] == State.RUNNING else None,
         files=await files_of(connection, job["id"], now, _MOST_FILES) if sees_args else (),
+        idempotency_key=await _idempotency_key(connection, resources, job),
+        trace_id=trace_id_of(await in_full.trace_context_of(connection, job["id"])),
     )
     return await _with_others(connection, page)
 
@@ -228,6 +234,12 @@ async def read_body(
         worker=attempt["worker"],
         version=worker.version if worker else None,
     )
+
+
+async def _idempotency_key(connection: AsyncConnection, resources: Resources, job: RowMapping) -> str | None:
+    expires_at = job["created_at"] + timedelta(hours=resources.settings.idempotency_hours)
+    made = [one for one in (job["id"], job["flow"]) if one is not None]
+    return await key_made_with(connection, made, expires_at)
 
 
 async def _enqueued_by(connection: AsyncConnection, principal: str | None) -> str | None:

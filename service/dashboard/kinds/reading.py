@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import Kind
 from service.access.principal import Principal, is_listed
+from service.dashboard.kinds.days import Day, read_days
+from service.dashboard.kinds.hours import HOUR, Hour, read_hours
 from service.errors import KindNotFound
 from service.insight.slo import SloState, slo_states
 from service.lane_rules import Rule
@@ -17,12 +19,12 @@ from service.lanes.outlook import Overview
 from service.ledger.reads.failures import FailureGroup, groups
 from service.ledger.reads.figures import Quantiles, Series, counts_since, quantiles, series
 from service.ledger.reads.labels import Label, find_label, list_labels
+from service.ledger.records.durations import ALL_KINDS
 from service.resources import Resources
 from service.trail.reads import who_last
 
 _DAY = timedelta(days=1)
 _LATELY = timedelta(hours=1)
-_STEP = timedelta(minutes=30)
 _EVENTS = ("enqueued", "succeeded", "failed", "cancelled", "retried")
 _MOST_LABELS = 500
 _MOST_ROWS = 100
@@ -56,6 +58,7 @@ class KindRow:
 class KindsPage:
     rows: Sequence[KindRow]
     left_out: int
+    days: Sequence[Day]
 
     @property
     def burning(self) -> Sequence[KindRow]:
@@ -74,6 +77,8 @@ class KindPage:
     row: KindRow
     durations: Mapping[str, Quantiles]
     day: Series
+    hours: Sequence[Hour]
+    days: Sequence[Day]
     failures: Sequence[FailureGroup]
     labels: Sequence[Label]
     paused_by: str | None
@@ -92,6 +97,7 @@ async def read_kinds(resources: Resources, lanes: Lanes, principal: Principal) -
         shown = names[:_MOST_ROWS]
         lately = await quantiles(connection, shown, since=now - _LATELY)
         slos = await slo_states(connection, resources.catalogue, now)
+        days = await read_days(connection, ALL_KINDS, _EVENTS, now)
     rows = [
         KindRow(
             name=name,
@@ -104,7 +110,7 @@ async def read_kinds(resources: Resources, lanes: Lanes, principal: Principal) -
         )
         for name in shown
     ]
-    return KindsPage(rows, len(names) - len(shown))
+    return KindsPage(rows, len(names) - len(shown), days)
 
 
 async def read_kind(resources: Resources, lanes: Lanes, principal: Principal, name: str) -> KindPage:
@@ -117,10 +123,13 @@ async def read_kind(resources: Resources, lanes: Lanes, principal: Principal, na
             raise _unknown(name, resources)
         durations = await quantiles(connection, [name], since=now - _DAY)
         labels = await list_labels(connection, _MOST_LABELS) if row.kind is not None else []
+        day = await series(connection, _EVENTS, since=now - _DAY, until=now, step=HOUR, kinds=[name])
         return KindPage(
             row=row,
             durations={measure: durations[name, measure] for measure in MEASURES},
-            day=await series(connection, _EVENTS, since=now - _DAY, until=now, step=_STEP, kinds=[name]),
+            day=day,
+            hours=await read_hours(connection, name, day),
+            days=await read_days(connection, name, _EVENTS, now),
             failures=await groups(connection, since=now - _DAY, kind=name, limit=_MOST_GROUPS),
             labels=[label for label in labels if label.kind == name],
             paused_by=await who_last(connection, "pause", "kind", name) if row.pause is not None else None,

@@ -13,6 +13,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as reads
 from service.ledger.reads.jobs import get_jobs
 from service.ledger.reads.lane_ages import first_waiting
+from service.ledger.reads.lane_figures import Hold, last_hold
 from service.trail.entries import Noted, TrailFilter
 from service.trail.reads import list_actions
 
@@ -22,7 +23,10 @@ _MOST_ACTIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class LanePage:
-    """`rules` are those that hold for it, the most specific first. `waiting` are the jobs whose turns come first."""
+    """`rules` are those that hold for it, the most specific first. `waiting` are the jobs whose turns come first.
+
+    `hold` is when its breaker held it last.
+    """
 
     row: LaneRow
     figures: Held
@@ -31,6 +35,7 @@ class LanePage:
     is_pattern: bool
     waiting: Sequence[RowMapping]
     actions: Sequence[Noted]
+    hold: Hold | None
     now: datetime
 
 
@@ -51,5 +56,6 @@ async def read_lane(ledger: Ledger, lanes: Lanes, key: str) -> LanePage:
             is_pattern=is_pattern(key),
             waiting=[found[job_id] for job_id in waiting if job_id in found],
             actions=await list_actions(connection, TrailFilter(target_type="lane", target=key), _MOST_ACTIONS),
+            hold=await last_hold(connection, key),
             now=now,
         )

@@ -1,6 +1,6 @@
 """What the pages say of a lane: how it stands, what waits, and what comes next if it is held."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.lanes.lane_view import LaneView
 from service.ledger.reads.lane_ages import count_arrivals, oldest_in_lanes
+from service.ledger.reads.lane_figures import starts_in_lanes
 from service.trail.reads import who_last
 
 Stands = Literal["held", "probing", "paused", "full", "open"]
@@ -16,15 +17,20 @@ Stands = Literal["held", "probing", "paused", "full", "open"]
 _FIRST_PAUSE = timedelta(seconds=10)
 _LONGEST_PAUSE = timedelta(minutes=10)
 _ARRIVALS_OVER = timedelta(minutes=1)
+_STARTED_OVER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class LaneRow:
-    """A lane. `oldest_at` is since when its oldest waiting job has been due, `paused_by` who paused it, if known."""
+    """A lane. `oldest_at` is since when its oldest waiting job has been due, `paused_by` who paused it, if known.
+
+    `started` is how many jobs of it were started in the last hour.
+    """
 
     view: LaneView
     oldest_at: datetime | None = None
     paused_by: str | None = None
+    started: int = 0
 
     @property
     def stands(self) -> Stands:
@@ -74,13 +80,18 @@ async def rows_of(connection: AsyncConnection, views: Sequence[LaneView], now: d
     """Return the rows of these lanes, in their order."""
     waiting = [view.key for view in views if view.waiting]
     oldest = await oldest_in_lanes(connection, waiting, now) if waiting else {}
+    started = await starts_in_lanes(connection, [view.key for view in views], now - _STARTED_OVER) if views else {}
     paused = [view.pause.key for view in views if view.pause is not None]
     paused_by = {key: await who_last(connection, "pause", "lane", key) for key in dict.fromkeys(paused)}
-    return [_row(view, oldest, paused_by) for view in views]
-
-
-def _row(view: LaneView, oldest: Mapping[str, datetime], paused_by: Mapping[str, str | None]) -> LaneRow:
-    return LaneRow(view, oldest.get(view.key), None if view.pause is None else paused_by[view.pause.key])
+    return [
+        LaneRow(
+            view,
+            oldest.get(view.key),
+            None if view.pause is None else paused_by[view.pause.key],
+            started.get(view.key, 0),
+        )
+        for view in views
+    ]
 
 
 async def held_of(connection: AsyncConnection, row: LaneRow, now: datetime) -> Held:

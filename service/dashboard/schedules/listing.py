@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.dashboard.people import names_of
 from service.dashboard.schedules.cron_words import in_words
-from service.dashboard.schedules.ticks import Mark, latest, mark_of, spoken
+from service.dashboard.schedules.ticks import OUTCOMES, Mark, day_words, latest, mark_of, spoken
 from service.insight.words import Time, Words
 from service.ledger.ledger import Ledger
 from service.ledger.reads.figures import series
@@ -85,9 +85,7 @@ async def read_schedules(schedules: Schedules, ledger: Ledger, cursor: str | Non
 
 
 async def _counts(connection: AsyncConnection, now: datetime) -> Mapping[str, int]:
-    told = await series(
-        connection, ("fired", "skipped", "missed"), since=now - _DAY, until=now, step=timedelta(hours=1)
-    )
+    told = await series(connection, OUTCOMES, since=now - _DAY, until=now, step=timedelta(hours=1))
     return {event: sum(counts) for event, counts in told.counts.items()}
 
 
@@ -150,20 +148,8 @@ def _headline(rows: Sequence[ScheduleRow], *, is_all: bool) -> str:
 
 
 def _answer(rows: Sequence[ScheduleRow], counts: Mapping[str, int]) -> Words:
-    words: list[str | Time] = []
-    if sum(counts.values()):
-        fired, skipped, missed = (counts[event] for event in ("fired", "skipped", "missed"))
-        words.append(f" In the last 24 hours {counted(fired, 'tick')} became {'a job' if fired == 1 else 'jobs'},")
-        words.append(f" {_none(skipped)} {_were(skipped)} skipped, {_none(missed)} {_were(missed)} missed.")
+    words = [*day_words(counts)]
     coming = min(((row.next, row.name) for row in rows if row.next is not None), default=None)
     if coming is not None:
         words += [f" Next is {coming[1]}, ", Time(coming[0], "in"), "."]
     return tuple(words)
-
-
-def _none(count: int) -> str:
-    return f"{count:,}" if count else "none"
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"

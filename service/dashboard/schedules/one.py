@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,19 +11,20 @@ from pydantic_core import from_json
 from service.dashboard.people import names_of
 from service.dashboard.schedules.cron_words import in_words, in_zone
 from service.dashboard.schedules.listing import is_of_code, pause_words, when_of
-from service.dashboard.schedules.ticks import Mark, latest, mark_of
+from service.dashboard.schedules.ticks import Mark, day_words, latest, mark_of
 from service.dashboard.text import span_text
 from service.errors import ScheduleInvalid
 from service.insight.words import Time, Words
 from service.ledger.ledger import Ledger
 from service.ledger.reads.tick_jobs import jobs_of_ticks
-from service.ledger.reads.ticks import history
+from service.ledger.reads.ticks import count_ticks, history
 from service.lifecycle.schedules.schedules import Schedules, View
 from service.web.cursor import decode, encode
 from service.web.moments import Moment
 
 _TICKS = 50
 _NEXT = 5
+_DAY = timedelta(days=1)
 _moment: TypeAdapter[datetime] = TypeAdapter(Moment)
 _CATCH_UP = {"none": "none of them", "last": "the last of them", "all": "all of them"}
 _OVERLAP = {
@@ -66,6 +67,7 @@ async def read_schedule(
         rows = await history(connection, name, before, _TICKS + 1)
         jobs = await jobs_of_ticks(connection, [row["job_id"] for row in rows if row["job_id"]])
         people = await names_of(connection, [None if view.row is None else view.row["paused_by"]])
+        counts = await count_ticks(connection, name, now - _DAY, now)
     marks = [mark_of(row, jobs) for row in rows[:_TICKS]]
     cron, zone, kind = when_of(view)
     row = view.row
@@ -77,7 +79,7 @@ async def read_schedule(
         pause=pause_words(row, people),
         reason=None if row is None else row["paused_reason"],
         words=in_words(cron),
-        answer=_answer(view, marks if before is None else [], now),
+        answer=(*_answer(view, marks if before is None else [], now), *day_words(counts)),
         error=view.error,
         cron=cron,
         time_zone=zone,

@@ -12,8 +12,10 @@ from service.insight.words import Time, Words
 from service.ledger.reads.tick_jobs import TickJob
 from service.ledger.states import TERMINAL, State
 from service.schedule_tables import RUN_NOW
+from service.words import counted
 
 SKIPPED, MISSED, GONE = "skipped", "missed", "ended"
+OUTCOMES = ("fired", SKIPPED, MISSED)
 _LONGEST_ERROR = 90
 _DAY = timedelta(days=1)
 _NOT_ENDED = "of an earlier tick, had not ended"
@@ -77,6 +79,23 @@ def latest(marks: Sequence[Mark], now: datetime) -> tuple[Mark | None, Words]:
     words = _outcome(mark)
     passed = [one for one in marks if one.became in (SKIPPED, MISSED) and one.due_at > now - _DAY]
     return mark, (*words, "; ", *_not_fired(passed[-1])) if passed else words
+
+
+def day_words(counts: Mapping[str, int]) -> Words:
+    """Say what became of a day's ticks, by how many there were of each of `OUTCOMES`."""
+    fired, skipped, missed = (counts.get(outcome, 0) for outcome in OUTCOMES)
+    if not fired + skipped + missed:
+        return ()
+    jobs = f" In the last 24 hours {counted(fired, 'tick')} became {'a job' if fired == 1 else 'jobs'},"
+    return (jobs, f" {_none(skipped)} {_were(skipped)} skipped, {_none(missed)} {_were(missed)} missed.")
+
+
+def _none(count: int) -> str:
+    return f"{count:,}" if count else "none"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _outcome(mark: Mark) -> Words:

@@ -94,6 +94,7 @@ async function fetched() {
   fetching = new AbortController();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error", signal: fetching.signal });
+    if (answer.status === 429) return null; // the page stays as it is, until the next tick
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch (error) {
     if (error.name !== "AbortError") showDot(false, "Live updates have stopped.");

@@ -14,7 +14,8 @@ from service.ledger.states import State
 from service.tables import attempts, jobs
 from service.vault import Vault
 
-# `sealed_args` carry secrets, and `trace_context` is for tracing alone: neither is ever read for answers.
+# `sealed_args` carry secrets, and `trace_context` is for tracing: neither is ever read for answers. A page shows the
+# id of the trace, and no more of it.
 SHOWN = [column for column in jobs.c if column.name not in ("sealed_args", "trace_context")]
 
 

@@ -46,9 +46,10 @@ def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, l
     rows: Sequence[Any] = from_json(found.scalar_one()) if dialect == "sqlite" else found.all()
     if len(rows) > _FEW_PARENTS:
         return {}
-    long = {child for child, *_, length in rows if length is not None and length > _SHORT_RESULT}
-    few = [job_id for job_id in ids if job_id not in long]
-    return _in_order(few, [row[:-1] for row in rows if row[0] not in long])
+    long = {row[0] for row in rows if (row[-1] or 0) > _SHORT_RESULT}
+    if long:
+        ids, rows = [one for one in ids if one not in long], [row for row in rows if row[0] not in long]
+    return _in_order(ids, rows)
 
 
 async def steps_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[tuple[str, str]]]:
@@ -81,7 +82,7 @@ def _by_job(ids: Sequence[str], pairs: Iterable[tuple[str, T]]) -> dict[str, lis
 
 def _in_order(ids: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Parent]]:
     ordered = sorted(rows, key=_order)
-    return _by_job(ids, ((child, Parent(parent, name, result)) for child, _, parent, name, result in ordered))
+    return _by_job(ids, ((child, Parent(parent, name, result)) for child, _, parent, name, result, *_ in ordered))
 
 
 _order = itemgetter(1, 2)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from service.ledger.models import Changed, ChangeResult
+from service.ledger.changes import Changed, ChangeResult
 from service.ledger.records.changed import Change, Row, apply, locked
 from service.ledger.states import PROMOTABLE, State
 

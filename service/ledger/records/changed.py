@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from jobs import Lane
 from service.lane_rules import given_lane, in_order, lane_fields
+from service.ledger.changes import Changed, ChangeResult, Place
 from service.ledger.guards import IN_LANES, state_is
-from service.ledger.models import Changed, ChangeResult, Place
 from service.ledger.records.file_uses import change_uses
 from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.rows import parameter, unfold

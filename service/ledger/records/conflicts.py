@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, String, select, text
 
 from service.errors import Conflict, IdTaken, UniqueKeyRunning, UniqueKeyTaken
-from service.ledger.models import Changed, Enqueue, NewJob
+from service.ledger.changes import Changed
+from service.ledger.models import Enqueue, NewJob
 from service.ledger.records.changed import Change, Values, apply, locked
 from service.ledger.records.inserted import holders_of
 from service.ledger.rows import parameter, unfold

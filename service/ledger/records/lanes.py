@@ -18,6 +18,7 @@ from service.ledger.reads.lanes import (
     select_running,
     select_running_among,
 )
+from service.ledger.records.lane_figures import record_held, record_hold_over
 from service.ledger.rows import insert_for
 from service.tables import lanes, lanes_epoch
 
@@ -81,6 +82,7 @@ def record_rule_deleted(connection: Connection, key: str) -> bool:
 def record_breakers(connection: Connection, breakers: Sequence[Breaker], at: datetime) -> None:
     """Note how breakers stand. It does not count as a change of the rules; see `reads.lanes.rules_version`."""
     for breaker in sorted(breakers, key=lambda one: one.key):  # in one order, so that no two writers deadlock
+        _note_hold(connection, breaker, at)
         values = {f"breaker_{name}": value for name, value in breaker._asdict().items() if name != "key"}
         _upsert(connection, breaker.key, values, at)
         rule = rule_of(connection.execute(select(lanes).where(lanes.c.key == breaker.key)).one())
@@ -88,11 +90,19 @@ def record_breakers(connection: Connection, breakers: Sequence[Breaker], at: dat
             record_rule_deleted(connection, breaker.key)
 
 
+def _note_hold(connection: Connection, breaker: Breaker, at: datetime) -> None:
+    if breaker.state == "open":
+        record_held(connection, breaker.key, breaker.reason, at)
+    elif breaker.state == "closed":
+        record_hold_over(connection, [breaker.key], at)
+
+
 def record_forgotten(connection: Connection, before: datetime) -> None:
     """Forget breakers that might have let a job try before then, and still have not, and pauses that were over then.
 
     Nobody sends anything to such a destination any more: a row for each would stay for good.
     """
+    record_hold_over(connection, select(lanes.c.key).where(is_untried(before)), before)
     connection.execute(update(lanes).where(is_untried(before)).values(_CLOSED))
     connection.execute(update(lanes).where(pause_is_over(before)).values(paused=0, paused_until=None))
     connection.execute(delete(lanes).where(*_SAYS_NOTHING))

@@ -45,6 +45,8 @@ def record_log_lines(connection: Connection, kept: Sequence[KeptLines]) -> None:
 def _insert(dialect: str) -> Any:
     new = unfold_lists(dialect, "new", _COLUMNS)
     source = select(*(new.c[name] for name in _COLUMNS)).join_from(new, jobs, jobs.c.id == new.c.job_id)
+    # Postgres: whoever deletes the job at this moment is waited for, or waits and finds the lines. Other writes go on.
+    source = source.with_for_update(read=True, key_share=True, of=jobs)
     return insert_for(dialect)(log_lines).from_select(list(_COLUMNS), source).on_conflict_do_nothing()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, func, select, update
 
 from service.flow_tables import job_edges
+from service.ledger.flow_guards import is_open
 from service.ledger.records.edges import Edge, Parent, change_edges, lock_parents
 from service.ledger.states import REPLAYABLE, State, edge_state
 from service.tables import jobs
@@ -62,7 +63,5 @@ def _changed(edge: Edge, parent: Parent) -> Edge:
 
 
 def _count_open(connection: Connection, children: Collection[str]) -> None:
-    # Not in the words of the index on open edges: it begins with the parent, and Postgres would walk through it.
-    is_open = job_edges.c.state == "open"
-    count = select(func.count()).where(job_edges.c.child == jobs.c.id, is_open).scalar_subquery()
+    count = select(func.count()).where(job_edges.c.child == jobs.c.id, is_open()).scalar_subquery()
     connection.execute(update(jobs).where(jobs.c.id.in_(sorted(children))).values(blocked_by=count))

@@ -17,6 +17,7 @@ from service.ledger.reads.levels import standing
 from service.ledger.records import merged
 from service.ledger.records.durations import ALL_KINDS, EPOCH, MERGED_AFTER
 from service.ledger.records.failed import minute_of
+from service.ledger.records.lane_figures import STARTS_KEPT, record_lane_starts_purged
 from service.ledger.records.series import record_levels, record_totals
 
 NOTED_EVERY = timedelta(seconds=10)
@@ -118,6 +119,8 @@ class MergingOfFigures:
         left.append(
             await self._ledger.database.run(partial(merged.record_figures_purged, before=now - merged.FIGURES_KEPT)) > 0
         )
+        starts_before = now - STARTS_KEPT
+        left.append(await self._ledger.database.run(partial(record_lane_starts_purged, before=starts_before)) > 0)
         return any(left)
 
     async def _merge(self, place: int, now: datetime) -> bool:

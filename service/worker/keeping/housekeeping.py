@@ -33,6 +33,7 @@ class Housekeeping:
         self._lease = WorkerLease(resources, performer.lifecycle, workload, hung_threads=lambda: performer.threads.hung)
         self._resources, self._lifecycle = resources, performer.lifecycle
         self._durations = performer.durations
+        self._lane_starts = performer.lane_starts
         self._sweep = sweep_of(resources, performer.lifecycle, lambda: workload.worker_id)
         self._chores = chores_of(performer, self._lease, self._sweep)
         self._stopping = asyncio.Event()
@@ -62,6 +63,7 @@ class Housekeeping:
         await self._sweep.release()
         try:
             await self._durations.tell()
+            await self._lane_starts.tell()
             await self._lease.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")

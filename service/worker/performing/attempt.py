@@ -28,6 +28,7 @@ from service.worker.performing.finish import finish_of
 from service.worker.performing.finishing import Finishing
 from service.worker.performing.in_process import InProcessAttempt
 from service.worker.performing.isolated import IsolatedAttempt
+from service.worker.performing.lane_starts import LaneStarts
 from service.worker.performing.masked_failure import without_secrets
 from service.worker.performing.particulars import Particulars
 from service.worker.performing.processes.attempt import ProcessAttempt
@@ -71,6 +72,7 @@ class Performer:
         self._contexts = Contexts(resources, job_resources, self.lifecycle)
         self._particulars = Particulars(resources.ledger)
         self.durations = Durations(resources.ledger, resources.process_id)
+        self.lane_starts = LaneStarts(resources.ledger, resources.process_id)
         self._finishing = Finishing(resources.ledger, resources.catalogue)
         self.recorded_log = RecordedLog(resources.ledger, resources.catalogue)
         self.pauses = Pauses(resources.ledger)
@@ -82,6 +84,8 @@ class Performer:
 
         `on_finished` hears what the ledger made of its end: None if the attempt was taken away meanwhile.
         """
+        if started.in_lane:
+            self.lane_starts.note(started.lanes)
         self.workload.begin(
             started,
             lambda has_slot: asyncio.create_task(self._perform(started, has_slot, on_finished)),

@@ -32,10 +32,14 @@ from service.worker.performing.processes.messages import (
 
 # With this process's path: of its own, Python would look first in the folder in which the worker was started, and a
 # `service` there may be somebody else's.
-_BOOT = (
-    "import sys; sys.path[:] = sys.argv[4:];"
-    "from service.worker.performing.processes.program import main; main(*map(int, sys.argv[1:4]))"
-)
+_BOOT = """
+import sys
+sys.path[:] = sys.argv[4:]
+from service.heap import gc_put_off
+with gc_put_off():
+    from service.worker.performing.processes.program import main
+main(*map(int, sys.argv[1:4]))
+"""
 _STARTS_WITHIN_S = 60.0
 # A warm child has an attempt within a millisecond; one that was stopped or swapped out, later.
 _BEGINS_WITHIN_S = 10.0

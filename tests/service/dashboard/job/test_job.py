@@ -3,18 +3,27 @@
 from typing import Any
 
 import httpx
+from sqlalchemy import update
 
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
+from service.tables import jobs
 from tests.service.api.driving import MASK, SECRET, begin, end, get, job_in, post, webhook
 from tests.service.dashboard.pages import html
 from tests.support.html import Html
+from tests.support.writing import writing
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def checks(page: Html) -> list[str]:
     return [one["class"].removeprefix("is-") for one in page.all("li") if "is-" in (one.attributes.get("class") or "")]
+
+
+def facts(page: Html, *terms: str) -> list[str]:
+    """Return what the page says of these terms, as far as it does."""
+    told = dict(zip((one.words for one in page.all("dt")), (one.words for one in page.all("dd")), strict=True))
+    return [told[term] for term in terms if term in told]
 
 
 def buttons(page: Html) -> dict[str, bool]:
@@ -40,6 +49,22 @@ async def test_a_failed_job_tells_what_happened_to_it(browser: httpx.AsyncClient
     assert "(the secret)" in curl
     assert MASK not in curl
     assert f"/kinds/send_webhook/enqueue?like={job['id']}" in [one["href"] for one in page.all("a", class_="button")]
+
+
+async def test_a_job_tells_its_idempotency_key_and_its_trace(browser: httpx.AsyncClient, ledger: Ledger) -> None:
+    plain = await post(browser)
+    key = {"Idempotency-Key": "order-83790-paid"}
+    sent = await browser.post("/v1/jobs", json=webhook(), headers=key)
+    flow = await browser.post(
+        "/v1/flows", json={"jobs": [webhook() | {"name": "a"}]}, headers={"Idempotency-Key": "f-1"}
+    )
+    async with writing(ledger.database) as connection:
+        carried = '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}'
+        await connection.execute(update(jobs).where(jobs.c.id == sent.json()["id"]).values(trace_context=carried))
+    page = await html(browser, f"/jobs/{sent.json()['id']}")
+    assert facts(page, "Idempotency", "Trace") == ["order-83790-paid", "0af7651916cd43dd8448eb211c80319c"]
+    assert facts(await html(browser, f"/jobs/{flow.json()['jobs']['a']}"), "Idempotency") == ["f-1"]
+    assert facts(await html(browser, f"/jobs/{plain['id']}"), "Idempotency", "Trace") == []
 
 
 async def test_a_job_that_waits_says_why(browser: httpx.AsyncClient, ledger: Ledger) -> None:

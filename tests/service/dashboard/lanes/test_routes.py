@@ -1,11 +1,14 @@
 """The pages of lanes: what is held, full or paused is told as it is, and every button does what it says."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from service.ledger.records.durations import bucket_of
+from service.ledger.records.lane_figures import Starts, record_lane_starts
 from service.ledger.records.lanes import Breaker, record_breakers
 from service.settings import Settings
 from tests.service.api.driving import on_sqlite
@@ -44,6 +47,9 @@ async def test_the_list_tells_what_is_held_paused_and_open_and_who_limits_it(bro
     await enqueue(browser, 1, "tenant:<b>")
     await hold(browser, HOST, step=4)
     await browser.act("/lanes/tenant%3A7/pause")
+    async with writing(browser.ledger.database) as connection:
+        now = await browser.ledger.database.now(connection)
+        await connection.run_sync(record_lane_starts, [Starts("tenant:7", bucket_of(now), "w", 1_234)])
     page = await browser.words("/lanes")
     assert "1 lane is held by its breaker, 1 is paused by hand. The other 1 is open." in page
     assert f"{HOST} held by its breaker Connection refused. Its breaker lets one probe through at" in page
@@ -52,7 +58,7 @@ async def test_the_list_tells_what_is_held_paused_and_open_and_who_limits_it(bro
     assert "Probes 3, all failed If the next one fails held 2 min 40 s more" in page
     assert f"{HOST} limits of host:* held until" in page
     assert "0 of 10 50 per 1 s 12" in page
-    assert "tenant:7 paused by anybody paused 0 of 8 no limit 3" in page
+    assert re.search(r"tenant:7 paused by anybody paused 0 of 8 no limit 3 \S+ \S+ 1,234 Resume", page)
     assert "tenant:<b> no limits open" in page
     assert "Limits by pattern" in page
     narrow = await browser.words("/lanes?key=*hooks*")
@@ -70,6 +76,8 @@ async def test_a_held_lane_goes_on_when_it_is_resumed_and_the_trail_says_who_did
     assert (lane["breaker"]["state"], lane["breaker"]["forced"]) == ("closed", None)
     page = await browser.words(PATH)
     assert "It is open. 0 jobs run, 2 wait." in page
+    assert "Last held until" in page
+    assert ": connection refused" in page
     assert "anybody close breaker done" in page
 
 

@@ -2,8 +2,8 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
+from service.ledger.changes import Changed, ChangeResult
 from service.ledger.ledger import Ledger
-from service.ledger.models import Changed, ChangeResult
 from service.ledger.records.advanced import Advance, record_advanced
 from service.ledger.states import Outcome, State
 from service.tables import jobs

@@ -8,8 +8,9 @@ from sqlalchemy import select, update
 
 from jobs import Lane
 from service.lane_rules import lane_fields
+from service.ledger.changes import Changed, ChangeResult
 from service.ledger.ledger import Ledger
-from service.ledger.models import Changed, ChangeResult, NewJob, Start, Started
+from service.ledger.models import NewJob, Start, Started
 from service.ledger.reads.listing import Filter, list_jobs
 from service.ledger.records.changed import Change, Values, record_changed
 from service.ledger.records.started import record_started

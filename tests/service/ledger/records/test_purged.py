@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, event, func, insert, select, text, update
 
+from service.figure_tables import lane_holds
 from service.flow_tables import callback_jobs, callbacks, flows, job_edges
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewFlow, NewJob
@@ -23,7 +24,7 @@ from tests.support.writing import writing
 MONTH = timedelta(days=30)
 MINUTE = timedelta(minutes=1)
 notes = Table("notes", MetaData(), Column("job_id", String(255), primary_key=True))
-TABLES = (jobs, attempts, job_tags, notes, ticks, workers, idempotency_keys, tallies)
+TABLES = (jobs, attempts, job_tags, notes, ticks, workers, lane_holds, idempotency_keys, tallies)
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ async def test_jobs_that_ended_before_the_retention_go_and_later_ones_stay(ledge
         "flows": 0,
         "ticks": 0,
         "workers": 0,
+        "lane_holds": 0,
         "idempotency_keys": 0,
         "operation_failures": 0,
         "operation_members": 0,
@@ -108,6 +110,7 @@ async def test_a_job_takes_its_attempts_tags_and_notes_with_it_and_no_others(led
         "notes": 1,
         "ticks": 0,
         "workers": 0,
+        "lane_holds": 0,
         "idempotency_keys": 0,
         "tallies": 0,
     }
@@ -129,18 +132,20 @@ async def test_a_dry_run_counts_the_same_and_deletes_nothing(ledger: Ledger) -> 
     assert await counts(ledger) == before
     assert await ledger.purge(MONTH, dry_run=False) == foreseen
     operations = {"operation_failures": 0, "operation_members": 0, "operations": 0}
-    others = {"flows": 0, "ticks": 1, "workers": 1, "idempotency_keys": 1}
+    others = {"flows": 0, "ticks": 1, "workers": 1, "lane_holds": 1, "idempotency_keys": 1}
     assert foreseen == {"jobs": 2, "attempts": 4} | others | operations
 
 
 async def add_past_retention(ledger: Ledger) -> None:
-    """Add, of ticks, workers and idempotency keys, one row past its time and one that stays."""
+    """Add, of ticks, workers, holds and idempotency keys, one row past its time and one that stays."""
     old, young = ago(MONTH + MINUTE), ago(MONTH - MINUTE)
     await add(ledger, ticks, *({"kind": "k", "due_at": at, "job_id": "j", "cron": "* * * * *"} for at in (old, young)))
     worker = {"hostname": "h", "pid": 1, "queues": "default"} | dict.fromkeys(
         ("started_at", "heartbeat_at", "beating_since"), old
     )
     await add(ledger, workers, *({**worker, "id": f"w{n}", "ended_at": at} for n, at in enumerate((old, young, None))))
+    held = ({"key": f"tenant:{n}", "held_at": old, "over_at": at} for n, at in enumerate((old, young, None)))
+    await add(ledger, lane_holds, *held)
     key = {"fingerprint": "f", "job_id": "j", "created_at": old}
     expiries = (ago(MINUTE), ago(-MINUTE))
     await add(ledger, idempotency_keys, *({**key, "key": f"{n}", "expires_at": at} for n, at in enumerate(expiries)))
@@ -150,7 +155,7 @@ async def test_ticks_ended_workers_and_expired_keys_go_and_no_others(ledger: Led
     await add_past_retention(ledger)
     await ledger.purge(MONTH, dry_run=False)
     rest = await counts(ledger)
-    assert (rest["ticks"], rest["workers"], rest["idempotency_keys"]) == (1, 2, 1)
+    assert [rest[name] for name in ("ticks", "workers", "lane_holds", "idempotency_keys")] == [1, 2, 2, 1]
 
 
 async def test_a_recent_tick_stays_so_that_no_late_worker_enqueues_it_again(ledger: Ledger) -> None:
