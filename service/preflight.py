@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 # What a killed supervisor leaves behind ends by itself, and frees the port within this time.
 _ORPHANS_END_S = 8.0
 _ANSWERED_WITHIN_S = 3.0
+_SHORTEST_KEY = 20
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK_FILESYSTEMS = {
     "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs",
@@ -49,6 +50,7 @@ async def check_api(settings: Settings) -> None:
 
     check_ledger_file(settings)
     check_address(settings, knows_somebody=await knows_somebody(settings))
+    check_keys(settings)
     warn_of_clear_secrets(settings)
     async with open_resources(settings, Catalogue({})) as resources:
         await check_servers(resources.ledger.database, resources.queue.redis)
@@ -117,7 +119,7 @@ def check_address(settings: Settings, *, patience_s: float = 0.0, knows_somebody
     """Check that the API can listen where the settings say, and is not open to everybody there."""
     addresses = _resolve(settings)
     is_asked = bool(settings.api_keys) or knows_somebody
-    if not is_asked and not all(ip_address(address[0]).is_loopback for _, address in addresses):
+    if not is_asked and _are_reached(addresses):
         raise StartRefused(
             f"POSTLUDE_HOST {settings.host} can be reached from other machines, so callers need a key: "
             "set POSTLUDE_API_KEYS (comma-separated), make a key by `postlude keys create` or a user by `postlude users"
@@ -130,9 +132,22 @@ def check_address(settings: Settings, *, patience_s: float = 0.0, knows_somebody
         time.sleep(0.1)
 
 
+def check_keys(settings: Settings) -> None:
+    """Check that no key of the settings can be guessed: tickets and cookies carry signatures to try guesses on.
+
+    Where only this machine reaches the API, which would need no key at all, a short one is warned of.
+    """
+    if all(len(key.get_secret_value()) >= _SHORTEST_KEY for key in settings.api_keys):
+        return
+    remedy = f"make keys of {_SHORTEST_KEY} characters or more: openssl rand -hex 24"
+    if _are_reached(_resolve(settings)):
+        raise StartRefused(f"a key in POSTLUDE_API_KEYS is so short that it can be guessed; {remedy}.")
+    log.warning("api_keys_are_short", remedy=remedy)
+
+
 def warn_of_clear_secrets(settings: Settings) -> None:
     """Warn where other machines reach the API, and whoever has the database can read the secrets of its jobs."""
-    if not settings.secret_keys and not all(ip_address(address[0]).is_loopback for _, address in _resolve(settings)):
+    if not settings.secret_keys and _are_reached(_resolve(settings)):
         remedy = "set POSTLUDE_SECRET_KEYS to the base64 of 32 random bytes (openssl rand -base64 32)"
         log.warning("secrets_kept_in_clear", remedy=remedy)
 
@@ -213,6 +228,11 @@ def _resolve(settings: Settings) -> list[tuple[socket.AddressFamily, tuple[Any, 
             f"POSTLUDE_HOST {settings.host} is not an address of this machine ({error.strerror})."
         ) from error
     return [(family, address) for family, _, _, _, address in found]
+
+
+def _are_reached(addresses: list[tuple[socket.AddressFamily, tuple[Any, ...]]]) -> bool:
+    """Whether other machines can reach one of these."""
+    return not all(ip_address(address[0]).is_loopback for _, address in addresses)
 
 
 def _why_not_bound(addresses: list[tuple[socket.AddressFamily, tuple[Any, ...]]]) -> int:

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 # Callers get an answer within 4 s. A slower statement is abandoned soon afterwards: on a connection that died in
 # silence, all later statements would wait too.
 _STATEMENT_LIMIT_S = 5
+# A live page asks for itself once a second at most, and people have several open.
+_SESSION_RATE_LIMIT = "1200/min"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ async def open_api_state(
             sessions=sessions,
             sign_ins=SignIns(access, sessions, settings),
             rates=None if settings.rate_limit is None else Rates(settings.rate_limit),
+            session_rates=None if settings.rate_limit is None else Rates(_SESSION_RATE_LIMIT),
             trail=Trail(resources.ledger.database),
             requests=requests,
             watchtower=Watchtower(resources.ledger),

@@ -1,4 +1,4 @@
-"""The spans of a job, in its caller's trace: its enqueue, its wait, its attempts, and the HTTP calls of those."""
+"""The spans of a job, in its caller's trace: its enqueue, its wait, its attempts, and the calls and mails of those."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from jobs import Context, Snooze
 from service.ledger.models import NewJob, Started
-from service.outbound.around import around_call
+from service.outbound.around import around_call, around_mail
 from service.tracing.provider import flush, tracer
 
 # Probes and streams tell nobody anything.
@@ -73,7 +73,7 @@ async def around_attempt(started: Started, context: Context) -> AsyncIterator[No
         "postlude.attempt": started.attempt,
     }
     span = tracer().start_span(f"perform {started.kind}", sent, SpanKind.CONSUMER, attributes)
-    token = around_call.set(_around_call)
+    call, mail = around_call.set(_around_call), around_mail.set(_around_mail)
     try:
         with (
             trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False),
@@ -82,14 +82,15 @@ async def around_attempt(started: Started, context: Context) -> AsyncIterator[No
         ):
             yield
     finally:
-        around_call.reset(token)
+        around_call.reset(call)
+        around_mail.reset(mail)
         if started.crashes:  # it may run in a process of its own, which ends without another word
             await asyncio.to_thread(flush, _FLUSH_WITHIN_S)
 
 
 @contextmanager
 def _noted(span: Span) -> Iterator[None]:
-    """Note on a span how an attempt ended, without the error's text, which may tell secrets."""
+    """Note on a span how an attempt or a mail ended, without the error's text, which may tell secrets."""
     try:
         yield
     except BaseException as error:
@@ -120,6 +121,29 @@ async def _around_call(request: httpx.Request) -> AsyncIterator[Callable[[httpx.
                 span.set_status(Status(StatusCode.ERROR))
 
         yield answered
+
+
+@asynccontextmanager
+async def _around_mail(server: str, port: int | None, recipients: int) -> AsyncIterator[None]:
+    """Make a span for a mail, from the connection to the server's word. Nobody's address is told."""
+    attributes: dict[str, AttributeValue] = {
+        "network.protocol.name": "smtp",
+        "server.address": server,
+        "postlude.recipients": recipients,
+    }
+    if port is not None:
+        attributes["server.port"] = port
+    with (
+        tracer().start_as_current_span(
+            "SMTP",
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span,
+        _noted(span),
+    ):
+        yield
 
 
 class _NamedInLogs:

@@ -8,11 +8,13 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from service.access.principal import Principal, Scope
+from service.access.rates import Rates
+from service.access.throttle import place_of
 from service.errors import NotForThisKey, Refused
 from service.web.headers import header_of
 from service.web.noted import note_header
 from service.web.query import check_query, known_query
-from service.web.session import check_csrf, note_csrf, principal_of_session
+from service.web.session import check_csrf, note_csrf, principal_of_session, session_of
 from service.web.state import state_of
 
 # Tells OpenAPI how to send a key. The check is ours, since a service may have no keys.
@@ -61,9 +63,7 @@ async def identify(request: Request) -> Principal:
     state, client = state_of(request), request.scope["client"]
     principal = await state.access.identify(header_of(request, b"authorization"), client[0] if client else None)
     recognise(request, principal)
-    if state.rates is not None:
-        note_header(request.scope, "ratelimit-policy", state.rates.policy)
-        note_header(request.scope, "ratelimit", state.rates.take(principal.id))
+    _count(request, state.rates, principal.id)
     return principal
 
 
@@ -77,6 +77,8 @@ async def check_session(request: Request, scope: Scope) -> Principal:
         (await check_key(request, Scope.READ)).check(scope)
         return principal_of(request)
     principal = recognise(request, await principal_of_session(request))
+    session = session_of(request)
+    _count(request, state_of(request).session_rates, place_of_caller(request) if session is None else session.id)
     principal.check(Scope.READ)
     principal.check(scope)
     _check_unlimited(principal)  # its key may have been limited since
@@ -84,6 +86,18 @@ async def check_session(request: Request, scope: Scope) -> Principal:
         await check_csrf(request)
     await note_csrf(request)
     return principal
+
+
+def place_of_caller(request: Request) -> str:
+    """Return which place a request comes from; see `place_of`."""
+    client = request.scope["client"]
+    return place_of(client[0] if client else None)
+
+
+def _count(request: Request, rates: Rates | None, caller: str) -> None:
+    if rates is not None:
+        note_header(request.scope, "ratelimit-policy", rates.policy)
+        note_header(request.scope, "ratelimit", rates.take(caller))
 
 
 def recognise(request: Request, principal: Principal) -> Principal:

@@ -31,6 +31,7 @@ class WebState:
     schedule_requests: ScheduleRequests
     trail: Trail
     rates: Rates | None = field(default=None, kw_only=True)
+    session_rates: Rates | None = field(default=None, kw_only=True)
     keys_under_way: set[str] = field(default_factory=set, kw_only=True)
     room: Room = field(default_factory=Room, kw_only=True)
 

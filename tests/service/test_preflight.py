@@ -51,6 +51,23 @@ def test_an_open_address_without_keys_is_refused() -> None:
     preflight.check_address(Settings(host="0.0.0.0", port=free_port(), api_keys=("k",)))
 
 
+@pytest.mark.parametrize("keys", [("k",), ("k" * 24, "s3cret")])
+def test_a_short_key_is_refused_where_others_can_try_guesses_with_how_to_make_one(keys: tuple[str, ...]) -> None:
+    with pytest.raises(StartRefused, match=r"POSTLUDE_API_KEYS.*guessed.*openssl rand -hex 24") as refused:
+        preflight.check_keys(Settings(host="0.0.0.0", port=free_port(), api_keys=keys))
+    assert "s3cret" not in str(refused.value)
+    with capture_logs() as told:
+        preflight.check_keys(Settings(port=free_port(), api_keys=keys))
+    assert [one["event"] for one in told] == ["api_keys_are_short"]
+
+
+def test_long_keys_are_neither_refused_nor_warned_of() -> None:
+    with capture_logs() as told:
+        preflight.check_keys(Settings(host="0.0.0.0", port=free_port(), api_keys=("k" * 24,)))
+        preflight.check_keys(Settings(host="0.0.0.0", port=free_port()))
+    assert told == []
+
+
 def test_an_open_address_without_keys_for_secrets_is_warned_of() -> None:
     key = base64.b64encode(b"k" * 32).decode()
     for host, keys, is_warned in (("0.0.0.0", (), True), ("0.0.0.0", (key,), False), ("127.0.0.1", (), False)):

@@ -19,6 +19,9 @@ from tests.support.flow_kinds import NOTES, Notes
 from tests.support.receiver import Receiver, receiving
 from tests.support.running import eventually, running_api, running_worker
 
+# What the ledger does is tested on each database below: records/test_flows.py, test_linked.py, test_edges.py.
+pytestmark = pytest.mark.short("sqlite")
+
 MODULES = (flow_kinds.__name__,)
 Flow = dict[str, Any]
 

@@ -20,6 +20,9 @@ from tests.support.operating import done_by, ended, look_at, running_operator, s
 from tests.support.running import eventually
 from tests.support.writing import writing
 
+# What the ledger does is tested on each database below: records/test_operations.py, operations/test_walk.py.
+pytestmark = pytest.mark.short("sqlite")
+
 # Nobody works it, so that what is put on it stays.
 ASIDE = "aside"
 

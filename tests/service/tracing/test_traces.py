@@ -11,6 +11,7 @@ from service.settings import Settings
 from tests.support.processes import api_process
 from tests.support.receiver import Receiver, receiving
 from tests.support.running import eventually
+from tests.support.smtp_servers import open_inbox
 from tests.support.worker_process import registered, worker_process
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -85,6 +86,39 @@ async def test_one_trace_leads_from_the_callers_request_to_the_calls_of_its_atte
     assert theirs[child.parent_span_id].name == "perform fn_count"
     assert job_id in str(performed[0].attributes)
     assert SECRET not in str(spans)
+
+
+async def test_a_mail_has_a_span_of_its_own_that_names_nobody(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving() as collector, open_inbox() as inbox:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.port}")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        mailing = Settings(
+            **settings.model_dump(exclude_unset=True)
+            | {"smtp_url": f"smtp://127.0.0.1:{inbox.port}", "smtp_tls": "none", "log_level": "INFO"}
+        )
+        async with api_process(settings) as (api, _), worker_process(mailing, tmp_path) as worker:
+            await registered(worker)
+            args = {"to": ["ann@example.com", "bob@example.com"], "subject": "Hello", "text": "Hello"}
+            answer = await api.post("/v1/jobs", json={"kind": "send_email", "args": args})
+            assert answer.status_code == 202, answer.text
+
+            async def told() -> bool:
+                return {"SMTP", "perform send_email"} <= {span.name for span in spans_of(collector)}
+
+            await eventually(told, 30)
+    by_name: dict[str, Any] = {span.name: span for span in spans_of(collector)}
+    mail = by_name["SMTP"]
+    assert mail.parent_span_id == by_name["perform send_email"].span_id
+    assert {one.key: one.value.int_value or one.value.string_value for one in mail.attributes} == {
+        "network.protocol.name": "smtp",
+        "server.address": "127.0.0.1",
+        "server.port": inbox.port,
+        "postlude.recipients": 2,
+    }
+    assert len(inbox.envelopes) == 1
+    assert "example.com" not in str(spans_of(collector))
 
 
 async def test_requests_of_probes_make_no_spans_and_ids_make_no_names(

@@ -18,6 +18,9 @@ from tests.service.api.driving import assert_problem, begin, count, get, job_in,
 from tests.support.running import running_api
 from tests.support.writing import writing
 
+# What the ledger does is tested on each database below: operations/test_bulk_replay.py.
+pytestmark = pytest.mark.short("sqlite")
+
 
 async def replay(api: httpx.AsyncClient, *, dry_run: bool = False, **wanted: Any) -> dict[str, Any]:
     response = await api.post("/v1/jobs/replay", json={"filter": wanted, "dry_run": dry_run})

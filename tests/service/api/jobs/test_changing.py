@@ -29,6 +29,9 @@ from tests.service.api.driving import (
 from tests.support.running import running_api
 from tests.support.writing import writing
 
+# What the ledger does is tested on each database below: records/test_changed.py.
+pytestmark = pytest.mark.short("sqlite")
+
 UNSTARTED = (State.SCHEDULED, State.QUEUED, State.RETRYING, State.BLOCKED)
 
 
