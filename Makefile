@@ -11,7 +11,7 @@ help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
 	@echo "make test      run all tests, with real Redis, Postgres and SMTP"
 	@echo "make coverage  the same, and which lines they run (takes longer)"
-	@echo "make faults    run the whole fault suite (50 minutes); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
+	@echo "make faults    run the whole fault suite (an hour or more); ARGS=\"-k redis\" for a part, FAULTS_SEED=n to repeat"
 	@echo "make arq-suite run arq's own tests on Postlude's worker"
 	@echo "make fastapi-versions  test BackgroundTasks with old and new versions of FastAPI"
 	@echo "make check     lint, types, layers, and a look for insecure code"
@@ -38,7 +38,7 @@ coverage: $(VENV)
 	@$(BIN)/pytest --numprocesses 5 --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(VENV)
-	@FAULTS_WHOLE=1 $(BIN)/pytest tests --numprocesses 2 -v $(ARGS)
+	@FAULTS_WHOLE=1 $(BIN)/pytest --numprocesses 2 -v $(ARGS)
 
 ARQ_VENV := .venv-arq-suite
 arq-suite: $(VENV)
@@ -67,7 +67,7 @@ bench: $(VENV)
 
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11
 lock:
-	$(COMPILE) pyproject.toml -o requirements/production.lock
+	$(COMPILE) --extra s3 pyproject.toml -o requirements/production.lock
 	$(COMPILE) --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
 	$(COMPILE) --extra embedded -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/embedded.lock
 	$(COMPILE) -c requirements/dev.lock requirements/build.in -o requirements/build.lock

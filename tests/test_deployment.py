@@ -171,6 +171,13 @@ def test_image_is_built_from_locked_dependencies() -> None:
     assert "--no-deps --no-index" in steps[-1]
 
 
+def test_image_can_keep_files_in_a_bucket() -> None:
+    lock = (ROOT / "requirements/production.lock").read_text()
+    extra = re.search(r'^s3 = \["(\w+)', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert extra is not None
+    assert re.search(rf"^{extra[1]}==", lock, re.M)
+
+
 def test_build_context_has_every_file_that_the_image_copies() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split("\n")
     sources = [path for word, rest in dockerfile()[0] if word == "COPY" for path in shlex.split(rest)[:-1]]

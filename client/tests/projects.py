@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 _OURS = ("PYTEST", "COV", "POSTLUDE")
+# Plugins that are installed here for other tests, and would take half of a start.
+_NOT_THEIRS = ("schemathesis", "hypothesispytest", "valkey")
 
 
 def run_pytest(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    without = [f"-pno:{name}" for name in ("cacheprovider", *_NOT_THEIRS)]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "--tb=short", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-m", "pytest", "--tb=short", *without, *options],
         cwd=folder,
         env=theirs | environment,
         capture_output=True,

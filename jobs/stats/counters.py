@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from jobs.kit.outcomes import Discard
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -28,9 +30,16 @@ class Counted:
     repeated: int
 
 
+class CounterFull(Discard, ValueError):
+    """A count would take its counter beyond what it can hold, 2^63 - 1 either way. Nothing of the job is counted."""
+
+
 class Counters(Protocol):
     """Counters that add each job's counts once."""
 
     async def count_once(self, job_id: str, counts: Sequence[Count]) -> Counted | None:
-        """Add `counts`, and note in the same transaction that the job is counted; None if it was noted before."""
+        """Add `counts`, and note in the same transaction that the job is counted; None if it was noted before.
+
+        Raises `CounterFull`.
+        """
         ...

@@ -39,6 +39,15 @@ def _moment_reader(kind: Any) -> Callable[[list[Any]], Any]:
     return read
 
 
+def _address_reader(kind: Any) -> Callable[[Any], Any]:
+    def read(text: Any) -> Any:
+        if not isinstance(text, str):  # these classes take numbers too, and some of them a bool with a warning
+            raise TypeError(f"an address is written as text, not {text!r:.100}")
+        return kind(text)
+
+    return read
+
+
 def _base64(value: bytes | bytearray) -> str:
     return b64encode(value).decode()
 
@@ -73,7 +82,8 @@ SCALARS: dict[type, Scalar] = {
         lambda text: b64decode(text).decode(errors="surrogatepass"),
     ),
     ZoneInfo: Scalar("ZoneInfo", lambda zone: zone.key, ZoneInfo),
-    **{kind: Scalar(kind.__name__, str, kind) for kind in [*_PATHS, *_ADDRESSES]},
+    **{kind: Scalar(kind.__name__, str, kind) for kind in _PATHS},
+    **{kind: Scalar(kind.__name__, str, _address_reader(kind)) for kind in _ADDRESSES},
     # Some of these are no classes in older versions of Pydantic.
     **{kind: Scalar(kind.__name__, str, kind) for kind in _URLS if isinstance(kind, type)},
 }
