@@ -38,6 +38,11 @@ def pytest_configure() -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
 
 
+def pytest_collectstart() -> None:
+    """Look for no garbage until all is imported and collected: what that makes stays."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let each process of xdist begin with its share of the long tests, so that none is left over at the end.
 
@@ -62,6 +67,7 @@ def pytest_collection_finish() -> None:
     """Keep all that is imported by now out of the garbage collector's sight: half a million objects, and they stay."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_logfinish(nodeid: str) -> None:

@@ -13,6 +13,8 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/data_dir.py",
         "service/errors.py",
         "service/feature.py",
+        "service/ledger/all_tables.py",
+        "service/ledger/changes.py",
         "service/ledger/leases.py",
         "service/ledger/schema.py",
         "service/metrics.py",
@@ -165,6 +167,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/dashboard/pausing.py",
         "service/ledger/reads/lane_ages.py",
     ),
+    "tests/service/ledger/records/test_lane_figures.py": ("service/ledger/reads/lane_figures.py",),
     "tests/service/dashboard/test_keys.py": (
         "service/dashboard/audit.py",
         "service/dashboard/users.py",
@@ -208,6 +211,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     ),
     "tests/service/ledger/records/test_ended.py": (
         "service/ledger/records/decided.py",
+        "service/ledger/records/met.py",
         "service/ledger/records/undecided.py",
     ),
     "tests/service/ledger/records/test_enqueued.py": ("service/ledger/records/inserted.py",),
@@ -239,7 +243,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/ledger/records/probed.py",
         "service/ledger/write_probe.py",
     ),
-    "tests/service/ledger/test_migrations.py": ("service/ledger/migrate.py",),
+    "tests/service/ledger/test_migrations.py": ("service/ledger/later_indexes.py", "service/ledger/migrate.py"),
     "tests/service/lifecycle/test_lanes.py": ("service/requests/lane_in.py",),
     "tests/service/outbound/test_client.py": (
         "service/addresses.py",
@@ -249,7 +253,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/queue/test_lanes.py": (
         "service/queue/lane_limits.py",
         "service/queue/lane_reading.py",
-        "service/queue/room.py",
     ),
     "tests/service/queue/test_putting.py": (
         "service/queue/idling.py",
@@ -364,7 +367,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/api/jobs/test_facts.py": (
         "service/ledger/reads/log_lines.py",
         "service/ledger/reads/stacks.py",
-        "service/ledger/records/log_lines.py",
         "service/ledger/records/stacks.py",
         "service/lifecycle/stacks.py",
     ),
@@ -441,7 +443,10 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/dashboard/jobs/bulk.py",
         "service/dashboard/jobs/bulk_request.py",
     ),
-    "tests/service/dashboard/job/test_job.py": ("service/dashboard/job/reading.py",),
+    "tests/service/dashboard/job/test_job.py": (
+        "service/dashboard/job/reading.py",
+        "service/ledger/reads/idempotency.py",
+    ),
     "tests/service/dashboard/job/test_actions.py": ("service/dashboard/job/edits.py",),
     "tests/service/dashboard/job/test_checks.py": ("service/dashboard/job/headline.py",),
     "tests/service/alerts/test_alerting.py": (

@@ -160,6 +160,11 @@ def test_a_worker_imports_neither_fastapi_nor_alembic() -> None:
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
+def test_the_api_does_not_import_alembic() -> None:
+    script = "import service.app, sys; service.app.create_app(); sys.exit('alembic' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 def test_a_child_process_of_a_worker_imports_no_client_of_a_server() -> None:
     """Each would have 40 MB more, and start 0.8 s later."""
     program = "service.worker.performing.processes.program"
@@ -200,3 +205,12 @@ def test_every_write_goes_through_the_one_door() -> None:
     assert {str(path.relative_to(ROOT)): found for path in files if (found := list(writes_of(path)))} == {}
     door = next(path for path in SOURCES if path.name == "started.py")
     assert list(writes_of(door)), "what the door does is recognised"
+
+
+def test_the_whole_form_runs_every_test_that_is_longer_in_it() -> None:
+    """Outside the fault suite it runs only what is marked `short`."""
+    tests = [path for folder in (ROOT / "tests", ROOT / "client" / "tests") for path in folder.rglob("test_*.py")]
+    outside = [path for path in tests if "faults" not in path.parts]
+    longer = [path for path in outside if "from tests.faults.form import WHOLE" in path.read_text()]
+    assert len(longer) > 5
+    assert [path for path in longer if "pytest.mark.short" not in path.read_text()] == []

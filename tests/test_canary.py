@@ -221,6 +221,7 @@ def dumps_of(settings: Settings, request: pytest.FixtureRequest) -> dict[str, by
     return {"pg_dump": server.dump(url.database or "")}
 
 
+@pytest.mark.short("postgres")
 async def test_a_canary_is_found_in_no_answer_page_log_metric_or_dump(
     settings: Settings, redis: Redis, echo: str, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,9 +14,10 @@ import pytest
 from tests.support.processes import BIN, environment, free_port
 from tests.support.running import eventually
 
-# Each test starts several processes one after another, which takes a while on a busy machine.
+# Several processes are started one after another, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 120.0
+KEY = "s3cret"
 GREETINGS = """
 import asyncio
 from helpers.words import HELLO
@@ -99,7 +100,8 @@ async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
         )
     try:
         url = f"http://127.0.0.1:{env['POSTLUDE_PORT']}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as http:
             yield Dev(folder, process, http)
     finally:
         if process.returncode is None:
@@ -107,44 +109,52 @@ async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
             await process.wait()
 
 
-async def test_kinds_in_the_users_folder_run_and_restart_when_edited(folder: Path) -> None:
-    async with dev(folder) as running:
+async def test_kinds_in_the_users_folder_run_restart_when_edited_and_outlive_a_broken_edit(folder: Path) -> None:
+    """One `postlude dev`, as a user has it all day: to start it takes longer than any edit."""
+    async with dev(folder, API_KEYS=KEY) as running:
         await running.until_printed("ready for jobs")
+        assert running.printed.index("worker_registered") < running.printed.index("  Try    curl")
+        assert running.printed.index("Application startup complete") < running.printed.index("  Try    curl")
+        assert (await running.http.get("/readyz")).json()["status"] == "ready"
         assert (await running.ended(await running.greet()))["result"] == "Hello"
         assert (folder / "var" / "postlude.db").exists()
-
-        # An edit of a helper that the kind imports counts too, and a running job is handed back without cost.
-        long = await running.greet(seconds=500)
-
-        async def runs() -> bool:
-            return ((await running.look(long)) or {}).get("state") == "running"
-
-        await eventually(runs, timeout_s=WITHIN_S)
-        (folder / "helpers" / "words.py").write_text("HELLO = 'Good day'\n")
-        job = await running.ended(long)
-        assert job["result"] == "Good day"
-        assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
-        assert (job["failures"], job["crashes"]) == (0, 0)
+        await helper_is_edited_while_a_job_runs(running)
+        await broken_edit_is_reported_and_mended(running)
 
 
-async def test_broken_edit_is_reported_and_everything_goes_on_until_it_is_fixed(folder: Path) -> None:
-    async with dev(folder) as running:
-        await running.until_printed("ready for jobs")
-        (folder / "greetings.py").write_text(GREETINGS + "def broken(:\n")
-        await running.until_printed("the kinds cannot be loaded: greetings: ")
-        assert "SyntaxError" in running.printed
-        assert (await running.ended(await running.greet()))["result"] == "Hello"
-        (folder / "greetings.py").write_text(GREETINGS.replace("return HELLO", "return 'mended'"))
-        await running.until_printed("worker_ready", times=2)
+async def helper_is_edited_while_a_job_runs(running: Dev) -> None:
+    """An edit of a helper that the kind imports counts too, and a running job is handed back without cost."""
+    long = await running.greet(seconds=500)
 
-        async def mended() -> bool:
-            try:
-                job_id = await running.greet()
-            except httpx.HTTPError:
-                return False
-            return bool((await running.ended(job_id))["result"] == "mended")
+    async def runs() -> bool:
+        return ((await running.look(long)) or {}).get("state") == "running"
 
-        await eventually(mended, timeout_s=WITHIN_S)
+    await eventually(runs, timeout_s=WITHIN_S)
+    (running.folder / "helpers" / "words.py").write_text("HELLO = 'Good day'\n")
+    job = await running.ended(long)
+    assert job["result"] == "Good day"
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
+    assert (job["failures"], job["crashes"]) == (0, 0)
+
+
+async def broken_edit_is_reported_and_mended(running: Dev) -> None:
+    """Everything goes on with the kinds as they were."""
+    starts = running.printed.count("worker_ready")
+    (running.folder / "greetings.py").write_text(GREETINGS + "def broken(:\n")
+    await running.until_printed("the kinds cannot be loaded: greetings: ")
+    assert "SyntaxError" in running.printed
+    assert (await running.ended(await running.greet()))["result"] == "Good day"
+    (running.folder / "greetings.py").write_text(GREETINGS.replace("return HELLO", "return 'mended'"))
+    await running.until_printed("worker_ready", times=starts + 1)
+
+    async def mended() -> bool:
+        try:
+            job_id = await running.greet()
+        except httpx.HTTPError:
+            return False
+        return bool((await running.ended(job_id))["result"] == "mended")
+
+    await eventually(mended, timeout_s=WITHIN_S)
 
 
 def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
@@ -163,12 +173,3 @@ def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
     assert "Traceback" not in done.stderr
     assert "curl" not in done.stdout
     assert not (folder / "var" / "redis").exists()
-
-
-async def test_banner_appears_once_the_api_answers_and_a_worker_is_ready(folder: Path) -> None:
-    async with dev(folder, API_KEYS="s3cret") as running:
-        await running.until_printed("ready for jobs")
-        assert running.printed.index("worker_registered") < running.printed.index("  Try    curl")
-        assert running.printed.index("Application startup complete") < running.printed.index("  Try    curl")
-        answer = await running.http.get("/readyz", headers={"Authorization": "Bearer s3cret"})
-        assert answer.json()["status"] == "ready"

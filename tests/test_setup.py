@@ -172,6 +172,7 @@ def test_killed_setup_starts_over(project: Project) -> None:
     assert project.versions("asks") == ["1.0"]
 
 
+@pytest.mark.short("no python")
 @pytest.mark.parametrize("left", ["no python", "no pip"])
 def test_half_an_environment_is_rebuilt(project: Project, left: str) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)

@@ -65,17 +65,16 @@ async def has_counted(desk: Desk, job_id: str, most: int) -> None:
     async def check() -> bool:
         return await checkpoint_of(desk, job_id) >= most
 
-    await eventually(check, 240)
+    await eventually(check, 60)
 
 
-@pytest.mark.timeout(300)  # ten thousand checkpoints are as many commits
 @pytest.mark.short("sqlite")
 async def test_steps_and_checkpoints_outlive_a_worker_that_is_killed_between_and_within_them(
     desk: Desk, settings: Settings, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     between, within = Story(tmp_path, "between", gate=str(gate)), Story(tmp_path, "within", gate=str(gate))
-    loop = Story(tmp_path, "loop", count=10_000)
+    loop = Story(tmp_path, "loop", count=2_000, gate=str(gate))
     async with worker_process(settings, tmp_path) as worker:
         await registered(worker)
         ids = [
@@ -88,11 +87,11 @@ async def test_steps_and_checkpoints_outlive_a_worker_that_is_killed_between_and
         await has_counted(desk, ids[2], 300)
         await worker.kill()
     reached = await checkpoint_of(desk, ids[2])
-    assert 300 <= reached < 10_000
+    assert 300 <= reached < 2_000
     gate.touch()
     async with running_worker(settings, KINDS):
         await _silence_the_dead(desk)
-        await has_counted(desk, ids[2], 10_000)
+        await has_counted(desk, ids[2], 2_000)
         rows = [await desk.ended(job_id) for job_id in ids]
     assert [(row["state"], row["crashes"], row["attempt"]) for row in rows] == [("succeeded", 1, 2)] * 3
     assert between.lines == ["first", "between 1", "between 2", "second", "third"]

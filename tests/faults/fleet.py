@@ -19,7 +19,7 @@ from tests.support.processes import BIN, free_port
 from tests.support.round_robin import round_robin
 from tests.support.running import eventually
 
-NO_ANSWER = 0
+NO_ANSWER, _REFUSED = 0, 503
 _PAUSE_S = 0.05
 
 
@@ -51,21 +51,27 @@ class Fleet:
 
         await eventually(accepts, 60)
 
-    async def ask(self) -> None:
-        """Send one request. It is accepted, refused by a 503 that says so, or not answered."""
+    async def ask(self) -> int:
+        """Send one request; return the status. It is accepted, refused by a 503 that says so, or not answered."""
         number = next(self._numbers)
         try:
             async with self.http.post(f"/notes/{number}") as answer:
                 ids = await answer.json()
         except (aiohttp.ClientError, OSError):
             self.answers[NO_ANSWER] += 1
-            return
+            return NO_ANSWER
         self.answers[answer.status] += 1
         if answer.status == 200:
             self.accepted[number] = ids
         else:
-            assert (answer.status, ids["type"]) == (503, "urn:postlude:problem:tasks-not-enqueued")
+            assert (answer.status, ids["type"]) == (_REFUSED, "urn:postlude:problem:tasks-not-enqueued")
             assert "retry-after" in answer.headers
+        return answer.status
+
+    async def insist(self) -> None:
+        """Send requests until one is accepted or not answered: who asks a busy machine may be refused."""
+        while await self.ask() == _REFUSED:
+            await asyncio.sleep(_PAUSE_S)
 
     async def has_accepted(self, count: int) -> None:
         async def enough() -> bool:

@@ -45,11 +45,11 @@ class FailingCall:
     hits: list[str] = field(default_factory=list)
 
     @asynccontextmanager
-    async def around(self, real: Enter, database: Database) -> AsyncIterator[AsyncConnection]:
+    async def around(self, real: Enter, database: Database, **how: bool) -> AsyncIterator[AsyncConnection]:
         hit = database is not self.spared and self._is_it(real.__name__)
         if hit and not self.after:
             raise self._lost()
-        async with real(database) as connection:
+        async with real(database, **how) as connection:
             yield connection
         if hit:
             raise self._lost()
@@ -88,7 +88,7 @@ class FailingCall:
 def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FailingCall:
     failing = FailingCall(after="after" in request.param, repeatable="repeated" in request.param)
     connect, run = Database.connect, Database.run
-    monkeypatch.setattr(Database, "connect", lambda database: failing.around(connect, database))
+    monkeypatch.setattr(Database, "connect", lambda database, **how: failing.around(connect, database, **how))
     monkeypatch.setattr(Database, "run", lambda database, write: failing.run(run, database, write))
     return failing
 

@@ -21,9 +21,9 @@ DOWN_S = 6.0
 
 
 async def with_requests_in_flight(app: Fleet, chance: random.Random) -> list[asyncio.Task[None]]:
-    """Send a thousand requests at once; return when some of them have been answered."""
+    """Send a thousand requests at once; return when some of them have been accepted."""
     before = len(app.accepted)
-    asking = [asyncio.create_task(app.ask()) for _ in range(IN_FLIGHT)]
+    asking = [asyncio.create_task(app.insist()) for _ in range(IN_FLIGHT)]
     await app.has_accepted(before + chance.randint(1, IN_FLIGHT // 3))
     return asking
 

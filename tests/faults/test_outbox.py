@@ -51,7 +51,7 @@ async def test_an_app_killed_in_the_middle_has_one_job_for_each_commit(
 ) -> None:
     await create(system.database_url)
     await system.start(workers=1)
-    for _ in range(10 if whole else 3):
+    for _ in range(10 if whole else 2):
         app = ordering(system, system.database_url, chance)
         await has_placed(system.database_url, len(await placed(system.database_url)) + chance.randint(10, 50))
         await app.kill()
@@ -61,14 +61,14 @@ async def test_an_app_killed_in_the_middle_has_one_job_for_each_commit(
 @pytest.mark.short("postgres", "between_commit_and_delete")
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
 async def test_a_relay_killed_between_any_two_steps_makes_one_job_for_each_commit(
-    system: System, chance: random.Random, failpoint: str
+    system: System, chance: random.Random, whole: bool, failpoint: str
 ) -> None:
     await create(system.database_url)
     system.api.start()
     await system.ready()
     app = ordering(system, system.database_url, chance)
     await has_placed(system.database_url, 20)
-    for _ in range(2):
+    for _ in range(2 if whole else 1):
         mortal = system.process((sys.executable, "-m", "tests.faults.failpoint_relay"), "mortal")
         mortal.environment[FAILPOINT] = failpoint
         mortal.start()

@@ -60,6 +60,7 @@ CALLS: Mapping[str, Call] = {
     "recent ticks (200)": lambda c, now: ticks.recent_ticks(c, [*_NAMES, "k"], now, 12),
     "which ticks are there? (200)": lambda c, now: ticks.recorded_among(c, [(name, now) for name in _NAMES]),
     "a page of the history": lambda c, now: ticks.history(c, "k", now - timedelta(hours=1), 51),
+    "a day's ticks": lambda c, now: ticks.count_ticks(c, "k", now - timedelta(days=1), now),
     "the first page of the history": lambda c, _: ticks.history(c, "k", None, 51),
     "a page of schedules": lambda c, _: reads.page(c, "s100", 51),
     "some schedules": lambda c, _: reads.rows_of(c, _NAMES),

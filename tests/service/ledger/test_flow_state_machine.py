@@ -311,6 +311,7 @@ async def _open(stack: AsyncExitStack, database_url: str) -> list[Ledger]:
     return [await stack.enter_async_context(one) for one in opening]
 
 
+@pytest.mark.short
 @pytest.mark.timeout(900)
 def test_random_flows_become_what_the_model_says(database_url: str) -> None:
     with asyncio.Runner() as runner:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from jobs import Context
-from jobs.stats.counters import Counters
+from jobs.stats.counters import Count, CounterFull, Counters
 from jobs.stats.kind import UpdateStatsArgs, UpdateStatsResult, update_stats
 from service.errors import LedgerUnavailable
 from service.ledger.ledger import Ledger
@@ -105,3 +105,28 @@ async def test_the_result_says_when_it_happened(ledger: Ledger) -> None:
         ctx = context(ledger, job_id)
         result = await update_stats(ctx, UpdateStatsArgs(subject="a", event="b", count=1, at=at))
         assert result == UpdateStatsResult(counted=True, at=at or CREATED_AT)
+
+
+@pytest.mark.parametrize(("limit", "more"), [(2**63 - 1, 1), (-(2**63) + 1, -1)])
+async def test_a_counter_that_can_hold_no_more_fails_its_job_and_no_other(
+    ledger: Ledger, limit: int, more: int
+) -> None:
+    await count(ledger, "j0", event="full")
+    async with writing(ledger.database) as connection:
+        await connection.execute(update(counters).where(counters.c.event == "full").values(count=limit - more))
+    counting = LedgerCounters(ledger)
+    wanted = {"fits": ("full", more), "not": ("full", more), "other": ("login", 5)}
+    for job_id, (event, number) in wanted.items():
+        if job_id == "not":
+            with pytest.raises(CounterFull, match=r"The counter of 'ann', 'full' cannot hold more"):
+                await count(ledger, job_id, event=event, count=number)
+        else:
+            assert await count(ledger, job_id, event=event, count=number)
+    both = [Count("ann", event, more, CREATED_AT) for event in ("full", "login")]
+    results = await asyncio.gather(
+        counting.count_once("together", both),
+        counting.count_once("alone", [Count("ann", "login", 1, CREATED_AT)]),
+        return_exceptions=True,
+    )
+    assert [type(one).__name__ for one in results] == ["CounterFull", "Counted"]
+    assert (await total(ledger, event="full"), await total(ledger)) == (limit, 6)

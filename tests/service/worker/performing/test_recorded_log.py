@@ -21,7 +21,7 @@ from service.fact_tables import log_lines
 from service.ledger.reads.log_lines import LogLine, lines_of
 from service.settings import Settings
 from service.worker.performing.attempt import performer_of
-from service.worker.performing.recorded_log import MOST_HEARD_LINES, RecordedLog
+from service.worker.performing.recorded_log import RecordedLog
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
 from tests.support.running import catalogue_of, eventually, running_worker
@@ -157,14 +157,15 @@ def line(text: str) -> KeptLine:
 async def test_without_the_database_lines_wait_bounded_and_are_recorded_when_it_is_back(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded_log, run = RecordedLog(desk.ledger, catalogue_of()), desk.ledger.database.run
+    recorded_log, run, most = RecordedLog(desk.ledger, catalogue_of()), desk.ledger.database.run, 200
+    monkeypatch.setattr("service.worker.performing.recorded_log.MOST_HEARD_LINES", most)
 
     async def away(_write: object) -> None:
         raise LedgerUnavailable("away")
 
     job_id = await desk.record_only(be_quiet)
     monkeypatch.setattr(desk.ledger.database, "run", away)
-    for number in range(MOST_HEARD_LINES + 5):
+    for number in range(most + 5):
         recorded_log.hear(KeptLines(job_id, number, [line(f"line {number}")]))
     with pytest.raises(LedgerUnavailable):
         await recorded_log.record()
@@ -175,7 +176,7 @@ async def test_without_the_database_lines_wait_bounded_and_are_recorded_when_it_
     assert [(one["event"], one["lines"]) for one in said] == [("log_lines_dropped", 5)]
     async with desk.ledger.read() as connection:
         counted = await connection.execute(select(func.count()).select_from(log_lines))
-        assert counted.scalar_one() == MOST_HEARD_LINES
+        assert counted.scalar_one() == most
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

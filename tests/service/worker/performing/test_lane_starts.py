@@ -1,0 +1,74 @@
+"""Starts in lanes are told whole, as often as it takes, and none of them twice."""
+
+from datetime import timedelta
+
+import pytest
+
+from service.errors import LedgerUnavailable
+from service.ledger.ledger import Ledger
+from service.ledger.reads.lane_figures import starts_in_lanes
+from service.worker.performing import lane_starts
+from service.worker.performing.lane_starts import LaneStarts
+from tests.service.ledger.makers import NOW
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> object:
+        return self.at
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(lane_starts, "agreed_time", clock)
+    return clock
+
+
+async def known(ledger: Ledger) -> dict[str, int]:
+    async with ledger.read() as connection:
+        return await starts_in_lanes(connection, ["a", "b", "c"], NOW)
+
+
+async def test_each_start_counts_once_in_each_of_its_lanes(ledger: Ledger, clock: Clock) -> None:
+    counted = LaneStarts(ledger, "w")
+    for _ in range(3):
+        counted.note(("a", "b"))
+        counted.note(("a",))
+        await counted.tell()
+        await counted.tell()
+        clock.at += timedelta(minutes=7)
+    await counted.tell()
+    assert await known(ledger) == {"a": 6, "b": 3}
+
+
+async def test_what_could_not_be_told_is_told_later(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = LaneStarts(ledger, "w")
+    counted.note(("a",))
+
+    async def away(_write: object) -> None:
+        raise LedgerUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger.database, "run", away)
+        with pytest.raises(LedgerUnavailable):
+            await counted.tell()
+    clock.at += timedelta(minutes=7)
+    counted.note(("a",))
+    await counted.tell()
+    assert await known(ledger) == {"a": 2}
+
+
+async def test_lanes_beyond_the_most_are_not_told(
+    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_starts, "_MOST_LANES", 2)
+    counted = LaneStarts(ledger, "w")
+    for lane in ("a", "b", "c", "a"):
+        counted.note((lane,))
+    await counted.tell()
+    assert await known(ledger) == {"a": 2, "b": 1}
