@@ -50,8 +50,8 @@ class Contender:
         return self.peer == "postlude"
 
 
-POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", jobs=60_000, own_python=True)
-POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", jobs=60_000, own_python=True)
+POSTLUDE_SQLITE = Contender("Postlude, SQLite", "postlude", "sqlite", jobs=200_000, own_python=True)
+POSTLUDE_POSTGRES = Contender("Postlude, Postgres", "postlude", "postgres", jobs=200_000, own_python=True)
 TUNED_ARQ = Contender("tuned arq", "arq", "tuned", jobs=5_000, own_python=True)
 
 POSTGRES_PEER = Contender("PgQueuer", "pgqueuer", jobs=60_000)
@@ -62,7 +62,7 @@ CONTENDERS = (
     Contender("arq, defaults", "arq", "defaults", jobs=1_000, slots=10, own_python=True, in_quick=False),
     TUNED_ARQ,
     Contender("SAQ", "saq", jobs=5_000),
-    Contender("ardiq", "ardiq", jobs=60_000, environment=ARDIQ),
+    Contender("ardiq", "ardiq", jobs=120_000, environment=ARDIQ),
     Contender("streaQ", "streaq", jobs=3_000, in_quick=False),
     Contender("Taskiq", "taskiq", jobs=5_000, in_quick=False),
     Contender("Dramatiq", "dramatiq", jobs=8_000, is_async=False, in_quick=False),

@@ -100,13 +100,15 @@ MakeReport = Callable[[Settings, AsyncConnection, datetime], Awaitable[Report]]
 class Pages:
     """A feature's pages, and how the top bar links to them: `title` leads to `path`, as do `g` and the `letter`.
 
-    Their templates are in the feature's folder `templates`.
+    The link is there for those who may open the page: `for_admins` alone, or all. Their templates are in the feature's
+    folder `templates`.
     """
 
     router: MakeRouter
     title: str
     path: str
     letter: str | None = None
+    for_admins: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ class Limits(NamedTuple):
         return told
 
 
+_UNLIMITED = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A row of `lanes`: what was said of a lane, of those that match a pattern, or of a kind or queue."""
@@ -162,7 +165,7 @@ def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
     One that both name has the limits of both, and counts as the kind's.
     """
     told: dict[str, Any] = {}
-    if lane is not None and (limits := limits_in(lane)) != Limits():
+    if lane is not None and (limits := limits_in(lane)) != _UNLIMITED:
         told[lane.key] = limits.as_json | {"from": "request"}
     if kind_lane is not None:
         limits = limits_in(kind_lane)
