@@ -13,24 +13,15 @@ from service.ledger.states import Outcome, State
 from service.worker.performing import durations
 from service.worker.performing.durations import Durations
 from tests.service.ledger.makers import NOW
+from tests.support.set_clock import SetClock, set_clock
 
 STARTED = Started("j", "k", 2, 1, 0, 5, "{}", None, "default", None, NOW, "w", NOW, NOW, NOW - timedelta(seconds=60))
 ENDED = Finish("j", "k", 2, "w", Outcome.SUCCEEDED, State.SUCCEEDED, NOW + timedelta(seconds=7))
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> object:
-        return self.at
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(durations, "agreed_time", clock)
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    return set_clock(monkeypatch, durations)
 
 
 async def counts(ledger: Ledger, kinds: list[str] | None) -> dict[str, int]:
@@ -39,7 +30,7 @@ async def counts(ledger: Ledger, kinds: list[str] | None) -> dict[str, int]:
     return {measure: one.count for (_, measure), one in found.items()}
 
 
-async def test_waits_runs_and_the_whole_time_are_told_apart(ledger: Ledger, clock: Clock) -> None:
+async def test_waits_runs_and_the_whole_time_are_told_apart(ledger: Ledger, clock: SetClock) -> None:
     counted = Durations(ledger, "w")
     counted.note(STARTED, ENDED, ran_s=2.0)
     await counted.tell()
@@ -48,7 +39,7 @@ async def test_waits_runs_and_the_whole_time_are_told_apart(ledger: Ledger, cloc
     assert [found["k", measure].mean for measure in ("wait", "run", "total")] == [5.0, 2.0, 67.0]
 
 
-async def test_what_is_told_again_or_in_the_next_bucket_counts_once(ledger: Ledger, clock: Clock) -> None:
+async def test_what_is_told_again_or_in_the_next_bucket_counts_once(ledger: Ledger, clock: SetClock) -> None:
     counted = Durations(ledger, "w")
     for _ in range(3):
         counted.note(STARTED, ENDED._replace(outcome=Outcome.FAILED), ran_s=1.0)
@@ -60,7 +51,7 @@ async def test_what_is_told_again_or_in_the_next_bucket_counts_once(ledger: Ledg
 
 
 async def test_what_could_not_be_told_is_told_later_unless_that_is_too_late(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = Durations(ledger, "w")
 
@@ -79,7 +70,7 @@ async def test_what_could_not_be_told_is_told_later_unless_that_is_too_late(
 
 
 async def test_kinds_beyond_the_first_are_counted_as_one(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durations, "_MOST_KINDS", 2)
     counted = Durations(ledger, "w")

@@ -10,21 +10,12 @@ from service.ledger.reads.lane_figures import starts_in_lanes
 from service.worker.performing import lane_starts
 from service.worker.performing.lane_starts import LaneStarts
 from tests.service.ledger.makers import NOW
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> object:
-        return self.at
+from tests.support.set_clock import SetClock, set_clock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(lane_starts, "agreed_time", clock)
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    return set_clock(monkeypatch, lane_starts)
 
 
 async def known(ledger: Ledger) -> dict[str, int]:
@@ -32,7 +23,7 @@ async def known(ledger: Ledger) -> dict[str, int]:
         return await starts_in_lanes(connection, ["a", "b", "c"], NOW)
 
 
-async def test_each_start_counts_once_in_each_of_its_lanes(ledger: Ledger, clock: Clock) -> None:
+async def test_each_start_counts_once_in_each_of_its_lanes(ledger: Ledger, clock: SetClock) -> None:
     counted = LaneStarts(ledger, "w")
     for _ in range(3):
         counted.note(("a", "b"))
@@ -45,7 +36,7 @@ async def test_each_start_counts_once_in_each_of_its_lanes(ledger: Ledger, clock
 
 
 async def test_what_could_not_be_told_is_told_later(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = LaneStarts(ledger, "w")
     counted.note(("a",))
@@ -64,7 +55,7 @@ async def test_what_could_not_be_told_is_told_later(
 
 
 async def test_lanes_beyond_the_most_are_not_told(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane_starts, "_MOST_LANES", 2)
     counted = LaneStarts(ledger, "w")
