@@ -70,8 +70,8 @@ async def states_of(ledger: Ledger) -> Counter[str]:
 
 
 async def touched(ledger: Ledger) -> list[str]:
-    """Return the jobs of which a real worker has begun an attempt."""
-    real = ~jobs.c.worker.startswith(PREFIX)
+    """Return what a real worker has begun, but for ticks that have just come due: they only count."""
+    real = ~jobs.c.worker.startswith(PREFIX) & (jobs.c.kind != "cleanup")
     async with ledger.read() as connection:
         return list((await connection.execute(select(jobs.c.id).where(real))).scalars())
 
