@@ -80,10 +80,10 @@ local function add_free(lanes)
   -- Let due ids run, and stand ahead until then. Returns them without those that run already, which come up again.
   local function enter_free(key, from, ids, held_until, again_at)
     ask('ZADD', from, 'XX', unpack(scored(held_until, ids)))
-    if ask('ZADD', RUNNING .. key, 'NX', unpack(scored(now, ids))) == #ids then return ids end
+    if ask('ZADD', RUNNING .. key, 'NX', unpack(scored(lanes.this_claim, ids))) == #ids then return ids end
     local entered, since = {}, ask('ZMSCORE', RUNNING .. key, unpack(ids))
     for i, id in ipairs(ids) do
-      if tonumber(since[i]) == now then entered[#entered + 1] = id else ask('ZADD', from, 'XX', again_at, id) end
+      if tonumber(since[i]) == lanes.this_claim then entered[#entered + 1] = id else ask('ZADD', from, 'XX', again_at, id) end
     end
     return entered
   end

@@ -13,6 +13,7 @@ local function lanes_at(time, mended)
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local M, known = {now = now, LOST_HEAD = 2000, LONGEST_STEP = 600000}, {}
   M.fine = time[1] * 1000 + time[2] / 1000 -- what was served in the same ms stands behind
+  M.this_claim = now - 1 + (time[2] % 1000 + 1) / 1000 -- `now` when rounded up, and no other claim of the same ms
   M.active = {} -- lanes of which it is to be known that they hold something
 
   -- Nobody knows what was in a key of another type. It is kept, and lanes are closed until they are rebuilt.

@@ -1,5 +1,6 @@
 """Lanes: what runs in them, the limits that hold, and their rebuilding from the ledger."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -152,7 +153,7 @@ class Lanes:
                 found = await pipe.execute()
             for lane, members in zip(some, found, strict=True):
                 for member, score in members:
-                    yield Holder(lane, member.decode(errors="replace"), int(score))
+                    yield Holder(lane, member.decode(errors="replace"), math.ceil(score))
 
     async def _active(self) -> AsyncIterator[list[str]]:
         """Go over these lanes, some at a time: there may be a million. A few may come twice."""
