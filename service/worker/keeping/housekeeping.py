@@ -59,14 +59,24 @@ class Housekeeping:
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self._end_chores()
-        await self._opened.aclose()
-        await self._sweep.release()
         try:
-            await self._durations.tell()
-            await self._lane_starts.tell()
+            await self._opened.aclose()
+            await self._sweep.release()
+        finally:
+            await self._sign_off()
+
+    async def _sign_off(self) -> None:
+        """End the lease before anything else may fail: as long as it lives, others take this worker for alive."""
+        try:
             await self._lease.end()
         except LedgerUnavailable as error:
             log.warning("worker_not_signed_off", error=str(error.__cause__), remedy="its lease runs out by itself")
+            return
+        try:
+            await self._durations.tell()
+            await self._lane_starts.tell()
+        except LedgerUnavailable as error:
+            log.warning("figures_not_told", error=str(error.__cause__), reason="those of the last seconds are lost")
 
     def _tools(self) -> ChoreTools:
         return ChoreTools(

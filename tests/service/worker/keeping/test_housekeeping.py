@@ -1,19 +1,25 @@
 """Housekeeping: chores go on side by side through outages, and end their pass before the worker stops."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import RowMapping
 from structlog.testing import capture_logs
 
+from service import agreed_time
 from service.chore import Chore
 from service.errors import LedgerUnavailable, StartRefused
 from service.feature import ChoreTools, Feature, OpenChores
+from service.ledger.reads.workers import living_workers
 from service.queue import open_redis
 from service.settings import Settings
+from service.worker.performing.durations import Durations
 from service.worker.startup import Startup
 from tests.service.api.driving import on_sqlite
+from tests.service.worker.desk import Desk
 from tests.service.worker.keeping.sweeping import rest
 from tests.support.running import catalogue_of, eventually, running_worker
 
@@ -109,6 +115,30 @@ async def test_worker_that_stops_lets_a_chore_end_its_pass(settings: Settings, m
         ended.clear()
         await begun.wait()
     assert ended.is_set()
+
+
+async def test_worker_that_cannot_tell_its_figures_signs_off_all_the_same(
+    desk: Desk, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_durations: Durations) -> None:
+        raise LedgerUnavailable("lost")
+
+    chores(monkeypatch)
+    monkeypatch.setattr(Durations, "tell", fails)
+    async with running_worker(settings, catalogue_of(rest)):
+        await eventually(lambda: living_at_desk(desk))
+        assert heartbeats()
+    assert not await living_at_desk(desk)
+    assert not heartbeats()
+
+
+async def living_at_desk(desk: Desk) -> Sequence[RowMapping]:
+    async with desk.ledger.read() as connection:
+        return await living_workers(connection, agreed_time.now())
+
+
+def heartbeats() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
 def with_chores(monkeypatch: pytest.MonkeyPatch, opened: OpenChores) -> None:
