@@ -49,6 +49,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/ledger/reads/file_ids.py",
         "service/ledger/records/idempotency.py",
     ),
+    "tests/service/files/test_file_uses.py": ("service/ledger/records/file_uses.py",),
     "tests/service/files/test_of_jobs.py": (
         "jobs/kit/thread_files.py",
         "service/worker/performing/processes/files_over_link.py",

@@ -21,7 +21,7 @@ KINDS_OF = {
     "mail": "email",
     "stats": "stats",
     "audit_log": "audit",
-    "files": None,
+    "files": "image",
     "push": "push",
     "apps": "app",
     "outbox": None,
