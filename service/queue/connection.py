@@ -46,7 +46,7 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 def _quick_and_plain(connection_class: Any) -> Any:
-    """Make a connection class that packs commands in C, raises `ConnectionError` if its transport is gone, and can be cancelled.
+    """Make a connection class that packs in C, raises `ConnectionError` if its transport is gone, and can be cancelled.
 
     redis-py's asyncio client packs in Python. If a transport was reset after the last command, uvloop raises
     RuntimeError and redis-py lets it through, so nobody would see that Redis is away. And redis-py sends within

@@ -152,7 +152,7 @@ class ClaimLoop:
 
 
 def _end_if_cancelled() -> None:
-    """Raise a cancellation again that a library has swallowed: by it the worker learns that a kind cancels all tasks."""
+    """Raise a cancellation that a library has swallowed: by it the worker learns that a kind cancels all tasks."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
