@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,14 @@ def swept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(database_url: str, redis: Redis, redis_server: RedisServer, tmp_path: Path) -> Settings:
     """Settings for an API and workers over a fresh database and an empty Redis."""
+    given = frozenset(one for one in os.environ.items() if one[0].startswith("POSTLUDE_"))
+    servers = {"database_url": database_url, "redis_url": redis_server.url}
+    return _settings_in(given).model_copy(update=servers | {"data_dir": tmp_path / "data"})
+
+
+@cache
+def _settings_in(_environment: frozenset[tuple[str, str]]) -> Settings:
+    """Read the settings once: to look for each of them in the environment takes as long as a short test."""
     return Settings(
-        database_url=database_url,
-        redis_url=redis_server.url,
-        data_dir=tmp_path / "data",
-        webhook_allow="127.0.0.0/8,::1/128",
-        app_allow="127.0.0.0/8,::1/128",
-        log_level="WARNING",
-        grace_s=5,
+        webhook_allow="127.0.0.0/8,::1/128", app_allow="127.0.0.0/8,::1/128", log_level="WARNING", grace_s=5
     )

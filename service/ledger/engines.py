@@ -195,6 +195,8 @@ def sqlite_thread_engine(url: str, *, is_ours: bool = True) -> Engine:
     """Make an engine that writes over one connection from a thread; see `SqliteWriter`."""
     engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
     _configure_sqlite(engine, writes=True, is_ours=is_ours)
+    if not is_ours:
+        _let_commits_wait_for_readers(engine)
     _take_turns(engine, wait=lambda turn, within_s: turn.result(within_s), pause=time.sleep)
     return engine
 
@@ -228,6 +230,12 @@ def _configure_sqlite(engine: Engine, *, writes: bool, is_ours: bool = True) -> 
         if writes:
             cursor.execute("PRAGMA busy_timeout = 0")
         cursor.close()
+
+
+def _let_commits_wait_for_readers(engine: Engine) -> None:
+    """Let commits wait, as they must in a file without a write-ahead log; beginnings still ask by themselves."""
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 0"))
+    event.listen(engine, "commit", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 3000"))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

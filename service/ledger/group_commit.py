@@ -78,6 +78,7 @@ class GroupCommit:
         self._waiting_weight += write.weight
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all(), name="group-commit")
+            self._committer.add_done_callback(self._note_not_begun)
         return await write.done
 
     async def close(self, *, within_s: float | None = None) -> None:
@@ -106,12 +107,22 @@ class GroupCommit:
                 if self._waiting and self._gap_s:
                     await asyncio.sleep(self._gap_s)
         except asyncio.CancelledError:
-            _fail([*group, *self._waiting], ConnectionError("the ledger was closed before this was written"))
-            self._waiting.clear()
-            self._waiting_weight = 0
+            self._give_up(group)
             raise
         finally:
             self._committer = None
+
+    def _note_not_begun(self, committer: asyncio.Task[None]) -> None:
+        """Give up what waits for a committer that was cancelled before its first step; the next write makes another."""
+        if self._committer is committer:
+            self._committer = None
+            self._give_up([])
+
+    def _give_up(self, group: Sequence[_Write]) -> None:
+        _fail([*group, *self._waiting], ConnectionError("the ledger was closed before this was written"))
+        self._waiting.clear()
+        self._waiting_weight = 0
+        self._room.set()
 
     def _take_group(self) -> list[_Write]:
         group: list[_Write] = []

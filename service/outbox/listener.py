@@ -95,7 +95,8 @@ class Listener:
         self._heard.clear()
         await self._database.run(partial(announce, word=self._word))
         try:
-            await asyncio.wait_for(self._heard.wait(), _HEARD_WITHIN_S)
+            async with asyncio.timeout(_HEARD_WITHIN_S):  # `wait_for` may swallow a cancellation before Python 3.12
+                await self._heard.wait()
         except TimeoutError:
             return False
         return True

@@ -1,5 +1,6 @@
 """The Redis client: every call ends within seconds, and raises one of `UNREACHABLE` if Redis is away."""
 
+import asyncio
 from typing import Any, cast
 
 from arq.connections import ArqRedis, RedisSettings
@@ -45,10 +46,11 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 def _quick_and_plain(connection_class: Any) -> Any:
-    """Make a connection class that packs commands in C, and raises `ConnectionError` if its transport is gone.
+    """Make a connection class that packs in C, raises `ConnectionError` if its transport is gone, and can be cancelled.
 
     redis-py's asyncio client packs in Python. If a transport was reset after the last command, uvloop raises
-    RuntimeError and redis-py lets it through, so nobody would see that Redis is away.
+    RuntimeError and redis-py lets it through, so nobody would see that Redis is away. And redis-py sends within
+    `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes when all is just sent.
     """
 
     class Connection(connection_class):  # type: ignore[misc]
@@ -56,11 +58,16 @@ def _quick_and_plain(connection_class: Any) -> Any:
             return cast(list[bytes], _PACKER.pack(*args))
 
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            task = asyncio.current_task()
+            cancelled_before = task.cancelling() if task else 0
             try:
                 await super().send_packed_command(command, check_health)
             except RuntimeError as error:
                 if "closed" not in str(error):
                     raise
                 raise ConnectionLost("The connection to Redis was lost.") from error
+            if task and task.cancelling() > cancelled_before:
+                await self.disconnect(nowait=True)  # nobody reads the answer
+                raise asyncio.CancelledError
 
     return Connection

@@ -52,7 +52,8 @@ class Putting(OverRedis):
         return self._flush()
 
     def _flush(self) -> asyncio.Task[None]:
-        if self._next_flush is None:
+        # One that was cancelled before it began has written nothing; the next one writes that, too.
+        if self._next_flush is None or self._next_flush.done():
             self._next_flush = asyncio.create_task(self._write_waiting(), name="queue-write")
             self._next_flush.add_done_callback(_note_error)
         return self._next_flush

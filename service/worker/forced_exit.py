@@ -40,5 +40,7 @@ def _exit_after(seconds: float, status: Callable[[], int]) -> None:
 
 
 def _exit(status: int) -> None:
-    log.error("worker_exit_forced", reason="something hangs; what it ran is rescued by other workers")
-    os._exit(status)
+    try:
+        log.error("worker_exit_forced", reason="something hangs; what it ran is rescued by other workers")
+    finally:
+        os._exit(status)

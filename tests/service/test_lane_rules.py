@@ -51,7 +51,7 @@ def test_a_star_stands_for_any_text(pattern: str, key: str, fits: bool) -> None:
 def test_no_pattern_takes_long_to_match() -> None:
     began = time.perf_counter()
     assert not matches("*a" * 100 + "*b", "a" * 255)
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 5, "one that tries all ways would take years"
 
 
 @pytest.mark.parametrize("key", ["a", "a*", "*", "kind:greet", "queue:default"])

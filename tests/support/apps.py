@@ -1,4 +1,4 @@
-"""The API's app, without what takes a third of a second for each and is the same for all."""
+"""The API's app, without what takes up to a second for each and is the same for all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 import service.app
 from jobs import Catalogue
+from service.api.openapi import install
 from service.features import FEATURES
 from service.requests.requests import Requests
 from service.requests.schedule_requests import ScheduleRequests
@@ -17,6 +18,7 @@ from service.settings import Settings
 
 T = TypeVar("T")
 _routes: dict[object, list[BaseRoute]] = {}
+_documents: dict[object, dict[str, Any]] = {}
 
 
 def made_app(settings: Settings) -> FastAPI:
@@ -24,6 +26,7 @@ def made_app(settings: Settings) -> FastAPI:
     with (
         mock.patch.object(service.app, "Requests", _once_for_the_same_kinds(Requests)),
         mock.patch.object(service.app, "ScheduleRequests", _once_for_the_same_kinds(ScheduleRequests)),
+        mock.patch.object(service.app.openapi, "install", _install_openapi),
     ):
         app = service.app.create_app(settings)
     # FastAPI analyses a route at an app's first request, and keeps what it found with the route.
@@ -33,6 +36,21 @@ def made_app(settings: Settings) -> FastAPI:
         known if hasattr(own, "original_router") else own for known, own in zip(shared, app.router.routes, strict=True)
     ]
     return app
+
+
+def _install_openapi(app: FastAPI, requests: Requests, schedule_requests: ScheduleRequests) -> None:
+    """Let apps share their OpenAPI document: it tells of routes and kinds, and where the app is."""
+    install(app, requests, schedule_requests)
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        key = FEATURES, id(requests), str(app.servers)
+        if key not in _documents:
+            _documents[key] = make()
+        app.openapi_schema = _documents[key]
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def routes_of(routes: Iterable[Any]) -> Iterator[Any]:

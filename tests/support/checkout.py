@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.processes import free_port
 from tests.support.running import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ class Checkout:
     @asynccontextmanager
     async def api(self) -> AsyncIterator[httpx.AsyncClient]:
         """Run the copy's API; yield a client of it."""
-        port = _free_port()
+        port = str(free_port())
         with (self.folder / "api.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", "api"],
@@ -83,8 +83,3 @@ class Checkout:
         finally:
             process.terminate()
             process.wait()
-
-
-def _free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])

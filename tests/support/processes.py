@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
 WORKER = ("arq", "worker_settings.WorkerSettings")
 _STOPS_WITHIN_S = 30
+_FIRST_PORT, _PORTS_OF_A_PROCESS, _MOST_PROCESSES = 12_000, 1_000, 20
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -28,10 +30,25 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port of loopback on which nobody listens, nor begins to before the caller does.
+
+    Ports that the system picks are given to whoever connects meanwhile. These are below them, and used in turn.
+    """
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("the ports never end")
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    """Return the ports that no other process of pytest-xdist gives away."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST_PROCESSES
+    own = range(_FIRST_PORT + number * _PORTS_OF_A_PROCESS, _FIRST_PORT + (number + 1) * _PORTS_OF_A_PROCESS)
+    first = os.getpid() % len(own)  # another run beside this one begins elsewhere
+    return itertools.cycle([*own[first:], *own[:first]])
+
+
+_ports = _ports_of_this_process()
 
 
 @asynccontextmanager

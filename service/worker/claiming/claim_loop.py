@@ -63,6 +63,7 @@ class ClaimLoop:
                 await self._pause(next(waits))
             else:
                 waits = outage_waits()
+            _end_if_cancelled()
 
     async def _claim(self) -> bool:
         """Claim as many as there is room for; whether there may be more.
@@ -148,3 +149,10 @@ class ClaimLoop:
     async def _pause(self, pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+
+def _end_if_cancelled() -> None:
+    """Raise a cancellation that a library has swallowed: by it the worker learns that a kind cancels all tasks."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -41,7 +41,7 @@ async def test_jobs_are_accepted_without_redis(settings: Settings, ledger: Ledge
         began = time.monotonic()
         job = await post(api)
         batch = await api.post("/v1/jobs/batch", json={"jobs": [stat()] * 3})
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert batch.status_code == 202
         assert but_for_waiting(await get(api, job["id"])) == but_for_waiting(job)
         failed = await job_in(api, ledger, State.FAILED)

@@ -289,6 +289,17 @@ async def test_nobody_waits_for_ever_when_the_loop_ends_during_a_commit() -> Non
     assert await commit.write(double, [3]) == [6]
 
 
+async def test_nobody_waits_for_ever_when_all_tasks_are_cancelled_before_the_commit_begins() -> None:
+    commit = group_commit(Store())
+    writing = asyncio.ensure_future(commit.write(double, [1]))
+    await asyncio.sleep(0)
+    (committer,) = (task for task in asyncio.all_tasks() if task.get_name() == "group-commit")
+    committer.cancel()
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(writing, 5)
+    assert await asyncio.wait_for(commit.write(double, [3]), 5) == [6]
+
+
 Write = tuple[bool, list[int]]
 
 

@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 import pytest
 from sqlalchemy import text
@@ -29,8 +28,9 @@ from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import PostgresServer
 
 _numbers = itertools.count(1)
-# 250 ms are promised, and a machine that runs other tests takes longer; the slow look alone would take 500.
-_SOON_S = 0.4
+# 250 ms are promised. A machine that runs other tests takes longer now and then, so the quickest of some counts: the
+# slow look alone would take most of a second for each, for the next row comes right after it.
+_SOON_S = 0.25
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -77,14 +77,14 @@ def with_outboxes(settings: Settings, *urls: str) -> Settings:
 async def test_a_row_is_in_the_ledger_within_250_ms(settings: Settings, desk: Desk, database_url: str) -> None:
     async with running_worker(settings, catalogue_of(note)):
         await relayed_after_s(desk, database_url)  # the forms of requests are made
-        assert median([await relayed_after_s(desk, database_url) for _ in range(9)]) < _SOON_S
+        assert min([await relayed_after_s(desk, database_url) for _ in range(9)]) < _SOON_S
 
 
 @on_sqlite
 async def test_an_outbox_in_another_database_is_emptied_too(settings: Settings, desk: Desk, app_url: str) -> None:
     async with running_worker(with_outboxes(settings, app_url), catalogue_of(note)):
         await relayed_after_s(desk, app_url)
-        assert median([await relayed_after_s(desk, app_url) for _ in range(9)]) < _SOON_S
+        assert min([await relayed_after_s(desk, app_url) for _ in range(9)]) < _SOON_S
         await emptied(app_url)
 
 
@@ -98,6 +98,31 @@ async def test_a_file_of_others_keeps_its_journal(settings: Settings, desk: Desk
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
+async def test_a_commit_in_a_file_of_others_waits_for_those_who_read(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    await create_outbox(f"sqlite+aiosqlite:///{path}")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM postlude_outbox").fetchall()
+    async with guest(f"sqlite+aiosqlite:///{path}") as database:
+        deleting = asyncio.create_task(
+            database.run(lambda connection: connection.execute(text("DELETE FROM postlude_outbox")))
+        )
+
+        async def is_committing() -> bool:
+            """Whether nobody else may begin to read, or it has failed."""
+            with sqlite3.connect(path, timeout=0) as another:
+                try:
+                    another.execute("SELECT * FROM postlude_outbox")
+                except sqlite3.OperationalError:
+                    return True
+            return deleting.done()
+
+        await eventually(is_committing)
+        reader.close()
+        await deleting
+
+
 @on_sqlite
 async def test_without_its_trigger_rows_are_looked_for(
     settings: Settings, desk: Desk, postgres: PostgresServer
@@ -109,7 +134,7 @@ async def test_without_its_trigger_rows_are_looked_for(
     with capture_logs() as logs:
         async with running_worker(with_outboxes(settings, url), catalogue_of(note)):
             await relayed_after_s(desk, url)
-            assert median([await relayed_after_s(desk, url) for _ in range(5)]) < _SOON_S
+            assert min([await relayed_after_s(desk, url) for _ in range(5)]) < _SOON_S
     [told] = [one for one in logs if one["event"] == "outbox_looked_at"]
     assert "no trigger" in told["reason"]
 
@@ -191,7 +216,7 @@ async def test_behind_a_pooler_of_transactions_rows_are_looked_for(
     with capture_logs() as logs:
         async with running_worker(with_outboxes(settings, pooler.url(name)), catalogue_of(note)):
             await relayed_after_s(desk, direct)
-            assert median([await relayed_after_s(desk, direct) for _ in range(5)]) < _SOON_S
+            assert min([await relayed_after_s(desk, direct) for _ in range(5)]) < _SOON_S
     assert [one["reason"] for one in logs if one["event"] == "outbox_looked_at"] == [
         "a pooler changes connections between transactions, so nothing can be announced over it"
     ]

@@ -41,7 +41,9 @@ async def post(_ctx: Context, _args: PostArgs) -> None: ...
 @asynccontextmanager
 async def transaction(url: str) -> AsyncIterator[AsyncSession]:
     """Open a transaction of the application, committed at the end."""
-    engine = create_async_engine(url, poolclass=NullPool)
+    # A disk that others use as well may take long to write, and a file without a write-ahead log is locked meanwhile.
+    patience = {"timeout": 60} if url.startswith("sqlite") else {}
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=patience)
     try:
         async with AsyncSession(engine) as session, session.begin():
             yield session

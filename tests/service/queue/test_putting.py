@@ -1,5 +1,7 @@
 """Ids on their queues and in their lanes, and off them."""
 
+import asyncio
+
 import pytest
 from arq.constants import in_progress_key_prefix
 from redis.asyncio import Redis
@@ -29,6 +31,16 @@ async def test_putting_nothing_is_harmless(queue: Queue, redis: Redis) -> None:
     await queue.remove("default", [])
     await queue.put_back([])
     assert await redis.keys("*") == []
+
+
+async def test_a_put_that_was_cancelled_before_it_began_is_made_up_for_by_the_next_one(queue: Queue) -> None:
+    cut_off = asyncio.create_task(queue.put([entry("a")]))
+    await asyncio.sleep(0)
+    (writing,) = (task for task in asyncio.all_tasks() if task.get_name() == "queue-write")
+    writing.cancel()
+    await asyncio.wait({cut_off})
+    await queue.put([entry("b")])
+    assert set(await claim(queue)) == {"a", "b"}
 
 
 async def test_nothing_is_left_of_a_removed_id(queue: Queue, redis: Redis) -> None:

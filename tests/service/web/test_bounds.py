@@ -143,13 +143,13 @@ async def test_a_refusal_is_never_sent_in_place_of_another_answer(api: httpx.Asy
 async def test_a_body_that_comes_slowly_but_comes_is_accepted(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bounded, "body_within_s", 0.3)
+    monkeypatch.setattr(Bounded, "body_within_s", 2.0)
     async with running_api(settings) as api, raw(api) as client:
         body = JOB + b" " * 40_000
         await client.send(POST + CLOSE + b"Content-Length: %d\r\n\r\n" % len(body))
         for start in range(0, len(body), 4_000):
             await client.send(body[start : start + 4_000])
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.3)
         assert (await client.answer()).status == 202
 
 
@@ -187,17 +187,17 @@ async def test_a_connection_is_closed_once_no_request_has_come_for_a_while(
     made = Bounded.connection_made
 
     def hurry(protocol: Bounded, transport: asyncio.Transport) -> None:
-        protocol.timeout_keep_alive = cast(int, 0.5)
+        protocol.timeout_keep_alive = cast(int, 2.0)
         made(protocol, transport)
 
     monkeypatch.setattr(Bounded, "connection_made", hurry)
     async with running_api(settings) as api, raw(api) as client:
-        for _ in range(4):  # longer than that, but never without a request for so long
+        for _ in range(3):  # longer than that, but never without a request for so long
             await client.send(GET + b"\r\n")
             assert (await client.reader.read(MIB)).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.9)
         assert not client.reader.at_eof()
-        assert await client.is_dropped(within_s=3)
+        assert await client.is_dropped()
 
 
 async def test_two_hundred_and_fifty_slow_connections_are_all_dropped(hurried: httpx.AsyncClient) -> None:

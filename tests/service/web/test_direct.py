@@ -14,6 +14,7 @@ from service.api.jobs.enqueue import DIRECT
 from service.app import create_app
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, on_sqlite, stat
+from tests.support.apps import made_app
 
 KEY = {"Authorization": "Bearer key-one"}
 GOOD = b'{"kind":"update_stats","args":{"subject":"s","event":"e"}}'
@@ -156,6 +157,6 @@ async def test_what_is_added_to_the_app_stands_around_direct_calls_too(settings:
 
 
 def test_what_is_answered_directly_is_a_route_of_the_document(settings: Settings) -> None:
-    paths = create_app(settings).openapi()["paths"]
+    paths = made_app(settings).openapi()["paths"]
     assert DIRECT
     assert all(method.lower() in paths[path] for method, path in DIRECT)

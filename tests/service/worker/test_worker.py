@@ -1,11 +1,13 @@
 """The worker as a whole: claiming, stopping, cancelling, and servers that go away."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import Signals
+from typing import Any
 
 import arq.worker
 import pytest
@@ -17,6 +19,7 @@ from jobs import Context, job
 from service.ledger.reads import jobs as queries
 from service.queue import Queue, Room, key_of
 from service.settings import Settings
+from service.worker.claiming.waiting import Waiting
 from service.worker.worker import Worker
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.running import catalogue_of, eventually, running_worker
@@ -155,6 +158,25 @@ async def test_second_signal_does_not_wait_for_the_grace(desk: Desk, settings: S
         await desk.running(job_id)
         worker.handle_sig(Signals(signal.SIGTERM))
     assert (await desk.row(job_id))["state"] == "queued"
+
+
+async def test_worker_ends_although_a_library_swallows_its_cancellation(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = asyncio.Event()
+
+    async def wait_and_swallow(*_: Any) -> None:
+        waits.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(Waiting, "wait", wait_and_swallow)
+    async with running_worker(settings, catalogue_of(rest)) as worker:
+        await waits.wait()
+        assert worker.main_task is not None
+        worker.main_task.cancel()  # as a kind does that cancels all tasks there are
+        await asyncio.wait({worker.main_task}, timeout=30)
+        assert worker.main_task.cancelled()
 
 
 @pytest.fixture

