@@ -12,7 +12,8 @@ ONCE = math.inf
 class Chore:
     """`do` is done every `every_s` seconds. It returns whether there is more to do at once.
 
-    In a sweep, one that `waits` is done for the first time after its interval: a new leader has enough to do.
+    One that `waits` is done for the first time after its interval: nobody needs it sooner, and a worker that has just
+    begun, or a new leader, has enough to do.
     """
 
     name: str

@@ -21,7 +21,7 @@ from service.ledger.engines import (
     sqlite_reader,
     sqlite_thread_engine,
 )
-from service.ledger.group_commit import Operation
+from service.ledger.group_commit import Operations
 from service.ledger.outages import is_conflict, is_stale, may_be_repeated_at_once, translate_db_errors
 from service.ledger.sealed import VAULT
 from service.ledger.shrinking_pool import keep_shrinking
@@ -72,6 +72,7 @@ class Database:
             self._reads = self._streams.execution_options(isolation_level="AUTOCOMMIT")
         if self.dialect == "postgresql":
             self._doubt.watch(reader)
+        self._autocommitting = reader.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     def open(cls, url: str, *, limit_s: float = STATEMENT_LIMIT_S, vault: Vault = OPEN_VAULT) -> "Database":
@@ -115,16 +116,17 @@ class Database:
             task.cancel()
         await asyncio.gather(*closing, return_exceptions=bool(hanging))
 
-    async def run(self, write: Callable[[Connection], T]) -> T:
+    async def run(self, write: Callable[[Connection], T], *, is_one_statement: bool = False) -> T:
         """Run `write` in a transaction, committed at the end; again where a migration or a deadlock came between.
 
+        One that `is_one_statement` on Postgres needs no transaction there, whose begin and end are round trips.
         Raises `LedgerUnavailable`, and `FateUnknown` where the commit was not confirmed.
         """
         if isinstance(self._writer, SqliteWriter):
             return await self._run_in_thread(self._writer, write)
         for left in reversed(range(_MOST_TRIES)):
             try:
-                return await self._run(self._writer, write)
+                return await (self._run_alone(write) if is_one_statement else self._run(self._writer, write))
             except LedgerUnavailable as error:
                 if not left or not (is_conflict(error.__cause__) or is_stale(error.__cause__)):
                     raise
@@ -153,6 +155,16 @@ class Database:
                 await transaction.commit()
         return written
 
+    async def _run_alone(self, write: Callable[[Connection], T]) -> T:
+        with translate_db_errors() as outage:
+            async with (
+                asyncio.timeout(self._transaction_limit_s),
+                self._autocommitting.connect() as connection,
+                self._heard(connection),
+            ):
+                outage.committing = True  # it is sent with the statement
+                return await connection.run_sync(write)
+
     @asynccontextmanager
     async def connect(self, *, streams: bool = False) -> AsyncIterator[AsyncConnection]:
         """Open a connection to read from. Raises `LedgerUnavailable`.
@@ -173,8 +185,8 @@ class Database:
         Raises `LedgerUnavailable`.
         """
         with translate_db_errors():
-            async with self._reader.connect() as connection, self._heard(connection):
-                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._autocommitting.connect() as connection, self._heard(connection):
+                yield connection
 
     @asynccontextmanager
     async def _heard(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -198,27 +210,28 @@ class Database:
         async with self._for_jobs.begin() as connection:
             return await connection.run_sync(write)
 
-    async def transact(self, operations: Sequence[tuple[Operation[Any, Any], Sequence[Any]]]) -> list[Sequence[Any]]:
-        """Run set-based operations in one transaction; see `GroupCommit`.
+    async def transact(self, operations: Operations, *, is_one_statement: bool = False) -> list[Sequence[Any]]:
+        """Run set-based operations in one transaction; see `GroupCommit`, and `run`.
 
         A pooled connection that died while idle shows only when used: operations are safe to repeat, so they are, once.
         """
         try:
-            return await self._transact_once(operations)
+            return await self._transact_once(operations, is_one_statement)
         except LedgerUnavailable as error:
             if not may_be_repeated_at_once(error.__cause__):
                 raise
             try:
-                return await self._transact_once(operations)
+                return await self._transact_once(operations, is_one_statement)
             except LedgerUnavailable as again:
                 if isinstance(error, FateUnknown):  # the repetition has not settled what became of the first
                     raise error from again
                 raise
 
-    async def _transact_once(
-        self, operations: Sequence[tuple[Operation[Any, Any], Sequence[Any]]]
-    ) -> list[Sequence[Any]]:
-        return await self.run(lambda connection: [operation(connection, rows) for operation, rows in operations])
+    async def _transact_once(self, operations: Operations, is_one_statement: bool) -> list[Sequence[Any]]:
+        return await self.run(
+            lambda connection: [operation(connection, rows) for operation, rows in operations],
+            is_one_statement=is_one_statement,
+        )
 
     async def now(self, connection: AsyncConnection) -> datetime:
         """Read the database's clock, by which leases are kept."""

@@ -17,8 +17,10 @@ Result = TypeVar("Result")
 
 # A set-based write: takes the rows of all callers, and returns one result for each row, in the same order.
 Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
-# Runs operations with their rows, in order and in one transaction; returns the results of each operation.
-Transact = Callable[[Sequence[tuple[Operation[Any, Any], Sequence[Any]]]], Awaitable[Sequence[Sequence[Any]]]]
+# Operations with their rows.
+Operations = Sequence[tuple[Operation[Any, Any], Sequence[Any]]]
+# Runs them in order and in one transaction; returns the results of each operation.
+Transact = Callable[[Operations], Awaitable[Sequence[Sequence[Any]]]]
 
 # Each group costs as much as dozens of rows. A request takes two turns of the loop from its arrival to its write.
 _GATHER_WITHIN_S = 0.002

@@ -54,11 +54,11 @@ class FailingCall:
         if hit:
             raise self._lost()
 
-    async def run(self, real: Enter, database: Database, write: Enter) -> Any:
+    async def run(self, real: Enter, database: Database, write: Enter, **how: bool) -> Any:
         hit = database is not self.spared and self._is_it("run")
         if hit and not self.after:
             raise self._lost()
-        written = await real(database, write)
+        written = await real(database, write, **how)
         if hit:
             raise self._lost()
         return written
@@ -89,7 +89,7 @@ def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     failing = FailingCall(after="after" in request.param, repeatable="repeated" in request.param)
     connect, run = Database.connect, Database.run
     monkeypatch.setattr(Database, "connect", lambda database, **how: failing.around(connect, database, **how))
-    monkeypatch.setattr(Database, "run", lambda database, write: failing.run(run, database, write))
+    monkeypatch.setattr(Database, "run", lambda database, write, **how: failing.run(run, database, write, **how))
     return failing
 
 

@@ -40,13 +40,14 @@ class Cancelled(NamedTuple):
 
 def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
     """Cancel jobs at once that have not started, and note the wish for running ones. None for each that had ended."""
-    rows = parameter([{"id": cancel.id, "at": moment_text(cancel.at)} for cancel in cancels])
-    taken = connection.execute(_cancel_waiting(connection.dialect.name), rows).all()
+    dialect = connection.dialect.name
+    taken = connection.execute(_cancel_waiting(dialect), _rows(cancels)).all()
     waiting = {row.id: row for row in taken}
     tally(
         connection, ((cancels[0].writer, _counted_as(row), State.CANCELLED) for row in waiting.values()), cancels[0].at
     )
-    running = set(connection.execute(_ask_running(connection.dialect.name), rows).scalars())
+    others = [cancel for cancel in cancels if cancel.id not in waiting]
+    running = set(connection.execute(_ask_running(dialect), _rows(others)).scalars()) if others else set()
     done = dict.fromkeys(running, Cancelled(State.RUNNING)) | {row.id: _cancelled(row) for row in waiting.values()}
     if ended := [
         Ended(row.id, _counted_as(row), State.CANCELLED, row.traits) for row in taken if row.traits & FOLLOWED
@@ -54,6 +55,10 @@ def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[
         following = record_ended(connection, ended, cancels[0].at, cancels[0].writer)
         done[ended[0].id] = done[ended[0].id]._replace(followed=following)
     return [done.get(cancel.id) for cancel in cancels]
+
+
+def _rows(cancels: Sequence[Cancel]) -> dict[str, str]:
+    return parameter([{"id": cancel.id, "at": moment_text(cancel.at)} for cancel in cancels])
 
 
 def _counted_as(row: Any) -> str:

@@ -101,7 +101,7 @@ def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]
     if any(_more_of(job) != _NO_MORE for job in some):
         columns += _MORE
         values = [(*value, *_more(job)) for job, value in zip(some, values, strict=True)]
-    if dialect == "postgresql" and _LISTED_ALONE not in columns:
+    if dialect == "postgresql":
         return set(execute(connection, _insert_and_list_at_once(dialect, columns), packed(values)).scalars())
     created = set(execute(connection, _insert(dialect, columns), packed(values)).scalars())
     if len(created) < len(some):
@@ -136,7 +136,7 @@ def _common(job: NewJob) -> tuple[Any, ...]:
     return (
         job.id,
         job.kind,
-        job.state,
+        str(job.state),  # an enum's member takes longer to be written
         job.queue,
         job.priority,
         job.args,
@@ -187,7 +187,7 @@ def _with_lanes(
 
 @cache
 def _insert(dialect: str, columns: tuple[str, ...]) -> Any:
-    return _inserting(dialect, columns).returning(jobs.c.id)
+    return _inserting(dialect, columns, _new(dialect, columns)).returning(jobs.c.id)
 
 
 @cache
@@ -198,13 +198,17 @@ def _insert_listing(dialect: str, columns: tuple[str, ...]) -> Any:
 @cache
 def _insert_and_list_at_once(dialect: str, columns: tuple[str, ...]) -> Any:
     """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
-    listed = (*_LISTED, *(name for name in _LISTED_LANES if name in columns))
-    cte = _inserting(dialect, columns).returning(*(jobs.c[name] for name in listed)).cte("created")
-    return select(cte.c.id).add_cte(_listing(cte).cte("listed"))
+    has_names = _LISTED_ALONE in columns
+    new = select(_new(dialect, columns)).cte("new") if has_names else _new(dialect, columns)
+    listed = (*_LISTED, *(name for name in _LISTED_OF_ROWS if name in columns))
+    created = _inserting(dialect, columns, new).returning(*(jobs.c[name] for name in listed)).cte("created")
+    told: FromClause = created
+    if has_names:
+        told = select(created, new.c[_LISTED_ALONE]).join(new, new.c.id == created.c.id).subquery("told")
+    return select(created.c.id).add_cte(_listing(told).cte("listed"))
 
 
-def _inserting(dialect: str, columns: tuple[str, ...]) -> Any:
-    new = _new(dialect, columns)
+def _inserting(dialect: str, columns: tuple[str, ...], new: FromClause) -> Any:
     own = [name for name in columns if name != _LISTED_ALONE]
     values = [_next_lane_seq(new) if name == "lane_seq" and dialect != "sqlite" else new.c[name] for name in own]
     return insert_for(dialect)(jobs).from_select(own, select(*values).where(true())).on_conflict_do_nothing()
@@ -216,8 +220,8 @@ def _next_lane_seq(new: FromClause) -> ColumnElement[int]:
 
 
 _LISTED = ("id", "kind", "queue", "created_at")
-_LISTED_LANES = ("lane", "kind_lane", "label")
-_LISTED_MORE = (*_LISTED_LANES, "flow", _LISTED_ALONE)
+_LISTED_OF_ROWS = ("lane", "kind_lane", "label", "flow")
+_LISTED_MORE = (*_LISTED_OF_ROWS, _LISTED_ALONE)
 
 
 def _listing(new: FromClause) -> Any:

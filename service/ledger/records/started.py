@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache, partial
 from operator import attrgetter
@@ -18,17 +18,18 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     select,
     update,
 )
 from sqlalchemy.types import TypeEngine
 
 from service.lane_rules import counted_as
-from service.ledger.guards import state_is, unindexed
+from service.ledger.guards import COUNTED_AS, state_is, unindexed
 from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind, is_paused
 from service.ledger.models import Start, Started
 from service.ledger.reads.particulars import few_parents_of
-from service.ledger.records.tallied import tally
+from service.ledger.records.tallied import add_up, tally
 from service.ledger.rows import ids_parameter, is_one_of, parameter, unfold
 from service.ledger.states import WAITING, State
 from service.ledger.traits import Trait
@@ -55,6 +56,7 @@ _AFTER_LANELESS, _AFTER_IN_LANES = (
     for names in (_LANELESS, _IN_LANES)
 )
 _counted_by = attrgetter("kind", "lane_limits")
+_STARTED = "started"
 
 
 class _Way(NamedTuple):
@@ -82,9 +84,12 @@ class _Way(NamedTuple):
         return {name: String(255) for name in names}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return _IN_LANES if self.in_lanes else _LANELESS
+
+    @property
     def read(self) -> list[ColumnElement[Any]]:
-        names = _IN_LANES if self.in_lanes else _LANELESS
-        return [_KEPT_ARGS if name == "args" else jobs.c[name] for name in names]
+        return [_KEPT_ARGS if name == "args" else jobs.c[name] for name in self.names]
 
 
 def record_started(connection: Connection, starts: Sequence[Start]) -> list[dict[str, Started]]:
@@ -124,12 +129,16 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     if children := [one.id for one in started.values() if one.traits & _PARENTS]:
         for job_id, parents in few_parents_of(connection, children).items():
             started[job_id] = new((*started[job_id][:_PARENTS_AT], tuple(parents)))
-    kinds = Counter(map(_counted_by, started.values()))
-    counts = Counter[tuple[str, str, str]]()
-    for told, count in kinds.items():
-        counts[start.worker, counted_as(*told), "started"] += count
-    tally(connection, counts, start.at)
+    if dialect == "sqlite":  # elsewhere the statement has counted them
+        _tally(connection, start, started.values())
     return started
+
+
+def _tally(connection: Connection, start: Start, started: Iterable[Started]) -> None:
+    counts = Counter[tuple[str, str, str]]()
+    for told, count in Counter(map(_counted_by, started)).items():
+        counts[start.worker, counted_as(*told), _STARTED] += count
+    tally(connection, counts, start.at)
 
 
 def _rows(start: Start) -> list[dict[str, str]]:
@@ -204,7 +213,12 @@ def _start(dialect: str, way: _Way) -> Update:
 
 @cache
 def _start_returning(way: _Way) -> Any:
-    return _start("postgresql", way).returning(*way.read)
+    """Begin the attempts and count them in one statement: each is a trip to the server."""
+    read = [column.label(name) for name, column in zip(way.names, way.read, strict=True)]
+    begun = _start("postgresql", way).returning(*read, COUNTED_AS.label("counted_as")).cte("begun")
+    kinds = select(_WORKER, begun.c.counted_as, literal_column(f"'{_STARTED}'", String), func.count(), _AT)
+    counted = add_up("postgresql", kinds.group_by(begun.c.counted_as))
+    return select(*(begun.c[name] for name in way.names)).add_cte(counted.cte("counted"))
 
 
 @cache

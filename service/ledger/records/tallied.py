@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, select, true
+from sqlalchemy import Connection, Select, select, true
 
 from service.ledger.rows import execute, insert_for, packed, unfold_lists
 from service.tables import moment_text, tallies
@@ -23,9 +23,13 @@ def tally(connection: Connection, events: Iterable[Event] | Mapping[Event, int],
 
 @cache
 def _add(dialect: str) -> Any:
-    columns = {column.name: column.type for column in tallies.c}
-    added = unfold_lists(dialect, "added", columns)
-    statement = insert_for(dialect)(tallies).from_select(list(columns), select(added).where(true()))
+    added = unfold_lists(dialect, "added", {column.name: column.type for column in tallies.c})
+    return add_up(dialect, select(added).where(true()))
+
+
+def add_up(dialect: str, counts: Select[Any]) -> Any:
+    """Build the statement that adds `counts`, rows of `tallies`, each event once."""
+    statement = insert_for(dialect)(tallies).from_select([column.name for column in tallies.c], counts)
     return statement.on_conflict_do_update(
         index_elements=["writer", "kind", "event"],
         set_={

@@ -99,6 +99,8 @@ class Housekeeping:
             await asyncio.wait(late, timeout=_LAST_PASS_S)
 
     async def _repeat(self, chore: Chore) -> None:
+        if chore.waits:
+            await self._pause(chore.every_s)
         while not self._stopping.is_set():
             more: bool | None = False
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
@@ -11,6 +12,7 @@ from sqlalchemy.util import await_only
 from service.ledger import shrinking_pool
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
+from tests.service.ledger.makers import engine_of, enqueue, job_row, live_worker, new_job, start
 from tests.support.running import eventually
 
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -32,6 +34,49 @@ async def use_at_once(ledger: Ledger, number: int) -> None:
             await connection.execute(text("SELECT pg_sleep(0.3)"))
 
     await asyncio.gather(*(use() for _ in range(number)))
+
+
+def trips_of(ledger: Ledger) -> list[str]:
+    """Return the list of the trips to Postgres from now on, over connections that are opened from now on: verbs."""
+    trips: list[str] = []
+    engine = engine_of(ledger.database)
+
+    def note(statement: str) -> None:
+        trips.append(statement.split()[0].strip(";"))
+
+    @event.listens_for(engine.pool, "connect")
+    def listen(connection: Any, _record: object) -> None:
+        connection.driver_connection.add_query_logger(lambda told: note(told.query))  # BEGIN, COMMIT and their like
+
+    event.listen(engine, "before_cursor_execute", lambda _connection, _cursor, statement, *_: note(statement))
+    return trips
+
+
+@on_postgres
+async def test_a_single_start_is_one_trip_to_the_server(database_url: str) -> None:
+    async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
+        trips = trips_of(ledger)
+        first, job = new_job(), new_job()
+        await live_worker(ledger)
+        await enqueue(ledger, first, job)
+        await start(ledger, first.id)
+        trips.clear()
+        assert await start(ledger, job.id) is not None
+        assert trips == ["WITH"]
+        assert (await job_row(ledger, job.id))["state"] == "running"
+
+
+@on_postgres
+async def test_starts_beside_other_writes_share_their_transaction(database_url: str) -> None:
+    async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
+        trips = trips_of(ledger)
+        first, *jobs = (new_job() for _ in range(4))
+        await live_worker(ledger)
+        await enqueue(ledger, first, *jobs)
+        await start(ledger, first.id)
+        trips.clear()
+        await asyncio.gather(*(start(ledger, job.id) for job in jobs))
+        assert sorted(trips) == ["BEGIN", "COMMIT", "WITH", "WITH", "WITH"]
 
 
 @on_postgres

@@ -100,6 +100,31 @@ async def test_chore_with_more_to_do_is_done_again_at_once(settings: Settings, m
     assert left == 0
 
 
+async def test_chore_that_waits_begins_after_its_interval(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def noting(name: str, every_s: float, *, waits: bool) -> Chore:
+        async def note() -> None:
+            done.append(name)
+
+        return Chore(name, every_s, note, waits=waits)
+
+    listed = [
+        noting("in an hour", 3600.0, waits=True),
+        noting("soon", 0.01, waits=True),
+        noting("now", 3600.0, waits=False),
+    ]
+    monkeypatch.setattr("service.worker.keeping.housekeeping.chores_of", lambda *_: listed)
+
+    async def has_begun() -> bool:
+        return {"soon", "now"} <= {*done}
+
+    async with running_worker(settings, catalogue_of(rest)):
+        await eventually(has_begun)
+    assert "in an hour" not in done
+    assert done[0] == "now"
+
+
 async def test_worker_that_stops_lets_a_chore_end_its_pass(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
