@@ -86,7 +86,7 @@ class FileLibrary:
     ) -> StoredFile:
         """Keep the bytes of a file, which is to be recorded next. `expires_in` is asked when all have come."""
         file_id = str(uuid_utils.uuid7())
-        await self.storage.write(file_id, intake.blocks(chunks))
+        await self.storage.write(file_id, intake.blocks(chunks), at_end=intake.hash_last)
         assert intake.content_type is not None
         now, kept_for = agreed_time.now(), expires_in()
         expires_at = now + (self.kept_for if kept_for is None else kept_for)
