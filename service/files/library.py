@@ -49,8 +49,9 @@ class FileLibrary:
 
     async def find(self, file_id: str, *, owner: str | None = None) -> StoredFile:
         """Return what is known of a file, for an `owner` of its own alone. Raises `FileGone`."""
-        async with self.ledger.read() as connection:
-            found = await find_file(connection, file_id, agreed_time.now(), owner=owner)
+        found = await self.ledger.database.read(
+            lambda connection: find_file(connection, file_id, agreed_time.now(), owner=owner)
+        )
         if found is None:
             raise FileGone(f"There is no file {file_id!r}: it expired, was deleted, or never was.")
         return found
