@@ -35,6 +35,7 @@ from service.dashboard import page_errors
 from service.dashboard import routes as dashboard
 from service.dashboard.shell import page_of
 from service.dashboard.state import DashboardState
+from service.feature import DirectCalls
 from service.features import FEATURES
 from service.hooks import Hooks
 from service.requests.requests import Requests
@@ -81,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     page_errors.install(app)
     hooks = Hooks.joined(feature.hooks for feature in FEATURES)
-    layers.install(app, settings, hooks, direct=enqueue.DIRECT)
+    layers.install(app, settings, hooks, direct=direct_calls())
     openapi.install(app, requests, schedule_requests)
     for module in _ROUTED:
         app.include_router(module.router)
@@ -90,6 +91,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.include_router(feature.router())
     app.state.page_of = page_of
     return app
+
+
+def direct_calls() -> DirectCalls:
+    """Return the calls that are answered past FastAPI's routes."""
+    of_features = [feature.direct() for feature in FEATURES if feature.direct is not None]
+    return {**enqueue.DIRECT, **{call: answer for calls in of_features for call, answer in calls.items()}}
 
 
 @asynccontextmanager

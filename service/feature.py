@@ -22,10 +22,12 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from click import Group
-    from fastapi import APIRouter
+    from fastapi import APIRouter, Request, Response
 
 # A function, called by the API alone: a worker and `postlude --help` have no use for FastAPI, which is 13 MB.
 MakeRouter = Callable[[], "APIRouter"]
+# Calls by their method and path. See `service/web/direct.py`.
+DirectCalls = Mapping[tuple[str, str], Callable[["Request"], Awaitable["Response"]]]
 # A function, called when a command of the feature is used.
 MakeCommands = Callable[[], "Group"]
 # What kinds ask for, and what fulfils it: `{Counters: LedgerCounters(ledger)}`.
@@ -134,6 +136,7 @@ class Feature:
     `sealed`: which of their columns hold secrets.
     `migrations`: the folder of the Alembic revisions that change `tables` after their first version.
     `router`: its calls, below /v1.
+    `direct`: a function that returns those of them which are answered past the routes, as the routes would.
     `pages`: its pages.
     `purge`: how `cleanup` deletes what it keeps.
     `capability`: opens what its kinds ask of `ctx.capability(...)`, for as long as a worker lives.
@@ -149,6 +152,7 @@ class Feature:
     sealed: Sequence[SealedColumn] = ()
     migrations: Path | None = None
     router: MakeRouter | None = None
+    direct: Callable[[], DirectCalls] | None = None
     pages: Pages | None = None
     purge: Purge = Purge()
     capability: OpenCapabilities | None = None

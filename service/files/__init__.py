@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from service.feature import Feature, Pages
+from service.feature import DirectCalls, Feature, Pages
 from service.file_tables import file_uses, files
 from service.files.capability import open_files
 from service.files.keeping import open_keeping
@@ -18,6 +18,12 @@ def _router() -> "APIRouter":
     return router
 
 
+def _direct() -> DirectCalls:
+    from service.files.uploading import upload
+
+    return {("POST", "/v1/files"): upload}
+
+
 def _pages() -> "APIRouter":
     from service.files.pages import router
 
@@ -28,6 +34,7 @@ FEATURE = Feature(
     "files",
     tables=(files, file_uses),
     router=_router,
+    direct=_direct,
     pages=Pages(_pages, title="Files", path="/files"),
     purge=PURGE,
     capability=open_files,

@@ -1,8 +1,9 @@
 """Files in a bucket that speaks S3."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -46,11 +47,15 @@ class Bucket:
             **named,
         )
 
-    async def write(self, key: str, blocks: AsyncIterator[bytes]) -> None:
+    async def write(
+        self, key: str, blocks: AsyncIterator[bytes], *, at_end: Callable[[], object] | None = None
+    ) -> None:
         parts = _Parts(blocks)
         try:
             with _told():
                 await self._put(key, parts)
+            if at_end is not None:
+                await asyncio.to_thread(at_end)
         except BaseException:
             if parts.error is not None:  # of who sends the file: the bucket is not to blame
                 raise parts.error from None

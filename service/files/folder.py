@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,9 @@ class Folder:
         self._folder = folder
         self._incoming = folder / _INCOMING
 
-    async def write(self, key: str, blocks: AsyncIterator[bytes]) -> None:
+    async def write(
+        self, key: str, blocks: AsyncIterator[bytes], *, at_end: Callable[[], object] | None = None
+    ) -> None:
         beside, place = self._incoming / key, self._place(key)
         incoming = _Incoming(beside, place)
         last = b""  # waits for what comes next: a small file takes one turn in a thread
@@ -41,7 +43,7 @@ class Folder:
                         await asyncio.to_thread(incoming.write, last)
                 last = block
             with _told():
-                await asyncio.to_thread(incoming.finish, last)
+                await asyncio.to_thread(incoming.finish, last, at_end)
         except BaseException:
             incoming.give_up()
             raise
@@ -117,11 +119,13 @@ class _Incoming:
             left = left[file.write(left) :]  # a disk that is nearly full takes a part
         return file
 
-    def finish(self, last: bytes) -> None:
-        """Write what is left, make all of it safe, and rename it to its place."""
+    def finish(self, last: bytes, at_end: Callable[[], object] | None) -> None:
+        """Write what is left, call `at_end`, make all of it safe, and rename it to its place."""
         if self._file is None:
             self._at = self._place
         file = self.write(last)
+        if at_end is not None:
+            at_end()
         os.fchmod(file.fileno(), _READ_ONLY)
         os.fsync(file.fileno())
         file.close()

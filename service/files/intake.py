@@ -29,13 +29,15 @@ class Intake:
         self._check_size = check_size
         self._check_type = check_type
         self._hash = hashlib.sha256()
+        self._last = b""
 
     @property
     def sha256(self) -> str:
+        """Of all that came, after `hash_last`."""
         return self._hash.hexdigest()
 
     async def blocks(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """Yield what comes in, in blocks. The next one is taken in while a thread hashes the last."""
+        """Yield what comes in, in blocks. The next one is taken in while a thread hashes the one before."""
         gathered, length = [], 0
         async for chunk in chunks:
             self._count(len(chunk))
@@ -48,11 +50,15 @@ class Intake:
                 hashing = asyncio.create_task(asyncio.to_thread(self._hash.update, block))
                 yield block
                 await hashing
-        last = b"".join(gathered)
-        self._look_at(last, is_whole=True)
-        self._hash.update(last)
-        if last:
-            yield last
+        self._last = b"".join(gathered)
+        self._look_at(self._last, is_whole=True)
+        if self._last:
+            yield self._last
+
+    def hash_last(self) -> None:
+        """Hash the last block, which takes a thread up to a millisecond, once it has been yielded."""
+        self._hash.update(self._last)
+        self._last = b""
 
     def _count(self, more: int) -> None:
         self.size += more

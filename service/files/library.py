@@ -49,8 +49,9 @@ class FileLibrary:
 
     async def find(self, file_id: str, *, owner: str | None = None) -> StoredFile:
         """Return what is known of a file, for an `owner` of its own alone. Raises `FileGone`."""
-        async with self.ledger.read() as connection:
-            found = await find_file(connection, file_id, agreed_time.now(), owner=owner)
+        found = await self.ledger.database.read(
+            lambda connection: find_file(connection, file_id, agreed_time.now(), owner=owner)
+        )
         if found is None:
             raise FileGone(f"There is no file {file_id!r}: it expired, was deleted, or never was.")
         return found
@@ -86,7 +87,7 @@ class FileLibrary:
     ) -> StoredFile:
         """Keep the bytes of a file, which is to be recorded next. `expires_in` is asked when all have come."""
         file_id = str(uuid_utils.uuid7())
-        await self.storage.write(file_id, intake.blocks(chunks))
+        await self.storage.write(file_id, intake.blocks(chunks), at_end=intake.hash_last)
         assert intake.content_type is not None
         now, kept_for = agreed_time.now(), expires_in()
         expires_at = now + (self.kept_for if kept_for is None else kept_for)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, text
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.files import StoredFile
@@ -23,15 +24,18 @@ STORED = (
 )
 
 
-async def find_file(
-    connection: AsyncConnection, file_id: str, now: datetime, *, owner: str | None = None
-) -> StoredFile | None:
+def find_file(connection: Connection, file_id: str, now: datetime, *, owner: str | None = None) -> StoredFile | None:
     """Find a file that is there, for an `owner` its own alone."""
-    found = _found(now).where(files.c.id == file_id)
-    if owner is not None:
-        found = found.where(files.c.owner == owner)
-    row = (await connection.execute(found)).first()
+    asked = {"file_id": file_id, "now": now} | ({} if owner is None else {"owner": owner})
+    row = connection.execute(_finding(of_owner=owner is not None), asked).first()
     return None if row is None else stored_file(row)
+
+
+@cache
+def _finding(*, of_owner: bool) -> Select[Any]:
+    """Kept, for to build it takes longer than to run it."""
+    found = _found(bindparam("now")).where(files.c.id == bindparam("file_id"))
+    return found.where(files.c.owner == bindparam("owner")) if of_owner else found
 
 
 async def list_files(
@@ -69,7 +73,7 @@ async def known_ids(connection: AsyncConnection, ids: Sequence[str]) -> set[str]
     return set((await connection.execute(select(files.c.id).where(files.c.id.in_(ids)))).scalars())
 
 
-def _found(now: datetime) -> Select[Any]:
+def _found(now: datetime | BindParameter[Any]) -> Select[Any]:
     return select(*STORED).where(is_there(now))
 
 

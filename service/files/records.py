@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, select, text, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, text, update
 
 from jobs.kit.files import StoredFile
 from service.file_tables import file_uses, files
@@ -75,21 +75,34 @@ def record_made(connection: Connection, file: StoredFile, maker: Maker) -> list[
 
     Returns the ids of those; None where the attempt was taken away. A file that another job uses stays.
     """
-    runs = select(jobs.c.enqueued_by).where(
-        jobs.c.id == maker.job_id, jobs.c.attempt == maker.attempt, jobs.c.state == State.RUNNING
-    )
-    row = connection.execute(runs.with_for_update(key_share=True)).first()
+    by = maker._asdict()
+    row = connection.execute(_making(), by).first()
     if row is None:
         return None
-    made = {"owner": row.enqueued_by, "job_id": maker.job_id, "attempt": maker.attempt}
-    connection.execute(_inserting(connection.dialect.name), _values(file) | made)
-    earlier = select(files.c.id).where(
-        files.c.job_id == maker.job_id,
-        files.c.job_id.is_not(None),
-        files.c.name == file.name,
-        files.c.attempt < maker.attempt,
+    connection.execute(_inserting(connection.dialect.name), _values(file) | by | {"owner": row.enqueued_by})
+    return _delete_unused(connection, connection.execute(_made_earlier(), by | {"name": file.name}).scalars().all())
+
+
+# These two are kept: to build them takes longer than to run them.
+@cache
+def _making() -> Select[Any]:
+    """Lock the job of a maker, as long as its attempt runs."""
+    runs = select(jobs.c.enqueued_by).where(
+        jobs.c.id == bindparam("job_id"), jobs.c.attempt == bindparam("attempt"), jobs.c.state == State.RUNNING
     )
-    return _delete_unused(connection, list(connection.execute(_locked(earlier)).scalars()))
+    return runs.with_for_update(key_share=True)
+
+
+@cache
+def _made_earlier() -> Select[Any]:
+    """Lock what earlier attempts of a maker's job made by a name."""
+    earlier = select(files.c.id).where(
+        files.c.job_id == bindparam("job_id"),
+        files.c.job_id.is_not(None),
+        files.c.name == bindparam("name"),
+        files.c.attempt < bindparam("attempt"),
+    )
+    return _locked(earlier)
 
 
 def record_deleted(connection: Connection, file_id: str, now: datetime, by: str | None = None) -> Deleted:

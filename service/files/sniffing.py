@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from functools import cache
 from pathlib import PurePath
 
 SNIFFED_BYTES = 8192
@@ -116,7 +117,9 @@ def _binary(head: bytes) -> str:
             return program
     if head.startswith(b"PK\x03\x04"):
         return _zip(head)
-    import puremagic  # late: it reads its tables at once
+    if not _may_be_known(head):
+        return UNKNOWN
+    import puremagic
 
     try:
         found = puremagic.magic_string(head)
@@ -124,6 +127,27 @@ def _binary(head: bytes) -> str:
         return UNKNOWN
     known = next((one.mime_type for one in found if "/" in one.mime_type), UNKNOWN)
     return _SPELLINGS.get(known, known)
+
+
+def _may_be_known(head: bytes) -> bool:
+    """Whether puremagic knows any of these bytes: it compares 1,445 rows one by one, for 0.3 ms and more."""
+    beginnings, endings = _magics()
+    return any(head[start:end] in known for start, end, known in beginnings) or any(
+        head[start : end or None] == known for start, end, known in endings
+    )
+
+
+@cache
+def _magics() -> tuple[list[tuple[int, int, set[bytes]]], list[tuple[int, int, bytes]]]:
+    """Return what puremagic looks for and where: those of its rows that look at the same bytes, in one set."""
+    import puremagic  # late: it reads its tables at once
+
+    beginnings: dict[tuple[int, int], set[bytes]] = {}
+    for row in puremagic.magic_header_array:
+        if (end := row.offset + len(row.byte_match)) <= SNIFFED_BYTES:
+            beginnings.setdefault((row.offset, end), set()).add(row.byte_match)
+    endings = [(row.offset, row.offset + len(row.byte_match), row.byte_match) for row in puremagic.magic_footer_array]
+    return [(start, end, known) for (start, end), known in beginnings.items()], endings
 
 
 def _zip(head: bytes) -> str:

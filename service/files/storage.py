@@ -1,6 +1,6 @@
 """Where the bytes of files lie: what a folder and a bucket have in common."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,8 +22,13 @@ class Storage(Protocol):
 
     rowless_for: ClassVar[timedelta]
 
-    async def write(self, key: str, blocks: AsyncIterator[bytes]) -> None:
-        """Keep a file: it is safe when this returns, and not there at all when it raises."""
+    async def write(
+        self, key: str, blocks: AsyncIterator[bytes], *, at_end: Callable[[], object] | None = None
+    ) -> None:
+        """Keep a file: it is safe when this returns, and not there at all when it raises.
+
+        `at_end` is called in a thread once all blocks have come.
+        """
         ...
 
     def read(self, key: str, *, start: int, end: int) -> AsyncIterator[bytes]:

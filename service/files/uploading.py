@@ -18,7 +18,7 @@ from service.web.idempotency import Idempotency, kept
 from service.web.state import state_of
 
 
-async def upload(request: Request, expires_in: float | None) -> Response:
+async def upload(request: Request, expires_in: float | None = None) -> Response:
     """Store the file that a request brings. Where it cannot, nothing of it is left."""
     state = state_of(request)
     idempotency = Idempotency.of(request, b"", state.keys_under_way)

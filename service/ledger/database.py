@@ -20,11 +20,13 @@ from service.ledger.engines import (
     sqlite_jobs_engine,
     sqlite_reader,
     sqlite_thread_engine,
+    sqlite_thread_reader,
 )
 from service.ledger.group_commit import Operations
 from service.ledger.outages import is_conflict, is_stale, may_be_repeated_at_once, translate_db_errors
 from service.ledger.sealed import VAULT
 from service.ledger.shrinking_pool import keep_shrinking
+from service.ledger.sqlite_reads import SqliteReads
 from service.ledger.sqlite_writer import SqliteWriter
 from service.vault import OPEN_VAULT, Vault
 
@@ -53,6 +55,7 @@ class Database:
         reader: AsyncEngine,
         for_jobs: AsyncEngine,
         *,
+        short_reads: SqliteReads | None = None,
         reads_in_transactions: bool = True,
         limit_s: float = STATEMENT_LIMIT_S,
         vault: Vault = OPEN_VAULT,
@@ -60,6 +63,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._for_jobs = for_jobs
+        self._short_reads = short_reads
         self._transaction_limit_s = _STATEMENTS_IN_A_TRANSACTION * limit_s
         self._doubt = Doubt()
         self.dialect = reader.dialect.name
@@ -67,6 +71,8 @@ class Database:
         written_by = writer.engine if isinstance(writer, SqliteWriter) else writer.sync_engine
         for engine in (written_by, reader.sync_engine, for_jobs.sync_engine):
             engine.update_execution_options(**{VAULT: vault})
+        if short_reads is not None:
+            short_reads.engine.update_execution_options(**{VAULT: vault})
         self._streams = self._reads = reader.execution_options(**{READS_ONLY: True})
         if not reads_in_transactions:
             self._reads = self._streams.execution_options(isolation_level="AUTOCOMMIT")
@@ -84,7 +90,8 @@ class Database:
         if make_url(url).get_backend_name() == "sqlite":
             for_jobs = sqlite_jobs_engine(url, wait_s=_STATEMENT_OF_A_JOB_LIMIT_S)
             writer = SqliteWriter(sqlite_thread_engine(url))
-            return cls(writer, sqlite_reader(url), for_jobs, limit_s=limit_s, vault=vault)
+            short = SqliteReads(sqlite_thread_reader(url))
+            return cls(writer, sqlite_reader(url), for_jobs, short_reads=short, limit_s=limit_s, vault=vault)
         engine = postgres_engine(url, limit_s=limit_s, idle_limit_s=2 * limit_s)
         for_jobs = postgres_engine(url, limit_s=_STATEMENT_OF_A_JOB_LIMIT_S)
         return cls(engine, engine, for_jobs, reads_in_transactions=False, limit_s=limit_s, vault=vault)
@@ -111,6 +118,8 @@ class Database:
         closing = [asyncio.create_task(engine.dispose(), name="engine-dispose") for engine in engines]
         if isinstance(self._writer, SqliteWriter):
             closing.append(asyncio.create_task(self._writer.close(), name="writer-close"))
+        if self._short_reads is not None:
+            closing.append(asyncio.create_task(self._short_reads.close(), name="reads-close"))
         _, hanging = await asyncio.wait(closing, timeout=_CLOSE_WITHIN_S)
         for task in hanging:
             task.cancel()
@@ -177,6 +186,14 @@ class Database:
             engine = self._streams if streams else self._reads
             async with engine.connect() as connection, self._heard(connection):
                 yield connection
+
+    async def read(self, read: Callable[[Connection], T]) -> T:
+        """Run `read`, which takes a moment: a longer one would hold up others. Raises `LedgerUnavailable`."""
+        if self._short_reads is None:
+            async with self.connect() as connection:
+                return await connection.run_sync(read)
+        with translate_db_errors():
+            return await self._short_reads.read(read)
 
     @asynccontextmanager
     async def autocommitting(self) -> AsyncIterator[AsyncConnection]:

@@ -179,6 +179,14 @@ def sqlite_reader(url: str, *, is_ours: bool = True) -> AsyncEngine:
     return engine
 
 
+def sqlite_thread_reader(url: str) -> Engine:
+    """Make the same, with one connection for a thread; see `SqliteReads`."""
+    engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
+    _configure_sqlite(engine, writes=False)
+    event.listen(engine, "begin", _begin_deferred)
+    return engine
+
+
 def sqlite_jobs_engine(url: str, *, wait_s: float) -> AsyncEngine:
     """Make an engine for jobs: one connection, for which they queue up to `wait_s`.
 

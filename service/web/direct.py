@@ -13,7 +13,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Direct:
-    """Hands requests for the `endpoints`, which enqueue, straight to them, after the guards that their routes have.
+    """Hands requests for the `endpoints` straight to them: they enqueue or upload, and any query is for their routes.
 
     The layers below, finding the route, solving its dependencies and entering its exit stacks cost more than
     enqueueing a job does. The routes stay: FastAPI describes them in OpenAPI, and would answer them the same.
@@ -25,12 +25,12 @@ class Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get((scope["method"], path_of(scope))) if scope["type"] == "http" else None
-        if endpoint is None:
+        if endpoint is None or scope["query_string"]:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
-            await guards.check(request, principal.Scope.ENQUEUE)
+            await guards.check_key(request, principal.Scope.ENQUEUE, narrowed=True)
             response = await endpoint(request)
         except problems.FORESEEN as error:
             response = await problems.answer_foreseen(request, error)

@@ -13,7 +13,7 @@ from service.access.throttle import place_of
 from service.errors import NotForThisKey, Refused
 from service.web.headers import header_of
 from service.web.noted import note_header
-from service.web.query import check_query, known_query
+from service.web.query import known_query
 from service.web.session import check_csrf, note_csrf, principal_of_session, session_of
 from service.web.state import state_of
 
@@ -113,11 +113,6 @@ def principal_of(request: Request) -> Principal:
 
 
 async def storable(request: Request) -> None:
-    """Let the request through if no NUL is in its address."""
-    check_address(request)
-
-
-def check_address(request: Request) -> None:
     """Refuse NUL in the path or the query: no database text may hold it."""
     if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
         raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
@@ -144,10 +139,3 @@ def page_guards(scope: Scope) -> list[Any]:
 def guarded_by(guard: Guard) -> list[Any]:
     """Return the guards of a call that knows its callers in a way of its own."""
     return [Depends(guard), *ADDRESS]
-
-
-async def check(request: Request, scope: Scope) -> None:
-    """Do what `guards` do, in one call, for a call that is narrowed."""
-    await check_key(request, scope, narrowed=True)
-    check_address(request)
-    check_query(request)

@@ -12,14 +12,9 @@ from service.errors import Refused
 
 
 async def known_query(request: Request) -> None:
-    """Do what `check_query` does."""
-    check_query(request)
-
-
-def check_query(request: Request) -> None:
     """Refuse query parameters that the route does not have, or that are sent twice without being a list.
 
-    A filter with a slip in its name would show everything. Endpoints that `Direct` answers have no parameters.
+    A filter with a slip in its name would show everything.
     """
     if not request.scope["query_string"]:
         return

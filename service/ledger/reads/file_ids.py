@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, exists, literal, select, text
+from sqlalchemy import BindParameter, ColumnElement, exists, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.file_tables import file_uses, files
@@ -21,7 +21,7 @@ def is_used() -> ColumnElement[bool]:
     )
 
 
-def is_there(now: datetime) -> ColumnElement[bool]:
+def is_there(now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
     """Ask for files that have not expired, or that a job still needs."""
     return (files.c.expires_at > now) | is_used()
 

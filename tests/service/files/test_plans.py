@@ -22,13 +22,13 @@ SOME = [f"file-{n}" for n in range(1, 100)]
 
 async def _make(connection: AsyncConnection, now: datetime) -> object:
     """Make what an attempt made before; the attempt runs in the history of `fill`."""
-    found = await find_file(connection, SOME[0], now)
+    found = await connection.run_sync(find_file, SOME[0], now)
     assert found is not None
     return await connection.run_sync(partial(record_made, file=found, maker=Maker("runs-1", 1)))
 
 
 CALLS: dict[str, Call] = {
-    "find": lambda connection, now: find_file(connection, SOME[0], now),
+    "find": lambda connection, now: connection.run_sync(find_file, SOME[0], now),
     "look at": lambda connection, now: find_row(connection, SOME[0], now),
     "list": lambda connection, now: list_files(connection, now, owner=None, before=None, limit=51),
     "list own": lambda connection, now: list_files(connection, now, owner="key:1", before="file-5", limit=51),

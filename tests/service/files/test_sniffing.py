@@ -5,10 +5,11 @@ import io
 import time
 import zipfile
 
+import puremagic
 import pytest
 from PIL import Image
 
-from service.files.sniffing import content_type_of
+from service.files.sniffing import SNIFFED_BYTES, UNKNOWN, content_type_of
 
 
 def image(form: str) -> bytes:
@@ -76,3 +77,15 @@ def test_no_beginning_takes_long_to_look_at(head: bytes) -> None:
 def test_letter_that_the_first_bytes_cut_in_two_is_no_fault() -> None:
     assert content_type_of("ö".encode()[:1], "a", is_whole=False) == "text/plain"
     assert content_type_of(("é" * 5000).encode()[:8191], "a", is_whole=False) == "text/plain"
+
+
+@pytest.mark.parametrize("size", [40, SNIFFED_BYTES])
+def test_whatever_puremagic_knows_is_told_wherever_it_stands(size: int) -> None:
+    for row in {*puremagic.magic_header_array, *puremagic.magic_footer_array}:
+        at = row.offset if row.offset >= 0 else size + row.offset
+        if row.mime_type in {"", UNKNOWN} or not 0 <= at <= size - len(row.byte_match):
+            continue
+        head = bytearray(b"\x01\x02" * (size // 2))
+        head[at : at + len(row.byte_match)] = row.byte_match
+        is_known = any(one.mime_type not in {"", UNKNOWN} for one in puremagic.magic_string(bytes(head))[:1])
+        assert not is_known or content_type_of(bytes(head), "a", is_whole=True) != UNKNOWN, row

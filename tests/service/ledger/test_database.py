@@ -125,6 +125,28 @@ async def test_a_reader_sees_what_was_committed_while_somebody_writes(database: 
             assert (await reading.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
 
 
+async def test_a_short_read_sees_what_was_committed_while_somebody_writes(database: Database) -> None:
+    def count(connection: Connection) -> int:
+        return int(connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one())
+
+    async with writing(database) as connection:
+        await connection.execute(text("DELETE FROM alembic_version"))
+        assert await database.read(count) == 1
+    assert await database.read(count) == 0
+
+
+async def test_a_short_read_finds_the_file_that_took_the_place_of_another(sqlite: Database, sqlite_file: Path) -> None:
+    def read(connection: Connection) -> Any:
+        return connection.execute(text("SELECT 1 FROM jobs LIMIT 1")).first()
+
+    await sqlite.read(read)
+    sqlite_file.rename(sqlite_file.with_name("other.db"))
+    with pytest.raises(LedgerUnavailable):
+        await sqlite.read(read)
+    sqlite_file.with_name("other.db").rename(sqlite_file)
+    assert await sqlite.read(read) is None
+
+
 async def test_the_clock_of_the_database_is_aware(database: Database) -> None:
     async with database.connect() as connection:
         assert (await database.now(connection)).utcoffset() is not None

@@ -10,8 +10,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.jobs.enqueue import DIRECT
-from service.app import create_app
+from service.app import create_app, direct_calls
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, on_sqlite, stat
 from tests.support.apps import made_app
@@ -93,6 +92,53 @@ async def test_both_ways_answer_the_same(settings: Settings, path: str) -> None:
     }
 
 
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nabc\r\n--x'
+UPLOADS: dict[str, tuple[str, dict[str, str], bytes]] = {
+    "accepted": ("", KEY, b"abc"),
+    "accepted as a form": ("", KEY | FORM, PART + b"--\r\n"),
+    "accepted for a while": ("?expires_in=60", KEY, b"abc"),
+    "kept for no time": ("?expires_in=0", KEY, b"abc"),
+    "a query that there is not": ("?expires=60", KEY, b"abc"),
+    "no key": ("", {}, b"abc"),
+    "wrong key": ("", {"Authorization": "Bearer key-two"}, b"abc"),
+    "form without its end": ("", KEY | FORM, PART),
+    "form without a file": ("", KEY | FORM, b"--x--\r\n"),
+    "too large": ("", KEY, b" " * (1024 * 1024 + 1)),
+    "idempotency key": ("", KEY | {"Idempotency-Key": "k"}, b"abc"),
+    "idempotency key again": ("", KEY | {"Idempotency-Key": "k"}, b"abc"),
+    "idempotency key of another file": ("", KEY | {"Idempotency-Key": "k"}, b"abd"),
+}
+
+
+@on_sqlite
+async def test_uploads_are_answered_the_same_both_ways(settings: Settings) -> None:
+    answers: list[dict[str, Any]] = []
+    for direct in (True, False):
+        async with serving(settings.model_copy(update={"files_max_bytes": 1024 * 1024}), direct=direct) as api:
+            given = {}
+            for name, (query, headers, content) in UPLOADS.items():
+                mine = {key: value + str(direct) if value == "k" else value for key, value in headers.items()}
+                given[name] = shown(await api.post("/v1/files" + query, content=content, headers=mine))
+        answers.append(given)
+    assert answers[0] == answers[1]
+    assert {name: answer[0] for name, answer in answers[0].items()} == {
+        "accepted": 201,
+        "accepted as a form": 201,
+        "accepted for a while": 201,
+        "kept for no time": 422,
+        "a query that there is not": 422,
+        "no key": 401,
+        "wrong key": 401,
+        "form without its end": 400,
+        "form without a file": 422,
+        "too large": 413,
+        "idempotency key": 201,
+        "idempotency key again": 201,
+        "idempotency key of another file": 422,
+    }
+
+
 @on_sqlite
 async def test_an_unexpected_error_is_a_problem_and_is_logged_once(
     settings: Settings, capfd: pytest.CaptureFixture[str]
@@ -158,5 +204,5 @@ async def test_what_is_added_to_the_app_stands_around_direct_calls_too(settings:
 
 def test_what_is_answered_directly_is_a_route_of_the_document(settings: Settings) -> None:
     paths = made_app(settings).openapi()["paths"]
-    assert DIRECT
-    assert all(method.lower() in paths[path] for method, path in DIRECT)
+    assert set(direct_calls()) == {("POST", "/v1/jobs"), ("POST", "/v1/jobs/batch"), ("POST", "/v1/files")}
+    assert all(method.lower() in paths[path] for method, path in direct_calls())
