@@ -1,4 +1,4 @@
-"""A file on its way in: cut into blocks, counted, hashed and looked at, in flat memory."""
+"""A file on its way in: cut into blocks, counted, hashed and inspected, in constant memory."""
 
 import asyncio
 import hashlib
@@ -9,10 +9,10 @@ from service.files.storage import BLOCK_BYTES
 
 
 class Intake:
-    """Reads what comes in once, and knows then what it was.
+    """Reads the incoming bytes once, and knows afterwards what they were.
 
-    `check_size` is called with the size so far, `check_type` with the type as soon as it is known. What they raise ends
-    the file.
+    `check_size` is called with the size so far, `check_type` with the type as soon as it is known. An error of
+    theirs ends the file.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Intake:
         return self._hash.hexdigest()
 
     async def blocks(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """Yield what comes in, in blocks. The next one is taken in while a thread hashes the last."""
+        """Yield the incoming bytes in blocks. The next block is received while a thread hashes the last."""
         gathered, length = [], 0
         async for chunk in chunks:
             self._count(len(chunk))

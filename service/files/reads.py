@@ -26,7 +26,7 @@ STORED = (
 async def find_file(
     connection: AsyncConnection, file_id: str, now: datetime, *, owner: str | None = None
 ) -> StoredFile | None:
-    """Find a file that is there, for an `owner` its own alone."""
+    """Find an unexpired file (only their own for an `owner`)."""
     found = _found(now).where(files.c.id == file_id)
     if owner is not None:
         found = found.where(files.c.owner == owner)
@@ -37,7 +37,7 @@ async def find_file(
 async def list_files(
     connection: AsyncConnection, now: datetime, *, owner: str | None, before: str | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """List the files that are there, of one owner or all, the newest first, with how many live jobs use each."""
+    """List unexpired files of one owner or of all, newest first, with how many live jobs use each."""
     found = _found(now).add_columns(files.c.owner, files.c.job_id, count_users().label("users"))
     if owner is not None:
         found = found.where(files.c.owner == owner)
@@ -59,7 +59,7 @@ def count_users() -> ColumnElement[int]:
 
 
 def total_bytes(connection: Connection, *, but: Sequence[str] = ()) -> int:
-    """Add up how large all files are, but for some."""
+    """Add up the sizes of all files, except some."""
     total = select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.id.not_in(but))
     return int(connection.execute(total).scalar_one())
 

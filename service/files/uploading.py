@@ -19,7 +19,7 @@ from service.web.state import state_of
 
 
 async def upload(request: Request, expires_in: float | None) -> Response:
-    """Store the file that a request brings. Where it cannot, nothing of it is left."""
+    """Store the file that a request sends. If that fails, nothing of it is left."""
     state = state_of(request)
     idempotency = Idempotency.of(request, b"", state.keys_under_way)
     with idempotency, told_errors():
@@ -39,7 +39,7 @@ async def receive(request: Request, expires_in: float | None = None) -> StoredFi
 
 
 def owner_of(request: Request) -> str | None:
-    """Return who uploads, where callers are asked who they are."""
+    """Return who uploads, if callers have to say who they are."""
     principal = principal_of(request)
     return None if principal is ANYBODY else principal.id
 

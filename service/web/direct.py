@@ -13,10 +13,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Direct:
-    """Hands requests for the `endpoints`, which enqueue, straight to them, after the guards that their routes have.
+    """Hands requests straight to the `endpoints`, which enqueue, after the guards of their routes.
 
     The layers below, finding the route, solving its dependencies and entering its exit stacks cost more than
-    enqueueing a job does. The routes stay: FastAPI describes them in OpenAPI, and would answer them the same.
+    enqueueing a job does. The routes stay: FastAPI describes them in OpenAPI, and would answer in the same way.
     """
 
     def __init__(self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
