@@ -68,8 +68,8 @@ async def test_groups_are_told_with_their_growth_and_what_they_cost(browser: Bro
     await some_groups(browser)
     said = await browser.words("/failures")
     assert (
-        "One group is growing: HTTP 500: <b>no</b>. 2 groups failed in the last 24 hours; 120 jobs ended by them, including"
-        " jobs replayed since." in said
+        "One group is growing: HTTP 500: <b>no</b>. 2 groups failed in the last 24 hours; 120 jobs ended by them,"
+        " including jobs replayed since." in said
     )
     assert (
         "KeyError: 'currency' shop.send_receipt · KeyError at shop/receipts.py:41 900 120 3 h ago 3 h ago Replay…"
