@@ -1,4 +1,4 @@
-"""Kinds, and what is needed to write one: `from jobs import Context, Discard, Retry, Snooze, job`."""
+"""Kinds, and everything needed to write one: `from jobs import Context, Discard, Retry, Snooze, job`."""
 
 from jobs.kit.catalogue import Catalogue, load
 from jobs.kit.context import Context

@@ -1,4 +1,4 @@
-"""`cleanup`: deletes jobs and files past their retention, every night and whenever somebody enqueues it."""
+"""`cleanup`: deletes jobs and files past their retention, every night and whenever it is enqueued."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ class CleanupArgs(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     older_than_days: float | None = Field(
-        None, ge=0, le=3650, description="Delete what ended longer ago. Default: what the settings say of retention."
+        None, ge=0, le=3650, description="Delete what ended longer ago. Default: the retention in the settings."
     )
     dry_run: bool = Field(False, description="Only count what would be deleted.")
 

@@ -11,14 +11,14 @@ from jobs.kit.declaration import job
 from jobs.kit.outcomes import Discard, Snooze
 from jobs.kit.retry import RetryPolicy
 
-# An attempt ends in order long before its timeout: the operation goes on in the next one.
+# An attempt ends in order long before its timeout: the operation continues in the next one.
 _TIMEOUT_S = 3600
 _GOES_ON_FOR_S = 1800
 
 
 @dataclass(frozen=True, slots=True)
 class Operated:
-    """How far an operation is, as an attempt leaves it. `is_over`: there is nothing left to do."""
+    """How far an attempt has taken an operation. `is_over`: there is nothing left to do."""
 
     state: str
     matched: int
@@ -28,12 +28,12 @@ class Operated:
 
 
 class Operator(Protocol):
-    """Carries out operations that the ledger has."""
+    """Carries out operations in the ledger."""
 
     async def operate(
         self, operation_id: str, job_id: str, *, within_s: float, progress: Callable[[int, int | None], Awaitable[None]]
     ) -> Operated | None:
-        """Go on with an operation for `within_s`, from where it is; None if it is not the job's to carry out."""
+        """Continue an operation for `within_s`, from where it is; None if it does not belong to the job."""
         ...
 
 
@@ -57,7 +57,7 @@ async def operate(ctx: Context, args: OperateArgs) -> OperateResult:
         args.operation, ctx.job_id, within_s=_GOES_ON_FOR_S, progress=ctx.progress
     )
     if operated is None:
-        raise Discard(f"There is no operation {args.operation} that this job carries out.")
+        raise Discard(f"There is no operation {args.operation} for this job to carry out.")
     if not operated.is_over:
         raise Snooze("the operation goes on in the next attempt", after=0)
     return OperateResult(state=operated.state, matched=operated.matched, done=operated.done, failed=operated.failed)

@@ -49,7 +49,7 @@ class Report:
         yield from (f"  {state:<10} {count}" for state, count in self.states.items())
         yield f"{counted(self.workers, 'living worker')}; {self._sweep()}"
         if not self.judged:
-            yield "Due jobs and those of dead workers wait: there was no whole minute of sweeping to judge them by."
+            yield "Due jobs and jobs of dead workers are not judged: that takes a whole minute of sweeping."
         yield f"{self.total} unaccounted"
         yield from (f"  {one.job_id}  {one.reason}" for one in self.unaccounted)
         if self.total > len(self.unaccounted):

@@ -1,4 +1,4 @@
-"""The `postlude` command. Heavy modules are imported inside the commands, so that help comes at once."""
+"""The `postlude` command. Heavy modules are imported inside the commands, so that help appears at once."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ def dev() -> None:
     """Run everything on this machine, in the foreground.
 
     Starts Redis, applies the migrations, and runs a mail inbox, the API and one worker; restarts whatever dies. Keeps
-    its data in POSTLUDE_DATA_DIR (./var). Ctrl-C or SIGTERM stops all of it, a second one at once.
+    its data in POSTLUDE_DATA_DIR (./var). Ctrl-C or SIGTERM stops everything; a second one stops it at once.
     """
     with gc_put_off():
         from service.dev.start import run
@@ -88,8 +88,8 @@ def api() -> None:
 
 
 @postlude.command()
-@click.option("--burst", is_flag=True, help="End when nothing is due and nothing runs.")
-@click.option("--check", is_flag=True, help="Say whether a worker is alive, by the exit code.")
+@click.option("--burst", is_flag=True, help="Exit when nothing is due and nothing runs.")
+@click.option("--check", is_flag=True, help="Report by the exit code whether a worker is alive.")
 def worker(burst: bool, check: bool) -> None:
     """Run a worker; the same as `arq worker_settings.WorkerSettings`."""
     from arq.cli import cli as arq
@@ -114,10 +114,10 @@ def migrate() -> None:
 @postlude.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def audit(as_json: bool) -> None:
-    """Look for accepted jobs that nobody answers for.
+    """Look for accepted jobs that nothing accounts for.
 
-    Only reads the ledger, all of it; everything else may go on meanwhile. Exit code 0: every job is accounted for.
-    1: some are not, and are printed with the reason. 2: the database does not answer.
+    Reads the whole ledger and changes nothing; the service may keep running. Exit code 0: every job is accounted for.
+    1: some are not; they are printed with the reason. 2: the database does not answer.
     """
     import json
 
@@ -132,14 +132,14 @@ def audit(as_json: bool) -> None:
 
 @postlude.command()
 def inbox() -> None:
-    """Run the mail inbox for development: an SMTP server that keeps all mail in the data dir."""
+    """Run the mail inbox for development: an SMTP server that keeps all mail in the data directory."""
     _serve("inbox")
 
 
 @postlude.command(hidden=True)
 @click.argument("name")
 def serve(name: str) -> None:
-    """Run the server of this name that a feature offers for development."""
+    """Run the server of this name, which a feature offers for development."""
     _serve(name)
 
 
@@ -151,7 +151,7 @@ def _serve(name: str) -> None:
 
 
 def _allow_open_files() -> None:
-    """Raise this process's limit of open files: each connection is one, and many systems begin with 1,024."""
+    """Raise this process's limit of open files: each connection takes one, and many systems start with 1,024."""
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -177,7 +177,7 @@ postlude.add_command(workers)
 
 
 def main() -> None:
-    """Run the command. An error that the user can put right is one sentence, without a traceback."""
+    """Run the command. An error that the user can fix is one sentence, without a traceback."""
     try:
         postlude(prog_name="postlude")
     except Exception as error:

@@ -1,4 +1,4 @@
-"""How commands work on the ledger itself, without the API: whoever may read the settings may do that."""
+"""How commands work on the ledger itself, without the API: anyone who may read the settings may do so."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Whoever runs a command here, as the trail names them."""
+    """The person who runs a command here, as the trail names them."""
 
     name: str
     id: str = "command"
 
 
 def operator_on(database: Database) -> Operator:
-    """Return who runs the command as one whose actions are noted."""
+    """Return who runs the command, as an operator whose actions are recorded."""
     from service.trail import Operator, Trail
 
     return Operator(Trail(database), CommandLine(f"{os.environ.get('USER') or os.getuid()} on {socket.gethostname()}"))
@@ -40,7 +40,7 @@ def on_the_ledger(do: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     from service.settings import Settings, describe_unknown
 
     async def done() -> T:
-        logs.configure("WARNING", "console")  # to stderr: what a command prints may be a key
+        logs.configure("WARNING", "console")  # to stderr: a command's stdout may be a key
         database = Database.open(settings.sqlalchemy_url)
         try:
             return await do(database)

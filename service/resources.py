@@ -46,7 +46,7 @@ class Resources:
     def check_queue(self, queue: str | None) -> None:
         """Raise `QueueUnknown` for a queue that nobody would work; None stands for the kind's own."""
         if queue is not None and queue not in self.known_queues:
-            raise QueueUnknown(f"The queue is unknown. Known are: {', '.join(sorted(self.known_queues))}.")
+            raise QueueUnknown(f"The queue is unknown. Known queues: {', '.join(sorted(self.known_queues))}.")
 
 
 def new_process_id() -> str:

@@ -165,10 +165,10 @@ def test_the_id_of_the_caller_is_kept(engine: Engine) -> None:
     ("args", "options", "told"),
     [
         ({}, {"prioritty": 1}, "do you mean 'priority'"),
-        ({}, {"id": "7"}, "no UUIDv7"),
+        ({}, {"id": "7"}, "not a UUIDv7"),
         ({}, {"run_at": datetime(2026, 1, 31)}, "no time zone"),  # noqa: DTZ001
         ({}, {"run_at": datetime.now(timezone.utc), "delay": 1}, "not both"),
-        (["a"], {}, "no object"),
+        (["a"], {}, "not an object"),
         ({"text": "x" * 262_144}, {}, "may have 262,144"),
         ({"text": "a\x00b"}, {}, "NUL"),
         ({"prices": [float("nan")]}, {}, "JSON cannot hold NaN"),

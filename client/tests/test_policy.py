@@ -47,7 +47,7 @@ def test_name_leads_to_the_place() -> None:
 
 @pytest.mark.parametrize("name", ["", "mail", "mail.", ".mail", "mail.1", "a b.c", "mail-x.y"])
 def test_odd_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="write names with dots between"):
+    with pytest.raises(ValueError, match="write names separated by dots"):
         task(name=name)
 
 

@@ -16,7 +16,7 @@ def test_each_problem_is_under_one_name() -> None:
 def test_a_missing_key_says_how_to_give_one() -> None:
     error = problem_of({"type": "urn:postlude:problem:unauthorized", "status": 401, "detail": "Send a key."})
     assert isinstance(error, Unauthorized)
-    assert str(error) == "Send a key. Set POSTLUDE_API_KEY, or give the client its `key`."
+    assert str(error) == "Send a key. Set POSTLUDE_API_KEY, or pass the client its `key`."
 
 
 def test_a_problem_of_which_little_is_told() -> None:

@@ -33,7 +33,7 @@ def test_all_settings_are_read() -> None:
         ("POSTLUDE_URL", "http://jobs..example.com", "Write the whole URL"),
         ("POSTLUDE_URL", f"http://{'a' * 64}.example.com", "Write the whole URL"),
         ("POSTLUDE_URL", "http://me:secret@host", "set POSTLUDE_API_KEY"),
-        ("POSTLUDE_APP_URL", "http://host/?a=b", "Leave out what begins at"),
+        ("POSTLUDE_APP_URL", "http://host/?a=b", "Leave out everything from"),
         ("POSTLUDE_REQUIRED", "maybe", "Write 1 or 0."),
     ],
 )

@@ -1,4 +1,4 @@
-"""`call_app`: has a function of another app run there, and waits for its verdict."""
+"""`call_app`: runs a function in another app, and waits for its verdict."""
 
 from jobs.app.args import CallAppArgs
 from jobs.app.kind import call_app

@@ -9,19 +9,19 @@ import httpx
 LONGEST_LINE_BYTES = 1024 * 1024
 MEDIA_TYPE = "application/x-ndjson"
 EXCERPT_BYTES = 8 * 1024
-# An answer that goes on after its verdict is cut off; one that ends leaves its connection to the next call.
+# An answer that goes on after its verdict is cut off; one that ends there leaves its connection for the next call.
 _END_WAIT_S = 1.0
 _EXCERPT_WAIT_S = 2.0
 
 
 class LineTooLong(Exception):
-    """The verdict is longer than anybody should keep in memory."""
+    """The verdict is longer than we keep in memory."""
 
 
 async def last_line(response: httpx.Response) -> bytes:
-    """Return the line that follows the heartbeats, and close the answer; empty if it ends or breaks off without one.
+    """Return the line after the heartbeats, and close the answer; empty if it ends or breaks off without one.
 
-    Raises `LineTooLong`, and `httpx.TransportError` where it falls silent.
+    Raises `LineTooLong`, and `httpx.TransportError` if it falls silent.
     """
     async with aclosing(response):
         if isinstance(response.stream, httpx.ByteStream):  # it has arrived whole
@@ -41,7 +41,7 @@ async def last_line(response: httpx.Response) -> bytes:
 
 
 async def excerpt_of(response: httpx.Response) -> bytes:
-    """Return the beginning of an answer that is no verdict, and close it. One that breaks off is no failure."""
+    """Return the beginning of an answer that is not a verdict, and close it. Breaking off is not a failure."""
     beginning = bytearray()
     try:
         async with asyncio.timeout(_EXCERPT_WAIT_S), aclosing(response):

@@ -1,4 +1,4 @@
-"""What `call_app` asks of the feature: where apps are, and the way there."""
+"""What `call_app` needs of the feature: where apps are, and how to reach them."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +26,7 @@ class App:
 
     @cached_property
     def masks(self) -> Masks:
-        """Takes its secret out of what it answers, however it is written there."""
+        """Removes its secret from its answers, however it is written there."""
         return Masks([self.secret, self.bare_secret, secret_key(self.secret)])
 
     @cached_property
@@ -43,9 +43,9 @@ class Apps(Protocol):
         ...
 
     async def find(self, name: str) -> App | None:
-        """Return the app of this name, as of a second ago at most. Raises `NotReadable`."""
+        """Return the app of this name, at most a second old. Raises `NotReadable`."""
         ...
 
 
 class NotReadable(Exception):
-    """Nobody knows where apps are: the ledger's database does not answer."""
+    """The place of apps cannot be read: the ledger's database does not answer."""

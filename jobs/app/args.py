@@ -9,17 +9,17 @@ from jobs.kit.files import FileId
 from jobs.kit.lane import Lane
 from jobs.kit.proof import Check
 
-# A deploy that goes wrong is mended in a moment, so an app is asked again soon.
+# A bad deploy is fixed quickly, so an app is asked again soon.
 LONGEST_PAUSE_S = 30
 LONGEST_FUNCTION = 180
 
-AppName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The name that it is registered by.")]
+AppName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The name it is registered under.")]
 FunctionName = Annotated[
     str,
     Field(
         pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)+$",
         max_length=LONGEST_FUNCTION,
-        description="Its module and its name in there, e.g. `shop.mail.send_receipt`.",
+        description="Its module and its name in it, e.g. `shop.mail.send_receipt`.",
     ),
 ]
 
@@ -40,13 +40,13 @@ class CallAppArgs(BaseModel):
         {}, description="By the names of its parameters."
     )
     files: list[FileId] = Field(
-        [], max_length=100, description="Files among the arguments, kept while the job may run."
+        [], max_length=100, description="Files among the arguments, kept while the job may still run."
     )
     offer: str | None = Field(
-        None, max_length=200, description="What the app made of the function's name, to know that it has added it."
+        None, max_length=200, description="The app's proof, made from the function's name, that it added it itself."
     )
 
 
 def lane_of(args: CallAppArgs) -> Lane:
-    """Return the lane of an app, which all calls of it share. Each counts as its function."""
+    """Return the lane of an app, shared by all calls to it. Each job counts as its function."""
     return Lane(f"app:{args.app}", longest_pause=LONGEST_PAUSE_S, label=f"{args.app}.{args.function}")

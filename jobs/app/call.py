@@ -16,7 +16,7 @@ _SHORTEST_S = 0.001
 
 
 class Call(NamedTuple):
-    """One attempt of a job, as its app is told of it."""
+    """One attempt of a job, as posted to its app."""
 
     function: str
     arguments: Mapping[str, JsonValue] = {}
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 
 def request_of(call: Call, app: App, *, timestamp: int, user_agent: str) -> httpx.Request:
-    """Sign a call as Standard Webhooks 1.0.0 says; each attempt is a message of its own."""
+    """Sign a call by Standard Webhooks 1.0.0; each attempt is a separate message."""
     url, body = app.calls_url, call.body()
     headers = {
         **webhook_headers(f"{call.job}_{call.attempt}", timestamp, body, app.secret),
@@ -48,6 +48,6 @@ def request_of(call: Call, app: App, *, timestamp: int, user_agent: str) -> http
     }
     # Built whole, as `send_webhook` does: the client's `build_request` takes longer than the post.
     as_bytes = [(name.encode(), value.encode()) for name, value in headers.items()]
-    # `mask`: what is kept of the exchange must not have the secret, which is none of the job's own.
+    # `mask`: the recorded exchange must not contain the secret, which is not one of the job's own.
     extensions = {"timeout": _TIMEOUT, "mask": app.masks}
     return httpx.Request("POST", url, headers=as_bytes, stream=httpx.ByteStream(body), extensions=extensions)

@@ -1,4 +1,4 @@
-"""Why a call came to nothing: the classes whose names are the recorded error types.
+"""Why a call failed: the classes whose names are the recorded error types.
 
 Retry
 ├── AppUnknown          no app is registered by this name
@@ -12,7 +12,7 @@ Retry
 └── NotPostlude         it answered 200, but not with the verdict on a function
 FailedElsewhere         the function raised: shown as its own error
 
-All are tried again: an app that is wrong today may be right after its next deploy.
+All are retried: an app that is wrong today may be right after its next deploy.
 """
 
 from datetime import timedelta
@@ -21,7 +21,7 @@ from jobs.kit.outcomes import Retry
 
 
 class AppUnknown(Retry):
-    answered = False  # for the breaker: no call of this app can succeed
+    answered = False  # for the breaker: no call to this app can succeed
 
 
 class AppUnreachable(Retry):

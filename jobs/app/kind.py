@@ -19,7 +19,7 @@ from jobs.kit.http_errors import AddressRefused
 from jobs.kit.outcomes import FailedElsewhere, Snooze
 from jobs.kit.retry import RetryPolicy
 
-# A deploy is over in a minute or two, so the last attempt comes after a quarter of an hour.
+# A deploy takes a minute or two, so the last attempt comes after a quarter of an hour.
 SCHEDULE = RetryPolicy(delays=(5, 30, 120, 600))
 AGAIN_S = 1.0
 # By then the attempt's own timeout has ended it.
@@ -28,11 +28,11 @@ _LATE_S = 60.0
 
 @job("call_app", timeout=300, retry=SCHEDULE, lane=lane_of)
 async def call_app(ctx: Context, args: CallAppArgs) -> JsonValue:
-    """Have a function of an app run there, and return what it returned.
+    """Run a function in its app, and return what it returned.
 
     The job counts as `<app>.<function>`. An error of the function is the job's error, with its own type, message and
-    traceback. An app that does not answer, refuses the call or is shutting down is asked again: five attempts in a
-    quarter of an hour. What its stop interrupts costs no attempt.
+    traceback. An app that does not answer, refuses the call or is shutting down is asked again: five attempts within a
+    quarter of an hour. A call interrupted by the app's stop costs no attempt.
     """
     ends_at = time.monotonic() + ctx.timeout.total_seconds()
     apps = ctx.capability(Apps)
@@ -50,7 +50,7 @@ async def _app(apps: Apps, name: str) -> App:
     except NotReadable as error:
         raise Snooze(str(error), after=AGAIN_S) from error
     if app is None:
-        raise failures.AppUnknown(f"no app {name!r} is registered; it registers itself, or by PUT /v1/apps/{name}")
+        raise failures.AppUnknown(f"no app {name!r} is registered; it registers itself, or with PUT /v1/apps/{name}")
     return app
 
 
@@ -84,7 +84,7 @@ def _media_type(response: httpx.Response) -> str:
 
 def _no_postlude(media_type: str, app: App, args: CallAppArgs) -> str:
     told = media_type or "no media type"
-    return f"what answers for {args.app} at {app.url} is no Postlude app: it answered 200 with {told}, not {MEDIA_TYPE}"
+    return f"what answers for {args.app} at {app.url} is not a Postlude app: it sent 200 with {told}, not {MEDIA_TYPE}"
 
 
 def _verdict(line: bytes, app: App, args: CallAppArgs) -> Verdict:
@@ -95,7 +95,7 @@ def _verdict(line: bytes, app: App, args: CallAppArgs) -> Verdict:
         return read_verdict(text)
     except ValueError:
         told = " ".join(app.masks(text[:200], is_cut=True).split())
-        raise failures.NotPostlude(f"{args.app} said nothing that is a verdict on {args.function}: {told}") from None
+        raise failures.NotPostlude(f"{args.app} sent no valid verdict on {args.function}: {told}") from None
 
 
 async def _result_of(verdict: Verdict, app: App, args: CallAppArgs, ends_at: float) -> JsonValue:
@@ -107,6 +107,6 @@ async def _result_of(verdict: Verdict, app: App, args: CallAppArgs, ends_at: flo
         case Interrupted():
             raise Snooze(f"{args.app} stopped while it ran {args.function}", after=AGAIN_S)
         case TimedOut():
-            # Its clock and ours are a moment apart: the attempt's own timeout ends it, as it ends any other kind.
+            # Its clock and ours differ by a moment: the attempt's own timeout ends it, as for any other kind.
             await asyncio.sleep(max(0.0, ends_at - time.monotonic()) + _LATE_S)
             raise TimeoutError(f"{args.app} stopped {args.function} at its timeout")

@@ -29,7 +29,7 @@ def refusal_of(response: httpx.Response, excerpt: bytes, app: App, args: CallApp
         case httpx.codes.NOT_FOUND:
             return failures.FunctionNotOffered(f"{name} at {app.url} does not offer {function} (404){told}")
         case httpx.codes.CONFLICT:
-            return failures.CallRepeated(f"{name} has had this attempt of {function} before (409){told}")
+            return failures.CallRepeated(f"{name} has already had this attempt of {function} (409){told}")
         case httpx.codes.REQUEST_ENTITY_TOO_LARGE | httpx.codes.UNPROCESSABLE_ENTITY:
             return failures.ArgumentsRefused(f"{name} cannot call {function} with these arguments ({status}){told}")
         case httpx.codes.SERVICE_UNAVAILABLE | httpx.codes.BAD_GATEWAY | httpx.codes.GATEWAY_TIMEOUT:

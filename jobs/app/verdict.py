@@ -1,11 +1,11 @@
-"""What an app says of a function that it has run: the last line of its answer. Pure."""
+"""What an app reports about a function that it ran: the last line of its answer. Pure."""
 
 import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
-LONGEST_RESULT = 64 * 1024  # apps send no longer one
+LONGEST_RESULT = 64 * 1024  # apps send none longer
 
 
 class FunctionError(BaseModel):
@@ -37,7 +37,7 @@ _verdict: TypeAdapter[Verdict] = TypeAdapter(Verdict)
 
 
 def read_verdict(line: str) -> Verdict:
-    """Read a line; a result that is too long to keep is left out. Raises `ValueError`."""
+    """Read a line, leaving out a result that is too long to keep. Raises `ValueError`."""
     verdict = _verdict.validate_json(line if "\\ud" not in line else _readable(line))
     if isinstance(verdict, Succeeded) and len(line) > LONGEST_RESULT:
         verdict.result = None
@@ -45,7 +45,7 @@ def read_verdict(line: str) -> Verdict:
 
 
 def _readable(line: str) -> bytes:
-    """Write a line anew. The text of an error may be no Unicode: Python's JSON writes it, and Pydantic refuses it."""
+    """Rewrite a line. An error's text may not be valid Unicode: Python's JSON writes it, but Pydantic refuses it."""
     try:
         return json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
     except RecursionError as error:

@@ -1,4 +1,4 @@
-"""`write_audit`: who did what, kept for good in a log whose entries are chained."""
+"""`write_audit`: who did what, kept permanently in a log whose entries are chained."""
 
 from jobs.audit.kind import WriteAuditArgs, write_audit
 

@@ -12,14 +12,14 @@ from jobs.kit.declaration import job
 from jobs.kit.times import Time
 
 OWN_ACTIONS = "audit_log."
-"""How the names of actions begin that the log notes of itself."""
+"""The prefix of the actions that the log records itself."""
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 def _not_of_the_log(action: str) -> str:
     if action.startswith(OWN_ACTIONS):
-        raise ValueError(f"what begins with {OWN_ACTIONS!r} is what the log notes of itself: choose another name")
+        raise ValueError(f"actions that begin with {OWN_ACTIONS!r} are the log's own: choose another name")
     return action
 
 
@@ -51,11 +51,11 @@ class WriteAuditArgs(BaseModel):
     at: Annotated[Time, AfterValidator(_in_utc)] | None = Field(
         None, description="When it was done. Default: when the job was created."
     )
-    data: JsonValue = Field(None, description="What else is to be known of it: any JSON.")
+    data: JsonValue = Field(None, description="Anything else about it: any JSON.")
 
 
 class WriteAuditResult(BaseModel):
-    """A receipt: whoever keeps it can prove later that the log up to this entry is what it was."""
+    """A receipt: its holder can prove later that the log up to this entry is unchanged."""
 
     seq: int = Field(description="The entry's number: entries are numbered without gaps.")
     hash: str = Field(description="The entry's hash, which depends on all entries before it.")
@@ -63,7 +63,7 @@ class WriteAuditResult(BaseModel):
 
 @job("write_audit", timeout=30, max_attempts=20)
 async def write_audit(ctx: Context, args: WriteAuditArgs) -> WriteAuditResult:
-    """Append an entry to the audit log, once for each job however often it runs."""
+    """Append an entry to the audit log, once for each job, however often it runs."""
     entry = Entry(
         job_id=ctx.job_id,
         at=args.at or ctx.created_at,
@@ -78,5 +78,5 @@ async def write_audit(ctx: Context, args: WriteAuditArgs) -> WriteAuditResult:
 
 
 def written(value: JsonValue) -> str:
-    """Write JSON such that the same value is always the same text, whole numbers with all their digits."""
+    """Write JSON so that the same value is always the same text, with all digits of integers."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)

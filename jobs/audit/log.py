@@ -1,4 +1,4 @@
-"""What `write_audit` asks of the service."""
+"""What `write_audit` needs of the service."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be written. `origin` and `data` are JSON, as text."""
+    """An entry to write. `origin` and `data` are JSON, as text."""
 
     job_id: str
     at: datetime
@@ -20,7 +20,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where an entry stands in the log, and the hash that vouches for it and for all before it."""
+    """Where an entry is in the log, and the hash that vouches for it and for all before it."""
 
     seq: int
     hash: str
@@ -30,5 +30,5 @@ class AuditLog(Protocol):
     """A log that only grows."""
 
     async def write(self, entry: Entry) -> Receipt:
-        """Append an entry, once for each job; where the job's is there, return its receipt."""
+        """Append an entry, once for each job; if the job's entry exists, return its receipt."""
         ...

@@ -1,4 +1,4 @@
-"""Cells become values: a column of a batch at a time, for that takes a third of the time."""
+"""Turns cells into values, one column of a batch at a time, which takes a third of the time."""
 
 import json
 import math
@@ -16,12 +16,12 @@ _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4
 _BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromkeys(
     ("false", "f", "no", "n", "off", "0"), False
 )
-# As they are mostly written; others are folded first.
+# The usual spellings; others are folded first.
 _QUICK_BOOLEANS = {write(word): meant for word, meant in _BOOLEANS.items() for write in (str, str.upper, str.title)}
-# More digits are no number of any database, and Python takes long to read them.
+# No database has numbers with more digits, and Python takes long to read them.
 _MOST_DIGITS = 1_000
 _SHOWN = 60
-# Cells, each in a line of its own, that are empty or are written as Python writes their values.
+# Cells, one in each line, that are empty or are written as Python writes their values.
 _PLAIN_DECIMAL = r"(?:-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,6})?)?"
 _PLAIN_DECIMALS = re.compile(rf"{_PLAIN_DECIMAL}(?:\n{_PLAIN_DECIMAL})*+")
 _PLAIN_DATE = "(?:[0-9]{4}-[0-9]{2}-[0-9]{2})?"
@@ -32,14 +32,14 @@ Read = Callable[[str], Any]
 
 
 class BadCell(ValueError):
-    """A cell is not what its column holds; the text says why."""
+    """A cell does not fit its column; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
     """Reads the cells of a column. `quick` reads most of them, and `surely` says what is wrong with the others.
 
-    `are_written_so`, if there is one, tells whether cells are just what their values would be written as.
+    `are_written_so`, if set, tells whether cells are written exactly as their values would be.
     """
 
     column: Column
@@ -48,7 +48,7 @@ class Cells:
     are_written_so: Callable[[Sequence[str]], bool] | None = None
 
     def read(self, cells: Sequence[str]) -> Sequence[Any] | None:
-        """Return the values of a column, or None if one of them may be bad."""
+        """Return the values of a column; None if one of them may be bad."""
         column = self.column
         has_empty = "" in cells
         if column.type == "text":
@@ -65,14 +65,14 @@ class Cells:
         return values if self._is_sure(values, cells) else None
 
     def _is_sure(self, values: Sequence[Any], cells: Sequence[str]) -> bool:
-        """Whether numbers are written as numbers are here, for Python takes more than that, and are in bounds."""
+        """Whether numbers are in bounds and plainly written, because Python accepts more spellings."""
         column = self.column
         if column.type not in ("integer", "decimal", "float"):
             return True
         joined = "".join(cells)
         if "_" in joined or not joined.isascii():
             return False
-        if column.type == "decimal":  # no NaN, and nothing that has millions of digits once it is written out
+        if column.type == "decimal":  # no NaN, and nothing with millions of digits when written out
             return not _LETTERS.search(joined)
         some = [value for value in values if value is not None]
         if column.type == "float":
@@ -91,14 +91,14 @@ class Cells:
         try:
             value = self.surely(cell)
         except (ValueError, ArithmeticError, LookupError, RecursionError):
-            raise BadCell(f"{column.name} is no {column.type}: {_shown(cell)}") from None
+            raise BadCell(f"{column.name} is not of type {column.type}: {_shown(cell)}") from None
         if column.type == "integer" and not _is_between(column.low, value, column.high):
             raise BadCell(f"{column.name} is out of range: {_shown(cell)}")
         return value
 
 
 def cells_of(column: Column, format_: str | None = None, *, decimal_comma: bool = False) -> Cells:
-    """Return what reads the cells of a column, whose times are written in `format_`, or else as ISO 8601 says."""
+    """Return the reader of a column's cells, whose times are written in `format_`, or else as in ISO 8601."""
 
     def moment(cell: str) -> datetime:
         return _moment(cell, format_, has_zone=column.has_zone)
@@ -133,7 +133,7 @@ def _are_decimals_written_so(cells: Sequence[str]) -> bool:
 def _are_dates_written_so(cells: Sequence[str]) -> bool:
     try:
         return _are_plain(cells, _PLAIN_DATES) and all(map(date.fromisoformat, filter(None, cells)))
-    except ValueError:  # no day of any year
+    except ValueError:  # not a day of any year
         return False
 
 

@@ -1,4 +1,4 @@
-"""The columns of a target, and which of them each column of a file goes into."""
+"""The columns of a target, and which one each column of a file goes into."""
 
 import re
 from collections import Counter
@@ -14,15 +14,15 @@ _SHOWN = 20
 
 
 class ColumnsDoNotFit(Discard):
-    """The columns of the file and those of the target do not come together."""
+    """The columns of the file and of the target do not match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a target.
 
-    `is_required`: no row can do without it. `low` and `high` bound its integers. `has_zone`: its times are moments.
-    `is_kept_as_text`: its target has no type of its own for its values, and keeps them as Python writes them.
+    `is_required`: every row must have it. `low` and `high` bound its integers. `has_zone`: its times are moments.
+    `is_kept_as_text`: its target has no type for its values, and keeps them as Python writes them.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Match:
 
 
 def folded(name: str) -> str:
-    """Write a name as names are compared: `E-Mail Address` is `e_mail_address`."""
+    """Return a name in the form in which names are compared: `E-Mail Address` is `e_mail_address`."""
     return re.sub(r"\W+", "_", name.strip().casefold()).strip("_")
 
 
 def match(headers: Sequence[str], mapping: Mapping[str, str | None], columns: Sequence[Column] | None) -> list[Match]:
     """Return what goes where, in the order of the file. Raises `ColumnsDoNotFit`.
 
-    `columns` is None where the target takes whatever names the file has.
+    `columns` is None if the target takes any names that the file has.
     """
     mapped = _mapped(mapping, headers)
     found = []
@@ -69,7 +69,7 @@ def match(headers: Sequence[str], mapping: Mapping[str, str | None], columns: Se
 
 
 def _mapped(mapping: Mapping[str, str | None], headers: Sequence[str]) -> dict[int, str | None]:
-    """Return where each column of the file is to go, by its place."""
+    """Return where each column of the file should go, by its position."""
     names: dict[int, str] = {}
     for name in mapping:
         index = _index_of(name, headers)
@@ -88,7 +88,7 @@ def _index_of(name: str, headers: Sequence[str]) -> int:
     same = [index for index, header in enumerate(headers) if header == name]
     same = same or [index for index, header in enumerate(headers) if folded(header) == folded(name)]
     if not same:
-        raise ColumnsDoNotFit(f"mapping names the column {name!r}, and the file has {_listed(headers)}.")
+        raise ColumnsDoNotFit(f"mapping names the column {name!r}, but the file has {_listed(headers)}.")
     if len(same) > 1:
         numbers = " or ".join(f"#{index + 1}" for index in same)
         raise ColumnsDoNotFit(f"The file has the column {name!r} more than once: name it {numbers} in mapping.")
@@ -101,7 +101,7 @@ def _named(goal: str, columns: Sequence[Column] | None) -> Column:
     named = next((column for column in columns if column.name == goal), None)
     if named is None:
         names = _listed([column.name for column in columns])
-        raise ColumnsDoNotFit(f"mapping names {goal!r}, which is no column of the target: it has {names}.")
+        raise ColumnsDoNotFit(f"mapping names {goal!r}, which is not a column of the target: it has {names}.")
     return named
 
 
@@ -110,7 +110,7 @@ def _by_header(header: str, columns: Sequence[Column] | None) -> Column | None:
         if len(header) > LONGEST_NAME:
             raise ColumnsDoNotFit(
                 f"The column {header[:_SHOWN]!r}… has a name of {len(header):,} characters, not {LONGEST_NAME}:"
-                " say in mapping by its number what it is called, or null to leave it out."
+                " name it by its number in mapping, or set it to null to leave it out."
             )
         return Column(header) if header else None
     exact = next((column for column in columns if column.name == header), None)
@@ -123,7 +123,7 @@ def _check(found: Sequence[Match], headers: Sequence[str], columns: Sequence[Col
     names = None if columns is None else [column.name for column in columns]
     if not found:
         raise ColumnsDoNotFit(
-            f"No column of the file is one of the target's. The file has {_listed(headers)}"
+            f"No column of the file matches one of the target's. The file has {_listed(headers)}"
             + (f", the target {_listed(names)}" if names else "")
             + ": say in mapping what goes where."
         )
@@ -131,13 +131,13 @@ def _check(found: Sequence[Match], headers: Sequence[str], columns: Sequence[Col
     if twice:
         both = [f"#{one.index + 1} {one.header!r}" for one in found if one.column.name == twice[0]]
         raise ColumnsDoNotFit(
-            f"Several columns of the file go into {twice[0]!r}: {', '.join(both)}. Say null in mapping for the others."
+            f"Several columns of the file go into {twice[0]!r}: {', '.join(both)}. Set the others to null in mapping."
         )
     given = {one.column.name for one in found}
     missing = [column.name for column in columns or () if column.is_required and column.name not in given]
     if missing:
         raise ColumnsDoNotFit(
-            f"The target needs {_listed(missing)}, and no column of the file gives it. The file has {_listed(headers)}."
+            f"The target needs {_listed(missing)}, but no column of the file has it. The file has {_listed(headers)}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Which encoding a file is written in."""
+"""Detects a file's encoding."""
 
 import codecs
 import re
@@ -8,7 +8,7 @@ from jobs.csv.lines import FileUnreadable
 
 _SAMPLE_BYTES = 64 * 1024
 _PIECE_BYTES = 1024 * 1024
-# The longer ones first: UTF-32's begins with UTF-16's.
+# Longer marks first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -17,7 +17,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WESTERN = "cp1252"
-# What cp1252 makes of other encodings: three letters with accents in a row, or a sign within a word.
+# What other encodings look like in cp1252: three accented letters in a row, or a symbol within a word.
 _NOT_WESTERN = re.compile(
     r"[\xc0-\xd6\xd8-\xf6\xf8-\xff\u0160\u0161\u017d\u017e\u0152\u0153\u0178\u0192]{3}"
     r"|[A-Za-z\xc0-\xff][\xa1-\xa9\xab-\xb1\xb4-\xb8\xbb-\xbf\xd7\xf7\u2020\u2021\u2030][a-z\xe0-\xff]"
@@ -26,7 +26,7 @@ _NOT_WESTERN = re.compile(
 
 
 def encoding_of(file: BinaryIO) -> str:
-    """Return the encoding of a file: by its mark, as UTF-8 if all of it is, or else by what its letters look like."""
+    """Return the encoding of a file: by its byte order mark, UTF-8 if all of it is valid, or else by its letters."""
     head = file.read(_SAMPLE_BYTES)
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _of_two_bytes(head)
     if marked is not None:
@@ -39,7 +39,7 @@ def encoding_of(file: BinaryIO) -> str:
 
 
 def _of_two_bytes(head: bytes) -> str | None:
-    """Tell UTF-16 without a mark by its zeros: in Latin letters, digits, delimiters and, above all, ends of lines."""
+    """Detect UTF-16 without a mark by its zeros: in Latin letters, digits, delimiters and, above all, line ends."""
     pairs = len(head) // 2
     low, high = head[0::2].count(0), head[1::2].count(0)
     name, zeros, others = ("utf-16-le", high, low) if high > low else ("utf-16-be", low, high)
@@ -51,7 +51,7 @@ def _of_two_bytes(head: bytes) -> str | None:
 
 
 def _first_odd_bytes(file: BinaryIO) -> bytes | None:
-    """Return a piece of the file around what is no UTF-8; None if all of it is."""
+    """Return a piece of the file around what is not UTF-8; None if all of it is."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     before = b""
     while True:
@@ -68,14 +68,14 @@ def _first_odd_bytes(file: BinaryIO) -> bytes | None:
 
 
 def _is_nearly_utf8(sample: bytes) -> bool:
-    """Whether bytes are UTF-8 with a few broken ones, whose rows are bad then."""
+    """Whether bytes are UTF-8 except for a few broken ones, whose rows will be bad."""
     text = sample.decode("utf-8", errors="replace")
     broken = text.count("\ufffd")
     return sum(character > "\x7f" for character in text) - broken > 4 * broken
 
 
 def _is_western(text: str) -> bool:
-    """Whether cp1252 makes words of a sample, in which letters with accents are few."""
+    """Whether a sample reads as words in cp1252, with few accented letters."""
     accents = sum(character > "\x7f" for character in text)
     letters = sum(character.isalpha() for character in text if character.isascii())
     return "\ufffd" not in text and not _NOT_WESTERN.search(text) and (accents < 4 or accents < letters)

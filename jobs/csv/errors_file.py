@@ -1,4 +1,4 @@
-"""The file of bad rows: their lines, what is wrong with them, and their cells, none of which a spreadsheet runs."""
+"""The file of bad rows: their lines, what is wrong with them, and their cells, which no spreadsheet executes."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ _BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 async def written(bad_rows: AsyncIterator[BadRow]) -> AsyncIterator[bytes]:
-    """Write bad rows as CSV, in UTF-8 with a mark, which spreadsheets look for."""
+    """Write bad rows as CSV, in UTF-8 with a byte order mark, which spreadsheets look for."""
     yield b"\xef\xbb\xbf" + _lines([["line", "reason", "row"]])
     waiting: list[list[str]] = []
     async for bad in bad_rows:

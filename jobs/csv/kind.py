@@ -20,7 +20,7 @@ from jobs.kit.outcomes import Discard, Snooze
 from jobs.kit.retry import RetryPolicy
 
 _ROWS_AT_ONCE = 2_000
-# Of an attempt's time. What is left of the file is for the next attempt, which costs nothing.
+# Of an attempt's time. The rest of the file is for the next attempt, which costs nothing.
 _SHARE_OF_TIME = 0.5
 _PROGRESS_EVERY_S = 1.0
 _LARGEST_PROGRESS = 2**31 - 1
@@ -32,11 +32,11 @@ class TooManyBadRows(Discard):
 
 @job("import_csv", timeout=3600, max_attempts=20, retry=RetryPolicy(base=2, cap=300))
 async def import_csv(ctx: Context, args: ImportCsvArgs) -> ImportCsvResult:
-    """Take the rows of a CSV file into a table or to a kind: each row once, however often the job runs.
+    """Put the rows of a CSV file into a table, or hand them to a kind: each row once, however often the job runs.
 
-    Rows go in by batches, each in a transaction with the note how far the import is, so that an attempt goes on where
-    the one before it ended. Bad rows are left out, and told in a file with their lines and reasons. `dry_run` shows
-    what was found out about the file, and what would fail.
+    Rows go in by batches, each in one transaction with the import's position, so that an attempt continues where
+    the one before it ended. Bad rows are left out, and listed in a file with their lines and reasons. `dry_run` shows
+    what was detected in the file, and what would fail.
     """
     wanted = Import(ctx.job_id, ctx.attempt, args.target, args.on_conflict, tuple(args.key), args.file, ctx.enqueue)
     target = await ctx.capability(ImportTargets).open(wanted)
@@ -60,7 +60,7 @@ async def _form(
     file: StoredFile,
     standing: Standing | None,
 ) -> Form:
-    """Return what the first attempt has found out, or find it out."""
+    """Return what the first attempt detected, or detect it."""
     if standing is None:
         return await ctx.thread(form_of, path, args, columns, file.sha256)
     form = Form.read(standing.form)
@@ -71,7 +71,7 @@ async def _form(
 async def _write_all(
     ctx: Context, args: ImportCsvArgs, target: Target, source: Source, standing: Standing, file: StoredFile
 ) -> Standing:
-    """Write batch after batch. Raises `TooManyBadRows`, and `Snooze` when half of the attempt's time is over."""
+    """Write batch after batch. Raises `TooManyBadRows`, and `Snooze` when half of the attempt's time is up."""
     progress = _Progress(ctx, file.size)
     while True:
         await _refuse_more(ctx, args, target, standing, file)
@@ -120,7 +120,7 @@ async def _errors_file(ctx: Context, target: Target, file: StoredFile) -> str:
 
 
 async def _rehearse(ctx: Context, args: ImportCsvArgs, target: Target, path: Path, file: StoredFile) -> ImportCsvResult:
-    """Do everything but leave something behind, as far as half of the attempt's time goes."""
+    """Do everything without leaving anything behind, for at most half of the attempt's time."""
     form = await ctx.thread(form_of, path, args, target.columns, file.sha256)
     progress, standing = _Progress(ctx, file.size), Standing()
     first_rows = FirstRows()
@@ -145,7 +145,7 @@ async def _rehearse(ctx: Context, args: ImportCsvArgs, target: Target, path: Pat
 
 
 class _Progress:
-    """Notes how much of the file is read, once a second, and when to leave the rest to the next attempt."""
+    """Reports once a second how much of the file is read, and knows when to leave the rest to the next attempt."""
 
     def __init__(self, ctx: Context, size: int) -> None:
         self._ctx = ctx

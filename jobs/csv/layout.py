@@ -1,4 +1,4 @@
-"""How a CSV file is written: what stands between its fields, and whether it has a header."""
+"""How a CSV file is written: what separates its fields, and whether it has a header."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from jobs.csv.columns import folded
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_ROWS = 200
 _SEPARATOR = re.compile(r'^"?sep=(.)"?\s*$')
-# What is not a name but a value: numbers, dates, times, and the words for true and false.
+# Values rather than names: numbers, dates, times, and the words for true and false.
 _VALUE = re.compile(
     r"\s*(?:[-+]?[$€£]?\d[\d.,'\s]*(?:[eE][-+]?\d+)?\s*%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ][\d:.+Z-]+)?"
     r"|true|false|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[^@\s]+@[^@\s]+\.\w+)\s*",
@@ -38,7 +38,7 @@ def layout_of(
     has_header: bool | None,
     names: frozenset[str] | None,
 ) -> Layout:
-    """Tell the layout by the first lines. `names` are what a header may say, folded; None: anything."""
+    """Detect the layout from the first lines. `names` are what a header may say, folded; None: anything."""
     first_line = 1
     if lines and (said := _SEPARATOR.match(lines[0])):
         delimiter, first_line, lines = delimiter or said[1], 2, lines[1:]
@@ -51,7 +51,7 @@ def layout_of(
 
 
 def rows_of(lines: Sequence[str], layout: Layout) -> list[list[str]]:
-    """Read the first rows of a sample; what is wrong in it is somebody else's to tell."""
+    """Read the first rows of a sample; errors in it are reported elsewhere."""
 
     def read() -> Iterator[list[str]]:
         reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=layout.skips_space)
@@ -67,7 +67,7 @@ def rows_of(lines: Sequence[str], layout: Layout) -> list[list[str]]:
 
 
 def _with(layout: Layout, delimiter: str, lines: Sequence[str]) -> Layout:
-    """Read fields at `delimiter`. Blanks belong to no field where quotes come after them, but for those in a text."""
+    """Split fields at `delimiter`. Blanks before quotes belong to no field, except blanks within a text."""
     plain = replace(layout, delimiter=delimiter)
     is_spaced = any(f'{delimiter} "' in line for line in lines)
     return replace(
@@ -76,7 +76,7 @@ def _with(layout: Layout, delimiter: str, lines: Sequence[str]) -> Layout:
 
 
 def _score(layout: Layout, lines: Sequence[str], names: frozenset[str] | None) -> tuple[float, ...]:
-    """Judge a delimiter: do its columns have the names that are looked for, as many in each row, and values in them?"""
+    """Score a delimiter: do its columns have the wanted names, the same number in each row, and values in them?"""
     rows = rows_of(lines, layout)
     if not rows:
         return (0.0,)
@@ -85,16 +85,16 @@ def _score(layout: Layout, lines: Sequence[str], names: frozenset[str] | None) -
     cells = [cell for row in rows[1:] or rows for cell in row]
     values = sum(_VALUE.fullmatch(cell) is not None for cell in cells) / max(1, len(cells))
     steadiness = round(count / len(rows), 1)
-    # A delimiter that the first row has nowhere is a comma in the texts below it.
+    # A delimiter that is not in the first row is just a comma in the texts below it.
     return (float(known), float(width > 1 and len(rows[0]) > 1), steadiness, round(values, 1), float(width))
 
 
 def _has_header(rows: Sequence[Sequence[str]], names: frozenset[str] | None) -> bool:
-    """Whether the first row names the columns: it has names that are looked for, or no value."""
+    """Whether the first row names the columns: it has wanted names, or no value."""
     if not rows:
         return True
     first = rows[0]
     if names and any(folded(cell) in names for cell in first):
         return True
-    # A header is of words: where the first row has a value, it is like the others.
+    # A header consists of words: a first row with a value is like the others.
     return not any(cell.strip() and _VALUE.fullmatch(cell) for cell in first)

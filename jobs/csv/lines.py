@@ -1,4 +1,4 @@
-"""The lines of a CSV file, decoded piece by piece: memory stays bounded whatever the file is."""
+"""The lines of a CSV file, decoded piece by piece: memory stays bounded whatever is in the file."""
 
 import codecs
 import io
@@ -11,20 +11,20 @@ from jobs.kit.outcomes import Discard
 
 _PIECE_BYTES = 256 * 1024
 LONGEST_RECORD = 4 * 1024 * 1024
-# Stands for bytes that the encoding does not know. No decoder makes it of a file.
+# Stands for bytes that the encoding does not know. No decoder produces it.
 UNREADABLE = "\udcff"
 _MARK = "postlude_csv_mark"
 codecs.register_error(_MARK, lambda error: (UNREADABLE, error.end))  # type: ignore[attr-defined, unused-ignore]
 
 
 class FileUnreadable(Discard):
-    """The file is no CSV that can be read within the limits."""
+    """The file is not CSV that can be read within the limits."""
 
 
 class Lines:
-    """Lines with their ends, of which those since the line `kept_from` can be had again.
+    """Lines with their ends. The lines since `kept_from` can be read again.
 
-    `has_unreadable` and `has_nul` say whether there was such a thing up to here.
+    `has_unreadable` and `has_nul` say whether there were any so far.
     """
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
@@ -54,7 +54,7 @@ class Lines:
                 text = text.removeprefix("\ufeff")
             self.bytes_read += len(piece)
             self._look_at(text)
-            # Splits at what ends lines in CSV and nowhere else, unlike str.splitlines.
+            # Splits only at CSV's line ends, unlike str.splitlines.
             lines = io.StringIO(rest + text, newline="").readlines()
             rest = lines.pop() if lines and not is_over and not lines[-1].endswith("\n") else ""
             yield self._keep(lines, len(rest))
@@ -64,7 +64,7 @@ class Lines:
         self.has_nul = self.has_nul or "\0" in text
 
     def _keep(self, lines: list[str], rest: int) -> list[str]:
-        """Let go of what is read, and keep `lines`. Raises `FileUnreadable` if a record does not end."""
+        """Drop what has been read, and keep `lines`. Raises `FileUnreadable` if a record does not end."""
         while self._kept and self._kept[0][0] + len(self._kept[0][1]) <= self.kept_from:
             self._kept.popleft()
         if max(rest, sum(size for *_, size in self._kept)) > LONGEST_RECORD:

@@ -1,4 +1,4 @@
-"""What is done with each record: its cells become values of the target's columns, or it is bad."""
+"""What to do with each record: its cells become values of the target's columns, or it is bad."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from jobs.csv.lines import UNREADABLE
 from jobs.csv.records import MOST_COLUMNS, BadRow, Taken
 from jobs.csv.targets import Batch
 
-# Of integers that go into a table's column of another type: drivers take no larger ones.
+# For integers that go into a column of another type: drivers take no larger ones.
 _BOUNDS = -(2**63), 2**63 - 1
 
 
@@ -24,7 +24,7 @@ class Plan:
     cells: Sequence[Cells]
 
     def batch(self, taken: Taken, first: int, *, has_odd_characters: bool) -> Batch:
-        """Make values of the records that were taken; `first` is the number of the first one."""
+        """Make values from the records that were taken; `first` is the number of the first one."""
         bad = list(taken.bad)
         rows, lines = self._of_right_width(taken, bad)
         if has_odd_characters:
@@ -56,7 +56,7 @@ class Plan:
         return _sorted_out([self._cut(row) for row in taken.rows], taken.lines, bad, map(self._ragged, taken.rows))
 
     def _cut(self, row: list[str]) -> list[str]:
-        """Leave out what delimiters at the end of a row add."""
+        """Drop the empty cells that trailing delimiters add."""
         return row if any(row[self.width :]) else row[: self.width]
 
     def _ragged(self, row: list[str]) -> str | None:
@@ -81,9 +81,9 @@ def plan_of(
     mapping: Mapping[str, str | None],
     types: Mapping[str, ColumnType | TypeAndFormat],
 ) -> Plan:
-    """Plan what becomes of each row. Raises `ColumnsDoNotFit`."""
+    """Plan what to do with each row. Raises `ColumnsDoNotFit`."""
     if len(first_row) > MOST_COLUMNS:
-        raise ColumnsDoNotFit(f"The file has {len(first_row):,} columns, and may have {MOST_COLUMNS:,}.")
+        raise ColumnsDoNotFit(f"The file has {len(first_row):,} columns, but at most {MOST_COLUMNS:,} are allowed.")
     headers = [name.strip() for name in first_row] if has_header else _numbered(len(first_row), mapping, columns)
     matches = match(headers, mapping, columns)
     goals = {one.column.name for one in matches}
@@ -95,14 +95,14 @@ def plan_of(
 
 
 def _numbered(width: int, mapping: Mapping[str, str | None], columns: Sequence[Column] | None) -> list[str]:
-    """Name the columns of a file that does not: as the target's, if they are as many, else by their numbers."""
+    """Name the columns of a file without a header: like the target's, if the number is the same, else by number."""
     if columns is None:
         return [f"column_{number}" for number in range(1, width + 1)]
     if width == len(columns):
         return [column.name for column in columns]
     if not mapping:
         raise ColumnsDoNotFit(
-            f"The file has no header and {width} columns, and the target has {len(columns)}: say in mapping what goes"
+            f"The file has no header and {width} columns, but the target has {len(columns)}: say in mapping what goes"
             ' where, as in {"#1": "name"}. If its first line names the columns, say header: true.'
         )
     return [""] * width
@@ -127,7 +127,7 @@ def _odd(row: list[str]) -> str | None:
 def _sorted_out(
     rows: Sequence[list[str]], lines: Sequence[int], bad: list[BadRow], reasons: Iterator[str | None]
 ) -> tuple[list[list[str]], list[int]]:
-    """Keep the rows that nothing speaks against."""
+    """Keep the good rows."""
     kept_rows, kept_lines = [], []
     for row, line, reason in zip(rows, lines, reasons, strict=True):
         if reason is None:

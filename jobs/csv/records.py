@@ -1,4 +1,4 @@
-"""The records of a CSV file, in batches: the same ones in the same order, however many are taken at a time."""
+"""The records of a CSV file, in batches: the same records in the same order, however many are taken at a time."""
 
 import csv
 from collections import deque
@@ -18,7 +18,7 @@ _QUOTES = "a quote is not closed, or one within quotes is not doubled"
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that does not go in, its line (the first one of its own), and why."""
+    """A row that cannot go in, its first line, and why."""
 
     line: int
     reason: str
@@ -27,7 +27,7 @@ class BadRow:
 
 @dataclass(slots=True)
 class Taken:
-    """Records that were taken together: rows, each with its line, and what could not be read as one."""
+    """Records taken together: rows, each with its line, and what could not be read as a row."""
 
     rows: list[list[str]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
@@ -41,11 +41,11 @@ class Taken:
 class Records:
     """Records of a file, without empty lines.
 
-    A record whose quotes are wrong is bad in its first line alone: reading goes on in the line after that.
+    If a record's quotes are wrong, only its first line is bad: reading continues with the next line.
     """
 
     def __init__(self, file: BinaryIO, layout: Layout) -> None:
-        # For the whole process, which may have a higher one.
+        # For the whole process, which may have set a higher one.
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
         self._lines = Lines(file, layout.encoding)
         self._layout = layout
@@ -61,7 +61,7 @@ class Records:
 
     @property
     def has_odd_characters(self) -> bool:
-        """Whether a record up to here may have characters that cannot be kept."""
+        """Whether a record so far may have characters that cannot be stored."""
         return self._lines.has_unreadable or self._lines.has_nul
 
     def take(self, most: int) -> Taken:
@@ -80,7 +80,7 @@ class Records:
         return taken
 
     def skip(self, count: int) -> int:
-        """Pass over records; return how many there were, which is less only at the end."""
+        """Skip records; return how many there were, which is fewer only at the end."""
         passed = 0
         while passed < count and (taken := self.take(min(count - passed, 10_000)).count):
             passed += taken
@@ -103,7 +103,7 @@ class Records:
             self._line = line
 
     def _pass_over(self, taken: Taken, error: csv.Error) -> None:
-        """Note a record whose quotes are wrong, and read on in the line after its first."""
+        """Note a record whose quotes are wrong, and continue with the line after its first."""
         if "field limit" in str(error):
             raise FileUnreadable(
                 f"Line {self._line} has a field of more than {LONGEST_FIELD:,} characters: is each quote closed?"

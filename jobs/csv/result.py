@@ -15,7 +15,7 @@ from jobs.csv.targets import Batch, Standing
 from jobs.kit.outcomes import PartialResult
 
 SHOWN = 10
-# A result has 256 KiB at most: of all names of columns, of all cells of a row, and of the first rows as JSON.
+# A result may have 256 KiB. These bound all names of columns, all cells of a row, and the first rows as JSON.
 _MOST_OF_NAMES, _MOST_OF_CELLS, _MOST_OF_ROWS = 20_000, 6_000, 64 * 1024
 _SHORTEST = 20
 
@@ -25,8 +25,8 @@ class RowsRefused(ValueError):
 
 
 class ColumnTaken(BaseModel):
-    number: int = Field(description="Of the column in the file, from 1.")
-    header: str = Field(description="Its name there; empty where the file has no header.")
+    number: int = Field(description="The column's number in the file, from 1.")
+    header: str = Field(description="Its name there; empty if the file has no header.")
     column: str = Field(description="The target's column that it goes into.")
     type: ColumnType
 
@@ -36,25 +36,25 @@ class Detected(BaseModel):
     delimiter: str
     header: bool
     columns: list[ColumnTaken]
-    ignored: list[str] = Field(description="Columns of the file that go nowhere, by their headers.")
+    ignored: list[str] = Field(description="The headers of columns that go nowhere.")
 
 
 class RowRefused(BaseModel):
-    line: int = Field(description="In the file, from 1; the first one of the row.")
+    line: int = Field(description="The row's first line in the file, from 1.")
     reason: str
 
 
 class ImportCsvResult(BaseModel, PartialResult):
-    rows: int = Field(description="How many records the file has below its header, or how many a dry run looked at.")
-    inserted: int = Field(description="New in the table, or given to the target's kind.")
+    rows: int = Field(description="How many records the file has below its header, or how many a dry run read.")
+    inserted: int = Field(description="New in the table, or handed to the target's kind.")
     updated: int
     skipped: int
     failed: int
     errors_file: str | None = Field(None, description="The id of a CSV file with the bad rows.")
     detected: Detected
     dry_run: bool = False
-    is_whole: bool = Field(True, description="False where a dry run had no time for all of the file.")
-    first_rows: list[dict[str, Any]] = Field([], description="Of a dry run: the first rows as they would go in.")
+    is_whole: bool = Field(True, description="False if a dry run had no time for the whole file.")
+    first_rows: list[dict[str, Any]] = Field([], description="In a dry run: the first rows as they would go in.")
     first_errors: list[RowRefused] = Field([], description="The first bad rows, and why.")
 
     @property
@@ -65,7 +65,7 @@ class ImportCsvResult(BaseModel, PartialResult):
 
 
 def detected_of(source: Source) -> Detected:
-    """Tell what was found out about a file."""
+    """Return what was detected in a file."""
     layout, plan = source.layout, source.plan
     taken = {one.index for one in plan.matches}
     most = _share(_MOST_OF_NAMES, plan.width)
@@ -87,7 +87,7 @@ def detected_of(source: Source) -> Detected:
 
 
 def result_of(source: Source, standing: Standing, **more: Any) -> ImportCsvResult:
-    """Tell what became of the rows."""
+    """Return what became of the rows."""
     return ImportCsvResult(
         rows=standing.rows,
         inserted=standing.inserted,
@@ -100,7 +100,7 @@ def result_of(source: Source, standing: Standing, **more: Any) -> ImportCsvResul
 
 
 class FirstRows:
-    """The first rows of a dry run as they would go in, with long cells cut, and as many as a result has room for."""
+    """The first rows of a dry run as they would go in: long cells are cut, and the result's room is the limit."""
 
     def __init__(self) -> None:
         self.shown: list[dict[str, Any]] = []
@@ -132,5 +132,5 @@ def _cut(text: str, most: int) -> str:
 
 
 def first_errors(bad: Sequence[Any]) -> list[RowRefused]:
-    """Show the first bad rows."""
+    """Return the first bad rows."""
     return [RowRefused(line=one.line, reason=one.reason) for one in bad]

@@ -1,4 +1,4 @@
-"""A CSV file with what was found out about it, and its records as batches. All of it blocks: it runs in a thread."""
+"""A CSV file with what was detected in it, and its records as batches. All of this blocks, so it runs in a thread."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ from jobs.csv.targets import Batch
 from jobs.kit.outcomes import Discard
 
 _SAMPLE_CHARACTERS = 256 * 1024
-# What may change while an import goes on: how many rows are taken at a time, and when it gives up.
+# What may change during an import: how many rows are taken at a time, and when it gives up.
 _MAY_CHANGE = {"batch_size", "max_errors"}
 
 
 class ImportChanged(Discard):
-    """The job has begun with another file, or other args: rows could be left out or come twice."""
+    """The job began with another file or other args: rows could be left out or come twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the first attempt of an import notes, so that all of them read the same records."""
+    """What the first attempt of an import records, so that all attempts read the same records."""
 
     args: str
     sha256: str
@@ -45,7 +45,7 @@ class Form:
 
 
 class Source:
-    """The records of a file, from any one on."""
+    """The records of a file, from any record on."""
 
     def __init__(self, file: BinaryIO, layout: Layout, plan: Plan, headers: Sequence[str]) -> None:
         self._records = Records(file, layout)
@@ -63,7 +63,7 @@ class Source:
     def next(self, most: int, first: int) -> Batch | None:
         """Return the next batch, which begins with the record `first`, from 0; None after the last one."""
         if self._at < first and self._records.skip(first - self._at) < first - self._at:
-            raise ImportChanged("The file has fewer records than the import has taken already.")
+            raise ImportChanged("The file has fewer records than the import has already taken.")
         taken = self._records.take(most)
         self._at = first + taken.count
         if not taken.count:
@@ -72,7 +72,7 @@ class Source:
 
 
 def form_of(path: Path, args: ImportCsvArgs, columns: Sequence[Column] | None, sha256: str) -> Form:
-    """Find out how a file is written. Raises `FileUnreadable`."""
+    """Detect how a file is written. Raises `FileUnreadable`."""
     with path.open("rb") as file:
         encoding = args.encoding or encoding_of(file)
         sample = _sample(file, encoding)
@@ -82,11 +82,11 @@ def form_of(path: Path, args: ImportCsvArgs, columns: Sequence[Column] | None, s
 
 
 def check_unchanged(form: Form, args: ImportCsvArgs, sha256: str) -> None:
-    """Raise `ImportChanged` if an import that has begun is to go on with something else."""
+    """Raise `ImportChanged` if an import that has begun would continue with something else."""
     if form.sha256 != sha256:
-        raise ImportChanged("The import has begun with another file: enqueue a job of its own for this one.")
+        raise ImportChanged("The import began with another file. Enqueue a separate job for this one.")
     if form.args != _fingerprint(args):
-        raise ImportChanged("The args were changed after the import had begun: enqueue a job of its own for them.")
+        raise ImportChanged("The args were changed after the import began. Enqueue a separate job for them.")
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def opened(path: Path, form: Form, args: ImportCsvArgs, columns: Sequence[Column
 
 
 def _sample(file: BinaryIO, encoding: str) -> list[str]:
-    """Return the first lines of a file, whole ones."""
+    """Return the first whole lines of a file."""
     file.seek(0)
     lines, size = [], 0
     source = Lines(file, encoding)

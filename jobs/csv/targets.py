@@ -1,4 +1,4 @@
-"""What `import_csv` asks of the service: where rows go."""
+"""What `import_csv` needs of the service: where rows go."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ class TargetUnknown(Discard):
 
 
 class TargetRefused(Discard):
-    """The target does not take what it is asked to take, and never will."""
+    """The target refuses what it is given, and always will."""
 
 
 class ImportTaken(Discard):
-    """Another attempt of this job has gone on with the import: this one must write nothing more."""
+    """Another attempt of this job has continued the import: this one must write nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """Whose import it is, and what becomes of rows whose `key` is there already."""
+    """Whose import it is, and what to do with rows whose `key` already exists."""
 
     job_id: str
     attempt: int
@@ -37,9 +37,9 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far an import is: `rows` records of the file are done, `form` is what the first attempt noted of it.
+    """How far an import is: `rows` records of the file are done, `form` is what the first attempt recorded about it.
 
-    `planned` is how many records the batch had that was on its way when an attempt died, if there was one.
+    `planned` is the number of records in the batch that was on its way when an attempt died, if any.
     """
 
     form: str = ""
@@ -55,8 +55,8 @@ class Standing:
 class Batch:
     """Rows by their columns: `values` has as many lists as `columns`, each with a value for each of `lines`.
 
-    `cells` are the rows as they are in the file. `bad` are those that the file itself spoils. `count` is how many
-    records all of that was. `first` is the number of the first one, from 0.
+    `cells` are the rows as in the file. `bad` are rows that are wrong in the file itself. `count` is how many
+    records that is in all. `first` is the number of the first one, from 0.
     """
 
     columns: Sequence[Column]
@@ -83,20 +83,20 @@ class Target(Protocol):
 
     @property
     def columns(self) -> Sequence[Column] | None:
-        """The columns that there are; None: whatever the file has."""
+        """The existing columns; None: any that the file has."""
         ...
 
     @property
     def batch_size(self) -> int | None:
-        """How many rows it takes at a time, if its operator has said so."""
+        """How many rows it takes at a time, if its operator has set that."""
         ...
 
     async def take_over(self) -> Standing | None:
-        """Return how far earlier attempts are, which can write nothing any more; None: there was none."""
+        """Return how far earlier attempts got, and keep them from writing any more; None: there was none."""
         ...
 
     async def begin(self, form: str) -> Standing:
-        """Note that the import begins."""
+        """Record that the import begins."""
         ...
 
     async def write(self, batch: Batch, standing: Standing) -> Standing:
@@ -104,11 +104,11 @@ class Target(Protocol):
         ...
 
     async def rehearse(self, batch: Batch) -> Tried:
-        """Do the same, and leave nothing of it behind."""
+        """Do the same, but leave nothing behind."""
         ...
 
     def bad_rows(self) -> AsyncIterator[BadRow]:
-        """Return all bad rows until now, in the order of their lines."""
+        """Return all bad rows so far, in the order of their lines."""
         ...
 
 

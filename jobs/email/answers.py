@@ -1,4 +1,4 @@
-"""What a mail server's answer means for a recipient: final, passing, or too many of them at once."""
+"""What a mail server's answer means for a recipient: final, temporary, or too many recipients at once."""
 
 import re
 from enum import StrEnum
@@ -15,7 +15,7 @@ _PASSING_STATUS = {"2.2", "5.3"}
 
 
 class Word(StrEnum):
-    """Where a recipient stands."""
+    """The status of a recipient."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -40,7 +40,7 @@ def of_recipient(text: str) -> Answer:
 
 
 def of_message(text: str) -> Answer:
-    """Read the refusal of a sender or a message, which concerns all recipients."""
+    """Read the refusal of a sender or a message, which affects all recipients."""
     return Answer(Word.REFUSED if is_final(text) else Word.WAITING, _short(text))
 
 
@@ -59,6 +59,6 @@ def _read(text: str) -> tuple[int, str]:
 
 
 def _short(text: str) -> str:
-    """Cut a long answer, and replace characters that no database takes."""
+    """Shorten a long answer, and replace characters that no database takes."""
     text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= _LONGEST_ANSWER else f"{text[:_LONGEST_ANSWER]}…"

@@ -41,7 +41,7 @@ class SendEmailArgs(BaseModel):
     text: Body | None = None
     html: Body | None = None
     cc: list[Address] = Field([], max_length=50)
-    bcc: list[Address] = Field([], max_length=50, description="Recipients that the message does not name.")
+    bcc: list[Address] = Field([], max_length=50, description="Recipients that the message does not show.")
     reply_to: Address | None = None
     from_: Address | None = Field(None, alias="from", description="Default: POSTLUDE_MAIL_FROM.")
 

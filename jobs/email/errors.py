@@ -1,13 +1,13 @@
 """Why a mail did not reach somebody: the types that jobs and attempts show as their error.
 
-`…Deferred` and the server's own troubles pass, so the mail is tried again; `…Refused` is the server's final word.
+`…Deferred` and the server's own troubles pass, so the mail is retried; `…Refused` is the server's final word.
 """
 
 from jobs.kit.outcomes import Discard, Retry
 
 
 class TransportFailed(Retry):
-    """No mail can be handed over at present, whichever it is; the breaker of the transport's lane is told."""
+    """No mail at all can be handed over at present, which the breaker of the transport's lane is told."""
 
     answered = False
 
@@ -25,11 +25,11 @@ class MailServerUnreachable(TransportFailed):
 
 
 class MailTlsFailed(TransportFailed):
-    """There is no TLS although the settings require it, or nobody vouches for the certificate."""
+    """There is no TLS although the settings require it, or the certificate is not trusted."""
 
 
 class MailLoginFailed(TransportFailed):
-    """The credentials in the settings are wrong, missing or unwanted, until somebody corrects them."""
+    """The credentials in the settings are wrong, missing or unwanted, and somebody must correct them."""
 
 
 class DeliveryUnknown(TransportFailed):

@@ -40,7 +40,7 @@ class Header(str):
 
 
 def line_header(name: str, value: str) -> Header:
-    """Write a header whose value is ASCII, and short enough for one line."""
+    """Write a header whose value is ASCII and fits on one line."""
     return Header.of(name, value, [value])
 
 
@@ -56,7 +56,7 @@ def mailboxes_header(name: str, mailboxes: Sequence[Mailbox]) -> Header:
 
 
 def rewritten(name: str, header: Any) -> Any:
-    """Rewrite a header of somebody else's message if the email package would get it wrong."""
+    """Rewrite a header of a foreign message if the email package would get it wrong."""
     if isinstance(header, AddressHeader) and _are_mailboxes(header.groups):
         return mailboxes_header(name, [_mailbox_of(address) for address in header.addresses])
     if isinstance(header, UnstructuredHeader) and name.lower() == "subject":
@@ -86,13 +86,13 @@ def _ended(lines: Sequence[str]) -> list[str]:
 
 def _lines_of(mailbox: Mailbox, *, utf8: bool) -> list[str]:
     if not utf8 and not mailbox.address.isascii():
-        # RFC 6857, 3.1.8: an empty group shows the name, and is no address to reply to.
+        # RFC 6857, 3.1.8: an empty group shows the name, but is not an address to reply to.
         return [f"{_phrase(mailbox.address)} :;"]
     return [_phrase(mailbox.name), f"<{mailbox.address}>"] if mailbox.name else [mailbox.address]
 
 
 def _phrase(name: str) -> str:
-    """Write a name on one line. Always one encoded word: several would read back with spaces between them."""
+    """Write a name on one line, always as one encoded word: several would read back with spaces between them."""
     if name.isascii() and "=?" not in name:
         return name if name.replace(" ", "").isalnum() else quoted(name)
     return _encoded_word(name.encode())

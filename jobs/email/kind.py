@@ -1,4 +1,4 @@
-"""Handing a mail to the mail server, until it has said its last word on each recipient."""
+"""Hands a mail to the mail server, until it has given its final word on each recipient."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ class SendEmailResult(BaseModel, PartialResult):
         return RecipientsRefused(f"refused for good: {_listed(self.refused)}") if self.refused else None
 
 
-# All mail goes to the one server of the settings, which only workers read.
+# All mail goes to the one server in the settings, which only workers read.
 _LANE = "smtp:default"
 
 
@@ -43,9 +43,9 @@ _LANE = "smtp:default"
 async def send_email(ctx: Context, args: SendEmailArgs) -> SendEmailResult:
     """Hand a message to the mail server, under the same Message-ID on every attempt.
 
-    Each recipient gets a final word: accepted, or refused for good. The others are tried again for four and a half
+    Each recipient is either accepted or refused for good. Until then they are retried for four and a half
     days, without sending to anybody twice. It succeeds when nobody is left and at least one was accepted; the result
-    says who was refused, and the job then shows the error `RecipientsRefused`. A replay tries those who were not
+    says who was refused, and the job then shows the error `RecipientsRefused`. A replay retries those who were not
     accepted.
     """
     message, sender = message_of(ctx, args)
@@ -67,7 +67,7 @@ async def send_email(ctx: Context, args: SendEmailArgs) -> SendEmailResult:
 def _ended(
     ctx: Context, message_id: str, args: SendEmailArgs, told: Told, words: Mapping[str, Answer]
 ) -> SendEmailResult:
-    """Return the result, or raise the refusal, now that there is a final word on every recipient."""
+    """Return the result or raise the refusal, once there is a final word on every recipient."""
     refused = {address: words[address].text for address in args.recipients if words[address].word is Word.REFUSED}
     accepted = [address for address in args.recipients if address not in refused]
     if not accepted:
@@ -87,7 +87,7 @@ def _without(answers: Mapping[str, Answer], others: Mapping[str, Answer]) -> dic
 
 
 def _account(told: Told, words: Mapping[str, Answer], waiting: Mapping[str, Answer]) -> str:
-    """Say who has got the mail and who has not: the last attempt's account is all that remains to read."""
+    """Say who got the mail and who did not: only the last attempt's account remains to be read."""
     refused = {address: answer.text for address, answer in words.items() if answer.word is Word.REFUSED}
     accepted = [address for address, answer in words.items() if answer.word is Word.ACCEPTED]
     parts = [told.reason] if told.reason else []
@@ -101,7 +101,7 @@ def _account(told: Told, words: Mapping[str, Answer], waiting: Mapping[str, Answ
 
 
 def _listed(answers: Mapping[str, str]) -> str:
-    """List addresses with their answers; addresses with the same answer stand together."""
+    """List addresses with their answers, grouping addresses with the same answer."""
     by_answer: dict[str, list[str]] = {}
     for address, text in answers.items():
         by_answer.setdefault(text, []).append(address)

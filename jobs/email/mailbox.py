@@ -10,7 +10,7 @@ _LOCAL_DOMAINS = tuple(dot + name for name in SPECIAL_USE_DOMAIN_NAMES for dot i
 _ENDING = ".x"
 _NAMED = re.compile(r"(?P<name>\"(?:[^\"\\]|\\.)*\"\s*|[^<>]*)<(?P<address>[^<>]*)>")
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"")
-# RFC 5322, 3.2.3: what a name may hold without quotes.
+# RFC 5322, 3.2.3: what a name may contain without quotes.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\- \x80-\U0010ffff]*")
 
 
@@ -38,7 +38,7 @@ def read_mailbox(text: str) -> Mailbox:
     text = check_line(text).strip()
     named = _NAMED.fullmatch(text)
     name, address = (_name(named["name"]), named["address"]) if named else ("", text)
-    # The library refuses names reserved for tests and local networks, and has no option to allow them.
+    # The library refuses names reserved for tests and local networks, with no option to allow them.
     ending = _ENDING if address.lower().endswith(_LOCAL_DOMAINS) else ""
     read = validate_email(
         address + ending, check_deliverability=False, globally_deliverable=False, allow_domain_literal=True
@@ -64,7 +64,7 @@ def quoted(text: str) -> str:
 
 
 def _name(written: str) -> str:
-    """Read a name without its quotes, and with single spaces, since parsers differ in how many they keep."""
+    """Read a name without its quotes, and with single spaces, because parsers differ in how many they keep."""
     text = written.strip()
     if _QUOTED.fullmatch(text):
         text = re.sub(r"\\(.)", r"\1", text[1:-1])

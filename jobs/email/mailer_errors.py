@@ -9,7 +9,7 @@ import aiosmtplib
 
 
 class DeliveryUnknown(aiosmtplib.SMTPServerDisconnected):
-    """No answer came to a message that was sent, so nobody knows whether the server has taken it."""
+    """A message was sent but not answered, so nobody knows whether the server has taken it."""
 
     def __init__(self, cause: Exception, refused: Mapping[str, str]):
         super().__init__(
@@ -20,7 +20,7 @@ class DeliveryUnknown(aiosmtplib.SMTPServerDisconnected):
 
 
 class ClosedAfter(aiosmtplib.SMTPServerDisconnected):
-    """The server closed the connection (421) while recipients were named, after it had taken the ones in `taken`."""
+    """The server closed the connection (421) while recipients were being named, after it had taken those in `taken`."""
 
     def __init__(self, message: str, taken: Sequence[str]):
         super().__init__(message)

@@ -10,7 +10,7 @@ from jobs.email.headers import line_header, mailboxes_header, text_header
 from jobs.email.mailbox import Mailbox, read_mailbox
 from jobs.kit.context import Context
 
-# Bodies that any server takes, so that none has to encode them again.
+# Bodies that any server takes, so that none has to re-encode them.
 _ANY_SERVER = SMTP.clone(cte_type="7bit")
 
 
@@ -21,7 +21,7 @@ def message_of(ctx: Context, args: SendEmailArgs) -> tuple[EmailMessage, Mailbox
     message["Date"] = ctx.created_at
     message["Message-ID"] = line_header("Message-ID", _message_id(ctx.job_id, sender.domain))
     message["Subject"] = text_header("Subject", args.subject)
-    # Bcc is for the envelope alone.
+    # Bcc belongs only in the envelope.
     for name, addresses in (("To", args.to), ("Cc", args.cc), ("Reply-To", [args.reply_to])):
         if mailboxes := [read_mailbox(text) for text in addresses if text is not None]:
             message[name] = mailboxes_header(name, mailboxes)

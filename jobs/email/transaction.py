@@ -32,7 +32,7 @@ class Told:
 
     @property
     def left_over(self) -> list[str]:
-        """The recipients that another transaction can reach at once.
+        """The recipients that another transaction can reach immediately.
 
         They were too many for this one, or the server had taken them before it closed the connection.
         """
@@ -56,11 +56,11 @@ async def transact(mailer: Mailer, message: EmailMessage, sender: str, recipient
 
 
 def _of_all(recipients: Sequence[str], error: Exception) -> Told:
-    """Read an error that concerns all recipients, except those refused before it."""
+    """Read an error that affects all recipients, except those refused before it."""
     match error:
         case mailer_errors.DeliveryUnknown():
             told = Told(_waiting(recipients, "no answer"), str(error), errors.DeliveryUnknown)
-        case SMTPResponseException(code=421):  # the server closes the connection, and says nothing about the mail
+        case SMTPResponseException(code=421):  # the server closes the connection without a word about the mail
             told = _of_trouble(recipients, error)
         case mailer_errors.ClosedAfter():
             waiting = _waiting(recipients, str(error))
@@ -96,7 +96,7 @@ def _of_trouble(recipients: Sequence[str], error: Exception) -> Told:
 
 def _trouble(error: Exception) -> type[Retry]:
     match error:
-        case SMTPResponseException(code=421):  # the server closes the connection, whatever it was asked
+        case SMTPResponseException(code=421):  # the server closes the connection, whatever was asked
             return errors.MailServerUnreachable
         case SMTPAuthenticationError() | mailer_errors.LoginFailed():
             return errors.MailLoginFailed

@@ -1,4 +1,4 @@
-"""What the mail server has said of each recipient, kept between attempts so that nobody gets a mail twice."""
+"""What the mail server said about each recipient, kept between attempts so that nobody gets a mail twice."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _WRITE_AGAIN_S = 1.0
 
 
 class NotKept(Exception):
-    """The database did not take the words; it may take them later."""
+    """The database did not take the words, but may take them later."""
 
 
 class RecipientWords(Protocol):
@@ -22,7 +22,7 @@ class RecipientWords(Protocol):
         ...
 
     async def keep(self, job_id: str, words: Mapping[str, Answer]) -> None:
-        """Write words, replacing earlier ones on the same addresses. Raises `NotKept`."""
+        """Write words, replacing earlier ones for the same addresses. Raises `NotKept`."""
         ...
 
 

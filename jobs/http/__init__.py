@@ -1,4 +1,4 @@
-"""`call_http`: any HTTP request, tried again until its answer is what was expected."""
+"""`call_http`: any HTTP request, retried until its answer is as expected."""
 
 from jobs.http.args import CallHttpArgs
 from jobs.http.kind import call_http

@@ -1,4 +1,4 @@
-"""What was answered: read, without secrets, and compared with what was expected. Pure but for the reading."""
+"""The answer: read, without secrets, and compared with what was expected. Pure except for the reading."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from jobs.http.failures import AnswerUnexpected, StatusRefused
 from jobs.kit.masking import Masks
 from jobs.webhook.answer import EXCERPT_BYTES, RESPONSE_CAP_BYTES, read_body, readable, reason_of, to_be_tried_again
 
-# Once more in a moment it may be another answer; all else will be the same.
+# A moment later the answer may be another; for all other statuses it will be the same.
 _PASSING = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_EARLY, httpx.codes.TOO_MANY_REQUESTS)
 _JSON = re.compile(r"application/([^;]*\+)?json\s*(;|$)", re.I)
 _BOM = "\ufeff"  # some servers begin JSON with it, and readers may ignore it (RFC 8259, 8.1)
@@ -21,7 +21,7 @@ _NOTHING = object()
 
 
 class Answer(NamedTuple):
-    """`body` is JSON if the answer says so and is whole, and else text."""
+    """`body` is JSON if the answer says so and is whole, otherwise text."""
 
     body: JsonValue
     text: str
@@ -42,7 +42,7 @@ async def read_answer(response: httpx.Response, masks: Masks, *, left_s: float) 
 
 
 def judge(args: CallHttpArgs, response: httpx.Response, answer: Answer, masks: Masks) -> None:
-    """Return if the answer is what was expected. Raises the errors of `failures`."""
+    """Return if the answer is as expected. Raises the errors of `failures`."""
     reason = reason_of(response, masks)
     excerpt = answer.text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
     told = f": {excerpt}" if excerpt else ""
@@ -70,7 +70,7 @@ def _unexpected(expected: Mapping[str, JsonValue], answer: Answer) -> str | None
 
 
 def _at(body: JsonValue, path: str) -> object:
-    """Return what is at a path: names of objects and numbers of lists, with dots between them."""
+    """Return the value at a path: object keys and list indexes, with dots between them."""
     found: JsonValue = body
     for step in path.split("."):
         match found:
@@ -84,4 +84,4 @@ def _at(body: JsonValue, path: str) -> object:
 
 
 def _is_same(found: object, wanted: JsonValue) -> bool:
-    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)  # true is no 1
+    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)  # true is not 1

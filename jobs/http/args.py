@@ -1,4 +1,4 @@
-"""What is asked, and which answers are expected."""
+"""The request, and which answers are expected."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -10,7 +10,7 @@ from jobs.webhook.headers import NAME, Value, check_names_differ
 from jobs.webhook.signature import COMPACT
 from jobs.webhook.url import Url
 
-# Headers that belong to the connection, or that say how the answer is to be read.
+# Headers that belong to the connection, or that say how to read the answer.
 DENIED = {"accept-encoding", "connection", "content-length", "expect", "host", "keep-alive"}
 DENIED |= {"te", "trailer", "transfer-encoding", "upgrade"}
 _CLASS = re.compile(r"([1-5])xx")
@@ -44,12 +44,12 @@ class CallHttpArgs(BaseModel):
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     headers: Headers = {}
     body: str | None = Field(None, description="Sent as it is, in UTF-8.")
-    json_: JsonValue = Field(None, alias="json", description="Sent as JSON, in the place of `body`.")
+    json_: JsonValue = Field(None, alias="json", description="Sent as JSON, instead of `body`.")
     expect: list[Status] = Field(
         ["2xx"], min_length=1, max_length=100, description='Answers that succeed: e.g. `[200, 404]`, `["2xx"]`.'
     )
     expect_json: dict[Path, JsonValue] = Field(
-        {}, max_length=20, description='What the answer\'s JSON must have, by paths: e.g. `{"errors": false}`.'
+        {}, max_length=20, description='What the answer\'s JSON must contain, by path: e.g. `{"errors": false}`.'
     )
 
     @model_validator(mode="after")

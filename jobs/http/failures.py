@@ -1,8 +1,8 @@
 """Why a call did not succeed: the classes whose names are the recorded error types.
 
 Retry
-├── NoAnswer, HttpStatusError   as of webhooks (`jobs.webhook.failures`); of the statuses 408, 425, 429 and 5xx
-└── AnswerUnexpected    the status was expected, what it says was not
+├── NoAnswer, HttpStatusError   as for webhooks (`jobs.webhook.failures`); for the statuses 408, 425, 429 and 5xx
+└── AnswerUnexpected    the status was expected, its JSON was not
 Discard
 └── StatusRefused       any other status that was not expected: it would be the same next time
 """

@@ -1,4 +1,4 @@
-"""The kind `call_http`: any HTTP request, tried again until its answer is what was expected."""
+"""The kind `call_http`: any HTTP request, retried until its answer is as expected."""
 
 import time
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from jobs.webhook.url import lane_of, parsed
 
 _MINUTE, _HOUR = 60, 3600
 SCHEDULE = RetryPolicy(delays=(5, 30, 2 * _MINUTE, 10 * _MINUTE, _HOUR, 3 * _HOUR))
-# What these do is done by asking once more.
+# These are safe to repeat without a key.
 _SAFE = ("GET", "HEAD", "OPTIONS")
-# Headers that are no secrets: an answer that has `application/json` in it is kept as it is.
+# Headers that are not secrets: an answer that contains `application/json` is kept as it is.
 _PLAIN = {
     "accept",
     "accept-language",
@@ -36,7 +36,7 @@ _PLAIN = {
 class CallHttpResult(BaseModel):
     status: int
     duration_ms: int
-    body: JsonValue = Field(description="The answer's body: JSON if it is JSON, or else text.")
+    body: JsonValue = Field(description="The answer's body: JSON if it is JSON, otherwise text.")
     truncated: bool = Field(description="Whether the body is longer, or broke off: then it is text.")
 
 
@@ -46,10 +46,10 @@ def destination(args: CallHttpArgs) -> str:
 
 @job("call_http", timeout=60, retry=SCHEDULE, lane=destination)
 async def call_http(ctx: Context, args: CallHttpArgs) -> CallHttpResult:
-    """Send a request, and return what was answered.
+    """Send a request, and return the answer.
 
     An answer with a status of `expect`, and with the JSON of `expect_json`, succeeds. 408, 425, 429, 5xx and no answer
-    are tried again, as is other JSON: seven attempts within five hours, and not before the `Retry-After` of the answer.
+    are retried, as is other JSON: seven attempts within five hours, and not before the `Retry-After` of the answer.
     Any other status fails the job at once; redirects are not followed. Every attempt has the job's id as its
     `Idempotency-Key`, unless the method is GET, HEAD or OPTIONS, or `headers` has another.
     """

@@ -4,12 +4,12 @@ kind.py      the kind; args.py: its args and its result
 formats.py   what images may be, with limits, and what thumbnails may be
 opening.py   from a file to an image, within the limits
 colours.py   from an image's colours to sRGB
-geometry.py  how large a thumbnail is, and what of the image fills it
-picture.py   an image that was read once, and of which thumbnails are cut
+geometry.py  how large a thumbnail is, and which part of the image fills it
+picture.py   an image that was read once, from which thumbnails are cut
 writing.py   the bytes of a thumbnail, and the blurhash
 errors.py    why there are none
 
-Pillow is imported where it is used: the API has all kinds, and makes no thumbnails.
+Pillow is imported where it is used: the API loads all kinds, but makes no thumbnails.
 """
 
 from jobs.image.args import MakeThumbnailArgs

@@ -25,15 +25,13 @@ class MakeThumbnailArgs(BaseModel):
         description="The boxes that thumbnails fit into, in pixels: the side of a square, or `[width, height]`.",
         examples=[[320, [1200, 630]]],
     )
-    format: FormatOrKeep = Field(
-        "keep", description="`keep`: the image's own; PNG for GIF, TIFF and BMP, which are not written here."
-    )
+    format: FormatOrKeep = Field("keep", description="`keep`: the image's own format, or PNG for GIF, TIFF and BMP.")
     fit: Fit = Field(
         "contain",
-        description="`contain` shows the whole image within the box, `cover` fills the box and cuts off what stands"
-        " over, `fill` stretches the image to the box.",
+        description="`contain` shows the whole image within the box, `cover` fills the box and cuts off the rest,"
+        " `fill` stretches the image to the box.",
     )
-    quality: int = Field(80, strict=True, ge=1, le=100, description="Of JPEG, WebP and AVIF.")
+    quality: int = Field(80, strict=True, ge=1, le=100, description="For JPEG, WebP and AVIF.")
     background: str | None = Field(
         None,
         pattern=r"^#[0-9a-fA-F]{6}$",
@@ -42,7 +40,7 @@ class MakeThumbnailArgs(BaseModel):
     )
     upscale: bool = Field(False, description="Whether thumbnails may have more pixels than the image.")
     expires_in: float | None = Field(
-        None, gt=0, le=3650 * 86400, description="After how many seconds the thumbnails are deleted."
+        None, gt=0, le=3650 * 86400, description="Seconds after which the thumbnails are deleted."
     )
 
     @model_validator(mode="after")
@@ -53,8 +51,8 @@ class MakeThumbnailArgs(BaseModel):
 
 
 class Thumbnail(BaseModel):
-    size: int | Pixels = Field(description="As the args name it.")
-    id: str = Field(description="Of the file.")
+    size: int | Pixels = Field(description="As in the args.")
+    id: str = Field(description="The file's id.")
     width: int
     height: int
     bytes: int
@@ -62,10 +60,10 @@ class Thumbnail(BaseModel):
 
 
 class MakeThumbnailResult(BaseModel):
-    width: int = Field(description="Of the image, upright.")
+    width: int = Field(description="The image's width, upright.")
     height: int
     blurhash: str = Field(description="What to show until an image is loaded; see https://blurha.sh.")
-    files: list[Thumbnail] = Field(description="One for each of `sizes`, in their order.")
+    files: list[Thumbnail] = Field(description="One for each of `sizes`, in the same order.")
 
 
 def box_of(size: Size) -> Pixels:

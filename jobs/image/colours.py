@@ -1,4 +1,4 @@
-"""Colours: from whatever an image has to sRGB, which is what everybody shows pictures as that name no other space."""
+"""Colours: from an image's own to sRGB, in which pictures that name no colour space are shown."""
 
 import io
 import math
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageCms import ImageCmsTransform
 
-# Modes with the alpha multiplied in, or a byte that means nothing: no profile is for them.
+# Modes with premultiplied alpha or a meaningless byte: no profile is for them.
 _PLAIN = {"La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
 _STEPS_OF_16_BIT = 256
 _WHITE = 255
 
 
 def averageable(image: "Image") -> "Image":
-    """Return the image in a mode whose pixels can be averaged: a palette's numbers and 16 bits cannot."""
+    """Return the image in a mode whose pixels can be averaged: palette indexes and 16 bits cannot."""
     if image.mode.startswith("I;16"):
         return image.convert("I").point(lambda value: value / _STEPS_OF_16_BIT).convert("L")
     if image.mode in ("I", "F"):
@@ -34,13 +34,13 @@ def _stretched(image: "Image") -> "Image":
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ImageBroken("some pixels of the image are no finite numbers")
+        raise ImageBroken("some pixels of the image are not finite numbers")
     scale = _WHITE / ((high - low) or 1)
     return image.point(lambda value: value * scale - low * scale).convert("L")
 
 
 def srgb_of(image: "Image") -> Callable[["Image"], "Image"]:
-    """Return what converts pictures made of the image to sRGB, in the mode RGB or RGBA."""
+    """Return a function that converts pictures of the image to sRGB, in the mode RGB or RGBA."""
     plain = _PLAIN.get(image.mode, image.mode)
     wanted = "RGBA" if plain in ("LA", "RGBA") else "RGB"
     transform = _transform(image, plain, wanted)
@@ -54,7 +54,7 @@ def srgb_of(image: "Image") -> Callable[["Image"], "Image"]:
 
 
 def _transform(image: "Image", mode: str, wanted: str) -> "ImageCmsTransform | None":
-    """Read the image's profile; one that is broken, or is for other colours, counts as none."""
+    """Read the image's profile; a broken one, or one for other colours, counts as none."""
     from PIL import ImageCms
 
     written = image.info.get("icc_profile")

@@ -1,7 +1,7 @@
-"""Why there are no thumbnails of a file: the classes whose names are the recorded error types.
+"""Why a file has no thumbnails: the classes whose names are the recorded error types.
 
 Discard
-├── NoImage       its content is of no format that is opened here
+├── NoImage       its content has no format that is opened here
 ├── ImageBroken   it is cut off or damaged, or contradicts itself
 └── ImageTooLarge it has too many pixels, or takes too much memory
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from jobs.kit.outcomes import Discard
 
 MEMORY_MB = 1024
-# Pillow has none for what it finds wrong. Offsets that lead out of a file are invalid arguments.
+# Pillow has no error class of its own for this. Offsets beyond a file are invalid arguments.
 _OF_THE_IMAGE = (None, errno.EINVAL)
 
 
@@ -28,13 +28,13 @@ class ImageTooLarge(Discard): ...
 
 @contextlib.contextmanager
 def blaming_image() -> Iterator[None]:
-    """Blame the image for whatever is raised within, which another attempt would meet again; but not for the disk."""
+    """Blame the image for any error inside, which another attempt would meet again, but not for errors of the disk."""
     try:
         yield
     except Discard:
         raise
     except MemoryError as error:
-        raise ImageTooLarge(f"the image takes more than the {MEMORY_MB:,} MB of memory that it may have") from error
+        raise ImageTooLarge(f"the image takes more than the {MEMORY_MB:,} MB of memory that it may use") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in _OF_THE_IMAGE:
             raise

@@ -1,15 +1,15 @@
-"""The formats that images may come in, and those that thumbnails may have."""
+"""The formats that images may come in, and the formats of thumbnails."""
 
 from typing import Literal, NamedTuple
 
 Format = Literal["jpeg", "png", "webp", "avif"]
 FormatOrKeep = Literal[Format, "keep"]
 
-# A panorama is shorter. Pillow keeps a pointer for each line, so lines cost memory even where they have no pixels.
+# No panorama is longer. Pillow keeps a pointer for each line, so lines cost memory even without pixels.
 LONGEST_SIDE = 100_000
 
-# By Pillow's names. JPEG is decoded at a fraction of its size where that is enough, all others are decoded whole:
-# Pillow has 4 bytes for a pixel, and as many again to change the mode. Decoders of WebP and AVIF have their own copies.
+# By Pillow's names. JPEG is decoded at a fraction of its size if that is enough, all others are decoded whole:
+# Pillow takes 4 bytes for a pixel, and again to change the mode. Decoders of WebP and AVIF have their own copies.
 MOST_DECODED = 100_000_000
 MOST_PIXELS = {
     "JPEG": 200_000_000,
@@ -43,5 +43,5 @@ _KEPT: dict[str | None, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp"
 
 
 def output_for(wanted: FormatOrKeep, source: str | None) -> Output:
-    """Return the format of the thumbnails of an image; those of a format that is not written here become PNG."""
+    """Return the format of an image's thumbnails: PNG if the image's own is not written here."""
     return OUTPUTS[_KEPT.get(source, "png") if wanted == "keep" else wanted]

@@ -1,4 +1,4 @@
-"""How large a thumbnail is, and what of the image fills it."""
+"""How large a thumbnail is, and which part of the image fills it."""
 
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ class Cut(NamedTuple):
     down: float = 1.0
 
     def turned(self) -> "Cut":
-        """Return the same for an image that lies on its side."""
+        """Return the same for an image turned on its side."""
         return Cut(self.height, self.width, self.down, self.across)
 
 

@@ -12,7 +12,7 @@ from jobs.kit.declaration import job
 from jobs.kit.files import StoredFile
 from jobs.kit.thread_context import ThreadContext
 
-# Of the 255 characters that a name may have, some are for what tells thumbnails apart.
+# Of a name's 255 characters, some are needed to tell thumbnails apart.
 _LONGEST_STEM = 200
 
 
@@ -20,7 +20,7 @@ _LONGEST_STEM = 200
 def make_thumbnail(ctx: ThreadContext, args: MakeThumbnailArgs) -> MakeThumbnailResult:
     """Make smaller versions of an image, upright, in sRGB and without EXIF, and a blurhash.
 
-    Reads JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP; of several frames or pages the first. A file that is none of these,
+    Reads JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP; the first of several frames or pages. A file that is none of these,
     is damaged or too large fails its job at once.
     """
     source = ctx.files.get(args.file)

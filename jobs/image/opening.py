@@ -1,4 +1,4 @@
-"""Opening a file as an image: by its content alone, by the decoders listed here, and within their limits."""
+"""Opens a file as an image: only by its content, only with the decoders listed here, and within their limits."""
 
 import contextlib
 import warnings
@@ -32,25 +32,25 @@ def _identified(file: IO[bytes], content_type: str) -> tuple["ImageFile", int]:
 
     _load_decoders()
     for name, most_pixels in MOST_PIXELS.items():
-        # Some decoders have memory for all pixels as soon as a file is opened.
+        # Some decoders allocate memory for all pixels as soon as a file is opened.
         with contextlib.suppress(UnidentifiedImageError), _limited_to(most_pixels):
             return Image.open(file, formats=(name,)), most_pixels
-    raise NoImage(f"what looks like {content_type} is no image that can be opened here: {_NAMES} can")
+    raise NoImage(f"what looks like {content_type} is not an image that can be opened here; only {_NAMES} can")
 
 
 def _load_decoders() -> None:
-    """Load those that Pillow does not load by itself, and not all that it has, as it would on meeting a stranger."""
+    """Load the decoders that Pillow does not load by itself, but not all, as it would for an unknown file."""
     from PIL import AvifImagePlugin, TiffImagePlugin, WebPImagePlugin
 
     assert TiffImagePlugin
     assert WebPImagePlugin
-    # Children are as many as there are CPUs: each has enough with one thread.
+    # There are as many child processes as CPUs, so one thread is enough for each.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 @contextlib.contextmanager
 def _limited_to(most_pixels: int) -> Iterator[None]:
-    """Have Pillow refuse larger images. Other kinds in this process keep the limit that they have."""
+    """Make Pillow refuse larger images. Other kinds in this process keep their own limit."""
     from PIL import Image
 
     before = Image.MAX_IMAGE_PIXELS
@@ -67,6 +67,6 @@ def _limited_to(most_pixels: int) -> Iterator[None]:
 
 def _check_sides(image: "ImageFile") -> None:
     if max(image.size) > LONGEST_SIDE:
-        raise ImageTooLarge(f"the image has {max(image.size):,} pixels on one side; {LONGEST_SIDE:,} are read")
+        raise ImageTooLarge(f"the image has {max(image.size):,} pixels on one side; at most {LONGEST_SIDE:,} are read")
     if min(image.size) == 0:
         raise ImageBroken("the image has no pixels")

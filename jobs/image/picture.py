@@ -1,4 +1,4 @@
-"""A picture: an image that was read once, and of which thumbnails are cut."""
+"""A picture: an image that was read once, from which thumbnails are cut."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _ORIENTATION = 0x0112  # the tag of EXIF
 _UPRIGHT, _ON_ITS_SIDE, _LAST = 1, 5, 8
-# Averaging whole blocks of pixels is quick. With so many times as many left to resample, thumbnails of a photograph are
-# within 41 dB of those that were resampled from all its pixels; JPEG of quality 80 takes far more from either.
+# Averaging whole blocks of pixels is quick. With this many times as many left to resample, thumbnails of a photo are
+# within 41 dB of thumbnails resampled from all pixels; JPEG of quality 80 costs both far more.
 _LEFT_TO_RESAMPLE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image's pixels, no more of them than its thumbnails need. `size` is the image's, upright."""
+    """An image's pixels, no more than its thumbnails need. `size` is the image's, upright."""
 
     format: str | None
     size: Pixels
@@ -35,7 +35,7 @@ class Picture:
 
     @blaming_image()
     def cut(self, cut: Cut) -> "Image":
-        """Return a thumbnail: upright, in sRGB, in the mode RGB or RGBA, and with nothing but pixels.
+        """Return a thumbnail: upright, in sRGB, in the mode RGB or RGBA, and with only pixels.
 
         Raises `ImageTooLarge`.
         """
@@ -51,14 +51,14 @@ class Picture:
             reducing_gap=_LEFT_TO_RESAMPLE,
         )
         upright = _turned_upright(self._to_srgb(resized), self._orientation)
-        upright.info = {}  # what stands there would be written into files
+        upright.info = {}  # its entries would be written into files
         return upright
 
 
 def read_picture(path: Path, content_type: str, plan: Callable[[Pixels], Sequence[Cut]]) -> Picture:
-    """Read an image for the thumbnails that `plan` makes of its size. Raises the errors of `errors.py`.
+    """Read an image for the thumbnails that `plan` derives from its size. Raises the errors of `errors.py`.
 
-    `content_type` is what to call the file where it is no image.
+    `content_type` is what to call the file if it is not an image.
     """
     with opened(path, content_type) as image:
         # Its decoder can leave out what thumbnails do not need, and its EXIF comes first. Elsewhere EXIF may come last.
@@ -75,8 +75,8 @@ def read_picture(path: Path, content_type: str, plan: Callable[[Pixels], Sequenc
 
 
 def _leave_out(jpeg: "ImageFile", needed: Pixels) -> None:
-    """Have as few pixels decoded as are needed."""
-    # Its decoder keeps all of it, at twice the size, until the last scan; without memory it calls the image broken.
+    """Decode only as many pixels as are needed."""
+    # Its decoder keeps everything, at twice the size, until the last scan; out of memory, it calls the image broken.
     if "progression" in jpeg.info and jpeg.width * jpeg.height > MOST_DECODED:
         raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, the most for a progressive JPEG")
     jpeg.draft(None, (math.ceil(needed[0] * _LEFT_TO_RESAMPLE), math.ceil(needed[1] * _LEFT_TO_RESAMPLE)))
@@ -85,7 +85,7 @@ def _leave_out(jpeg: "ImageFile", needed: Pixels) -> None:
 
 
 def _needed(cuts: Sequence[Cut]) -> Pixels:
-    """Return how many pixels the whole image has in the largest of its thumbnails."""
+    """Return how many pixels the whole image would have at the scale of its largest thumbnail."""
     return (
         max(math.ceil(cut.width / cut.across) for cut in cuts),
         max(math.ceil(cut.height / cut.down) for cut in cuts),
@@ -93,7 +93,7 @@ def _needed(cuts: Sequence[Cut]) -> Pixels:
 
 
 def _reduced(image: "Image", needed: Pixels) -> "Image":
-    """Average whole blocks of pixels, as far as enough are left."""
+    """Average whole blocks of pixels, as long as enough are left."""
     image.load()
     blocks = [max(1, int(side / (_LEFT_TO_RESAMPLE * few))) for side, few in zip(image.size, needed, strict=True)]
     return image.reduce((blocks[0], blocks[1])) if max(blocks) > 1 else image

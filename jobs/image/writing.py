@@ -1,4 +1,4 @@
-"""What becomes of a picture: the bytes of a thumbnail, and a blurhash."""
+"""Writes a picture: as the bytes of a thumbnail, and as a blurhash."""
 
 import io
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jobs.image.picture import Picture
 
 _WHITE = "#ffffff"
-# A blurhash of so few waves is the same for more pixels; the library takes them one by one.
+# A blurhash of so few waves is the same for more pixels, which the library reads one by one.
 _BLUR_SIDE = 16
 _WAVES = (4, 3)
 _CHANNELS = 3
@@ -21,13 +21,13 @@ _CHANNELS = 3
 
 @blaming_image()
 def encoded(thumbnail: "Image", output: Output, quality: int, background: str | None) -> bytes:
-    """Write a thumbnail, without EXIF, comments and whatever else the image had to say. Raises `ImageTooLarge`."""
+    """Write a thumbnail, without EXIF, comments or other metadata of the image. Raises `ImageTooLarge`."""
     if background or not output.has_alpha:
         thumbnail = _flattened(thumbnail, background or _WHITE)
     written = io.BytesIO()
     try:
         thumbnail.save(written, output.pillow, quality=quality)
-    except (OSError, RuntimeError, ValueError) as error:  # encoders without memory say no more than their own numbers
+    except (OSError, RuntimeError, ValueError) as error:  # encoders out of memory only give their own error numbers
         size = f"{thumbnail.width:,} by {thumbnail.height:,}"
         raise ImageTooLarge(
             f"a thumbnail of {size} pixels is too large to write as {output.pillow} ({error})"

@@ -1,4 +1,4 @@
-"""Args that ask for another job, as `on_dead_token` does: who may not enqueue that one may not ask for it either."""
+"""Args that ask for another job, as `on_dead_token` does. Callers who may not enqueue that job may not ask for it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -17,14 +17,14 @@ class AsksForJob:
 
 
 class Asked(NamedTuple):
-    """A job that args ask for; `label` is what it counts as, where its kind's lane says so."""
+    """A job that args ask for; `label` is what it counts as, if its kind's lane has one."""
 
     kind: "Kind[Any, Any]"
     label: str | None
 
 
 def asked_by(kinds: "Mapping[str, Kind[Any, Any]]", kind: str, args: Any) -> Iterator[Asked]:
-    """Yield the jobs that args of a kind ask for, as JSON has them, at any depth."""
+    """Yield the jobs that a kind's args, as JSON, ask for at any depth."""
     if kind not in kinds or not isinstance(args, dict):
         return
     for name in _asking_fields(kinds[kind]):
@@ -42,7 +42,7 @@ def _asking_fields(kind: "Kind[Any, Any]") -> list[str]:
 
 
 def _label(kind: "Kind[Any, Any]", args: Any) -> str | None:
-    with suppress(Exception):  # args that do not fit have no label, whatever an author's function makes of them
+    with suppress(Exception):  # invalid args have no label, whatever an author's function does with them
         lane = kind.lane_of(kind.load_args(to_json(args or {}).decode()))
         return None if lane is None else lane.label
     return None

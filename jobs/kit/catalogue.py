@@ -55,7 +55,7 @@ def load(modules: Sequence[str] = ()) -> Catalogue:
 
 
 def _add_box(catalogue: Catalogue) -> None:
-    """Add the kinds of this package. Each has a file, or a folder in whose files it may stand anywhere."""
+    """Add the kinds of this package. Each has a file, or a folder with the kind in any of its files."""
     box = importlib.import_module("jobs")
     _refuse_unseen_folders(box)
     for found in pkgutil.iter_modules(box.__path__, "jobs."):
@@ -70,14 +70,14 @@ def _add_box(catalogue: Catalogue) -> None:
 
 
 def _refuse_unseen_folders(box: types.ModuleType) -> None:
-    """Refuse a folder that Python does not take for a package: its kinds would be missing without a word."""
+    """Refuse a folder that Python does not take for a package: its kinds would silently be missing."""
     for folder in sorted(child for path in box.__path__ for child in Path(path).glob("*") if child.is_dir()):
         if any(folder.glob("*.py")) and not (folder / "__init__.py").exists():
             raise CatalogueError(f"{shown_path(folder)}: the folder has no __init__.py, so its kinds are not found")
 
 
 def _with_inner(module: types.ModuleType) -> Iterator[types.ModuleType]:
-    """Yield a module, and every module inside where it is a package."""
+    """Yield a module and, if it is a package, every module inside."""
     yield module
     for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}."):
         yield from _with_inner(_import(found.name))
@@ -112,7 +112,7 @@ def _refuse_hidden(catalogue: Catalogue, module: types.ModuleType) -> None:
 
 
 def _say_hidden(kind: Kind[Any, Any], place: str) -> str:
-    return f"{kind.file}: kind {kind.name!r}: it is only inside `{place}`; give it a name of its own in the module"
+    return f"{kind.file}: kind {kind.name!r}: it is only inside `{place}`; give it its own name in the module"
 
 
 def _hidden(module: types.ModuleType) -> list[tuple[Kind[Any, Any], str]]:
@@ -152,13 +152,13 @@ def _import(name: str) -> types.ModuleType:
 
 
 def _refuse_module_of_others(name: str) -> None:
-    """Refuse a module of POSTLUDE_JOBS in a package that ours hides: ours may have a module of that very name."""
+    """Refuse a module of POSTLUDE_JOBS in a package that ours hides: ours may have a module of the same name."""
     if (reason := why_hidden(name)) is not None:
         raise CatalogueError(f"{name}: POSTLUDE_JOBS names a module that Python does not find: {reason}")
 
 
 def _remedy(error: BaseException) -> str:
-    """Say why a module is missing that the project has: ours hides it."""
+    """Say why a module of the project is missing, if ours hides it."""
     missing = error.name if isinstance(error, ImportError) else None
     reason = why_hidden(missing) if missing is not None else None
     return "" if reason is None else f"; {reason}"

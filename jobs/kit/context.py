@@ -33,7 +33,7 @@ class FeatureMissing(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a mail server said of one message: the accepted addresses, and for each refused one its answer."""
+    """What a mail server said about one message: the accepted addresses, and its answer for each refused one."""
 
     accepted: tuple[str, ...]
     refused: Mapping[str, str]
@@ -56,7 +56,7 @@ class Mailer(Protocol):
 
 
 class RetentionApi(Protocol):
-    """The few things that a housekeeping job may ask of the ledger."""
+    """The few things that a clean-up job may ask of the ledger."""
 
     @property
     def retention(self) -> timedelta:
@@ -73,7 +73,7 @@ class RetentionApi(Protocol):
     ) -> dict[str, int]:
         """Delete jobs, attempts, ticks and keys past `older_than`, and what features keep; return counts of each.
 
-        Failed jobs are deleted past `failed_older_than`; None: as all others.
+        Failed jobs are deleted past `failed_older_than`; None: like all others.
         """
         ...
 
@@ -111,7 +111,7 @@ class Enqueue(Protocol):
 
 
 class Progress(Protocol):
-    """Notes how far an attempt is; see `Context.progress`."""
+    """Records how far an attempt is; see `Context.progress`."""
 
     def __call__(self, done: int, total: int | None = None) -> Awaitable[None]: ...
 
@@ -123,22 +123,22 @@ def _forgotten_steps() -> Callable[[], Steps]:
 
 @dataclass_transform(frozen_default=True)
 def read_only(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
-    """Make a dataclass that type checkers take for frozen. Freezing it in fact would make one six times as slowly."""
+    """Make a dataclass that type checkers take for frozen. Real freezing would make instances six times as slow."""
     return dataclass(slots=True, kw_only=kw_only)
 
 
 @read_only()
 class Context:
-    """One attempt's surroundings.
+    """What one attempt is given.
 
     `failures` counts the failed attempts since the job was enqueued or replayed.
     `http` follows no redirects and reaches public addresses only, plus the networks of `POSTLUDE_WEBHOOK_ALLOW`.
     `session()` opens a fresh AsyncSession; it commits only when told to, so keep it short.
-    `progress(done, total)` notes how far the attempt is; await it to know that it is written.
+    `progress(done, total)` records how far the attempt is; await it to know that it is written.
     `enqueue(kind, args, ...)` enqueues another job and returns its id; with `flow=True` in this job's own flow, if it
-    is in one. `id`, a UUIDv7, makes it safe to repeat: nothing happens while there is a job with this id.
-    `timeout` bounds this attempt, from its begin.
-    `steps()` is what stands behind `step`, `checkpoint`, `restored` and `results`; without it they are forgotten with
+    is in one. `id`, a UUIDv7, makes it safe to repeat: nothing happens while a job has this id.
+    `timeout` bounds this attempt, from its start.
+    `steps()` is what `step`, `checkpoint`, `restored` and `results` use; without it they are forgotten with
     the context, which is what a test of a kind needs.
     """
 
@@ -158,15 +158,15 @@ class Context:
 
     @property
     def results(self) -> Mapping[str, Any]:
-        """What the jobs returned that this one came after, by their ids or, in a flow, by their names.
+        """The results of the jobs that this one came after, by their ids or, in a flow, by their names.
 
-        A job without a result has None. One that is past its retention is missing.
+        A job without a result has None. A job past its retention is missing.
         """
         return self.steps().results
 
     @property
     def restored(self) -> Any:
-        """The latest checkpoint of the attempts before this one; None without any."""
+        """The latest checkpoint of the attempts before this one; None if there is none."""
         return self.steps().restored
 
     @overload
@@ -180,22 +180,22 @@ class Context:
     def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run `fn` and keep what it returns, or return what it returned in an earlier attempt of this job.
 
-        An `async def` is awaited, a `def` runs in a thread. The result goes through JSON by its annotation, the first
-        time too. A step that was running when its worker died runs again. Raises `StepRefused`, for a `name` used
+        An `async def` is awaited, a `def` runs in a thread. The result goes through JSON by its annotation, even
+        the first time. A step that was running when its worker died runs again. Raises `StepRefused`, for a `name` used
         before in this attempt among others.
         """
         return self.steps().step(name, fn, args, kwargs)
 
     async def checkpoint(self, value: Any) -> None:
-        """Keep a value of JSON, in the place of the last one: the next attempt has it as `restored`.
+        """Keep a JSON value, in place of the last one: the next attempt has it as `restored`.
 
         It is written once this returns. Raises `StepRefused`.
         """
         await self.steps().checkpoint(value)
 
-    # Not `type[C]`, of which mypy allows no Protocol.
+    # Not `type[C]`, for which mypy allows no Protocol.
     def capability(self, wanted: Callable[..., C]) -> C:
-        """Return what a feature offers for the Protocol `wanted`. Raises `FeatureMissing` when none does."""
+        """Return what a feature offers for the Protocol `wanted`. Raises `FeatureMissing` if none does."""
         return self._offered(wanted, "that offers it")
 
     @property
@@ -218,7 +218,7 @@ class Context:
 
     @property
     def log(self) -> FilteringBoundLogger:
-        """A logger named after the kind; what it says carries the job's id, kind and attempt."""
+        """A logger named after the kind; its lines carry the job's id, kind and attempt."""
         names = {"job_id": self.job_id, "kind": self.kind, "attempt": self.attempt}
         logger: FilteringBoundLogger = structlog.get_logger(f"jobs.{self.kind}", **names)
         return logger
@@ -226,7 +226,7 @@ class Context:
     async def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the blocking `fn` in a thread, so that the worker's loop stays free.
 
-        A thread cannot be stopped: after a timeout the attempt is over, `fn` runs on to its end. It takes no room from
-        others then, but as many such calls as `POSTLUDE_MAX_JOBS` end the worker: give what `fn` calls a timeout.
+        A thread cannot be stopped: after a timeout the attempt is over, but `fn` runs to its end. It takes no room from
+        others then, but as many such calls as `POSTLUDE_MAX_JOBS` end the worker: give the calls in `fn` a timeout.
         """
         return await asyncio.to_thread(fn, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Cron expressions: when they come due, in any time zone."""
+"""Cron expressions: when they are due, in any time zone."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-# Files beside the zones: another machine has others, or none.
+# Files beside the zones, which differ from machine to machine.
 _OF_A_MACHINE = ("localtime", "posixrules", "Factory")
 _OTHER_CLOCKS = ("right/", "posix/")
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
-# Years of all sorts that there are: with and without 29 February, beginning on each day of the week.
+# Years of every sort: with and without 29 February, beginning on each day of the week.
 _YEARS_OF_ALL_SORTS = range(2000, 2028)
 
 
@@ -41,9 +41,9 @@ class CronInvalid(ValueError):
 class Expression:
     """An expression in a time zone. All times it takes and gives are in UTC.
 
-    Five fields with fixed hours and minutes name times of day: such a time comes once each day. One that the clock
-    skips comes when the clock has moved on, and one that the clock shows twice comes the first time. All other
-    expressions go by what the clock shows: what it skips never comes, and what it shows twice comes twice.
+    Five fields with fixed hours and minutes name times of day: such a time comes once each day. A time that the clock
+    skips comes when the clock has moved on, and a time that the clock shows twice comes the first time. All other
+    expressions go by the clock: a time that it skips never comes, and a time that it shows twice comes twice.
     """
 
     text: str
@@ -74,7 +74,7 @@ class Expression:
                 latest = due
 
     def _shown_after(self, moment: datetime) -> Iterator[datetime]:
-        """Go through the time in pieces in which the clock is not changed."""
+        """Walk through pieces of time in which the clock does not change."""
         fields = _fields(self.text)
         begin = moment + _INSTANT
         while True:
@@ -83,7 +83,7 @@ class Expression:
             coming = next(fields.after(shown), None)
             if coming is None:
                 return
-            if coming - shown > 3 * _DAY:  # nothing can come before, however the clock is changed
+            if coming - shown > 3 * _DAY:  # nothing can come before, however the clock changes
                 begin += coming - shown - 2 * _DAY
                 continue
             end = _unchanged_until(begin, begin + _DAY, self.zone)
@@ -117,14 +117,14 @@ class _Fields:
         self._seconds = sorted(self._parsed.seconds)
         self._minutes = sorted(self._parsed.minutes)
         self._hours = sorted(self._parsed.hours)
-        # As Debian's cron tells them apart.
+        # As Debian's cron distinguishes them.
         self.name_times_of_day = len(fields) == 5 and not any(field.startswith("*") for field in fields[:2])
         starts = (date(year, 1, 1) for year in _YEARS_OF_ALL_SORTS)
         if not any(next(islice(self._days(start, date(start.year, 12, 31)), 1), None) for start in starts):
             raise CronInvalid("it never comes due")
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Yield all times after `moment`, none of which has a time zone."""
+        """Yield all times after `moment`, without time zones."""
         for day in self._days(moment.date(), date.max):
             beyond = moment.time() if day == moment.date() else None
             for moment_of_day in self._times(beyond):
@@ -155,7 +155,7 @@ class _Fields:
 def _told(error: CronSimError, fields: list[str]) -> str:
     """Say which field is wrong, or how many there must be."""
     if not 5 <= len(fields) <= 6:
-        return f"it has {len(fields)} fields: write five, six that begin with the second, or a name such as @daily"
+        return f"it has {len(fields)} fields: write five, six that start with the second, or a name such as @daily"
     names = dict(zip(reversed(FIELD_NAMES), reversed(fields), strict=False))
     wrong = [f"{error}: {field[:50]!r}" for name, field in names.items() if str(error) == f"Bad {name}"]
     return wrong[0] if wrong else str(error)
@@ -186,7 +186,7 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
 
 
 def _first_shown(local: datetime, zone: ZoneInfo) -> datetime:
-    """Return when the clock first shows `local` or, where it skips that time, a later one."""
+    """Return when the clock first shows `local` or, if it skips that time, a later one."""
     due = local.replace(tzinfo=zone).astimezone(UTC)
     if due.astimezone(zone).replace(tzinfo=None) == local:
         return due
@@ -195,7 +195,7 @@ def _first_shown(local: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _unchanged_until(moment: datetime, end: datetime, zone: ZoneInfo) -> datetime:
-    """Return when the clock is first changed after `moment`; `end` where it has not been changed by then."""
+    """Return when the clock first changes after `moment`; `end` if it has not changed by then."""
     offset = _offset(moment, zone)
     if _offset(end, zone) == offset:
         return end

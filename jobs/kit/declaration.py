@@ -39,9 +39,9 @@ class CatalogueError(Exception):
 
 
 class Decorator(Protocol):
-    """What `@job(...)` makes of a function."""
+    """The type of the decorator that `@job(...)` returns."""
 
-    @overload  # the first one that fits counts
+    @overload  # the first match counts
     def __call__(self, function: JobFunction[A, R], /) -> Kind[A, R]: ...  # type: ignore[overload-overlap]
 
     @overload
@@ -68,13 +68,13 @@ def job(
     a thread.
 
     `timeout` bounds each attempt, in seconds or as a timedelta. `cron` is an expression in UTC: five fields, six that
-    begin with seconds, or a name such as `@daily`; such a kind's args must have defaults throughout. `catch_up` says
-    which ticks that came due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
+    begin with seconds, or a name such as `@daily`; all args of such a kind need defaults. `catch_up` says
+    which ticks that were due while no worker ran become jobs afterwards: "none", the "last" (the default) or "all".
     `max_attempts` is 5 by default, or one more than the `delays` of `retry`. `lane` is a function of the validated args
     that returns the key of a lane, a `Lane` with limits, or None; or a lane for all jobs of the kind.
     `runs="process"` runs each attempt in a child process, with at most `memory_mb` megabytes of memory.
-    `slo` says how many of its jobs are to succeed, and how long after they were due: "99% in 60s".
-    Raises `CatalogueError` where the declaration does not hold.
+    `slo` says how many of its jobs should succeed, and how soon after they were due: "99% in 60s".
+    Raises `CatalogueError` if the declaration is not valid.
     """
     if callable(name):
         named = getattr(name, "__name__", "a_name")
@@ -137,7 +137,7 @@ def _declare(function: Any, given: _Given) -> Kind[Any, Any]:
 
 
 def file_of(function: Any) -> str:
-    """Return the file that a function or class stands in."""
+    """Return the file that defines a function or class."""
     if isinstance(function, functools.partial):
         return file_of(function.func)
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
@@ -183,10 +183,10 @@ def _check_cron(kind: Kind[Any, Any]) -> None:
         raise Refused(f"catch_up must be one of {', '.join(get_args(CatchUp))}")
     if kind.cron is None:
         if kind.catch_up is not None:
-            raise Refused("catch_up is for kinds with cron=: it says what becomes of ticks that were missed")
+            raise Refused("catch_up is for kinds with cron=: it says what to do with missed ticks")
         return
     if not isinstance(kind.cron, str):
-        _refuse_cron(kind, "it is no text")
+        _refuse_cron(kind, "it is not text")
     try:
         _ = kind.expression
     except CronInvalid as error:
@@ -200,7 +200,7 @@ def _check_cron(kind: Kind[Any, Any]) -> None:
 
 
 def _check_lane_of_ticks(kind: Kind[Any, Any]) -> None:
-    """Try the lane function of a kind whose args are known: a tick has nobody who could mend them."""
+    """Try the lane function of a kind whose args are known: nobody could correct the args of a tick."""
     if kind.cron is None:
         return
     try:

@@ -16,7 +16,7 @@ Place = tuple[str | int, ...]
 def difference(sent: Any, again: Any, *, same_text: bool, place: Place = ()) -> Place | None:
     """Return the first place where the value read back differs from the value sent, or None.
 
-    `same_text` says that both have the same JSON, which is enough for objects that cannot be compared.
+    `same_text`: both have the same JSON, which is enough for objects that cannot be compared.
     """
     if same_text and _equal(sent, again):
         return None

@@ -1,4 +1,4 @@
-"""Refuses, when a kind is declared, fields of its args whose jobs would be accepted, but never run as sent."""
+"""Refuses, when a kind is declared, fields of its args with which jobs would be accepted but never run as sent."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from pydantic_core import SchemaSerializer, SchemaValidator
 from jobs.kit.difference import difference
 from jobs.kit.proof import reads_other_fields, unwrapped
 
-# Keys that hold no schemas: a walk into them would meet an author's own objects.
+# Keys without schemas: a walk into them would meet an author's own objects.
 _NO_SCHEMAS = {"metadata", "default", "cls", "expected", "members", "config"}
 
 
@@ -29,7 +29,7 @@ def check_fields(model: type[BaseModel], noun: str = "field") -> None:
             )
         if any(one.get("now_op") == "future" for one in _schemas(field["schema"])):
             raise Unusable(
-                f"{noun} {place!r} must lie in the future, also when an attempt begins, and then it may be past:"
+                f"{noun} {place!r} must lie in the future, even when an attempt begins, but by then it may be past:"
                 " compare it with the clock in the function"
             )
         _check_default(noun, place, field["schema"], definitions, config)

@@ -1,4 +1,4 @@
-"""The files that args name: the values of fields marked with `FileMark`, also in lists and in models within."""
+"""The files that args name: the values of fields marked with `FileMark`, even in nested lists and models."""
 
 import types
 import typing
@@ -50,7 +50,7 @@ def _in_model(value: BaseModel, place: tuple[str | int, ...]) -> Iterator[NamedF
 
 @cache
 def _leading(model: type[BaseModel]) -> Sequence[tuple[str, FieldInfo]]:
-    """Return the fields that are marked, or hold what is: others, such as large JSON, are not walked through."""
+    """Return the fields that are marked or contain marked ones: others, such as large JSON, are not walked through."""
     return [
         (name, field)
         for name, field in model.model_fields.items()
@@ -77,13 +77,13 @@ def _in_value(annotation: Any, value: Any, place: tuple[str | int, ...], *, mark
 def _in_item(
     annotation: Any, number: int, item: Any, place: tuple[str | int, ...], *, marked: bool
 ) -> Iterator[NamedFile]:
-    """Look at an item by what each arm of its container's annotation says; each file once."""
+    """Look at an item by each arm of its container's annotation; yield each file once."""
     parts = [_part(_unwrapped(arm)[0], number) for arm in _arms(annotation)]
     yield from dict.fromkeys(found for part in parts for found in _in_value(part, item, place, marked=marked))
 
 
 def _part(annotation: Any, number: int) -> Any:
-    """Return the annotation of a container's item; those of a tuple may differ."""
+    """Return the annotation of a container's item; items of a tuple may differ."""
     parts = _parts(annotation)
     if not parts:
         return None

@@ -1,4 +1,4 @@
-"""Files that jobs are given and make; what a kind has as `ctx.files`."""
+"""Files that jobs read and make; what a kind has as `ctx.files`."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +13,7 @@ from jobs.kit.outcomes import Discard, Seconds
 
 
 class FileGone(Discard, LookupError):
-    """There is no such file: it expired, was deleted, or never was. An attempt that raises it is not tried again."""
+    """There is no such file: it expired, was deleted, or never existed. An attempt that raises this is not retried."""
 
 
 class FileInUse(RuntimeError):
@@ -22,7 +22,7 @@ class FileInUse(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What is known of a file. `sha256` is in hex; `content_type` was told by the file's first bytes."""
+    """What is known about a file. `sha256` is in hex; `content_type` was detected from the first bytes."""
 
     id: str
     name: str
@@ -38,7 +38,7 @@ class FileMark:
 
 
 FileId = Annotated[
-    str, Field(min_length=1, max_length=64, description="A file's id, as `POST /v1/files` gave it."), FileMark()
+    str, Field(min_length=1, max_length=64, description="A file's id, as `POST /v1/files` returned it."), FileMark()
 ]
 
 
@@ -46,7 +46,7 @@ class Files(Protocol):
     """Files in the store of the settings: a folder or a bucket."""
 
     async def get(self, file_id: str) -> StoredFile:
-        """Return what is known of a file. Raises `FileGone`."""
+        """Return what is known about a file. Raises `FileGone`."""
         ...
 
     def stream(self, file_id: str, *, start: int = 0) -> AsyncIterator[bytes]:
@@ -54,7 +54,7 @@ class Files(Protocol):
         ...
 
     def local(self, file_id: str) -> AbstractAsyncContextManager[Path]:
-        """Have a file on this machine's disk, to read only, as long as the context is open. Raises `FileGone`."""
+        """Provide a file on this machine's disk, read-only, as long as the context is open. Raises `FileGone`."""
         ...
 
     async def store(
@@ -67,7 +67,7 @@ class Files(Protocol):
     ) -> StoredFile:
         """Store a file, whole or not at all.
 
-        It takes the place of what an earlier attempt of the same job stored by the same `name`. Without `expires_in`
+        It replaces a file of the same `name` that an earlier attempt of the job stored. Without `expires_in`
         (seconds) it is kept as long as the settings say.
         """
         ...
@@ -75,7 +75,7 @@ class Files(Protocol):
     async def delete(self, file_id: str) -> None:
         """Delete a file; nothing happens if it is gone. Raises `FileInUse` while another job that may run names it.
 
-        What this job itself names goes when it has ended: until then it may be tried again.
+        A file that this job itself names goes when the job has ended: until then it may be retried.
         """
         ...
 
@@ -84,5 +84,5 @@ class FilesOfJobs(Protocol):
     """What the service offers: the files as one attempt has them."""
 
     def of(self, job_id: str, attempt: int) -> Files:
-        """Return the files for an attempt, whose own take the place of those of earlier ones."""
+        """Return the files for an attempt, whose own files replace those of earlier attempts."""
         ...

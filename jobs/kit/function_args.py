@@ -1,4 +1,4 @@
-"""A function's own parameters as args: a model made of them, and the call made of its values again."""
+"""A function's own parameters as args: a model made from them, and the call made from the model's values."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ from jobs.kit.context import Context
 from jobs.kit.refused import Refused, describe
 
 A = TypeVar("A", bound=BaseModel)
-# What a moved function of arq may say of its ctx: as an arg, it would be missing from every job.
+# How a moved arq function may annotate its ctx: taken as an arg, it would be missing from every job.
 _AS_FOR_ARQ = (Any, dict, Mapping)
 
 
@@ -36,7 +36,7 @@ def takes_model(parameters: Sequence[Parameter], hints: Mapping[str, Any]) -> bo
 
 
 def function_args(function: Any, parameters: Sequence[Parameter], hints: Mapping[str, Any]) -> FunctionArgs:
-    """Make args of a function's parameters. Raises `Refused`, naming the parameter."""
+    """Make args from a function's parameters. Raises `Refused`, naming the parameter."""
     slots = _slots(function, parameters, hints)
     fields = {slot.field: slot.definition for slot in slots if slot.field is not None}
     model = _model(function, slots, fields)
@@ -87,7 +87,7 @@ def _check(function: Any, parameter: Parameter, annotation: Any) -> None:
     where = f"parameter '{_stars(parameter)}{parameter.name}' of {shown(function)}"
     if _stars(parameter):
         raise Refused(
-            f"{where} takes what has no name or type of its own: name each parameter, or take one list or dict. If a"
+            f"{where} takes values without their own name or type: name each parameter, or take one list or dict. If a"
             " decorator hides the function's own parameters, its wrapper needs `@functools.wraps`"
         )
     if annotation is Parameter.empty:
@@ -98,10 +98,10 @@ def _check(function: Any, parameter: Parameter, annotation: Any) -> None:
 
 def _remedy(name: str) -> str:
     if name in ("self", "cls"):
-        return ": a kind is a function of its module, and no method of a class"
+        return ": a kind is a function of its module, not a method of a class"
     if name == "ctx":
         return ": write `ctx: Context`"
-    return f": nobody could know what may be sent; write `{name}: str`, or whatever its type is"
+    return f": callers could not know what to send; write `{name}: str`, or its real type"
 
 
 def _stars(parameter: Parameter) -> str:
@@ -109,7 +109,7 @@ def _stars(parameter: Parameter) -> str:
 
 
 def _field_name(name: str, taken: Iterable[str]) -> str:
-    """Return the parameter's name or, where a model cannot have such a field, one that it can."""
+    """Return the parameter's name or, if a model cannot have such a field, a similar name."""
     if not (name.startswith("_") or hasattr(BaseModel, name)):
         return name
     field = f"{name.strip('_') or 'field'}_"
@@ -133,7 +133,7 @@ def _alias_of(annotation: Any, default: Any) -> Any:
 
 def _model(function: Any, slots: Sequence[_Slot], fields: Mapping[str, Any]) -> type[BaseModel]:
     name = "".join(part[:1].upper() + part[1:] for part in function.__name__.split("_")) + "Args"
-    # The fields are named by the author, who cannot know what Pydantic keeps for itself.
+    # The author names the fields, and cannot know which names Pydantic reserves.
     config = ConfigDict(protected_namespaces=())
     try:
         model: type[BaseModel] = create_model(name, __config__=config, __module__=function.__module__, **fields)
@@ -146,7 +146,7 @@ def _model(function: Any, slots: Sequence[_Slot], fields: Mapping[str, Any]) -> 
             continue
         where = f"parameter {slot.parameter.name!r} of {shown(function)}"
         if slot.field not in model.model_fields:
-            raise Refused(f"{where} is annotated as something that is no value: {slot.definition[0]!r}")
+            raise Refused(f"{where} is annotated as something that is not a value: {slot.definition[0]!r}")
         other = sent.setdefault(model.model_fields[slot.field].alias or slot.field, slot.parameter.name)
         if other != slot.parameter.name:
             raise Refused(f"{where} is sent under the same name as {other!r}")
@@ -154,7 +154,7 @@ def _model(function: Any, slots: Sequence[_Slot], fields: Mapping[str, Any]) -> 
 
 
 def _unreadable(function: Any, slots: Sequence[_Slot], error: Exception) -> str:
-    """Say which parameter it is that Pydantic makes no field of."""
+    """Say which parameter Pydantic cannot make a field of."""
     for slot in slots:
         if slot.field is None:
             continue
@@ -162,7 +162,7 @@ def _unreadable(function: Any, slots: Sequence[_Slot], error: Exception) -> str:
             TypeAdapter(slot.definition[0])
         except Exception as own:  # noqa: BLE001 - whatever it is, this is the parameter
             where = f"parameter {slot.parameter.name!r} of {shown(function)}"
-            reason = describe(own).partition(". Set ")[0]  # what is advised there would help nobody here
+            reason = describe(own).partition(". Set ")[0]  # its advice would not help here
             return f"{where} has a type that cannot be read from JSON ({reason})"
     return f"the parameters of {shown(function)} make no args ({describe(error)})"
 

@@ -1,4 +1,4 @@
-"""Other code of our names: a project's own `jobs` or `service`, which ours hides from the kinds of that project."""
+"""Other code with our names: a project's own `jobs` or `service`, which ours hide from that project's kinds."""
 
 import os
 import sys
@@ -43,5 +43,5 @@ def _others(name: str) -> Iterator[Path]:
 def _holds_code(place: Path) -> bool:
     try:
         return place.is_file() or any(place.glob("*.py"))
-    except OSError:  # what we may not look into, Python does not import either
+    except OSError:  # Python does not import what we may not read either
         return False

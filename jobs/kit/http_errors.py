@@ -1,4 +1,4 @@
-"""The errors that `Context.http` raises beside httpx's own."""
+"""The errors that `Context.http` raises besides httpx's own."""
 
 from ipaddress import IPv4Address, IPv6Address
 
@@ -27,6 +27,6 @@ class AddressRefused(httpx.ConnectError):
         self, host: str, address: IPv4Address | IPv6Address, *, setting: str = "POSTLUDE_WEBHOOK_ALLOW"
     ) -> None:
         what = f"{host} is" if host == str(address) else f"{host} resolves to {address},"
-        super().__init__(f"{what} not a public address. To reach it all the same, name its network in {setting}.")
+        super().__init__(f"{what} not a public address. To reach it anyway, name its network in {setting}.")
         self.host = host
         self.address = address

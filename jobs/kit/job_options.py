@@ -1,4 +1,4 @@
-"""The options of `@job`: each is checked, and refused with what may stand there."""
+"""The options of `@job`: each is checked, and refused with what it may be."""
 
 import inspect
 from datetime import timedelta
@@ -11,10 +11,10 @@ from jobs.kit.refused import Refused, describe
 from jobs.kit.retry import RetryPolicy
 
 _LONGEST_NAME = 100
-# A due time must be one that a calendar has.
+# A due time must be within the calendar.
 _LONGEST_WAIT = timedelta(days=3650)
 _MOST_ATTEMPTS = 1_000_000
-# Python with the modules of the service needs as much before the kind has done anything.
+# Python with the service's modules needs this much before the kind has done anything.
 _LEAST_MEMORY_MB = 128
 _MOST_MEMORY_MB = 1_048_576
 DEFAULT_MAX_ATTEMPTS = 5
@@ -88,7 +88,7 @@ def checked_memory_mb(value: Any, runs: Any) -> int | None:
     if value is None:
         return None
     if runs != "process":
-        raise Refused('memory_mb is for kinds with runs="process": only a process of its own can be limited')
+        raise Refused('memory_mb is for kinds with runs="process": only a separate process can be limited')
     if isinstance(value, bool) or not isinstance(value, int) or not _LEAST_MEMORY_MB <= value <= _MOST_MEMORY_MB:
         raise Refused(
             f"memory_mb is a whole number of megabytes from {_LEAST_MEMORY_MB} to {_MOST_MEMORY_MB:,}, not {value!r}"
@@ -100,12 +100,12 @@ def checked_lane(value: Any) -> LaneOf | None:
     if not callable(value):
         return _constant_lane(value)
     if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
-        raise Refused("lane is a plain function, which returns at once: write `def` or a lambda, not `async def`")
+        raise Refused("lane is a plain function that returns at once: write `def` or a lambda, not `async def`")
     try:
         inspect.signature(value).bind(object())
     except TypeError as error:
-        raise Refused(f"lane is a function of the args alone, and cannot be called so ({describe(error)})") from error
-    except ValueError:  # a builtin tells no signature
+        raise Refused(f"lane is a function of only the args, but cannot be called so ({describe(error)})") from error
+    except ValueError:  # some builtins have no signature
         pass
     return value  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""Keys that become one when they are read, such as `"1"` and `"01"` of a `dict[int, str]`: one would be lost."""
+"""Keys that become one when read, such as `"1"` and `"01"` of a `dict[int, str]`: one would be lost."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -24,7 +24,7 @@ _WRAPPINGS = {
 
 
 class Keys:
-    """The dicts of a model whose keys are converted when they are read. It sees none behind unions and converters."""
+    """The dicts of a model whose keys are converted when read. Dicts behind unions and converters are not seen."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         self._schema, self._definitions = unwrapped(model.__pydantic_core_schema__)
@@ -32,7 +32,7 @@ class Keys:
         self.may_clash = any(_convert(*found) for found in _dicts([self._schema, *self._definitions.values()], {}))
 
     def clash(self, sent: Any, *, from_json: bool) -> Place | None:
-        """Return the place of a dict in the args sent whose keys would become one, or None."""
+        """Return the place of a dict in the args whose keys would become one, or None."""
         return next(self._clashes(self._schema, {}, sent, (), from_json), None) if self.may_clash else None
 
     def _clashes(self, schema: Schema, config: Schema, sent: Any, place: Place, from_json: bool) -> Iterator[Place]:
@@ -52,7 +52,7 @@ class Keys:
                 yield from self._clashes(inner, config, value, (*place, step), from_json)
 
     def _read(self, schema: Schema, config: Schema, sent: Mapping[Any, Any], from_json: bool) -> int:
-        """Return how many keys are left once they are read."""
+        """Return how many keys are left once read."""
         reader, bare = self._reader(schema["keys_schema"], config), dict.fromkeys(sent)
         try:
             return len(reader.validate_json(to_json(bare)) if from_json else reader.validate_python(bare))
@@ -60,7 +60,7 @@ class Keys:
             return len(sent)
 
     def _reader(self, keys: Any, config: Any) -> SchemaValidator:
-        """Return a validator of a dict's keys alone, made once for each dict of the schema."""
+        """Return a validator of only a dict's keys, made once for each dict of the schema."""
         reader = self._readers.get(id(keys))
         if reader is None:
             alone: Any = {"type": "dict", "keys_schema": keys}
@@ -99,7 +99,7 @@ def _alias(field: Schema) -> str | None:
 
 
 def _convert(schema: Schema, config: Schema) -> bool:
-    """Return whether keys of a dict may be converted when they are read."""
+    """Return whether keys of a dict may be converted when read."""
     keys = schema.get("keys_schema", _ANY)
     while keys["type"] == "function-after" and isinstance(keys["function"]["function"], Check):
         keys = keys["schema"]

@@ -32,7 +32,7 @@ Runs = Literal["loop", "thread", "process"]
 
 
 def is_async(function: Any) -> bool:
-    """Whether a function is an `async def`, perhaps below decorators that tell what they wrap."""
+    """Whether a function is an `async def`, perhaps below decorators that say what they wrap."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
@@ -40,7 +40,7 @@ def is_async(function: Any) -> bool:
 class Kind(Generic[A, R]):
     """A named sort of job: its args, its function, and how its attempts are run. Calling it calls the function.
 
-    `invoke` is the function called with a context and args, whatever parameters it has.
+    `invoke` calls the function with a context and args, whatever parameters it has.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Kind(Generic[A, R]):
 
     @property
     def door_model(self) -> type[A]:
-        """The model that validates args on arrival: the args model, made to forbid names that it does not know.
+        """The model that validates incoming args: the args model, made to forbid unknown names.
 
         A model that sets `extra=` in its config keeps its own rule.
         """
@@ -104,7 +104,7 @@ class Kind(Generic[A, R]):
         return names_files(self.args_model)
 
     def files_of(self, args: BaseModel) -> tuple[str, ...] | None:
-        """Return the ids of the files that args name, each once; None where args of this kind name none."""
+        """Return the ids of the files that args name, each once; None if args of this kind name none."""
         return tuple(dict.fromkeys(one.id for one in files_in(args))) if self.names_files else None
 
     @cached_property
@@ -120,7 +120,7 @@ class Kind(Generic[A, R]):
         return self._read_back(args if isinstance(args, self.args_model) else self._validated(args))
 
     def check_keys(self, sent: Any, *, from_json: bool) -> None:
-        """Raise `ArgsChanged` when keys of the args sent would become one when they are read."""
+        """Raise `ArgsChanged` if keys of the args sent would become one when read."""
         place = keys_of(self.args_model).clash(sent, from_json=from_json)
         if place is not None:
             msg = "has keys that are the same once they are read, so all but one would be lost"
@@ -164,8 +164,8 @@ class Kind(Generic[A, R]):
     def load_args(self, stored: str) -> A:
         """Read args from the ledger. Raises `pydantic.ValidationError` when the model has changed since.
 
-        Drops names that the model does not know, even where it forbids them: during a rollout, callers and services
-        that are newer than this process send them.
+        Drops names that the model does not know, even if it forbids them: during a rollout, newer callers and services
+        send them.
         """
         try:
             return self._load(stored)
@@ -176,7 +176,7 @@ class Kind(Generic[A, R]):
         return self._load(to_json(known).decode())
 
     def reads(self, stored: str) -> bool:
-        """Whether stored args fit the kind as it is now."""
+        """Whether stored args are valid for the present kind."""
         try:
             self.load_args(stored)
         except Exception:  # noqa: BLE001 - an author's validators raise what they like
@@ -193,7 +193,7 @@ class Kind(Generic[A, R]):
     def dump_result(self, value: R) -> str:
         """Write a result as JSON. Raises `pydantic_core.PydanticSerializationError`."""
         if value is None and self._may_return_nothing:
-            return "null"  # as below, in a tenth of the time: most kinds return nothing
+            return "null"  # the same as below in a tenth of the time: most kinds return nothing
         return self.result_adapter.serializer.to_json(value, warnings="error").decode()
 
     @cached_property
@@ -211,7 +211,7 @@ class Kind(Generic[A, R]):
 
 
 class FunctionKind(Kind[Any, Any], Generic[P, T]):
-    """A kind whose function has parameters of its own, or is a `def`: it is called as that function is."""
+    """A kind whose function has its own parameters, or is a `def`: calling it calls that function."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:  # type: ignore[override]
         function: Callable[P, T] = self.function  # type: ignore[assignment]

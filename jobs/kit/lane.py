@@ -19,7 +19,7 @@ RESERVED_PREFIXES = ("kind:", "queue:")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`limit` starts in `per` seconds; after a quiet time `limit` of them may come at once. Raises `ValueError`."""
+    """`limit` starts in `per` seconds; after a quiet time, `limit` starts may come at once. Raises `ValueError`."""
 
     limit: int
     per: Seconds = 1.0
@@ -37,12 +37,12 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The lane `key`, and what limits it: what is left out is decided by the service. Raises `ValueError`.
+    """The lane `key`, and its limits: the service decides what is left out. Raises `ValueError`.
 
-    At most `concurrency` of its jobs run at once, and start at `rate`. With `order="strict"` they run one at a time, in
-    the order in which they were enqueued: one that waits for its next attempt holds up the rest.
+    At most `concurrency` of its jobs run at once, and they start at `rate`. With `order="strict"` they run one at a
+    time, in the order of enqueueing: a job that waits for its next attempt holds up the rest.
 
-    Only a kind's own lane has the other two. Its breaker pauses it for `longest_pause` at most. A job counts as its
+    Only a kind's own lane has the other two. Its breaker pauses it for at most `longest_pause`. A job counts as its
     `label`, which has a dot, wherever kinds are shown, counted or paused.
     """
 
@@ -76,7 +76,7 @@ LaneOf = Callable[[Any], str | Lane | None] | str | Lane
 
 
 def to_lane(value: str | Lane | None) -> Lane | None:
-    """Read what stands for a lane: its key, or the lane itself. Raises `ValueError`."""
+    """Read a lane from its key, or from the lane itself. Raises `ValueError`."""
     if value is None or isinstance(value, Lane):
         return value
     if not isinstance(value, str):
@@ -94,7 +94,7 @@ def check_key(key: Any) -> None:
 
 
 def check_text(key: Any) -> None:
-    """Raise `ValueError` unless a rule may be kept under this text."""
+    """Raise `ValueError` unless a rule may be stored under this text."""
     if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
         raise ValueError(f"a lane's key has 1 to {LONGEST_KEY} characters, not {key!r}")
     if "\0" in key or key != key.encode(errors="ignore").decode():
@@ -106,7 +106,7 @@ def check_text(key: Any) -> None:
 def _check_label(label: Any) -> None:
     check_text(label)
     if "." not in label or "*" in label or len(label) > LONGEST_LABEL:
-        raise ValueError(f"a label has a dot, no `*`, and {LONGEST_LABEL} characters at most: {label!r}")
+        raise ValueError(f"a label has a dot, no `*`, and at most {LONGEST_LABEL} characters: {label!r}")
 
 
 def is_whole(value: Any, most: int) -> bool:

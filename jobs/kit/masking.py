@@ -1,8 +1,8 @@
-"""Takes secrets out of text that somebody else wrote: a receiver's answer, an error's message.
+"""Removes secrets from text that somebody else wrote: a receiver's answer, an error's message.
 
 A secret is found as it is, JSON-escaped, percent-encoded, HTML-escaped, broken into lines or in a mixture of these, up
-to two layers deep, and in each layer also as base64 and hex; one beyond ASCII also where it was taken for Latin-1.
-Where the text was cut, the beginning of a secret at its end is masked too.
+to two layers deep, and in each layer also as base64 and hex; a secret beyond ASCII also if it was taken for Latin-1.
+If the text was cut, the beginning of a secret at its end is masked, too.
 """
 
 import base64
@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 MASK = "**********"
-SHORTEST_MASKED = 8  # shorter values are words of their own; to mask "1" would make a text unreadable
+SHORTEST_MASKED = 8  # shorter values are ordinary words; masking "1" would make a text unreadable
 SHORTEST_BEGINNING = 4
 
 _LAYERS = 2
@@ -38,7 +38,7 @@ class Masks:
     """Masks `secrets`; the ones shorter than `SHORTEST_MASKED` stay readable."""
 
     def __init__(self, secrets: Iterable[str | bytes]) -> None:
-        self._given = secrets  # not looked at before there is a text
+        self._given = secrets  # not read before there is a text
 
     def __call__(self, text: str, *, is_cut: bool = False) -> str:
         """Return `text` with each secret masked; with `is_cut`, also the beginning of one at its end."""
@@ -169,7 +169,7 @@ def _found(text: bytes, form: bytes) -> Iterator[Span]:
 
 
 def _found_begun(text: bytes, form: bytes) -> int | None:
-    """Return where the beginning of `form` stands at the end of `text`, or None."""
+    """Return where the beginning of `form` starts at the end of `text`, or None."""
     begin = form[:SHORTEST_BEGINNING]
     at = text.find(begin, max(0, len(text) - len(form) + 1))
     while at >= 0:

@@ -1,4 +1,4 @@
-"""Names in args that their model does not know: the doors refuse them, workers drop them."""
+"""Names in args that their model does not know: the API refuses them, workers drop them."""
 
 import difflib
 from collections.abc import Iterable

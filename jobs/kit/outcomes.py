@@ -36,7 +36,7 @@ class Retry(Exception):
 
 
 class Snooze(Exception):
-    """Put the job off without cost: neither `failures` nor `crashes` grow. `after` as in `Retry`."""
+    """Put the job off at no cost: neither `failures` nor `crashes` grow. `after` as in `Retry`."""
 
     def __init__(self, message: str = "", *, after: Seconds):
         super().__init__(message)
@@ -44,7 +44,7 @@ class Snooze(Exception):
 
 
 class Discard(Exception):
-    """Fail the job for good, whatever attempts are left. `reason` is kept as the job's error."""
+    """Fail the job for good, however many attempts are left. `reason` is kept as the job's error."""
 
     answered: bool | None = None  # as in `Retry`
 
@@ -56,7 +56,7 @@ class Discard(Exception):
 class FailedElsewhere(Retry):
     """Code that runs elsewhere has failed: the job shows the type, message and traceback of its error.
 
-    The policy for retries is the kind's own. Whoever ran the code has answered.
+    Retries follow the kind's own policy. The destination that ran the code has answered.
     """
 
     answered = True
@@ -72,5 +72,5 @@ class PartialResult:
 
     @property
     def shortfall(self) -> Exception | None:
-        """What the job shows as its error although it has succeeded: the exception's type and text."""
+        """What the job shows as its error although it succeeded: the exception's type and text."""
         return None

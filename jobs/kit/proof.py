@@ -1,6 +1,6 @@
 """Proves, from Pydantic's core schema, which fields of a model are read back from JSON as they were written.
 
-A proof holds for values that came from JSON. A schema with one key that is not understood here proves nothing.
+A proof holds for values that came from JSON. A schema with even one unknown key proves nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,9 +16,9 @@ Schema = Mapping[str, Any]
 class Check(Generic[T]):
     """A function for `AfterValidator` that only checks: it returns its input, so it cannot change the value.
 
-    `model_validator(mode="after")` takes it too, for what the fields of a model must be together.
+    `model_validator(mode="after")` takes it too, for rules about several fields of a model.
 
-    `check` must depend on its argument alone. Its result is ignored.
+    `check` must depend only on its argument. Its result is ignored.
     """
 
     def __init__(self, check: Callable[[T], object]) -> None:
@@ -32,7 +32,7 @@ class Check(Generic[T]):
 class Reads(Generic[T]):
     """A function for `BeforeValidator` that reads text into a value of the field's own type.
 
-    `read` must depend on its argument alone, and must read the type's own JSON as the same value again.
+    `read` must depend only on its argument, and must read the type's own JSON as the same value again.
     """
 
     def __init__(self, read: Callable[[object], T]) -> None:
@@ -64,7 +64,7 @@ def prove_fields(model: type[BaseModel]) -> dict[str, Proof] | None:
 
 
 def unwrapped(schema: Any) -> tuple[Schema, dict[str, Schema]]:
-    """Return a model's own core schema, without what only checks it, and the definitions that it refers to."""
+    """Return a model's own core schema, without mere checks, and the definitions that it refers to."""
     definitions: dict[str, Schema] = {}
     if schema["type"] == "definitions":
         definitions = {one["ref"]: one for one in schema["definitions"]}
@@ -135,7 +135,7 @@ class _Prover:
         self._under_way: set[str] = set()
 
     def lets_fields_stand_alone(self, model: Schema) -> bool:
-        """Return whether a model is nothing but its fields: no code and no setting of its own changes them."""
+        """Return whether a model is just its fields: no code and no setting of its own changes them."""
         known = _ALWAYS | {"cls", "config", "custom_init", "root_model", "schema", "frozen"}
         inner, config = model["schema"], model.get("config", {})
         return (
@@ -277,5 +277,5 @@ def _is_plainly_named(field: Schema) -> bool:
 
 
 def _of_constants(values: Iterable[Any]) -> Proof:
-    """Prove constants that are all text or all whole numbers; in a mixture 1, True and 1.0 are equal."""
+    """Prove constants that are all text or all integers; in a mixture, 1, True and 1.0 are equal."""
     return Proof.PLAIN if {type(value) for value in values} in ({str}, {int}) else Proof.NONE

@@ -1,4 +1,4 @@
-"""What the jobs have returned that a job came after."""
+"""The results of the jobs that a job came after."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from pydantic_core import from_json
 
 
 class Parent(NamedTuple):
-    """A job that came before: its name where both are in one flow, and its result as JSON, if it has one."""
+    """A job that came before: its name if both are in one flow, and its result as JSON, if it has one."""
 
     id: str
     name: str | None = None
@@ -17,7 +17,7 @@ class Parent(NamedTuple):
 class Results(Mapping[str, Any]):
     """Results by the parents' ids, in the order of `after`; found by their names in the flow, too.
 
-    A parent without a result has None. One that is past its retention is missing.
+    A parent without a result has None. A parent past its retention is missing.
     """
 
     def __init__(self, parents: Iterable[Parent] = ()) -> None:
@@ -29,7 +29,7 @@ class Results(Mapping[str, Any]):
         parent = self._by_id.get(key) or self._by_name.get(key)
         if parent is None:
             known = ", ".join([*self._by_name, *self._by_id][:10]) or "none"
-            raise KeyError(f"this job came after no job {key!r}, or that one is past its retention; known: {known}")
+            raise KeyError(f"this job did not come after {key!r}, or that job is past its retention; known: {known}")
         if parent.id not in self._read:
             self._read[parent.id] = None if parent.result is None else from_json(parent.result)
         return self._read[parent.id]

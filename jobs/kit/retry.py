@@ -1,4 +1,4 @@
-"""When to try again: backoff with jitter, or a list of waits; chosen by exception where a kind says so."""
+"""When to retry: backoff with jitter, or a list of waits; chosen by exception if a kind says so."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ class RetryPolicy:
     """The wait before the next attempt is random between 0 and min(`cap`, `base` * 2**n), n failures before this one.
 
     With `delays` the wait is the (n+1)th delay instead, up to 20 % shorter or longer, and the last delay repeats;
-    unless the kind says otherwise, a job then has one attempt more than there are delays.
-    `never` lists exceptions that end the job at once; `by_exception` gives others a policy of their own.
+    unless the kind says otherwise, a job then has one more attempt than there are delays.
+    `never` lists exceptions that end the job at once; `by_exception` gives others their own policy.
     Both match subclasses; of several matches the most specific class counts. Raises `ValueError`.
     Source: "Exponential Backoff and Jitter", AWS Architecture Blog (full jitter).
     """
@@ -33,10 +33,10 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "delays", tuple(self.delays))
         if self.delays and (self.base, self.cap) != (BASE_S, CAP_S):
-            raise ValueError("RetryPolicy: delays say each wait themselves; leave out base and cap")
+            raise ValueError("RetryPolicy: delays name each wait; leave out base and cap")
         for wait in (self.base, self.cap, *self.delays):
             _check_wait(wait)
-        # Only a base that somebody chose is refused: any cap bounds the default.
+        # Only a chosen base is refused: any cap bounds the default.
         if self.base != BASE_S and to_timedelta(self.base) > to_timedelta(self.cap):
             raise ValueError("RetryPolicy: base is above cap; no wait is longer than cap, so raise it or lower base")
         self._check_errors()
@@ -50,11 +50,11 @@ class RetryPolicy:
                 "RetryPolicy: by_exception maps exceptions to policies, e.g. {OSError: RetryPolicy(base=1)}"
             )
         if not all(isinstance(policy, RetryPolicy) for policy in policies.values()):
-            raise ValueError("RetryPolicy: what by_exception maps exceptions to are RetryPolicy too")
+            raise ValueError("RetryPolicy: the values of by_exception are RetryPolicy, too")
 
     def for_error(self, error: BaseException) -> "RetryPolicy | None":
         """Return the policy for `error`, or None if it ends the job."""
-        # Compared by identity: an author's metaclass may refuse to be hashed, or to be compared.
+        # Compared by identity: an author's metaclass may refuse hashing or comparing.
         for cls in type(error).__mro__:
             if any(one is cls for one in self.never):
                 return None

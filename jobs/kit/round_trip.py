@@ -23,14 +23,14 @@ _ESCAPED_NUL = "\\u0000"
 # An escape for NUL: an odd number of backslashes before u0000.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CHANGED = (
-    "would be read back from JSON as another value: send it as the kind's validators return it, or mend its "
+    "would be read back from JSON as another value: send it as the kind's validators return it, or fix its "
     "validators, serializers and aliases so that they undo one another"
 )
 _NOT_FINITE = "is NaN or infinite, which JSON cannot hold: send a number"
 
 
 class ArgsChanged(ValueError):
-    """Args would not be read back as they were sent. `errors` says where and why: `loc`, `msg` and `type` of each."""
+    """Args would not be read back as they were sent. `errors` says where and why, each with `loc`, `msg` and `type`."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
         super().__init__(listed(errors))
@@ -89,7 +89,7 @@ def _unwritable(args: BaseModel) -> list[str | int]:
 
 def _check_json(text: str) -> None:
     if _ESCAPED_NUL in text and _NUL.search(text):
-        msg = "holds the character NUL, which cannot be stored"
+        msg = "contains the character NUL, which cannot be stored"
         raise ArgsChanged({"loc": [], "msg": msg, "type": "nul"})
     if "NaN" in text or "Infinity" in text:
         json.loads(text, parse_constant=_refuse_constant)
@@ -130,7 +130,7 @@ def _is_finite(args: BaseModel, place: Place) -> bool:
 
 
 class RoundTrip:
-    """The fields of a model that must be tried, because no proof says that they are read back unchanged."""
+    """The fields of a model that must be tried, because it is not proved that they are read back unchanged."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         proofs = prove_fields(model)
@@ -144,7 +144,7 @@ class RoundTrip:
         return self._trials is not None and all(trial.is_sure_without_null for trial in self._trials.values())
 
     def holds(self, args: BaseModel) -> bool:
-        """Return whether args that came from JSON are surely read back unchanged. False means: compare them whole."""
+        """Return whether args from JSON are certainly read back unchanged. False means: compare them whole."""
         if self._trials is None:
             return False
         values = args.__dict__

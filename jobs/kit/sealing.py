@@ -1,4 +1,4 @@
-"""Args as JSON with their secrets in clear: the ledger keeps them sealed, and only the attempt reads them."""
+"""Args as JSON with their secrets in clear: the ledger keeps these sealed, and only the attempt reads them."""
 
 import json
 from collections import deque
@@ -32,7 +32,7 @@ def dump_whole(args: BaseModel, shown: str) -> str:
 
 
 def _unmasked(masked: Any, value: Any, bytes_mode: Any) -> Any:
-    """Put secrets in the place of their masks; everything else stays as the model wrote it."""
+    """Put secrets in place of their masks; everything else stays as the model wrote it."""
     match value:
         case SecretStr() | SecretBytes() | Secret():
             return _revealed(value, bytes_mode)

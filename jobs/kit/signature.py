@@ -16,7 +16,7 @@ from jobs.kit.thread_context import ThreadContext
 
 
 class Signature(NamedTuple):
-    """`invoke` is the function as it is called with a context and args; None: as it is."""
+    """`invoke` calls the function with a context and args; None: call the function itself."""
 
     args_model: type[BaseModel]
     result_adapter: TypeAdapter[Any]
@@ -39,17 +39,17 @@ def read_signature(function: Any) -> Signature:
 
 def _check_function(function: Any) -> None:
     if isinstance(function, Kind):
-        raise Refused(f"the function is the kind {function.name!r} already; one function is one kind")
+        raise Refused(f"the function is already the kind {function.name!r}; one function is one kind")
     if inspect.isclass(function):
         raise Refused("it decorates a class; it belongs on a function")
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise Refused("the function has a `yield`: it must return its result, and tell how far it is by ctx.progress")
+        raise Refused("the function has a `yield`: it must return its result, and report progress with ctx.progress")
     if not inspect.isfunction(function):
         raise Refused(f"it decorates a {type(function).__name__}; it belongs on a function")
 
 
 def _check_name_is_free(function: Any) -> None:
-    """Refuse a second kind on a function of the same name: the module would keep the second one only."""
+    """Refuse a second kind on a function of the same name: the module would keep only the second one."""
     name = function.__name__
     known = vars(sys.modules.get(function.__module__, object)).get(name) if function.__qualname__ == name else None
     if not isinstance(known, Kind) or known.function.__module__ != function.__module__:
@@ -99,9 +99,9 @@ def _unread(function: Any) -> str:
 
 
 def _as_written(function: Any) -> dict[str, Any]:
-    """Return a function's annotations, also where one of them cannot be read."""
+    """Return a function's annotations, even if one of them cannot be read."""
     annotations: dict[str, Any]
-    if sys.version_info >= (3, 14):  # where they are read when they are asked for, all at once
+    if sys.version_info >= (3, 14):  # where annotations are evaluated on access, all at once
         from annotationlib import Format, get_annotations
 
         annotations = get_annotations(function, format=Format.FORWARDREF)
@@ -114,7 +114,7 @@ def _whole(model: type[BaseModel]) -> type[BaseModel]:
     try:
         model.model_rebuild()
     except Exception as error:
-        raise Refused(f"its args {model.__name__} are not a whole model ({describe(error)})") from error
+        raise Refused(f"its args {model.__name__} are not a complete model ({describe(error)})") from error
     return model
 
 

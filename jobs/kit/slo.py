@@ -1,4 +1,4 @@
-"""`@job(slo="99% in 60s")`: the share of a kind's jobs that are to succeed within a time of when they were due."""
+"""`@job(slo="99% in 60s")`: the share of a kind's jobs that should succeed within a time of when they were due."""
 
 import re
 from datetime import timedelta
@@ -37,5 +37,5 @@ def read_slo(value: Any) -> Slo | None:
     if not target:
         raise Refused(f"slo {value!r} asks for nothing: {_EXAMPLE}")
     if not timedelta(0) < within <= _LONGEST:
-        raise Refused(f"slo {value!r}: the time is above 0, and {_LONGEST.days} days at most")
+        raise Refused(f"slo {value!r}: the time must be above 0 and at most {_LONGEST.days} days")
     return Slo(target, within, f"{match[1]}% in {match[2]}{match[3]}")

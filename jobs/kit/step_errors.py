@@ -1,10 +1,10 @@
-"""What can be wrong with a step: its author's mistakes, so each fails the attempt and says what to do.
+"""What can be wrong with a step. These are its author's mistakes, so each fails the attempt and says what to do.
 
 StepRefused (ValueError)
 ├── StepRepeated       its name was used before in this attempt
-├── StepUnwritable     its result is no JSON, or is read back as nothing that fits
+├── StepUnwritable     its result is not JSON, or is not valid when read back
 ├── StepTooLarge       its name, its result or a checkpoint
-└── TooManySteps       the job has as many as it may have, or as large ones
+└── TooManySteps       the job has the most steps, or bytes, that it may have
 """
 
 

@@ -1,4 +1,4 @@
-"""How the result of a step is written as JSON and read back, by what its function says that it returns."""
+"""How the result of a step is written as JSON and read back, by the return annotation of its function."""
 
 import functools
 import inspect
@@ -20,7 +20,7 @@ class StepForm(NamedTuple):
 
     @classmethod
     def of(cls, name: str, function: Any) -> "StepForm":
-        """Read the function's return annotation; without one any JSON will do. Raises `StepUnwritable`."""
+        """Read the function's return annotation; without one, any JSON will do. Raises `StepUnwritable`."""
         try:
             return cls(name, _adapter_of(function))
         except Exception as error:
@@ -36,16 +36,16 @@ class StepForm(NamedTuple):
             return kept_json(text, MOST_BYTES)
         except JsonTooLarge as error:
             raise StepTooLarge(
-                f"step {self.name!r}: its result cannot be kept: {error}. Keep it elsewhere, and return its name"
+                f"step {self.name!r}: its result cannot be kept: {error}. Store it elsewhere, and return its name"
             ) from None
         except Exception as error:
             raise StepUnwritable(
                 f"step {self.name!r}: its result cannot be written as JSON ({_first_line(error)}); return what the"
-                " annotation says, made of what JSON has"
+                " annotation says, in types that JSON has"
             ) from error
 
     def read(self, kept: str) -> Any:
-        """Read a result, as each attempt does, the first one too. Raises `StepUnwritable`."""
+        """Read a result, as each attempt does, even the first one. Raises `StepUnwritable`."""
         try:
             return self.adapter.validate_json(kept, by_alias=True, by_name=True)
         except ValidationError as error:

@@ -21,7 +21,7 @@ MOST_BYTES_IN_ALL = 8 * 1024 * 1024
 
 
 class Given(NamedTuple):
-    """What an attempt begins with: kept results of steps and the checkpoint, as JSON, and the jobs it came after."""
+    """What an attempt starts with: kept results of steps and the checkpoint, as JSON, and the jobs it came after."""
 
     steps: Mapping[str, str] = {}
     checkpoint: str | None = None
@@ -39,7 +39,7 @@ NOTHING = Given()
 
 
 class Steps:
-    """The steps of one attempt. Here they are forgotten with it, which is what a test of a kind needs."""
+    """The steps of one attempt. This class forgets them with it, which is what a test of a kind needs."""
 
     __slots__ = ("_given", "_results", "_room")
 
@@ -61,7 +61,7 @@ class Steps:
     async def step(
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Run a function and keep its result, or give the result that was kept. Raises `StepRefused`."""
+        """Run a function and keep its result, or return the kept result. Raises `StepRefused`."""
         with self._begun(name, function) as form:
             if (kept := self._given.steps.get(name)) is not None:
                 return form.read(kept)
@@ -76,7 +76,7 @@ class Steps:
         kwargs: Mapping[str, Any],
         run_on_loop: Callable[[Coroutine[Any, Any, Any]], Any],
     ) -> Any:
-        """Do the same in the thread of a kind, where a `def` runs too. Raises `StepRefused`."""
+        """Do the same in the thread of a kind, where a `def` runs as well. Raises `StepRefused`."""
         with self._begun(name, function) as form:
             if (kept := self._given.steps.get(name)) is not None:
                 return form.read(kept)
@@ -89,7 +89,7 @@ class Steps:
 
     @contextmanager
     def _begun(self, name: str, function: Callable[..., Any]) -> Iterator[StepForm]:
-        """Take the name of a step while it runs, and for good when it has succeeded."""
+        """Take the name of a step while it runs, and for good once it has succeeded."""
         _check(name, function)
         if self._room is None:
             self._room = _Room(self._given.steps)
@@ -102,7 +102,7 @@ class Steps:
 
     async def _keep_result(self, form: StepForm, started_at: datetime, result: Any) -> Any:
         """Keep what a step returned, and return it as later attempts will read it."""
-        written = form.write(await result if inspect.isawaitable(result) else result)  # of a lambda around a coroutine
+        written = form.write(await result if inspect.isawaitable(result) else result)  # a lambda around a coroutine
         value = form.read(written)  # what cannot be read back must not be kept
         assert self._room is not None
         self._room.fill(form.name, len(written.encode()))
@@ -110,11 +110,11 @@ class Steps:
         return value
 
     async def checkpoint(self, value: Any) -> None:
-        """Keep a value, in the place of the last one. Raises `StepRefused`."""
+        """Keep a value, in place of the last one. Raises `StepRefused`."""
         try:
             text = kept_json(to_json(value).decode(), MOST_BYTES)
         except JsonTooLarge as error:
-            raise StepTooLarge(f"the checkpoint cannot be kept: {error}; say where to go on, and no more") from None
+            raise StepTooLarge(f"the checkpoint cannot be kept: {error}; keep only where to continue") from None
         except Exception as error:
             raise StepUnwritable(f"the checkpoint cannot be written as JSON: {error}") from error
         await self.keep_checkpoint(text)
@@ -140,7 +140,7 @@ class _Room:
 
     def take(self, name: str) -> None:
         if name in self._begun:
-            raise StepRepeated(f"step {name!r} was begun before in this attempt; give each step a name of its own")
+            raise StepRepeated(f"step {name!r} was already started in this attempt; give each step its own name")
         if name not in self._kept:
             if self._count >= MOST_STEPS:
                 raise TooManySteps(f"a job may have {MOST_STEPS} steps; a loop keeps its place with ctx.checkpoint")
@@ -155,7 +155,7 @@ class _Room:
     def fill(self, name: str, size: int) -> None:
         if self._bytes + size > MOST_BYTES_IN_ALL:
             raise TooManySteps(
-                f"step {name!r}: all results of a job's steps may have {MOST_BYTES_IN_ALL} bytes; keep them elsewhere,"
+                f"step {name!r}: all results of a job's steps may have {MOST_BYTES_IN_ALL} bytes; store them elsewhere,"
                 " and return their names"
             )
         self._bytes += size
@@ -165,11 +165,11 @@ def _check(name: Any, function: Any) -> None:
     if not isinstance(name, str) or not name or "\0" in name:
         raise StepRefused(f"a step's name is a text without NUL, not {name!r}")
     if len(name) > LONGEST_NAME:
-        raise StepTooLarge(f"a step's name may have {LONGEST_NAME} characters, and this one has {len(name)}")
+        raise StepTooLarge(f"a step's name may have at most {LONGEST_NAME} characters, but this one has {len(name)}")
     if not callable(function):
         if inspect.iscoroutine(function):
             function.close()
-        raise StepRefused(f"step {name!r}: give its function and the args apart, as in ctx.step(name, fetch, url)")
+        raise StepRefused(f"step {name!r}: pass its function and the args separately, as in ctx.step(name, fetch, url)")
 
 
 async def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

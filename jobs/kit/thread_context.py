@@ -16,9 +16,9 @@ R = TypeVar("R")
 
 
 class AttemptOver(BaseException):
-    """The attempt has ended, by its timeout or a stop, and its thread still runs: what it does counts no more.
+    """The attempt has ended, by its timeout or a stop, but its thread still runs: what it does no longer counts.
 
-    It is no `Exception`, so that a kind's own `except Exception` does not keep the thread going.
+    It is not an `Exception`, so that a kind's own `except Exception` does not keep the thread going.
     """
 
 
@@ -33,13 +33,13 @@ async def in_thread(function: Callable[[Any, A], R], ctx: Context, args: A) -> R
         bridge.close()
 
 
-# The overrides do at once what `Context` returns an awaitable for. A subclass all the same: an author's code may well
-# be annotated with `Context`, and has one.
+# The overrides do at once what `Context` returns an awaitable for. Still a subclass: an author's code may well
+# be annotated with `Context`, and gets one.
 @read_only(kw_only=True)
 class ThreadContext(Context):
     """The `Context` of a kind that is a `def`: `progress`, `enqueue`, `step` and `checkpoint` return when it is done.
 
-    `run` does the same for everything else that is awaited: `ctx.run(ctx.http.get(url))`. Once the attempt is over,
+    `run` does the same for any other awaitable: `ctx.run(ctx.http.get(url))`. Once the attempt is over,
     all of these raise `AttemptOver`, which ends the thread.
     """
 
@@ -71,16 +71,16 @@ class ThreadContext(Context):
         return self.steps().step_in_thread(name, fn, args, kwargs, self.run_on_loop)
 
     def checkpoint(self, value: Any) -> None:  # type: ignore[override]
-        """Keep a value of JSON, in the place of the last one, as `Context.checkpoint` does."""
+        """Keep a JSON value, in place of the last one, as `Context.checkpoint` does."""
         self.run_on_loop(self.steps().checkpoint(value))
 
     @property
     def files(self) -> ThreadFiles:  # type: ignore[override]
-        """The files of the service, by calls that return when they are done. Raises `FeatureMissing`."""
+        """The files of the service, with calls that return when they are done. Raises `FeatureMissing`."""
         return ThreadFiles(Context.files.__get__(self), self.run_on_loop)
 
     def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
-        """Call `fn` here: this is a thread already."""
+        """Call `fn` here: this is already a thread."""
         return fn(*args, **kwargs)
 
 
@@ -128,7 +128,7 @@ class _Bridge:
             self._running.discard(task)
 
     def close(self) -> None:
-        """Cancel what still runs, and refuse everything from now on."""
+        """Cancel what is still running, and refuse everything from now on."""
         self._is_over = True
         for task in self._running:
             task.cancel()

@@ -18,7 +18,7 @@ class ThreadFiles:
         self._run = run
 
     def get(self, file_id: str) -> StoredFile:
-        """Return what is known of a file. Raises `FileGone`."""
+        """Return what is known about a file. Raises `FileGone`."""
         return self._run(self._files.get(file_id))  # type: ignore[no-any-return]
 
     def stream(self, file_id: str, *, start: int = 0) -> Iterator[bytes]:
@@ -29,7 +29,7 @@ class ThreadFiles:
 
     @contextmanager
     def local(self, file_id: str) -> Iterator[Path]:
-        """Have a file on this machine's disk, to read only, as long as the context is open. Raises `FileGone`."""
+        """Provide a file on this machine's disk, read-only, as long as the context is open. Raises `FileGone`."""
         lent = self._files.local(file_id)
         path = self._run(lent.__aenter__())
         try:
@@ -60,7 +60,7 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
 
 
 async def _awaited(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Take chunks from what a kind iterates over, in a thread: it may read a slow file."""
+    """Read chunks from a kind's iterable in a thread: it may read a slow file."""
     iterator = iter(chunks)
     while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
         yield chunk

@@ -1,4 +1,4 @@
-"""Times in JSON: text in the form of RFC 3339, and nothing else."""
+"""Times in JSON: only text in the form of RFC 3339."""
 
 import re
 from datetime import datetime
@@ -9,11 +9,11 @@ from pydantic import AwareDatetime, BeforeValidator
 from jobs.kit.proof import Reads
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) *([Zz]|[+ -]\d\d:?\d\d)", re.ASCII)
-_WANTED = "must be a time with a time zone, as RFC 3339 writes it, e.g. 2026-01-31T12:00:00Z"
+_WANTED = "must be a time with a time zone, in the form of RFC 3339, e.g. 2026-01-31T12:00:00Z"
 
 
 def _read(value: object) -> datetime:
-    """Read text. A number is refused: whether it counts seconds or milliseconds would be a guess.
+    """Read text. A number is refused, because seconds or milliseconds would be a guess.
 
     A `+` that was not percent-encoded arrives from a query as a space.
     """

@@ -1,4 +1,4 @@
-"""Whom pushes are from: what the kinds ask of the feature that reads the settings."""
+"""Whom pushes come from: what the kinds need of the feature that reads the settings."""
 
 from typing import Protocol
 
@@ -14,11 +14,11 @@ class Fcm(Protocol):
         ...
 
     async def access_token(self, http: httpx.AsyncClient) -> str:
-        """Return what lets us send; all who wait share one fetch. Raises the errors of `failures`."""
+        """Return the token that lets us send; all callers share one fetch. Raises the errors of `failures`."""
         ...
 
     def forget(self, access_token: str) -> None:
-        """Fetch another one for the next who asks: this one was refused."""
+        """Fetch a new token for the next caller: this one was refused."""
         ...
 
 
@@ -31,7 +31,7 @@ class Vapid(Protocol):
 
 
 class PushAccounts(Protocol):
-    """Both; each raises `NotSetUp` where the settings have none."""
+    """Both accounts; each raises `NotSetUp` if the settings have none."""
 
     @property
     def fcm(self) -> Fcm: ...

@@ -22,7 +22,7 @@ from jobs.push.dead_token import OnDeadToken
 from jobs.webhook.signature import COMPACT
 from jobs.webhook.url import Url
 
-# RFC 8291, 4: what fits one record of 4,096 bytes, of which a push service takes no more.
+# RFC 8291, 4: what fits in one record of 4,096 bytes; push services take no more than one.
 MOST_DATA_BYTES = 3993
 # Four weeks, the most that push services keep a message.
 LONGEST_TTL_S = 28 * 24 * 3600
@@ -45,7 +45,7 @@ class Notification(BaseModel):
 
 
 class SendPushArgs(BaseModel):
-    """One of token, topic and condition; the rest as Firebase's HTTP v1 API has it, in snake_case or camelCase."""
+    """One of token, topic and condition; the rest as in Firebase's HTTP v1 API, in snake_case or camelCase."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -55,7 +55,7 @@ class SendPushArgs(BaseModel):
     topic: str | None = Field(None, pattern=r"^[a-zA-Z0-9\-_.~%]{1,900}$", description="Without `/topics/`.")
     condition: str | None = Field(None, min_length=1, max_length=1000, description="e.g. `'a' in topics`.")
     notification: Notification | None = None
-    data: dict[str, str] | None = Field(None, description="What the app gets. Firebase takes text only.")
+    data: dict[str, str] | None = Field(None, description="What the app gets. Firebase takes only text.")
     android: Json | None = None
     apns: Json | None = None
     webpush: Json | None = None
@@ -76,7 +76,7 @@ class SendPushArgs(BaseModel):
         return self
 
     def body(self) -> bytes:
-        """Write what Firebase is posted, as JSON. Raises `UnicodeEncodeError` for a lone surrogate."""
+        """Write the JSON that is posted to Firebase. Raises `UnicodeEncodeError` for a lone surrogate."""
         message = self.model_dump(exclude={"token", "validate_only", "on_dead_token"}, exclude_none=True)
         if self.token is not None:
             message["token"] = self.token.get_secret_value()
@@ -129,7 +129,7 @@ class Subscription(BaseModel):
 
 
 def payload_of(data: JsonValue) -> bytes:
-    """Write what the browser gets: a text as it is, everything else as JSON, nothing for null."""
+    """Write what the browser gets: text as it is, anything else as JSON, nothing for null."""
     if data is None:
         return b""
     return (data if isinstance(data, str) else COMPACT.encode(data)).encode()
@@ -141,7 +141,7 @@ def _check_data(data: JsonValue) -> None:
     except UnicodeEncodeError as error:
         raise ValueError("a text in data is not valid Unicode (a lone surrogate)") from error
     if size > MOST_DATA_BYTES:
-        raise ValueError(f"data has {MOST_DATA_BYTES:,} bytes at most, not {size:,}: push services take no more")
+        raise ValueError(f"data may have at most {MOST_DATA_BYTES:,} bytes, not {size:,}: push services take no more")
 
 
 class SendWebPushArgs(BaseModel):
@@ -149,13 +149,11 @@ class SendWebPushArgs(BaseModel):
 
     subscription: Subscription
     data: Annotated[JsonValue, AfterValidator(Check(_check_data))] = Field(
-        None, description="A text is sent as it is, everything else as JSON; null: a push without data."
+        None, description="Text is sent as it is, anything else as JSON; null: a push without data."
     )
-    ttl: int = Field(
-        LONGEST_TTL_S, ge=0, le=LONGEST_TTL_S, description="How many seconds the push waits for its browser."
-    )
+    ttl: int = Field(LONGEST_TTL_S, ge=0, le=LONGEST_TTL_S, description="Seconds that the push waits for its browser.")
     urgency: Literal["very-low", "low", "normal", "high"] = "normal"
     topic: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Takes the place of a waiting push of the same topic."
+        None, pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Replaces a waiting push of the same topic."
     )
     on_dead_token: OnDeadToken = None

@@ -1,4 +1,4 @@
-"""Who wants to know of a dead token, and how they are told: once, however often the job runs."""
+"""Who is told of a dead token, and how: once, however often the job runs."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,7 +13,7 @@ from jobs.webhook.kind import Secret
 from jobs.webhook.url import Url
 
 EVENT = "push.token_dead"
-# Between the enqueue and the step that remembers it an attempt may die: the next one comes within this time.
+# An attempt may die between the enqueue and the step that remembers it: the next one comes within this time.
 _HELD_FOR = timedelta(days=30)
 
 
@@ -27,7 +27,7 @@ class TellUrl(BaseModel):
 
 
 class TellKind(BaseModel):
-    """A job of the kind gets the args, and the token as `token`; with `call_app`, the function gets it."""
+    """A job of the kind gets the args, and the token as `token`; with `call_app`, the function gets both."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -37,7 +37,7 @@ class TellKind(BaseModel):
 
 OnDeadToken = Annotated[
     TellUrl | TellKind | None,
-    Field(description="Who is told of a token that is dead: `{url, secret?}` or `{kind, args?}`."),
+    Field(description="Who is told of a dead token: `{url, secret?}` or `{kind, args?}`."),
     AsksForJob(),
 ]
 
@@ -51,7 +51,7 @@ class Dead(NamedTuple):
 
 
 async def give_up(ctx: Context, on_dead_token: TellUrl | TellKind | None, dead: Dead) -> failures.DeadToken:
-    """Tell who wants to know, and return the error that ends the job. Raises `NobodyTold`."""
+    """Report the dead token, and return the error that ends the job. Raises `NobodyTold`."""
     error = failures.DeadToken(f"{dead.form}: {dead.reason}")
     if on_dead_token is None:
         return error
@@ -59,7 +59,7 @@ async def give_up(ctx: Context, on_dead_token: TellUrl | TellKind | None, dead: 
         await ctx.step("on_dead_token", _enqueue, ctx, on_dead_token, dead)
     except Exception as problem:
         what = f"{type(problem).__name__}: {problem}"
-        raise failures.NobodyTold(f"{error}; what on_dead_token asks for is not enqueued: {what}") from problem
+        raise failures.NobodyTold(f"{error}; the job for on_dead_token could not be enqueued: {what}") from problem
     return error
 
 

@@ -4,7 +4,7 @@ from jobs.push.args import SubscriptionKeys, key_bytes
 
 
 def encrypted(data: bytes, keys: SubscriptionKeys) -> bytes:
-    """Encrypt as `aes128gcm`, in one record. Raises `ValueError` if the browser's key is no point on P-256."""
+    """Encrypt as `aes128gcm`, in one record. Raises `ValueError` if the browser's key is not a point on P-256."""
     import http_ece  # type: ignore[import-untyped]
     from cryptography.hazmat.primitives.asymmetric import ec
 

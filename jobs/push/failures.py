@@ -1,14 +1,14 @@
 """Why a push was not sent: the classes whose names are the recorded error types.
 
 Retry
-├── NoAnswer, HttpStatusError   as of webhooks (`jobs.webhook.failures`)
+├── NoAnswer, HttpStatusError   as for webhooks (`jobs.webhook.failures`)
 ├── NotSetUp            the settings have no account to send from
-├── NotReachable        the settings lead to an address that they do not allow
+├── NotReachable        the settings name an address that they do not allow
 ├── NoAccessToken       Google gave no access token
 ├── SenderRefused       401, 403, 404: Firebase does not know the project, or does not let us send
 ├── PlatformRefused     Firebase's own key for Apple or the browser is refused there
 ├── NotFcm              it answered 200, but not as Firebase does
-└── NobodyTold          the token is dead, and what `on_dead_token` asks for cannot be enqueued
+└── NobodyTold          the token is dead, and the job for `on_dead_token` cannot be enqueued
 Discard
 ├── DeadToken           no message will ever reach this token or subscription
 └── PushRefused         the message or the subscription is not valid

@@ -1,4 +1,4 @@
-"""A message on its way to Firebase, and what became of it."""
+"""Sends a message to Firebase, and judges what became of it."""
 
 import time
 from typing import NamedTuple
@@ -18,12 +18,12 @@ from jobs.webhook.asking import answer_to, request_to
 from jobs.webhook.failures import AddressRefused
 
 _THIRD_PARTY = "THIRD_PARTY_AUTH_ERROR"
-# About the project or what we may do there, unless the error's code is about the message.
+# About the project or our rights in it, unless the error's code is about the message.
 _SENDER = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND)
 
 
 class Answer(NamedTuple):
-    """What Firebase answered, and what hides the access token in it."""
+    """What Firebase answered, and the masks that hide the access token in it."""
 
     response: httpx.Response
     body: bytes
@@ -38,13 +38,13 @@ class Answer(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Say in one line what was answered."""
+        """Return the answer in one line."""
         told = line_of(self.error.reason.encode(errors="replace"), self.masks)
         return status_line(self.response, self.masks) + (f": {told}" if told else "")
 
 
 async def ask(ctx: Context, fcm: Fcm, args: SendPushArgs) -> Answer:
-    """Send a message; once more, with a new access token, where the one that was kept is refused."""
+    """Send a message; retry once with a new access token if the kept one is refused."""
     ends_at = time.monotonic() + ctx.timeout.total_seconds()
     access_token = await fcm.access_token(ctx.http)
     answer = await _post(ctx, fcm, args, access_token, ends_at)
@@ -76,7 +76,7 @@ def _request(ctx: Context, url: httpx.URL, body: bytes, access_token: str, masks
 
 
 def name_of(answer: Answer) -> str | None:
-    """Return the name that Firebase gave the message; None where it was cut off. Raises `NotFcm`."""
+    """Return the name that Firebase gave the message; None if it was cut off. Raises `NotFcm`."""
     try:
         said = from_json(answer.body)
     except ValueError:
@@ -84,7 +84,7 @@ def name_of(answer: Answer) -> str | None:
     match said:
         case {"name": str(name)}:
             return name
-    if not answer.is_whole:  # it has the message, all the same
+    if not answer.is_whole:  # Firebase has the message anyway
         return None
     raise failures.NotFcm(
         f"{status_line(answer.response, answer.masks)}, but not with a message's name, as Firebase does"
@@ -92,7 +92,7 @@ def name_of(answer: Answer) -> str | None:
 
 
 def error_of(answer: Answer) -> Exception:
-    """Return the error of an answer that is no success."""
+    """Return the error of an answer that is not a success."""
     status, code, reason = answer.response.status_code, answer.error.code, answer.reason
     if is_overload(status):
         return held(answer.response, reason)

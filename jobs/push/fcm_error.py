@@ -1,4 +1,4 @@
-"""What Firebase says of a message that it has not sent. Pure.
+"""What Firebase says about a message that it has not sent. Pure.
 
 Source: https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, and "Manage FCM registration tokens".
 """
@@ -12,13 +12,13 @@ _FCM_ERROR = "google.firebase.fcm.v1.FcmError"
 _APNS_ERROR = "google.firebase.fcm.v1.ApnsError"
 _BAD_REQUEST = "google.rpc.BadRequest"
 _TOKEN_FIELD = "message.token"  # noqa: S105 - a field's name  # nosec B105
-# Of answers that name no field: "The registration token is not a valid FCM registration token".
+# From answers that name no field: "The registration token is not a valid FCM registration token".
 _ABOUT_TOKEN = ("not a valid fcm registration token", "invalid registration token")
 _APNS_GONE = 410
 
 
 class FcmError(NamedTuple):
-    """`code` is the one of Firebase itself, or else the general one; `fields` says which are wrong, and how."""
+    """`code` is Firebase's own or else the general one; `fields` says which fields are wrong, and how."""
 
     code: str
     message: str
@@ -34,7 +34,7 @@ class FcmError(NamedTuple):
 
     @property
     def dead_form(self) -> str | None:
-        """The code by which Firebase says that the token is dead, or None."""
+        """The code with which Firebase says that the token is dead, or None."""
         if self.code in ("UNREGISTERED", "SENDER_ID_MISMATCH"):
             return self.code
         if self.apns_status == _APNS_GONE:

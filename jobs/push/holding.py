@@ -1,4 +1,4 @@
-"""Answers that say nothing of the token: to be left alone for a while, not to send this, or to try again. Pure."""
+"""Answers that say nothing about the token: leave us alone for a while, do not send this, or try again. Pure."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from jobs.webhook.answer import LONGEST_HOLD
 from jobs.webhook.failures import HttpStatusError
 from jobs.webhook.headers import retry_after
 
-# What Firebase asks of its senders where an answer names no time.
+# What Firebase asks of senders if an answer names no time.
 HOLD_AFTER_QUOTA = timedelta(minutes=1)
 HOLD_AFTER_ERROR = timedelta(seconds=10)
 
@@ -19,7 +19,7 @@ def is_overload(status: int) -> bool:
 
 
 def hold_of(response: httpx.Response) -> timedelta:
-    """Return how long an answer that `is_overload` asks to be left alone."""
+    """Return how long an answer that `is_overload` asks us to wait."""
     own = HOLD_AFTER_QUOTA if response.status_code == httpx.codes.TOO_MANY_REQUESTS else HOLD_AFTER_ERROR
     return retry_after(response.headers.get("retry-after", ""), datetime.now(UTC)) or own
 
@@ -31,7 +31,7 @@ def held(response: httpx.Response, reason: str) -> HttpStatusError:
 
 
 def refused(status: int, reason: str) -> Exception:
-    """Return the error of any other answer that is no success."""
+    """Return the error of any other answer that is not a success."""
     if httpx.codes.is_client_error(status) and status != httpx.codes.REQUEST_TIMEOUT:
         return PushRefused(reason)
     return HttpStatusError(reason, status=status, after=None)

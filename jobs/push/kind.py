@@ -1,4 +1,4 @@
-"""The kind `send_push`: a message to phones and browsers, by Firebase Cloud Messaging (HTTP v1)."""
+"""The kind `send_push`: a message to phones and browsers through Firebase Cloud Messaging (HTTP v1)."""
 
 from pydantic import BaseModel, Field
 
@@ -11,9 +11,9 @@ from jobs.push.args import SendPushArgs
 from jobs.push.dead_token import Dead, give_up
 
 _MINUTE, _HOUR = 60, 3600
-# Push services are away for minutes, and now and then for hours; a message of yesterday is of no use to most.
+# Push services are away for minutes, and now and then for hours; yesterday's message is of little use.
 SCHEDULE = RetryPolicy(delays=(10, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR))
-# All messages go to the one project of the settings, which only workers read.
+# All messages go to the one project in the settings, which only workers read.
 _LANE = "fcm:default"
 
 
@@ -26,8 +26,8 @@ async def send_push(ctx: Context, args: SendPushArgs) -> SendPushResult:
     """Send a message through Firebase to a token, a topic or a condition.
 
     A token that Firebase calls dead fails the job at once, as `DeadToken`, and `on_dead_token` is told of it, once.
-    A message that it does not take fails at once too. 429, errors of the server and no answer are tried again: eight
-    attempts within half a day; 429 and 5xx hold all other messages meanwhile.
+    A message that it refuses also fails at once. 429, server errors and missing answers are retried: eight
+    attempts within half a day. 429 and 5xx hold back all other messages meanwhile.
     """
     answer = await fcm.ask(ctx, ctx.capability(PushAccounts).fcm, args)
     if answer.response.is_success:

@@ -19,7 +19,7 @@ from jobs.webhook.answer import read_excerpt, status_line
 from jobs.webhook.asking import answer_to, request_to
 from jobs.webhook.url import lane_of
 
-# RFC 8030, 7.3, and 5: a subscription that has expired, or never was.
+# RFC 8030, 7.3 and 5: a subscription that has expired, or never existed.
 _DEAD = (httpx.codes.NOT_FOUND, httpx.codes.GONE)
 
 
@@ -37,8 +37,8 @@ async def send_web_push(ctx: Context, args: SendWebPushArgs) -> SendWebPushResul
     """Send encrypted data to a browser that has subscribed, signed with the VAPID key of the settings.
 
     404 and 410 mean that the subscription is dead: the job fails at once, as `DeadToken`, and `on_dead_token` is told
-    of it, once. Other statuses from 400 to 499 fail the job at once too. 429, errors of the server and no answer are
-    tried again: eight attempts within half a day; 429 and 5xx hold all other pushes to the host meanwhile.
+    of it, once. Other statuses from 400 to 499 also fail the job at once. 429, server errors and missing answers are
+    retried: eight attempts within half a day. 429 and 5xx hold back all other pushes to the host meanwhile.
     """
     started = time.monotonic()
     endpoint = args.subscription.endpoint.get_secret_value()
@@ -75,4 +75,4 @@ def _encrypted(body: bytes, args: SendWebPushArgs) -> bytes:
     try:
         return encrypted(body, args.subscription.keys)
     except ValueError as error:
-        raise failures.PushRefused(f"the subscription's p256dh is no key of a browser: {error}") from None
+        raise failures.PushRefused(f"the subscription's p256dh is not a browser's key: {error}") from None

@@ -1,4 +1,4 @@
-"""What `update_stats` asks of the service."""
+"""What `update_stats` needs of the service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from jobs.kit.outcomes import Discard
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number to add to the counter of a subject and an event, at the time when it happened.
+    """A number to add to the counter of a subject and an event, at the time it happened.
 
-    An `id` counts once for each counter. `unique` names who did it, for counts of different ones.
+    An `id` counts once for each counter. `unique` names who did it, for counts of different people.
     """
 
     subject: str
@@ -25,20 +25,20 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What became of a job's counts: `repeated` is how many were left out, since their ids had counted before."""
+    """What became of a job's counts: `repeated` is how many were left out because their ids had counted before."""
 
     repeated: int
 
 
 class CounterFull(Discard, ValueError):
-    """A count would take its counter beyond what it can hold, 2^63 - 1 either way. Nothing of the job is counted."""
+    """A count would take its counter beyond ±(2^63 - 1). None of the job's counts is added."""
 
 
 class Counters(Protocol):
     """Counters that add each job's counts once."""
 
     async def count_once(self, job_id: str, counts: Sequence[Count]) -> Counted | None:
-        """Add `counts`, and note in the same transaction that the job is counted; None if it was noted before.
+        """Add `counts`, and record in the same transaction that the job is counted; None if it already was.
 
         Raises `CounterFull`.
         """

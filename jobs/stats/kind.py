@@ -14,13 +14,13 @@ from jobs.stats.counters import Count, Counters
 
 MOST_EVENTS = 1_000
 MOST_BYTES = 2_500
-# Subjects that begin so are the service's own: how jobs of a kind ended, waited and ran.
+# Subjects with this prefix are the service's own: how jobs of a kind ended, waited and ran.
 OF_KINDS = "kind:"
 
 
 def _check_subject(subject: str) -> None:
     if subject.startswith(OF_KINDS):
-        raise ValueError(f"must not begin with {OF_KINDS!r}: the service counts the jobs of its kinds under such names")
+        raise ValueError(f"must not begin with {OF_KINDS!r}: the service counts jobs of kinds under such names")
 
 
 def _check_time(at: datetime) -> None:
@@ -31,7 +31,7 @@ def _check_time(at: datetime) -> None:
 
 
 def _check_length(one: "StatsEvent | UpdateStatsArgs") -> None:
-    """Refuse names that no index of Postgres takes together."""
+    """Refuse names that together are too long for an index of Postgres."""
     names = f"{one.subject}{one.event}{one.id}"
     if one.id is not None and 4 * len(names) > MOST_BYTES and len(names.encode()) > MOST_BYTES:
         raise ValueError(f"subject, event and id have more than {MOST_BYTES:,} bytes together")
@@ -42,12 +42,12 @@ Subject = Annotated[Name, AfterValidator(Check(_check_subject))]
 Number = Annotated[int, Field(strict=True, ge=-1_000_000_000, le=1_000_000_000)]
 At = Annotated[Time, AfterValidator(Check(_check_time))]
 
-_SUBJECT = "What is counted for, e.g. a user or a page."
-_EVENT = "What is counted, e.g. `signup`."
+_SUBJECT = "Whom or what to count for, e.g. a user or a page."
+_EVENT = "What to count, e.g. `signup`."
 _COUNT = "How many to add."
 _AT = "When it happened. Default: when the job was created."
-_ID = "An id of your own: with the same subject and event it counts once, whichever job has it."
-_UNIQUE = "Who did it, e.g. a user's id, to count different ones. What is kept of it is a sketch, not the name."
+_ID = "Your own id: with the same subject and event it counts once, in whichever job."
+_UNIQUE = "Who did it, e.g. a user's id, to count different people. Only a sketch of it is kept, not the name."
 
 
 class StatsEvent(BaseModel):
@@ -85,7 +85,7 @@ class UpdateStatsArgs(BaseModel):
     id: Name | None = Field(None, description=_ID)
     unique: Name | None = Field(None, description=_UNIQUE)
     events: list[StatsEvent] = Field(
-        [], max_length=MOST_EVENTS, description="Many events, in the place of the fields above."
+        [], max_length=MOST_EVENTS, description="Many events, instead of the fields above."
     )
 
     _one_or_many = model_validator(mode="after")(Check(_check_one_or_many))
@@ -105,7 +105,7 @@ _OF_ONE = tuple(StatsEvent.model_fields)
 class UpdateStatsResult(BaseModel):
     counted: bool = Field(description="False when an earlier attempt of this job had counted already.")
     at: datetime = Field(description="When the event happened, or the first of many.")
-    repeated: int = Field(0, description="Events left out, since their `id` had counted before.")
+    repeated: int = Field(0, description="Events left out because their `id` had counted before.")
 
 
 @job("update_stats", timeout=30, max_attempts=10)

@@ -1,4 +1,4 @@
-"""`send_webhook`: posts an event to a URL, signed as Standard Webhooks asks."""
+"""`send_webhook`: posts an event to a URL, signed by the rules of Standard Webhooks."""
 
 from jobs.webhook.kind import SendWebhookArgs, send_webhook
 

@@ -16,16 +16,16 @@ from jobs.webhook.headers import retry_after
 
 RESPONSE_CAP_BYTES = 64 * 1024
 EXCERPT_BYTES = 2 * 1024
-MASKED_BYTES = 8 * 1024  # more than is shown: a secret may stand across the excerpt's end
+MASKED_BYTES = 8 * 1024  # more than is shown: a secret may cross the excerpt's end
 MASKED_LINE_BYTES = 1024
 LINE_CHARS = 200
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-# All jobs in its lane leave a receiver alone that asks for a wait; but now and then one asks whether it has recovered.
+# If a receiver asks for a wait, its whole lane leaves it alone; but now and then one job checks whether it recovered.
 LONGEST_HOLD = timedelta(hours=1)
 _OVERLOADED = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
-# The status decides; the body is for reading only.
+# The status decides; the body is only for reading.
 BODY_WAIT_S = 2.0
 
 
@@ -35,7 +35,7 @@ class Excerpt(NamedTuple):
 
 
 async def read_excerpt(response: httpx.Response, masks: Masks, *, left_s: float) -> Excerpt:
-    """Read the body's beginning, with `left_s` until the attempt's timeout. A body that breaks off is no failure."""
+    """Read the body's beginning, with `left_s` until the attempt's timeout. A body that breaks off is not a failure."""
     # Half of the time left, so that the attempt's timeout cannot come first and undo what the status decided.
     body, whole = await read_body(response, max(0.0, min(BODY_WAIT_S, left_s / 2)))
     is_whole = whole and len(body) <= MASKED_BYTES
@@ -67,7 +67,7 @@ def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
 
 
 def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequence[int]) -> None:
-    """Return if the receiver took the event. Raises the errors of `failures`."""
+    """Return if the receiver accepted the event. Raises the errors of `failures`."""
     if response.is_success:
         return
     reason = reason_of(response, masks)
@@ -80,7 +80,7 @@ def judge(response: httpx.Response, excerpt: str, masks: Masks, give_up_on: Sequ
 
 
 def reason_of(response: httpx.Response, masks: Masks) -> str:
-    """Say who answered with which status, and where it sends us."""
+    """Say who answered with which status, and where it redirects us."""
     reason = status_line(response, masks)
     if location := _field(response, b"location"):
         reason += f" (to {line_of(location, masks)}; redirects are not followed)"
@@ -88,7 +88,7 @@ def reason_of(response: httpx.Response, masks: Masks) -> str:
 
 
 def to_be_tried_again(response: httpx.Response, reason: str, told: str) -> failures.HttpStatusError:
-    """Return the error of an answer after which the request is sent again, not before the time that it names."""
+    """Return the error of an answer after which the request is retried, not before the time that the answer names."""
     status = response.status_code
     after = retry_after(response.headers.get("retry-after", ""), datetime.now(UTC))
     if after is not None:
@@ -104,7 +104,7 @@ def status_line(response: httpx.Response, masks: Masks) -> str:
 
 
 def line_of(told: bytes, masks: Masks) -> str:
-    """Return what a receiver wrote outside the body as one line, without secrets."""
+    """Return a receiver's text from outside the body as one line, without secrets."""
     text = masks(readable(told[:MASKED_LINE_BYTES]), is_cut=len(told) > MASKED_LINE_BYTES)
     return " ".join(text.split())[:LINE_CHARS]
 

@@ -1,4 +1,4 @@
-"""Sending a request, whose answer comes as a stream; why none came is told without secrets."""
+"""Sends a request, whose answer comes as a stream. The reason for a missing answer is given without secrets."""
 
 from collections.abc import Mapping
 
@@ -25,11 +25,11 @@ def request_to(
     method: str = "POST",
     mask: Masks | None = None,
 ) -> httpx.Request:
-    """Build a request; `mask` takes out of what is kept of it what is no secret of the args."""
+    """Build a request; `mask` removes secrets that are not the args' own from its record."""
     given = {name.lower() for name in headers}
     own = {"accept": "*/*", "user-agent": user_agent}
     sent = {**headers, **{name: value for name, value in own.items() if name not in given}}
-    # The answer is read raw: half a megabyte of gzip can be half a gigabyte of text.
+    # The answer is read undecoded: half a megabyte of gzip can be half a gigabyte of text.
     sent |= {"accept-encoding": "identity", "host": url.netloc.decode()}
     if body or method in _WITH_BODY:
         sent["content-length"] = str(len(body))

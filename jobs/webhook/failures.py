@@ -2,7 +2,7 @@
 
 Retry
 ├── HttpStatusError     the receiver answered with a status other than 2xx
-└── NoAnswer            the receiver may be down, which the breaker of its lane is told
+└── NoAnswer            the receiver may be down, which its lane's breaker is told
     ├── DnsFailed       its name has no address
     ├── ConnectFailed   no connection was made, or not in time
     ├── TlsFailed       its certificate is not trusted, or there is no common TLS
@@ -24,7 +24,7 @@ from jobs.kit.outcomes import Discard, Retry
 
 
 class HttpStatusError(Retry):
-    """`status` says whether the receiver is able to take events now, though it has answered."""
+    """`status` says whether the receiver can take events now, although it has answered."""
 
     def __init__(self, message: str, *, status: int, after: timedelta | None, hold_lane: timedelta | None = None):
         super().__init__(message, after=after, or_later=True, hold_lane=hold_lane)
@@ -65,7 +65,7 @@ class AddressRefused(Discard): ...
 
 
 def class_of(error: httpx.TransportError) -> type[Retry]:
-    """Return the failure that stands for an error of `Context.http`."""
+    """Return the failure for an error of `Context.http`."""
     match error:
         case outbound.NameNotResolved():
             return DnsFailed

@@ -1,4 +1,4 @@
-"""HTTP headers: the ones that a job may set, and how `Retry-After` is read. Pure."""
+"""HTTP headers: which ones a job may set, and how `Retry-After` is read. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ VALUE_CAP_BYTES = 4096
 NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 
-# Headers that the sender sets itself, that belong to the connection, or that clouds give a meaning of their own.
+# Headers that the sender sets itself, that belong to the connection, or that have a special meaning in clouds.
 DENIED = {
     "accept-encoding",
     "age",
@@ -52,7 +52,7 @@ def _check_value(value: SecretStr) -> None:
 
 
 def check_names_differ(headers: dict[str, SecretStr]) -> None:
-    """Raise `ValueError` if two of the names differ in their case alone."""
+    """Raise `ValueError` if two of the names differ only in case."""
     if len({name.lower() for name in headers}) < len(headers):
         raise ValueError("a header is named twice")
 
@@ -63,7 +63,7 @@ Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Chec
 
 
 def retry_after(value: str, now: datetime) -> timedelta | None:
-    """Read a `Retry-After` header (RFC 9110, 10.2.3), at most 24 h. None if it asks for no wait, or is not valid."""
+    """Read a `Retry-After` header (RFC 9110, 10.2.3), at most 24 h. None if it asks for no wait or is not valid."""
     value = value.strip()
     try:
         if value.isascii() and value.isdigit():

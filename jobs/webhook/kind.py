@@ -1,4 +1,4 @@
-"""The kind `send_webhook`: an event, posted to a URL as Standard Webhooks 1.0.0 says."""
+"""The kind `send_webhook`: an event, posted to a URL by Standard Webhooks 1.0.0."""
 
 import time
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ async def send_webhook(ctx: Context, args: SendWebhookArgs) -> SendWebhookResult
     """Post `{type, timestamp, data}` to `url`, signed when a secret is given.
 
     A 2xx answer succeeds, whatever becomes of its body. 410 and the statuses of `give_up_on` end the job. Every other
-    answer, redirects included, and no answer are tried again: ten attempts over three days, and not before the
+    answer, redirects included, and a missing answer are retried: ten attempts over three days, and not before the
     `Retry-After` of the answer.
     """
     started = time.perf_counter()
@@ -99,7 +99,7 @@ def _request(ctx: Context, args: SendWebhookArgs) -> httpx.Request:
 
 
 def _secrets(args: SendWebhookArgs) -> Iterator[str | bytes]:
-    """Yield the secrets that the receiver knows, and may repeat."""
+    """Yield the secrets that the receiver knows and may repeat."""
     for value in args.headers.values():
         yield from credentials_of(value.get_secret_value())
     if args.secret is not None:

@@ -51,7 +51,7 @@ def secret_key(secret: str) -> bytes:
 
 
 def message_id(job_id: str) -> str:
-    """Return a job's id as receivers recognise repeats by it."""
+    """Return the id by which receivers recognise repeats of a job."""
     # An id adopted from an arq client is any text; the signed string takes no dots, a header no line ends.
     if _MESSAGE_ID.fullmatch(job_id):
         return job_id

@@ -1,4 +1,4 @@
-"""URLs that are posted to: which are taken, and the lane of their host. Pure."""
+"""URLs to post to: which are allowed, and the lane of their host. Pure."""
 
 from functools import lru_cache
 from typing import Annotated
@@ -13,7 +13,7 @@ _OWN_PORTS = {"http": 80, "https": 443}
 
 
 def check_url(url: HttpUrl) -> None:
-    """Raise `ValueError` unless the URL can be requested, and has no credentials."""
+    """Raise `ValueError` unless the URL can be requested and has no credentials."""
     if url.username is not None or url.password is not None:
         raise ValueError("credentials in the URL are refused; send them as an Authorization header")
     try:
@@ -26,10 +26,10 @@ Url = Annotated[HttpUrl, AfterValidator(Check(check_url))]
 
 
 def lane_of(url: HttpUrl) -> str:
-    """Return the lane of a URL: `host:` and the host as it is asked for, with a port that is not its scheme's own."""
+    """Return the lane of a URL: `host:` and the requested host, with the port unless it is the scheme's own."""
     host = (url.host or "").rstrip(".")
     port = "" if url.port == _OWN_PORTS.get(url.scheme) else f":{url.port}"
-    # No host that can be reached has a star, or is as long as that.
+    # No reachable host has a star, or is that long.
     return f"host:{host}{port}".replace("*", "%2A")[:LONGEST_KEY]
 
 

@@ -1,1 +1,1 @@
-"""Who calls, and what they may do: principals, keys, users, sessions."""
+"""Who is calling, and what they may do: principals, keys, users, sessions."""

@@ -1,4 +1,4 @@
-"""Tells who calls: by the key that a request carries."""
+"""Tells who is calling, by the key that a request carries."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from service.shared_reads import SharedReads
 
 log = structlog.get_logger(__name__)
 
-# A key has 256 random bits: guessing is hopeless, so this saves work and no more. A program that was left with an old
+# A key has 256 random bits, so guessing is hopeless and this only saves work. A program that was left with an old
 # key is told 401 for long before it is told to wait.
 _WRONG_KEYS_FREE = 1_000
 _USES_NOTED_EVERY_S = 30.0
@@ -41,7 +41,7 @@ class Access:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
         self._ring = KeyRing(settings.api_keys)
-        # However many made-up keys come, one read at a time looks for them.
+        # However many made-up keys arrive, only one read at a time looks them up.
         self._reads = SharedReads(self._read_keys, fresh_for_s=0, at_once=_READ_AT_ONCE)
         self._known = Remembered(self._read_key)
         self._used: set[str] = set()
@@ -53,7 +53,7 @@ class Access:
     async def identify(self, authorization: str | None, address: str | None) -> Principal:
         """Return whose key the header carries. Raises `Unauthorized`, or `TooManyWrongKeys`.
 
-        A right key is never held up by wrong ones, wherever they come from.
+        A valid key is never held up by wrong ones, wherever they come from.
         """
         if not self._ring and await self.opening.is_open():
             return ANYBODY
@@ -73,7 +73,7 @@ class Access:
         return self._known.recall(prefix) or await in_time(self._known.of(prefix), within_s=LOOKED_UP_WITHIN_S)
 
     async def _opened(self, prefix: str, digest: str) -> Key | None:
-        """Return the key that has this digest and holds. One that does not fit may have been rotated just now."""
+        """Return the valid key with this digest. A digest that does not match may be of a key rotated just now."""
         found, now = await self.key_of(prefix), agreed_time.now()
         if found is not None and not is_one_of(digest, found.digests(now)):
             found = await in_time(self._known.anew(prefix), within_s=LOOKED_UP_WITHIN_S)
@@ -82,14 +82,14 @@ class Access:
         return found if found is not None and found.is_live(now) else None
 
     def sign(self, authorization: str | None, text: str) -> tuple[str, str]:
-        """Sign a text with the caller's key. Return what names the key, and the signature."""
+        """Sign a text with the caller's key. Return the key's name and the signature."""
         key = key_in(authorization)
         digest = digest_of(key)
         prefix = None if self._ring.knows(digest) else prefix_of(key)
         return prefix or "", signature_of(digest, text)
 
     async def signer_of(self, text: str, prefix: str, signature: str) -> Principal | None:
-        """Return whose key signed the text; None where no key did that holds. Where no key is asked for: anybody."""
+        """Return whose key signed the text; None if no valid key did. Where no key is required: anybody."""
         if await self.opening.is_open():
             return ANYBODY
         if not prefix:
@@ -100,13 +100,13 @@ class Access:
         return key.principal if is_one_of(signature, [signature_of(one, text) for one in key.digests(now)]) else None
 
     async def keep(self) -> None:
-        """Note, twice a minute, which keys were used. Runs until it is cancelled."""
+        """Record, twice a minute, which keys were used. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(_USES_NOTED_EVERY_S)
             await self.note_uses()
 
     async def note_uses(self) -> None:
-        """Note which keys were used since the last time, to the minute."""
+        """Record which keys were used since the last call, to the minute."""
         used, self._used = self._used, set()
         if not used:
             return
@@ -119,13 +119,13 @@ class Access:
             self._used |= used
 
     async def close(self) -> None:
-        """Note the last uses, and wait for the look-ups under way."""
+        """Record the last uses, and wait for the look-ups under way."""
         await self.note_uses()
         await self._known.close()
         await self.opening.close()
 
     def _forget(self, prefix: str) -> None:
-        """Look up a key anew: it was made or changed here."""
+        """Look a key up again next time: it was made or changed here."""
         self._known.forget(prefix)
         self.opening.forget()
 
@@ -144,10 +144,10 @@ class Access:
             if wait_s:
                 return TooManyWrongKeys(f"Too many wrong keys came from {place}. Try again later.", wait_s)
             self._wrong.failed(place)
-        return Unauthorized("Send `Authorization: Bearer <key>` with a key of this service that holds.")
+        return Unauthorized("Send `Authorization: Bearer <key>` with a valid key of this service.")
 
 
 def key_in(authorization: str | None) -> str:
-    """Return the key in a header; nothing where it carries none."""
+    """Return the key in a header, or an empty text if there is none."""
     scheme, _, key = (authorization or "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""The keys of `POSTLUDE_API_KEYS`: all of them stand for one principal, which may do everything."""
+"""The keys of `POSTLUDE_API_KEYS`: they all stand for one principal, which may do everything."""
 
 from collections.abc import Iterable
 

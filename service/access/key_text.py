@@ -9,7 +9,7 @@ _KEY = re.compile(r"plk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
 class NewKey(NamedTuple):
-    """A key as it is shown once, and what is kept of it."""
+    """A new key: its text, which is shown once, and what is stored."""
 
     text: str
     prefix: str
@@ -24,11 +24,11 @@ def new_key(prefix: str | None = None) -> NewKey:
 
 
 def prefix_of(text: str) -> str | None:
-    """Return the prefix of what looks like a key; None for anything else."""
+    """Return the prefix of a text that looks like a key; None for any other text."""
     found = _KEY.fullmatch(text)
     return None if found is None else found[1]
 
 
 def digest_of(text: str) -> str:
-    """Return what is kept of a key: its secret is random, so nothing slower is needed."""
+    """Return the digest to store for a key. Its secret is random, so no slower hash is needed."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Keys as administrators handle them: made, changed, rotated, revoked. The text of a key is told once."""
+"""Keys as administrators handle them: made, changed, rotated, revoked. The text of a key is shown once."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ GRACE = timedelta(hours=1)
 
 
 class Made(NamedTuple):
-    """A key, with its text: nobody can read that again."""
+    """A key with its text, which nobody can read again."""
 
     key: Key
     text: str
 
 
 class Keys:
-    """`changed` is told the prefix of each key that was made or changed here."""
+    """`changed` is called with the prefix of each key that is made or changed here."""
 
     def __init__(self, database: Database, changed: Callable[[str], None] = lambda _prefix: None) -> None:
         self._database = database
@@ -44,7 +44,7 @@ class Keys:
         sees_args: bool = True,
         expires_in: timedelta | None = None,
     ) -> Made:
-        """Make a key. From the first one on, the service asks everybody for a key."""
+        """Make a key. From the first key on, the service requires one from everybody."""
         made, now = new_key(), agreed_time.now()
         row = {
             "id": str(uuid_utils.uuid7()),
@@ -64,7 +64,7 @@ class Keys:
         async with self._database.connect() as connection:
             key = await find_key(connection, key_id)
         if key is None:
-            raise KeyNotFound("There is no key with this id. `GET /v1/keys` and `postlude keys list` tell the ids.")
+            raise KeyNotFound("There is no key with this id. `GET /v1/keys` and `postlude keys list` show the ids.")
         return key
 
     async def list(self, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Key]:
@@ -81,7 +81,7 @@ class Keys:
         return await self._find_changed(key_id)
 
     async def rotate(self, key_id: str, grace: timedelta = GRACE) -> Made:
-        """Give a key another secret. The one it has holds for the grace; one from before that, no more."""
+        """Give a key a new secret. The present one stays valid for the grace; any older one ends now."""
         key, now = await self.find(key_id), agreed_time.now()
         made = new_key(key.prefix)
         record = partial(records.record_key_rotated, key_id=key_id, digest=made.digest, now=now, old_until=now + grace)
@@ -90,7 +90,7 @@ class Keys:
         return Made(await self._find_changed(key_id), made.text)
 
     async def revoke(self, key_id: str) -> Key:
-        """End a key; within two seconds it opens nothing. Its row stays, for it names who did what."""
+        """End a key: within two seconds it opens nothing. Its row stays, because it names who did what."""
         if not await self._database.run(partial(records.record_key_revoked, key_id=key_id, now=agreed_time.now())):
             raise _gone(key_id)
         return await self._find_changed(key_id)
@@ -105,7 +105,7 @@ _WRITTEN = {"scopes", "kinds", "queues", "sees_args"}
 
 
 def _limits(**told: Any) -> dict[str, Any]:
-    """Write what a key may do as its row has it."""
+    """Return a key's limits as its row stores them."""
     return {
         name: int(value) if name == "sees_args" else None if value is None else json.dumps(sorted(value))
         for name, value in told.items()
@@ -113,4 +113,4 @@ def _limits(**told: Any) -> dict[str, Any]:
 
 
 def _gone(key_id: str) -> KeyNotFound:
-    return KeyNotFound("There is no key with this id, or it is revoked already.")
+    return KeyNotFound("There is no key with this id, or it has already been revoked.")

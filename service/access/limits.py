@@ -1,4 +1,4 @@
-"""What a principal is kept from: jobs of other kinds and on other queues, and args that it may not see."""
+"""What a principal is kept from: jobs of other kinds, jobs on other queues, and args that it may not see."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,24 +19,24 @@ from service.ledger.reads.listing import Filter
 
 
 def note_sender(principal: Principal, jobs: Iterable[NewJob]) -> None:
-    """Note on new jobs who sends them, where callers are asked who they are."""
+    """Record on new jobs who sends them, where callers have to say who they are."""
     if principal is not ANYBODY:
         for job in jobs:
             job.enqueued_by = principal.id
 
 
 def check_jobs(principal: Principal, jobs: Iterable[NewJob], catalogue: Catalogue) -> None:
-    """Raise `NotForThisKey` for new jobs, or what they ask to be enqueued later, beyond the principal's limits."""
+    """Raise `NotForThisKey` if new jobs, or jobs they enqueue later, are beyond the principal's limits."""
     for job in jobs:
         _check_job(principal, job, catalogue)
         if job.flow is not None:
-            raise NotForThisKey("This key is limited, and may not add jobs to a flow, which may have other kinds.")
+            raise NotForThisKey("This key is limited, and may not add jobs to a flow: it may hold other kinds.")
 
 
 def check_flow_jobs(
     principal: Principal, jobs: Iterable[NewJob], callbacks: Iterable[Callback], catalogue: Catalogue
 ) -> None:
-    """Do the same for a whole new flow."""
+    """Raise `NotForThisKey` if a job of a new flow is beyond the principal's limits."""
     if principal.is_limited:
         for job in jobs:
             _check_job(principal, job, catalogue)
@@ -44,14 +44,14 @@ def check_flow_jobs(
 
 
 def check_asked(principal: Principal, kind: str, args: str, catalogue: Catalogue) -> None:
-    """Do the same for what args, as JSON, ask to be enqueued."""
+    """Raise `NotForThisKey` if args, as JSON, ask for jobs beyond the principal's limits."""
     if principal.is_limited:
         for asked in asked_by(catalogue, kind, from_json(args)):
             _check(principal, asked.kind.name, asked.kind.queue, asked.label)
 
 
 async def unseen_parents(principal: Principal, database: Database, jobs: Iterable[NewJob]) -> list[str]:
-    """Return the jobs that new ones come after, and that are not there for the principal."""
+    """Return the parents of new jobs that the principal may not see."""
     parents = {parent for job in jobs for parent in job.after}
     if not parents:
         return []
@@ -60,18 +60,18 @@ async def unseen_parents(principal: Principal, database: Database, jobs: Iterabl
 
 
 def check_queue(principal: Principal, queue: str | None) -> None:
-    """Raise `NotForThisKey` for a queue that jobs are to be moved to, beyond the principal's limits."""
+    """Raise `NotForThisKey` if the principal may not move jobs to this queue."""
     if queue is not None and not is_listed(queue, principal.queues):
-        raise NotForThisKey(f"This key may put no job on the queue {queue!r}.")
+        raise NotForThisKey(f"This key may not put jobs on the queue {queue!r}.")
 
 
 def sees(principal: Principal, row: RowMapping) -> bool:
-    """Whether the job of this row is there for the principal."""
+    """Whether the principal may see the job of this row."""
     return principal.may_touch(row["kind"], row["queue"], row["label"])
 
 
 def restricted(principal: Principal, wanted: Filter) -> Filter:
-    """Keep a list within the principal's limits. Raises `ArgsHidden` for a search in what it may not see."""
+    """Keep a list within the principal's limits. Raises `ArgsHidden` for a search in hidden args."""
     if wanted.is_searched:
         _check_search(principal)
     if not principal.is_limited:
@@ -80,7 +80,7 @@ def restricted(principal: Principal, wanted: Filter) -> Filter:
 
 
 def restricted_filter(principal: Principal, filter_sent: str) -> str:
-    """Do the same to the filter of an operation, as JSON."""
+    """Keep an operation's filter, as JSON, within the principal's limits. Raises `ArgsHidden`."""
     told: dict[str, Any] = from_json(filter_sent)
     if not {"args", "metadata", "q"}.isdisjoint(told):
         _check_search(principal)
@@ -106,7 +106,7 @@ def _check_job(principal: Principal, job: NewJob, catalogue: Catalogue) -> None:
     check_asked(principal, job.kind, job.args, catalogue)
     _check_callbacks(principal, job.callbacks, catalogue)
     if job.on_conflict != "return" and (principal.queues is not None or job.label is not None):
-        raise NotForThisKey("This key is limited, and the job that it would replace may be beyond that.")
+        raise NotForThisKey("This key is limited, and the job to be replaced may be beyond its limits.")
 
 
 def _check(principal: Principal, kind: str, queue: str, label: str | None) -> None:

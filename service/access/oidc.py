@@ -1,4 +1,4 @@
-"""Signing in by the word of another service: OpenID Connect, the code flow with PKCE.
+"""Signing in through another service: OpenID Connect, the code flow with PKCE.
 
 Source: https://openid.net/specs/openid-connect-core-1_0.html, RFC 7636, RFC 9207.
 """
@@ -22,13 +22,13 @@ _WITHIN_S = 10.0
 _LEEWAY_S = 60
 _KNOWN_FOR_S = 60.0
 _LARGEST_BYTES = 1024 * 1024
-# Never an algorithm whose key is the client's secret, or none.
+# Never `none`, nor an algorithm whose key is the client's secret.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_AWAY = "The service that signs you in does not answer as it should. Sign in with a key, or try again."
+_AWAY = "The sign-in service does not answer as it should. Sign in with a key, or try again."
 
 
 class OnTheWay(NamedTuple):
-    """What the browser keeps, sealed, until it comes back."""
+    """What the browser keeps, sealed, until it returns from the other service."""
 
     state: str
     nonce: str
@@ -37,7 +37,7 @@ class OnTheWay(NamedTuple):
 
 
 class Vouched(NamedTuple):
-    """Who came back."""
+    """Who the other service says has signed in."""
 
     name: str
     role: Role
@@ -54,7 +54,7 @@ class Oidc:
         self._name_claim, self._role_claim = settings.oidc_name_claim, settings.oidc_role_claim
 
     async def begin(self, redirect_uri: str, next_path: str) -> tuple[str, OnTheWay]:
-        """Return where to send the browser, and what it has to bring back. Raises `SignInRefused`."""
+        """Return where to send the browser, and what it must bring back. Raises `SignInRefused`."""
         from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
@@ -73,14 +73,14 @@ class Oidc:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}", way
 
     async def finish(self, redirect_uri: str, told: Mapping[str, str], way: OnTheWay) -> Vouched:
-        """Return who is vouched for. Raises `SignInRefused`."""
+        """Return who has signed in. Raises `SignInRefused`."""
         if not secrets.compare_digest(told.get("state", "").encode(), way.state.encode()):
-            raise SignInRefused("This way back is not the one that you began. Sign in again.")
+            raise SignInRefused("This is not the sign-in that you started. Sign in again.")
         if "error" in told or "code" not in told:
             raise SignInRefused("The other service did not sign you in.")
         metadata = await self._metadata()
         if told.get("iss", metadata["issuer"]) != metadata["issuer"]:
-            raise SignInRefused("Another service answered than the one that was asked.")
+            raise SignInRefused("A different service answered from the one that was asked.")
         async with _http() as http:
             form = {
                 "grant_type": "authorization_code",
@@ -93,7 +93,7 @@ class Oidc:
         return self._vouched(_claims(token, keys, metadata["issuer"], self._client[0], way.nonce))
 
     async def _metadata(self) -> dict[str, Any]:
-        """Return the service's configuration, which may be a minute old: anybody may have it asked for."""
+        """Return the service's configuration. It may be a minute old, because anybody can trigger this request."""
         if self._known is None or time.monotonic() - self._known[0] > _KNOWN_FOR_S:
             async with _http() as http:
                 self._known = time.monotonic(), await self._read_metadata(http)
@@ -103,7 +103,7 @@ class Oidc:
         metadata = await _json(http, "GET", f"{self._issuer}/.well-known/openid-configuration")
         needed = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
         if not all(isinstance(metadata.get(name), str) for name in needed):
-            raise _away("its configuration is not complete")
+            raise _away("its configuration is incomplete")
         if metadata["issuer"].rstrip("/") != self._issuer:
             raise _away("its configuration names another issuer")
         return metadata
@@ -115,16 +115,16 @@ class Oidc:
                 f"The other service does not say who you are: the claim {self._name_claim!r} is missing."
             )
         if self._name_claim == "email" and claims.get("email_verified") is False:
-            raise SignInRefused("The other service has not verified your mail address.")
+            raise SignInRefused("The other service has not verified your email address.")
         given = set(map(str, roles)) if isinstance(roles, list) else {str(roles)}
         best = next((role for role in (Role.ADMIN, Role.OPERATOR, Role.VIEWER) if role.value in given), None)
         if best is None:
-            raise SignInRefused(f"{name} has no role here: ask for one of viewer, operator and admin.")
+            raise SignInRefused(f"{name} has no role here. Ask an administrator for one: viewer, operator or admin.")
         return Vouched(name, best)
 
 
 def _claims(token: Mapping[str, Any], keys: Any, issuer: str, client_id: str, nonce: str) -> Mapping[str, Any]:
-    """Return what the token says, if it is signed by the service, for us, and for this sign-in."""
+    """Return the token's claims, if the service signed it for us and for this sign-in."""
     from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
     from joserfc import jwt
     from joserfc.errors import JoseError
@@ -147,7 +147,7 @@ def _claims(token: Mapping[str, Any], keys: Any, issuer: str, client_id: str, no
         claims.validate(leeway=_LEEWAY_S)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         log.warning("oidc_token_refused", reason=f"{type(error).__name__}: {error}")
-        raise SignInRefused("The other service's answer is not one that can be trusted.") from error
+        raise SignInRefused("The other service's answer cannot be trusted.") from error
     return dict(claims)
 
 

@@ -1,4 +1,4 @@
-"""Whether anybody may call: on this machine, without keys in the settings, keys and users in the ledger."""
+"""Whether anybody may call: only on this machine, with no keys in the settings and no keys or users in the ledger."""
 
 import structlog
 
@@ -24,11 +24,11 @@ class Opening:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is known to be closed."""
+        """Whether the service is known to be closed."""
         return self._is_closed
 
     async def is_open(self) -> bool:
-        """Raises `LedgerUnavailable` if that has never been known. While the ledger is away, all is as it was."""
+        """Raises `LedgerUnavailable` if it was never known. While the ledger is away, the last answer stands."""
         if self._is_closed:
             return False
         known = self._known.recall("")
@@ -42,7 +42,7 @@ class Opening:
         return bool(known)
 
     def forget(self) -> None:
-        """Look anew: a key or a user was made here."""
+        """Look again next time: a key or a user was made here."""
         self._known.forget("")
 
     async def close(self) -> None:
@@ -53,7 +53,7 @@ class Opening:
             self._is_closed = await is_anybody_known(connection)
         if not self._is_closed and not self._was_open:
             log.warning(
-                "open_to_everybody", reason="there are no keys and no users: whoever reaches this machine may do all"
+                "open_to_everybody", reason="there are no keys and no users: anyone on this machine may do everything"
             )
         elif self._is_closed and self._was_open:
             log.info("asks_for_keys", reason="a key or a user was made")

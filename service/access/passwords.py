@@ -1,4 +1,4 @@
-"""Passwords: kept as argon2 hashes, which take a tenth of a second and 64 MiB each; so few are computed at once."""
+"""Passwords, kept as argon2 hashes. A hash takes a tenth of a second and 64 MiB, so few are computed at once."""
 
 import asyncio
 from functools import cache
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 SHORTEST = 12
-# Longer ones cost time and tell nothing more.
+# Longer ones cost time and add no strength.
 LONGEST = 200
 _AT_ONCE = 2
 
 
 @cache
 def _hasher() -> "PasswordHasher":
-    # Imported when it is needed first: workers and most commands never do.
+    # Imported on first use: workers and most commands never need it.
     from argon2 import PasswordHasher
 
     return PasswordHasher()
@@ -33,14 +33,14 @@ class Passwords:
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def hashed(self, password: str) -> str:
-        """Return what is kept of a new password. Raises `Refused` for one that is too short or too long."""
+        """Return the hash of a new password. Raises `Refused` if it is too short or too long."""
         if not SHORTEST <= len(password) <= LONGEST:
-            raise Refused(f"A password has {SHORTEST} to {LONGEST} characters.")
+            raise Refused(f"A password must have {SHORTEST} to {LONGEST} characters.")
         async with self._room:
             return await asyncio.to_thread(_hasher().hash, password)
 
     async def fits(self, password: str, kept: str | None) -> bool:
-        """Whether this is the password that was kept. Takes as long where there is none, so that nobody is told."""
+        """Whether this is the stored password. Takes as long if none is stored, so that the time tells nothing."""
         if len(password) > LONGEST:
             return False
         async with self._room:

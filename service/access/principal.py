@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""Who is calling, and what they may do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from service.errors import ScopeMissing
 
 
 class Scope(StrEnum):
-    """What a principal may do. `operate` includes `read`, `admin` includes all; else they are independent."""
+    """What a principal may do. `operate` includes `read`, `admin` includes all; the others are independent."""
 
     ENQUEUE = "enqueue"
     READ = "read"
@@ -44,9 +44,9 @@ _SCOPES_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. `id` is what records name: `key:<uuid>`, `user:<name>`, `bootstrap` or `anybody`.
+    """Who is calling. `id` is how records name it: `key:<uuid>`, `user:<name>`, `bootstrap` or `anybody`.
 
-    `kinds` and `queues` are what it is limited to: names, and beginnings that end with `*`; None: all.
+    `kinds` and `queues` are its limits: names, and prefixes that end with `*`; None: all.
     """
 
     id: str
@@ -70,17 +70,17 @@ class Principal:
         return self.kinds is not None or self.queues is not None
 
     def may_touch(self, kind: str, queue: str, label: str | None = None) -> bool:
-        """Whether jobs of this kind, or counted as this label, are there for the principal on this queue."""
+        """Whether the principal may see and act on jobs of this kind or label on this queue."""
         is_its_kind = is_listed(kind, self.kinds) or (label is not None and is_listed(label, self.kinds))
         return is_its_kind and is_listed(queue, self.queues)
 
 
 def is_listed(name: str, listed: tuple[str, ...] | None) -> bool:
-    """Whether a name is among names, and beginnings that end with `*`; None lists all."""
+    """Whether a name matches one of a list of names and of prefixes that end with `*`; None lists all."""
     return listed is None or any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in listed)
 
 
-# Anybody, where the service has neither keys nor users and listens to this machine alone.
+# Anybody, where the service has neither keys nor users and listens only on this machine.
 ANYBODY = Principal("anybody", "anybody", frozenset(Scope))
-# Whoever has one of `POSTLUDE_API_KEYS`.
+# Anyone with one of `POSTLUDE_API_KEYS`.
 BOOTSTRAP = Principal("bootstrap", "a key of POSTLUDE_API_KEYS", frozenset(Scope))

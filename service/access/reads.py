@@ -51,7 +51,7 @@ class Key:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def digests(self, now: datetime) -> Sequence[str]:
-        """What the keys that hold now are known by: during a rotation there are two."""
+        """The digests of the secrets that are valid now: two during a rotation."""
         is_old_good = self.old_digest is not None and self.old_until is not None and now < self.old_until
         return (self.digest, self.old_digest) if is_old_good and self.old_digest else (self.digest,)
 
@@ -91,7 +91,7 @@ async def find_key(connection: AsyncConnection, key_id: str) -> Key | None:
 async def list_keys(
     connection: AsyncConnection, limit: int, after: tuple[datetime, str] | None = None
 ) -> Sequence[Key]:
-    """Return keys, the newest first; revoked ones too."""
+    """Return keys, newest first, including revoked ones."""
     wanted = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()).limit(limit)
     if after is not None:
         place = tuple_(literal(after[0], Moment()), literal(after[1]))
@@ -105,12 +105,12 @@ async def find_user(connection: AsyncConnection, name: str) -> User | None:
 
 
 async def list_users(connection: AsyncConnection) -> Sequence[User]:
-    """Return all users by their names."""
+    """Return all users, ordered by name."""
     return [User.of(row) for row in (await connection.execute(select(users).order_by(users.c.name))).mappings()]
 
 
 async def is_anybody_known(connection: AsyncConnection) -> bool:
-    """Whether there ever was a key or a user. Those that hold no more count: else the last to go opens the service."""
+    """Whether there ever was a key or a user. Ended ones count too: else revoking the last one opens the service."""
     known = select(exists(select(api_keys.c.id)) | exists(select(users.c.name)))
     return bool((await connection.execute(known)).scalar_one())
 
@@ -121,7 +121,7 @@ async def has_ended(connection: AsyncConnection, session_id: str) -> bool:
 
 
 async def find_cookie_secret(connection: AsyncConnection) -> str | None:
-    """Return what signs cookies; None where there is none yet, or none that can be read."""
+    """Return the secret that signs cookies; None if there is none yet, or it cannot be read."""
     kept: str | None = (await connection.execute(select(cookie_secrets.c.secret))).scalar_one_or_none()
     try:
         return None if kept is None else COOKIE_SECRET.open(vault_of(connection), kept, 1)

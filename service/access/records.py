@@ -20,14 +20,14 @@ def record_key(connection: Connection, row: dict[str, Any]) -> None:
 
 
 def record_key_changed(connection: Connection, key_id: str, changes: dict[str, Any]) -> bool:
-    """Change a key that is not revoked; return whether there is one."""
+    """Change a key that is not revoked; return whether there was one."""
     return _changed(connection, update(api_keys).where(_live(key_id)).values(**changes))
 
 
 def record_key_rotated(connection: Connection, key_id: str, digest: str, now: datetime, *, old_until: datetime) -> bool:
-    """Give a key another secret; the one it had holds until `old_until`, any before it no more."""
+    """Give a key a new secret. The one it had stays valid until `old_until`; any older one ends."""
     values = {"digest": digest, "old_digest": api_keys.c.digest, "old_until": old_until, "rotated_at": now}
-    # Repeated, it would make the new secret the old one.
+    # Repeating the write would make the new secret the old one.
     is_new = api_keys.c.digest != digest
     return _changed(connection, update(api_keys).where(_live(key_id), is_new).values(**values))
 
@@ -52,13 +52,13 @@ def record_user(connection: Connection, row: dict[str, Any]) -> bool:
 def record_user_changed(
     connection: Connection, name: str, changes: dict[str, Any], *, ends_sessions: bool = False
 ) -> bool:
-    """Change a user; return whether there is one. `ends_sessions`: whoever is signed in has to do so again."""
+    """Change a user; return whether there was one. `ends_sessions`: anyone signed in has to sign in again."""
     epoch = {"session_epoch": users.c.session_epoch + 1} if ends_sessions else {}
     return _changed(connection, update(users).where(users.c.name == name).values(**changes, **epoch))
 
 
 def record_cookie_secret(connection: Connection, secret: str, now: datetime) -> str:
-    """Keep what signs cookies, unless there is one already that can be read; return the one that is kept."""
+    """Store the secret that signs cookies, unless a readable one is there; return the stored one."""
     vault = vault_of(connection)
     sealed = COOKIE_SECRET.seal(vault, secret, 1)
     new = insert_for(connection.dialect.name)(cookie_secrets).values(id=1, secret=sealed, created_at=now)
@@ -66,13 +66,13 @@ def record_cookie_secret(connection: Connection, secret: str, now: datetime) -> 
     kept: str = connection.execute(select(cookie_secrets.c.secret).with_for_update()).scalar_one()
     try:
         return COOKIE_SECRET.open(vault, kept, 1)
-    except SecretUnreadable:  # its key is gone: all sign in again
+    except SecretUnreadable:  # its key is gone: everyone has to sign in again
         connection.execute(update(cookie_secrets).values(secret=sealed, created_at=now))
         return secret
 
 
 def record_session_ended(connection: Connection, session_id: str, now: datetime, *, kept_until: datetime) -> None:
-    """End a session, and forget those that have been over for long."""
+    """End a session, and delete sessions that ended long ago."""
     connection.execute(delete(ended_sessions).where(ended_sessions.c.kept_until < now))
     new = insert_for(connection.dialect.name)(ended_sessions).values(id=session_id, kept_until=kept_until)
     connection.execute(new.on_conflict_do_nothing())

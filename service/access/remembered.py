@@ -1,4 +1,4 @@
-"""What is looked up again and again, and may be two seconds old."""
+"""A cache for what is looked up all the time and may be two seconds old."""
 
 import asyncio
 import time
@@ -9,16 +9,16 @@ from service.errors import LedgerUnavailable
 
 V = TypeVar("V")
 
-# Looked up anew in the background from the first on, and not told any more from the second on.
+# Refreshed in the background after the first time, and no longer returned after the second.
 _FRESH_FOR_S = 1.0
 _HOLDS_FOR_S = 2.0
 _MOST = 10_000
 
 
 class Remembered(Generic[V]):
-    """Remembers what `read` returned for each name, so that what is asked for all the time is never waited for.
+    """Remembers what `read` returned for each name, so that nobody waits for a name in constant use.
 
-    A change anywhere holds here within two seconds. What is None is not remembered: anybody may ask for it.
+    A change anywhere takes effect here within two seconds. None is not remembered: anybody may ask for any name.
     """
 
     def __init__(self, read: Callable[[str], Awaitable[V | None]]) -> None:
@@ -45,11 +45,11 @@ class Remembered(Generic[V]):
         return known if known is not None else await asyncio.shield(self._look_up(name))
 
     async def anew(self, name: str) -> V | None:
-        """Look it up whatever is known, which others are told meanwhile. Raises what `read` raises."""
+        """Look it up whatever is known; others get the known value meanwhile. Raises what `read` raises."""
         return await asyncio.shield(self._look_up(name))
 
     def forget(self, name: str) -> None:
-        """Look it up anew for whoever asks from now on: it has changed here."""
+        """Look it up again for the next caller: it has changed here."""
         self._known.pop(name, None)
         self._reading.pop(name, None)
 
@@ -85,6 +85,6 @@ class Remembered(Generic[V]):
 
 
 def _note_error(task: "asyncio.Task[object]") -> None:
-    """Nobody may wait for it any more; asyncio need not complain of an outage that the next one is told."""
+    """Keep asyncio from reporting an outage when no caller waits any more: the next caller gets the error."""
     if not task.cancelled() and not isinstance(task.exception(), LedgerUnavailable | None):
         task.get_loop().call_exception_handler({"message": "a look-up failed", "exception": task.exception()})

@@ -1,4 +1,4 @@
-"""Sessions on the pages: a signed cookie that says who signed in, and what ends it before its time."""
+"""Sessions on the pages: a signed cookie that says who signed in, and what ends it early."""
 
 import hashlib
 import hmac
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from itsdangerous import URLSafeTimedSerializer
 
 HOLDS_FOR = timedelta(hours=12)
-# A cookie older than this is written anew, so that whoever goes on working stays signed in.
+# A cookie older than this is renewed, so that anyone who keeps working stays signed in.
 _RENEWED_AFTER = timedelta(minutes=10)
 _LOOKED_UP_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a cookie says. `prefix` names a ledger's key, `user` a user; with neither it is a key of the settings.
+    """What a cookie says. `prefix` names a key in the ledger, `user` a user; with neither it is a key of the settings.
 
     `mark` ties it to what it was opened with: the user's epoch, or the key.
     """
@@ -41,7 +41,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that holds. `cookie` is its cookie written anew, where that is due."""
+    """A valid session. `cookie` is its renewed cookie, if renewal is due."""
 
     session: Session
     principal: Principal
@@ -74,7 +74,7 @@ class Sessions:
         return await self._cookie(Session(secrets.token_hex(16), str(user.session_epoch), user=user.name))
 
     async def of(self, cookie: str) -> SignedIn | None:
-        """Return who has this cookie; None where it is forged, too old, or over for another reason."""
+        """Return who has this cookie; None if it is forged, too old, or has ended for another reason."""
         from itsdangerous import BadSignature
 
         try:
@@ -98,7 +98,7 @@ class Sessions:
         self._standings.forget(_name_of(session))
 
     async def token_for(self, session_id: str) -> str:
-        """Return a token for forms of a session. No two are alike, so that none can be guessed part by part."""
+        """Return a token for a session's forms. No two are alike, so none can be guessed piece by piece."""
         salt = secrets.token_hex(8)
         return f"{salt}.{await self._token(session_id, salt)}"
 
@@ -111,7 +111,7 @@ class Sessions:
         return (await self._serializer("on the way")).dumps(value)
 
     async def unsealed(self, text: str, max_age_s: int) -> Any | None:
-        """Return what was signed; None where it is forged or too old."""
+        """Return what was signed; None if it is forged or too old."""
         from itsdangerous import BadSignature
 
         try:
@@ -155,7 +155,7 @@ class Sessions:
         return hmac.new((await self._signed_with()).encode(), text.encode(), hashlib.sha256).hexdigest()
 
     async def _signed_with(self) -> str:
-        """Return what signs cookies, for all processes; the first one that needs it makes it."""
+        """Return the secret that signs cookies in all processes; the first process to need it makes it."""
         if self._secret is None:
             self._secret = await in_time(self._find_or_make(), within_s=_LOOKED_UP_WITHIN_S)
         return self._secret

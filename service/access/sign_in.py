@@ -1,4 +1,4 @@
-"""Signing in: with a key, with a name and a password, or by the word of another service."""
+"""Signing in: with a key, with a name and a password, or through another service."""
 
 from service.access.access import Access
 from service.access.errors import TooManySignIns, UserNotFound
@@ -11,18 +11,18 @@ from service.access.throttle import Throttle, place_of
 from service.errors import SignInRefused, Unauthorized
 from service.settings import Settings
 
-# Wrong passwords of one user from one place; from a place, and for a user, before the others wait too.
+# Wrong passwords for one user from one place; then from one place, and for one user, before others wait too.
 _FREE = 5
 _FREE_IN_ALL = 20
 _MOST_FAMILIAR = 10_000
-# No user's is as long; whoever tries to sign in may send megabytes, which are remembered for a while.
+# No user's name is as long. Anyone may send megabytes as a name, and names are remembered for a while.
 _LONGEST_NAME = 60
 
 
 class SignIns:
-    """Each guess makes the next one wait longer. Whoever signed in from a place before waits for own guesses alone.
+    """Each wrong guess makes the next one wait longer. A user at a known place waits only for guesses made there.
 
-    So nobody is locked out by the guesses of others, and those with a key never are.
+    So nobody is locked out by the guesses of others, and nobody with a key is ever locked out.
     """
 
     def __init__(self, access: Access, sessions: Sessions, settings: Settings) -> None:
@@ -42,15 +42,15 @@ class SignIns:
         except Unauthorized:
             _check(self._all, f"keys {place}")
             self._all.failed(f"keys {place}")
-            raise SignInRefused("This key does not hold.") from None
+            raise SignInRefused("This key is not valid.") from None
         if principal.is_limited:
-            raise SignInRefused("This key is limited to kinds or queues, and pages show all of them.")
+            raise SignInRefused("This key is limited to some kinds or queues, but the pages show all of them.")
         if not principal.may(Scope.READ):
-            raise SignInRefused("This key may not read: it lacks the scope `read`.")
+            raise SignInRefused("This key cannot open the pages: it lacks the scope `read`.")
         return await self._sessions.begin_with_key(key), principal
 
     async def with_password(self, name: str, password: str, address: str | None) -> tuple[str, Principal]:
-        """Return the same for a user. It takes as long where there is no such user."""
+        """Return the same for a user. Takes as long if there is no such user."""
         name, place = name[:_LONGEST_NAME], place_of(address)
         pair, shared = f"{place} {name}", (f"place {place}", f"user {name}")
         _check(self._own, pair)
@@ -58,7 +58,7 @@ class SignIns:
         if not is_familiar:
             for one in shared:
                 _check(self._all, one)
-        # Counted before it is known, so that guesses made at the same moment count each other.
+        # Counted before the answer is known, so that simultaneous guesses count one another.
         self._own.failed(pair)
         for one in () if is_familiar else shared:
             self._all.failed(one)
@@ -73,12 +73,12 @@ class SignIns:
         return await self._begin(user)
 
     async def from_elsewhere(self, name: str, role: Role) -> tuple[str, Principal]:
-        """Return the same for somebody for whom another service vouches: a user, who is made and given `role`."""
+        """Return the same for somebody whom another service has signed in: the user is added and given `role`."""
         user = await self._find(name)
         if user is None:
             user = await self._access.users.add(name, role)
         elif user.password_hash is not None:
-            raise SignInRefused(f"{name} has a password here, and signs in with that.")
+            raise SignInRefused(f"{name} has a password here. Sign in with that.")
         elif user.disabled_at is not None:
             raise SignInRefused(f"{name} is disabled.")
         elif user.role != role:
@@ -115,4 +115,4 @@ def _check(throttle: Throttle, name: str) -> None:
 def _told(left: int) -> str:
     if left > 1:
         return f"You can try {left} more times before you have to wait."
-    return "You can try once more before you have to wait." if left else "Each further try has to wait longer."
+    return "You can try once more before you have to wait." if left else "Each further attempt has to wait longer."

@@ -1,4 +1,4 @@
-"""Digests and signatures, and how they are compared: in a time that tells nothing."""
+"""Digests and signatures, compared in constant time."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ def signature_of(digest: str, text: str) -> str:
 
 
 def is_one_of(given: str, known: Iterable[str]) -> bool:
-    """Whether `given` is among these, which are hexadecimal; each of them is compared."""
+    """Whether `given` is among these hexadecimal texts; all of them are compared."""
     if not given.isascii():
         return False
     found = False

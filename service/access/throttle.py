@@ -1,4 +1,4 @@
-"""Growing delays for those who guess: wrong keys and passwords, by the address they come from."""
+"""Growing delays for wrong keys and passwords, counted by the address they come from."""
 
 import math
 import time
@@ -13,7 +13,7 @@ _MOST = 10_000
 class Throttle:
     """Counts failures by name in bounded memory. After the first few, each doubles the time until the next try.
 
-    A name is an address, or an address with a user's name: what one does never holds up others.
+    A name is an address, or an address with a user's name, so one caller never holds up others.
     """
 
     def __init__(self, *, free: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Throttle:
         if now - last > _FORGOTTEN_AFTER_S:
             count = 0
         if len(self._failures) >= _MOST:
-            del self._failures[next(iter(self._failures))]  # the one that has been quiet for longest
+            del self._failures[next(iter(self._failures))]  # the one that has been quiet the longest
         self._failures[name] = (count + 1, now)
 
     def succeeded(self, name: str) -> None:
@@ -47,7 +47,7 @@ class Throttle:
 
 
 def place_of(address: str | None) -> str:
-    """Return what of an address counts as one place: of IPv6, the network, in which anybody has any number."""
+    """Return what counts as one place: for IPv6 the /64 network, in which one caller has any number of addresses."""
     try:
         parsed = ip_address(address or "")
     except ValueError:

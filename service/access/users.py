@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,58}")
 
 
 class Users:
-    """`added` is called when a user was added here."""
+    """`added` is called after a user was added here."""
 
     def __init__(self, database: Database, passwords: Passwords, added: Callable[[], None] = lambda: None) -> None:
         self._database = database
@@ -26,7 +26,7 @@ class Users:
         self._added = added
 
     async def add(self, name: str, role: Role, *, password: str | None = None, sees_args: bool = True) -> User:
-        """Add a user; without a password it signs in elsewhere. Raises `UserExists`."""
+        """Add a user; one without a password signs in through another service. Raises `UserExists`."""
         check_name(name)
         row = {
             "name": name,
@@ -36,7 +36,7 @@ class Users:
             "created_at": agreed_time.now(),
         }
         if not await self._database.run(partial(records.record_user, row=row)):
-            raise UserExists(f"There is a user {name!r} already.")
+            raise UserExists(f"There is already a user {name!r}.")
         self._added()
         return await self.find(name)
 
@@ -49,28 +49,28 @@ class Users:
         return user
 
     async def list(self) -> Sequence[User]:
-        """Return all users by their names."""
+        """Return all users, ordered by name."""
         async with self._database.connect() as connection:
             return await list_users(connection)
 
     async def are_there(self) -> bool:
-        """Whether anybody has a password here."""
+        """Whether any user has a password here."""
         return any(user.password_hash for user in await self.list())
 
     async def set_password(self, name: str, password: str) -> User:
-        """Change a password. Whoever is signed in as this user has to do so again."""
+        """Change a password. Anyone signed in as this user has to sign in again."""
         kept = await self._passwords.hashed(password)
         return await self._change(name, {"password_hash": kept}, ends_sessions=True)
 
     async def set_role(self, name: str, role: Role) -> User:
-        """Change a role. It holds within two seconds for whoever is signed in."""
+        """Change a role. It takes effect within two seconds for anyone signed in as this user."""
         return await self._change(name, {"role": role})
 
     async def set_sees_args(self, name: str, *, sees_args: bool) -> User:
         return await self._change(name, {"sees_args": int(sees_args)})
 
     async def disable(self, name: str) -> User:
-        """Let a user sign in no more, and end all its sessions."""
+        """Disable a user, who can no longer sign in, and end all their sessions."""
         return await self._change(name, {"disabled_at": agreed_time.now()}, ends_sessions=True)
 
     async def enable(self, name: str) -> User:
@@ -81,7 +81,7 @@ class Users:
         return await self._change(name, {}, ends_sessions=True)
 
     async def saw(self, name: str) -> None:
-        """Note that a user has signed in."""
+        """Record that a user has signed in."""
         await self._change(name, {"last_seen_at": agreed_time.now()})
 
     async def _change(self, name: str, changes: dict[str, Any], *, ends_sessions: bool = False) -> User:
@@ -94,7 +94,7 @@ class Users:
 def check_name(name: str) -> None:
     """Raise `Refused` for a name that no user may have."""
     if not _NAME.fullmatch(name):
-        raise Refused("A user's name has 1 to 59 letters, digits and the characters ._@+-, e.g. an address of mail.")
+        raise Refused("A user's name has 1 to 59 letters, digits or any of ._@+-, such as an email address.")
 
 
 def _unknown(name: str) -> UserNotFound:

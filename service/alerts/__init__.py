@@ -1,1 +1,1 @@
-"""Alerts: whoever the settings name is told of troubles, by jobs where jobs go out, and directly where they do not."""
+"""Alerts: report troubles to those whom the settings name, by jobs while jobs go out, and directly when they do not."""

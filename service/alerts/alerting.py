@@ -1,7 +1,7 @@
-"""Looks for troubles every few seconds, and has somebody told of those that last.
+"""Looks for troubles every few seconds, and reports the ones that last.
 
-The leader of the sweep looks. Where no worker is alive, or the ledger is away, each API looks as well: the ledger says
-who tells; without one, an API may be the second to tell.
+The leader of the sweep looks. If no worker is alive, or the ledger is away, each API looks as well. The ledger decides
+who reports; without it, a trouble may be reported twice.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ LOOK_EVERY_S = 5.0
 # An alert's job that has not succeeded by then is part of the trouble.
 _JOB_WITHIN = timedelta(minutes=2)
 _EXPIRES_IN = timedelta(hours=1)
-# Troubles under which no job goes out, and those under which nothing is recorded.
+# Troubles during which no job goes out, and troubles during which nothing is recorded.
 _NO_JOBS = ("workers", "redis")
 _NO_LEDGER = "ledger"
-_DIRECTLY = "This comes directly, past the queue"
+_DIRECTLY = "Sent directly, not through the queue"
 
 
 class Alerting:
-    """Tells of troubles."""
+    """Reports troubles."""
 
     def __init__(self, resources: Resources, lifecycle: Lifecycle, troubles: Troubles) -> None:
         settings = resources.settings
@@ -86,7 +86,7 @@ class Alerting:
     async def _tell(
         self, wanted: Mapping[str, Trouble], no_jobs: Trouble | None, *, is_all: bool
     ) -> list[tuple[Alert, str]]:
-        """Record what there is, and enqueue what tells of it. Return what is to be told directly, and why."""
+        """Record the troubles, and enqueue the jobs that report them. Return what to report directly, and why."""
         database = self._resources.ledger.database
         seen = {key: trouble.headline for key, trouble in wanted.items()}
         await database.run(
@@ -104,13 +104,13 @@ class Alerting:
         return [(alert, why) for alert, why in direct if await self._is_ours(alert)]
 
     async def _is_ours(self, alert: Alert) -> bool:
-        """Take it on to tell directly; False where another process has."""
+        """Claim the direct report of an alert; False if another process has claimed it."""
         return await self._resources.ledger.database.run(
             lambda connection: records.record_direct(connection, alert, now_by(connection))
         )
 
     async def _tell_by_jobs(self, alert: Alert, trouble: Trouble | None) -> None:
-        """Enqueue the jobs under ids of the alert's own: whoever does it once more enqueues nothing."""
+        """Enqueue the jobs under ids made from the alert, so that doing it again enqueues nothing."""
         ids = []
         for number, errand in enumerate(
             errands(self._targets, alert, trouble, now=datetime.now(UTC), where=self._where)
@@ -131,16 +131,16 @@ class Alerting:
         log.info("alert_told", key=alert.key, headline=alert.headline, over=alert.is_over, jobs=ids)
 
     async def _why_not_told(self, alert: Alert) -> str | None:
-        """Say why an alert's jobs have not told of it; None where one of them has."""
+        """Say why none of an alert's jobs has reported it; None if one has."""
         async with self._resources.ledger.read() as connection:
             states = await states_of(connection, alert.job_ids)
         if any(state is State.SUCCEEDED for state, _ in states.values()):
             return None
         told = ", ".join(sorted({str(state) for state, _ in states.values()})) or "gone"
-        return f"{_DIRECTLY}: the job that was to tell of it is {told}."
+        return f"{_DIRECTLY}: the job that should have reported it is {told}."
 
     async def _tell_of_away(self, trouble: Trouble | None) -> None:
-        """The ledger is away, and with it the record of who was told: this process tells once."""
+        """Report once from this process while the ledger, and with it the record of reports, is away."""
         now = datetime.now(UTC)
         self._away_since = self._away_since or now
         if trouble is not None and self._told_of_away is None and now - self._away_since >= self._after:
@@ -149,14 +149,14 @@ class Alerting:
                 self._told_of_away = alert
 
     async def _send(self, alert: Alert, trouble: Trouble | None, why: str) -> bool:
-        """Tell of it directly; False where nobody could be told, which is tried again."""
+        """Report an alert directly; False if nobody could be reached, which is tried again."""
         now, anybody = datetime.now(UTC), False
         told = errands(self._targets, alert, trouble, now=now, where=self._where, why_directly=why)
         for number, errand in enumerate(told):
             names = {"key": alert.key, "headline": alert.headline, "over": alert.is_over, "kind": errand.kind}
             try:
                 await perform_directly(self._resources, errand, _id_of(alert, number))
-            except Exception as error:  # noqa: BLE001 - whoever else is to be told must be told
+            except Exception as error:  # noqa: BLE001 - the other targets must still be told
                 log.error("alert_not_sent", error=self._masks(repr(error)), **names)
             else:
                 anybody = True
@@ -166,7 +166,7 @@ class Alerting:
 
 @asynccontextmanager
 async def open_alerting(resources: Resources, lifecycle: Lifecycle) -> AsyncIterator[Alerting | None]:
-    """Open what tells of troubles; None where the settings name nobody."""
+    """Open the alerting; None if the settings name nobody."""
     if not resources.settings.alert_to:
         yield None
         return

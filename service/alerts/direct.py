@@ -1,4 +1,4 @@
-"""Performs a kind right here, past the ledger and the queue: what tells that these are away must not need them."""
+"""Performs a kind right here, past the ledger and the queue: a report that they are away must not need them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ async def perform_directly(resources: Resources, errand: Errand, job_id: str) ->
 
 
 def _words_of_nobody() -> Mapping[Any, Any]:
-    """Return what stands in for the words that mail servers have said; nothing where the product sends no mail."""
+    """Return the stand-in for the record of mail servers' answers; nothing if the product sends no mail."""
     try:
         from jobs.email.words import RecipientWords
     except ModuleNotFoundError:
@@ -45,7 +45,7 @@ def _words_of_nobody() -> Mapping[Any, Any]:
 
 
 class _Forgetful:
-    """Keeps no words of the mail server: there may be no ledger to keep them in."""
+    """Keeps no answers of mail servers: there may be no ledger to keep them in."""
 
     async def read(self, job_id: str) -> Mapping[str, Any]:
         return {}

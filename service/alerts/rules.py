@@ -7,7 +7,7 @@ from service.insight.troubles import Trouble
 
 
 class Rules:
-    """Each rule is a severity or a pattern of troubles' keys: `wrong`, `lane:*`. A `-` before it leaves those out."""
+    """Each rule is a severity or a pattern of troubles' keys: `wrong`, `lane:*`. A leading `-` excludes."""
 
     def __init__(self, rules: Iterable[str]) -> None:
         every = tuple(rules)

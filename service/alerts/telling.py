@@ -1,4 +1,4 @@
-"""The words of an alert, as the args of the jobs that tell of it."""
+"""The words of an alert, as the args of the jobs that report it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ class Errand(NamedTuple):
 def errands(
     targets: Sequence[str], alert: Alert, trouble: Trouble | None, *, now: datetime, where: str, why_directly: str = ""
 ) -> list[Errand]:
-    """Return what tells each target of an alert. `why_directly` says why it comes past the queue, if it does."""
+    """Return an errand for each target of an alert. `why_directly` says why it bypasses the queue, if it does."""
     return [
         _mail(target.removeprefix("mailto:"), alert, trouble, now, where, why_directly)
         if target.startswith("mailto:")
@@ -49,13 +49,13 @@ def _mail(address: str, alert: Alert, trouble: Trouble | None, now: datetime, wh
 def _text(alert: Alert, trouble: Trouble | None, now: datetime, why_directly: str) -> str:
     lines = [alert.headline, ""]
     if alert.over_at is not None:
-        lines = [f"This is over since {_moment(alert.over_at)}: {alert.headline}", ""]
+        lines = [f"This was over at {_moment(alert.over_at)}: {alert.headline}", ""]
     elif trouble is not None:
         lines += [plain(trouble.text, now), ""] if trouble.text else []
         lines += [f"{term}: {plain(words, now)}" for term, words in trouble.facts]
         lines += ["", "What to do:"] if trouble.steps else []
         lines += [f"{number}. {plain(words, now)}" for number, words in enumerate(trouble.steps, 1)]
-    lines += ["", f"Seen first at {_moment(alert.seen_at)}."]
+    lines += ["", f"First seen at {_moment(alert.seen_at)}."]
     return "\n".join([*lines, *(["", why_directly] if why_directly else [])])
 
 

@@ -1,4 +1,4 @@
-"""The trail over HTTP: what operators did, to what, and what it changed."""
+"""The trail over HTTP: what operators did, to which target, and what changed."""
 
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ _cursor: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 
 class ActorOut(BaseModel):
     id: str = Field(description="`key:<id>`, `user:<name>`, `bootstrap` (a key of POSTLUDE_API_KEYS) or `anybody`.")
-    name: str = Field(description="As it was then.")
+    name: str = Field(description="The name at that time.")
 
 
 class ActionOut(BaseModel):
@@ -39,12 +39,12 @@ class ActionOut(BaseModel):
     target_type: str = Field(description="`job`, `operation`, `flow`, `queue`, `kind`, `lane`, `schedule`, `app`, ...")
     target: str
     ending: Ending = Field(
-        description="`unknown` while it goes on, and for ever where its process died or the database went away"
-        " meanwhile: it may have been carried out, or not."
+        description="`unknown` while it goes on, and for ever if its process died or the database went away"
+        " meanwhile: it may or may not have been carried out."
     )
     refused: str | None = Field(description="Why nothing was done.")
-    before: Any = Field(description="What differs, as it was. Long values are told as their size; no secrets.")
-    after: Any = Field(description="What differs, as it is since.")
+    before: Any = Field(description="The changed values, before. Long values appear as their size; no secrets.")
+    after: Any = Field(description="The changed values, after.")
 
     @classmethod
     def of(cls, noted: Noted, principal: Principal) -> "ActionOut":
@@ -67,9 +67,9 @@ async def _filter(
     action: Text | None = None,
     target: Annotated[Text | None, Query(description="The id or the name of what was acted on")] = None,
     target_type: Text | None = None,
-    after: Annotated[Moment | None, Query(description="From then on")] = None,
+    after: Annotated[Moment | None, Query(description="At or after this time")] = None,
     before: Annotated[Moment | None, Query(description="Before then")] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> TrailFilter:
     beyond = decode(_cursor, cursor) if cursor else None
     return TrailFilter(actor, action, target_type, target, after, before, beyond)
@@ -82,7 +82,7 @@ async def list_audit(
     wanted: Annotated[TrailFilter, Depends(_filter)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> ActionList:
-    """List what operators did, the newest first: by the API, by the dashboard, by `postlude` on the command line."""
+    """List what operators did, newest first: over the API, on the dashboard, with `postlude` on the command line."""
     found = await in_time(_read(resources, wanted, limit + 1))
     more = len(found) > limit
     return ActionList(

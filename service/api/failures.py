@@ -32,7 +32,7 @@ router = APIRouter(prefix="/v1/failures", tags=["failures"])
 _DAY = timedelta(days=1)
 _STEPS = 48
 _SHORTEST_STEP, _HOUR = timedelta(minutes=1), timedelta(hours=1)
-_SINCE = "Count from then on; kept for 60 days. Default: a day ago."
+_SINCE = "Count from this time on; counts are kept for 60 days. Default: a day ago."
 
 
 class FailureBucket(BaseModel):
@@ -41,7 +41,7 @@ class FailureBucket(BaseModel):
 
 
 class FailureOut(BaseModel):
-    fingerprint: str = Field(description="Narrows down `GET /v1/jobs` and operations to the jobs whose latest it is.")
+    fingerprint: str = Field(description="Filters `GET /v1/jobs` and operations by the latest failure of the jobs.")
     kind: str = Field(description="What the jobs count as.")
     error_type: str
     message: str = Field(description="Of the first failure.")
@@ -50,7 +50,7 @@ class FailureOut(BaseModel):
     first_seen: ShownMoment
     last_seen: ShownMoment
     count: int = Field(description="Failed attempts since `since`.")
-    jobs_failed: int = Field(description="Jobs that used up their attempts by one of them.")
+    jobs_failed: int = Field(description="Jobs that used up their attempts with one of these failures.")
     series: list[FailureBucket]
 
 
@@ -68,10 +68,10 @@ async def list_failures(
     kind: Annotated[Text | None, Query(description="What the jobs count as")] = None,
     since: Annotated[Moment | None, Query(description=_SINCE)] = None,
     q: Annotated[Text | None, Query(max_length=200, description="Text in message, error type, place or kind")] = None,
-    sort: Annotated[SortBy, Query(description="The most first, or the latest")] = "failures",
+    sort: Annotated[SortBy, Query(description="Most failures first, or latest first")] = "failures",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> FailureList:
-    """List the groups that failed lately. Failures with the same kind, error type and place are one group."""
+    """List the groups of recent failures. Failures with the same kind, error type and place are one group."""
     return await in_time(_list(resources, principal, kind=kind, since=since, text=q, sort=sort, limit=limit))
 
 
@@ -86,7 +86,7 @@ async def get_failure(
     principal: PrincipalDep,
     since: Annotated[Moment | None, Query(description=_SINCE)] = None,
 ) -> FailureOut:
-    """Return one group, even if it has not failed since then."""
+    """Return one group, even if it has not failed in the given time."""
     return await in_time(_find(resources, principal, fingerprint, since))
 
 
@@ -117,19 +117,19 @@ async def _find(resources: Resources, principal: Principal, fingerprint: str, si
         start = max(since or now - _DAY, now - FIGURES_KEPT)
         group = await find_group(connection, fingerprint, since=start)
         if group is None or not _may_see(principal, group):
-            raise FailureNotFound(f"There is no group of failures {fingerprint!r}, or none of the last 60 days.")
+            raise FailureNotFound(f"There is no group of failures {fingerprint!r} in the last 60 days.")
         step = _step(start, now)
         series = await failure_series(connection, [fingerprint], since=start, until=now, step=step)
     return _out(group, series[fingerprint], start, step)
 
 
 def _may_see(principal: Principal, group: FailureGroup) -> bool:
-    """Of a group it is not known on which queues its jobs were."""
+    """The queues of a group's jobs are not known."""
     return principal.queues is None and principal.may_touch(group.kind, "")
 
 
 def _step(since: datetime, now: datetime) -> timedelta:
-    """Choose steps of whole minutes, or hours: 48 of them at most."""
+    """Choose steps of whole minutes or hours: at most 48 steps."""
     wanted = max((now - since) / _STEPS, _SHORTEST_STEP)
     unit = _HOUR if wanted > _HOUR / 2 else _SHORTEST_STEP
     return -(-wanted // unit) * unit

@@ -1,4 +1,4 @@
-"""What figures say, for `/metrics`: histograms of waits and runs, levels, SLOs, failures; all bounded in labels."""
+"""The figures for `/metrics`: histograms of waits and runs, levels, SLOs, failures; all bounded in labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,19 +15,19 @@ from service.ledger.reads.failures import FailureGroup, groups
 from service.ledger.reads.figures import Ever, durations_ever, levels_now
 from service.ledger.reads.troubled import LATELY, growing_groups
 
-# From a millisecond to three hours: more buckets, by each kind, would be too much for whoever keeps them.
+# From a millisecond to three hours: more buckets for each kind would be too much for Prometheus.
 _SHOWN = [BOUNDS.index(step * 10.0**power) for power in range(-3, 4) for step in (1, 5)]
 _OTHER = "other"
 _MOST_KINDS = 100
 _MOST_GROUPS = 50
 _HISTOGRAMS = {
-    "wait": ("postlude_wait_seconds", "From when an attempt was due until it ran, by kind"),
+    "wait": ("postlude_wait_seconds", "Time from when an attempt was due until it started, by kind"),
     "run": ("postlude_run_seconds", "How long attempts ran, by kind"),
 }
 
 
 async def figure_families(connection: AsyncConnection, catalogue: Catalogue, now: datetime) -> list[Metric]:
-    """Read the figures that stand in the ledger."""
+    """Read the figures that the ledger keeps."""
     took = await durations_ever(connection, now)
     failing = await groups(connection, since=now - LATELY, limit=_MOST_GROUPS)
     grown = {fingerprint: lately for fingerprint, lately, _ in await growing_groups(connection, now)} if failing else {}
@@ -49,7 +49,7 @@ def _histogram(measure: str, took: Mapping[tuple[str, str], Ever]) -> Metric:
 
 
 def _bounded(took: Mapping[str, Ever]) -> Mapping[str, Ever]:
-    """Count kinds beyond the first ones as one."""
+    """Count kinds beyond the limit as one."""
     named = sorted(took)[:_MOST_KINDS]
     shown = {kind: took[kind] for kind in named}
     if rest := [one for kind, one in took.items() if kind not in shown]:
@@ -61,11 +61,11 @@ def _bounded(took: Mapping[str, Ever]) -> Mapping[str, Ever]:
 
 
 def _levels(levels: Mapping[str, float]) -> Iterator[Metric]:
-    """Tell what the worker that leads has counted within the last minute; nothing where none does."""
+    """Return what the leading worker has counted within the last minute; nothing if no worker leads."""
     for name, level, text in (
         ("postlude_jobs_blocked", "blocked", "Jobs that wait for other jobs"),
-        ("postlude_jobs_orphaned", GAP, "Started jobs that run in no living worker and are not rescued yet"),
-        ("postlude_oldest_wait_seconds", OLDEST, "For how long the oldest waiting job has been due"),
+        ("postlude_jobs_orphaned", GAP, "Started jobs that run in no living worker and have not been rescued yet"),
+        ("postlude_oldest_wait_seconds", OLDEST, "How long the oldest waiting job has been due"),
     ):
         if level in levels:
             yield GaugeMetricFamily(name, text, value=levels[level])
@@ -73,13 +73,13 @@ def _levels(levels: Mapping[str, float]) -> Iterator[Metric]:
     for name, what, text in (
         ("postlude_queue_waiting", "waiting", "Queued jobs, by queue"),
         ("postlude_queue_running", "running", "Running jobs, by queue"),
-        ("postlude_queue_oldest_wait_seconds", OLDEST, "For how long a queue's oldest waiting job has been due"),
+        ("postlude_queue_oldest_wait_seconds", OLDEST, "How long a queue's oldest waiting job has been due"),
     ):
         family = GaugeMetricFamily(name, text, labels=["queue"])
         for queue, values in by_queue.items():
             family.add_metric([queue], values.get(what, 0.0))
         yield family
-    text = "For how long a queue's oldest waiting job has been due that no lane holds back"
+    text = "How long a queue's oldest waiting job that no lane holds back has been due"
     laneless = GaugeMetricFamily("postlude_queue_oldest_laneless_wait_seconds", text, labels=["queue"])
     for queue in by_queue:
         laneless.add_metric([queue], levels.get(laneless_age(queue), 0.0))
@@ -87,9 +87,9 @@ def _levels(levels: Mapping[str, float]) -> Iterator[Metric]:
 
 
 def _slos(slos: Mapping[str, SloState]) -> Iterator[Metric]:
-    target = GaugeMetricFamily("postlude_slo_target_ratio", "What share is to succeed in time", labels=["kind"])
-    within = GaugeMetricFamily("postlude_slo_within_seconds", "How long after they are due", labels=["kind"])
-    left_text = "What is left of the error budget of 30 days; below 0: more than it failed"
+    target = GaugeMetricFamily("postlude_slo_target_ratio", "What share should succeed in time", labels=["kind"])
+    within = GaugeMetricFamily("postlude_slo_within_seconds", "How soon after they are due", labels=["kind"])
+    left_text = "What is left of the 30-day error budget; below 0: more failed than it allows"
     left = GaugeMetricFamily("postlude_slo_budget_left_ratio", left_text, labels=["kind"])
     missed_text = "Jobs of the last 30 days that did not succeed in time"
     missed = GaugeMetricFamily("postlude_slo_missed_jobs", missed_text, labels=["kind"])
@@ -106,11 +106,11 @@ def _slos(slos: Mapping[str, SloState]) -> Iterator[Metric]:
 
 
 def _failing(failing: Sequence[FailureGroup], grown: Mapping[str, int]) -> Iterator[Metric]:
-    """Name the groups that fail most: a series for each group there ever was would be too many."""
+    """Name the groups that fail most: a series for every group that ever was would be too many."""
     text = "Attempts that failed within the last ten minutes, of the 50 groups that failed most"
     labels = ["fingerprint", "kind", "error_type"]
     all_of_them = GaugeMetricFamily("postlude_failing_attempts", text, labels=labels)
-    text = "The same, of the groups among them that fail at least three times as often as in the hour before"
+    text = "The same, for those groups that fail at least three times as often as in the hour before"
     growing = GaugeMetricFamily("postlude_growing_failures", text, labels=labels)
     for group in failing:
         named = [group.fingerprint, group.kind, group.error_type]

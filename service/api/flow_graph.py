@@ -1,4 +1,4 @@
-"""Whether the jobs of a new flow can be put in an order, and which one. Pure."""
+"""Finds an order for the jobs of a new flow, if there is one. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -12,16 +12,16 @@ Mistake = dict[str, Any]
 
 
 class Node(NamedTuple):
-    """A job by its name, and the names of those that it comes after."""
+    """A job's name, and the names of the jobs that it comes after."""
 
     name: str
     after: Sequence[str]
 
 
 def in_order(nodes: Sequence[Node]) -> list[int]:
-    """Return the places of the jobs, each behind the ones that it comes after.
+    """Return the indexes of the jobs, each after the jobs that it comes after.
 
-    They stay in the order in which they came wherever that is such an order. Raises `FlowInvalid`.
+    Keeps the given order wherever it can. Raises `FlowInvalid`.
     """
     places = _places(nodes)
     if errors := [*_misnamed(nodes, places)]:
@@ -41,14 +41,14 @@ def _places(nodes: Sequence[Node]) -> dict[str, int]:
     for place, node in enumerate(nodes):
         first = places.setdefault(node.name, place)
         if first != place and len(errors) < MOST_ERRORS:
-            errors.append(_mistake(f"job {first} has the name {node.name!r} too", place, "name"))
+            errors.append(_mistake(f"job {first} also has the name {node.name!r}", place, "name"))
     if errors:
-        raise FlowInvalid(f"Two jobs of the flow have one name: {errors[0]['msg']}.", errors=errors)
+        raise FlowInvalid(f"Two jobs of the flow have the same name: {errors[0]['msg']}.", errors=errors)
     return places
 
 
 def _misnamed(nodes: Sequence[Node], places: Mapping[str, int]) -> Iterator[Mistake]:
-    """Yield the first mistakes in what jobs come after."""
+    """Yield the first mistakes in the `after` of jobs."""
     left = MOST_ERRORS
     for place, node in enumerate(nodes):
         for number, parent in enumerate(node.after):

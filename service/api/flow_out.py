@@ -39,9 +39,9 @@ class FlowJobOut(BaseModel):
     name: str | None = Field(description="null: it joined the flow later.")
     id: str
     kind: str
-    label: str = Field(description="What it counts as: its kind, or the function of an app.")
+    label: str = Field(description="What it counts as: its kind, or an app's function.")
     state: State
-    after: list[str] = Field(description="What it comes after: names of jobs of this flow, or ids of others.")
+    after: list[str] = Field(description="What it comes after: names of jobs of this flow, or ids of other jobs.")
     error: ErrorOut | None
 
     @classmethod
@@ -60,7 +60,7 @@ class FlowJobOut(BaseModel):
 
 class FlowOut(FlowSummary):
     callbacks: list[CallbackOut] = Field(description="Enqueued when it ends.")
-    jobs: list[FlowJobOut] = Field(description="Each behind those that it comes after.")
+    jobs: list[FlowJobOut] = Field(description="Each job after the jobs that it comes after.")
     next_cursor: str | None = Field(description=NEXT_CURSOR)
 
     def shown_to(self, principal: Principal) -> "FlowOut":

@@ -1,4 +1,4 @@
-"""Flows read page by page: of flows, and of the jobs of one."""
+"""Reads flows page by page, and the jobs of one flow."""
 
 from datetime import datetime
 
@@ -39,7 +39,7 @@ async def read_flow(ledger: Ledger, flow_id: str, cursor: str | None = None, lim
 
 
 async def read_flows(ledger: Ledger, cursor: str | None, limit: int) -> FlowList:
-    """Read a page of flows, the newest first. Raises `BadCursor`."""
+    """Read a page of flows, newest first. Raises `BadCursor`."""
     after = decode(_place, cursor) if cursor else None
     async with ledger.read() as connection:
         page = await page_of_flows(connection, after, limit)

@@ -1,4 +1,4 @@
-"""The body of `POST /v1/flows`, read into a flow and its jobs, each behind the ones that it comes after."""
+"""The body of `POST /v1/flows`, read into a flow and its jobs, each after the jobs that it comes after."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class WantedFlow(NamedTuple):
 def parse_flow(
     requests: Requests, resources: Resources, body: bytes, now: datetime, made: Callable[[Any, bytes], NewJob]
 ) -> WantedFlow:
-    """Read a flow. Raises what `parse_batch` does, and `FlowInvalid` where its jobs cannot be put in an order."""
+    """Read a flow. Raises what `parse_batch` does, and `FlowInvalid` if its jobs cannot be put in an order."""
     nodes: list[Node] = []
     left = MOST_EDGES
 
@@ -57,9 +57,9 @@ def parse_flow(
 
 
 def job_ids(flow_id: str) -> Iterator[str]:
-    """Make the ids of jobs from their flow's: UUIDv7s of the same time, so that ids sort as the jobs are to run.
+    """Make the ids of jobs from their flow's: UUIDv7s of the same time, which sort in the order of the jobs.
 
-    The same flow sent again has the same jobs.
+    Sending the same flow again gives the same ids.
     """
     flow = UUID(flow_id)
     time, own = str(flow)[:14], hashlib.sha256(flow.bytes).hexdigest()[:15]
@@ -68,5 +68,5 @@ def job_ids(flow_id: str) -> Iterator[str]:
 
 
 def _too_many_edges() -> FlowInvalid:
-    text = f"A flow may have {MOST_EDGES:,} edges at most: its jobs name more in `after`."
+    text = f"A flow may have at most {MOST_EDGES:,} edges: its jobs name more in `after`."
     return FlowInvalid(text, errors=[{"loc": ["jobs"], "msg": text, "type": "too_long"}])

@@ -35,14 +35,14 @@ from service.web.problems import responses
 
 router = APIRouter(prefix="/v1/flows", tags=["flows"])
 
-# Leaves a page that was begun, and the answer, enough of the 5 s.
+# Leaves enough of the 5 s to finish a page, and for the answer.
 _ACTS_FOR_S = 2.5
 _READ_WITHIN_S = 1.0
 _LATER: dict[int | str, dict[str, Any]] = {
-    202: {"model": FlowOut, "description": "The time was up with jobs left: send the same again"}
+    202: {"model": FlowOut, "description": "Time ran out with jobs left: send the same request again"}
 }
 _ACTION = responses(401, 403, 404, 409, 421, 422, 503, 507)
-_CURSOR = Query(description="`next_cursor` of the page before")
+_CURSOR = Query(description="`next_cursor` of the previous page")
 
 
 @router.post(
@@ -98,7 +98,7 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
 
 
 def _answer(wanted: WantedFlow, stand_for: dict[str, str] | None = None) -> bytes:
-    """Write the answer; where unique keys led to the jobs of others, with the ids that stand for the flow's own."""
+    """Write the answer. A job whose unique key is held appears under the id of the key's holder."""
     ids = wanted.ids if stand_for is None else {name: stand_for[job_id] for name, job_id in wanted.ids.items()}
     return to_json({"id": wanted.flow.id, "jobs": ids})
 
@@ -114,7 +114,7 @@ async def list_flows(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, _CURSOR] = None,
 ) -> FlowList:
-    """List flows, the newest first. A page of large flows may hold fewer than `limit`: go by `next_cursor`."""
+    """List flows, newest first. A page of large flows may hold fewer than `limit`: rely on `next_cursor`."""
     return await in_time(read_flows(resources.ledger, cursor, limit))
 
 
@@ -155,9 +155,9 @@ async def replay_flow(
     operator: OperatorDep,
     principal: PrincipalDep,
 ) -> FlowOut:
-    """Run again the jobs of a flow that failed or that a user cancelled. Jobs cancelled because of them follow.
+    """Run the failed jobs of a flow again, and the ones cancelled by a user. Jobs cancelled because of them follow.
 
-    Jobs that could not run today, since their kind, queue or args no longer fit, stay as they are.
+    Jobs that could no longer run, because their kind, queue or args are no longer valid, stay as they are.
     """
     flow = await _act(operator, "replay", resources.ledger, flow_id, response, lifecycle.replay_flow)
     return flow.shown_to(principal)
@@ -171,7 +171,7 @@ async def _act(
     response: Response,
     act: Callable[..., Awaitable[bool]],
 ) -> FlowOut:
-    """Act on a flow for as long as an answer may take. The status says whether that was all of it."""
+    """Act on a flow for as long as an answer may take. The status says whether the whole flow was done."""
 
     async def acted() -> bool:
         before = await read_counts(ledger, flow_id)

@@ -20,13 +20,13 @@ router = APIRouter(tags=["health"], dependencies=[Depends(known_query)])
 class Readiness(BaseModel):
     status: Literal["ready", "degraded", "unready"]
     checks: dict[str, str] | None = None
-    paused: list[str] | None = Field(None, description="What a caller has paused, on purpose; absent: nothing.")
+    paused: list[str] | None = Field(None, description="What callers have paused on purpose; absent: nothing.")
     breakers: list[str] | None = Field(None, description="Lanes whose breaker is not closed; absent: none.")
 
 
 @router.get("/healthz", operation_id="get_health", responses=responses(422))
 async def healthz() -> dict[str, str]:
-    """Answer, and touch nothing else: the process is alive."""
+    """Answer, and touch nothing else. An answer means that the process is alive."""
     return {"status": "ok"}
 
 
@@ -37,7 +37,7 @@ async def healthz() -> dict[str, str]:
     responses={503: {"model": Readiness}, **responses(422)},
 )
 async def readyz(request: Request, response: Response) -> Readiness:
-    """Say whether jobs are accepted (503 if not), and what else is missing. Where keys are set, details need a key."""
+    """Say whether jobs are accepted (503 if not), and what else is wrong. If keys are set, details need a key."""
     checks = dict(await api_state_of(request).readiness.check())
     may_be_told = await _may_be_told(request)
     told = checks if may_be_told else None
@@ -58,15 +58,15 @@ async def readyz(request: Request, response: Response) -> Readiness:
 async def _notices(state: ApiState) -> Notices:
     try:
         return notices_of((await in_time(state.lanes.outlook.overview())).held_back)
-    except LedgerUnavailable:  # since it was checked
+    except LedgerUnavailable:  # it went away after the check
         return Notices()
 
 
 async def _may_be_told(request: Request) -> bool:
-    """Whether the caller has a key, or the service has none: details name servers and what is wrong with them."""
+    """Whether the caller has a key, or the service needs none: details name servers and their faults."""
     try:
         await check_key(request, Scope.READ)
-    except LedgerUnavailable:  # which is what they are about; nobody has ever been known to have a key
+    except LedgerUnavailable:  # which is what the details report; no key has ever been known
         return not api_state_of(request).access.opening.is_closed
     except PostludeError:
         return False

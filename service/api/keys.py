@@ -1,4 +1,4 @@
-"""API keys over HTTP. The answer to a creation or a rotation is the only place where a key is told."""
+"""API keys over HTTP. The answer to a creation or a rotation is the only place where a key is shown."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -60,9 +60,9 @@ AccessDep = Annotated[Access, Depends(_access)]
     openapi_extra=described(KeyRequest, required=True),
 )
 async def create_key(request: Request, response: Response, access: AccessDep, operator: OperatorDep) -> KeyMade:
-    """Make a key. It is told this once; only its hash is kept.
+    """Make a key. It is shown only this once; only its hash is kept.
 
-    From the first key on, the service asks everybody for one: make one with the scope `admin` first.
+    From the first key on, the service requires a key from everybody: make one with the scope `admin` first.
     """
     wanted = parse(key_request, await _body(request), {})
 
@@ -75,9 +75,9 @@ async def create_key(request: Request, response: Response, access: AccessDep, op
 async def list_keys(
     access: AccessDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> KeyList:
-    """List keys, the newest first; revoked ones stay in the list, since they name who did what."""
+    """List keys, newest first; revoked ones stay in the list, because they name who did what."""
     after = decode(_cursor, cursor) if cursor else None
     keys = await in_time(access.keys.list(limit + 1, after))
     last = keys[limit - 1] if len(keys) > limit else None
@@ -95,7 +95,7 @@ async def get_key(key_id: PathText, access: AccessDep) -> KeyOut:
 
 @router.patch("/{key_id}", dependencies=_ADMIN, responses=_WRITES, openapi_extra=described(KeyChange, required=True))
 async def change_key(key_id: PathText, request: Request, access: AccessDep, operator: OperatorDep) -> KeyOut:
-    """Change what a key may do. It holds within two seconds."""
+    """Change what a key may do. It takes effect within two seconds."""
     wanted = parse(key_change, await _body(request), {})
 
     async def change() -> KeyOut:
@@ -116,9 +116,9 @@ async def change_key(key_id: PathText, request: Request, access: AccessDep, oper
 async def rotate_key(
     key_id: PathText, request: Request, response: Response, access: AccessDep, operator: OperatorDep
 ) -> KeyMade:
-    """Give a key another secret. The old one holds for `grace`, an hour, too; one from before that, no more.
+    """Give a key a new secret. The old one stays valid for `grace`, an hour; any older one ends now.
 
-    Its id stays, and with it what it has sent with an `Idempotency-Key`.
+    The key's id stays, so its `Idempotency-Key`s stay valid.
     """
     body = await _body(request)
     wanted = parse(rotate_request, body, {}) if body else RotateRequest()
@@ -135,7 +135,7 @@ async def revoke_key(key_id: PathText, access: AccessDep, operator: OperatorDep)
 
 
 async def _known(access: Access, key_id: str) -> KeyOut:
-    """Look a key up before its id is noted: who takes a key for its id would have it on the trail."""
+    """Look a key up before its id is recorded: else a key sent in place of its id would end up on the trail."""
     return KeyOut.of(await access.keys.find(key_id))
 
 

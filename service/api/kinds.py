@@ -39,8 +39,8 @@ class KindOut(BaseModel):
     catch_up: Literal["none", "last", "all"] | None = Field(
         description="Which missed ticks become jobs; null without cron."
     )
-    paused: bool | None = Field(description="null: the ledger, which knows, does not answer.")
-    paused_until: ShownMoment | None = Field(description="null while it is paused: until it is resumed.")
+    paused: bool | None = Field(description="null: the ledger does not answer.")
+    paused_until: ShownMoment | None = Field(description="null while it is paused means until it is resumed.")
 
     @classmethod
     def of(cls, kind: Kind[Any, Any], overview: Overview | None) -> "KindOut":
@@ -61,10 +61,10 @@ class LabelOut(BaseModel):
     """What jobs of a kind count as, e.g. one function of an app."""
 
     name: str
-    kind: str | None = Field(description="The kind of its jobs; null once they are past their retention.")
+    kind: str | None = Field(description="The kind of its jobs; null once these are past their retention.")
     counts: dict[str, int] = Field(description="How many were `enqueued`, `started`, `succeeded`, `failed`, ...")
-    paused: bool | None = Field(description="null: the ledger, which knows, does not answer.")
-    paused_until: ShownMoment | None = Field(description="null while it is paused: until it is resumed.")
+    paused: bool | None = Field(description="null: the ledger does not answer.")
+    paused_until: ShownMoment | None = Field(description="null while it is paused means until it is resumed.")
 
     @classmethod
     def of(cls, label: Label, overview: Overview | None) -> "LabelOut":
@@ -73,7 +73,7 @@ class LabelOut(BaseModel):
 
 class KindList(BaseModel):
     kinds: list[KindOut]
-    labels: list[LabelOut] = Field(description=f"Those of which there are jobs; the first {MOST_LABELS} by name.")
+    labels: list[LabelOut] = Field(description=f"The labels that have jobs; the first {MOST_LABELS} by name.")
 
 
 def _pause(name: str, overview: Overview | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _pause(name: str, overview: Overview | None) -> dict[str, Any]:
 async def list_kinds(resources: ResourcesDep, lanes: LanesDep, principal: PrincipalDep) -> KindList:
     """List the kinds of job that can be enqueued, each with the JSON Schema of its args.
 
-    `labels` has what jobs of kinds count as, such as the functions of apps that `call_app` calls.
+    `labels` lists what jobs of a kind count as, such as the functions of apps that `call_app` calls.
     """
 
     async def read() -> list[Label]:
@@ -129,7 +129,7 @@ async def _named(name: Text, resources: ResourcesDep, lanes: LanesDep) -> "Kind[
         label = Label(name, None, {})  # the pause outlives the jobs
     if label is None:
         raise KindNotFound(
-            f"There is no kind {name!r}, nor any job with that label. Known kinds are:"
+            f"There is no kind {name!r}, and no job with that label. Known kinds:"
             f" {', '.join(sorted(resources.catalogue))}."
         )
     return label
@@ -155,9 +155,9 @@ _LATER = later(KindOut | LabelOut)
 async def pause_kind(
     named: NamedDep, request: Request, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> KindOut | LabelOut:
-    """Start no job of a kind or a label, for a while or until it is resumed.
+    """Pause a kind or a label, for a while or until it is resumed.
 
-    Jobs that run go on; the others stay queued.
+    Running jobs go on; the others stay queued.
     """
     await pauses.pause(request, response, lanes, operator, f"kind:{named.name}")
     return await _shown(named, lanes)

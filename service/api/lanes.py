@@ -34,27 +34,25 @@ class RateOut(BaseModel):
 
 
 class BreakerOut(BaseModel):
-    state: BreakerState = Field(
-        description="`open` starts nothing, `half_open` waits for the end of one job that tries."
-    )
-    forced: Forced | None = Field(description="What a caller has set; null: it decides by itself.")
-    until: ShownMoment | None = Field(description="When an open one lets a job try.")
+    state: BreakerState = Field(description="`open` starts nothing, `half_open` waits for the end of one probe job.")
+    forced: Forced | None = Field(description="What a caller has forced; null: it decides by itself.")
+    until: ShownMoment | None = Field(description="When an open breaker lets a job try.")
     failures: int | None = Field(
-        description="Failures in a row that say something about the destination, since it closed or opened last; null"
+        description="Failures in a row that say something about the destination, since it last closed or opened; null"
         " without Redis."
     )
     reason: str | None = Field(description="Why it opened.")
 
 
 class LaneOut(BaseModel):
-    """A lane with the limits that hold for it now, whoever set them; or a pattern, with what was set for it."""
+    """A lane with the limits that apply to it now, whoever set them; or a pattern, with what was set for it."""
 
     key: str
     concurrency: int | None = Field(description="How many of its jobs run at once.")
-    rate: RateOut | None = Field(description="How many of its jobs start in which time.")
+    rate: RateOut | None = Field(description="How many of its jobs may start in a period of time.")
     order: Literal["strict"] | None
     paused: bool
-    paused_until: ShownMoment | None = Field(description="null while it is paused: until it is resumed.")
+    paused_until: ShownMoment | None = Field(description="null while it is paused means until it is resumed.")
     breaker: BreakerOut
     waiting: int | None = Field(description="Jobs that are scheduled, queued or retrying; null for a pattern.")
     running: int | None = Field(description="null for a pattern.")
@@ -86,11 +84,11 @@ _CREATED: dict[int | str, dict[str, Any]] = {201: {"model": LaneOut, "descriptio
 @router.get("", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
 async def list_lanes(
     lanes: LanesDep,
-    key: Annotated[Text, Query(description="Lanes and patterns whose keys begin so")] = "",
+    key: Annotated[Text, Query(description="Lanes and patterns whose keys begin with this")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> LaneList:
-    """List the lanes with jobs that have not ended, and all lanes and patterns for which anything is set, by key."""
+    """List the lanes with jobs that have not ended, and all lanes and patterns with any setting, by key."""
     after = decode(_cursor, cursor) if cursor else ""
     page = await in_time(lanes.page(key, after, limit))
     return LaneList(
@@ -108,9 +106,9 @@ async def list_lanes(
 async def pause_lane(
     key: LaneKey, request: Request, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> LaneOut:
-    """Start no job of a lane, or of any lane that a pattern matches, for a while or until it is resumed.
+    """Pause a lane, or all lanes that a pattern matches, for a while or until it is resumed.
 
-    Jobs that run go on. Jobs that wait stay queued: it costs them nothing.
+    Running jobs go on. Waiting jobs stay queued, which costs them nothing.
     """
     return LaneOut.of((await pauses.pause(request, response, lanes, operator, key)).lane)
 
@@ -121,7 +119,7 @@ async def pause_lane(
     responses={**later(LaneOut), **responses(401, 403, 409, 421, 422, 503, 507)},
 )
 async def resume_lane(key: LaneKey, response: Response, lanes: LanesDep, operator: OperatorDep) -> LaneOut:
-    """End the pause of a lane or a pattern. Refused with 409 where a pattern pauses the lane: resume the pattern."""
+    """End the pause of a lane or a pattern. Refused with 409 if a pattern pauses the lane: resume the pattern."""
     return LaneOut.of((await pauses.resume(response, lanes, operator, key)).lane)
 
 
@@ -129,7 +127,7 @@ async def resume_lane(key: LaneKey, response: Response, lanes: LanesDep, operato
     "/{key:lane}", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 404, 421, 422, 503)}
 )
 async def get_lane(key: LaneKey, lanes: LanesDep) -> LaneOut:
-    """Look up a lane for which anything is set, or in which there is, or was, a job that is still kept."""
+    """Look up a lane that has any setting, or any job that is still kept."""
     return LaneOut.of(await in_time(lanes.find(key)))
 
 
@@ -142,14 +140,14 @@ async def get_lane(key: LaneKey, lanes: LanesDep) -> LaneOut:
 async def set_lane(
     key: LaneKey, request: Request, response: Response, lanes: LanesDep, operator: OperatorDep
 ) -> LaneOut:
-    """Set the limits of a lane, or of all lanes that a pattern matches. They hold from the next start on.
+    """Set the limits of a lane, or of all lanes that a pattern matches. They apply from the next start on.
 
-    For each limit the lane's own comes first, then that of the most specific pattern, then what the latest job sent,
-    then what the kind gave. The pattern with the most text besides its `*` is the most specific one.
+    For each limit the lane's own comes first, then the most specific pattern's, then the one sent with the latest job,
+    then the kind's. The pattern with the most text besides its `*` is the most specific one.
     """
     wanted = await lane_request(request)
     if is_pattern(key) and wanted.breaker is not None:
-        raise LaneInvalid(f"A breaker is forced for one lane, and {key!r} is a pattern. Pause the pattern instead.")
+        raise LaneInvalid(f"A breaker can be forced only for one lane. {key!r} is a pattern: pause it instead.")
     said = wanted.said()
     change = await changed(response, lanes, operator, ("set", key), lambda: lanes.say(key, said))
     if change.is_new and change.is_applied:
@@ -164,7 +162,7 @@ async def set_lane(
     responses=responses(401, 403, 404, 421, 422, 503, 507),
 )
 async def delete_lane(key: RuleKey, lanes: LanesDep, operator: OperatorDep) -> None:
-    """Forget what was set for a lane or a pattern: limits, a pause, a forced breaker. Its jobs stay.
+    """Delete what was set for a lane or a pattern: limits, a pause, a forced breaker. Its jobs stay.
 
     The keys `kind:<name>` and `queue:<name>` end the pause of a kind or a queue that no longer exists.
     """

@@ -88,7 +88,7 @@ async def _skew_of(resources: Resources) -> list[Metric]:
     try:
         measuring = Clocks(resources.ledger.database, resources.queue.redis).measure()
         return [_skew(await in_time(measuring, within_s=_MEASURED_WITHIN_S))]
-    except LedgerUnavailable:  # `in_time` raises it for what takes too long
+    except LedgerUnavailable:  # `in_time` raises it for reads that take too long
         return []
 
 
@@ -114,14 +114,14 @@ async def _read_families(resources: Resources) -> list[Metric]:
         "postlude_jobs_running": ("Jobs running now", live["running"]),
         "postlude_jobs_prefetched": ("Jobs that a worker has started ahead of a free slot", held.prefetched),
         "postlude_jobs_waiting": ("Jobs scheduled, queued or waiting for another attempt", live["waiting"]),
-        "postlude_unaccounted_jobs": ("Accepted jobs that nobody answers for; must be 0", unaccounted),
+        "postlude_unaccounted_jobs": ("Accepted jobs that nothing accounts for; must be 0", unaccounted),
         "postlude_workers": ("Workers with a fresh heartbeat", len(workers)),
         "postlude_lanes_paused": ("Lanes and patterns of lanes that a caller has paused", held_back.lanes_count),
         "postlude_lane_breakers_open": ("Lanes whose breaker is open, half open or forced", held_back.breakers_count),
     }
     if sweeping.swept_at is not None:
         age = max(0.0, (now - sweeping.swept_at).total_seconds())
-        gauges["postlude_sweep_age_seconds"] = ("Since the sweep last left nothing to mend", age)
+        gauges["postlude_sweep_age_seconds"] = ("Time since the sweep last left nothing to mend", age)
     return [
         *(_counter(event, totals) for event in _EVENTS),
         *(GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()),
@@ -130,7 +130,7 @@ async def _read_families(resources: Resources) -> list[Metric]:
         _refused(totals),
         _ticks(totals),
         _of_workers(workers, "loop_lag_seconds", "loop_lag_s", "How long the worker's event loop has been blocked"),
-        _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nobody waits for any more"),
+        _of_workers(workers, "hung_threads", "hung_threads", "Calls in threads that nothing waits for any more"),
         *others,
     ]
 
@@ -145,7 +145,7 @@ async def _of_features(resources: Resources, connection: AsyncConnection, now: d
 
 
 def _paused(held_back: HeldBack) -> Iterable[Metric]:
-    """Name kinds and queues, which are few; lanes are as many as customers, so they are only counted."""
+    """Name kinds and queues, which are few; there are as many lanes as customers, so they are only counted."""
     for what in ("kind", "queue"):
         family = GaugeMetricFamily(f"postlude_{what}_paused", f"1 for each {what} that is paused", labels=[what])
         for rule in held_back.kinds_and_queues:
@@ -156,7 +156,7 @@ def _paused(held_back: HeldBack) -> Iterable[Metric]:
 
 
 def _bounded(totals: Sequence[tuple[str, str, int]], kinds: Container[str]) -> Sequence[tuple[str, str, int]]:
-    """Count labels as one where they are so many that a name for each would be too much for whoever keeps them."""
+    """Count labels as one if there are so many that a series for each would be too much for Prometheus."""
     labels = {name for name, _, _ in totals if "." in name and name not in kinds}
     if len(labels) <= MOST_LABELS:
         return totals

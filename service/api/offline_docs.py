@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`, with all that they load served from here, so that they work without the internet."""
+"""`/docs` and `/redoc`, with everything that they load served from here, so that they work without the internet."""
 
 from importlib.resources import files
 
@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 # What FastAPI's own pages load from a CDN. The package is located, not imported: its module makes an app.
 _ASSETS = files("fastapi_offline") / "static"
 _PATH = "/docs/assets"
-# The browser refuses whatever these scripts would load from elsewhere, such as Redoc's logo.
+# The browser refuses anything these scripts would load from elsewhere, such as Redoc's logo.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -62,5 +62,5 @@ async def redoc(request: Request) -> HTMLResponse:
 
 
 def _root(request: Request) -> str:
-    """Return the prefix that a proxy has cut off the path."""
+    """Return the prefix that a proxy has removed from the path."""
     return str(request.scope.get("root_path", "")).rstrip("/")

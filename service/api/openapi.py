@@ -18,7 +18,7 @@ from service.web.problems import Problem
 
 
 def install(app: FastAPI, requests: Requests, schedule_requests: ScheduleRequests) -> None:
-    """Add our components to the document of `app`, which is made at the first request for it."""
+    """Add our components to the document of `app`, which is made when it is first requested."""
     make_schema = app.openapi
 
     def openapi() -> dict[str, Any]:

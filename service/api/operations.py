@@ -38,11 +38,11 @@ _cursor: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
     openapi_extra=described(OperationRequest, required=True),
 )
 async def start_operation(request: Request, lifecycle: LifecycleDep, operator: OperatorDep) -> OperationOut:
-    """Do one thing to all jobs that match a filter: `replay`, `cancel`, `delete`, `run_now` or `change` them.
+    """Act on all jobs that match a filter: `replay`, `cancel`, `delete`, `run_now` or `change` them.
 
-    202: it is recorded, and a worker carries it out, whatever happens to any process. It is counted first. Members are
-    the jobs that match when it comes to them, the newest first, among those enqueued before it. Each is dealt with
-    once. A `dry_run` changes nothing, and counts what would be done. Watch it by `GET /v1/operations/{id}`.
+    202: it is recorded, and a worker carries it out even if any process dies. Its members are counted first:
+    the jobs, enqueued before it, that match when it comes to them, newest first. Each is acted on only
+    once. A `dry_run` changes nothing, and counts what would be done. Watch it with `GET /v1/operations/{id}`.
     """
     new = await _read_operation(request)
 
@@ -77,9 +77,9 @@ async def list_operations(
     lifecycle: LifecycleDep,
     principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> OperationList:
-    """List operations, the newest first."""
+    """List operations, newest first."""
     after = Place(*decode(_cursor, cursor)) if cursor else None
     found = await in_time(lifecycle.operations.page(after, limit + 1))
     shown = found[:limit]
@@ -96,7 +96,7 @@ async def list_operations(
     responses={**UNCHANGED, **responses(401, 403, 404, 421, 422, 503)},
 )
 async def get_operation(operation_id: PathText, lifecycle: LifecycleDep, principal: PrincipalDep) -> OperationOut:
-    """Look up an operation: how far it is, and the first members that it failed on, with the reasons."""
+    """Look up an operation: its progress, and the first members that it failed on, with the reasons."""
     return (await in_time(_shown(lifecycle, operation_id, principal))).shown_to(principal)
 
 
@@ -113,7 +113,7 @@ async def change_operation(
     operator: OperatorDep,
     principal: PrincipalDep,
 ) -> OperationOut:
-    """Let an operation that has not ended go at another `rate`, from its next members on; null: as fast as it goes."""
+    """Change the `rate` of an operation that has not ended, from its next members on; null: as fast as possible."""
     with state_of(request).room.stay() as stay:
         rate = parse(RATE, await read_body(request, MIB, stay), {}).rate
 
@@ -135,9 +135,9 @@ async def change_operation(
 async def stop_operation(
     operation_id: PathText, lifecycle: LifecycleDep, operator: OperatorDep, principal: PrincipalDep
 ) -> OperationOut:
-    """Stop an operation: from now on no member is dealt with. What was done stays done.
+    """Stop an operation: no further job is acted on. What was done stays done.
 
-    Its job is cancelled. Replay the job, and the operation goes on where it was.
+    Its job is cancelled. Replay that job to continue the operation where it was.
     """
 
     async def stop() -> OperationOut:
@@ -151,7 +151,7 @@ async def stop_operation(
 
 
 def _is_its(principal: Principal, operation: Operation) -> bool:
-    """Whether an operation is there for the principal: whoever is limited sees its own."""
+    """Whether the principal may see an operation: a limited one sees only its own."""
     return not principal.is_limited or operation.principal == principal.id
 
 

@@ -18,8 +18,8 @@ PAUSE_ERRORS = responses(400, 401, 403, 404, 409, 413, 415, 421, 422, 503, 507)
 
 
 def later(model: Any) -> dict[int | str, dict[str, Any]]:
-    """Describe the answer to a change of which Redis has not heard yet."""
-    described = "Recorded. Redis does not answer, so it holds as soon as a worker has told it"
+    """Describe the answer to a change that has not reached Redis yet."""
+    described = "Recorded. Redis does not answer, so it takes effect once a worker has passed it on"
     return {202: {"model": model, "description": described}}
 
 
@@ -40,7 +40,7 @@ async def changed(
     named: tuple[str, str],
     change: Callable[[], Awaitable[Change]],
 ) -> Change:
-    """Change a lane; `named` are the action and its key. The answer's status says whether Redis has heard of it."""
+    """Change a lane; `named` are the action and its key. The answer's status says whether it has reached Redis."""
     action, key = named
 
     async def act() -> Change:

@@ -30,12 +30,10 @@ router = APIRouter(prefix="/v1/queues", tags=["queues"])
 class QueueOut(BaseModel):
     name: str
     waiting: int = Field(description="Jobs that are scheduled, queued or retrying.")
-    oldest_age: float | None = Field(
-        description="For how many seconds the oldest waiting job has been due; null: none is."
-    )
+    oldest_age: float | None = Field(description="How many seconds the oldest waiting job has been due; null: none is.")
     running: int
     paused: bool
-    paused_until: ShownMoment | None = Field(description="null while it is paused: until it is resumed.")
+    paused_until: ShownMoment | None = Field(description="null while it is paused means until it is resumed.")
 
 
 class QueueList(BaseModel):
@@ -46,7 +44,7 @@ class QueueList(BaseModel):
     "", dependencies=guards(Scope.READ, narrowed=True), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)}
 )
 async def list_queues(resources: ResourcesDep, lanes: LanesDep, principal: PrincipalDep) -> QueueList:
-    """List the queues: those that kinds name or this API or a living worker knows, and those that have jobs."""
+    """List the queues that kinds name, that this API or a living worker knows, or that have jobs."""
     queues = await in_time(_read(resources, lanes))
     return QueueList(queues=[queue for name, queue in queues.items() if is_listed(name, principal.queues)])
 
@@ -55,7 +53,7 @@ async def _known_queue(name: Text, resources: ResourcesDep, lanes: LanesDep) -> 
     """Return the name of a queue. Raises `QueueNotFound`."""
     known = (await in_time(_read(resources, lanes))).keys()
     if name not in known:
-        raise QueueNotFound(f"There is no queue {name!r}. Known are: {', '.join(known)}.")
+        raise QueueNotFound(f"There is no queue {name!r}. Known queues: {', '.join(known)}.")
     return name
 
 
@@ -76,7 +74,7 @@ async def pause_queue(
     lanes: LanesDep,
     operator: OperatorDep,
 ) -> QueueOut:
-    """Start no job of a queue, for a while or until it is resumed. Jobs that run go on; the others stay queued."""
+    """Pause a queue, for a while or until it is resumed. Running jobs go on; the others stay queued."""
     await pauses.pause(request, response, lanes, operator, f"queue:{name}")
     return (await in_time(_read(resources, lanes)))[name]
 

@@ -19,7 +19,7 @@ from service.resources import Resources
 
 # Two checks in a row still leave time for an answer.
 _CHECK_WITHIN_S = 2.0
-# A sweep without a whole pass for so long is stuck.
+# A sweep that has not finished a pass for this long is stuck.
 _SWEPT_WITHIN = timedelta(seconds=60)
 
 
@@ -73,16 +73,16 @@ class Checks:
         if not living:
             return "no worker is alive; jobs are accepted, and run when one is"
         if all(worker["drain_at"] is not None for worker in living):
-            return "every worker drains; jobs are accepted, and run when another one is started"
+            return "every worker is draining; jobs are accepted, and run when another one is started"
         if all(worker["loop_lag_s"] >= BLOCKED_AFTER_S for worker in living):
-            return "every worker's event loop is blocked: its log names the kinds that do it"
+            return "every worker's event loop is blocked: its log names the kinds that block it"
         had_time = any(worker["started_at"] < now - _SWEPT_WITHIN for worker in living)
         if had_time and (sweeping.swept_at is None or sweeping.swept_at < now - _SWEPT_WITHIN):
-            return "no worker's sweep comes to its end: jobs may wait; the log of the one that leads says why"
+            return "no worker's sweep finishes: jobs may wait; the leading worker's log says why"
         return "ok"
 
     async def _features(self) -> Mapping[str, str]:
-        """Return what features complain of, by their names."""
+        """Return the complaints of features, by feature name."""
         try:
             return await in_time(self._read_features(), within_s=_CHECK_WITHIN_S)
         except LedgerUnavailable:
@@ -105,7 +105,7 @@ class Checks:
 
 
 def _words(error: LedgerUnavailable) -> str:
-    """Say why: what we know, and what the driver says, without SQLAlchemy's statement and link."""
+    """Say why: what we know and what the driver says, without SQLAlchemy's statement and link."""
     cause = error.__cause__
     if cause is None:
         return str(error)

@@ -1,4 +1,4 @@
-"""Schedules over HTTP: those of kinds, and those made at run time."""
+"""Schedules over HTTP: the kinds' own, and schedules made at run time."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -43,7 +43,7 @@ _OF_PAUSE = ("paused_at", "paused_by", "paused_reason")
 class TickOut(BaseModel):
     due_at: ShownMoment
     outcome: TickOutcome
-    reason: str | None = Field(description="Why it was not fired, or `run now` where a user fired it out of turn.")
+    reason: str | None = Field(description="Why it was not fired, or `run now` if a user fired it out of turn.")
     job_id: str | None = Field(description="null: it was not fired.")
     cron: str = Field(description="The expression at that time.")
 
@@ -69,12 +69,12 @@ class ScheduleOut(BaseModel):
     paused_at: ShownMoment | None
     paused_by: str | None = Field(description="The principal who paused it.")
     paused_reason: str | None = Field(description="Why, in their words.")
-    next: ShownMoment | None = Field(description="When it comes due next; null while it is paused, and after its end.")
+    next: ShownMoment | None = Field(description="When it is due next; null while it is paused, and after its end.")
     last: TickOut | None = Field(description="Its last tick, whatever became of it.")
     error: str | None = Field(description="Why its jobs could not run.")
     created_at: ShownMoment | None = Field(description="null for a kind's own.")
     updated_at: ShownMoment | None
-    args_hidden: bool = Field(False, description="Args and metadata are left out: not for the caller.")
+    args_hidden: bool = Field(False, description="Args and metadata are hidden from the caller.")
 
     def shown_to(self, principal: Principal) -> "ScheduleOut":
         """Return it without what the principal may not see."""
@@ -141,7 +141,7 @@ def _made(view: View) -> dict[str, Any]:
     }
 
 
-_CREATED: dict[int | str, dict[str, Any]] = {201: {"model": ScheduleOut, "description": "There was none of this name"}}
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"model": ScheduleOut, "description": "It did not exist before"}}
 
 
 @router.get("", dependencies=guards(Scope.READ), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)})
@@ -149,9 +149,9 @@ async def list_schedules(
     lifecycle: LifecycleDep,
     principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> ScheduleList:
-    """List the schedules by name: those of kinds that have `cron=`, and those made here."""
+    """List the schedules by name: the ones of kinds with `cron=`, and the ones made here."""
     after = decode(_name_cursor, cursor) if cursor else ""
     page = await in_time(lifecycle.schedules.page(after, limit))
     return ScheduleList(
@@ -173,9 +173,9 @@ async def pause_schedule(
     operator: OperatorDep,
     principal: PrincipalDep,
 ) -> ScheduleOut:
-    """Fire no ticks until it is resumed. Its history tells which were missed; none is caught up.
+    """Fire no ticks until it is resumed. Its history shows which were missed; none is caught up.
 
-    A body may give the reason; a pause of a paused schedule gives it another.
+    A body may give the reason. Pausing a paused schedule changes the reason.
     """
     with state_of(request).room.stay() as stay:
         reason = parse_pause(await read_body(request, MIB, stay))
@@ -197,7 +197,7 @@ async def resume_schedule(
 async def run_schedule(
     name: ScheduleName, lifecycle: LifecycleDep, operator: OperatorDep, principal: PrincipalDep
 ) -> ScheduleOut:
-    """Enqueue its job at once, whether it is paused or not; `last` has the job's id. Its ticks stay as they are."""
+    """Enqueue its job at once, even if it is paused; `last` has the job's id. Its ticks stay as they are."""
 
     async def run() -> ScheduleOut:
         async with operator.action("run", "schedule", name) as entry:
@@ -232,7 +232,7 @@ async def _act(
 async def next_ticks(
     name: ScheduleName, lifecycle: LifecycleDep, count: Annotated[int, Query(ge=1, le=100)] = 10
 ) -> NextTicks:
-    """Tell when it comes due next, paused or not, without its jitter."""
+    """Return when it is due next, paused or not, without its jitter."""
     return NextTicks(next=await in_time(lifecycle.schedules.next(name, count)))
 
 
@@ -245,9 +245,9 @@ async def list_ticks(
     name: ScheduleName,
     lifecycle: LifecycleDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> TickList:
-    """List what became of its ticks, the latest first: fired, skipped or missed, and why."""
+    """List what became of its ticks, latest first: fired, skipped or missed, and why."""
     before = decode(_time_cursor, cursor) if cursor else None
     rows = await in_time(lifecycle.schedules.ticks(name, before, limit + 1))
     shown = [TickOut.of(row) for row in rows[:limit]]
@@ -279,9 +279,9 @@ async def set_schedule(
     lifecycle: LifecycleDep,
     operator: OperatorDep,
 ) -> ScheduleOut:
-    """Make a schedule, or change it. Workers follow within two seconds; a pause stays as it is.
+    """Make or change a schedule. Workers follow within two seconds; a pause stays as it is.
 
-    Where its times are changed, none of the new ones before now has been missed.
+    If its times change, no new tick from before now counts as missed.
     """
     state = api_state_of(request)
     with state.room.stay() as stay:
@@ -312,7 +312,7 @@ async def _found(lifecycle: Lifecycle, name: str) -> ScheduleOut | None:
     responses=responses(401, 403, 404, 409, 421, 422, 503, 507),
 )
 async def delete_schedule(name: ScheduleName, lifecycle: LifecycleDep, operator: OperatorDep) -> None:
-    """Delete a schedule that was made here. Its jobs stay, and the history of its ticks."""
+    """Delete a schedule that was made here. Its jobs and the history of its ticks stay."""
 
     async def delete() -> None:
         before = ScheduleOut.of(await lifecycle.schedules.find(name))

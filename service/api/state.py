@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 # Callers get an answer within 4 s. A slower statement is abandoned soon afterwards: on a connection that died in
 # silence, all later statements would wait too.
 _STATEMENT_LIMIT_S = 5
-# A live page asks for itself once a second at most, and people have several open.
+# A live page polls at most once a second, and people have several open.
 _SESSION_RATE_LIMIT = "1200/min"
 
 
@@ -92,7 +92,7 @@ async def open_api_state(
             schedule_requests=schedule_requests,
         )
         stack.push_async_callback(state.lanes.outlook.close)
-        state.lanes.outlook.glance()  # so that the first jobs are told what is paused
+        state.lanes.outlook.glance()  # so that the answers for the first jobs know what is paused
         await stack.enter_async_context(_clocks_kept(resources))
         await stack.enter_async_context(_access_kept(access, state.sessions))
         await stack.enter_async_context(_servers_checked(resources, state.readiness))
@@ -139,7 +139,7 @@ async def _access_kept(access: Access, sessions: Sessions) -> AsyncIterator[None
 
 @asynccontextmanager
 async def _alerts_told(resources: Resources, lifecycle: Lifecycle) -> AsyncIterator[None]:
-    """Tell of troubles for as long as no worker can."""
+    """Report troubles for as long as no worker can."""
     async with open_alerting(resources, lifecycle) as alerting:
         keeping = asyncio.create_task(_tell_alerts(alerting), name="alerts") if alerting else None
         try:
@@ -161,12 +161,12 @@ async def _tell_alerts(alerting: Alerting) -> None:
 
 @asynccontextmanager
 async def _servers_checked(resources: Resources, readiness: Checks) -> AsyncIterator[None]:
-    """Log what is missing or may break promises, without holding up the start: neither server needs to answer."""
+    """Log what is missing or may break a promise, without holding up the start: neither server needs to answer."""
     checking = asyncio.create_task(_check_servers(resources, readiness), name="check-settings")
     try:
         yield
     finally:
-        # The check ends by itself. Cancelled, it would leave reads behind that wait for ever on closed connections.
+        # The check ends by itself. Cancelling it would leave reads that wait for ever on closed connections.
         await asyncio.wait([checking])
 
 

@@ -1,4 +1,4 @@
-"""What troubles are made of, for `/metrics`: lost workers, versions, held lanes, ticks."""
+"""The facts behind troubles, for `/metrics`: lost workers, versions, held lanes, ticks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ async def trouble_families(
     connection: AsyncConnection, workers: Sequence[RowMapping], held_by_class: Mapping[str, int], now: datetime
 ) -> list[Metric]:
     lost = len(await lost_workers(connection, now))
-    lost_text = "Workers that are silent, or were declared dead within the last hour; 20 at most"
+    lost_text = "Workers that are silent, or were declared dead within the last hour; at most 20"
     draining = sum(worker["drain_at"] is not None for worker in workers)
     draining_text = "Living workers that take no new jobs"
     return [
@@ -40,7 +40,7 @@ def _versions(workers: Iterable[RowMapping]) -> Metric:
 
 
 def _held(held_by_class: Mapping[str, int]) -> Metric:
-    text = "Lanes that a breaker holds, by what they lead to: host, smtp, app or other"
+    text = "Lanes that a breaker holds, by the type of their destination: host, smtp, app or other"
     family = GaugeMetricFamily("postlude_lanes_held", text, labels=["class"])
     for of, count in held_by_class.items():
         family.add_metric([of], count)

@@ -1,4 +1,4 @@
-"""Workers over HTTP: who lives, what each runs, and draining or forgetting one."""
+"""Workers over HTTP: which are alive, what each runs, and draining or forgetting one."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ class WorkerOut(BaseModel):
 
     id: str
     state: WorkerState = Field(
-        description="`draining`: takes no new jobs. `silent`: not heard of for 20 s; its jobs were rescued, or will be."
+        description="`draining`: takes no new jobs. `silent`: not heard from for 20 s; its jobs are being rescued."
     )
     hostname: str
     pid: int
@@ -38,13 +38,13 @@ class WorkerOut(BaseModel):
     kinds: list[str] = Field(description="the kinds that it knows")
     slots: int | None = Field(description="how many jobs it runs at once")
     running: int
-    oldest_running_at: ShownMoment | None = Field(description="since when the longest running of them runs")
-    loop_lag: float = Field(description="for how many seconds its event loop has been blocked")
-    hung_threads: int = Field(description="calls in threads that go on although nobody waits for them any more")
-    memory_bytes: int | None = Field(description="resident; null: its system does not tell")
+    oldest_running_at: ShownMoment | None = Field(description="when the longest-running of them started")
+    loop_lag: float = Field(description="how many seconds its event loop has been blocked")
+    hung_threads: int = Field(description="calls in threads that go on although nothing waits for them any more")
+    memory_bytes: int | None = Field(description="resident; null: its system does not say")
     started_at: ShownMoment
     heartbeat_at: ShownMoment
-    drain_at: ShownMoment | None = Field(description="since when it takes no new jobs")
+    drain_at: ShownMoment | None = Field(description="when it stopped taking new jobs")
     ended_at: ShownMoment | None
     is_dead: bool = Field(description="Whether it was declared dead. Then it may be forgotten.")
     rescued: int = Field(description="how many of its jobs others took over when it died")
@@ -57,7 +57,7 @@ class WorkerOut(BaseModel):
 
 class WorkerList(BaseModel):
     workers: list[WorkerOut] = Field(
-        description="The silent, the draining, the living, and those that ended within the hour. 500 at most."
+        description="Silent, draining and living workers, and those that ended within the hour. At most 500."
     )
 
 
@@ -72,7 +72,7 @@ class RunningJobOut(BaseModel):
 
 
 class WorkerDetail(WorkerOut):
-    jobs: list[RunningJobOut] = Field(description="What it runs, the longest running first; 1,000 at most.")
+    jobs: list[RunningJobOut] = Field(description="What it runs, longest-running first; at most 1,000.")
 
 
 async def _worker_id(worker_id: Text) -> str:
@@ -88,7 +88,7 @@ WorkerIdDep = Annotated[str, Depends(_worker_id)]
     "", dependencies=guards(Scope.READ, narrowed=True), responses={**UNCHANGED, **responses(401, 403, 421, 422, 503)}
 )
 async def get_workers(resources: ResourcesDep) -> WorkerList:
-    """List the workers: those that live, and those that ended lately."""
+    """List the workers: the living, and those that ended recently."""
     return WorkerList(workers=[WorkerOut.of(view) for view in await in_time(_list(resources))])
 
 
@@ -108,7 +108,7 @@ async def get_worker(worker_id: WorkerIdDep, resources: ResourcesDep) -> WorkerD
 async def drain_worker(
     worker_id: WorkerIdDep, resources: ResourcesDep, lanes: LanesDep, operator: OperatorDep
 ) -> WorkerOut:
-    """Have a worker take no new jobs. What it runs goes on to its end; then it stays idle until it is stopped."""
+    """Make a worker take no new jobs. Its running jobs go on to the end; then it stays idle until it is stopped."""
     async with operator.action("drain", "worker", worker_id) as entry:
         entry.after = shown = WorkerOut.of(await in_time(workers.drain(resources.ledger, worker_id), writes=True))
     lanes.outlook.forget()

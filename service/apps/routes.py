@@ -56,7 +56,7 @@ _place: TypeAdapter[cursor.Text] = TypeAdapter(cursor.Text)
 async def get_apps(
     resources: ResourcesDep,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before")] = None,
+    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the previous page")] = None,
 ) -> AppList:
     """List the registered apps, by name."""
     after = cursor.decode(_place, page) if page else ""

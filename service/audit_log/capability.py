@@ -1,4 +1,4 @@
-"""What `write_audit` asks for: the audit log in the ledger's database."""
+"""What `write_audit` needs: the audit log in the ledger's database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +16,10 @@ from service.settings import Settings
 
 
 class LedgerAuditLog:
-    """See `jobs.audit.log.AuditLog`. Entries of jobs that run at the same moment share a transaction."""
+    """See `jobs.audit.log.AuditLog`. Entries of jobs that run at the same time share a transaction."""
 
     def __init__(self, database: Database, keys: Keys) -> None:
-        # Not among the ledger's own writes: it may wait for the head, which another worker has locked.
+        # Not among the ledger's own writes: it may have to wait for the head, which another worker has locked.
         self._group_commit = GroupCommit(database.transact, is_data_error=is_data_error)
         self._record = partial(record_entries, keys=keys)
 

@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from service.secret_keys import key_id_of, read_key
 
 GENESIS = "0" * 64
-"""What the first entry has for the hash of the entry before."""
+"""What the first entry has as the hash of the entry before it."""
 
 
 class Kept(NamedTuple):
-    """An entry as the table has it, all as text: times in RFC 3339, in UTC and with microseconds."""
+    """An entry as the table has it, all as text: times are RFC 3339, in UTC, with microseconds."""
 
     seq: int
     at: str
@@ -35,7 +35,7 @@ class Keys:
     """Keys of POSTLUDE_AUDIT_LOG_KEYS: the first makes hashes, all check them. Without keys, hashes are plain."""
 
     def __init__(self, keys: Iterable[SecretStr] = ()) -> None:
-        """Raises `ValueError` for what is no key."""
+        """Raises `ValueError` for a text that is not a key."""
         raw = [read_key(key.get_secret_value()) for key in keys]
         self._keys = {key_id_of(key): key for key in raw}
 

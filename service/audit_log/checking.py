@@ -11,7 +11,7 @@ EndVerdict = Literal["whole", "gone", "cut", "exceeded", "exchanged"]
 
 
 def check_page(page: Sequence[Kept], before: Mapping[int, str], ends: Ends, keys: Keys) -> list[Verdict]:
-    """Say of each entry whether it has the hash of what it says, and follows the one before; `before` has hashes."""
+    """Say whether each entry has the hash of its content and follows the one before; `before` has hashes."""
     return [_check(entry, before, ends, keys) for entry in page]
 
 
@@ -31,14 +31,14 @@ def _check(entry: Kept, before: Mapping[int, str], ends: Ends, keys: Keys) -> Ve
         return "unknown"
     try:
         is_right = keys.hash_of(entry) == entry.hash
-    except ValueError:  # what it says is no text any more
+    except ValueError:  # its content is no longer text
         is_right = False
     if not is_right:
         return "changed"
     first = GENESIS if entry.seq == 1 else None
     expected = before.get(entry.seq - 1, first)
-    # What came before the oldest one was pruned, maybe since the page was read; if it was not, then
-    # `postlude audit-log verify` misses it.
+    # The entries before the oldest one were pruned, maybe since the page was read; if they were not,
+    # `postlude audit-log verify` reports them as missing.
     is_pruned = expected is None and ends.oldest is not None and entry.seq <= ends.oldest
     follows = is_pruned or expected == entry.previous_hash
     return "whole" if follows else "moved"

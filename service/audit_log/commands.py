@@ -21,9 +21,9 @@ from service.words import counted
 
 @click.group()
 def commands() -> None:
-    """The audit log: what jobs of the kind write_audit have written.
+    """The audit log: the entries written by jobs of the kind write_audit.
 
-    Works on the ledger's database (POSTLUDE_DATABASE_URL), whether the service runs or not.
+    Works on the ledger's database (POSTLUDE_DATABASE_URL), whether or not the service runs.
     """
 
 
@@ -36,7 +36,7 @@ def _read_heads(_context: click.Context, _parameter: click.Parameter, heads: tup
     for head in heads:
         found = _HEAD.fullmatch(head)
         if found is None:
-            raise click.BadParameter(f"{head!r} is no head as `postlude audit-log head` prints it.")
+            raise click.BadParameter(f"{head!r} is not a head as `postlude audit-log head` prints it.")
         if noted.setdefault(int(found[1]), found[2]) != found[2]:
             raise click.BadParameter(f"Two heads have the number {found[1]}.")
     return noted
@@ -48,16 +48,16 @@ def _read_heads(_context: click.Context, _parameter: click.Parameter, heads: tup
     metavar="SEQ:HASH",
     callback=_read_heads,
     multiple=True,
-    help="One that you noted elsewhere. Several: repeat it.",
+    help="One that you noted elsewhere. Repeat it for several.",
 )
 def verify(noted: dict[int, str]) -> None:
     """Check that no entry was changed, moved, added or removed.
 
-    Only reads the log, all of it; everything else may go on meanwhile. Exit code 0: it is whole. 1: it is not, and
+    Reads the whole log and changes nothing; the service may keep running. Exit code 0: it is whole. 1: it is not, and
     what is wrong is printed. 2: the database does not answer.
 
-    Whoever can write to the database can cut off the end of the log and, where POSTLUDE_AUDIT_LOG_KEYS is not set, make
-    the log anew. A --head that was noted elsewhere shows both.
+    Anyone who can write to the database can cut off the end of the log and, if POSTLUDE_AUDIT_LOG_KEYS is not set,
+    forge the whole log. A --head that was noted elsewhere reveals both.
     """
     keys = Keys(Settings().audit_log_keys)
     try:
@@ -77,7 +77,7 @@ def verify(noted: dict[int, str]) -> None:
 
 
 async def check_all(database: Database, keys: Keys, noted: Mapping[int, str]) -> tuple[Verifier, Ends]:
-    """Check all entries; once more where some were pruned meanwhile, for they seem to be missing then."""
+    """Check all entries; check again if some were pruned meanwhile, because these seem to be missing."""
     while True:
         ends = await _read_ends(database)
         verifier = await _check_through(database, Verifier(keys, noted), ends)
@@ -99,7 +99,7 @@ async def _check_through(database: Database, verifier: Verifier, ends: Ends) -> 
 @commands.command("export")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only entries with a greater number.")
 def export_entries(after: int) -> None:
-    """Print all entries in their order, each as a line of JSON."""
+    """Print all entries in order, each as a line of JSON."""
 
     async def print_all(database: Database) -> None:
         async for page in export(database, after=after):
@@ -126,10 +126,10 @@ def _shown(ends: Ends) -> str:
 @commands.command()
 @click.option("--before", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]), required=True, help="In UTC.")
 def prune(before: datetime) -> None:
-    """Delete the entries recorded before then: the one way to shorten the log.
+    """Delete the entries recorded before this time: the only way to shorten the log.
 
-    The log notes it, so that the rest can still be checked. Export and verify first: nothing brings them back. It may
-    be stopped at any moment, and begun again.
+    The log records this, so that the rest can still be checked. Export and verify first: nothing brings them back. It
+    may be stopped at any moment, and started again.
     """
     since = before if before.tzinfo is not None else before.replace(tzinfo=UTC)
 

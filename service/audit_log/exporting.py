@@ -9,7 +9,7 @@ from service.ledger.deadline import in_time
 
 
 async def export(database: Database, *, after: int = 0) -> AsyncIterator[str]:
-    """Yield the entries with a greater number, a page of lines at a time. Only ASCII: no terminal obeys it."""
+    """Yield the entries with a greater number, a page of lines at a time, in ASCII that no terminal obeys."""
     async for page in pages(database, after=after):
         yield "".join(f"{json.dumps(said(kept), separators=(',', ':'))}\n" for kept in page)
 

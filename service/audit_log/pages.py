@@ -1,4 +1,4 @@
-"""The page of the audit log: what applications said was done, whether it still stands so, and which job wrote it."""
+"""The page of the audit log: what applications recorded, whether it is unchanged, and which job wrote it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An entry as readers see it; `at` is None where it is no time any more."""
+    """An entry as readers see it; `at` is None if it can no longer be read as a time."""
 
     entry: Mapping[str, Any]
     at: datetime | None
@@ -38,9 +38,9 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditLogPage:
-    """`ends` say where the whole log begins and ends, and `end` whether that is so.
+    """`ends` says where the whole log begins and ends, and `end` whether the entries agree.
 
-    `older` is the cursor of the next page; None where no time of this one can be read.
+    `older` is the cursor of the next page; None if no time on this page can be read.
     """
 
     rows: Sequence[EntryRow]
@@ -57,7 +57,7 @@ async def read_log(ledger: Ledger, wanted: Wanted, keys: Keys, *, sees_args: boo
     async with ledger.read() as connection:
         found = await list_entries(connection, wanted, PAGE + 1)
         before = await hashes_of(connection, [entry.seq - 1 for entry in found])
-        # Last: whatever is pruned between the reads, the oldest entry is told as it is after that.
+        # Read last: if entries are pruned between the reads, the oldest one shown is the oldest that is left.
         ends = await read_ends(connection)
     shown, has_older = found[:PAGE], len(found) > PAGE
     verdicts = check_page(shown, before, ends, keys)
@@ -83,7 +83,7 @@ async def _wanted(
     before: Text = "",
     page: Annotated[str | None, Query(alias="cursor")] = None,
 ) -> Wanted:
-    """Read the filter; a field that was left empty asks for nothing."""
+    """Read the filter; an empty field filters nothing."""
     named = (actor.strip() or None, action.strip() or None, target.strip() or None)
     return Wanted(*named, day_or_moment(after), day_or_moment(before), read_cursor(page))
 
@@ -105,9 +105,9 @@ async def audit_log(page: PageDep, wanted: Annotated[Wanted, Depends(_wanted)]) 
 
 @router.get("/audit-log/export")
 async def download(page: PageDep) -> StreamingResponse:
-    """Download all entries in their order, as lines of JSON. What breaks off is not whole."""
+    """Download all entries in order, as lines of JSON. A download that breaks off is incomplete."""
     if not page.principal.sees_args:
-        raise ArgsHidden("Args are hidden from you, and so is what entries hold.")
+        raise ArgsHidden("Args are hidden from you, and so are the entries.")
     headers = {"Content-Disposition": 'attachment; filename="audit-log.jsonl"', "Cache-Control": "no-store"}
     lines = await begin_export(page.resources.ledger.database)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

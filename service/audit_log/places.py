@@ -15,7 +15,7 @@ _moments: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def cursor_behind(page: Sequence[Kept]) -> str | None:
-    """Return the cursor of the next page: it begins behind the last entry whose time the log can have written.
+    """Return the cursor of the next page, which begins after the last entry with a time the log can have written.
 
     Entries whose times were tampered with may be shown twice. None if the page has only such entries.
     """
@@ -29,7 +29,7 @@ def read_cursor(text: str | None) -> tuple[datetime, int] | None:
 
 
 def moment_of(text: str) -> datetime | None:
-    """Read the time of an entry; None where it is no time any more."""
+    """Read the time of an entry; None if it can no longer be read as a time."""
     try:
         return _moments.validate_python(text)
     except ValueError:
@@ -37,6 +37,6 @@ def moment_of(text: str) -> datetime | None:
 
 
 def _is_as_written(text: str) -> bool:
-    # SQLite sorts the text itself: any other spelling of the same moment has another place in the list.
+    # SQLite sorts the text itself, so another spelling of the same moment has another place in the list.
     moment = moment_of(text)
     return moment is not None and moment_text(moment) == text

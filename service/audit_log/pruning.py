@@ -1,4 +1,4 @@
-"""Shortens the log at its beginning: first a note in the log of what will go, then the deletion, batch after batch."""
+"""Shortens the log at its beginning: first notes in the log what will go, then deletes it batch by batch."""
 
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from service.ledger.records.purged import PURGE_BATCH
 
 
 async def prune_before(database: Database, before: datetime, actor: str, keys: Keys) -> int:
-    """Delete what was recorded before then, and what an earlier call did not come to; return how many entries."""
+    """Delete what was recorded before this time, and what an earlier call left; return how many entries."""
     async with database.connect() as connection:
         through = await last_before(connection, before)
     if through is not None:

@@ -1,4 +1,4 @@
-"""Reads of the audit log: all as text, so that whatever was done to the table can be read."""
+"""Reads of the audit log, all as text, so that the table can be read whatever was done to it."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _RFC3339 = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 
 
 class Ends(NamedTuple):
-    """Where the log ends by its head, if there still is one, and by its entries; where they begin."""
+    """Where the log ends according to its head, if it still has one, and to its entries; where these begin."""
 
     seq: int | None
     hash: str | None
@@ -83,7 +83,7 @@ def ends(dialect: str) -> Select[Any]:
 async def pages(
     database: Database, *, after: int | None = None, through: int | None = None
 ) -> AsyncIterator[list[Kept]]:
-    """Yield entries in their order, page by page; each page is a read of its own."""
+    """Yield entries in order, page by page; each page is a separate read."""
     while True:
         async with database.connect() as connection:
             found = await connection.execute(page_of(database.dialect, after, through))
@@ -103,19 +103,19 @@ def page_of(dialect: str, after: int | None, through: int | None) -> Select[Any]
 
 
 async def list_entries(connection: AsyncConnection, wanted: Wanted, limit: int) -> Sequence[Kept]:
-    """Return entries, the ones that were done last first."""
+    """Return entries, latest action first."""
     return [_kept(row) for row in await connection.execute(entries(connection.dialect.name, wanted, limit))]
 
 
 async def hashes_of(connection: AsyncConnection, seqs: Sequence[int]) -> dict[int, str]:
-    """Return the hashes of those of the entries that there are, by their numbers."""
+    """Return the hashes of the entries that exist, by number."""
     its = audit_log.c
     found = select(its.seq, _as_text(connection.dialect.name, its.hash)).where(its.seq.in_(seqs))
     return {seq: _decoded(hash_) for seq, hash_ in await connection.execute(found)}
 
 
 def entries(dialect: str, wanted: Wanted, limit: int) -> Select[Any]:
-    """Ask for entries along the index of what is named, or of all."""
+    """Select entries along the index that fits the filter, or along that of all entries."""
     its = audit_log.c
     return _all_as_text(dialect).where(*_conditions(wanted)).order_by(its.at.desc(), its.seq.desc()).limit(limit)
 
@@ -135,14 +135,14 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 async def last_before(connection: AsyncConnection, before: datetime) -> int | None:
-    """Return the last of the entries that were recorded before then and whose jobs run no more; None without any.
+    """Return the last entry recorded before this time whose job has ended; None if there is none.
 
-    A job that may still run finds in the log that its entry is written.
+    The entry of a job that may still run stays: it tells the job that it was written.
     """
     its = audit_log.c
     first_kept = await connection.scalar(select(its.seq).where(its.recorded_at >= before).order_by(its.seq).limit(1))
     needed = select(func.min(its.seq)).join(jobs, jobs.c.id == its.job_id)
-    # As the partial indexes of jobs have it; others have not run yet.
+    # As in the partial indexes of jobs; jobs in other live states have not run yet.
     states = (State.RUNNING,), (State.SCHEDULED, State.QUEUED, State.RETRYING)
     first_needed = [await connection.scalar(needed.where(found_by_state(*some))) for some in states]
     bounds = [seq for seq in (first_kept, *first_needed) if seq is not None]
@@ -152,13 +152,13 @@ async def last_before(connection: AsyncConnection, before: datetime) -> int | No
 
 
 def said(kept: Kept) -> dict[str, Any]:
-    """Return an entry as readers see it. What is no UTF-8 or no JSON any more is shown as the text that it is."""
+    """Return an entry as readers see it. What is no longer UTF-8 or JSON is shown as plain text."""
     shown = {name: readable(value) if isinstance(value, str) else value for name, value in kept._asdict().items()}
     return shown | {name: _value(shown[name]) for name in ("origin", "data")}
 
 
 def readable(text: str) -> str:
-    """Write out the bytes that are no UTF-8."""
+    """Escape the bytes that are not UTF-8."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
@@ -181,9 +181,9 @@ def _as_text(dialect: str, column: Column[Any]) -> ColumnElement[Any]:
 
 
 def _of_sqlite(column: Column[Any]) -> ColumnElement[Any]:
-    """A text there may hold anything: read as such, what is no UTF-8 would end the whole read.
+    """A text in SQLite may hold anything: read as text, bytes that are not UTF-8 would fail the whole read.
 
-    What is no text any more, and found by no search, is read as SQLite writes it, though its bytes may be the same.
+    A value that is no longer text is found by no search and read as SQLite writes it, even if its bytes are the same.
     """
     text = type_coerce(column, Text)
     is_kept = func.typeof(text).in_((literal_column("'text'"), literal_column("'null'")))
@@ -191,7 +191,7 @@ def _of_sqlite(column: Column[Any]) -> ColumnElement[Any]:
 
 
 def _number_of_sqlite(column: Column[Any]) -> ColumnElement[Any]:
-    """A column for numbers there may hold anything else, too; that is read as null."""
+    """A column for numbers in SQLite may hold anything else, too, which is read as null."""
     return case((func.typeof(column) == literal_column("'integer'"), column))
 
 
@@ -199,7 +199,7 @@ def _of_postgres(column: Column[Any]) -> ColumnElement[Any]:
     if column.name not in ("at", "recorded_at"):
         return column
     moment = func.timezone("UTC", column)
-    # `to_char` shows years before Christ as those after.
+    # `to_char` shows years BC as if they were AD.
     is_of_time = moment >= literal_column("'0001-01-01'")
     return case((is_of_time, func.to_char(moment, literal_column(_RFC3339))), else_=cast(moment, Text))
 

@@ -1,4 +1,4 @@
-"""Writes of the audit log: entries that wait at the same moment are chained in one transaction."""
+"""Writes of the audit log: entries that wait at the same time are chained in one transaction."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from service.ledger.rows import ids_parameter, is_one_of
 from service.tables import moment_text
 
 PRUNED = f"{OWN_ACTIONS}pruned"
-"""The action that is noted before entries are pruned. No job can write one of its name."""
+"""The action that is noted before entries are pruned. No job can write an action of this name."""
 _IS_THE_HEAD = audit_log_head.c.id == 1
 
 
 class HeadGone(RuntimeError):
-    """Where the log ends is not known any more: nothing is appended to it."""
+    """Nothing says any longer where the log ends, so nothing is appended to it."""
 
 
 class Head(NamedTuple):
@@ -33,7 +33,7 @@ class Head(NamedTuple):
 
 
 def record_entries(connection: Connection, entries: Sequence[Entry], *, keys: Keys) -> Sequence[Receipt]:
-    """Append entries, each job's once; return where they are. Safe to repeat. Raises `HeadGone`."""
+    """Append entries, one for each job; return where they are. Safe to repeat. Raises `HeadGone`."""
     head = _locked_head(connection)
     receipts = _receipts(connection, [entry.job_id for entry in entries])
     now = moment_text(now_by(connection))
@@ -48,9 +48,9 @@ def record_entries(connection: Connection, entries: Sequence[Entry], *, keys: Ke
 
 
 def record_pruned(connection: Connection, through: int, actor: str, *, keys: Keys) -> bool:
-    """Note that entries are pruned up to this one, and let them be deleted; False where that was so already.
+    """Note that entries are pruned up to this one, and let them be deleted; False if they already were.
 
-    The note holds the hash of the last entry to go: the next one is linked to it, and is checked against it.
+    The note holds the hash of the last entry to go, because the next entry is linked to it and checked against it.
     """
     head = _locked_head(connection)
     last = connection.execute(select(audit_log.c.hash).where(audit_log.c.seq == through)).first()
@@ -74,15 +74,15 @@ def record_pruned(connection: Connection, through: int, actor: str, *, keys: Key
 
 
 def record_deleted(connection: Connection, limit: int) -> int:
-    """Delete some of what is pruned, the oldest first; return how many."""
-    # By what the log says of itself: a number in `audit_log_head` is quickly changed.
+    """Delete some of the pruned entries, oldest first; return how many."""
+    # Read from the log itself: a number in `audit_log_head` is easily changed.
     pruned = audit_log.c.seq <= _pruned_through(connection)
     oldest = select(audit_log.c.seq).where(pruned).order_by(audit_log.c.seq).limit(limit)
     return connection.execute(delete(audit_log).where(audit_log.c.seq.in_(oldest))).rowcount
 
 
 def _pruned_through(connection: Connection) -> int:
-    """Return up to which entry the log has noted that it is pruned; 0 if it never was."""
+    """Return the entry up to which the log says it was pruned; 0 if it never was."""
     its = audit_log.c
     notes = select(its.data).where(its.action == PRUNED)
     latest = connection.scalar(notes.order_by(its.at.desc(), its.seq.desc()).limit(1))
@@ -109,7 +109,7 @@ def _entry(entry: Entry, head: Head, now: str, keys: Keys) -> Kept:
 
 
 def _locked_head(connection: Connection) -> Head:
-    """Keep everybody else from appending until this transaction ends; return where the log ends."""
+    """Keep others from appending until this transaction ends; return where the log ends."""
     wanted = select(*(audit_log_head.c[name] for name in Head._fields)).where(_IS_THE_HEAD).with_for_update()
     row = connection.execute(wanted).first()
     if row is None:

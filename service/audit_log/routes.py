@@ -1,4 +1,4 @@
-"""`GET /v1/audit-log`: the entries that `write_audit` has written."""
+"""`GET /v1/audit-log`: the entries written by `write_audit`."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -38,8 +38,8 @@ class EntryOut(BaseModel):
     target: str | None
     origin: Any = Field(description="Where the request came from: `address`, `user_agent`, `request_id`.")
     data: Any
-    job_id: str | None = Field(description="The job that wrote it; null: the log notes something of itself.")
-    key_id: str | None = Field(description="The key that made the hash; null: anybody can.")
+    job_id: str | None = Field(description="The job that wrote it; null: an entry by the log itself.")
+    key_id: str | None = Field(description="The key that made the hash; null: none, so anybody can make it.")
     previous_hash: str = Field(description="The hash of the entry before.")
     hash: str = Field(description="Over all of the above; see docs/audit-log.md.")
 
@@ -53,9 +53,9 @@ async def _wanted(
     actor: Text | None = None,
     action: Text | None = None,
     target: Text | None = None,
-    after: Annotated[Moment | None, Query(description="Done from then on")] = None,
-    before: Annotated[Moment | None, Query(description="Done before then")] = None,
-    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before")] = None,
+    after: Annotated[Moment | None, Query(description="Done at or after this time")] = None,
+    before: Annotated[Moment | None, Query(description="Done before this time")] = None,
+    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the previous page")] = None,
 ) -> Wanted:
     return Wanted(actor, action, target, after, before, read_cursor(page))
 
@@ -67,7 +67,7 @@ async def list_audit_log(
     wanted: Annotated[Wanted, Depends(_wanted)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> EntryList:
-    """List entries, what was done last first."""
+    """List entries, latest action first."""
 
     async def read() -> Sequence[Kept]:
         async with resources.ledger.read() as connection:
@@ -98,8 +98,8 @@ async def export_audit_log(
     principal: PrincipalDep,
     after: Annotated[int, Query(ge=0, description="Only entries with a greater number")] = 0,
 ) -> StreamingResponse:
-    """Stream all entries in their order, with all that their hashes are made of. What breaks off is not whole."""
+    """Stream all entries in order, with everything their hashes cover. A stream that breaks off is incomplete."""
     if not principal.sees_args:
-        raise NotForThisKey("This key is shown no args, and what entries hold is as those.")
+        raise NotForThisKey("This key may not see args, and so may not see entries either.")
     lines = await begin_export(resources.ledger.database, after=after)
     return StreamingResponse(lines, media_type=_JSON_LINES)

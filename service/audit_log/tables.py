@@ -7,7 +7,7 @@ from service.tables import Moment
 
 metadata = MetaData()
 
-# Whoever writes locks this row, so that entries are numbered and chained in the order of their commits.
+# Every writer locks this row, so that entries are numbered and chained in the order of their commits.
 audit_log_head = Table(
     "audit_log_head",
     metadata,
@@ -20,7 +20,7 @@ audit_log_head = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    # On SQLite an INTEGER, which takes no other sort of value.
+    # An INTEGER on SQLite, which takes no other type of value.
     Column("seq", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
     Column("at", Moment, nullable=False),
     Column("recorded_at", Moment, nullable=False),
@@ -76,7 +76,7 @@ BEGIN SELECT RAISE(ABORT, '%(refusal)s'); END
 
 
 def _then(table: Table, statement: str, dialect: str | None = None) -> None:
-    """Let the statement be executed when the table has been created."""
+    """Execute the statement after the table has been created."""
     ddl = DDL(statement, context=_WORDS)  # type: ignore[no-untyped-call]
     event.listen(table, "after_create", ddl if dialect is None else ddl.execute_if(dialect=dialect))
 

@@ -36,16 +36,16 @@ class _Before(NamedTuple):
 
 @dataclass(slots=True)
 class Verifier:
-    """Takes entries in their order. `noted` are hashes by number that were noted elsewhere, before."""
+    """Takes entries in order. `noted` are hashes, by number, that were noted elsewhere earlier."""
 
     keys: Keys
     noted: Mapping[int, str] = field(default_factory=dict)
     checked: int = 0
     wrong: int = 0
     findings: list[str] = field(default_factory=list)
-    """The first of what is wrong, in words."""
+    """The first faults, in words."""
     not_checked: list[int] = field(default_factory=list)
-    """Those of the noted ones that are pruned."""
+    """The noted entries that were pruned."""
     _before: _Before | None = None
     _unattested: tuple[int, str] | None = None
     _runs: dict[str, _Run] = field(default_factory=dict)
@@ -56,16 +56,16 @@ class Verifier:
         right_hash = self._right_hash(entry)
         is_right = right_hash == entry.hash
         if not is_right and self.keys.have(entry.key_id):
-            self._find(f"entry {entry.seq} was changed, or is not in its place: its hash is not that of what it says")
+            self._find(f"entry {entry.seq} was changed, or is not in its place: its hash does not match its content")
         self._check_link(entry)
         if is_right:
             self._look_for_pruning(entry)
         if self.noted.get(entry.seq, entry.hash) != entry.hash:
-            self._find(f"entry {entry.seq} has not the hash that you noted: the log was made anew up to there")
+            self._find(f"entry {entry.seq} does not have the hash that you noted: the log was forged up to there")
         self._before = _Before(entry.seq, entry.hash, right_hash)
 
     def end(self, ends: Ends) -> None:
-        """Check the end, by the head of the log as it was when the check began."""
+        """Check the end, against the head of the log as it was when the check began."""
         if self._unattested is not None:
             self._find(f"{_several(1, self._unattested[0])} missing: nothing in the log says that they were pruned")
         for fault, run in self._runs.items():
@@ -81,7 +81,7 @@ class Verifier:
             self._note_run(f"the key {entry.key_id} is not in POSTLUDE_AUDIT_LOG_KEYS", entry.seq)
             return None
         if entry.key_id is None and self.keys.key_id is not None and entry.seq > max(self.noted, default=0):
-            self._note_run("made without a key: whoever can write to the database can make such an entry", entry.seq)
+            self._note_run("made without a key: anyone who can write to the database can make such an entry", entry.seq)
         try:
             return self.keys.hash_of(entry)
         except ValueError:
@@ -94,15 +94,15 @@ class Verifier:
         elif entry.seq != before.seq + 1:
             self._find(f"{_several(before.seq + 1, entry.seq - 1)} missing")
         elif entry.previous_hash not in (before.hash, before.right_hash):
-            self._find(f"entry {entry.seq} does not follow entry {before.seq} as it is now: one of them was exchanged")
+            self._find(f"entry {entry.seq} does not follow entry {before.seq} as it is now: one of them was replaced")
 
     def _check_first(self, entry: Kept) -> None:
         if entry.seq < 1:
-            self._find(f"entry {entry.seq} is none of the log: entries are numbered from 1")
+            self._find(f"entry {entry.seq} does not belong to the log: entries are numbered from 1")
         elif entry.seq > 1:
             self._unattested = entry.seq - 1, entry.previous_hash
         elif entry.previous_hash != GENESIS:
-            self._find("entry 1 follows another, which is missing")
+            self._find("entry 1 follows another entry, which is missing")
         for seq in sorted(seq for seq in self.noted if seq < entry.seq):
             if seq != entry.seq - 1:
                 self.not_checked.append(seq)
@@ -110,14 +110,14 @@ class Verifier:
                 self._find(f"entry {entry.seq} does not follow entry {seq} as you noted it")
 
     def _look_for_pruning(self, entry: Kept) -> None:
-        """Look for the note that what is missing in front was pruned. It may be that more was to go than has gone."""
+        """Look for the note that the entries missing in front were pruned. Not all that it names may be gone yet."""
         if self._unattested is None or entry.action != PRUNED or entry.job_id is not None or entry.data is None:
             return
         seq, last_hash = self._unattested
         try:
             note = json.loads(entry.data)
             is_attested = note["through"] > seq or (note["through"] == seq and note["hash"] == last_hash)
-        except (ValueError, TypeError, KeyError):  # none of ours
+        except (ValueError, TypeError, KeyError):  # not one of ours
             return
         if is_attested:
             self._unattested = None
@@ -129,9 +129,9 @@ class Verifier:
         elif seq < ends.seq:
             self._find(f"{_several(seq + 1, ends.seq)} missing at the end")
         elif seq > ends.seq:
-            self._find(f"{_several(ends.seq + 1, seq)} added behind the end that audit_log_head tells")
+            self._find(f"{_several(ends.seq + 1, seq)} added after the end given by audit_log_head")
         elif last_hash != ends.hash:
-            self._find(f"entry {seq}, the last, has not the hash that audit_log_head tells")
+            self._find(f"entry {seq}, the last, does not have the hash given by audit_log_head")
 
     def _note_run(self, fault: str, seq: int) -> None:
         if (run := self._runs.get(fault)) is None:
@@ -146,7 +146,7 @@ class Verifier:
 
 
 def _several(first: int, last: int) -> str:
-    """Say of entries where they are, with the verb."""
+    """Name entries by their numbers, with the verb."""
     return (
         f"entry {first} is"
         if first == last

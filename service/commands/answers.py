@@ -1,4 +1,4 @@
-"""The API's answers, as far as the commands read them: a server that answers otherwise is not Postlude."""
+"""The API's answers, as far as the commands read them: a server that answers differently is not Postlude."""
 
 from typing import Any
 
@@ -212,6 +212,6 @@ class Problem(BaseModel):
 
 
 def checked(shape: type[BaseModel], told: Any) -> dict[str, Any]:
-    """Return an answer as it came. Raises `ValueError` unless it has the shape."""
+    """Return an answer unchanged. Raises `ValueError` unless it has the shape."""
     shape.model_validate(told)
     return dict(told)

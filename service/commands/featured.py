@@ -1,4 +1,4 @@
-"""Commands of features: known by name, and imported when one of them is used, so that help comes at once."""
+"""Commands of features: known by name, and imported when one is used, so that help appears at once."""
 
 from functools import cached_property
 
@@ -6,7 +6,7 @@ import click
 
 
 class Featured(click.Group):
-    """The group `name` of commands that a feature brings."""
+    """The group of commands, called `name`, that a feature brings."""
 
     def __init__(self, name: str, feature: str, short_help: str) -> None:
         super().__init__(name, short_help=short_help)

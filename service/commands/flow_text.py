@@ -13,12 +13,12 @@ _MOST_PARENTS = 5
 
 
 def table(flows: Sequence[Flow], *, heading: bool, width: int | None) -> Iterator[str]:
-    """Write a line for each flow; cut at `width`, where the output is a terminal."""
+    """Write a line for each flow; cut at `width` if the output is a terminal."""
     return aligned(_COLUMNS, [_row(flow) for flow in flows], heading=heading, width=width)
 
 
 def details(flow: Flow, width: int | None) -> Iterator[str]:
-    """Write all that is known of a flow, with a line for each of its jobs."""
+    """Write everything known about a flow, with a line for each of its jobs."""
     yield f"id           {one_line(flow['id'])}"
     for name in ("name", "state", "created_at", "finished_at"):
         if flow[name] is not None:

@@ -14,7 +14,7 @@ _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 def flows(context: click.Context, url: str, key: str | None) -> None:
     """List, show, cancel and replay flows: jobs that wait for one another.
 
-    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    Exit code 0: done. 1: refused, failed, or no answer. 2: wrong usage.
     """
     context.obj = Service.at(url, key)
 
@@ -24,7 +24,7 @@ def flows(context: click.Context, url: str, key: str | None) -> None:
 @AS_JSON
 @click.pass_obj
 def list_flows(to: Service, /, limit: int | None, as_json: bool) -> None:
-    """List flows, the newest first, with how many of their jobs are in each state."""
+    """List flows, newest first, with how many of their jobs are in each state."""
     with reached(to) as remote:
         show_list("flows", remote.flows(limit), flow_text.table, limit, as_json=as_json)
 
@@ -48,7 +48,7 @@ def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Cancel all jobs of flows that have not ended. Running ones are interrupted."""
+    """Cancel all jobs of flows that have not ended. Running jobs are interrupted."""
     with reached(to) as remote:
         each("flow", ids, remote.cancel_flow, lambda flow: _line(flow, as_json))
 
@@ -58,7 +58,7 @@ def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def replay(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Run again the jobs of flows that failed or that a user cancelled. Jobs cancelled because of them follow."""
+    """Run the failed jobs of flows again, and the ones cancelled by a user. Jobs cancelled because of them follow."""
     with reached(to) as remote:
         each("flow", ids, remote.replay_flow, lambda flow: _line(flow, as_json))
 

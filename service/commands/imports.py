@@ -1,4 +1,4 @@
-"""`postlude imports`: where CSV files may be taken, and what a database of your own needs for it."""
+"""`postlude imports`: where CSV files may go, and what your own database needs for it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def imports() -> None:
 @imports.command()
 @click.option("--dialect", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True)
 def ddl(dialect: str) -> None:
-    """Print the SQL that lets a database of your own note how far imports are.
+    """Print the SQL for the tables in your own database that record how far imports are.
 
-    The ledger's own database has these tables: `postlude migrate` makes them. Elsewhere the first import does, if its
-    user may.
+    The ledger's own database has these tables: `postlude migrate` makes them. Elsewhere the first import makes them, if
+    its user may.
     """
     for table in _feature().tables:
         for statement in creation(table, dialect):
@@ -35,14 +35,14 @@ def ddl(dialect: str) -> None:
 
 @imports.command()
 def targets() -> None:
-    """Show the targets of POSTLUDE_IMPORT_TARGETS, and look whether they are there. Exit code 1: one is not."""
+    """Show the targets of POSTLUDE_IMPORT_TARGETS, and check that they exist. Exit code 1: one does not."""
     from service.settings import Settings
 
     told = asyncio.run(_tried(Settings()))
     for name, what, problem in told:
         click.echo(f"{name}: {problem or what}")
     if not told:
-        click.echo("There are none: set POSTLUDE_IMPORT_TARGETS.")
+        click.echo("There are no targets. Set POSTLUDE_IMPORT_TARGETS.")
     sys.exit(any(problem for *_, problem in told))
 
 
@@ -53,7 +53,7 @@ def _feature() -> Feature:
 
 
 async def _tried(settings: Settings) -> list[tuple[str, str, str]]:
-    """Open each target; return its name, what it takes, and why it cannot be used."""
+    """Open each target; return its name, what it takes, and why it cannot be used, if so."""
     from jobs.csv.targets import Import, ImportTargets
     from jobs.kit.outcomes import Discard, Retry
     from service.import_targets import KindSettings

@@ -1,4 +1,4 @@
-"""The options by which commands choose jobs."""
+"""The options that select jobs."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,14 +11,14 @@ _STATES = ("scheduled", "blocked", "queued", "running", "retrying", "succeeded",
 
 
 def filters(*names: str) -> Callable[[F], F]:
-    """Add options that narrow down which jobs are meant; each is a parameter of the API of the same name."""
+    """Add options that select jobs; each is the API's parameter of the same name."""
     several = "May be given several times."
     options = {
         "state": click.option("--state", multiple=True, type=click.Choice(_STATES), help=several),
         "kind": click.option("--kind", multiple=True, help=several),
         "queue": click.option("--queue", multiple=True, help=several),
         "tag": click.option("--tag"),
-        "lane": click.option("--lane", help="A lane of the job: named by its request, or its destination's."),
+        "lane": click.option("--lane", help="A lane of the job, from its request or its destination."),
         "flow": click.option("--flow", help="The id of a flow."),
         "error_type": click.option(
             "--error-type", multiple=True, help=f"Of the latest attempt, e.g. TimeoutError. {several}"

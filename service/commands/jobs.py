@@ -18,7 +18,7 @@ from service.commands.reaching import AS_JSON, Service, checked_name, each, give
 def jobs(context: click.Context, url: str, key: str | None) -> None:
     """List, show, cancel, replay, change and follow jobs of a running service.
 
-    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    Exit code 0: done. 1: refused, failed, or no answer. 2: wrong usage.
     """
     context.obj = Service.at(url, key)
 
@@ -27,7 +27,7 @@ _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
 
 def _asked_for(pages: Iterator[dict[str, Any]], limit: int | None) -> Iterator[dict[str, Any]]:
-    """Yield the pages; of a search through all there is only the first, unless everything is asked for."""
+    """Yield the pages; for a full search only the first one, unless everything is asked for."""
     for page in pages:
         yield page
         if "searched" in page and limit is not None:
@@ -42,7 +42,7 @@ def _paths(part: str, conditions: tuple[str, ...]) -> dict[str, str]:
         if not path or not equals:
             raise click.UsageError(f"{condition!r} is not PATH=VALUE.")
         if f"{part}.{path}" in wanted:
-            raise click.UsageError(f"{path!r} is there twice.")
+            raise click.UsageError(f"{path!r} is given twice.")
         wanted[f"{part}.{path}"] = value
     return wanted
 
@@ -51,7 +51,7 @@ def _paths(part: str, conditions: tuple[str, ...]) -> dict[str, str]:
 @filters(*NARROW, "flow", *BY_END, "order")
 @click.option("--arg", "args", multiple=True, metavar="PATH=VALUE", help="In the args, e.g. user.id=42.")
 @click.option("--metadata", multiple=True, metavar="PATH=VALUE", help="In the metadata, e.g. tenant=acme.")
-@click.option("--text", "q", help="In the args, the metadata or the error, whatever the case of its letters.")
+@click.option("--text", "q", help="In the args, the metadata or the error, in upper or lower case.")
 @paged
 @AS_JSON
 @click.pass_obj
@@ -64,7 +64,7 @@ def list_jobs(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """List jobs, newest first unless told otherwise."""
+    """List jobs, newest first by default."""
     wanted = given(chosen) | _paths("args", args) | _paths("metadata", metadata)
     with reached(to) as remote:
         show_list("jobs", _asked_for(remote.pages(wanted, limit), limit), text.table, limit, as_json=as_json)
@@ -75,7 +75,7 @@ def list_jobs(
 @AS_JSON
 @click.pass_obj
 def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Show all that is known of a job: its args, its result, and every attempt with its traceback."""
+    """Show everything known about a job: its args, its result, and every attempt with its traceback."""
 
     def tell(job: text.Job) -> str:
         return text.as_json(job) if as_json else "\n".join([*text.details(job), ""])
@@ -97,16 +97,16 @@ def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @jobs.command()
 @_IDS
 @filters(*NARROW, *BY_END)
-@click.option("--dry-run", is_flag=True, help="With a filter: only tell how many would be replayed.")
+@click.option("--dry-run", is_flag=True, help="With a filter: only print how many would be replayed.")
 @AS_JSON
 @click.pass_obj
 def replay(to: Service, /, ids: tuple[str, ...], dry_run: bool, as_json: bool, **chosen: Any) -> None:
-    """Run failed or cancelled jobs again: the ones named by id, or all that match the options."""
+    """Run failed or cancelled jobs again: the jobs with the given ids, or all that match the options."""
     filters = given(chosen)
     if bool(ids) == bool(filters):
-        raise click.UsageError("Name jobs by id, or by options such as --kind and --state; not by both.")
+        raise click.UsageError("Name jobs by id or by options such as --kind and --state, not both.")
     if ids and dry_run:
-        raise click.UsageError("--dry-run is for jobs that options choose.")
+        raise click.UsageError("--dry-run works only with jobs selected by options.")
     with reached(to) as remote:
         if ids:
             each("job", ids, remote.replay, lambda job: text.state_of(job, as_json))
@@ -125,15 +125,15 @@ def replay(to: Service, /, ids: tuple[str, ...], dry_run: bool, as_json: bool, *
 @AS_JSON
 @click.pass_obj
 def tail(to: Service, /, job_id: str | None, as_json: bool, **chosen: Any) -> None:
-    """Follow one job until it ends or, without an id, every new job. Ctrl-C ends it.
+    """Follow one job until it ends or, without an id, every new job. Ctrl-C stops it.
 
-    The exit code is 1 when the job has ended failed or cancelled.
+    The exit code is 1 if the job failed or was cancelled.
     """
     from service.commands.tail import follow_new, follow_one
 
     filters = given(chosen)
     if job_id and filters:
-        raise click.UsageError("Options choose among new jobs; an id names one. Give one of the two.")
+        raise click.UsageError("Options select among new jobs, an id names one job. Give one or the other.")
     with reached(to) as remote:
         if job_id is None:
             for job in follow_new(remote, filters):

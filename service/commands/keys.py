@@ -1,4 +1,4 @@
-"""`postlude keys`: create, list, revoke and rotate, on the ledger itself, so that there can be a first one."""
+"""`postlude keys`: create, list, revoke and rotate, on the ledger itself, so that the first key can be made."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _ID = click.argument("key_id", metavar="ID")
 def keys() -> None:
     """Make, list, rotate and revoke API keys.
 
-    Works on the ledger's database (POSTLUDE_DATABASE_URL), whether the API runs or not. From the first key on, the API
-    asks everybody for one.
+    Works on the ledger's database (POSTLUDE_DATABASE_URL), whether or not the API runs. From the first key on, the API
+    requires one from everybody.
     """
 
 
 @keys.command()
 @click.argument("name")
-@click.option("--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, required=True, help="Several: repeat it.")
-@click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; a name, or a beginning and *.")
+@click.option("--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, required=True, help="May be repeated.")
+@click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind; a name, or a prefix and *.")
 @click.option("--queue", "queues", multiple=True, help="Only jobs on this queue.")
-@click.option("--hide-args", is_flag=True, help="Show it no args, results and log lines.")
+@click.option("--hide-args", is_flag=True, help="Hide args, results and log lines.")
 @click.option("--expires-in-days", type=click.FloatRange(min=0, min_open=True, max=3650))
 def create(
     name: str,
@@ -49,7 +49,7 @@ def create(
     from service.access.principal import Scope
 
     if "admin" in scopes and (kinds or queues):
-        raise click.UsageError("A key with the scope admin cannot be limited: it makes other keys.")
+        raise click.UsageError("A key with the scope admin cannot be limited: it can make other keys.")
 
     async def make(database: Database) -> Made:
         async with operator_on(database).action("create", "key", name=name) as entry:
@@ -68,9 +68,9 @@ def create(
 
 
 @keys.command("list")
-@click.option("--revoked", is_flag=True, help="Those that hold no more, too.")
+@click.option("--revoked", is_flag=True, help="Include revoked keys.")
 def list_keys(revoked: bool) -> None:
-    """List keys, the newest first."""
+    """List keys, newest first."""
     from service import agreed_time
 
     async def read(database: Database) -> list[Key]:
@@ -89,9 +89,9 @@ def list_keys(revoked: bool) -> None:
 
 @keys.command()
 @_ID
-@click.option("--grace-s", type=click.IntRange(min=0), default=3600, show_default=True, help="How long the old holds.")
+@click.option("--grace-s", type=click.IntRange(min=0), default=3600, show_default=True, help="How long the old works.")
 def rotate(key_id: str, grace_s: int) -> None:
-    """Give a key another secret and print it. What it has sent stays its own."""
+    """Give a key a new secret and print it. Jobs that it sent stay its own."""
 
     async def turn(database: Database) -> Made:
         await _keys(database).find(key_id)
@@ -122,7 +122,7 @@ def _keys(database: Database) -> Keys:
 
 def _tell(made: Made) -> None:
     click.echo(made.text)
-    click.echo(f"{made.key.id} ({made.key.principal.name}): keep the key now, it is told this once", err=True)
+    click.echo(f"{made.key.id} ({made.key.principal.name}): save the key now, it is shown only once", err=True)
 
 
 def _columns(key: Key, now: datetime) -> list[str]:

@@ -11,12 +11,12 @@ _COLUMNS = ("KEY", "WAITING", "RUNNING", "LIMITS", "STATE")
 
 
 def table(lanes: Sequence[Lane], *, heading: bool, width: int | None) -> Iterator[str]:
-    """Write a line for each lane; cut at `width`, where the output is a terminal."""
+    """Write a line for each lane; cut at `width` if the output is a terminal."""
     return aligned(_COLUMNS, [_row(lane) for lane in lanes], heading=heading, width=width)
 
 
 def details(lane: Lane) -> Iterator[str]:
-    """Write all that is known of a lane."""
+    """Write everything known about a lane."""
     yield f"key          {one_line(lane['key'])}"
     yield f"state        {one_line(state(lane))}"
     yield f"limits       {one_line(limits(lane))}"
@@ -27,7 +27,7 @@ def details(lane: Lane) -> Iterator[str]:
 
 
 def state(lane: Lane) -> str:
-    """Say what holds a lane as a whole: a pause, or its breaker."""
+    """Say what holds back a whole lane: a pause, or its breaker."""
     said = []
     if lane["paused"]:
         said.append(f"paused{_until(lane['paused_until'])}")

@@ -40,21 +40,21 @@ class _Rate(click.ParamType[dict[str, Any]]):
 def lanes(context: click.Context, url: str, key: str | None) -> None:
     """List, show, limit, pause and resume the lanes of a running service.
 
-    KEY is a lane, such as tenant:42, or a pattern, in which * stands for any text: 'tenant:*' (in quotes, or the shell
-    takes it for files). kind:NAME and queue:NAME can be paused and resumed, too.
+    KEY is a lane, such as tenant:42, or a pattern in which * stands for any text: 'tenant:*' (in quotes, or the shell
+    expands it). kind:NAME and queue:NAME can be paused and resumed, too.
 
-    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    Exit code 0: done. 1: refused, failed, or no answer. 2: wrong usage.
     """
     context.obj = Service.at(url, key)
 
 
 @lanes.command("list")
-@click.option("--key", "prefix", help="Lanes and patterns that begin so.")
+@click.option("--key", "prefix", help="Lanes and patterns that begin with this.")
 @paged
 @AS_JSON
 @click.pass_obj
 def list_lanes(to: Service, /, prefix: str | None, limit: int | None, as_json: bool) -> None:
-    """List the lanes that have limits, a pause, or jobs that wait or run, by their keys."""
+    """List the lanes with limits, a pause, or jobs that wait or run, ordered by key."""
     with reached(to) as remote:
         show_list("lanes", remote.lanes(given({"key": prefix}), limit), lane_text.table, limit, as_json=as_json)
 
@@ -64,7 +64,7 @@ def list_lanes(to: Service, /, prefix: str | None, limit: int | None, as_json: b
 @AS_JSON
 @click.pass_obj
 def show(to: Service, /, keys: tuple[str, ...], as_json: bool) -> None:
-    """Show the limits of a lane that hold now, what waits and runs in it, and its breaker."""
+    """Show the limits of a lane that apply now, what waits and runs in it, and its breaker."""
 
     def tell(lane: lane_text.Lane) -> str:
         return text.as_json(lane) if as_json else "\n".join([*lane_text.details(lane), ""])
@@ -76,17 +76,17 @@ def show(to: Service, /, keys: tuple[str, ...], as_json: bool) -> None:
 @lanes.command("set")
 @click.argument("key", metavar="KEY")
 @click.option("--concurrency", type=click.IntRange(min=1), help="How many of its jobs run at once.")
-@click.option("--rate", type=_Rate(), metavar="N/PER", help="How many start in which time: 50/s, 600/min, 10/2.5.")
-@click.option("--strict", is_flag=True, help="One at a time, in the order of their enqueues.")
+@click.option("--rate", type=_Rate(), metavar="N/PER", help="How many start per period: 50/s, 600/min, 10/2.5.")
+@click.option("--strict", is_flag=True, help="One at a time, in the order of enqueueing.")
 @AS_JSON
 @click.pass_obj
 def set_lane(
     to: Service, /, key: str, concurrency: int | None, rate: dict[str, Any] | None, strict: bool, as_json: bool
 ) -> None:
-    """Set the limits of a lane, or of all that a pattern matches. A limit that is left out no longer holds."""
+    """Set the limits of a lane, or of all that a pattern matches. A limit that is left out is removed."""
     wanted = given({"concurrency": concurrency, "rate": rate, "order": "strict" if strict else None})
     if not wanted:
-        raise click.UsageError("Give --concurrency, --rate or --strict. `postlude lanes delete` takes limits away.")
+        raise click.UsageError("Give --concurrency, --rate or --strict. `postlude lanes delete` removes limits.")
     with _changing(to) as remote:
         each("lane", (key,), lambda one: remote.set_lane(one, wanted), lambda lane: _line(lane, as_json))
 
@@ -103,12 +103,12 @@ def delete(to: Service, /, keys: tuple[str, ...]) -> None:
 @lanes.command()
 @_KEYS
 @click.option(
-    "--for", "for_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: for good."
+    "--for", "for_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Default: until resumed."
 )
 @AS_JSON
 @click.pass_obj
 def pause(to: Service, /, keys: tuple[str, ...], for_s: float | None, as_json: bool) -> None:
-    """Start no jobs of these lanes. What runs goes on, what waits stays queued."""
+    """Start no jobs of these lanes. Running jobs go on, waiting jobs stay queued."""
     with _changing(to) as remote:
         each("lane", keys, lambda one: remote.pause(one, for_s), lambda lane: _line(lane, as_json))
 
@@ -129,7 +129,7 @@ def resume(to: Service, /, keys: tuple[str, ...], as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def breaker(to: Service, /, key: str, state: str, as_json: bool) -> None:
-    """Force a lane's breaker: open starts nothing, closed lets failures pass, auto lets it decide again."""
+    """Force a lane's breaker: open starts nothing, closed ignores failures, auto lets it decide again."""
     with _changing(to) as remote:
         wanted = {"breaker": {"state": state}}
         each("lane", (key,), lambda one: remote.set_lane(one, wanted), lambda lane: _line(lane, as_json))
@@ -137,17 +137,17 @@ def breaker(to: Service, /, key: str, state: str, as_json: bool) -> None:
 
 @contextmanager
 def _changing(to: Service) -> Iterator[Remote]:
-    """Open the service, and say at the end if a change does not hold yet."""
+    """Open the service, and say at the end if a change is not in effect yet."""
     with reached(to) as remote:
         try:
             yield remote
         finally:
             if remote.holds_later:
-                click.echo("recorded; it holds when Redis answers", err=True)
+                click.echo("recorded; it takes effect when Redis answers", err=True)
 
 
 def _line(lane: lane_text.Lane, as_json: bool) -> str:
-    """Write a lane, or a kind or queue, which has no limits."""
+    """Write a lane, or a kind or a queue, which have no limits."""
     if as_json:
         return text.as_json(lane)
     shown = [lane["key"], *([lane_text.limits(lane)] if "concurrency" in lane else []), lane_text.state(lane)]

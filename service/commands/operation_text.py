@@ -12,12 +12,12 @@ _COLUMNS = ("ID", "ACTION", "STATE", "DONE", "FAILED", "CREATED", "NAME")
 
 
 def table(operations: Sequence[Operation], *, heading: bool, width: int | None) -> Iterator[str]:
-    """Write a line for each operation; cut at `width`, where the output is a terminal."""
+    """Write a line for each operation; cut at `width` if the output is a terminal."""
     return aligned(_COLUMNS, [_row(one) for one in operations], heading=heading, width=width)
 
 
 def details(operation: Operation) -> Iterator[str]:
-    """Write all that is known of an operation."""
+    """Write everything known about an operation."""
     yield f"id           {one_line(operation['id'])}"
     for name in ("name", "action", "state", "error", "rate", "job_id", "created_at", "started_at", "finished_at"):
         if operation.get(name) is not None:
@@ -33,7 +33,7 @@ def details(operation: Operation) -> Iterator[str]:
 
 
 def progress(operation: Operation) -> str:
-    """Say how far an operation is."""
+    """Write the progress of an operation."""
     would = "would be " if operation["dry_run"] else ""
     reasons = ", ".join(f"{count} {one_line(reason)}" for reason, count in operation["skipped"].items())
     failed = f", {operation['failed']} failed ({reasons})" if operation["failed"] else ""

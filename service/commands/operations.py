@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("replay", "cancel", "delete", "run_now", "change")
 _LOOK_EVERY_S = 0.5
-_RATE = click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Members a second at most.")
+_RATE = click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most this many members a second.")
 _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 
 
@@ -25,9 +25,9 @@ _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 @reaching
 @click.pass_context
 def operations(context: click.Context, url: str, key: str | None) -> None:
-    """Do one thing to all jobs that match options, watch it, and stop it.
+    """Act on all jobs that match the options; watch the operation, and stop it.
 
-    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    Exit code 0: done. 1: refused, failed, or no answer. 2: wrong usage.
     """
     context.obj = Service.at(url, key)
 
@@ -35,11 +35,11 @@ def operations(context: click.Context, url: str, key: str | None) -> None:
 @operations.command()
 @click.argument("action", type=click.Choice(_ACTIONS))
 @filters(*NARROW, "flow", *BY_END)
-@click.option("--id", "ids", multiple=True, metavar="ID", help="This job. May be given several times.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="This job. May be repeated.")
 @click.option("--change", type=Json(), metavar="JSON", help="What `change` sets, e.g. '{\"priority\": 5}'.")
 @_RATE
-@click.option("--name", help="Anything to know it by.")
-@click.option("--dry-run", is_flag=True, help="Change nothing, only count what would be done.")
+@click.option("--name", help="A name to recognise it by.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, only count what would change.")
 @click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
 @AS_JSON
 @click.pass_obj
@@ -49,12 +49,12 @@ def start(
 ) -> None:  # fmt: skip
     """Replay, cancel, delete, run now or change all jobs that match the options.
 
-    Ctrl-C leaves the operation running; `stop` ends it. The exit code is 1 if it was stopped, or could not be done on a
+    Ctrl-C leaves the operation running; `stop` ends it. The exit code is 1 if it was stopped, or failed on a
     member.
     """
     wanted = given(chosen)
     if not wanted:
-        raise click.UsageError("Say which jobs are meant, by options such as --kind and --state.")
+        raise click.UsageError("Select jobs by options such as --kind and --state.")
     body = {"action": action, "filter": wanted, "dry_run": dry_run}
     body |= given({"change": change, "rate": rate, "name": name})
     with reached(to) as remote:
@@ -71,7 +71,7 @@ def start(
 @AS_JSON
 @click.pass_obj
 def list_operations(to: Service, /, limit: int | None, as_json: bool) -> None:
-    """List operations, the newest first."""
+    """List operations, newest first."""
     with reached(to) as remote:
         show_list("operations", remote.operations(limit), operation_text.table, limit, as_json=as_json)
 
@@ -81,7 +81,7 @@ def list_operations(to: Service, /, limit: int | None, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Show how far an operation is, and the first members that it failed on."""
+    """Show the progress of an operation, and the first members that it failed on."""
 
     def tell(operation: operation_text.Operation) -> str:
         return text.as_json(operation) if as_json else "\n".join([*operation_text.details(operation), ""])
@@ -96,7 +96,7 @@ def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def pace(to: Service, /, ids: tuple[str, ...], rate: float | None, as_json: bool) -> None:
-    """Let operations go at another rate from now on; without --rate as fast as they go."""
+    """Change the rate of operations from now on; without --rate they go as fast as possible."""
     with reached(to) as remote:
         each("operation", ids, lambda one: remote.set_rate(one, rate), lambda one: _line(one, as_json))
 
@@ -106,7 +106,7 @@ def pace(to: Service, /, ids: tuple[str, ...], rate: float | None, as_json: bool
 @AS_JSON
 @click.pass_obj
 def stop(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Stop operations: no member is dealt with any more, and what was done stays done."""
+    """Stop operations: no further job is acted on, and what was done stays done."""
 
     with reached(to) as remote:
         each("operation", ids, remote.stop_operation, lambda one: _line(one, as_json))
@@ -119,7 +119,7 @@ def _line(operation: operation_text.Operation, as_json: bool) -> str:
 
 
 def _followed(remote: Remote, operation: operation_text.Operation) -> operation_text.Operation:
-    """Follow an operation to its end, with a line of progress where somebody watches."""
+    """Follow an operation to its end, with a line of progress if the output is a terminal."""
     told = ""
     while operation["state"] not in operation_text.ENDED:
         time.sleep(_LOOK_EVERY_S)

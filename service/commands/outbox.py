@@ -17,7 +17,7 @@ def outbox() -> None:
 @outbox.command()
 @click.option("--dialect", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True)
 def ddl(dialect: str) -> None:
-    """Print the SQL that makes an outbox in a database of your own.
+    """Print the SQL that makes an outbox in your own database.
 
     The ledger's own database has one: `postlude migrate` makes it. Name others in POSTLUDE_OUTBOX_URLS.
     """
@@ -30,7 +30,7 @@ def ddl(dialect: str) -> None:
 
 
 def creation(table: "Table", dialect: str) -> Iterator[str]:
-    """Yield all that creating a table executes: on Postgres, its trigger too."""
+    """Yield every statement that creates a table: on Postgres its trigger, too."""
     from sqlalchemy import create_mock_engine
     from sqlalchemy.schema import CreateTable
 

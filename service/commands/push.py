@@ -15,7 +15,7 @@ def vapid_key() -> None:
     """Make a key pair by which push services know this service.
 
     The private key is for the workers, the public one for the pages that subscribe browsers (applicationServerKey).
-    A subscription works with the key it was made with alone: make one key, and keep it.
+    A subscription works only with the key it was made with: make one key, and keep it.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat

@@ -1,4 +1,4 @@
-"""How the commands reach the service: `--url`, `--key`, and a sentence where it refuses."""
+"""How the commands reach the service: `--url`, `--key`, and a sentence if it refuses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API has it.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API sends it.")
 
 
 class Json(click.ParamType[Any]):
-    """JSON, as it is read."""
+    """A JSON value."""
 
     name = "json"
 
@@ -50,7 +50,7 @@ class Service(NamedTuple):
                 f"{text.address(url)} does not begin with http:// or https:// and a host", param_hint="--url"
             )
         if not (key.isascii() and key.isprintable()):
-            raise click.BadParameter("a key has printable ASCII characters only", param_hint="--key")
+            raise click.BadParameter("a key has only printable ASCII characters", param_hint="--key")
         return cls(url, key or None)
 
 
@@ -70,7 +70,7 @@ def reaching(group: F) -> F:
 
 @contextmanager
 def reached(to: Service) -> Iterator[Remote]:
-    """Open the service. A refusal ends the command with a sentence."""
+    """Open the service. A refusal ends the command with one sentence."""
     from service.commands.remote import Refusal, Remote
 
     try:
@@ -105,8 +105,8 @@ def each(
 def paged(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options `--limit` and `--all` to a command that lists; it gets `limit`, None for all."""
 
-    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
-    @click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many.")
+    @click.option("--all", "everything", is_flag=True, help="List all of them.")
     @wraps(command)
     def with_limit(*given: Any, limit: int, everything: bool, **others: Any) -> None:
         command(*given, limit=None if everything else limit, **others)
@@ -118,7 +118,7 @@ def show_list(
     members: str, pages: Iterable[dict[str, Any]], table: Callable[..., Iterable[str]], limit: int | None, *,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Print pages as they come; where they end before the list does, say so."""
+    """Print pages as they arrive; say so if they end before the list does."""
     if as_json:
         read = list(pages)
         found = [one for page in read for one in page[members]]
@@ -131,12 +131,12 @@ def show_list(
         for line in table(page[members], heading=not number, width=width()):
             click.echo(line)
     if page["next_cursor"]:
-        looked = f"looked at {page['searched']:,} {members}: --all looks at all of them" if "searched" in page else ""
+        looked = f"searched {page['searched']:,} {members}: --all searches all of them" if "searched" in page else ""
         click.echo(looked or f"there are more than {limit}: --limit or --all shows them", err=True)
 
 
 def checked_name(sort: str, name: str) -> str:
-    """Return a name, unless no URL could hold it: one of dots alone leads elsewhere."""
+    """Return a name, unless no URL could hold it: a name of only dots leads elsewhere."""
     if name.strip(".") == "":
         raise click.UsageError(f"{name!r} is not the name of a {sort}.")
     return name
@@ -148,7 +148,7 @@ def given(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 def width() -> int | None:
-    """Return the width of the terminal; None where the output goes elsewhere."""
+    """Return the width of the terminal; None if the output goes elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 

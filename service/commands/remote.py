@@ -36,7 +36,7 @@ class Unreachable(Refusal):
 class Remote:
     """A Postlude at `url`; close it, or use `with`.
 
-    `holds_later`: a change was recorded, but Redis has not heard of it; or some of a flow is left to change.
+    `holds_later`: a change was recorded but has not reached Redis, or part of a flow is left to change.
     """
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -44,10 +44,10 @@ class Remote:
         self._url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            # A proxy from the environment is not used for this machine.
+            # No proxy from the environment is used for this machine.
             self._http = httpx.Client(headers=headers, timeout=_ANSWERS_WITHIN_S, trust_env=not _is_here(url))
         except (ValueError, ImportError, OSError) as error:
-            raise Refusal(f"a proxy or a certificate of the environment cannot be used: {one_line(error)}") from error
+            raise Refusal(f"a proxy or a certificate from the environment cannot be used: {one_line(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +71,7 @@ class Remote:
         return self._ask(answers.Job, "POST", f"{_path_of('jobs', job_id)}/run-now")
 
     def replay_matching(self, chosen: Mapping[str, Any], *, dry_run: bool) -> Iterator[Job]:
-        """Replay all that match; yield what each request did."""
+        """Replay all jobs that match; yield what each request did."""
         place: dict[str, str] = {}
         while True:
             done = self._ask(
@@ -149,7 +149,7 @@ class Remote:
         return self._act_on_flow(flow_id, "replay")
 
     def _act_on_flow(self, flow_id: str, action: str) -> Flow:
-        """Act on a flow until that is all of it: a request does what it can in some seconds."""
+        """Act on a flow until the whole flow is done: one request does what it can in some seconds."""
         while True:
             self.holds_later = False
             flow = self._ask(answers.Flow, "POST", f"{_path_of('flows', flow_id)}/{action}")
@@ -267,11 +267,11 @@ def _written(wanted: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(wanted, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"JSON cannot hold what is to be sent: {one_line(error)}.") from error
+        raise Refusal(f"the request cannot be written as JSON: {one_line(error)}.") from error
 
 
 def _reason(answer: httpx.Response) -> str:
-    """Return what a problem document says or, without one, what the status says."""
+    """Return the text of a problem document or, without one, of the status."""
     if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
         where = answer.headers.get("location")
         leads = f", and leads to {address(where)}" if where else ""

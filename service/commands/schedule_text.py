@@ -12,7 +12,7 @@ _TICKS = ("DUE", "OUTCOME", "JOB", "REASON")
 
 
 def table(schedules: Sequence[Schedule], *, heading: bool, width: int | None) -> Iterator[str]:
-    """Write a line for each schedule; cut at `width`, where the output is a terminal."""
+    """Write a line for each schedule; cut at `width` if the output is a terminal."""
     return aligned(_COLUMNS, [_row(one) for one in schedules], heading=heading, width=width)
 
 
@@ -26,7 +26,7 @@ def ticks(told: Sequence[dict[str, Any]], *, heading: bool, width: int | None) -
 
 
 def details(one: Schedule) -> Iterator[str]:
-    """Write all that is known of a schedule."""
+    """Write everything known about a schedule."""
     yield f"name         {one_line(one['name'])}"
     yield f"state        {one_line(state(one))}"
     yield f"kind         {one_line(one['kind'])}"
@@ -48,7 +48,7 @@ def details(one: Schedule) -> Iterator[str]:
 
 
 def state(one: Schedule) -> str:
-    """Say what keeps a schedule from being carried out."""
+    """Say what keeps a schedule from firing."""
     if one["error"]:
         return f"error: {one['error']}"
     if one["paused"]:

@@ -32,7 +32,7 @@ def schedules(context: click.Context, url: str, key: str | None) -> None:
 
     A kind's own schedule has the kind's name; it can be paused, resumed and run here.
 
-    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    Exit code 0: done. 1: refused, failed, or no answer. 2: wrong usage.
     """
     context.obj = Service.at(url, key)
 
@@ -52,7 +52,7 @@ def list_schedules(to: Service, /, limit: int | None, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def show(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
-    """Show all that is known of schedules."""
+    """Show everything known about schedules."""
 
     def tell(one: dict[str, Any]) -> str:
         return text.as_json(one) if as_json else "\n".join([*schedule_text.details(one), ""])
@@ -66,7 +66,7 @@ def show(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--kind", required=True, help="What to enqueue.")
 @click.option("--cron", required=True, help="When: '0 2 * * *', or @daily.")
 @click.option("--args", "args", type=Json(), metavar="JSON", help="The kind's args.")
-@click.option("--time-zone", help="Such as Europe/Berlin.  [default: UTC]")
+@click.option("--time-zone", help="For example Europe/Berlin.  [default: UTC]")
 @click.option("--catch-up", type=click.Choice(["none", "last", "all"]), help="Which missed ticks become jobs.")
 @click.option(
     "--overlap", type=click.Choice(["allow", "skip", "replace"]), help="What to do if the previous job has not ended."
@@ -76,7 +76,7 @@ def show(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option("--start", metavar="TIME", help="No tick before this time, e.g. 2026-01-31T12:00:00Z.")
 @click.option("--end", metavar="TIME", help="No tick after this time.")
-@click.option("--options", type=Json(), metavar="JSON", help="Options of its jobs, as the API has them.")
+@click.option("--options", type=Json(), metavar="JSON", help="Options of its jobs, as in the API.")
 @AS_JSON
 @click.pass_obj
 def set_schedule(to: Service, /, name: str, as_json: bool, **wanted: Any) -> None:
@@ -89,14 +89,14 @@ def set_schedule(to: Service, /, name: str, as_json: bool, **wanted: Any) -> Non
 @_NAMES
 @click.pass_obj
 def delete(to: Service, /, names: tuple[str, ...]) -> None:
-    """Delete schedules. Their jobs stay, and the history of their ticks."""
+    """Delete schedules. Their jobs and the history of their ticks stay."""
     with reached(to) as remote:
         each("schedule", names, remote.delete_schedule, lambda one: f"{text.one_line(one['name'])}  deleted")
 
 
 @schedules.command()
 @_NAMES
-@click.option("--reason", help="Why, for whoever looks at it later.")
+@click.option("--reason", help="Why, for anyone who looks at it later.")
 @AS_JSON
 @click.pass_obj
 def pause(to: Service, /, names: tuple[str, ...], reason: str | None, as_json: bool) -> None:
@@ -134,7 +134,7 @@ def run(to: Service, /, names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--count", type=click.IntRange(1, 100), default=10, show_default=True)
 @click.pass_obj
 def next_ticks(to: Service, /, name: str, count: int) -> None:
-    """Tell when a schedule comes due next, in UTC."""
+    """Print when a schedule is due next, in UTC."""
     with reached(to) as remote:
         for moment in remote.next_ticks(checked_name("schedule", name), count):
             click.echo(text.moment(moment))
@@ -146,7 +146,7 @@ def next_ticks(to: Service, /, name: str, count: int) -> None:
 @AS_JSON
 @click.pass_obj
 def history(to: Service, /, name: str, limit: int | None, as_json: bool) -> None:
-    """List what became of a schedule's ticks, the latest first."""
+    """List what became of a schedule's ticks, latest first."""
     with reached(to) as remote:
         show_list(
             "ticks", remote.ticks(checked_name("schedule", name), limit), schedule_text.ticks, limit, as_json=as_json

@@ -1,4 +1,4 @@
-"""`postlude secrets`: which keys have sealed what the database keeps, and the rotation of keys."""
+"""`postlude secrets`: which keys have sealed the stored secrets, and the rotation of keys."""
 
 import asyncio
 import sys
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def secrets() -> None:
-    """Secrets at rest: sealed by the keys of POSTLUDE_SECRET_KEYS, the first of which seals."""
+    """Secrets at rest, sealed by the keys of POSTLUDE_SECRET_KEYS. New ones are sealed by the first key."""
 
 
 @secrets.command()
 def status() -> None:
-    """Count the secrets that the database keeps, by the key that has sealed them.
+    """Count the stored secrets by the key that sealed them.
 
-    Reads all that may hold secrets; everything else may go on meanwhile. Exit code 0: the first key has sealed all. 1:
+    Reads everything that may hold secrets; the service may keep running. Exit code 0: the first key has sealed all. 1:
     it has not, or a key is missing.
     """
     sys.exit(asyncio.run(_status()))
@@ -34,10 +34,10 @@ def status() -> None:
 
 @secrets.command()
 def rotate() -> None:
-    """Seal every secret by the first key of POSTLUDE_SECRET_KEYS, also those kept in clear so far.
+    """Seal every secret with the first key of POSTLUDE_SECRET_KEYS, even secrets kept in clear so far.
 
-    Goes on in small batches while everything else runs. It may be stopped at any moment, and begun again. Exit code 0:
-    the first key has sealed all, so that the others can be taken out of the setting. 1: something is left.
+    Works in small batches while the service runs. It may be stopped at any moment, and started again. Exit code 0:
+    the first key has sealed all, so the others can be removed from the setting. 1: something is left.
     """
     sys.exit(asyncio.run(_rotate()))
 
@@ -59,8 +59,8 @@ async def _rotate() -> int:
                 async for progress in rotate(database, of):
                     done, unreadable = progress.resealed
                     left = f", {unreadable:,} not readable" if unreadable else ""
-                    click.echo(f"{of}: {progress.looked_at:,} secrets looked at, {done:,} sealed anew{left}")
-        counts = await _counted(database, columns)  # others may have written meanwhile, with the keys of before
+                    click.echo(f"{of}: {progress.looked_at:,} secrets checked, {done:,} resealed{left}")
+        counts = await _counted(database, columns)  # others may have written meanwhile, with the former keys
     return _told(counts, database.vault.key_ids)
 
 
@@ -93,7 +93,7 @@ async def _counted(database: "Database", columns: Sequence["SealedColumn"]) -> C
 
 
 def _told(counts: Counter[str | None], key_ids: Sequence[str]) -> int:
-    """Say which key has sealed how many; return the exit code."""
+    """Print how many secrets each key has sealed; return the exit code."""
     for number, key_id in enumerate(key_ids):
         role = "seals" if number == 0 else "still needed" if counts[key_id] else "no longer needed"
         click.echo(f"{key_id}: {counted(counts[key_id], 'secret')} ({role})")

@@ -15,7 +15,7 @@ _WATCHED = 200
 
 
 def follow_one(remote: Remote, job_id: str, lost: Callable[[Unreachable], None]) -> Iterator[tuple[str, Job]]:
-    """Yield a job's events, by name and content, until it has ended. `lost` is told of each connection that broke."""
+    """Yield a job's events, by name and content, until it has ended. `lost` is called for each broken connection."""
     last: str | None = None
     while True:
         try:
@@ -25,7 +25,7 @@ def follow_one(remote: Remote, job_id: str, lost: Callable[[Unreachable], None])
                 if event.event == "state" and told.get("state") in _ENDS:
                     return
         except Unreachable as error:
-            # A service that has never answered is not waited for.
+            # There is no waiting for a service that has never answered.
             if last is None:
                 raise
             lost(error)
@@ -33,7 +33,7 @@ def follow_one(remote: Remote, job_id: str, lost: Callable[[Unreachable], None])
 
 
 def follow_new(remote: Remote, chosen: Mapping[str, Any]) -> Iterator[Job]:
-    """Yield each job that comes after the call, and each again when its state has changed. Without end."""
+    """Yield each job that is new since the call, and again whenever its state changes. Never ends."""
     known = {job["id"]: _version(job) for job in _newest(remote, chosen, set())}
     while True:
         time.sleep(_POLL_S)
@@ -47,7 +47,7 @@ def follow_new(remote: Remote, chosen: Mapping[str, Any]) -> Iterator[Job]:
 
 
 def _newest(remote: Remote, chosen: Mapping[str, Any], known: set[str]) -> list[Job]:
-    """Return the newest jobs, newest first: as many as are watched, and every job that is not known yet."""
+    """Return the newest jobs, newest first: as many as are watched, and every job not seen before."""
     found: list[Job] = []
     for page in remote.pages(chosen, None):
         found += page["jobs"]

@@ -1,4 +1,4 @@
-"""Jobs as a person reads them. What jobs hold was written by others: a terminal must not obey it."""
+"""Jobs as a person reads them. The content of jobs was written by others: a terminal must not obey it."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 Job = dict[str, Any]
 
-# Control characters begin commands to the terminal, and marks of writing direction make one text look like another.
+# Control characters start commands to the terminal, and marks of writing direction make one text look like another.
 # Lone surrogates cannot be written at all.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLUMNS = ("ID", "KIND", "STATE", "ATTEMPT", "CREATED", "ERROR")
@@ -18,7 +18,7 @@ _FIELDS = (
 
 
 def harmless(text: object) -> str:
-    """Return the text with what a terminal would obey written as an escape; lines and tabs stay."""
+    """Return the text with everything a terminal would obey escaped; line ends and tabs stay."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
@@ -27,7 +27,7 @@ def one_line(text: object) -> str:
 
 
 def address(url: object) -> str:
-    """Return a URL to be read by anybody: without a user's name and password."""
+    """Return a URL that anybody may read: without a user's name and password."""
     return re.sub(r"//[^/?#]*@", "//***@", one_line(url), count=1)
 
 
@@ -37,7 +37,7 @@ def as_json(value: object, indent: int | None = None) -> str:
 
 
 def table(jobs: Sequence[Job], *, heading: bool, width: int | None) -> Iterator[str]:
-    """Write a line for each job; cut at `width`, where the output is a terminal."""
+    """Write a line for each job; cut at `width` if the output is a terminal."""
     return aligned(_COLUMNS, [_row(job) for job in jobs], heading=heading, width=width)
 
 
@@ -62,12 +62,12 @@ def _row(job: Job) -> tuple[str, ...]:
     attempt = f"{job.get('attempt', 0)} ({job.get('failures', 0)}/{job.get('max_attempts', '?')} failed)"
     told = f"{error.get('type')}: {error.get('message')}" if error else ""
     created = moment(job.get("created_at"))
-    kind = job.get("label") or job.get("kind")  # an older service tells no label
+    kind = job.get("label") or job.get("kind")  # an older service sends no label
     return tuple(one_line(cell) for cell in (job.get("id"), kind, job.get("state"), attempt, created, told))
 
 
 def details(job: Job) -> Iterator[str]:
-    """Write all that is known of a job."""
+    """Write everything known about a job."""
     yield f"id           {one_line(job.get('id'))}"
     for name in _FIELDS:
         value = job.get(name)
@@ -95,7 +95,7 @@ def _attempt(attempt: Job) -> Iterator[str]:
 
 
 def event(name: str, data: Job) -> str:
-    """Write what has happened to a job in a line."""
+    """Write an event of a job as one line."""
     if name == "progress":
         return f"progress {_progress(data.get('progress') or data)}"
     error = data.get("error") or {}

@@ -1,4 +1,4 @@
-"""`postlude users`: who signs in on the pages. Works on the ledger itself, so that there can be a first one."""
+"""`postlude users`: who signs in on the pages. Works on the ledger itself, so that the first user can be made."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _NAME = click.argument("name")
 def users() -> None:
     """Add, list and change the users who sign in on the pages.
 
-    A viewer looks, an operator also acts and enqueues, an admin also handles keys and users. From the first user on,
-    the service is open to nobody else.
+    A viewer only looks, an operator also acts and enqueues, an admin also handles keys and users. From the first user
+    on, everybody has to sign in.
     """
 
 
 @users.command()
 @_NAME
 @click.option("--role", type=_ROLES, default="viewer", show_default=True)
-@click.option("--hide-args", is_flag=True, help="Show it no args, results and log lines.")
-@click.option("--without-password", is_flag=True, help="It signs in through another service (POSTLUDE_OIDC_ISSUER).")
+@click.option("--hide-args", is_flag=True, help="Hide args, results and log lines.")
+@click.option("--without-password", is_flag=True, help="For a sign-in through another service (POSTLUDE_OIDC_ISSUER).")
 def add(name: str, role: str, hide_args: bool, without_password: bool) -> None:
-    """Add a user. Its password is asked for, or read as a line from stdin."""
+    """Add a user. Prompts for the password, or reads it as a line from stdin."""
     from service.access.principal import Role
 
     password = None if without_password else _password()
@@ -55,7 +55,7 @@ def list_users() -> None:
 @users.command()
 @_NAME
 def password(name: str) -> None:
-    """Change a password; it is asked for, or read as a line from stdin. Ends all sessions of the user."""
+    """Change a password; prompts for it, or reads it as a line from stdin. Ends all sessions of the user."""
     new = _password()
     _do("set_password", name, lambda users: users.set_password(name, new))
 
@@ -64,7 +64,7 @@ def password(name: str) -> None:
 @_NAME
 @click.argument("role", type=_ROLES)
 def role(name: str, role: str) -> None:
-    """Change what a user may do. It holds within two seconds."""
+    """Change what a user may do. It takes effect within two seconds."""
     from service.access.principal import Role
 
     _do("set_role", name, lambda users: users.set_role(name, Role(role)))
@@ -73,7 +73,7 @@ def role(name: str, role: str) -> None:
 @users.command()
 @_NAME
 def disable(name: str) -> None:
-    """Let a user sign in no more, and end all its sessions."""
+    """Disable a user, who can no longer sign in, and end all their sessions."""
     _do("disable", name, lambda users: users.disable(name))
 
 

@@ -12,12 +12,12 @@ _MIB = 1024 * 1024
 
 
 def table(workers: Sequence[Worker], *, heading: bool, width: int | None) -> Iterator[str]:
-    """Write a line for each worker; cut at `width`, where the output is a terminal."""
+    """Write a line for each worker; cut at `width` if the output is a terminal."""
     return aligned(_COLUMNS, [_row(one) for one in workers], heading=heading, width=width)
 
 
 def details(one: Worker) -> Iterator[str]:
-    """Write all that is known of a worker, and what it runs."""
+    """Write everything known about a worker, and what it runs."""
     yield f"id           {one_line(one['id'])}"
     yield f"state        {one_line(one['state'])}"
     yield f"process      {one['pid']} on {one_line(one['hostname'])}"
@@ -39,7 +39,7 @@ def details(one: Worker) -> Iterator[str]:
 
 
 def line(one: Worker) -> str:
-    """Write a worker that something was done to."""
+    """Write a worker after an action on it, as one line."""
     return one_line("  ".join((one["id"], one["state"], f"{_running(one)} run")))
 
 

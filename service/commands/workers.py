@@ -16,7 +16,7 @@ _IDS = click.argument("ids", nargs=-1, metavar="ID...")
 def workers(context: click.Context, url: str, key: str | None) -> None:
     """List, show, drain and forget the workers of a running service.
 
-    Exit code 0: done. 1: refused, failed, or nobody answers. 2: not understood.
+    Exit code 0: done. 1: refused, failed, or no answer. 2: wrong usage.
     """
     context.obj = Service.at(url, key)
 
@@ -25,7 +25,7 @@ def workers(context: click.Context, url: str, key: str | None) -> None:
 @AS_JSON
 @click.pass_obj
 def list_workers(to: Service, /, as_json: bool) -> None:
-    """List the workers that live, are silent, or ended within the hour."""
+    """List the workers that are alive, are silent, or ended within the hour."""
     with reached(to) as remote:
         show_list("workers", remote.workers(), worker_text.table, None, as_json=as_json)
 
@@ -35,7 +35,7 @@ def list_workers(to: Service, /, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Show all that is known of workers, and what each runs."""
+    """Show everything known about workers, and what each runs."""
 
     def tell(one: worker_text.Worker) -> str:
         return text.as_json(one) if as_json else "\n".join([*worker_text.details(one), ""])
@@ -48,7 +48,7 @@ def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @_IDS
 @click.pass_obj
 def drain(to: Service, /, ids: tuple[str, ...]) -> None:
-    """Have workers take no new jobs, until they are stopped. What they run goes on to its end."""
+    """Make workers take no new jobs until they are stopped. Their running jobs go on to the end."""
     with reached(to) as remote:
         each("worker", ids, lambda one: remote.act_on_worker(one, "drain"), worker_text.line)
 

@@ -1,1 +1,1 @@
-"""Plain pages for a person with a browser: what runs, and what mail came in."""
+"""Plain pages for people with a browser: what runs, and what mail arrived."""

@@ -1,4 +1,4 @@
-"""The stylesheets and scripts of the pages, under an address that changes with their content."""
+"""The pages' stylesheets and scripts, under an address that changes with their content."""
 
 import hashlib
 import mimetypes
@@ -15,7 +15,7 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 def _digest() -> str:
-    """Name all files by their content: modules import one another by relative paths, so they share an address."""
+    """Return one digest for all files: modules import one another by relative paths, so they share an address."""
     digest = hashlib.sha256()
     for name, path in _FILES.items():
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -27,7 +27,7 @@ DIGEST = _digest()
 
 @router.get("/assets/{digest}/{name:path}")
 async def asset(digest: str, name: str) -> Response:
-    """Serve a file. Under its own digest it never changes; a page of an older version gets what there is now."""
+    """Serve a file. Under its own digest it never changes; a page of an older version gets the present file."""
     path = _FILES.get(name)
     if path is None:
         return Response(status_code=404)

@@ -1,4 +1,4 @@
-"""The audit: what operators did, to what, and what it changed."""
+"""The audit: what operators did, to which target, and what changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ PAGE = 50
 _cursor: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 # Principals that are neither keys nor users.
 _ALONE = ("anybody", "bootstrap")
-# Whose pages have the name or the id of what was acted on as their last segment.
+# Targets with a page whose path ends in the target's name or id.
 _PAGES = {
     "job": "/jobs/",
     "flow": "/flows/",
@@ -39,7 +39,7 @@ _PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """`older` is the cursor of the next page; None: there is none. `is_later`: it is not the first one."""
+    """`older` is the cursor of the next page, if there is one. `is_later`: this is not the first page."""
 
     actions: Sequence[Noted]
     older: str | None
@@ -70,7 +70,7 @@ def _hidden(part: Any) -> Any:
 
 
 def page_of(noted: Noted) -> str | None:
-    """Return the path, before the name, of the page of what was acted on; None where it has none."""
+    """Return the path, up to the name, of a target's page; None if it has none."""
     return _PAGES.get(noted.target_type) if noted.target else None
 
 
@@ -83,7 +83,7 @@ async def _filter(
     before: Text = "",
     cursor: Annotated[str | None, Query()] = None,
 ) -> TrailFilter:
-    """Read the filter; a field that was left empty asks for nothing."""
+    """Read the filter; an empty field filters nothing."""
     beyond = decode(_cursor, cursor) if cursor else None
     actor = actor.strip()
     if actor and ":" not in actor and actor not in _ALONE:

@@ -1,4 +1,4 @@
-"""The form that changes jobs: what its fields show of a job, and which changes they ask for. Pure."""
+"""The form that changes jobs: what its fields show, and which changes they ask for. Pure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ _MOMENT_LENGTH = len("2026-01-31T12:00:00")
 
 
 def shown(job: Mapping[Any, Any]) -> dict[str, str]:
-    """Return what the fields of the form say of a job."""
+    """Return the values of the form's fields for a job."""
     return {
         "run_at": job["run_at"].isoformat()[:_MOMENT_LENGTH],
         "priority": str(job["priority"]),
@@ -23,9 +23,9 @@ def shown(job: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def changes_in(form: Mapping[str, str], before: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a form changes, as `PATCH /v1/jobs/{id}` takes it; `before` is what its fields said.
+    """Return what a form changes, as `PATCH /v1/jobs/{id}` takes it; `before` is what its fields showed.
 
-    A field that was emptied gives a job what it would have had without. Raises `ArgsInvalid`.
+    A field that was emptied resets the job's value to the default. Raises `ArgsInvalid`.
     """
     changes: dict[str, Any] = {}
     for name, read in _READ.items():
@@ -43,7 +43,7 @@ def _number(name: str, said: str) -> int | float:
     try:
         return int(said) if said.removeprefix("-").isdecimal() else float(said)
     except ValueError as error:
-        raise ArgsInvalid(f"Nothing was changed: {name} is to be a number, not {said[:50]!r}.") from error
+        raise ArgsInvalid(f"Nothing was changed: {name} must be a number, not {said[:50]!r}.") from error
 
 
 def _tags(_name: str, said: str) -> list[str]:
@@ -51,7 +51,7 @@ def _tags(_name: str, said: str) -> list[str]:
 
 
 def _moment(_name: str, said: str) -> str:
-    """Read what a browser's field for a moment says, which names no zone: the form says that it is UTC."""
+    """Read a browser's field for a moment, which names no zone: the form says that it is UTC."""
     return said if said.endswith("Z") else f"{said}Z" if said.count(":") == 2 else f"{said}:00Z"
 
 

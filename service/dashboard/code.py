@@ -1,4 +1,4 @@
-"""JSON as the pages show it: laid out, coloured by classes, and with each secret as the word `secret` on grey."""
+"""JSON as the pages show it: indented, coloured by classes, and with each secret as the word `secret` on grey."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ def json_markup(value: Any) -> Markup:
 
 
 def _parts(value: Any, newline: str) -> list[str]:
-    """Return the parts of the text; those that are no `Markup` are escaped when they are joined."""
+    """Return the parts of the text; parts that are not `Markup` are escaped when they are joined."""
     if isinstance(value, dict) and value:
         members = [[_tone("k", key), ": ", *_parts(one, newline + _INDENT)] for key, one in value.items()]
         return _bracketed("{", members, "}", newline)

@@ -1,4 +1,4 @@
-"""Where a page of a list ended, in its address: a moment and an id."""
+"""Where a page of a list ended, as its address says it: a moment and an id."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ _place: TypeAdapter[Place] = TypeAdapter(tuple[Moment, Text])
 
 
 def place_of(cursor: str | None) -> Place | None:
-    """Read a cursor; None without one. Raises `BadCursor`."""
+    """Read a cursor; None if there is none. Raises `BadCursor`."""
     return decode(_place, cursor) if cursor else None
 
 

@@ -1,4 +1,4 @@
-"""The search box: an id leads to what has it, any other text to the jobs that hold it."""
+"""The search box: an id leads to what it names, any other text to the jobs that contain it."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Keys: who has one, what each may do, when it was last used; a key is told once, on the page that made it."""
+"""Keys: who has one, what each may do, when it was last used. A key is shown once, on the page that made it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class KeysPage:
-    """`is_open`: there are neither keys nor users, so anybody may do all."""
+    """`is_open`: there are neither keys nor users, so anybody may do everything."""
 
     rows: Sequence[KeyRow]
     older: str | None
@@ -63,7 +63,7 @@ class KeysPage:
 
 @dataclass(frozen=True, slots=True)
 class KeyForm:
-    """What was typed of a new key, and what is wrong with it."""
+    """The input for a new key, and what is wrong with it."""
 
     name: str = ""
     scopes: Sequence[str] = ("enqueue", "read")
@@ -81,7 +81,7 @@ class KeyForm:
         return cls(name, tuple(form.get("scopes", ())), kinds, queues, expires_in, "sees_args" in form)
 
     def request(self) -> "KeyRequest | KeyForm":
-        """Return what is asked for; or the form, with what is wrong with it in the words of the API."""
+        """Return the request or, if it is wrong, the form with the API's errors."""
         body = {
             "name": self.name,
             "scopes": self.scopes,
@@ -104,7 +104,7 @@ def _names(text: str) -> list[str] | None:
 
 
 async def read_keys(access: Access, now: datetime, *, after: tuple[datetime, str] | None, bootstrap: int) -> KeysPage:
-    """Read a page of keys, the newest first; `bootstrap` are those in the settings."""
+    """Read a page of keys, newest first; `bootstrap` are the keys in the settings."""
     keys = await access.keys.list(PAGE + 1, after)
     last = keys[PAGE - 1] if len(keys) > PAGE else None
     return KeysPage(
@@ -123,7 +123,7 @@ async def list_keys(page: PageDep, cursor: Annotated[str | None, Query()] = None
 
 @router.post("/keys")
 async def create_key(page: PageDep) -> HTMLResponse:
-    """Make a key, and show it this once."""
+    """Make a key, and show it once."""
     form = KeyForm.of(await read_form(page.request))
     wanted = form.request()
     if isinstance(wanted, KeyForm):
@@ -135,7 +135,7 @@ async def create_key(page: PageDep) -> HTMLResponse:
 
 @router.post("/keys/{key_id}/rotate")
 async def rotate_key(page: PageDep, key_id: Text) -> HTMLResponse:
-    """Give a key another secret, and show it this once."""
+    """Give a key a new secret, and show it once."""
     asked = (await read_fields(page.request)).get("grace", "")
     grace = timedelta(seconds=int(asked if asked in dict(GRACES) else GRACES[0][0]))
     made = await in_time(key_actions.rotate_key(_access(page).keys, page.operator, key_id, grace), writes=True)
@@ -168,7 +168,7 @@ _SCOPES = (
     (Scope.ENQUEUE, "put jobs, flows and apps in"),
     (Scope.READ, "see everything"),
     (Scope.OPERATE, "cancel, replay, pause, change; sees everything too"),
-    (Scope.ADMIN, "do all, and make keys and users"),
+    (Scope.ADMIN, "do everything, and make keys and users"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Errors on pages, in the words that the API has for them: a page in the shell or, after an action, a toast."""
+"""Errors on pages, in the API's words: a page in the shell or, after an action, a toast."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ _KEPT = ("allow", "retry-after")
 
 
 def install(app: FastAPI) -> None:
-    """Let the errors of pages be pages; those of calls stay problems."""
+    """Show errors of pages as pages; errors of calls stay problems."""
     for foreseen in (PostludeError, HTTPException, RequestValidationError, Exception):
         as_problem = cast(Handler, app.exception_handlers[foreseen])
         app.add_exception_handler(foreseen, _for_pages(as_problem))
@@ -39,7 +39,7 @@ def _for_pages(as_problem: Handler) -> Handler:
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether a page was asked for: one that there is or, by a browser, one that there is not."""
+    """Whether the request is for a page: an existing one or, from a browser, a missing one."""
     route = request.scope.get("route")
     if route is not None:
         return isinstance(route, PageRoute)
@@ -75,19 +75,19 @@ def _as_whole_page(page: Page, told: dict[str, Any], status: int) -> Awaitable[R
 
 
 async def _recognise(request: Request) -> None:
-    """Note who asks for a page that there is not, as the guards of a page would have done."""
+    """Note who asks for a missing page, as the guards of a page would have done."""
     with suppress(PostludeError):
         recognise(request, await principal_of_session(request))
 
 
 def _detail(told: dict[str, Any]) -> str:
-    """Say what a toast has room for: the first thing that is wrong, if places are named."""
+    """Return what a toast has room for: only the first error, if places are named."""
     errors = told.get("errors") or []
     return f"{'.'.join(map(str, errors[0]['loc']))}: {errors[0]['msg']}" if errors else str(told["detail"])
 
 
 def _asked(request: Request) -> str:
-    """Return the page that was asked for; for an action, where it was asked from."""
+    """Return the requested page; for an action, the page it came from."""
     if request.method != "GET":
         return "/"
     query = request.scope["query_string"].decode("latin-1")

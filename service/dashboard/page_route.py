@@ -1,4 +1,4 @@
-"""The routers of pages, as all pages have them."""
+"""The routers of all pages."""
 
 from service.web.page_route import PageRoute, page_router
 

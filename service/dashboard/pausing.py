@@ -1,4 +1,4 @@
-"""Pauses, as lanes, kinds and queues have them on their pages."""
+"""Pauses on the pages of lanes, kinds and queues."""
 
 from collections.abc import Coroutine
 from datetime import timedelta
@@ -10,13 +10,13 @@ from service.lanes.lanes import Change
 from service.ledger.deadline import in_time
 from service.web.forms import read_fields
 
-# For how many seconds; "" is until it is resumed.
+# In seconds; "" is until it is resumed.
 SPANS = (("", "until it is resumed"), ("300", "5 min"), ("900", "15 min"), ("3600", "1 h"), ("28800", "8 h"))
-NOT_HEARD = "Redis does not answer: it holds as soon as a worker has told it."
+NOT_HEARD = "Redis does not answer. It takes effect once a worker has passed it on."
 
 
 async def pause(page: Page, key: str) -> Change:
-    """Pause what `key` names, for as long as the form says."""
+    """Pause what `key` names, as long as the form says."""
     asked = (await read_fields(page.request)).get("for", "")
     span = timedelta(seconds=int(asked)) if asked and asked in dict(SPANS) else None
     return await _act(page, "pause", key, page.lanes.pause(key, span))

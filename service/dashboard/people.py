@@ -1,4 +1,4 @@
-"""What to call principals on pages: a user by the name, a key by its own."""
+"""The names of principals on pages: users and keys by their own names."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ _FIXED = {BOOTSTRAP.id: BOOTSTRAP.name, ANYBODY.id: "somebody"}
 
 
 async def names_of(connection: AsyncConnection, principals: Iterable[str | None]) -> Mapping[str, str]:
-    """Return the name of each of these principals; one that nothing is known of goes by its id."""
+    """Return the name of each principal; an unknown one goes by its id."""
     found = {one: _FIXED.get(one, one.removeprefix("user:")) for one in principals if one is not None}
     keys = {one.removeprefix("key:"): one for one in found if one.startswith("key:")}
     if keys:

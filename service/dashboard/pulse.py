@@ -18,14 +18,14 @@ from service.web.places import Places
 
 MAX_VIEWERS, MOST_OF_ONE = 200, 50
 _LOOK_EVERY_S = 1.0
-# Ages and heartbeats move even where nothing happens.
+# Ages and heartbeats move even if nothing happens.
 _TELL_AT_LEAST_EVERY = 5
-# Rates are those of the last ten seconds, and of three at least.
+# Rates cover the last ten seconds, and at least three.
 _LOOKS_KEPT, _LEAST_LOOKS = 11, 4
 
 
 class Viewer:
-    """One open page: holds the newest tick until it is sent, so that a slow reader misses only what is old."""
+    """One open page: holds the newest tick until it is sent, so that a slow reader misses only old ones."""
 
     def __init__(self) -> None:
         self._tick: bytes | None = None
@@ -43,7 +43,7 @@ class Viewer:
 
 
 class Pulse:
-    """Looks at what the ledger has counted, while anybody listens, and tells all viewers at once."""
+    """Reads the ledger's counts while anybody listens, and tells all viewers at once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -54,7 +54,7 @@ class Pulse:
         self.closing = False
 
     def rates(self) -> Mapping[str, float] | None:
-        """Return how often each event happened a second, lately; None unless somebody has looked on for a while."""
+        """Return how often each event happened a second, recently; None unless somebody has watched for a while."""
         if len(self._looks) < _LEAST_LOOKS:
             return None
         (began, first), (ended, last) = self._looks[0], self._looks[-1]
@@ -96,7 +96,7 @@ class Pulse:
             self._looking = None
 
     async def _look(self, quiet: int) -> int:
-        """Look, and tell what changed, or that it is quiet. Returns how many looks had nothing to tell."""
+        """Look, and tell viewers what changed, or that it is quiet. Returns how many looks in a row found nothing."""
         try:
             now = await in_time(self._read())
         except LedgerUnavailable:

@@ -1,4 +1,4 @@
-"""Queues: what waits on each, for how long, who works it, and whether it is paused."""
+"""Queues: what waits on each, how long, which workers serve it, and whether it is paused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _STEP = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue. `workers` are those that live and work it; `waited` is what waited in the last hour, None: unknown."""
+    """A queue. `workers` are the living ones that serve it; `waited` is what waited in the last hour, None: unknown."""
 
     name: str
     counts: QueueCounts
@@ -43,7 +43,7 @@ class QueueRow:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether jobs wait that nobody works."""
+        """Whether jobs wait that no worker serves."""
         return bool(self.counts.waiting) and not self.workers
 
 
@@ -69,7 +69,7 @@ class QueuesPage:
 
 
 async def read_queues(resources: Resources, lanes: Lanes) -> QueuesPage:
-    """Read the queues that kinds or workers name, that jobs wait on, or that are paused; the fullest first."""
+    """Read the queues that kinds or workers name, that jobs wait on, or that are paused; fullest first."""
     overview = await lanes.outlook.overview()
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
@@ -124,7 +124,7 @@ async def resume_queue(page: PageDep, name: Text) -> Response:
 
 
 async def _check(page: Page, name: str) -> None:
-    """Raise `QueueNotFound` for a queue that there is not."""
+    """Raise `QueueNotFound` for a queue that does not exist."""
     known = [row.name for row in (await in_time(read_queues(page.resources, page.lanes))).rows]
     if name not in known:
-        raise QueueNotFound(f"There is no queue {name!r}. Known are: {', '.join(known)}.")
+        raise QueueNotFound(f"There is no queue {name!r}. Known queues: {', '.join(known)}.")

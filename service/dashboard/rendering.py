@@ -1,4 +1,4 @@
-"""The templates: their environment, what each may call, and where a rendering stands."""
+"""The templates: their environment, what each may call, and the context of a rendering."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _COMPONENTS = ("basics", "actions", "tables", "parts")
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Where a rendering stands: under which path, at which moment, and with which token for its forms."""
+    """The context of a rendering: its path, its moment, and the token for its forms."""
 
     root: str
     now: datetime
@@ -42,7 +42,7 @@ def standing(here: Here) -> Iterator[None]:
 
 
 def url(path: str, **query: object) -> str:
-    """Return the address of a path of ours, under the prefix. A query's None is left out; a list is repeated."""
+    """Return the address of one of our paths, under the prefix. A query leaves out None and repeats lists."""
     return address(_here.get().root, path, query)
 
 
@@ -52,7 +52,7 @@ def address(root: str, path: str, query: dict[str, Any]) -> str:
 
 
 def segment(value: str) -> str:
-    """Return a text as one segment of a path."""
+    """Return a text as one path segment."""
     return quote(value, safe="")
 
 

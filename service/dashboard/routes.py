@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 _OF_JOBS = (jobs, bulk_routes, export, job, actions)
 for module in (assets, sign_in, stream, find, overview, *_OF_JOBS, keys, users, audit):
     router.include_router(module.router)
-# Pages with actions, which ask for another scope.
+# Pages with actions, which need another scope.
 for acting in (failures, flows, kinds, lanes, operations, queues, schedules, workers):
     router.include_router(acting.router)
     router.include_router(acting.actions)

@@ -1,4 +1,4 @@
-"""The top bar: nine sections, and what else there is under More."""
+"""The top bar: nine sections, and the rest under More."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ _REASONS = {"wrong": "wrong", "warning": "to look at"}
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What a section should be looked at for: how many, in which tone, and the spoken reason."""
+    """What needs attention in a section: how many things, in which tone, and the spoken reason."""
 
     count: int
     tone: str
@@ -72,7 +72,7 @@ def entries(sections: Sequence[Section], counts: Mapping[str, Count], principal:
 
 
 def counted(troubles: Mapping[Any, tuple[str, int]]) -> dict[str, Count]:
-    """Return the troubles of each section; notes are told on their pages, and do not ask to be looked at."""
+    """Return the troubles of each section; notes appear on their pages, and do not ask for attention."""
     return {
         section: Count(count, severity, _REASONS[severity])
         for section, (severity, count) in troubles.items()

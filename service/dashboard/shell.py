@@ -42,7 +42,7 @@ _STRANGER = Principal("stranger", "not signed in", frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page works with. `now` is this process's clock when the request came."""
+    """What a page works with. `now` is this process's clock when the request arrived."""
 
     request: Request
     resources: Resources
@@ -59,16 +59,16 @@ class Page:
 
     @property
     def is_enhanced(self) -> bool:
-        """Whether a script of ours asks, which puts the answer into the page that is open."""
+        """Whether our script asks, which puts the answer into the open page."""
         return "hx-request" in self.request.headers
 
     @property
     def operator(self) -> Operator:
-        """The caller as one who acts: `async with page.operator.action("cancel", "job", job_id, before=...)`."""
+        """The caller as an operator: `async with page.operator.action("cancel", "job", job_id, before=...)`."""
         return operator_of(self.request)
 
     def url(self, path: str, **query: object) -> str:
-        """Return the address of a path of ours, under the prefix."""
+        """Return the address of one of our paths, under the prefix."""
         return rendering.address(self.root, path, query)
 
     async def render(
@@ -96,7 +96,7 @@ class Page:
         return answer
 
     def fragment(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """Fill in a part of a page, for a script that asked for it."""
+        """Fill in part of a page, for a script that asked for it."""
         return HTMLResponse(rendering.render(template, values, self._here()), status, headers=HEADERS)
 
     def toast(
@@ -109,9 +109,9 @@ class Page:
         status: int = 200,
         back: str | None = None,
     ) -> Response:
-        """Answer an action: say what happened, where the caller is or, without a script, on the page `back`.
+        """Answer an action: say what happened, on the present page or, without a script, on the page `back`.
 
-        `link` is a label and a path. The open page's parts reload by themselves.
+        `link` is a label and a path. The parts of the open page reload by themselves.
         """
         toast = Toast(words, detail, link, tone)
         if self.is_enhanced:
@@ -120,7 +120,7 @@ class Page:
         return toasts.keep(toast, self.root, self.redirect(back or toasts.way_back(self.request, self.root)))
 
     def redirect(self, path: str, **query: object) -> Response:
-        """Send the caller to a path of ours."""
+        """Send the caller to one of our paths."""
         address = self.url(path, **query)
         if self.is_enhanced:
             # Quoted as Starlette quotes `Location`: a header holds no other characters.
@@ -128,7 +128,7 @@ class Page:
         return RedirectResponse(address, 303, headers=HEADERS)
 
     async def _counts(self) -> Mapping[str, Count]:
-        """Return what there is to look at, for those who may look."""
+        """Return what needs attention, for callers who may see it."""
         if not self.principal.may(Scope.READ):
             return {}
         state = dashboard_state_of(self.request)
@@ -139,7 +139,7 @@ class Page:
 
 
 async def _under_way(state: DashboardState) -> dict[str, Count]:
-    """Count the operations under way; a page is shown without, where the ledger does not answer."""
+    """Count the operations under way; if the ledger does not answer, the page is shown without the count."""
     try:
         count = (await state.under_way.of([""]))[""]
     except LedgerUnavailable:
@@ -157,7 +157,7 @@ class Who:
 
 
 def _who(principal: Principal) -> Who:
-    """Name the caller; whoever needs no key is nobody in particular."""
+    """Name the caller; a caller who needs no key is nobody in particular."""
     if principal == ANYBODY:
         return Who("open", None, signed_in=False)
     role = next((role for role in Role if role.scopes == principal.scopes), None)
@@ -165,7 +165,7 @@ def _who(principal: Principal) -> Who:
 
 
 def page_of(request: Request) -> Page:
-    """Return what a route gets. A caller whom no guard has recognised may see no section."""
+    """Return the page object of a route. A caller whom no guard has recognised sees no section."""
     state = state_of(request)
     principal = request.scope.get("state", {}).get("principal", _STRANGER)
     return Page(request, state.resources, state.lifecycle, state.lanes, principal, datetime.now(UTC))

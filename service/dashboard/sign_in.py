@@ -30,7 +30,7 @@ _LONGEST_NEXT = 2_000
 
 
 def _safe(path: str) -> str:
-    """Return a path of ours to go on to, whatever a link said."""
+    """Return one of our paths to go on to, whatever a link said."""
     return path if is_ours(path) and len(path) <= _LONGEST_NEXT else "/"
 
 
@@ -44,7 +44,7 @@ NextDep = Annotated[str, Depends(_next)]
 async def _oidc(request: Request) -> Oidc:
     oidc = state_of(request).sign_ins.oidc
     if oidc is None:
-        raise NotFound("Nobody is asked to sign anybody in: POSTLUDE_OIDC_ISSUER is not set.")
+        raise NotFound("No other service signs people in: POSTLUDE_OIDC_ISSUER is not set.")
     return oidc
 
 
@@ -53,7 +53,7 @@ OidcDep = Annotated[Oidc, Depends(_oidc)]
 
 @router.get("/sign-in")
 async def ask(page: PageDep, next_path: NextDep) -> Response:
-    """Ask who it is, unless that is known."""
+    """Ask the caller to sign in, unless they already are."""
     try:
         await principal_of_session(page.request)
     except SignInNeeded:
@@ -84,7 +84,7 @@ async def sign_in(page: PageDep) -> Response:
 
 @router.post("/sign-out")
 async def sign_out(page: PageDep) -> Response:
-    """Sign out: no copy of the cookie opens anything any more."""
+    """Sign out: copies of the cookie stop working, too."""
     request = page.request
     principal = recognise(request, await principal_of_session(request))
     await check_csrf(request)
@@ -104,7 +104,7 @@ async def go_elsewhere(page: PageDep, oidc: OidcDep, next_path: NextDep) -> Resp
     except SignInRefused as error:
         return await _ask(page, next_path, error)
     answer = Response(status_code=303, headers={"Location": address, "Cache-Control": "no-store"})
-    # Lax, unlike all others: the way back begins on a page of another site.
+    # Lax, unlike all others: the way back starts on another site's page.
     sealed = await state_of(page.request).sessions.sealed(way)
     answer.set_cookie(
         _ON_THE_WAY,
@@ -120,26 +120,26 @@ async def go_elsewhere(page: PageDep, oidc: OidcDep, next_path: NextDep) -> Resp
 
 @back.get("/sign-in/oidc/back")
 async def come_back(page: PageDep, oidc: OidcDep) -> Response:
-    """Let in whom the other service has vouched for."""
+    """Let in a person whom the other service has signed in."""
     request, signs = page.request, state_of(page.request).sign_ins
     sealed = await state_of(request).sessions.unsealed(request.cookies.get(_ON_THE_WAY, ""), _ON_THE_WAY_S)
     way = OnTheWay(*sealed) if sealed else None
     try:
         if way is None:
-            raise SignInRefused("That took too long, or began in another browser. Sign in again.")
+            raise SignInRefused("That took too long, or was started in another browser. Sign in again.")
         vouched = await oidc.finish(_way_back(page), request.query_params, way)
         cookie, principal = await signs.from_elsewhere(vouched.name, vouched.role)
     except PostludeError as refused:
         return await _ask(page, "/", refused)
     await _let_in(request, cookie, principal, vouched.role)
-    # Not a redirect: it would count as one from the other site, and the browser would send no strict cookie with it.
+    # Not a redirect: it would count as coming from the other site, so the browser would not send strict cookies.
     answer = page.fragment("signed-in.html", title="Signed in", next=_safe(way.next))
     answer.delete_cookie(_ON_THE_WAY, path=page.url("/sign-in/oidc"))
     return answer
 
 
 async def _let_in(request: Request, cookie: str, principal: Principal, role: Role | None = None) -> None:
-    """Begin the session, and note it on the trail; with the `role` that another service has given."""
+    """Begin the session, and record it on the trail, with the `role` given by another service."""
     state = state_of(request)
     action = state.trail.action(principal, "sign_in", "session", principal.name, address=_address(request))
     async with action as entry:

@@ -14,7 +14,7 @@ def line(values: Sequence[float | None]) -> str:
 
 
 def area(values: Sequence[float | None]) -> str:
-    """Return the outline of what lies below `line`."""
+    """Return the outline of the area below `line`."""
     outlines = []
     for run in _runs(values):
         first, last = run[0].partition(" ")[0], run[-1].partition(" ")[0]
@@ -36,7 +36,7 @@ def _runs(values: Sequence[float | None]) -> list[list[str]]:
 
 
 def bars(values: Sequence[float]) -> str:
-    """Return one bar for each value; those of 0 are a trace on the ground."""
+    """Return one bar for each value; a bar of 0 is a trace at the bottom."""
     highest = max(values, default=0) or 1
     step = WIDTH / max(len(values), 1)
     return "".join(

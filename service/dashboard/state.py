@@ -1,4 +1,4 @@
-"""What the pages hold as long as the API lives: what all viewers are told at once."""
+"""What the pages hold as long as the API runs: what all viewers share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from service.shared_reads import SharedReads
 from service.web.state import WebState
 
 _FRESH_FOR_S = 1.0
-# To say when all schedules come due next takes a while where there are thousands.
+# Finding when all schedules are next due takes a while if there are thousands.
 _TICKS_FRESH_FOR_S = 10.0
 _TICKS_SHOWN = 3
 _MOST_UNDER_WAY = 99
@@ -28,7 +28,7 @@ Ticks = Sequence[tuple[datetime, str]]
 
 @dataclass(frozen=True, slots=True)
 class DashboardState:
-    """The reads are shared: however many look at a page, it is read once a second."""
+    """The reads are shared: however many people look at a page, it is read once a second."""
 
     pulse: Pulse
     troubles: Troubles

@@ -18,7 +18,7 @@ _UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @router.get("/stream")
 async def stream(request: Request) -> Response:
-    """Follow what changes: `tick` with the events that were counted, `away` while the ledger does not answer."""
+    """Follow changes: `tick` with the counted events, `away` while the ledger does not answer."""
     if asked(request) == "HEAD":
         return Response(headers=_UNBUFFERED, media_type=EventSourceResponse.media_type)
     pulse, owner = dashboard_state_of(request).pulse, owner_of(request)
@@ -27,7 +27,7 @@ async def stream(request: Request) -> Response:
 
 
 async def _ticks(pulse: Pulse, owner: str) -> AsyncIterator[bytes]:
-    if not pulse.places.has_room(owner):  # others have come since it was checked
+    if not pulse.places.has_room(owner):  # others took it after the check
         return
     with pulse.viewing(owner) as viewer:
         while not pulse.closing:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from service.words import counted as counted
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-# An estimate is told with so many digits; more would look like knowledge.
+# How many digits of an estimate to show; more would look exact.
 _DIGITS_OF_AN_ESTIMATE = 2
 _UNKNOWN = "\N{EN DASH}"
 
@@ -21,7 +21,7 @@ def count_text(count: int | None, *, about: bool = False) -> str:
 
 
 def span_text(seconds: float | None) -> str:
-    """Return a span of time in two units at most: `42 ms`, `0.6 s`, `1 min 16 s`, `2 h 5 min`, `6 days`."""
+    """Return a span of time in at most two units: `42 ms`, `0.6 s`, `1 min 16 s`, `2 h 5 min`, `6 days`."""
     if seconds is None:
         return _UNKNOWN
     seconds = max(seconds, 0)
@@ -48,7 +48,7 @@ def _seconds_text(seconds: float) -> str:
 
 
 def rough_text(seconds: float) -> str:
-    """Return a span in its one largest unit, rounded down: `9 s`, `9 min`, `4 h`, `6 days`."""
+    """Return a span in its largest unit, rounded down: `9 s`, `9 min`, `4 h`, `6 days`."""
     seconds = max(seconds, 0)
     if seconds < _MINUTE:
         return f"{int(seconds)} s"
@@ -60,7 +60,7 @@ def rough_text(seconds: float) -> str:
 
 
 def age_text(seconds: float | None) -> str:
-    """Return for how long something has been so: `0.6 s`, `9 min`."""
+    """Return how long something has been so: `0.6 s`, `9 min`."""
     return span_text(seconds) if seconds is None or seconds < _MINUTE else rough_text(seconds)
 
 
@@ -71,7 +71,7 @@ def ago(now: datetime, then: datetime) -> str:
 
 
 def until(now: datetime, then: datetime) -> str:
-    """Return how long it is until `then`; to the second where that is soon."""
+    """Return how long it is until `then`; to the second if that is soon."""
     seconds = (then - now).total_seconds()
     if seconds < 1:
         return "now"

@@ -1,4 +1,4 @@
-"""Toasts: what an action did, told on the page that the caller is on or comes back to."""
+"""Toasts: what an action did, shown on the page that the caller is on or returns to."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -29,7 +29,7 @@ class Toast:
 
 
 def keep(toast: Toast, root: str, answer: Response) -> Response:
-    """Let the next page tell `toast`."""
+    """Let the next page show `toast`."""
     detail = toast.detail and toast.detail[:_LONGEST_DETAIL]
     parts = toast.parts | {"words": toast.words[:_LONGEST_WORDS], "detail": detail}
     text = urlsafe_b64encode(json.dumps(parts, ensure_ascii=False).encode()).decode()
@@ -38,7 +38,7 @@ def keep(toast: Toast, root: str, answer: Response) -> Response:
 
 
 def of(request: Request) -> Toast | None:
-    """Return the toast that the caller brings along. A broken one is none."""
+    """Return the toast in the caller's cookie; None if it is broken."""
     text = request.cookies.get(_COOKIE)
     if text is None:
         return None
@@ -57,7 +57,7 @@ def forget(answer: Response, root: str) -> None:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a browser would take `path` for one of this site: it leaves tabs and line breaks out, and turns `\\`."""
+    """Whether a browser would take `path` for one of this site: it drops tabs and line breaks, and turns `\\`."""
     return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
 
 

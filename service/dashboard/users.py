@@ -23,7 +23,7 @@ router = page_router(Scope.ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class UserForm:
-    """What was typed of a new user, and what is wrong with it."""
+    """The input for a new user, and what is wrong with it."""
 
     name: str = ""
     role: str = Role.VIEWER
@@ -33,7 +33,7 @@ class UserForm:
 
 @dataclass(frozen=True, slots=True)
 class UsersPage:
-    """`own` is the name of the user who looks; None for a key."""
+    """`own` is the name of the user who is looking; None for a key."""
 
     users: Sequence[User]
     own: str | None
@@ -71,7 +71,7 @@ async def add_user(page: PageDep) -> Response:
     except (Refused, UserExists) as error:
         place = "password" if "password" in error.detail.lower() else "name"
         return await _users_page(page, UserForm(name, role, sees_args, {place: error.detail}))
-    how = "" if password else " It has no password, so it signs in elsewhere."
+    how = "" if password else " Without a password, they sign in through another service."
     return page.toast(f"{user.name} is added as {user.role}.{how}", back="/users")
 
 
@@ -94,14 +94,14 @@ async def set_sees_args(page: PageDep, name: Text) -> Response:
 async def set_password(page: PageDep, name: Text) -> Response:
     password = (await read_fields(page.request)).get("password", "")
     await _change(page, name, "set_password", lambda users: users.set_password(name, password))
-    return page.toast(f"{name} has another password.", detail="Whoever was signed in is signed out.", back="/users")
+    return page.toast(f"{name} has a new password.", detail="Every session has ended.", back="/users")
 
 
 @router.post("/users/{name}/disable")
 async def disable_user(page: PageDep, name: Text) -> Response:
     _refuse_own(page, name)
     await _change(page, name, "disable", lambda users: users.disable(name))
-    return page.toast(f"{name} can sign in no more.", detail="All its sessions have ended.", back="/users")
+    return page.toast(f"{name} can no longer sign in.", detail="All their sessions have ended.", back="/users")
 
 
 @router.post("/users/{name}/enable")
@@ -127,7 +127,7 @@ async def _change(page: Page, name: str, action: str, change: Callable[[Users], 
 
 
 def _refuse_own(page: Page, name: str) -> None:
-    """Raise `Refused` where an admin would lock itself out."""
+    """Raise `Refused` if admins would lock themselves out."""
     if page.principal.id == f"user:{name}":
         raise Refused("This is your own user. Let another admin do it, or use `postlude users`.")
 
@@ -136,11 +136,11 @@ def _role(text: str) -> Role:
     try:
         return Role(text)
     except ValueError:
-        raise Refused(f"There is no role {text!r}. There are {', '.join(Role)}.") from None
+        raise Refused(f"There is no role {text!r}. The roles are {', '.join(Role)}.") from None
 
 
 def _shown(user: User) -> dict[str, Any]:
-    """Return what the trail keeps of a user."""
+    """Return what the trail records of a user."""
     return {
         "role": user.role,
         "sees_args": user.sees_args,
@@ -165,7 +165,7 @@ async def _users_page(page: Page, form: UserForm) -> HTMLResponse:
 _ROLES = (
     (Role.VIEWER, "viewer: sees everything"),
     (Role.OPERATOR, "operator: acts on jobs, and enqueues"),
-    (Role.ADMIN, "admin: does all, and makes keys and users"),
+    (Role.ADMIN, "admin: does everything, and makes keys and users"),
 )
 
 

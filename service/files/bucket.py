@@ -17,7 +17,7 @@ from obstore.store import S3Store
 from jobs.kit.files import FileGone
 from service.files.storage import StorageUnavailable
 
-# A file is read and written in parts of this size, so that each request is bounded, and may be sent again.
+# A file is read and written in parts of this size, so that each request is bounded and can be repeated.
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 2
 _CONNECT_WITHIN_S, _REQUEST_WITHIN_S = 5, 30
@@ -28,9 +28,9 @@ _DETAILS = "\n\nDebug source"
 
 
 class Bucket:
-    """Keeps files in a bucket, below a prefix. A file that comes in parts is there once all of them are."""
+    """Keeps files in a bucket, below a prefix. A file sent in parts exists once all its parts have arrived."""
 
-    # S3 tells of a file in parts when it was begun, and a slow sender takes hours.
+    # S3 dates a file in parts by its beginning, and a slow sender takes hours.
     rowless_for: ClassVar[timedelta] = timedelta(days=1)
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
@@ -57,7 +57,7 @@ class Bucket:
             if at_end is not None:
                 await asyncio.to_thread(at_end)
         except BaseException:
-            if parts.error is not None:  # of who sends the file: the bucket is not to blame
+            if parts.error is not None:  # the sender's error: the bucket is not to blame
                 raise parts.error from None
             raise
 
@@ -100,7 +100,7 @@ class Bucket:
 
 
 class _Parts:
-    """Joins blocks to parts, and remembers what their sender raised."""
+    """Joins blocks into parts, and remembers what their source raised."""
 
     def __init__(self, blocks: AsyncIterator[bytes]) -> None:
         self.is_over = False

@@ -1,4 +1,4 @@
-"""What kinds have as `ctx.files`."""
+"""What kinds get as `ctx.files`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

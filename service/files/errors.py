@@ -1,4 +1,4 @@
-"""What can go wrong with files, beside what goes wrong with every request."""
+"""What can go wrong with files, besides what can go wrong with every request."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class FileTooLarge(BodyTooLarge):
 
 
 class FileTypeRefused(MediaTypeRefused):
-    title = "Files of this type are not taken"
+    title = "Files of this type are not accepted"
 
 
 class UploadRefused(Refused):
@@ -35,7 +35,7 @@ class UploadTooSlow(PostludeError):
 
 
 class FileNotWanted(PostludeError):
-    """What a condition of the request asks for is another file (RFC 9110, 13.1)."""
+    """A condition of the request asks for another file (RFC 9110, 13.1)."""
 
     status, title = 412, "Not the file that was asked for"
 
@@ -53,7 +53,7 @@ class FilesFull(PostludeError):
 
 
 class FilesUnavailable(PostludeError):
-    """The folder or the bucket did not answer, or took nothing. The same request may be sent again."""
+    """The folder or the bucket did not answer, or refused the file. The same request may be sent again."""
 
     status, title = 503, "Files unavailable"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}

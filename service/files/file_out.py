@@ -12,9 +12,9 @@ from service.web.cursor import NEXT_CURSOR
 
 class FileOut(BaseModel):
     id: str
-    name: str = Field(description="What its sender called it, without a path.")
+    name: str = Field(description="The sender's name for it, without a path.")
     size: int = Field(description="In bytes.")
-    content_type: str = Field(description="As its first bytes say.")
+    content_type: str = Field(description="Detected from its first bytes.")
     sha256: str = Field(description="In hex.")
     created_at: datetime
     expires_at: datetime = Field(description="It is deleted after this, unless a job that may still run names it.")

@@ -1,4 +1,4 @@
-"""Files in a folder: each is written beside, made safe, and then renamed to its place; a small one is written there."""
+"""Files in a folder: each is written beside its place, synced, and then renamed; a small one is written in place."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ from typing import BinaryIO, ClassVar
 from jobs.kit.files import FileGone
 from service.files.storage import BLOCK_BYTES, StorageUnavailable
 
-# Files being written; no id is called so.
+# Files being written; no id has this name.
 _INCOMING = "incoming"
 _KEY = re.compile(r"[0-9a-f-]{36}")
 _KEYS_AT_ONCE = 500
-# A kind that is lent a file must not write to it.
+# A kind that borrows a file must not write to it.
 _READ_ONLY = 0o440
 
 
 class Folder:
-    """Keeps files below a folder, in 256 folders by the end of their keys, which is random."""
+    """Keeps files below a folder, in 256 subfolders by the end of their keys, which is random."""
 
     rowless_for: ClassVar[timedelta] = timedelta(hours=1)  # a row follows the last byte within a minute, or never
 
@@ -35,7 +35,7 @@ class Folder:
     ) -> None:
         beside, place = self._incoming / key, self._place(key)
         incoming = _Incoming(beside, place)
-        last = b""  # waits for what comes next: a small file takes one turn in a thread
+        last = b""  # waits for the next block: a small file takes one hop to a thread
         try:
             async for block in blocks:
                 if last:
@@ -101,10 +101,10 @@ class Folder:
 
 
 class _Incoming:
-    """A file being written `beside`, which is opened when its first bytes are there.
+    """A file being written `beside` its place, opened when its first bytes arrive.
 
-    One that is written in one go stands in its place at once: the sweep finds nothing there that is old and has no row,
-    and a rename would have the disk write its journal a second time.
+    A file written in one go is put in its place at once: it is too new for the sweep, which deletes old files without
+    rows, and a rename would have the disk write its journal a second time.
     """
 
     def __init__(self, beside: Path, place: Path) -> None:
@@ -116,7 +116,7 @@ class _Incoming:
         file = self._file = self._file or _open_new(self._at, self._place)
         left = memoryview(block)
         while left:
-            left = left[file.write(left) :]  # a disk that is nearly full takes a part
+            left = left[file.write(left) :]  # a nearly full disk takes only a part
         return file
 
     def finish(self, last: bytes, at_end: Callable[[], object] | None) -> None:
@@ -145,10 +145,10 @@ def _told(key: str | None = None) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if key is None:
-            raise StorageUnavailable(f"the folder of files is not there: {error}") from error
+            raise StorageUnavailable(f"the folder for files does not exist: {error}") from error
         raise FileGone(f"The bytes of file {key} are gone.") from error
     except OSError as error:
-        raise StorageUnavailable(f"the folder of files cannot be used: {error}") from error
+        raise StorageUnavailable(f"the folder for files cannot be used: {error}") from error
 
 
 def _open_new(at: Path, place: Path) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""A file on its way in: cut into blocks, counted, hashed and looked at, in flat memory."""
+"""A file on its way in: cut into blocks, counted, hashed and inspected, in constant memory."""
 
 import asyncio
 import hashlib
@@ -9,10 +9,10 @@ from service.files.storage import BLOCK_BYTES
 
 
 class Intake:
-    """Reads what comes in once, and knows then what it was.
+    """Reads the incoming bytes once, and knows afterwards what they were.
 
-    `check_size` is called with the size so far, `check_type` with the type as soon as it is known. What they raise ends
-    the file.
+    `check_size` is called with the size so far, `check_type` with the type as soon as it is known. An error of
+    theirs ends the file.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the leader of the sweep does for files: those past their time go, and bytes that no row knows."""
+"""What the leader of the sweep does for files: deletes expired ones, and bytes that no row knows."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -44,14 +44,14 @@ async def open_keeping(tools: ChoreTools) -> AsyncIterator[Sequence[Chore]]:
 
 
 async def expire_some(library: FileLibrary) -> int:
-    """Delete files past their time that no job needs any more; return their number."""
+    """Delete expired files that no job needs any more; return their number."""
     gone = await library.ledger.database.run(partial(record_expired, now=agreed_time.now(), at_most=_AT_ONCE))
     await library.delete_bytes(gone)
     return len(gone)
 
 
 async def sweep(library: FileLibrary) -> int:
-    """Delete what a crash has left: bytes without a row; return their number."""
+    """Delete bytes without a row, which a crash has left; return the number of files."""
     count = 0
     try:
         async for keys in library.storage.written_before(agreed_time.now() - library.storage.rowless_for):
@@ -68,7 +68,7 @@ async def sweep(library: FileLibrary) -> int:
 
 
 async def purge_files(settings: Settings, ledger: Ledger, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-    """Do the same in `cleanup`; return how many files there were. Each has a time of its own."""
+    """Delete expired files in `cleanup`; return how many. Each file has its own expiry."""
     if dry_run:
         async with ledger.read() as connection:
             expired = select(func.count()).where(files.c.expires_at <= agreed_time.now(), ~is_used())

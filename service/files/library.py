@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 class FileLibrary:
     """Bytes are safe before their row is written, and a row is deleted before its bytes.
 
-    Whatever a crash leaves between the two are bytes without a row, which the keeping sweeps. `kept_for` is how long
-    files are kept that say nothing of it, and all uploads leave room for `most_in_all` bytes at most.
+    So a crash between the two leaves only bytes without a row, which `keeping` sweeps. `kept_for` is how long
+    files are kept by default, and `most_in_all` limits the bytes of all files together.
     """
 
     ledger: Ledger
@@ -40,7 +40,7 @@ class FileLibrary:
 
     @cached_property
     def _uploads(self) -> GroupCommit:
-        """Uploads that are recorded at the same moment share a transaction; whoever sent one waits for it."""
+        """Uploads recorded at the same time share a transaction, for which their senders wait."""
         return GroupCommit(self.ledger.database.transact, is_data_error=_fails_alone)
 
     @cached_property
@@ -53,13 +53,13 @@ class FileLibrary:
             lambda connection: find_file(connection, file_id, agreed_time.now(), owner=owner)
         )
         if found is None:
-            raise FileGone(f"There is no file {file_id!r}: it expired, was deleted, or never was.")
+            raise FileGone(f"There is no file {file_id!r}: it expired, was deleted, or never existed.")
         return found
 
     async def record_upload(
         self, file: StoredFile, *, owner: str | None, key: IdempotencyKey | None = None
     ) -> KeyHeld | None:
-        """Record a file that is kept, unless an earlier request holds its `key`. Raises `FilesFull`."""
+        """Record a stored file, unless an earlier request holds its `key`. Raises `FilesFull`."""
         try:
             held = (await self._uploads.write(self._record_uploads, [Uploaded(file, owner, key)]))[0]
         except FilesFull:
@@ -72,7 +72,7 @@ class FileLibrary:
     async def make(
         self, intake: Intake, chunks: AsyncIterable[bytes], name: str, *, expires_in: timedelta | None, maker: Maker
     ) -> StoredFile | None:
-        """Keep what an attempt makes; None where it was taken away."""
+        """Store a file that an attempt makes; None if the attempt was taken away."""
         file = await self.keep(intake, chunks, name, lambda: expires_in)
         replaced = await self.ledger.database.run(partial(record_made, file=file, maker=maker))
         await self.delete_bytes([file.id] if replaced is None else replaced)
@@ -85,7 +85,7 @@ class FileLibrary:
         name: str,
         expires_in: Callable[[], timedelta | None] = lambda: None,
     ) -> StoredFile:
-        """Keep the bytes of a file, which is to be recorded next. `expires_in` is asked when all have come."""
+        """Store the bytes of a file, to be recorded next. `expires_in` is called once all have arrived."""
         file_id = str(uuid_utils.uuid7())
         await self.storage.write(file_id, intake.blocks(chunks), at_end=intake.hash_last)
         assert intake.content_type is not None
@@ -98,7 +98,7 @@ class FileLibrary:
         return self.storage.read(file.id, start=start, end=file.size if end is None else end)
 
     def local(self, file: StoredFile) -> AbstractAsyncContextManager[Path]:
-        """Have a file on this machine's disk. Raises `FileGone`."""
+        """Make a file available on this machine's disk. Raises `FileGone`."""
         return self.storage.local(file.id, file.size)
 
     async def delete(self, file_id: str, *, by: str | None = None) -> Deleted:
@@ -110,7 +110,7 @@ class FileLibrary:
         return deleted
 
     async def delete_bytes(self, ids: Sequence[str]) -> None:
-        """Delete the bytes of rows that are gone; where the storage is away, the sweep does it later."""
+        """Delete the bytes of deleted rows; if the storage is away, the sweep does it later."""
         try:
             if ids:
                 await self.storage.delete(ids)

@@ -1,4 +1,4 @@
-"""What uploads may be: how large, of which types, and how much there may be of them in all."""
+"""The limits of uploads: how large, of which types, and how many bytes in all."""
 
 from fnmatch import fnmatchcase
 
@@ -12,7 +12,7 @@ _AROUND_BYTES = 64 * 1024
 
 
 class UploadLimits:
-    """The limits of one upload, when `there_are` so many bytes already; `record_uploads` looks once more."""
+    """The limits of one upload, given the bytes that `there_are` already; `record_uploads` checks again."""
 
     def __init__(self, settings: Settings, there_are: int = 0) -> None:
         self._most = settings.files_max_bytes
@@ -28,18 +28,18 @@ class UploadLimits:
             return cls(settings, await connection.run_sync(total_bytes))
 
     def check_length(self, header: str | None) -> None:
-        """Refuse by `Content-Length` what need not be read."""
+        """Refuse a body by its `Content-Length`, before it is read."""
         if header is not None and header.isdigit():
             self.check_body(int(header[:18]))
 
     def check_body(self, size: int) -> None:
-        """Raise as `check_size` for a whole body: around a file, a form has a little more."""
+        """Do what `check_size` does for a whole body: a form adds a little around the file."""
         self.check_size(size - _AROUND_BYTES)
 
     def check_size(self, size: int) -> None:
         """Raise `FileTooLarge` or `FilesFull`."""
         if size > self._most:
-            raise FileTooLarge(f"A file may have {_bytes(self._most)} at most (POSTLUDE_FILES_MAX_BYTES).")
+            raise FileTooLarge(f"A file may have at most {_bytes(self._most)} (POSTLUDE_FILES_MAX_BYTES).")
         if self._most_in_all is not None and self._there_are + size > self._most_in_all:
             raise no_room(self._most_in_all)
 
@@ -47,14 +47,14 @@ class UploadLimits:
         """Raise `FileTypeRefused`."""
         if self._types and not any(fnmatchcase(content_type, allowed) for allowed in self._types):
             raise FileTypeRefused(
-                f"The file is {content_type}, as its first bytes say. Taken are {', '.join(self._types)}."
+                f"The file is {content_type}, by its first bytes. Accepted: {', '.join(self._types)}."
             )
 
 
 def no_room(most: int) -> FilesFull:
     return FilesFull(
-        f"All files together may have {_bytes(most)} (POSTLUDE_FILES_MAX_TOTAL_BYTES). Delete some, or wait until some"
-        " expire."
+        f"All files together may have at most {_bytes(most)} (POSTLUDE_FILES_MAX_TOTAL_BYTES). Delete some,"
+        " or wait until some expire."
     )
 
 

@@ -1,4 +1,4 @@
-"""A form with one file, read part by part: the file goes to where it is kept without a copy on the way."""
+"""A form with one file, read part by part: the file goes straight to the storage, without a copy on the way."""
 
 from collections.abc import AsyncIterator
 from email.message import Message
@@ -13,12 +13,12 @@ from service.files.errors import UploadMalformed, UploadRefused
 _MOST_HEAD_BYTES = 16 * 1024
 _MOST_FIELD_BYTES = 8 * 1024
 _MOST_PARTS = 20
-# RFC 2046 allows 70, which not everybody knows.
+# RFC 2046 allows 70, but not every client keeps to that.
 _LONGEST_BOUNDARY = 200
 
 
 class FormWithFile:
-    """A form as it comes in. `begin` reads up to the file, `chunks` yields it; then `fields` are whole."""
+    """A form as it arrives. `begin` reads up to the file, `chunks` yields the file; then `fields` are complete."""
 
     def __init__(self, content_type: str, stream: AsyncIterator[bytes]) -> None:
         self.fields: dict[str, str] = {}
@@ -34,7 +34,7 @@ class FormWithFile:
         while self.name is None and await self._read_on():
             pass
         if self.name is None:
-            raise UploadRefused("The form has no file: send one, as a part with a filename.")
+            raise UploadRefused("The form has no file. Send one, as a part with a filename.")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the file, and read the rest of the form."""
@@ -97,7 +97,7 @@ class _Reader:
     def _begin_part(self) -> None:
         self._parts += 1
         if self._parts > _MOST_PARTS:
-            raise UploadRefused(f"A form with a file may have {_MOST_PARTS} parts.")
+            raise UploadRefused(f"A form with a file may have at most {_MOST_PARTS} parts.")
         self._head, self._field, self._value, self._text = [], b"", b"", b""
         self._name, self._is_file = None, False
 
@@ -124,7 +124,7 @@ class _Reader:
         if filename is None:
             return
         if self._form.name is not None:
-            raise UploadRefused("The form has more than one file: send each with a request of its own.")
+            raise UploadRefused("The form has more than one file. Send each file in its own request.")
         self._is_file = True
         self._form.name = filename.decode(errors="replace")
 
@@ -153,7 +153,7 @@ def _boundary(content_type: str) -> bytes:
 
 
 def name_of_disposition(header: str) -> str | None:
-    """Read a file's name from `Content-Disposition`, also one beyond ASCII (RFC 6266)."""
+    """Read a file's name from `Content-Disposition`, even one beyond ASCII (RFC 6266)."""
     message = Message()
     message["Content-Disposition"] = header
     return message.get_filename()

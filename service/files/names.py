@@ -1,4 +1,4 @@
-"""Names of files: what callers may call them, for people to read. They never are a path here."""
+"""Names of files: chosen by callers, for people to read. They are never used as a path here."""
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ def clean_name(name: str) -> str:
 
 
 def _shortened(name: str) -> str:
-    """Shorten a name, but keep its ending: programs go by it."""
+    """Shorten a name, but keep its extension: programs go by it."""
     if len(name) <= LONGEST_NAME:
         return name
     stem, dot, ending = name.rpartition(".")

@@ -31,7 +31,7 @@ class AttemptFiles:
     def __init__(self, library: FileLibrary, maker: Maker) -> None:
         self._library = library
         self._maker = maker
-        self._last: StoredFile | None = None  # what is asked for is mostly read next
+        self._last: StoredFile | None = None  # a file that is looked up is mostly read next
 
     async def get(self, file_id: str) -> StoredFile:
         self._last = await self._library.find(file_id)
@@ -66,7 +66,7 @@ class AttemptFiles:
     async def delete(self, file_id: str) -> None:
         deleted = await self._library.delete(file_id, by=self._maker.job_id)
         if deleted.used_by is not None:
-            raise FileInUse(f"Job {deleted.used_by} may still run, and names the file {file_id}.")
+            raise FileInUse(f"Job {deleted.used_by} may still run and names the file {file_id}.")
 
     async def _known(self, file_id: str) -> StoredFile:
         last = self._last

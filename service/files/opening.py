@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def storage_of(settings: Settings) -> Storage:
-    """Return the storage of the settings; it is reached when it is used. Raises `StartRefused`."""
+    """Return the storage of the settings; it is contacted on first use. Raises `StartRefused`."""
     if settings.files_url is None:
         return Folder(settings.files_dir)
     try:
-        from service.files.bucket import Bucket  # late: its library is an extra, and large
+        from service.files.bucket import Bucket  # late: its library is optional, and large
     except ImportError as error:
         raise StartRefused("POSTLUDE_FILES_URL names a bucket: install postlude[s3], or unset it.") from error
     return Bucket(settings.files_url, settings.files_s3_endpoint)
@@ -29,7 +29,7 @@ def library_of(settings: Settings, ledger: Ledger) -> FileLibrary:
 
 
 def library_at(request: "Request") -> FileLibrary:
-    """Return the files of the app that the request is for, opened when they are first asked for."""
+    """Return the library of the app that serves the request, opened on first use."""
     known: FileLibrary | None = getattr(request.app.state, "files", None)
     if known is None:
         resources = request.app.state.api.resources

@@ -1,4 +1,4 @@
-"""The page of files: what there is, what uses it, and how it came here."""
+"""The page of files: which there are, what uses them, and where they came from."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ PAGE = 50
 
 @router.get("/files")
 async def show_files(page: PageDep, before: Annotated[Text | None, Query(max_length=36)] = None) -> HTMLResponse:
-    """Show files, the newest first."""
+    """Show files, newest first."""
     async with page.resources.ledger.read() as connection:
         rows = await list_files(connection, agreed_time.now(), owner=None, before=before, limit=PAGE + 1)
     settings = page.resources.settings
@@ -50,7 +50,7 @@ async def show_files(page: PageDep, before: Annotated[Text | None, Query(max_len
 async def download(page: PageDep, file_id: Text) -> Response:
     """Download a file."""
     if not page.principal.sees_args:
-        raise ArgsHidden("Args are hidden from you, and so is what files hold.")
+        raise ArgsHidden("Args are hidden from you, and so are the contents of files.")
     library = library_at(page.request)
     with told_errors():
         return await answer_with(page.request, library, await in_time(library.find(file_id)))

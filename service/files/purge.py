@@ -1,4 +1,4 @@
-"""When a job is deleted, so is the note that it used files; files have a time of their own."""
+"""When a job is deleted, so is the note that it used files; files have their own expiry."""
 
 from service.feature import Purge
 from service.file_tables import file_uses

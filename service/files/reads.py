@@ -41,7 +41,7 @@ def _finding(*, of_owner: bool) -> Select[Any]:
 async def list_files(
     connection: AsyncConnection, now: datetime, *, owner: str | None, before: str | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """List the files that are there, of one owner or all, the newest first, with how many live jobs use each."""
+    """List unexpired files of one owner or of all, newest first, with how many live jobs use each."""
     found = _found(now).add_columns(files.c.owner, files.c.job_id, count_users().label("users"))
     if owner is not None:
         found = found.where(files.c.owner == owner)
@@ -63,7 +63,7 @@ def count_users() -> ColumnElement[int]:
 
 
 def total_bytes(connection: Connection, *, but: Sequence[str] = ()) -> int:
-    """Add up how large all files are, but for some."""
+    """Add up the sizes of all files, except some."""
     total = select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.id.not_in(but))
     return int(connection.execute(total).scalar_one())
 

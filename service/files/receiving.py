@@ -1,4 +1,4 @@
-"""An upload as it comes in over HTTP: a raw body, or a form with one file."""
+"""An upload as it arrives over HTTP: a raw body, or a form with one file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,14 +18,14 @@ _LONGEST_KEPT_S = 3650 * 86_400
 
 
 class Upload:
-    """A file that a request brings. `begin` reads as far as its name; after `chunks`, `expires_in` is known."""
+    """A file that a request sends. `begin` reads up to its name; after `chunks`, `expires_in` is known."""
 
-    # For the next chunk; how slow a body may be in all is bounded for every request.
+    # For the next chunk; the total time of a body is bounded for every request.
     idle_within_s: ClassVar[float] = 30.0
 
     def __init__(self, request: Request, expires_in: float | None, check_body: Callable[[int], None]) -> None:
         self.name = NAMELESS
-        self._check_body = check_body  # called with its size so far: what surrounds a file in a form may be endless
+        self._check_body = check_body  # called with the size so far: a form around the file may be endless
         self._size = 0
         self._request = request
         self._expires_in = expires_in
@@ -49,7 +49,7 @@ class Upload:
 
     @property
     def expires_in(self) -> timedelta | None:
-        """How long the file is to be kept. Raises `UploadRefused`."""
+        """Return how long to keep the file. Raises `UploadRefused`."""
         told = None if self._form is None else self._form.fields.get("expires_in")
         if not told:
             return None if self._expires_in is None else timedelta(seconds=self._expires_in)
@@ -58,7 +58,7 @@ class Upload:
         except ValueError:
             seconds = -1.0
         if not 0 < seconds <= _LONGEST_KEPT_S:
-            raise UploadRefused("`expires_in` is a number of seconds, more than 0 and up to ten years.")
+            raise UploadRefused("`expires_in` must be a number of seconds, more than 0 and at most ten years.")
         return timedelta(seconds=seconds)
 
     async def _stream(self) -> AsyncIterator[bytes]:
@@ -67,7 +67,7 @@ class Upload:
                 async with asyncio.timeout(self.idle_within_s):
                     message = await self._request.receive()
             except TimeoutError:
-                raise UploadTooSlow(f"Nothing came for {self.idle_within_s:g} s.") from None
+                raise UploadTooSlow(f"Nothing arrived for {self.idle_within_s:g} s.") from None
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             if body := message.get("body", b""):
@@ -87,7 +87,7 @@ def _raw_name(request: Request) -> str | None:
     try:
         return name_of_disposition(_text(disposition))
     except (ValueError, LookupError) as error:
-        raise UploadMalformed("The Content-Disposition cannot be read.") from error
+        raise UploadMalformed("The Content-Disposition header cannot be read.") from error
 
 
 def _text(header: str) -> str:

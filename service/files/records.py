@@ -20,7 +20,7 @@ from service.tables import LIVE_SQL, jobs
 
 
 class Deleted(NamedTuple):
-    """What became of a wish to delete a file: whether its row is gone, or the job that uses it."""
+    """The result of a request to delete a file: whether its row is gone, or the job that uses it."""
 
     is_done: bool = False
     used_by: str | None = None
@@ -34,7 +34,7 @@ class Maker(NamedTuple):
 
 
 class Uploaded(NamedTuple):
-    """A file whose bytes are safe, who sent it, and the idempotency key of its request."""
+    """A file whose bytes are stored, who sent it, and the idempotency key of its request."""
 
     file: StoredFile
     owner: str | None
@@ -44,13 +44,13 @@ class Uploaded(NamedTuple):
 def record_uploads(
     connection: Connection, uploads: Sequence[Uploaded], *, most_in_all: int | None
 ) -> list[KeyHeld | None]:
-    """Record files. One whose idempotency key belongs to an earlier request is not recorded: return who holds it.
+    """Record files. Skip those whose idempotency key belongs to an earlier request, and return that key's holder.
 
-    Raises `FilesFull` where all files together would have more bytes than they may: others were recorded meanwhile.
+    Raises `FilesFull` if all files together would exceed their limit, because others were recorded meanwhile.
     """
     held: dict[str, KeyHeld] = {}
     keyed = [(one.key, one.file.id) for one in uploads if one.key is not None]
-    for key, file_id in sorted(keyed, key=lambda one: one[0].key):  # so that no two groups wait for each other
+    for key, file_id in sorted(keyed, key=lambda one: one[0].key):  # so that no two groups deadlock
         holder = take_keys(connection, [(key, file_id)])[key.key]
         if holder.job_id != file_id:
             held[file_id] = holder
@@ -63,7 +63,7 @@ def record_uploads(
 
 
 def _check_room(connection: Connection, new: Sequence[StoredFile], most_in_all: int) -> None:
-    if connection.dialect.name == "postgresql":  # else two that come at once would not see one another
+    if connection.dialect.name == "postgresql":  # else two concurrent uploads would not see each other
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('postlude files'))"))
     standing = total_bytes(connection, but=[file.id for file in new])
     if standing + sum(file.size for file in new) > most_in_all:
@@ -71,9 +71,9 @@ def _check_room(connection: Connection, new: Sequence[StoredFile], most_in_all: 
 
 
 def record_made(connection: Connection, file: StoredFile, maker: Maker) -> list[str] | None:
-    """Record a file that an attempt made, in the place of what earlier ones of the job made by that name.
+    """Record a file that an attempt made. It replaces files of that name from earlier attempts of the job.
 
-    Returns the ids of those; None where the attempt was taken away. A file that another job uses stays.
+    Returns the ids of the replaced files; None if the attempt was taken away. A file that another job uses stays.
     """
     by = maker._asdict()
     row = connection.execute(_making(), by).first()
@@ -106,10 +106,10 @@ def _made_earlier() -> Select[Any]:
 
 
 def record_deleted(connection: Connection, file_id: str, now: datetime, by: str | None = None) -> Deleted:
-    """Delete a file, unless a job that may still run names it. What `by` alone names goes when that job has ended."""
+    """Delete a file, unless a job that may still run names it. A file that only `by` names goes when `by` has ended."""
     locked = connection.execute(_locked(select(files.c.id).where(files.c.id == file_id))).scalars().all()
     while locked and not _delete_unused(connection, locked):
-        # If there is no user by now, the last one has ended between the two statements.
+        # If no job uses it now, the last one ended between the two statements.
         if (user := connection.execute(_users(file_id, but=by)).scalars().first()) is not None:
             return Deleted(used_by=user)
         if by is not None:
@@ -119,13 +119,13 @@ def record_deleted(connection: Connection, file_id: str, now: datetime, by: str 
 
 
 def record_expired(connection: Connection, now: datetime, at_most: int) -> list[str]:
-    """Delete files past their time that no job needs any more; return their ids."""
+    """Delete expired files that no job needs any more; return their ids."""
     expired = select(files.c.id).where(files.c.expires_at <= now, ~is_used()).limit(at_most)
     return _delete_unused(connection, list(connection.execute(_locked(expired, skip=True)).scalars()))
 
 
 def _delete_unused(connection: Connection, locked: Sequence[str]) -> list[str]:
-    """Delete those of locked files that no live job uses: an enqueue that names them waits for the lock, or had it."""
+    """Delete the locked files that no live job uses: an enqueue that names one waits for the lock, or had it."""
     if not locked:
         return []
     unused = delete(files).where(files.c.id.in_(locked), ~is_used()).returning(files.c.id)
@@ -136,7 +136,7 @@ def _delete_unused(connection: Connection, locked: Sequence[str]) -> list[str]:
 
 @cache
 def _inserting(dialect: str) -> Any:
-    """Insert files; one that is there already was sent again because the answer was lost."""
+    """Insert files; one that already exists was sent again because the answer was lost."""
     return insert_for(dialect)(files).on_conflict_do_nothing()
 
 
@@ -145,7 +145,7 @@ def _values(file: StoredFile) -> dict[str, Any]:
 
 
 def _locked(chosen: Select[Any], *, skip: bool = False) -> Select[Any]:
-    """Lock files in the order of their ids, so that no two of these wait for each other."""
+    """Lock files in the order of their ids, so that no two transactions deadlock."""
     return chosen.order_by(files.c.id).with_for_update(of=files, skip_locked=skip)
 
 

@@ -1,4 +1,4 @@
-"""`/v1/files`: uploads, downloads, and what there is."""
+"""`/v1/files`: uploads, downloads, and the list of files."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -72,7 +72,7 @@ async def upload_file(
         float | None, Query(gt=0, le=3650 * 86_400, description="Seconds. Default: POSTLUDE_RETENTION_FILES_DAYS")
     ] = None,
 ) -> Response:
-    """Store a file, streamed. Its type is told by its first bytes; the names that callers give are for people alone."""
+    """Store a file, streamed. Its first bytes decide its type; the name that a caller gives is only for people."""
     return await upload(request, expires_in)
 
 
@@ -87,7 +87,7 @@ async def list_stored_files(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     page: Annotated[str | None, Query(alias="cursor", description=NEXT_CURSOR)] = None,
 ) -> FileList:
-    """List files, the newest first. A key that is limited to kinds or queues sees its own."""
+    """List files, newest first. A key that is limited to kinds or queues sees only its own."""
     before = cursor.decode(_place, page) if page else None
     owner = owner_for(principal)
 
@@ -103,7 +103,7 @@ async def list_stored_files(
 
 
 async def authorise_reader(request: Request, _key: Annotated[object, bearer]) -> Principal:
-    """Let a caller through who may read or, since it needs its own uploads again, enqueue; see `owner_for`."""
+    """Let a caller through who may read, or who may enqueue and needs their own uploads again; see `owner_for`."""
     principal = await identify(request)
     if not principal.may(Scope.ENQUEUE):
         principal.check(Scope.READ)
@@ -117,12 +117,12 @@ async def authorise_reader(request: Request, _key: Annotated[object, bearer]) ->
     responses={**_CONTENT, **responses(401, 403, 404, 412, 416, 421, 422, 503)},
 )
 async def download_file(file_id: Text, request: Request, principal: PrincipalDep) -> Response:
-    """Download a file, or one range of it. Several ranges are answered with the whole.
+    """Download a file, or one range of it. A request for several ranges gets the whole file.
 
-    A key that may only enqueue finds what it has uploaded itself.
+    A key that may only enqueue finds only its own uploads.
     """
     if not principal.sees_args:
-        raise ArgsHidden("Args are hidden from you, and so is what files hold.")
+        raise ArgsHidden("Args are hidden from you, and so are the contents of files.")
     library = library_at(request)
     with told_errors():
         file = await in_time(library.find(file_id, owner=owner_for(principal)))
@@ -135,7 +135,7 @@ async def download_file(file_id: Text, request: Request, principal: PrincipalDep
     responses={**UNCHANGED, **responses(401, 403, 404, 421, 422, 503)},
 )
 async def get_file_info(file_id: Text, resources: ResourcesDep, principal: PrincipalDep) -> FileOut:
-    """Tell what is known of a file."""
+    """Return what is known about a file."""
 
     async def read() -> Row[Any] | None:
         async with resources.ledger.read() as connection:
@@ -161,4 +161,4 @@ async def delete_file(file_id: Text, request: Request, operator: OperatorDep, pr
 
 
 def _not_found(file_id: str) -> FileNotFound:
-    return FileNotFound(f"There is no file {file_id!r}: it expired, was deleted, or never was.")
+    return FileNotFound(f"There is no file {file_id!r}: it expired, was deleted, or never existed.")

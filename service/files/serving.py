@@ -18,7 +18,7 @@ from service.web.methods import asked
 
 _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
-# Whatever it is, a browser shows none of it as a page of ours.
+# Whatever the file is, a browser must not show it as one of our pages.
 _SAFETY = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -37,7 +37,7 @@ class Span(NamedTuple):
 async def answer_with(request: Request, library: FileLibrary, file: StoredFile) -> Response:
     """Answer with a file.
 
-    Raises `FileNotWanted` and `RangeUnsatisfiable`, and what the storage does before the first byte.
+    Raises `FileNotWanted`, `RangeUnsatisfiable`, and errors of the storage before the first byte.
     """
     headers = {
         **_SAFETY,
@@ -98,7 +98,7 @@ def _has_it(request: Request, file: StoredFile) -> bool:
 
 
 def _span(request: Request, file: StoredFile) -> Span | None:
-    """Return the range that is asked for; None: the whole. Of several ranges, clients must expect the whole too."""
+    """Return the requested range; None: the whole file, which clients must also expect if they ask for several."""
     header = header_of(request, b"range")
     if header is None or (found := _RANGE.fullmatch(header.strip())) is None or not _is_still(request, file):
         return None
@@ -117,7 +117,7 @@ def _span(request: Request, file: StoredFile) -> Span | None:
 
 
 def _is_still(request: Request, file: StoredFile) -> bool:
-    """Whether what the client has a part of is this file (`If-Range`)."""
+    """Whether the client's part belongs to this file (`If-Range`)."""
     header = header_of(request, b"if-range")
     if header is None:
         return True

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes: what its sender calls it is no proof."""
+"""What a file is, detected from its first bytes: the sender's word for it is no proof."""
 
 import codecs
 import csv
@@ -12,7 +12,7 @@ SNIFFED_BYTES = 8192
 UNKNOWN = "application/octet-stream"
 EMPTY = "application/x-empty"
 
-# Text is text: between these its name may choose, for none of them is more dangerous than another.
+# Text is text: the name may choose among these, because none is more dangerous than another.
 _TEXTS = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
@@ -32,7 +32,7 @@ _MARKUP = re.compile(
     r"|(?P<svg>svg\b|!doctype\s+svg\b)|(?P<xml>\?xml\b))",
     re.IGNORECASE,
 )
-# Matched at the beginning alone, and possessive: whoever sends `<?` a thousand times gains no time.
+# Matched only at the beginning, and possessive: sending `<?` a thousand times costs us nothing.
 _XML_BEFORE_ROOT = re.compile(
     r"(?:\s*+(?:<\?.*?\?>|<!--.*?-->|<!doctype(?!\s+(?:svg|html))[^>]*>))*+", re.DOTALL | re.IGNORECASE
 )
@@ -44,13 +44,13 @@ _ZIPS = {
     b"AndroidManifest.xml": "application/vnd.android.package-archive",
 }
 _ODF = re.compile(rb"mimetype(application/[a-z0-9.+-]+)")
-# What a library calls otherwise than the list of IANA, or not at all.
+# Types that the library names differently from IANA's list, or not at all.
 _SPELLINGS = {"image/x-ms-bmp": "image/bmp", "application/x-gzip": "application/gzip"}
 _PROGRAMS = {b"MZ": "application/vnd.microsoft.portable-executable", b"\x7fELF": "application/x-elf"}
 
 
 def content_type_of(head: bytes, name: str, *, is_whole: bool) -> str:
-    """Return the type of a file by its first `SNIFFED_BYTES`; `is_whole` says that these are all it has."""
+    """Return the type of a file by its first `SNIFFED_BYTES`; `is_whole` if these are the whole file."""
     if not head:
         return EMPTY
     text = None if head.startswith(_NO_TEXT) else _text_of(head, is_whole=is_whole)
@@ -67,7 +67,7 @@ def content_type_of(head: bytes, name: str, *, is_whole: bool) -> str:
 
 
 def _text_of(head: bytes, *, is_whole: bool) -> str | None:
-    """Read the beginning of a text; None for what is none."""
+    """Read the beginning of a text; None if it is not text."""
     for bom, encoding in _BOMS.items():
         if head.startswith(bom):
             return _decoded(head, encoding, is_whole=is_whole)
@@ -75,7 +75,7 @@ def _text_of(head: bytes, *, is_whole: bool) -> str | None:
         return None
     if (text := _decoded(head, "utf-8", is_whole=is_whole)) is not None:
         return text
-    # Text of old programs is of one byte a letter. Binary files without any control byte among so many are rare.
+    # Old programs write one byte a letter. A binary file without a control byte among so many bytes is rare.
     return head.decode("cp1252", errors="replace")
 
 
@@ -102,7 +102,7 @@ def _is_json(text: str, *, is_whole: bool) -> bool:
 
 
 def _is_table(text: str, delimiter: str, *, is_whole: bool) -> bool:
-    """Whether all rows have as many cells, more than one."""
+    """Whether all rows have the same number of cells, more than one."""
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
     except csv.Error:

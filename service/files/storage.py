@@ -1,4 +1,4 @@
-"""Where the bytes of files lie: what a folder and a bucket have in common."""
+"""Where the bytes of files are stored: what a folder and a bucket have in common."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,11 +11,11 @@ BLOCK_BYTES = 1 << 20
 
 
 class StorageUnavailable(Exception):
-    """The storage did not answer, or did not take what it was to keep. It may be tried again."""
+    """The storage did not answer, or did not accept a file. Trying again may help."""
 
 
 class Storage(Protocol):
-    """Keeps files by keys that are ids of ours. Each method raises `StorageUnavailable`.
+    """Keeps files by keys, which are our ids. Each method may raise `StorageUnavailable`.
 
     A file without a row that is older than `rowless_for` is what a crash has left.
     """
@@ -36,13 +36,13 @@ class Storage(Protocol):
         ...
 
     def local(self, key: str, size: int) -> AbstractAsyncContextManager[Path]:
-        """Have a file on this machine's disk while the context is open. Raises `FileGone`."""
+        """Make a file available on this machine's disk while the context is open. Raises `FileGone`."""
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete files, as far as they are there."""
+        """Delete those files that exist."""
         ...
 
     def written_before(self, moment: datetime) -> AsyncIterator[Sequence[str]]:
-        """Yield the keys of files written before `moment`, some at a time; leavings of broken writes are deleted."""
+        """Yield the keys of files written before `moment`, some at a time; delete leftovers of broken writes."""
         ...

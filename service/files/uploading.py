@@ -39,7 +39,7 @@ async def receive(request: Request, expires_in: float | None = None) -> StoredFi
 
 
 def owner_of(request: Request) -> str | None:
-    """Return who uploads, where callers are asked who they are."""
+    """Return who uploads, if callers have to say who they are."""
     principal = principal_of(request)
     return None if principal is ANYBODY else principal.id
 

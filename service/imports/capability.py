@@ -1,4 +1,4 @@
-"""What `import_csv` asks for: the targets of the settings."""
+"""What `import_csv` needs: the targets of the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +15,7 @@ from service.settings import Settings
 
 
 class TargetsOfSettings:
-    """See `jobs.csv.targets.ImportTargets`. Databases are opened when they are needed, and then stay open."""
+    """See `jobs.csv.targets.ImportTargets`. Databases are opened on first use, and stay open."""
 
     def __init__(self, settings: Settings, ledger: Database, stack: AsyncExitStack) -> None:
         self._targets = settings.targets

@@ -28,7 +28,7 @@ class KindTarget:
     """See `jobs.csv.targets.Target`.
 
     A batch is planned in the ledger before its job is enqueued. An attempt that finds a plan takes as many records as
-    it says, whatever its own batch size is: the job that comes of them has the same id as before, so it is there once.
+    it says, whatever its own batch size is: the resulting job has the same id as before, so it exists only once.
     """
 
     columns: Sequence[Column] | None = None
@@ -47,7 +47,7 @@ class KindTarget:
 
     async def write(self, batch: Batch, standing: Standing) -> Standing:
         if standing.planned and batch.count != standing.planned:
-            raise ImportTaken(f"The batch that was planned has {standing.planned} records, and now {batch.count}.")
+            raise ImportTaken(f"The planned batch has {standing.planned} records, but this one has {batch.count}.")
         if not standing.planned:
             standing = await self._move(standing, replace(standing, planned=batch.count))
         rows, bad = rows_of(batch), list(batch.bad)
@@ -67,7 +67,7 @@ class KindTarget:
     async def _hand_over(
         self, batch: Batch, rows: Sequence[Mapping[str, Any]], begin: int, end: int
     ) -> list[tuple[int, int, str]]:
-        """Enqueue jobs with rows; where the kind refuses some, with halves of them. Return what it refuses, and why."""
+        """Enqueue jobs with rows, halving them where the kind refuses some. Return what it refuses, and why."""
         if begin == end:
             return []
         args = {"rows": rows[begin:end], "first": batch.first + begin + 1, "file": self._import.file}
@@ -82,7 +82,7 @@ class KindTarget:
                 *await self._hand_over(batch, rows, half, end),
             ]
         except (KindUnknown, QueueUnknown, Refused) as error:
-            raise TargetRefused(f"The kind {self._kind} of the target takes no jobs: {error}") from error
+            raise TargetRefused(f"The target's kind {self._kind} takes no jobs: {error}") from error
         return []
 
     async def _move(self, standing: Standing, new: Standing, bad: Sequence[BadRow] = ()) -> Standing:
@@ -105,7 +105,7 @@ def job_id_for(import_id: str, first: int) -> str:
     digest = hashlib.sha256(f"{import_id} {first}".encode()).digest()
     try:
         time = UUID(import_id).bytes[:6]
-    except ValueError:  # a job of a plain arq client may have any id
+    except ValueError:  # a plain arq client's job may have any id
         time = bytes(6)
     made = bytearray(time + digest[:10])
     made[6] = 0x70 | made[6] & 0x0F
@@ -114,7 +114,7 @@ def job_id_for(import_id: str, first: int) -> str:
 
 
 def rows_of(batch: Batch) -> list[dict[str, Any]]:
-    """Return rows as JSON has them, by the names of their columns."""
+    """Return rows as JSON objects, keyed by column name."""
     names = [column.name for column in batch.columns]
     reads = [json.loads if column.type == "json" else _plain for column in batch.columns]
     columns = [

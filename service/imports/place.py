@@ -1,4 +1,4 @@
-"""A database that targets are in: the ledger's own, or one that belongs to somebody else."""
+"""A database that holds targets: the ledger's own, or another."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,16 +17,16 @@ STATEMENT_LIMIT_S = 30
 
 
 class Place:
-    """Writes and reads of imports there. Both raise `TargetRefused` and `TargetAway`."""
+    """Writes and reads imports there. Both raise `TargetRefused` and `TargetAway`."""
 
     def __init__(self, database: Database, *, is_ledger: bool) -> None:
         self.database = database
         self._is_ledger = is_ledger
 
     async def write(self, write: Callable[[Connection], T]) -> T:
-        """Run `write` in a transaction; on the ledger's Postgres in one that holds up none of the ledger's own.
+        """Run `write` in a transaction; on the ledger's Postgres one that does not hold up the ledger's own writes.
 
-        On SQLite all of them wait for one lock anyhow.
+        On SQLite all writes wait for one lock anyway.
         """
         with told_apart():
             if self._is_ledger and self.database.dialect == "postgresql":
@@ -39,7 +39,7 @@ class Place:
                 return await connection.run_sync(read)
 
     async def take_over(self, wanted: Import) -> Standing | None:
-        """Return where an import is, which from now on belongs to this attempt; None if it has not begun."""
+        """Take an import over for this attempt and return where it is; None if it has not begun."""
         return await self.write(
             lambda connection: record_taken_over(connection, wanted.job_id, wanted.attempt, agreed_time.now())
         )

@@ -1,4 +1,4 @@
-"""The one rule of all writes of an import: they belong to the latest attempt, and go on from where it is."""
+"""The one rule for all writes of an import: they belong to the latest attempt, and continue from its position."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +9,7 @@ from jobs.csv.targets import Standing
 from service.imports.tables import imports
 
 COUNTS = ("inserted", "updated", "skipped", "failed")
-# Whether an import is where an attempt has left it.
+# Whether an import is where an attempt left it.
 IS_AT = and_(
     imports.c.job_id == bindparam("of_job"),
     imports.c.attempt == bindparam("of_attempt"),
@@ -18,18 +18,18 @@ IS_AT = and_(
 
 
 def at(job_id: str, attempt: int, standing: Standing) -> dict[str, object]:
-    """Return what `IS_AT` asks for."""
+    """Return the parameters of `IS_AT`."""
     return {"of_job": job_id, "of_attempt": attempt, "from_row": standing.rows}
 
 
 def columns_of(standing: Standing, now: datetime) -> dict[str, object]:
-    """Return what is written of an import."""
+    """Return the columns that record an import's position."""
     counts = {name: getattr(standing, name) for name in COUNTS}
     return {"rows_done": standing.rows, "planned": standing.planned, "updated_at": now, **counts}
 
 
 def moved(standing: Standing, rows: int, *, inserted: int, updated: int, skipped: int, failed: int) -> Standing:
-    """Return where an import is once a batch of `rows` is dealt with."""
+    """Return where an import is after a batch of `rows`."""
     return replace(
         standing,
         rows=standing.rows + rows,

@@ -19,6 +19,6 @@ def bad_rows(connection: Connection, job_id: str, after: int) -> Sequence[BadRow
 
 
 def has_tables(connection: Connection) -> bool:
-    """Whether a database can note how far imports are."""
+    """Whether a database has the tables that record how far imports are."""
     names = inspect(connection).get_table_names()
     return set(metadata.tables) <= set(names)

@@ -13,18 +13,18 @@ from service.imports.position import COUNTS, IS_AT, at, columns_of
 from service.imports.tables import import_errors, imports
 from service.ledger.rows import insert_for
 
-_TAKEN = "A later attempt has taken the import over, or this one has not seen how far it is."
+_TAKEN = "A later attempt has taken the import over, or this one has missed its progress."
 # Of a bad row that is kept until its file is written.
 _MOST_CHARACTERS = 64 * 1024
-# Made once: to make them takes SQLAlchemy ten times as long as to run them.
+# Made once: making them takes SQLAlchemy ten times as long as running them.
 _HOLDING = select(imports.c.job_id).where(IS_AT).with_for_update()
 _MOVING = update(imports).where(IS_AT)
 
 
 def record_taken_over(connection: Connection, job_id: str, attempt: int, now: datetime) -> Standing | None:
-    """Let an attempt go on with an import, and the earlier ones no more; None: it has not begun.
+    """Let only this attempt continue an import, and no earlier one; None: it has not begun.
 
-    Raises `ImportTaken` if a later one goes on already.
+    Raises `ImportTaken` if a later attempt already continues it.
     """
     named = [imports.c[name] for name in ("form", *COUNTS, "planned")]
     mine = imports.c.job_id == job_id, imports.c.attempt <= attempt
@@ -38,7 +38,7 @@ def record_taken_over(connection: Connection, job_id: str, attempt: int, now: da
 
 
 def record_begun(connection: Connection, job_id: str, attempt: int, form: str, now: datetime) -> Standing:
-    """Note that an import begins. Raises `ImportTaken` if another attempt has begun it."""
+    """Record that an import begins. Raises `ImportTaken` if another attempt has begun it."""
     new = {"job_id": job_id, "attempt": attempt, "form": form, **columns_of(Standing(), now)}
     connection.execute(insert_for(connection.dialect.name)(imports).values(new).on_conflict_do_nothing())
     standing = record_taken_over(connection, job_id, attempt, now)
@@ -56,7 +56,7 @@ def record_moved(
     now: datetime,
     bad: Sequence[BadRow] = (),
 ) -> Standing:
-    """Note how far an import is now, and bad rows. Raises `ImportTaken` unless it is where `standing` says."""
+    """Record how far an import is now, and its bad rows. Raises `ImportTaken` unless it is where `standing` says."""
     if bad:
         connection.execute(insert_for(connection.dialect.name)(import_errors), [_error(job_id, row) for row in bad])
     if connection.execute(_MOVING, at(job_id, attempt, standing) | columns_of(new, now)).rowcount != 1:
@@ -65,7 +65,7 @@ def record_moved(
 
 
 def hold(connection: Connection, job_id: str, attempt: int, standing: Standing) -> None:
-    """Let whoever else goes on with this import wait until the end of the transaction. Raises `ImportTaken`."""
+    """Make other attempts at this import wait until the transaction ends. Raises `ImportTaken`."""
     if connection.execute(_HOLDING, at(job_id, attempt, standing)).first() is None:
         raise ImportTaken(_TAKEN)
 
@@ -79,11 +79,11 @@ def _error(job_id: str, row: BadRow) -> dict[str, Any]:
         "job_id": job_id,
         "line": row.line,
         "reason": row.reason.replace("\0", "\ufffd"),
-        "cells": json.dumps(cells),  # in ASCII: what cannot be encoded, or is NUL, too
+        "cells": json.dumps(cells),  # in ASCII, even NUL and what cannot be encoded
     }
 
 
 def delete_imports(connection: Connection, ids: Sequence[str]) -> None:
-    """Forget imports, and their bad rows."""
+    """Delete imports and their bad rows."""
     for table in (import_errors, imports):
         connection.execute(delete(table).where(table.c.job_id.in_(ids)))

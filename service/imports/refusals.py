@@ -1,4 +1,4 @@
-"""What an error of a target's database means: for a row, for the import, or for nobody but the database."""
+"""What an error of a target's database is about: a row, the import, or the database itself."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from jobs.kit.outcomes import Retry
 from service.errors import LedgerUnavailable
 from service.ledger.outages import is_data_error, is_unavailable, lacks_tables
 
-# Syntax, rights, names and types: as wrong for the next row.
+# Syntax, rights, names and types: just as wrong for the next row.
 _OF_ALL = ("42", "0A", "3F")
-# A broken transaction, settings, another server behind a foreign table, the database's own faults: of no row.
+# A broken transaction, settings, the server behind a foreign table, the database's own faults: about no row.
 _OF_DATABASE = ("25", "F0", "HV", "XX")
 _LONGEST = 500
 
@@ -22,7 +22,7 @@ class TargetAway(Retry):
 
 
 def reason_of_row(error: DBAPIError) -> str | None:
-    """Say why the database takes a row not, if it is the row's own fault: a trigger may refuse it by any code."""
+    """Say why the database refuses a row, if the row is at fault: a trigger may refuse it with any code."""
     code = _code_of(error)
     is_of_row = not (is_unavailable(error) or code.startswith(_OF_ALL + _OF_DATABASE)) if code else is_data_error(error)
     return words_of(error) if is_of_row else None
@@ -39,7 +39,7 @@ def words_of(error: BaseException) -> str:
 
 @contextmanager
 def told_apart() -> Iterator[None]:
-    """Raise `TargetRefused` for what will not pass, `TargetAway` for what may."""
+    """Raise `TargetRefused` for a permanent error, `TargetAway` for one that may pass."""
     try:
         yield
     except (LedgerUnavailable, SQLAlchemyError, OSError, TimeoutError) as error:
@@ -58,7 +58,7 @@ def _is_for_good(cause: BaseException) -> bool:
 
 
 def _is_of_sqlite_statement(cause: BaseException) -> bool:
-    """Whether SQLite cannot run a statement at all: it names no table, or one that takes no rows."""
+    """Whether SQLite cannot run the statement at all: its table does not exist, or takes no rows."""
     return getattr(getattr(cause, "orig", None), "sqlite_errorname", None) == "SQLITE_ERROR"
 
 

@@ -1,4 +1,4 @@
-"""How far imports are, and which rows were bad: beside the tables that the rows go into, whichever database that is."""
+"""How far imports are, and which rows were bad: kept beside the tables that the rows go into, in any database."""
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 
@@ -6,7 +6,7 @@ from service.tables import Moment
 
 metadata = MetaData()
 
-# Operators create them too, by what `postlude imports ddl` prints: what they are, is a promise.
+# Operators create them too, with the output of `postlude imports ddl`: their form is a promise.
 imports = Table(
     "postlude_imports",
     metadata,

@@ -1,4 +1,4 @@
-"""The facts behind troubles, read at one moment: bounded reads, and what workers have noted."""
+"""The facts behind troubles, read at one moment: from bounded reads, and from what workers have recorded."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from service.queue import UNREACHABLE, refusal_of
 from service.resources import Resources
 
 MINUTE = timedelta(minutes=1)
-# For so long a gap must have lasted to be a trouble: the rescue closes it within 30 s.
+# How long a gap must last to be a trouble: the rescue closes it within 30 s.
 GAP_LASTS = 5 * MINUTE
 _REDIS_WITHIN_S = 1.0
 _RISKS_EVERY_S = 60.0
@@ -44,7 +44,7 @@ class HeldLane:
 
 @dataclass(frozen=True, slots=True)
 class Growing:
-    """A group that fails far more often than it did: how often in the last ten minutes, and in the hour before."""
+    """A group that fails far more often than before: how often in the last ten minutes, and in the hour before."""
 
     group: FailureGroup
     lately: int
@@ -53,7 +53,7 @@ class Growing:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at `now`, by the database's clock. `levels` are empty where no worker has looked for a minute."""
+    """What is known at `now`, by the database's clock. `levels` are empty if no worker has measured for a minute."""
 
     now: datetime
     unwritable: str | None = None
@@ -144,7 +144,7 @@ class FactsReader:
         return None
 
     async def _read_risks(self) -> Mapping[str, str]:
-        """Return settings of servers under which jobs may be lost, with their remedies."""
+        """Return the server settings that may lose jobs, with their remedies."""
         due, known = self._risks
         if time.monotonic() < due:
             return known
@@ -170,7 +170,7 @@ class FactsReader:
 async def _waiting(
     connection: AsyncConnection, now: datetime, living: Sequence[RowMapping], noted: Mapping[str, float]
 ) -> tuple[int, datetime | None]:
-    """Count what waits where no worker does."""
+    """Count the waiting jobs if no worker does."""
     if living or noted:
         return int(noted.get("waiting", 0)), None
     return await troubled.backlog(connection, now)

@@ -1,4 +1,4 @@
-"""Levels: what is looked at each ten seconds, and by which names it is kept."""
+"""Levels: what is measured every ten seconds, and under which names it is kept."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,15 +8,15 @@ from service.ledger.reads.levels import QueueLevel, Standing
 
 # Jobs by state (`waiting` are the queued ones), and how many can run at once.
 STATES = ("waiting", "scheduled", "retrying", "blocked", "running", "slots")
-# For how long the oldest waiting job has been due.
+# How long the oldest waiting job has been due.
 OLDEST = "oldest_s"
-# Jobs that nobody answers for.
+# Jobs that nothing accounts for.
 UNACCOUNTED = "unaccounted"
 # Attempts that were started, have not finished, and run in no living worker.
 GAP = "gap"
 # Of the worker whose event loop has been blocked the longest.
 LOOP_LAG = "loop_lag_s"
-# For how long attempts that began within the last ten minutes had been due: half of them, and 99 of 100, no longer.
+# How long attempts that began within the last ten minutes had been due: the median and the 99th percentile.
 PICK_UP, PICK_UP_99 = "pick_up_p50_s", "pick_up_p99_s"
 
 _MOST_QUEUES, _MOST_UNKNOWN = 40, 20
@@ -24,12 +24,12 @@ _UNKNOWN_KIND = "unknown_kind:"
 
 
 def of_queue(what: str, queue: str) -> str:
-    """Name a level of one queue: `waiting`, `oldest_s` or `running`. The 40 with the most jobs have any."""
+    """Name a level of one queue: `waiting`, `oldest_s` or `running`. Only the 40 largest queues have any."""
     return f"queue_{what}:{queue}"
 
 
 def laneless_age(queue: str) -> str:
-    """Name the level that says for how long the oldest job of a queue has waited that no lane holds back."""
+    """Name the level that says how long a queue's oldest job that no lane holds back has waited."""
     return f"queue_laneless_s:{queue}"
 
 
@@ -39,7 +39,7 @@ def unknown_kind(kind: str) -> str:
 
 
 def queue_levels(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return the levels of queues, by queue and what they tell."""
+    """Return the levels of queues, by queue and by what they measure."""
     found: dict[str, dict[str, float]] = {}
     for name, value in values.items():
         for what in ("waiting", "running", OLDEST):

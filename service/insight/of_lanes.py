@@ -1,4 +1,4 @@
-"""Troubles of lanes: destinations that do not answer, and what somebody has paused."""
+"""Troubles of lanes: destinations that do not answer, and lanes that somebody has paused."""
 
 from collections.abc import Iterator
 
@@ -67,7 +67,7 @@ def _waits(lane: HeldLane) -> Words:
 
 
 def _others(facts: Facts) -> Words:
-    """Name what still goes out, where anything does."""
+    """Say what still goes out, if anything does."""
     count = facts.succeeded_lately
     if not count:
         return ("Waiting costs a job nothing.",)
@@ -99,13 +99,13 @@ def _steps(lane: HeldLane) -> list[Words]:
     count = lane.failing.jobs_failed
     then: list[Words] = [(f"Then replay the {jobs_text(count).replace(' job', ' failed job')}.",)] if count else []
     if lane.rule.breaker_forced is not None:
-        return [("Take the force off the breaker when the destination is well.",), *then]
+        return [("Set the breaker back to auto when the destination is well.",), *then]
     waiting = lane.backlog.waiting
     go = f"The {jobs_text(waiting)} then {'goes' if waiting == 1 else 'go'} out by themselves." if waiting > 1 else (
         "What waits then goes out by itself."
     )  # fmt: skip
     return [
-        ("Tell whoever runs the receiver. Nothing in Postlude needs fixing or restarting.",),
+        ("Tell the people who run the receiver. Nothing in Postlude needs fixing or restarting.",),
         (f"Wait for a try to succeed. {go}",),
         *then,
     ]
@@ -132,7 +132,7 @@ def _paused(rule: Rule) -> Trouble:
     named = f"The {what} {name}" if is_kind_or_queue else f"The lane {rule.key}"
     verb = "is"
     if is_pattern(rule.key):
-        named, verb = f"Lanes that fit {rule.key}", "are"
+        named, verb = f"Lanes that match {rule.key}", "are"
     until: Words = ("until somebody resumes it",)
     if rule.paused_until is not None:
         until = ("until ", Time(rule.paused_until, "at"), ", ", Time(rule.paused_until, "in"))

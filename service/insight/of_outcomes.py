@@ -1,4 +1,4 @@
-"""Troubles of what jobs come to: failures that grow, ticks that did not fire, SLOs whose budget burns."""
+"""Troubles of outcomes: failures that grow, ticks that did not fire, SLOs whose budget burns."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from service.words import counted
 
 # At these rates a month's budget is gone in two days, or in five.
 _FAST, _SLOW = 14.4, 6.0
-# A single failure of a kind that seldom runs is no fire.
+# A single failure of a kind that seldom runs is not an emergency.
 _LEAST_MISSED = 5
 _MOST_TICKS = 5
 _LONGEST_MESSAGE = 120
@@ -21,7 +21,7 @@ _LONGEST_MESSAGE = 120
 def of_outcomes(facts: Facts) -> Iterator[Trouble]:
     held = {lane.rule.key for lane in facts.held}
     for growing in facts.growing:
-        if growing.group.destination not in held:  # what its breaker holds is told by the lane
+        if growing.group.destination not in held:  # the trouble of its lane covers it
             yield _growing(growing)
     for slo in facts.slos.values():
         if (severity := _burns(slo)) is not None:
@@ -47,8 +47,8 @@ def _growing(growing: Growing) -> Trouble:
             ("Hour before", (counted(growing.before, "failure"),)),
         ],
         steps=[
-            ("Look at one of them: its traceback, and what was sent and answered.",),
-            ("Mend the cause, deploy, then replay the group.",),
+            ("Look at one of them: its traceback, and what it sent and got back.",),
+            ("Fix the cause, deploy, then replay the group.",),
         ],
         actions=[Action("Open the group", page_of("failures", group.fingerprint))],
         name=f"{group.kind} fails",
@@ -77,14 +77,14 @@ def _burning(slo: SloState, severity: Severity) -> Trouble:
         headline=f"{slo.kind} misses its SLO.",
         text=(
             f"{percent_text(slo.good / slo.total)} of {jobs_text(slo.total)} succeeded in time within the last 30 days,"
-            f" and {percent_text(slo.target)} are to, {_span(slo)} after they are due. {left} of the error budget is"
+            f" but {percent_text(slo.target)} should, {_span(slo)} after they are due. {left} of the error budget is"
             " left.",
         ),
         facts=[
             ("Last hour", (f"{slo.burn_rates[HOUR]:.1f} times as many misses as the budget allows",)),
             ("Last 6 h", (f"{slo.burn_rates[HOURS]:.1f} times as many",)),
         ],
-        steps=[("Look whether its jobs fail, or wait too long: failures and waits want different cures.",)],
+        steps=[("Check whether its jobs fail or wait too long: the two need different cures.",)],
         actions=[
             Action("Open the kind", page_of("kinds", slo.kind)),
             Action("Show its failures", page_of("failures", query={"kind": slo.kind})),

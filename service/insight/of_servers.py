@@ -1,4 +1,4 @@
-"""Troubles of the servers and of what must never be: jobs that nobody answers for."""
+"""Troubles of the servers, and of jobs that nothing accounts for, which must never be."""
 
 from collections.abc import Iterator
 
@@ -8,24 +8,24 @@ from service.insight.levels import GAP, UNACCOUNTED
 from service.insight.trouble import Action, Trouble, page_of
 from service.insight.words import jobs_text
 
-_KEPT = "What was accepted is in the ledger; nothing is lost."
+_KEPT = "Everything that was accepted is in the ledger; nothing is lost."
 
 
 def of_away_ledger(error: LedgerUnavailable) -> Trouble:
-    """The one trouble that can be told without the ledger."""
+    """The one trouble that can be reported without the ledger."""
     return Trouble(
         key="ledger",
         severity="wrong",
         section="overview",
         headline="The database of the ledger does not answer.",
         text=(
-            "New jobs are refused with 503, so callers know that they were not accepted. Jobs that run go on, and their"
+            "New jobs are refused with 503, so callers know that they were not accepted. Running jobs go on, and their"
             " ends are recorded when it is back. Nothing that was accepted is lost.",
         ),
         facts=[("Answer", (str(error.__cause__ or error),))],
         steps=[
-            ("Look at the database: its process, its disk, the network between.",),
-            ("Wait. Workers and this API go on by themselves as soon as it answers.",),
+            ("Check the database: its process, its disk, the network between.",),
+            ("Wait. Workers and this API carry on by themselves as soon as it answers.",),
         ],
         name="the ledger is away",
     )
@@ -67,8 +67,8 @@ def _unwritable(reason: str) -> Trouble:
         text=("It can be read, so this page is right. New jobs are refused, and no job starts. ", _KEPT),
         facts=[("Answer", (reason,))],
         steps=[
-            ("Look whether its disk is full, or whether it has become a standby.",),
-            ("Wait. Everything goes on by itself as soon as it takes writes.",),
+            ("Check whether its disk is full, or whether it has become a standby.",),
+            ("Wait. Everything carries on by itself as soon as it takes writes.",),
         ],
         name="no writes",
     )
@@ -80,11 +80,11 @@ def _redis(reason: str) -> Trouble:
         severity="wrong",
         section="overview",
         headline="Redis does not answer, so no job starts.",
-        text=("Jobs are accepted and kept in the ledger, those that run go on. Nothing is lost.",),
+        text=("Jobs are accepted and kept in the ledger, and running jobs go on. Nothing is lost.",),
         facts=[("Answer", (reason,))],
         steps=[
-            ("Look at Redis: its process, its memory, the network between.",),
-            ("Wait. When it is back, even empty, what is due goes out by itself.",),
+            ("Check Redis: its process, its memory, the network between.",),
+            ("Wait. When it is back, even empty, due jobs go out by themselves.",),
         ],
         name="Redis is away",
     )
@@ -95,10 +95,10 @@ def _unaccounted(count: int) -> Trouble:
         key="unaccounted",
         severity="wrong",
         section="jobs",
-        headline=f"Nobody answers for {jobs_text(count)}.",
+        headline=f"Nothing accounts for {jobs_text(count)}.",
         text=(
             "Each is still in the ledger. But it neither waits on the queue, nor runs in a living worker, nor has ended"
-            " since the sweep had the chance to mend it: that should never be.",
+            " since the sweep had the chance to mend it. That should never happen.",
         ),
         steps=[
             ("Run `postlude audit`: it names each of them, with the reason.",),
@@ -115,8 +115,8 @@ def _gap(count: int) -> Trouble:
         section="jobs",
         headline=f"{jobs_text(count)} began to run in workers that are gone, and {'is' if count == 1 else 'are'} not"
         " rescued.",
-        text=("That takes 30 s at most, and has now lasted for 5 min. ", _KEPT),
-        steps=[("Look at the log of the worker that leads the sweep: it says why the rescue does not end.",)],
+        text=("That takes at most 30 s, and has now lasted for 5 min. ", _KEPT),
+        steps=[("Look at the log of the worker that leads the sweep: it says why the rescue does not finish.",)],
         actions=[Action("Show the workers", page_of("workers"))],
         name="no rescue",
     )

@@ -11,7 +11,7 @@ from service.ledger.leases import BLOCKED_AFTER_S
 from service.ledger.reads.troubled import MOST_COUNTED
 from service.words import counted
 
-# A job that nothing holds back starts within milliseconds where there is a free slot.
+# A job that nothing holds back starts within milliseconds if there is a free slot.
 LONG_WAIT_S = 60.0
 _QUEUE = of_queue("waiting", "")
 _ACCEPTED = "They are in the ledger; nothing is lost."
@@ -43,10 +43,10 @@ def _nobody(facts: Facts) -> Trouble:
         section="workers",
         headline="No worker is alive, so no job runs.",
         text=text,
-        facts=[] if last is None else [("Last heard of", (Time(last),))],
+        facts=[] if last is None else [("Last heard from", (Time(last),))],
         steps=[
             ("Start a worker: `arq worker_settings.WorkerSettings`.",),
-            ("Look at the log of those that ended: their last line says why.",),
+            ("Look at the logs of the workers that ended: their last lines say why.",),
         ],
         actions=[Action("Show the workers", page_of("workers"))],
         since=last,
@@ -61,12 +61,12 @@ def _all_drain(facts: Facts) -> Trouble:
         key="workers",
         severity="wrong" if waiting else "warning",
         section="workers",
-        headline="Every living worker drains, so no new job starts.",
+        headline="Every living worker is draining, so no new job starts.",
         text=(text,),
-        steps=[("Start a worker, or restart one that drains: it takes jobs again.",)],
+        steps=[("Start a worker, or restart a draining one: it takes jobs again.",)],
         actions=[Action("Show the workers", page_of("workers"))],
         since=min((at for worker in facts.workers if isinstance(at := worker["drain_at"], datetime)), default=None),
-        name="all workers drain",
+        name="all workers are draining",
     )
 
 
@@ -97,10 +97,10 @@ def _unknown_kind(kind: str, count: int, facts: Facts) -> Trouble:
         severity="wrong",
         section="kinds",
         headline=f"No living worker knows the kind {kind}.",
-        text=(f"{jobs_text(count)} of it wait. {_ACCEPTED} All other kinds go out as usual.",),
+        text=(f"{jobs_text(count)} wait. {_ACCEPTED} All other kinds run as usual.",),
         facts=[("Workers", (counted(len(facts.taking), "worker") + " alive, with other code",))],
         steps=[
-            (f"Deploy workers whose POSTLUDE_JOBS has the module of {kind}.",),
+            (f"Deploy workers whose POSTLUDE_JOBS includes the module of {kind}.",),
             ("If the kind is gone for good, cancel its jobs.",),
         ],
         actions=[Action("Show the waiting jobs", page_of("jobs", query={"kind": kind, "state": "queued"}))],
@@ -109,7 +109,7 @@ def _unknown_kind(kind: str, count: int, facts: Facts) -> Trouble:
 
 
 def _long_waits(facts: Facts) -> Iterator[Trouble]:
-    """Tell of queues whose jobs wait although neither a lane nor a pause holds them back."""
+    """Report queues whose jobs wait although neither a lane nor a pause holds them back."""
     paused = {rule.key for rule in facts.paused}
     if facts.redis is not None or any(key.startswith("kind:") for key in paused):
         return
@@ -131,7 +131,7 @@ def _long_waits(facts: Facts) -> Iterator[Trouble]:
             steps=[
                 ("Start more workers: every slot is taken.",)
                 if are_full
-                else ("Look at the workers: slots are free, and yet the jobs do not start.",)
+                else ("Check the workers: slots are free, but the jobs do not start.",)
             ],
             actions=[
                 Action("Show the waiting jobs", page_of("jobs", query={"queue": queue, "state": "queued"})),
@@ -153,11 +153,11 @@ def _lost(facts: Facts) -> Iterator[Trouble]:
             if worker.is_declared
             else f"The worker {worker.worker_id} is silent.",
             text=(
-                "It was last heard of ",
+                "It was last heard from ",
                 Time(worker.heard_at),
                 f". {rescued if worker.is_declared else 'What it runs is rescued 30 s after that: nothing is lost.'}",
             ),
-            steps=[("Look at its log, and at the machine: was it out of memory?",)],
+            steps=[("Look at its log and at the machine: was it out of memory?",)],
             actions=[Action("Show the workers", page_of("workers"))],
         )
 
@@ -175,8 +175,8 @@ def _blocked(facts: Facts) -> Iterator[Trouble]:
                     f"Nothing else has run in it for {lag_s:.0f} s, and its timeouts come late. Other workers go on.",
                 ),
                 steps=[
-                    ("Its log names the kind that does it, and where.",),
-                    ("Run what blocks by `await ctx.thread(...)`, or write the kind as a `def`.",),
+                    ("Its log names the kind that blocks it, and where.",),
+                    ("Run the blocking call with `await ctx.thread(...)`, or write the kind as a `def`.",),
                 ],
                 actions=[Action("Show the workers", page_of("workers", name))],
             )

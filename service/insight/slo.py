@@ -18,10 +18,10 @@ _EVENTS = ("succeeded", "failed", "late")
 
 @dataclass(frozen=True, slots=True)
 class SloState:
-    """How a kind keeps its SLO: `target` (0.99) of its jobs are to succeed `within` some time of when they were due.
+    """How a kind keeps its SLO: `target` (0.99) of its jobs should succeed `within` some time of when they were due.
 
-    `good` of `total` did, of those that ended within the last 30 days. `budget_left` is the share of the failures
-    allowed that is left: 1 before any, below 0 once there were more. `burn_rates` say by window (5 min, 1 h, 6 h) how
+    `good` of the `total` that ended within the last 30 days did. `budget_left` is the share of the failures
+    allowed that is left: 1 before any, below 0 once there were more. `burn_rates` say, by window (5 min, 1 h, 6 h), how
     many times faster than allowed the budget is used up; 1 uses up all of it in 30 days.
     """
 

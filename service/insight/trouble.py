@@ -15,7 +15,7 @@ Section = Literal["overview", "jobs", "failures", "schedules", "lanes", "queues"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A step that is a button: a link to the page `path`, or where `is_post` a form that is sent there."""
+    """A step that is a button: a link to the page `path` or, if `is_post`, a form that is sent there."""
 
     label: str
     path: str
@@ -27,7 +27,7 @@ class Trouble:
     """Something that is wrong. `key` stays the same for as long as it lasts, such as `lane:host:example.com`.
 
     `headline` is a sentence, `text` what follows it: what else holds, what still works. `facts` are (term, words).
-    `name` is short, for the span in a chart that begins at `since`; None for what is no span of time.
+    `name` is short, for the span in a chart that begins at `since`; None for a trouble without a time span.
     """
 
     key: str
@@ -43,6 +43,6 @@ class Trouble:
 
 
 def page_of(section: str, name: str = "", query: Mapping[str, str] | None = None) -> str:
-    """Return the path of a page: of a section, of one of its things, narrowed down by a query."""
+    """Return the path of a section's page, or of one item in it, with a query as a filter."""
     path = f"/{section}/{quote(name, safe='')}" if name else f"/{section}"
     return f"{path}?{urlencode(query)}" if query else path

@@ -22,18 +22,18 @@ _WORST_FIRST: Mapping[Severity, int] = {"wrong": 0, "warning": 1, "note": 2}
 
 
 class Troubles:
-    """Looks at most once a second, for all who ask."""
+    """Looks at most once a second, for all callers together."""
 
     def __init__(self, resources: Resources) -> None:
         self._reader = FactsReader(resources)
         self._looks = SharedReads(self._look, fresh_for_s=_FRESH_FOR_S)
 
     async def now(self) -> Sequence[Trouble]:
-        """Return what is wrong, the worst first. Never raises: a ledger that is away is what is wrong."""
+        """Return what is wrong, worst first. Never raises: a ledger that is away is itself a trouble."""
         return (await self._looks.of([""]))[""]
 
     async def counts(self) -> dict[Section, tuple[Severity, int]]:
-        """Return for each section that has any the worst severity, and how many troubles there are."""
+        """Return, for each section with troubles, the worst severity and how many there are."""
         counted: dict[Section, tuple[Severity, int]] = {}
         for trouble in await self.now():
             worst, count = counted.get(trouble.section, (trouble.severity, 0))
@@ -57,5 +57,5 @@ def words(facts: Facts) -> Iterator[Trouble]:
 
 
 def sorted_by_severity(troubles: Iterator[Trouble]) -> list[Trouble]:
-    """The worst first; of the same severity, in the order in which they are told."""
+    """Sort worst first; within a severity, keep the order."""
     return sorted(troubles, key=lambda one: _WORST_FIRST[one.severity])

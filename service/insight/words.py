@@ -1,4 +1,4 @@
-"""Words with moments and links in them: a page shows the times as they pass, other readers get plain text."""
+"""Words with moments and links in them: a page keeps the times current, other readers get plain text."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A moment, told as `ago` (9 min ago), `for` (9 min: how long since then), `in` (in 47 s) or `at` (02:24:39)."""
+    """A moment, shown as `ago` (9 min ago), `for` (9 min: how long since then), `in` (in 47 s) or `at` (02:24:39)."""
 
     moment: datetime
     form: Literal["ago", "for", "in", "at"] = "ago"
@@ -30,7 +30,7 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 def plain(words: Words, now: datetime) -> str:
-    """Return words as text, for mails and logs; `now` is when they were told."""
+    """Return words as text, for mails and logs; `now` is when they are sent."""
     return "".join(one if isinstance(one, str) else _plain_part(one, now) for one in words)
 
 

@@ -10,5 +10,5 @@ def known_kind(catalogue: Catalogue, name: str) -> Kind[Any, Any]:
     """Return the kind of this name. Raises `KindUnknown`."""
     kind = catalogue.get(name)
     if kind is None:
-        raise KindUnknown(f"There is no kind {name!r}. Known are: {', '.join(sorted(catalogue))}.")
+        raise KindUnknown(f"There is no kind {name!r}. Known kinds: {', '.join(sorted(catalogue))}.")
     return kind

@@ -1,4 +1,4 @@
-"""The outbox feature: jobs that applications write in their own transactions, and the ledger takes over."""
+"""The outbox feature: applications write jobs in their own transactions, and the ledger takes them over."""
 
 from service.feature import Feature
 from service.outbox.keeping import open_relays

@@ -1,4 +1,4 @@
-"""Whether anybody has written to a SQLite file: asked ten times a second, so it must cost next to nothing."""
+"""Whether anybody has written to a SQLite file. Checked ten times a second, so it must cost next to nothing."""
 
 import sqlite3
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class FileWatch:
-    """Asks over a connection of its own, on the loop: in 10 us, where a read through the pool's thread takes 1 ms."""
+    """Asks over its own connection, on the loop, in 10 us; a read through the pool's thread takes 1 ms."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -14,7 +14,7 @@ class FileWatch:
         self._version: tuple[int] | None = None
 
     def has_changed(self) -> bool:
-        """Whether others have committed since the last call. True if that cannot be told, and at the first call."""
+        """Whether others have committed since the last call. True at the first call, and if that cannot be told."""
         try:
             if self._connection is None:
                 uri = f"{self._path.absolute().as_uri()}?mode=rw"
@@ -28,7 +28,7 @@ class FileWatch:
         return before != version
 
     def close(self) -> None:
-        """Let go of the file: the next call opens what stands in its place by then."""
+        """Close the file: the next call opens whatever is in its place by then."""
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()

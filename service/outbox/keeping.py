@@ -1,6 +1,6 @@
-"""The chores: for each outbox a relay that waits for rows, and a look at how it is doing. The sweep's leader does them.
+"""The chores of the sweep's leader: for each outbox a relay that waits for rows, and a check of how it is doing.
 
-Each outbox has chores of its own, so that one whose database is away, or silent, holds up no other.
+Each outbox has its own chores, so that one whose database is away or silent does not hold up the others.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 # Rows are in the ledger within 250 ms.
 LOOK_EVERY_S = 0.1
-# Where writes are announced or watched, this finds what was missed.
+# Where writes are announced or watched, this finds the rows that were missed.
 _SLOW_LOOK_EVERY_S = 1.0
 _TRY_AGAIN_S = 1.0
 _COUNT_EVERY_S = 5.0
@@ -41,7 +41,7 @@ _JUDGED_WITHIN_S = 3.0
 
 @asynccontextmanager
 async def open_relays(tools: ChoreTools) -> AsyncIterator[Sequence[Chore]]:
-    """Open all outboxes. Raises `StartRefused` for a database that answers, and has no outbox."""
+    """Open all outboxes. Raises `StartRefused` for a database that answers but has no outbox."""
     async with AsyncExitStack() as stack:
         thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="outbox"))
         maker = Maker(tools)
@@ -64,7 +64,7 @@ async def _open(place: Place, tools: ChoreTools, stack: AsyncExitStack) -> Datab
 
 
 async def check(place: Place, database: Database) -> None:
-    """Raise `StartRefused` if the database answers, and has no outbox that can be emptied."""
+    """Raise `StartRefused` if the database answers but has no outbox that can be emptied."""
     try:
         with away():
             async with asyncio.timeout(_JUDGED_WITHIN_S), database.connect() as connection:
@@ -114,7 +114,7 @@ class Keeper:
         return chores if self._name == LEDGER else [*chores, Chore(f"count {self._name}", _COUNT_EVERY_S, self.count)]
 
     async def close(self) -> None:
-        """Stop listening, and let go of the file."""
+        """Stop listening, and close the file."""
         if self._file is not None:
             self._file.close()
         if self._listening is not None:
@@ -125,7 +125,7 @@ class Keeper:
     async def keep(self) -> bool:
         """Move rows, if this worker leads and it is time to look. Returns whether there are more.
 
-        Never waits for long: a worker that stops waits for this.
+        Never waits for long, because a stopping worker waits for this.
         """
         if not self._tools.leads():
             self._relay.begin_anew()
@@ -151,7 +151,7 @@ class Keeper:
             self._listening = asyncio.create_task(self._listener.listen(), name=f"listen {self._name}")
 
     async def _is_time(self) -> bool:
-        """Wait for a moment; return whether there may be rows by then: they were announced, or nobody can tell."""
+        """Wait for a moment; return whether there may be rows: they were announced, or nobody can tell."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._bell.wait(), LOOK_EVERY_S)
         is_time = self._bell.is_set() or time.monotonic() >= self._looks_at
@@ -167,7 +167,7 @@ class Keeper:
         return is_time
 
     def _note_problem(self, problem: str | None) -> None:
-        """Keep what is wrong; say it once when it begins, and once when it is over."""
+        """Remember what is wrong; log it once when it begins, and once when it is over."""
         if problem and not self._problem:
             self._problem_since = agreed_time.now()
             log.warning("outbox_away", outbox=self._name, error=problem, remedy="its rows wait until it is back")
@@ -180,7 +180,7 @@ class Keeper:
         if not self._tools.leads():
             self._noted = None
             return
-        with suppress(OutboxAway), away():  # `keep` meets it too, and tells it
+        with suppress(OutboxAway), away():  # `keep` meets it too, and reports it
             async with self._database.connect() as connection:
                 self._backlog = await backlog(connection)
         standing = (self._name, *self._backlog, self._problem, self._problem_since if self._problem else None)

@@ -1,4 +1,4 @@
-"""Hears of new rows at once: `LISTEN` over a connection of its own, which is proven to hear before it is relied on."""
+"""Hears of new rows at once: `LISTEN` over its own connection, which is tested before it is relied on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 _PROVE_EVERY_S = 15.0
 _HEARD_WITHIN_S = 2.0
-# Before another try, where rows are not announced.
+# Before another try, if rows are not announced.
 _TRY_EVERY_S = 60.0
 _TRY_AGAIN_S = 2.0
 
@@ -43,7 +43,7 @@ class Listener:
             wait_s = _TRY_AGAIN_S
             try:
                 wait_s = await self._listen_once()
-            except Exception as error:  # noqa: BLE001 - whatever it is, rows are found by looking
+            except Exception as error:  # noqa: BLE001 - whatever it is, polling finds the rows
                 log.debug("outbox_not_heard", outbox=self._name, error=str(error.__cause__ or error))
             finally:
                 self.hears = False
@@ -51,7 +51,7 @@ class Listener:
             await asyncio.sleep(wait_s)
 
     async def _listen_once(self) -> float:
-        """Listen for as long as that works; return how long to wait before the next try."""
+        """Listen as long as that works; return how long to wait before the next try."""
         if reason := await self._why_in_vain():
             self._tell(reason)
             return _TRY_EVERY_S
@@ -81,7 +81,7 @@ class Listener:
                 await raw.add_listener(CHANNEL, self._hear)
                 yield
             finally:
-                # It would go on listening in the pool.
+                # In the pool it would go on listening.
                 await connection.invalidate()
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, word: str) -> None:
@@ -91,7 +91,7 @@ class Listener:
             self._bell.set()
 
     async def _is_heard(self) -> bool:
-        """Whether a word that is sent over another connection comes in."""
+        """Whether a test notification sent over another connection arrives."""
         self._heard.clear()
         await self._database.run(partial(announce, word=self._word))
         try:
@@ -102,7 +102,7 @@ class Listener:
         return True
 
     def _tell(self, reason: str) -> None:
-        """Say once that rows are not announced, and once that they are again."""
+        """Log once that rows are not announced, and once that they are again."""
         if reason and reason != self._told:
             log.info("outbox_looked_at", outbox=self._name, reason=reason, every="100 ms")
         elif self._told and not reason:

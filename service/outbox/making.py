@@ -1,4 +1,4 @@
-"""A row becomes a job, by the rules of `POST /v1/jobs`. One that cannot becomes a failed job, which says why."""
+"""Turns a row into a job, by the rules of `POST /v1/jobs`. A row that breaks them becomes a failed job that says so."""
 
 import uuid
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ _OWN = ("id", "kind", "args")
 _LONGEST_KIND = 100
 _MOST_TOLD = 10
 _LONGEST_REASON = 2_000
-# Of the ids of failed jobs whose rows have no id that a job can have, or one that another job has.
+# For the ids of failed jobs whose rows have an id that no job can have, or that another job has.
 _NAMESPACE = uuid.UUID("019b1f3e-7a52-7cc3-9d10-2f6a4c8e5b71")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A job, and the row that it is of. `refusal` is why it is a failed one."""
+    """A job, and its row. `refusal` says why it is a failed one."""
 
     row: Row
     job: NewJob
@@ -43,14 +43,14 @@ class Made:
 
 
 class Maker:
-    """Makes the jobs of rows. Reading the first takes longer than the others: the forms of requests are made then."""
+    """Makes jobs from rows. The first row takes longest, because the request models are built then."""
 
     def __init__(self, known: Known) -> None:
         self._known = known
         self._requests: Requests | None = None
 
     def make(self, rows: Sequence[Row]) -> list[Made]:
-        """Make a job of each row."""
+        """Make a job from each row."""
         now = agreed_time.now()
         return [self._make(row, now) for row in rows]
 
@@ -61,7 +61,7 @@ class Maker:
             return self.refused(row, refusal)
 
     def _job_of(self, row: Row, at: datetime) -> NewJob:
-        """Make the job; `at` is when it was written, from which its delay and its expiry count."""
+        """Make the job; `at` is when its row was written, from which its delay and its expiry count."""
         if self._requests is None:
             self._requests = Requests(self._known.catalogue)
         body = _body_of(row)
@@ -72,7 +72,7 @@ class Maker:
         return job
 
     def refused(self, row: Row, refusal: Exception) -> Made:
-        """Make a failed job of a row, which says why. The same row makes the same one, however often it is read."""
+        """Make a failed job from a row, which says why. The same row always makes the same job."""
         catalogue, now = self._known.catalogue, agreed_time.now()
         kind = catalogue.get(row.kind)
         at = min(row.created_at or now, now)
@@ -96,18 +96,18 @@ class Maker:
 
 
 def _body_of(row: Row) -> bytes:
-    """Write the request that a row stands for. Args stay as they are: reading them would round their decimals."""
+    """Write the request that a row stands for. Args are not parsed: that would round their decimals."""
     if row.size > LARGEST_ROW:
         raise ArgsInvalid(f"The row is larger than {LARGEST_ROW // 1024} KiB.")
     if isinstance(row.id, bytes):
-        raise ArgsInvalid("The id of the row is no text: a UUIDv7 is written 019b1f3e-7a52-7cc3-9d10-2f6a4c8e5b71.")
+        raise ArgsInvalid("The id of the row is not text: a UUIDv7 is written 019b1f3e-7a52-7cc3-9d10-2f6a4c8e5b71.")
     _read("args", row.args)
     options = _read("options", row.options)
     if not isinstance(options, dict):
-        raise ArgsInvalid('The options of the row are no JSON object, e.g. {"priority": 5}.')
+        raise ArgsInvalid('The options of the row are not a JSON object, such as {"priority": 5}.')
     if own := [name for name in _OWN if name in options]:
         raise ArgsInvalid(f"The options of the row name {', '.join(own)}, which the row has columns for.")
-    # `args` is whole JSON by itself, so it ends where it ends.
+    # `args` is complete JSON by itself, so it cannot run into what follows.
     head = to_json({"id": row.id, "kind": row.kind, **options}, inf_nan_mode="constants")
     return head[:-1] + b',"args":' + row.args.encode() + b"}"
 
@@ -120,12 +120,12 @@ def _read(column: str, text: str) -> Any:
 
 
 def _refuse_secrets(job: NewJob) -> None:
-    """Refuse what has lain open in the outbox, where a kind promises to keep it sealed."""
+    """Refuse args that lay open in the outbox if their kind promises to keep them sealed."""
     templates = [from_json(callback.template) for callback in job.callbacks]
     told = [(job.sealed_args, job.args), *((one.get("sealed_args"), one["args"]) for one in templates)]
     if any(sealed is not None and from_json(sealed) != from_json(shown) for sealed, shown in told):
         raise ArgsInvalid(
-            "The args hold a secret, and an outbox keeps them open to read. Let the kind look the secret up, or enqueue"
+            "The args hold a secret, but an outbox keeps args in clear. Let the kind look the secret up, or enqueue"
             " the job over HTTP."
         )
 
@@ -147,7 +147,7 @@ def _hash_of(row: Row) -> str:
 
 
 def _shown_args(row: Row, catalogue: Catalogue) -> str:
-    """Return the args as far as they can be shown, so that the job can be replayed once its kind takes them."""
+    """Return what can be shown of the args, so that the job can be replayed once its kind takes them."""
     kind = catalogue.get(row.kind)
     if (kind is not None and kind.has_secrets) or len(row.args.encode(errors="replace")) > MAX_ARGS_BYTES:
         return "{}"
@@ -170,5 +170,5 @@ def _text(row_id: RowId) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text as any database takes it."""
+    """Return the text without what some database refuses."""
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

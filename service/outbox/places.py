@@ -18,7 +18,7 @@ class Place(NamedTuple):
 
 
 def places_of(settings: Settings) -> list[Place]:
-    """Return the places that settings name, each once."""
+    """Return the places that the settings name, each once."""
     given = (url.get_secret_value() for url in settings.outbox_urls)
     return [Place(LEDGER, None), *_named(url for url in given if url != settings.sqlalchemy_url)]
 
@@ -35,7 +35,7 @@ def _named(urls: Iterator[str]) -> Iterator[Place]:
 
 
 def name_of(url: str) -> str:
-    """Name a database for people: where it is, and who reads it. Passwords may also be in the query of its URL."""
+    """Name a database for people: its host and its name. A password may also be in the query of its URL."""
     made = make_url(url)
     if made.get_backend_name() == "sqlite":
         return str(made.database)

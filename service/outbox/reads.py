@@ -1,4 +1,4 @@
-"""Reads of an outbox. Whatever anybody has written into a row, it is read: one bad row must not hold up the others."""
+"""Reads of an outbox. Any row can be read, whatever is in it: one bad row must not hold up the others."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.outbox.tables import TRIGGER, outbox, outboxes
 
-# The id of a row. On SQLite it may be something else than plain text, by mistake: then it is given in bytes.
+# The id of a row. On SQLite it may by mistake not be plain text: then it is given as bytes.
 RowId = str | bytes
-# As large as a request that enqueues one job may be.
+# The same limit as for a request that enqueues one job.
 LARGEST_ROW = 1024 * 1024
 MOST_COUNTED = 1_000_000
 _LONGEST_KIND = 200
@@ -44,14 +44,14 @@ class Row(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """How many rows wait, up to `MOST_COUNTED`, and since when the first of them does."""
+    """How many rows wait, up to `MOST_COUNTED`, and how long the first has waited."""
 
     rows: int
     oldest_at: datetime | None
 
 
 class Standing(NamedTuple):
-    """How an outbox in another database was doing when the leader looked last."""
+    """How an outbox in another database was doing when the leader last looked."""
 
     name: str
     waiting: int
@@ -61,7 +61,7 @@ class Standing(NamedTuple):
 
 
 async def sizes(connection: AsyncConnection, beyond: str | None, limit: int) -> Sequence[int]:
-    """Return the sizes of the next rows, in bytes: of those after the id `beyond`, or of the first."""
+    """Return the sizes of the next rows, in bytes: the rows after the id `beyond`, or the first ones."""
     size = _octets(connection, outbox.c.args) + _octets(connection, outbox.c.options)
     found: Sequence[int] = (await connection.execute(_next(select(size), beyond, limit))).scalars().all()
     return found
@@ -76,7 +76,7 @@ async def next_rows(connection: AsyncConnection, beyond: str | None, limit: int)
         outbox.c.created_at,
     ]
     is_sqlite = connection.dialect.name == "sqlite"
-    if is_sqlite:  # the driver raises where text is no UTF-8
+    if is_sqlite:  # the driver raises if text is not UTF-8
         columns = [cast(one, LargeBinary) for one in (outbox.c.id, *columns)]
         columns.append(func.typeof(outbox.c.id))
     else:
@@ -100,7 +100,7 @@ async def standings(connection: AsyncConnection) -> Sequence[Standing]:
 
 
 async def is_announced(connection: AsyncConnection) -> bool:
-    """Whether the trigger is there that announces new rows."""
+    """Whether the trigger that announces new rows exists."""
     triggers = table("pg_trigger", column("tgname"), column("tgrelid"), column("tgenabled"))
     wanted = select(literal(1)).where(
         triggers.c.tgname == TRIGGER,

@@ -1,4 +1,4 @@
-"""Writes: rows leave an outbox, and the ledger hears how one in another database is doing."""
+"""Writes: delete rows of an outbox, and record in the ledger how an outbox in another database is doing."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from service.outbox.tables import CHANNEL, outbox, outboxes
 
 
 def delete_rows(connection: Connection, ids: Sequence[RowId]) -> set[RowId]:
-    """Delete rows, but for those that others have locked; return the ids of which there is no row any more."""
+    """Delete rows, except those that others have locked; return the ids that no longer have a row."""
     texts = [row_id for row_id in ids if isinstance(row_id, str)]
     dialect = connection.dialect.name
     wanted = is_one_of(dialect, outbox.c.id)
@@ -21,7 +21,7 @@ def delete_rows(connection: Connection, ids: Sequence[RowId]) -> set[RowId]:
             if isinstance(odd, bytes):
                 connection.execute(delete(outbox).where(cast(outbox.c.id, LargeBinary) == odd))
         return set(ids)
-    # For this transaction alone. Else it walks through a table of which it takes a hundredth part to be meant.
+    # Only for this transaction. Else the planner scans the table, expecting a hundredth of it to match.
     connection.execute(select(func.set_config("enable_seqscan", "off", True)))
     free = select(outbox.c.id).where(wanted).with_for_update(skip_locked=True)
     deleted = connection.execute(delete(outbox).where(wanted, outbox.c.id.in_(free)), ids_parameter(dialect, texts))
@@ -32,7 +32,7 @@ def delete_rows(connection: Connection, ids: Sequence[RowId]) -> set[RowId]:
 
 
 def announce(connection: Connection, word: str) -> None:
-    """Send a word over the channel on which rows are announced."""
+    """Send a notification over the channel that announces rows."""
     connection.execute(select(func.pg_notify(CHANNEL, cast(word, Text))))
 
 
@@ -44,7 +44,7 @@ def record_standing(
     problem: str | None,
     problem_since: datetime | None,
 ) -> None:
-    """Note how an outbox is doing."""
+    """Record how an outbox is doing."""
     values = {"waiting": waiting, "oldest_at": oldest_at, "problem": problem, "problem_since": problem_since}
     statement = insert_for(connection.dialect.name)(outboxes).values(name=name, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))

@@ -1,8 +1,8 @@
-"""The relay: moves the rows of one outbox into the ledger. Any number of relays at once make one job of each row.
+"""The relay: moves the rows of one outbox into the ledger. However many relays run at once, each row makes one job.
 
 The id of a row is the id of its job, and the same id with the same request is the same job: so a row is recorded
 first and deleted after that commit, and a relay that dies in between, or is frozen and goes on beside another, records
-nothing anew. There is no cursor that outlives a look: rows of a transaction that commits late, with ids that are
+nothing twice. No cursor outlives a look: rows of a transaction that commits late, with ids
 smaller than others, are found by the next look.
 """
 
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 BATCH = 1_000
 _BYTES_AT_ONCE = 8 * 1024 * 1024
-_ON_THE_LOOP = 32 * 1024  # bytes that may be validated there: others wait for it
-# For so long a row waits for what it names, or for what stands in its way, before it is given up as a failed job.
+_ON_THE_LOOP = 32 * 1024  # bytes that may be validated on the loop, which others wait for
+# How long a row waits for what it names, or for what is in its way, before it becomes a failed job.
 PATIENCE_S = 60.0
-# Rows that are recorded, but not deleted: others have them locked. Then nothing more is taken.
+# Rows recorded but not deleted, because others have them locked. Beyond this, no more rows are taken.
 _MOST_LEFT = 20 * BATCH
 _SHOWN = 10
 
@@ -39,7 +39,7 @@ Enqueue = Callable[[Sequence[NewJob]], Awaitable[Enqueued]]
 
 
 class OutboxAway(Exception):
-    """The outbox's database does not answer, or not as it should. The message says why."""
+    """The outbox's database does not answer, or answers wrongly. The message says why."""
 
 
 class Relay:
@@ -51,14 +51,14 @@ class Relay:
         self._enqueue = enqueue
         self._thread = thread
         self._beyond: str | None = None
-        self._seen: set[RowId] = set()  # in this round, of those below
+        self._seen: set[RowId] = set()  # in this round, among the ids below
         self._recorded: set[RowId] = set()
         self._waiting_since: dict[RowId, float] = {}
 
     async def relay(self) -> bool:
         """Move the next rows; return whether there are more. Raises `OutboxAway` and `LedgerUnavailable`.
 
-        After the last row the next call begins with the first again: with what is left, and what was committed since.
+        After the last row the next call starts again with the first: with rows that are left, and new ones.
         """
         rows, are_last = await self._next_rows()
         left = [row for row in rows if row.id not in self._recorded]
@@ -73,7 +73,7 @@ class Relay:
         return not are_last
 
     def begin_anew(self) -> None:
-        """Begin with the first row, and from what the databases know: another worker may have led meanwhile."""
+        """Start again with the first row, relying only on the databases: another worker may have led meanwhile."""
         self._beyond = None
         self._seen.clear()
 
@@ -97,7 +97,7 @@ class Relay:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._maker.make, rows)
 
     async def _record(self, made: Sequence[Made]) -> None:
-        """Record jobs together; where one is refused, each by itself. Those that come after others go in order."""
+        """Record jobs together or, if one is refused, one by one. Jobs that come after others go in order."""
         free = [one for one in made if not one.job.after]
         if free and not await self._record_together(free):
             done = await asyncio.gather(*map(self._record_one, free), return_exceptions=True)
@@ -127,7 +127,7 @@ class Relay:
             refuse_unknown([one.job], enqueued.unknown)
         except LedgerUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - the failed job tells it
+        except Exception as error:  # noqa: BLE001 - the failed job reports it
             await self._wait_or_give_up(one, error)
         else:
             self._note([one])
@@ -160,7 +160,7 @@ class Relay:
 
 @contextmanager
 def away() -> Iterator[None]:
-    """Tell apart what fails in the outbox's database from what fails in the ledger's."""
+    """Turn errors of the outbox's database into `OutboxAway`, to tell them from errors of the ledger's."""
     try:
         yield
     except (LedgerUnavailable, SQLAlchemyError, OSError, TimeoutError) as error:
@@ -170,14 +170,14 @@ def away() -> Iterator[None]:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether waiting may help: for a job that is not there yet, for a holder of a unique key, or for our own mend."""
+    """Whether waiting may help: a job may appear, a unique key may become free, or our own fault may be mended."""
     if isinstance(error, IdTaken):
         return False
     return isinstance(error, Conflict | ParentUnknown | FlowUnknown) or not isinstance(error, PostludeError)
 
 
 def _as_many_as_fit(sizes: Sequence[int]) -> int:
-    """Return how many of the next rows are read at once: one at least."""
+    """Return how many of the next rows to read at once: at least one."""
     total = 0
     for number, size in enumerate(sizes):
         total += size

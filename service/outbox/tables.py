@@ -1,4 +1,4 @@
-"""The outbox itself, in the ledger's database or another, and what the ledger knows of those in others."""
+"""The outbox itself, in the ledger's database or another, and what the ledger knows of outboxes elsewhere."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ metadata = MetaData()
 
 
 class _Now(FunctionElement[Any]):
-    """The time of the insertion, by the database's clock: on SQLite as text, in RFC 3339."""
+    """The time of the insertion by the database's clock; on SQLite an RFC 3339 text."""
 
     inherit_cache = True
 
@@ -29,7 +29,7 @@ def _now_on_sqlite(_element: _Now, _compiler: Any, **_options: Any) -> str:
     return "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
 
 
-# Applications create it too, with `postlude.outbox.table` or by hand: what it is, is a promise.
+# Applications create it too, with `postlude.outbox.table` or by hand: its form is a promise.
 outbox = Table(
     "postlude_outbox",
     metadata,

@@ -23,7 +23,7 @@ def _of_text(value: Any) -> Any:
 
 
 class RateIn(BaseModel):
-    """`limit` starts in `per` seconds; after a quiet time `limit` of them may come at once."""
+    """`limit` starts in `per` seconds; after a quiet time, `limit` starts may come at once."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

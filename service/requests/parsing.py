@@ -86,7 +86,7 @@ def refusal(errors: list[dict[str, Any]], kinds: Kinds) -> Exception:
     if "json_invalid" in sorts:
         return BodyMalformed(f"The body is not valid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}.")
     if "union_tag_invalid" in sorts:
-        return KindUnknown(f"The kind is unknown. Known are: {', '.join(kinds)}.", errors=errors)
+        return KindUnknown(f"The kind is unknown. Known kinds: {', '.join(kinds)}.", errors=errors)
     return ArgsInvalid(_MISFIT, errors=errors)
 
 

@@ -14,7 +14,7 @@ _Wait = Annotated[float, Field(ge=0, le=_LONGEST_S)]
 
 
 class RetryIn(BaseModel):
-    """When to try again after a failure, in the place of the kind's policy."""
+    """When to retry after a failure, instead of the kind's policy."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -1,4 +1,4 @@
-"""What a request for counts by time asks for: from when until when, in which buckets of which time zone."""
+"""What a request for counts by time asks for: which time, in which buckets of which time zone."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from service.moments import Moment
 from service.stats.buckets import MOST_BUCKETS, QUARTER, Size, TooManyBuckets, bounds, first_instant, start_of
 
 BY_DEFAULT = timedelta(days=1)
-# Far from the ends of the calendar, where no bucket has a next one.
+# Far from the ends of the calendar, where a bucket has no next one.
 _YEARS = range(1900, 2201)
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?", re.ASCII)
 _WANTED = "must be a time such as 2026-01-31T12:00:00Z, or a day or time of the zone `tz`, such as 2026-01-31"
@@ -23,7 +23,7 @@ _moment: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From a time until another, in UTC, and the zone whose calendar is asked for."""
+    """The time between two moments, in UTC, and the zone whose calendar counts."""
 
     since: datetime
     until: datetime
@@ -34,12 +34,12 @@ class Span:
         try:
             return bounds(size, self.zone, self.since, self.until)
         except TooManyBuckets as error:
-            text = f"These are more than {MOST_BUCKETS:,} buckets. Ask for a shorter time, or for larger buckets."
+            text = f"This would be more than {MOST_BUCKETS:,} buckets. Ask for a shorter time or for larger buckets."
             raise refused("bucket", text) from error
 
     @property
     def quarters(self) -> tuple[datetime, datetime]:
-        """All quarters of an hour that have a part of it: from when until when."""
+        """Return the start and end of all quarters of an hour that overlap the span."""
         return start_of(self.since, QUARTER), start_of(self.until + QUARTER - timedelta.resolution, QUARTER)
 
 

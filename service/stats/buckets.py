@@ -1,7 +1,7 @@
-"""Buckets of time: by which counts are kept, and by the calendar of any time zone. Pure.
+"""Buckets of time: the ones that counts are kept by, and those of any time zone's calendar. Pure.
 
-Counts are kept by the quarter of an hour, from which the hours and days of every zone can be made: what the clocks of
-zones are apart are quarters.
+Counts are kept by the quarter of an hour, from which the hours and days of every zone can be made: the clocks of
+zones differ by whole quarters.
 """
 
 from bisect import bisect_left, bisect_right
@@ -35,11 +35,11 @@ def start_of(at: datetime, step: timedelta) -> datetime:
 
 
 def bounds(size: Size, zone: ZoneInfo, since: datetime, until: datetime) -> list[datetime]:
-    """Return where buckets begin, first to last, and after them where the last one ends. All in UTC.
+    """Return where each bucket begins, first to last, and then where the last one ends. All in UTC.
 
     The first bucket is the one that `since` is in, the last one ends at `until` or later. Days, weeks (from Monday) and
     months are those of the zone's calendar: a day has 23 or 25 hours when the clocks change, and one that the zone
-    skipped is left out. So is an hour; one that the clocks show twice is there twice. Raises `TooManyBuckets`.
+    skipped is left out. So is a skipped hour; one that the clocks show twice appears twice. Raises `TooManyBuckets`.
     """
     found: list[datetime] = []
     for start in _starts(size, zone, since):
@@ -54,7 +54,7 @@ def bounds(size: Size, zone: ZoneInfo, since: datetime, until: datetime) -> list
 
 
 def place_of(at: datetime, found: Sequence[datetime]) -> int:
-    """Return the place of the bucket that a moment is in."""
+    """Return the index of the bucket that a moment is in."""
     return bisect_right(found, at) - 1
 
 
@@ -79,7 +79,7 @@ def _steps(since: datetime, step: timedelta) -> Iterator[datetime]:
 
 
 def _hours(zone: ZoneInfo, since: datetime) -> Iterator[datetime]:
-    """Go from quarter to quarter, for the clocks of some zones change by half an hour, and within one."""
+    """Step by quarters, because the clocks of some zones change by half an hour, or in mid-hour."""
 
     def shown(at: datetime) -> tuple[date, int, timedelta | None]:
         local = at.astimezone(zone)
@@ -110,7 +110,7 @@ def _days(size: Size, day: date) -> Iterator[date]:
 
 
 def first_instant(zone: ZoneInfo, wall: datetime) -> datetime:
-    """Return when the clocks of a zone first show `wall`; or, where they skip it, something later."""
+    """Return when the clocks of a zone first show `wall` or, if they skip it, the first later time."""
 
     def shown(at: datetime) -> datetime:
         return at.astimezone(zone).replace(tzinfo=None)
@@ -118,7 +118,7 @@ def first_instant(zone: ZoneInfo, wall: datetime) -> datetime:
     first = wall.replace(tzinfo=zone).astimezone(UTC)
     if shown(first) == wall:
         return first
-    # Within a gap, these two are before and after the moment at which the clocks are set (PEP 495).
+    # Within a gap, these two are before and after the moment when the clocks change (PEP 495).
     before = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     minutes = range((first - before) // MINUTE + 1)
     return before + MINUTE * bisect_left(minutes, True, key=lambda minute: shown(before + MINUTE * minute) >= wall)

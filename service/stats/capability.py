@@ -1,4 +1,4 @@
-"""What `update_stats` asks for: counters in the ledger's database."""
+"""What `update_stats` needs: counters in the ledger's database."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,9 +15,9 @@ _CLOSE_WITHIN_S = 3
 
 
 class LedgerCounters:
-    """See `jobs.stats.counters.Counters`. Jobs that count at the same moment share a transaction.
+    """See `jobs.stats.counters.Counters`. Jobs that count at the same time share a transaction.
 
-    It is not that of the ledger's own writes: it may wait for a counter that another worker is adding to.
+    The ledger's own writes use another, because this one may wait for a counter that another worker is adding to.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -28,7 +28,7 @@ class LedgerCounters:
         return (await self._group_commit.write(record_counted, wanted, weight=len(counts)))[0]
 
     async def close(self) -> None:
-        """Count what still waits, unless that takes too long."""
+        """Record the counts that still wait, unless that takes too long."""
         await self._group_commit.close(within_s=_CLOSE_WITHIN_S)
 
 

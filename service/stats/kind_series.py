@@ -1,6 +1,6 @@
 """Series of the job system's own figures: how jobs of a kind ended, waited and ran.
 
-They are read from the tables that workers and the leader fill for pages and /metrics, so they cost no job anything.
+They are read from the tables that workers and the leader fill for pages and /metrics, so they cost jobs nothing.
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ async def read_events(connection: AsyncConnection, size: Size, span: Span, kind:
 async def read_durations(
     connection: AsyncConnection, size: Size, span: Span, kind: str, measure: str
 ) -> DurationSeries:
-    """Tell how long attempts waited and ran, and jobs took in all."""
+    """Return how long attempts waited and ran, and how long jobs took in all."""
     if size is Size.MINUTE:
-        raise refused("bucket", "How long jobs wait and run is kept by quarters of an hour. Ask for `bucket=15m`.")
+        raise refused("bucket", "Waiting and running times are kept by the quarter of an hour. Ask for `bucket=15m`.")
     bounds = span.bounds(size)
     sums: list[tuple[list[int], float]] = [([0] * SIZE, 0.0) for _ in bounds]
     for at, counts, sum_s in await histograms(connection, kind, measure, since=bounds[0], until=bounds[-1]):
-        for place in (place_of(at, bounds), len(bounds) - 1):  # the last one is that of all buckets
+        for place in (place_of(at, bounds), len(bounds) - 1):  # the last place is for all buckets together
             known, known_s = sums[place]
             sums[place] = added(known, counts), known_s + sum_s
     *buckets, whole = (quantiles_of(*one) for one in sums)

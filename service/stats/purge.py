@@ -1,4 +1,4 @@
-"""When a job is deleted, so is the note that it was counted. Ids and buckets have ages of their own; totals stay."""
+"""When a job is deleted, so is the note that it was counted. Ids and buckets have their own retention; totals stay."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from service.stats.tables import counted_ids, counted_jobs, minute_counts, quart
 
 
 async def purge_stats(settings: Settings, ledger: Ledger, older_than: timedelta, *, dry_run: bool) -> dict[str, int]:
-    """Delete buckets and ids past what the settings say of their sort; return how many of each."""
+    """Delete buckets and ids past their retention in the settings; return how many of each."""
     async with ledger.read() as connection:
         now = await ledger.database.now(connection)
     kept = {minute_counts: MINUTES_KEPT, quarter_counts: settings.stats_kept, quarter_sketches: settings.stats_kept}

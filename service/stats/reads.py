@@ -21,7 +21,7 @@ async def read_counters(
     after: tuple[str, str] | None = None,
     limit: int = 1_000,
 ) -> Sequence[Any]:
-    """Read counters in the order of their names, beginning after the (subject, event) of `after`."""
+    """Read counters in the order of their names, starting after the (subject, event) of `after`."""
     statement = select(counters.c.subject, counters.c.event, counters.c["count"].label("count"))
     statement = statement.where(*_of(subject, event))
     if after is not None:
@@ -37,7 +37,7 @@ async def sum_counters(connection: AsyncConnection, *, subject: str | None = Non
 
 
 class Wanted(NamedTuple):
-    """Counts of a subject, of an event, or of both, from a time until another."""
+    """Counts of a subject, of an event, or of both, between two times."""
 
     subject: str | None
     event: str | None
@@ -51,7 +51,7 @@ class Wanted(NamedTuple):
 
 
 async def counts_by_time(connection: AsyncConnection, size: Size, wanted: Wanted) -> list[tuple[datetime, int]]:
-    """Return how many were counted by the minute or, where buckets are larger, by the quarter."""
+    """Return the counts by the minute or, for larger buckets, by the quarter of an hour."""
     table = minute_counts if size is Size.MINUTE else quarter_counts
     summed = select(table.c.bucket_at, func.sum(table.c["count"])).where(*wanted.of(table))
     found = await connection.execute(summed.group_by(table.c.bucket_at).order_by(table.c.bucket_at))
@@ -70,7 +70,7 @@ async def sketches_by_time(
 
 
 async def top_subjects(connection: AsyncConnection, wanted: Wanted, limit: int) -> list[tuple[str, int]]:
-    """Return the subjects with the highest counts, the highest first, by the quarter."""
+    """Return the subjects with the highest counts, highest first, by the quarter of an hour."""
     table = quarter_counts
     number = func.sum(table.c["count"]).label("number")
     summed = select(table.c.subject, number).where(*wanted.of(table)).group_by(table.c.subject)

@@ -1,7 +1,7 @@
 """Writes to the counters.
 
-Many jobs are counted in one transaction, and what they add to one counter is one row of each statement. Statements come
-in one order, and rows in the order of their keys, so that workers wait for one another and never in a circle.
+Many jobs are counted in one transaction, and what they add to one counter is one row of each statement. Statements run
+in one order, with rows in the order of their keys, so that workers may wait for one another but never deadlock.
 """
 
 from collections import Counter
@@ -29,20 +29,20 @@ from service.stats.tables import (
 from service.tables import moment_text
 
 _NONE, _MOST = literal_column("0", Integer), literal_column(str(2**63 - 1), Integer)
-# They are shown for 48 hours; nobody who asks just then should find them gone.
+# They are shown for 48 hours; a request just within that time should not find them gone.
 MINUTES_KEPT = timedelta(hours=49)
 
 
 @dataclass(frozen=True, slots=True)
 class CountsOfJob:
-    """What a job counts."""
+    """The counts of one job."""
 
     job_id: str
     counts: Sequence[Count]
 
 
 def record_counted(connection: Connection, jobs: Sequence[CountsOfJob]) -> list[Counted | None]:
-    """Add the counts of jobs, each job's and each id's once; None for each job that was counted before."""
+    """Add the counts of jobs, once for each job and each id; None for each job that was counted before."""
     new_jobs = _noted(connection, counted_jobs, {(job.job_id,) for job in jobs})
     to_count = [_taken(new_jobs, (job.job_id,)) for job in jobs]
     now = agreed_time.now()
@@ -66,7 +66,7 @@ def _id_of(count: Count) -> tuple[str, ...]:
 
 
 def _taken(new: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:
-    """Whether a key is new; the next one to ask is told that it is not."""
+    """Whether a key is new; the next call says that it is not."""
     is_new = key in new
     new.discard(key)
     return is_new
@@ -77,7 +77,7 @@ def _noted_ids(connection: Connection, counts: Iterable[Count], now: datetime) -
 
 
 def _noted(connection: Connection, table: Table, keys: set[tuple[str, ...]], *rest: datetime) -> set[tuple[str, ...]]:
-    """Note keys in a table; return those that were not there."""
+    """Record keys in a table; return the new ones."""
     if not keys:
         return set()
     more = tuple(map(moment_text, rest))
@@ -86,7 +86,7 @@ def _noted(connection: Connection, table: Table, keys: set[tuple[str, ...]], *re
 
 
 def _add(connection: Connection, counts: Sequence[Count], now: datetime) -> None:
-    """Add up what goes to the same row, and write it."""
+    """Add up what goes to the same row, and write the sums."""
     of_all_time: Counter[tuple[str, ...]] = Counter()
     by_quarter: Counter[tuple[str, ...]] = Counter()
     by_minute: Counter[tuple[str, ...]] = Counter()
@@ -100,7 +100,7 @@ def _add(connection: Connection, counts: Sequence[Count], now: datetime) -> None
             by_minute[*names, moment_text(start_of(count.at, MINUTE))] += count.number
         if count.unique is not None:
             who.setdefault(quarter, set()).add(sketch.hash_of(count.unique))
-    # The totals come first: who has added to one holds it until the end, and with it all else of the counter.
+    # The totals come first: a writer holds a total's row to the end, and with it the rest of the counter.
     for table, sums in ((counters, of_all_time), (quarter_counts, by_quarter), (minute_counts, by_minute)):
         if sums:
             _add_to(connection, table, sums)
@@ -109,7 +109,7 @@ def _add(connection: Connection, counts: Sequence[Count], now: datetime) -> None
 
 
 def _add_to(connection: Connection, table: Table, sums: Mapping[tuple[str, ...], int]) -> None:
-    """Add to counters. Raises `CounterFull`: SQLite would go on with a number that is no whole one any more."""
+    """Add to counters. Raises `CounterFull`: SQLite would go on with a number that is no longer an integer."""
     rows = packed((*key, number) for key, number in sorted(sums.items()))
     added = execute(connection, _insert_or_add(connection.dialect.name, table), rows)
     if added.rowcount != len(sums):
@@ -119,7 +119,7 @@ def _add_to(connection: Connection, table: Table, sums: Mapping[tuple[str, ...],
 
 
 def _add_to_sketches(connection: Connection, who: Mapping[tuple[str, ...], set[int]]) -> None:
-    """Merge into the sketches, which only whoever holds their counters' totals may change."""
+    """Merge into the sketches, which only the holder of their counters' totals may change."""
     dialect, keys = connection.dialect.name, sorted(who)
     found = execute(connection, _sketches_of(dialect), packed((place, *key) for place, key in enumerate(keys)))
     known = {row.place: sketch.unpacked(row.sketch) for row in found}

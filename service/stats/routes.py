@@ -1,4 +1,4 @@
-"""`GET /v1/stats`: the counters that `update_stats` fills, of all time."""
+"""`GET /v1/stats`: the all-time counters that `update_stats` fills."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ class CounterOut(BaseModel):
 
 class CounterList(BaseModel):
     counters: list[CounterOut]
-    total: int = Field(description="Of all counters that match, on whichever page they are.")
+    total: int = Field(description="Of all counters that match, on all pages.")
     next_cursor: str | None = Field(description=NEXT_CURSOR)
 
 
@@ -42,9 +42,9 @@ async def get_stats(
     subject: Text | None = None,
     event: Text | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the page before")] = None,
+    page: Annotated[str | None, Query(alias="cursor", description="`next_cursor` of the previous page")] = None,
 ) -> CounterList:
-    """Read counters, of one subject, one event or both, in the order of their names."""
+    """Read the counters of one subject, one event or both, in the order of their names."""
     after = cursor.decode(_place, page) if page else None
 
     async def read() -> tuple[Sequence[Any], int]:

@@ -1,4 +1,4 @@
-"""Series: what was counted in each bucket of a calendar, none left out."""
+"""Series: what was counted in each bucket of a calendar, with none left out."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ _MINUTES_SHOWN = timedelta(hours=48)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`bounds` has one moment more than there are counts: where the last bucket ends."""
+    """`bounds` has one more moment than there are counts: where the last bucket ends."""
 
     bounds: Sequence[datetime]
     counts: Sequence[int]
@@ -35,7 +35,7 @@ def check_minutes(size: Size, span: Span, now: datetime) -> None:
 async def read_series(
     connection: AsyncConnection, size: Size, span: Span, subject: str | None, event: str | None, *, unique: bool
 ) -> Series:
-    """Count by time; with `unique` how many different ones were counted, too, which takes buckets of 15 minutes."""
+    """Count by time; with `unique` also how many different ids were counted, which takes buckets of 15 minutes."""
     bounds = span.bounds(size)
     wanted = Wanted(subject, event, bounds[0], bounds[-1])
     counts = placed(await counts_by_time(connection, size, wanted), bounds)
@@ -48,7 +48,7 @@ async def read_series(
 
 
 def placed(counted: Iterable[tuple[datetime, int]], bounds: Sequence[datetime]) -> list[int]:
-    """Add up counts by the bucket that they are in."""
+    """Add up counts by bucket."""
     counts = [0] * (len(bounds) - 1)
     for at, number in counted:
         counts[place_of(at, bounds)] += number
@@ -71,7 +71,7 @@ class _Uniques:
             self._of_bucket = sketch.merged([self._of_bucket, *(sketch.unpacked(kept) for _, kept in group)])
 
     def ended(self) -> tuple[list[int], int]:
-        """Return how many there were in each bucket, and in all of them."""
+        """Return how many different ids there were in each bucket, and in all of them."""
         self._end_bucket()
         return self._counts, sketch.estimate(self._of_all)
 

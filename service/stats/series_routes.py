@@ -31,12 +31,12 @@ From = Annotated[
         description="A time (RFC 3339), or a day or time of the zone `tz`: `2026-01-31`. Default: a day before `to`.",
     ),
 ]
-To = Annotated[Text | None, Query(alias="to", description="The end, which is not part of it. Default: now.")]
-Zone = Annotated[Text, Query(max_length=100, description="Whose calendar: a name of the IANA database.")]
+To = Annotated[Text | None, Query(alias="to", description="The end, exclusive. Default: now.")]
+Zone = Annotated[Text, Query(max_length=100, description="Whose calendar to use: a name in the IANA database.")]
 
 
 class Taken(BaseModel):
-    """How long it took, in seconds; of nothing there is nothing to tell."""
+    """How long it took, in seconds; null if there was nothing to measure."""
 
     mean: float | None = None
     p50: float | None = None
@@ -47,13 +47,13 @@ class Taken(BaseModel):
 class BucketOut(Taken):
     start: AwareDatetime = Field(description="When the bucket begins, by the clocks of `tz`.")
     count: int
-    unique: int | None = Field(None, description="How many different ones were counted, to about 1 %.")
+    unique: int | None = Field(None, description="How many different ids were counted, to about 1 %.")
 
 
 class SeriesOut(Taken):
-    buckets: list[BucketOut] = Field(description=f"First to last, none left out; {MOST_BUCKETS:,} at most.")
+    buckets: list[BucketOut] = Field(description=f"First to last, none left out; at most {MOST_BUCKETS:,}.")
     total: int = Field(description="Of all these buckets together.")
-    unique: int | None = Field(None, description="Different ones in all buckets together.")
+    unique: int | None = Field(None, description="Different ids in all buckets together.")
 
 
 class SubjectOut(BaseModel):
@@ -62,7 +62,7 @@ class SubjectOut(BaseModel):
 
 
 class TopOut(BaseModel):
-    subjects: list[SubjectOut] = Field(description="The highest counts first.")
+    subjects: list[SubjectOut] = Field(description="Highest counts first.")
 
 
 @router.get("/v1/stats/series", dependencies=guards(Scope.READ), responses=_RESPONSES, response_model_exclude_none=True)
@@ -81,11 +81,11 @@ async def get_series(
     until: To = None,
     bucket: Size = Size.HOUR,
     tz: Zone = "UTC",
-    unique: Annotated[bool, Query(description="Also count the different ones that `unique` of events named.")] = False,
+    unique: Annotated[bool, Query(description="Also count the different ids that events named as `unique`.")] = False,
 ) -> SeriesOut:
     """Count events by time: of a subject, of an event, or of both.
 
-    Buckets are whole ones: the first is the one that `from` is in. Days, weeks (from Monday) and months are those of
+    Buckets are whole: the first is the one that `from` is in. Days, weeks (from Monday) and months are those of
     the calendar of `tz`, so a day may have 23 or 25 hours. Minutes are kept for 48 hours.
     """
     now = agreed_time.now()
@@ -114,7 +114,7 @@ async def get_top(
     tz: Zone = "UTC",
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
 ) -> TopOut:
-    """Find the subjects with the highest counts of an event, by the quarters of an hour that the time touches."""
+    """Find the subjects with the highest counts of an event, in the quarters of an hour that overlap the time."""
     span = span_of(since, until, tz, agreed_time.now())
 
     async def read() -> list[tuple[str, int]]:
@@ -131,9 +131,7 @@ def _check_names(subject: str | None, event: str | None, bucket: Size, *, unique
     if is_of_kinds and event is None:
         raise refused("event", "Name the event: `succeeded`, `failed`, `wait` or `run`, for example.")
     if unique and (is_of_kinds or bucket is Size.MINUTE):
-        raise refused(
-            "unique", "Different ones are counted for what `update_stats` counts, in buckets of 15 minutes up."
-        )
+        raise refused("unique", "Different ids are counted only for `update_stats`, in buckets of 15 minutes or more.")
 
 
 def _shown(found: Series, span: Span) -> SeriesOut:

@@ -1,7 +1,7 @@
-"""Sketches of who was counted (HyperLogLog): how many different ones there are, to 0.8 %, in a few KiB. Pure.
+"""Sketches of who was counted (HyperLogLog): how many different names, to 0.8 %, in a few KiB. Pure.
 
-A sketch has 2**14 registers of one byte, kept compressed. Those of several times are merged by the highest of each
-register, and adding somebody again changes nothing. The estimator is that of O. Ertl, "New cardinality estimation
+A sketch has 2**14 registers of one byte, kept compressed. Sketches of several times are merged by the highest of each
+register, and adding a name again changes nothing. The estimator is that of O. Ertl, "New cardinality estimation
 algorithms for HyperLogLog sketches" (2017), algorithm 6, which needs no tables and no switch for small numbers.
 """
 
@@ -13,14 +13,14 @@ from collections.abc import Iterable
 _BITS = 14
 _REGISTERS = 1 << _BITS
 _HIGHEST = 64 - _BITS + 1
-# The high bit of each register, which no register needs: all are compared in one subtraction of large numbers.
+# The high bit of each register, which no value needs: all are compared in one subtraction of large numbers.
 _FLAGS = int.from_bytes(b"\x80" * _REGISTERS, "little")
 EMPTY = bytes(_REGISTERS)
 _ALPHA = 0.5 / math.log(2)
 
 
 def hash_of(name: str) -> int:
-    """Return 64 bits for a name, the same ones for ever."""
+    """Return 64 bits for a name, always the same."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
@@ -33,7 +33,7 @@ def unpacked(sketch: bytes) -> bytes:
 
 
 def added(registers: bytes, hashes: Iterable[int]) -> bytes:
-    """Add those with the given hashes."""
+    """Add names by their hashes."""
     changed = bytearray(registers)
     for one in hashes:
         register, rest = one & (_REGISTERS - 1), one >> _BITS
@@ -55,7 +55,7 @@ def merged(sketches: Iterable[bytes]) -> bytes:
 
 
 def estimate(registers: bytes) -> int:
-    """Estimate how many different ones were added."""
+    """Estimate how many different names were added."""
     having = [registers.count(rank) for rank in range(_HIGHEST + 1)]
     total = _REGISTERS * _tau(1 - having[_HIGHEST] / _REGISTERS)
     for rank in range(_HIGHEST - 1, 0, -1):

@@ -1,4 +1,4 @@
-"""Counters by subject and event: of all time, by the minute and by the quarter of an hour; and what was counted."""
+"""Counters by subject and event: all-time, by the minute and by the quarter of an hour; and what was counted."""
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
 
@@ -25,10 +25,10 @@ def _counts(name: str, bucket: str) -> Table:
 
 counters = Table("counters", metadata, *_names(), Column("count", BigInteger, nullable=False))
 
-# Each count is in both, so that neither has to be made of the other.
+# Each count is in both, so that neither has to be made from the other.
 minute_counts = _counts("minute_counts", "the minute")
 
-# No coarser: of days by UTC nobody could make the days of another time zone, some of which are :30 or :45 off.
+# No coarser: other zones' days cannot be made from UTC days, and some zones are :30 or :45 off.
 quarter_counts = _counts("quarter_counts", "the quarter of an hour")
 
 # Who was counted in each quarter: see `service/stats/sketch.py`.
@@ -48,7 +48,7 @@ counted_jobs = Table(
     Column("job_id", String(255), primary_key=True),
 )
 
-# One row for each id that was counted, whichever job had it.
+# One row for each id that was counted, in whichever job.
 counted_ids = Table(
     "counted_ids",
     metadata,

@@ -42,7 +42,7 @@ async def read_body(request: Request, limit: int, stay: Stay) -> bytes:
 
 
 def _check_media_type(content_type: str | None) -> None:
-    """Refuse types that a page of another origin may send without asking. A body without a type counts as JSON."""
+    """Refuse the types that a page of another origin may send without a preflight. A missing type counts as JSON."""
     if content_type is None or content_type == "application/json":
         return
     media_type = content_type.partition(";")[0].strip().lower()
@@ -53,4 +53,4 @@ def _check_media_type(content_type: str | None) -> None:
 
 
 def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"A body of this request may have {limit // MIB} MiB at most.")
+    return BodyTooLarge(f"The body of this request may have at most {limit // MIB} MiB.")

@@ -1,6 +1,6 @@
 """Bounds on what a connection may send and how long it may take; uvicorn has none for most of it.
 
-They hold before a key is asked for. Whatever exceeds one is answered with a problem, and its connection is closed.
+They apply before the key is checked. A request that exceeds one gets a problem, and its connection is closed.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ MOST_PIPELINED = 64
 _FREE_FRAMING = 64 * KIB
 _FRAMING_PER_BYTE = 8
 _ONE_MORE_LOOK_S = 0.02
-# What a refused peer may go on sending before it has read why.
+# What a refused peer may still send before it has read why.
 _MOST_DISCARDED = 1024 * KIB
 
 _HEAD, _BODY, _NOTHING = "head", "body", "nothing"
 
 
 class Refusal(NamedTuple):
-    """Why a connection is closed. `name` is that of the problem's type."""
+    """Why a connection is closed. `name` is the name of the problem's type."""
 
     status: int
     name: str
@@ -36,14 +36,14 @@ class Refusal(NamedTuple):
     detail: str
 
 
-_URL_TOO_LONG = Refusal(414, "url-too-long", "URL too long", f"The URL may have {LONGEST_URL // KIB} KiB at most.")
+_URL_TOO_LONG = Refusal(414, "url-too-long", "URL too long", f"The URL may have at most {LONGEST_URL // KIB} KiB.")
 _HEAD_TOO_LARGE = Refusal(
     431,
     "headers-too-large",
     "Headers too large",
-    f"A request may have {MOST_HEADERS} headers, and {LARGEST_HEAD // KIB} KiB of them, at most.",
+    f"A request may have at most {MOST_HEADERS} headers, and {LARGEST_HEAD // KIB} KiB of them.",
 )
-_TOO_SLOW = Refusal(408, "request-too-slow", "Request too slow", "The request did not come in time.")
+_TOO_SLOW = Refusal(408, "request-too-slow", "Request too slow", "The request did not arrive in time.")
 _TOO_MANY = Refusal(
     503, "too-many-connections", "Too many connections", "There are too many connections. Try again in a second."
 )
@@ -51,12 +51,12 @@ _NOT_HTTP = Refusal(400, "not-http", "Not HTTP", "The request is not valid HTTP.
 
 
 class Bounded(HttpToolsProtocol):
-    """uvicorn's own protocol with bounds. The limits of time are attributes, so that tests can shorten them."""
+    """uvicorn's own protocol with bounds. The time limits are attributes, so that tests can shorten them."""
 
     head_within_s: ClassVar[float] = 10.0
-    # A body has this time, and a second more for each KiB of it.
+    # A body has this much time, and one second more for each KiB.
     body_within_s: ClassVar[float] = 30.0
-    # The rest of a body whose request is answered already: else a client that reads last would lose the answer.
+    # The rest of a body whose request is already answered: else a client that reads last would lose the answer.
     rest_within_s: ClassVar[float] = 5.0
     linger_s: ClassVar[float] = 2.0
     most_connections: ClassVar[int] = 2_000
@@ -114,9 +114,9 @@ class Bounded(HttpToolsProtocol):
         self._await(_BODY)
         self._body_size, self._framing_size = 0, -self._chunk_size
         super().on_headers_complete()
-        self.headers = []  # for trailers, which are no headers of the request
+        self.headers = []  # for trailers, which are not headers of the request
         if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # the parser takes what follows for another protocol
+            self.cycle.keep_alive = False  # the parser would take what follows for another protocol
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -129,7 +129,7 @@ class Bounded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Begin the next request, or wait for it: as uvicorn's own, but for the timer (see `_await_idleness`)."""
+        """Begin the next request, or wait for it. Differs from uvicorn's only in the timer (see `_await_idleness`)."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._taking.watch()
@@ -153,15 +153,15 @@ class Bounded(HttpToolsProtocol):
         """Say nothing: the request is answered as if it had not asked to upgrade."""
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser cannot read, or what `_fail` stopped it at."""
+        """Refuse a request that the parser cannot read, or at which `_fail` stopped it."""
         self._refuse(self._refusal)
 
     def _unset_keepalive_if_required(self) -> None:
-        """Note that the connection is idle no more. The timer runs on."""
+        """Note that the connection is no longer idle. The timer keeps running."""
         self._idle_since = None
 
     def _await_idleness(self) -> None:
-        """Have one timer look for the end of idleness, whatever comes meanwhile: one for each request takes 2 us."""
+        """Use one timer for idleness, whatever arrives meanwhile: a timer for each request would take 2 us."""
         if self.timeout_keep_alive_task is None and self._idle_since is not None:
             left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
             self.timeout_keep_alive_task = self.loop.call_later(max(0.0, left_s), self.timeout_keep_alive_handler)
@@ -170,7 +170,7 @@ class Bounded(HttpToolsProtocol):
         return self._idle_since is not None and self.loop.time() >= self._idle_since + self.timeout_keep_alive
 
     def timeout_keep_alive_handler(self) -> None:
-        """Look once more before closing: after a busy turn of the loop, the next request may be here already."""
+        """Look once more before closing: after a busy turn of the loop, the next request may already be here."""
         self.timeout_keep_alive_task = None
         if self._was_idle_too_long():
             self.timeout_keep_alive_task = self.loop.call_later(_ONE_MORE_LOOK_S, self._end_idleness)
@@ -196,7 +196,7 @@ class Bounded(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether all requests that came whole are answered."""
+        """Whether every complete request is answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def _await(self, due: str) -> None:
@@ -242,7 +242,7 @@ class Bounded(HttpToolsProtocol):
             self._refuse(_TOO_SLOW)
 
     def _drop_the_idlest(self) -> bool:
-        """Close the connection that has been without a request for longest, if there is one."""
+        """Close the connection that has been idle the longest, if there is one."""
         others = [one for one in self.connections if isinstance(one, Bounded) and one is not self and one.is_idle]
         if not others:
             return False
@@ -250,12 +250,12 @@ class Bounded(HttpToolsProtocol):
         return True
 
     def _fail(self, refusal: Refusal) -> NoReturn:
-        """Stop the parser, which then has `send_400_response` called."""
+        """Stop the parser, which leads to a call of `send_400_response`."""
         self._refusal = refusal
         raise ValueError(refusal.detail)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Say why, unless the peer waits for another answer, and listen no more."""
+        """Say why, unless the peer waits for another answer, and stop listening."""
         self._refused = True
         if self.transport.is_closing() or not (self.is_idle or self._takes_back_the_request()):
             self.transport.close()
@@ -272,7 +272,7 @@ class Bounded(HttpToolsProtocol):
         self.loop.call_later(self.linger_s, self.transport.abort)
 
     def _takes_back_the_request(self) -> bool:
-        """Have the app believe that the peer has gone, where only the request that is coming in waits for an answer."""
+        """Make the app believe that the peer has gone, if only the request now arriving waits for an answer."""
         if self._due != _BODY or self.pipeline or self.cycle.response_started:
             return False
         self.cycle.disconnected = True

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.web.paths import path_of
 
 _SMALLEST_BYTES = 1_000
-# Their ranges and tags are those of the plain bytes, and most are compressed already.
+# Their ranges and tags refer to the plain bytes, and most are already compressed.
 _FILES = ("/v1/files/", "/files/")
 _LEVEL = 5  # takes half the time of level 9, for a few per cent more bytes
 

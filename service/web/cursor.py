@@ -23,4 +23,4 @@ def decode(place: TypeAdapter[T], cursor: str) -> T:
     try:
         return place.validate_json(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
-        raise BadCursor("The cursor is not one of ours. Send back `next_cursor` as it came, or none.") from error
+        raise BadCursor("The cursor is not one of ours. Send `next_cursor` back unchanged, or none.") from error

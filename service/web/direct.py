@@ -16,7 +16,7 @@ class Direct:
     """Hands requests for the `endpoints` straight to them: they enqueue or upload, and any query is for their routes.
 
     The layers below, finding the route, solving its dependencies and entering its exit stacks cost more than
-    enqueueing a job does. The routes stay: FastAPI describes them in OpenAPI, and would answer them the same.
+    enqueueing a job does. The routes stay: FastAPI describes them in OpenAPI, and would answer in the same way.
     """
 
     def __init__(self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:

@@ -1,4 +1,4 @@
-"""Who may come in at all: no page of another origin may change anything, and none may reach us by a foreign name.
+"""Who may come in at all: no page of another origin may change anything or reach us by a foreign name.
 
 A browser sends a page's simple requests to any server without asking the server first. It also follows a name wherever
 the name's owner points it, even to this machine (DNS rebinding). Neither request carries a key, so both matter most
@@ -23,7 +23,7 @@ from service.web.paths import path_of
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _ELSEWHERE = {b"cross-site", b"same-site"}
 _ONCE = (b"host", b"origin")
-# Probes ask for these under any name, and both tell next to nothing.
+# Probes ask for these under any name, and both reveal next to nothing.
 _FOR_PROBES = {"/healthz", "/readyz"}
 # A container calls the machine that it runs on `host.docker.internal`.
 _OF_THIS_MACHINE = ("localhost", "*.localhost", "host.docker.internal")

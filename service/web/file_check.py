@@ -1,4 +1,4 @@
-"""Which files a request may name."""
+"""Decides which files a request may name."""
 
 from fastapi import Request
 
@@ -9,11 +9,11 @@ from service.web.state import state_of
 
 
 def file_check_of(request: Request) -> FileCheck:
-    """Return the check for a caller: it may name the files that are there for it."""
+    """Return the check for a caller, who may name only the files that they may see."""
     resources = state_of(request).resources
     return FileCheck(resources.ledger, resources.catalogue, owner_for(principal_of(request)))
 
 
 def owner_for(principal: Principal) -> str | None:
-    """Return whose files alone are there for a caller, which is limited or may only enqueue; None: all."""
+    """Return the owner whose files a limited or enqueue-only caller may see; None: all files."""
     return principal.id if principal.is_limited or not principal.may(Scope.READ) else None

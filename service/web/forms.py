@@ -1,4 +1,4 @@
-"""Reads what a form of a page posts. Its size is bounded, and it is read once, however many ask."""
+"""Reads what a page's form posts. Its size is bounded, and it is read only once per request."""
 
 from urllib.parse import parse_qsl
 
@@ -37,7 +37,7 @@ async def _read(request: Request) -> bytes:
         async for part in request.stream():
             body += part
             if len(body) > LARGEST_FORM:
-                raise BodyTooLarge(f"A form may have {LARGEST_FORM // KIB:,} KiB at most.")
+                raise BodyTooLarge(f"A form may have at most {LARGEST_FORM // KIB:,} KiB.")
             stay.grow(len(body))
     return bytes(body)
 
@@ -52,6 +52,6 @@ def _parsed(body: bytes) -> Form:
     form: Form = {}
     for name, value in pairs:
         if "\0" in name or "\0" in value:
-            raise BodyMalformed("The form holds the character NUL, which cannot be stored.")
+            raise BodyMalformed("The form contains the character NUL, which cannot be stored.")
         form.setdefault(name, []).append(value)
     return form

@@ -1,4 +1,4 @@
-"""What a request passes before its route: who calls and may they, NUL in the address, the names in the query."""
+"""What a request passes before its route: its caller's rights, NUL in the address, the names in the query."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -18,7 +18,7 @@ from service.web.session import check_csrf, note_csrf, principal_of_session, ses
 from service.web.state import state_of
 
 # Tells OpenAPI how to send a key. The check is ours, since a service may have no keys.
-bearer = Depends(HTTPBearer(auto_error=False, description="A key, where the service asks for one."))
+bearer = Depends(HTTPBearer(auto_error=False, description="A key, where the service requires one."))
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 Guard = Callable[..., Awaitable[Principal]]
@@ -26,7 +26,7 @@ Guard = Callable[..., Awaitable[Principal]]
 
 @cache
 def authorise(scope: Scope, *, narrowed: bool = False) -> Guard:
-    """Make the guard that lets a caller through whose key has the scope; see `guards`."""
+    """Make the guard that lets callers through if their key has the scope; see `guards`."""
 
     async def guard(request: Request, _key: Annotated[object, bearer]) -> Principal:
         return await check_key(request, scope, narrowed=narrowed)
@@ -36,7 +36,7 @@ def authorise(scope: Scope, *, narrowed: bool = False) -> Guard:
 
 @cache
 def authorise_page(scope: Scope) -> Guard:
-    """Make the guard of a page: a browser is sent to the sign-in where it is not signed in."""
+    """Make the guard of a page: a browser that is not signed in is sent to the sign-in page."""
 
     async def guard(request: Request) -> Principal:
         return await check_session(request, scope)
@@ -45,7 +45,7 @@ def authorise_page(scope: Scope) -> Guard:
 
 
 async def check_key(request: Request, scope: Scope, *, narrowed: bool = False) -> Principal:
-    """Note on the request who calls. Raises `Unauthorized`, `ScopeMissing`, or `NotForThisKey`."""
+    """Note on the request who is calling. Raises `Unauthorized`, `ScopeMissing`, or `NotForThisKey`."""
     principal = await identify(request)
     principal.check(scope)
     if not narrowed:
@@ -55,7 +55,7 @@ async def check_key(request: Request, scope: Scope, *, narrowed: bool = False) -
 
 def _check_unlimited(principal: Principal) -> None:
     if principal.is_limited:
-        raise NotForThisKey("This key is limited to kinds or queues, and this call is about all of them.")
+        raise NotForThisKey("This key is limited to some kinds or queues, but this call is about all of them.")
 
 
 async def identify(request: Request) -> Principal:
@@ -70,8 +70,8 @@ async def identify(request: Request) -> Principal:
 async def check_session(request: Request, scope: Scope) -> Principal:
     """Note on the request who looks at a page, or acts on one. Raises `SignInNeeded`, `ScopeMissing`, `NotForThisKey`.
 
-    All pages show jobs, also those that only enqueue. A program may send a key instead of a cookie. Browsers send no
-    key by themselves, so it needs no token.
+    All pages show jobs, even those that only enqueue. A program may send a key instead of a cookie. Browsers send no
+    key by themselves, so a key needs no token.
     """
     if header_of(request, b"authorization") is not None:
         (await check_key(request, Scope.READ)).check(scope)
@@ -101,13 +101,13 @@ def _count(request: Request, rates: Rates | None, caller: str) -> None:
 
 
 def recognise(request: Request, principal: Principal) -> Principal:
-    """Note on the request who calls, for everything downstream; see `principal_of`."""
+    """Note on the request who is calling, for everything downstream; see `principal_of`."""
     request.scope.setdefault("state", {})["principal"] = principal
     return principal
 
 
 def principal_of(request: Request) -> Principal:
-    """Return who calls. Only for requests that passed `authorise`, or another guard that recognised the caller."""
+    """Return who is calling. Only for requests that passed `authorise`, or another guard that recognised the caller."""
     principal: Principal = request.scope["state"]["principal"]
     return principal
 
@@ -115,18 +115,18 @@ def principal_of(request: Request) -> Principal:
 async def storable(request: Request) -> None:
     """Refuse NUL in the path or the query: no database text may hold it."""
     if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
-        raise Refused("The address holds the character NUL (%00), which no id and no filter can have.")
+        raise Refused("The address contains the character NUL (%00), which no id and no filter can have.")
 
 
-# What pages pass that anybody may open.
+# The guards of pages that anybody may open.
 ADDRESS: list[Any] = [Depends(storable), Depends(known_query)]
 
 
 def guards(scope: Scope, *, narrowed: bool = False) -> list[Any]:
     """Return the guards of a call below /v1, in this order: nobody without a key learns what is there.
 
-    `narrowed`: the call itself keeps to the kinds and queues that its caller is limited to. All others are not for
-    callers who are.
+    `narrowed`: the call itself keeps to the kinds and queues that its caller is limited to. All other calls refuse
+    limited callers.
     """
     return [Depends(authorise(scope, narrowed=narrowed)), *ADDRESS]
 
@@ -137,5 +137,5 @@ def page_guards(scope: Scope) -> list[Any]:
 
 
 def guarded_by(guard: Guard) -> list[Any]:
-    """Return the guards of a call that knows its callers in a way of its own."""
+    """Return the guards of a call that recognises its callers in its own way."""
     return [Depends(guard), *ADDRESS]

@@ -23,7 +23,7 @@ _LONGEST = 255
 
 @dataclass(slots=True)  # not frozen: that takes twice as long, and each enqueue makes an instance
 class Idempotency:
-    """A request's idempotency key, if it has one, and what it asks for."""
+    """A request's idempotency key, if it has one, and what the request asks for."""
 
     key: str | None
     request: Request
@@ -49,7 +49,7 @@ class Idempotency:
             self.keys_under_way.discard(self.key)
 
     def row(self, answer: bytes, now: datetime, kept: timedelta) -> IdempotencyKey | None:
-        """Make the key's row: what was asked, and the answer from now on."""
+        """Make the key's row: the request, and the answer to it from now on."""
         if self.key is None:
             return None
         return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, now + kept)
@@ -64,9 +64,9 @@ class Idempotency:
 
 
 def _own(principal: Principal, key: str) -> str:
-    """Return the name under which a principal's key is kept: others may use the same.
+    """Return the name under which a principal's idempotency key is kept: others may use the same key.
 
-    Those with the keys of the settings, and anybody where there are none, have them as they are. No key holds a line
+    Keys of callers with a key of the settings, or of anybody, are kept as they are. No idempotency key contains a line
     end.
     """
     if principal in (BOOTSTRAP, ANYBODY):
@@ -104,11 +104,11 @@ KEY_HEADER: dict[str, Any] = {
 
 
 def sent_safely(schema: str) -> dict[str, Any]:
-    """Describe a body in JSON that may be sent again under the same key."""
+    """Describe a JSON body that may be sent again under the same key."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {"requestBody": {"required": True, "content": content}, "parameters": [KEY_HEADER]}
 
 
 def kept(settings: Settings) -> timedelta:
-    """Return for how long a key is kept."""
+    """Return how long a key is kept."""
     return timedelta(hours=settings.idempotency_hours)

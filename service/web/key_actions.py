@@ -1,6 +1,6 @@
-"""What operators do to keys, by a call or on a page: done, and noted on the trail.
+"""What operators do to keys, by a call or on a page, with a record on the trail.
 
-A key is looked up before its id is noted: who takes a key for its id would have it on the trail.
+A key is looked up before its id is recorded: else a key sent in place of its id would end up on the trail.
 """
 
 from datetime import timedelta
@@ -28,7 +28,7 @@ async def create_key(keys: Keys, operator: Operator, wanted: KeyRequest) -> Made
 
 
 async def rotate_key(keys: Keys, operator: Operator, key_id: str, grace: timedelta) -> Made:
-    """Give a key another secret; the old one holds for `grace`, too. Raises `KeyNotFound`."""
+    """Give a key a new secret; the old one stays valid for `grace`. Raises `KeyNotFound`."""
     before = KeyOut.of(await keys.find(key_id))
     async with operator.action("rotate", "key", key_id, before=before) as entry:
         made = await keys.rotate(key_id, grace)

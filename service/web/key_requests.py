@@ -16,10 +16,10 @@ _Name = Annotated[Text, Field(min_length=1, max_length=100)]
 _Listed = Annotated[str, Field(pattern=r"^[^\x00*]*\*?$", min_length=1, max_length=100)]
 _Patterns = Annotated[list[_Listed], Field(min_length=1, max_length=100)]
 _SCOPES = "`operate` includes `read`, `admin` includes all."
-_KINDS = "Kinds that it may enqueue, see and act on: names, and beginnings that end with `*`. null: all."
+_KINDS = "Kinds that it may enqueue, see and act on: names, and prefixes that end with `*`. null: all."
 _QUEUES = "Queues that their jobs may be on. null: all."
 _SEES_ARGS = "Whether it is shown args, results, metadata and log lines."
-_EXPIRES_IN = "Seconds from now. null: it holds until it is revoked."
+_EXPIRES_IN = "Seconds from now. null: it is valid until it is revoked."
 
 
 class _Limited(BaseModel):
@@ -32,7 +32,7 @@ class _Limited(BaseModel):
 
 
 class KeyRequest(_Limited):
-    name: _Name = Field(description="Who has it, for those who read lists and the audit.")
+    name: _Name = Field(description="Who has it, for readers of lists and of the audit.")
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), description=_SCOPES)
 
     @model_validator(mode="after")
@@ -42,7 +42,7 @@ class KeyRequest(_Limited):
 
 
 class KeyChange(_Limited):
-    """What is sent is changed, and nothing else."""
+    """Only the fields that are sent are changed."""
 
     name: _Name | None = None
     scopes: list[Scope] | None = Field(None, min_length=1, max_length=len(Scope), description=_SCOPES)
@@ -58,7 +58,7 @@ class KeyChange(_Limited):
 class RotateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    grace: float = Field(3600, ge=0, le=30 * 86_400, description="Seconds for which the old key holds, too.")
+    grace: float = Field(3600, ge=0, le=30 * 86_400, description="Seconds for which the old key stays valid.")
 
 
 key_request: TypeAdapter[KeyRequest] = TypeAdapter(KeyRequest)
@@ -69,7 +69,7 @@ rotate_request: TypeAdapter[RotateRequest] = TypeAdapter(RotateRequest)
 def check_limits(scopes: Sequence[Scope], kinds: object, queues: object) -> None:
     """Raise `ValueError` for a key that could give itself what its limits deny."""
     if Scope.ADMIN in scopes and (kinds is not None or queues is not None):
-        raise ValueError("a key with the scope `admin` cannot be limited to kinds or queues: it makes other keys")
+        raise ValueError("a key with the scope `admin` cannot be limited to kinds or queues: it can make other keys")
 
 
 def span(seconds: float | None) -> timedelta | None:
@@ -87,9 +87,9 @@ class KeyOut(BaseModel):
     created_at: ShownMoment
     created_by: str | None = Field(description="Who made it; null: a command on the service's machine.")
     expires_at: ShownMoment | None
-    last_used_at: ShownMoment | None = Field(description="To the minute; told within a minute.")
+    last_used_at: ShownMoment | None = Field(description="To the minute, up to a minute late.")
     rotated_at: ShownMoment | None
-    old_until: ShownMoment | None = Field(description="Until when the key before the last rotation holds.")
+    old_until: ShownMoment | None = Field(description="How long the key from before the last rotation stays valid.")
     revoked_at: ShownMoment | None
 
     @classmethod
@@ -98,7 +98,7 @@ class KeyOut(BaseModel):
 
 
 class KeyMade(KeyOut):
-    """A key with its text, which is told this once."""
+    """A key with its text, which is shown only this once."""
 
     key: str = Field(description="Send it as `Authorization: Bearer <key>`. Only its hash is kept.")
 

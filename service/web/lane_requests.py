@@ -1,4 +1,4 @@
-"""What requests say of lanes: a key in the path, limits and a breaker in the body, for how long to pause."""
+"""What requests say about lanes: a key in the path, limits and a breaker in the body, how long to pause."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -24,13 +24,13 @@ _KEY_PATTERN = r"^(?!kind:|queue:)[^\s\x00]([^\x00]*[^\s\x00])?$"
 
 
 class _Text(StringConvertor):
-    """A name in a path: any text, slashes and line ends too."""
+    """A name in a path: any text, including slashes and line ends."""
 
     regex = r"(?s:.+)"
 
 
 class _LaneKey(StringConvertor):
-    """The same at the end of a path, but for the paths of actions."""
+    """The same at the end of a path, except for the paths of actions."""
 
     regex = r"(?s:(?!.*/(?:pause|resume)$).+)"
 
@@ -40,7 +40,7 @@ register_url_convertor("lane", _LaneKey())
 
 
 _TEXT = Path(
-    description="A lane's key, or a pattern of keys, in which `*` stands for any text. Percent-encode it.",
+    description="A lane's key, or a pattern of keys in which `*` stands for any text. Percent-encode it.",
     json_schema_extra={"pattern": _KEY_PATTERN, "minLength": 1, "maxLength": LONGEST_KEY},
 )
 
@@ -48,7 +48,7 @@ _TEXT = Path(
 async def _rule_key(key: Annotated[str, _TEXT], request: Request) -> str:
     """Return the key. Raises `LaneInvalid`."""
     try:
-        unquote_to_bytes(request.scope.get("raw_path") or b"").decode()  # in `key`, what is not UTF-8 is replaced
+        unquote_to_bytes(request.scope.get("raw_path") or b"").decode()  # `key` has replaced what is not UTF-8
     except UnicodeDecodeError as error:
         raise LaneInvalid("The key in the path is not UTF-8 once its percent-encoding is undone.") from error
     try:
@@ -60,7 +60,7 @@ async def _rule_key(key: Annotated[str, _TEXT], request: Request) -> str:
 
 
 async def _lane_key(key: Annotated[str, Depends(_rule_key)]) -> str:
-    """Return the key of a lane or a pattern, not that of a kind or a queue. Raises `LaneInvalid`."""
+    """Return the key of a lane or a pattern, never that of a kind or a queue. Raises `LaneInvalid`."""
     refuse_reserved(key)
     return key
 
@@ -69,7 +69,7 @@ def refuse_reserved(key: str) -> None:
     """Raise `LaneInvalid` for the key of a kind or a queue."""
     if key.startswith(RESERVED_PREFIXES):
         sort, _, name = key.partition(":")
-        raise LaneInvalid(f"{key!r} names a {sort}, not a lane. Pause it by POST /v1/{sort}s/{name}/pause.")
+        raise LaneInvalid(f"{key!r} names a {sort}, not a lane. Pause it with POST /v1/{sort}s/{name}/pause.")
 
 
 RuleKey = Annotated[str, Depends(_rule_key)]
@@ -93,18 +93,18 @@ BreakerOption = Annotated[BreakerIn, BeforeValidator(_of_text, json_schema_input
 
 
 class LaneRequest(BaseModel):
-    """What is said of a lane, or of all lanes that a pattern matches.
+    """The rules of a lane, or of all lanes that a pattern matches.
 
-    The limits are replaced: one that is left out, or null, is no longer set. A request that has only `breaker` leaves
-    them as they are.
+    All limits are replaced: one that is left out or null is removed. A request with only `breaker` leaves
+    the limits as they are.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1})
 
     concurrency: int | None = Field(None, ge=1, le=MOST_CONCURRENCY, description="How many of its jobs run at once.")
-    rate: RateIn | None = Field(None, description="How many of its jobs start in which time.")
+    rate: RateIn | None = Field(None, description="How many of its jobs may start in a period of time.")
     order: Literal["strict"] | None = Field(
-        None, description="`strict`: one at a time, in the order of their enqueues. Set it before there are jobs."
+        None, description="`strict`: one at a time, in the order of enqueueing. Set it before there are jobs."
     )
     breaker: BreakerOption | None = Field(
         None,
@@ -150,13 +150,13 @@ _pause: TypeAdapter[PauseRequest] = TypeAdapter(PauseRequest)
 
 
 async def lane_request(request: Request) -> LaneRequest:
-    """Read the body of a PUT. Raises `BodyMalformed` and `ArgsInvalid`, and what reading a body does."""
+    """Read the body of a PUT. Raises `BodyMalformed`, `ArgsInvalid`, and the errors of reading a body."""
     with state_of(request).room.stay() as stay:
         return parse(LANE_REQUEST, await read_body(request, MIB, stay), {})
 
 
 async def pause_for(request: Request) -> timedelta | None:
-    """Read for how long to pause: None, for good, where there is no body."""
+    """Read how long to pause. Without a body: None, which means until resumed."""
     with state_of(request).room.stay() as stay:
         body = await read_body(request, MIB, stay)
     wanted = parse(_pause, body, {}) if body else PauseRequest()

@@ -48,17 +48,17 @@ _CORS: dict[str, Any] = {
 
 
 def install(app: FastAPI, settings: Settings, hooks: Hooks, direct: Mapping[tuple[str, str], Endpoint]) -> None:
-    """Add the layers from the inside out. Whatever is added to the app later stands around all of them."""
+    """Add the layers from the inside out. A layer added to the app later goes around all of them."""
     app.add_middleware(ETags)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
-    if settings.rate_limit is None:  # which alone is noted of direct calls
+    if settings.rate_limit is None:  # the only header noted by direct calls
         app.add_middleware(Noted)
     app.add_middleware(Direct, endpoints=direct)
     if settings.rate_limit is not None:
         app.add_middleware(Noted)
     if settings.cors_origins:
-        # Starlette's own stands outside of all layers, and logs: no page of another origin could read its answer.
+        # Starlette's own is outside all layers, and logs: no page of another origin could read its answer.
         app.add_middleware(ServerErrorMiddleware, handler=problems.answer_logged_bug)
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **_CORS)
     app.add_middleware(AtTheDoor, door=Door.of(settings))

@@ -31,7 +31,7 @@ def asked(request: Request) -> str:
 
 
 def allowed(request: Request) -> list[str]:
-    """Return every method of the request's path, whichever route has it; for `Allow` (RFC 9110, 10.2.1)."""
+    """Return every method that any route has for the request's path; for `Allow` (RFC 9110, 10.2.1)."""
     found = [method for method in _METHODS if method != request.method and _has_route(request, method)]
     if "GET" in found:
         found.insert(1, "HEAD")

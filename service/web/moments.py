@@ -21,7 +21,7 @@ _moments: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def day_or_moment(text: str) -> datetime | None:
-    """Read what a form asks for: a moment as the API takes it, a day, or nothing. Raises `Refused`."""
+    """Read a form's field: a moment as the API takes it, a day, or nothing. Raises `Refused`."""
     if not text.strip():
         return None
     try:

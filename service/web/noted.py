@@ -1,4 +1,4 @@
-"""Headers that are noted while a request is looked at, and sent with its answer, whoever makes that."""
+"""Headers that are noted while a request is checked, and sent with its answer, whatever produces the answer."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _NOTED = "noted_headers"
 
 
 def note_header(scope: Scope, name: str, value: str) -> None:
-    """Send a header with the answer to this request. Direct calls do so where there is a rate limit."""
+    """Send a header with the answer to this request. Direct calls do so only if there is a rate limit."""
     scope["state"].setdefault(_NOTED, []).append((name.encode(), value.encode("latin-1")))
 
 

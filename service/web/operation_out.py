@@ -13,12 +13,12 @@ from service.web.cursor import NEXT_CURSOR
 from service.web.moments import ShownMoment
 
 _UNKEPT = {"members_failed", "args_hidden"}
-# What in a filter and in a change tells what is in args.
+# The fields of a filter and of a change that reveal args.
 _OF_ARGS = {"args", "metadata", "q"}
 
 
 def without_args(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a filter, or a change, for those who may not see args."""
+    """Return a filter, or a change, for callers who may not see args."""
     return {name: value for name, value in told.items() if name not in _OF_ARGS}
 
 
@@ -29,29 +29,29 @@ class MemberFailedOut(BaseModel):
 
 
 class OperationOut(BaseModel):
-    """An action on all jobs that match a filter, and how far it is."""
+    """An action on all jobs that match a filter, and its progress."""
 
     id: str
     name: str | None
     action: Action
     state: OperationState = Field(
-        description="`counting`, then `running`. `stopped` and `failed` ones go on when their job is replayed."
+        description="`counting`, then `running`. A `stopped` or `failed` one continues when its job is replayed."
     )
     matched: int = Field(description="How many members were counted; those that no longer match later are left alone.")
-    done: int = Field(description="Members the action was applied to, or would be on a dry run.")
-    failed: int = Field(description="Members it could not be applied to.")
-    skipped: dict[str, int] = Field(description="How many of `failed`, by reason.")
+    done: int = Field(description="Members that the action was applied to, or in a dry run would be.")
+    failed: int = Field(description="Members that it could not be applied to.")
+    skipped: dict[str, int] = Field(description="How many failed, by reason.")
     members_failed: list[MemberFailedOut] = Field([], description="The first 100 of `failed`; not in lists.")
-    rate: float | None = Field(description="Members a second at most; null: as fast as it goes.")
+    rate: float | None = Field(description="At most this many members a second; null: as fast as possible.")
     dry_run: bool
     filter: dict[str, Any] = Field(description="As it was sent.")
     change: dict[str, Any] | None = Field(description="What `change` sets.")
-    error: str | None = Field(description="Why it was broken off, where it was not stopped by a call.")
-    created_at: ShownMoment = Field(description="Jobs that were enqueued later are no members.")
-    started_at: ShownMoment | None = Field(description="When it had counted its members, and went on to the first.")
+    error: str | None = Field(description="Why it ended early, unless a call stopped it.")
+    created_at: ShownMoment = Field(description="Jobs enqueued later are not members.")
+    started_at: ShownMoment | None = Field(description="When it had counted its members and went on to the first.")
     finished_at: ShownMoment | None
-    job_id: str | None = Field(description="The job that carries it out; null while the API does, for a moment.")
-    args_hidden: bool = Field(False, description="Args, metadata and texts are left out: not for the caller.")
+    job_id: str | None = Field(description="The job that carries it out; null for a moment, while the API does.")
+    args_hidden: bool = Field(False, description="Args, metadata and texts are hidden from the caller.")
 
     def shown_to(self, principal: Principal) -> "OperationOut":
         """Return it without what the principal may not see."""

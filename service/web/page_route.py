@@ -8,7 +8,7 @@ from service.web.guards import page_guards
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are told in the shell; see `page_errors`."""
+    """A route whose errors are shown in the shell; see `page_errors`."""
 
 
 def page_router(scope: Scope = Scope.READ) -> APIRouter:

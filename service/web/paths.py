@@ -39,5 +39,5 @@ def flow_path(scope: Scope, flow_id: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Quote an id for a path. Ours need no quotes, and asking the library takes ten times as long as seeing that."""
+    """Quote an id for a path. Ours need no quoting, and checking that is ten times as fast as calling the library."""
     return name if name.isascii() and name.replace("-", "").isalnum() else quote(name, safe="")

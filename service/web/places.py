@@ -1,4 +1,4 @@
-"""Places for callers that stay, such as live pages."""
+"""Places for connections that stay open, such as live pages."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from service.web.guards import place_of_caller, principal_of
 
 
 class Places:
-    """So many places in all, of which no owner may take more than its share: there is always room for others."""
+    """A fixed number of places. No owner may take more than its share, so there is always room for others."""
 
     def __init__(self, *, most: int, most_each: int) -> None:
         self._most, self._most_each = most, most_each
@@ -22,13 +22,13 @@ class Places:
         return self._taken.total() < self._most and self._taken[owner] < self._most_each
 
     def check(self, owner: str) -> None:
-        """Raise `TooManyWatchers` when there is no room for another of this owner."""
+        """Raise `TooManyWatchers` if there is no room for another place of this owner."""
         if self._taken[owner] >= self._most_each:
             raise TooManyWatchers(
-                f"You have as many live pages as one caller may ({self._most_each} at a time). Close some, or reload."
+                f"You already have {self._most_each} live pages open, as many as one caller may. Close some, or reload."
             )
         if not self.has_room(owner):
-            raise TooManyWatchers(f"As many pages as may ({self._most}) are live here already. Reload by hand.")
+            raise TooManyWatchers(f"All {self._most} live places are taken. Reload the page by hand.")
 
     @contextmanager
     def taken_by(self, owner: str) -> Iterator[None]:
@@ -42,6 +42,6 @@ class Places:
 
 
 def owner_of(request: Request) -> str:
-    """Return whose place it is: the principal's or, where anybody may call, that of the address."""
+    """Return the owner of a place: the principal or, where anybody may call, the address."""
     principal = principal_of(request)
     return place_of_caller(request) if principal is ANYBODY else principal.id

@@ -28,7 +28,7 @@ _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 class Mistake(BaseModel):
     """One thing that is wrong with a request."""
 
-    loc: list[str | int] = Field(description="Where: the names and places that lead to it.")
+    loc: list[str | int] = Field(description="Where: the names and indexes that lead to it.")
     msg: str
     type: str
 
@@ -40,7 +40,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What happened and what to do, for people.")
-    errors: list[Mistake] | None = Field(None, description="Where the request does not fit; the first 100 places.")
+    errors: list[Mistake] | None = Field(None, description="Where the request is not valid; the first 100 places.")
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -77,7 +77,7 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
 
 
 async def answer_foreseen(_request: Request, error: Exception) -> Response:
-    """Answer one of `FORESEEN`. A client that hung up gets an answer, too, which nobody reads."""
+    """Answer one of `FORESEEN`. Even a client that hung up gets an answer, which nobody reads."""
     if not isinstance(error, PostludeError):
         return Response(status_code=400)
     if isinstance(error, LedgerUnavailable):
@@ -95,14 +95,14 @@ def _problem(error: PostludeError) -> Problem:
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
-    """Answer a request that Starlette refuses: no such path, or not for this method."""
+    """Answer a request that Starlette refuses: no such path, or the wrong method for it."""
     assert isinstance(error, HTTPException)
     status, headers, detail = error.status_code, dict(error.headers or {}), str(error.detail)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = allow = ", ".join(methods.allowed(request))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
-        detail = f"{methods.asked(request)} is not possible here. Possible are: {allow}."
+        detail = f"{methods.asked(request)} is not allowed here. Allowed: {allow}."
     elif status == HTTPStatus.NOT_FOUND:
         detail = f"There is nothing at {request.url.path}. See /docs for what there is."
     title = HTTPStatus(status).phrase
@@ -122,6 +122,6 @@ async def answer_bug(request: Request, error: Exception) -> JSONResponse:
 
 
 async def answer_logged_bug(_request: Request, _error: Exception) -> JSONResponse:
-    """Answer an error that nobody foresaw, for a layer whose outer ones log it."""
+    """Answer an error that nobody foresaw, for a layer inside those that log it."""
     title, detail = "Internal error", "This is a fault of the service; it is logged."
     return answer(Problem(type=type_of("internal-error"), title=title, status=500, detail=detail))

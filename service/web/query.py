@@ -24,7 +24,7 @@ async def known_query(request: Request) -> None:
         if name not in known and not _is_of_a_family(name, known):
             raise Refused(f"There is no query parameter {name!r} here. {_instead(name, known)}")
         if count > 1 and not known.get(name):
-            raise Refused(f"The query parameter {name!r} is there {count} times. Send it once.")
+            raise Refused(f"The query parameter {name!r} was sent {count} times. Send it once.")
 
 
 def _is_of_a_family(name: str, known: Mapping[str, bool]) -> bool:
@@ -53,4 +53,4 @@ def _is_list(annotation: Any) -> bool:
 def _instead(name: str, known: Mapping[str, bool]) -> str:
     if near := get_close_matches(name, known, n=1):
         return f"Did you mean {near[0]!r}?"
-    return f"Known are: {', '.join(sorted(known))}." if known else "This call has none."
+    return f"Known: {', '.join(sorted(known))}." if known else "This call takes none."

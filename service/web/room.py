@@ -9,7 +9,7 @@ KIB, MIB = 1024, 1024 * 1024
 # A body up to this size is not counted.
 FREE_BYTES = 64 * KIB
 _ROOM_BYTES = 128 * MIB
-# Python parses one body at a time anyway. Two, so that a small one need not wait for the largest.
+# Python parses one body at a time anyway. Room for two, so that a small one need not wait for the largest.
 _READ_AT_ONCE = 2
 
 
@@ -21,11 +21,11 @@ class Room:
         self.reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     def stay(self) -> "Stay":
-        """Return the room of a body, still empty."""
+        """Return the room of a body, empty so far."""
         return Stay(self)
 
     def take(self, size: int) -> None:
-        """Take room. Raises `TooManyBodies`."""
+        """Take room for `size` bytes. Raises `TooManyBodies`."""
         if size > self._left:
             raise TooManyBodies("Other large bodies are being read. Send the request again.")
         self._left -= size
@@ -35,7 +35,7 @@ class Room:
 
 
 class Stay:
-    """The room of one body. It grows with the body, and is free again at the end of the `with`."""
+    """The room of one body. It grows with the body, and is freed at the end of the `with`."""
 
     def __init__(self, room: Room) -> None:
         self._room = room

@@ -1,4 +1,4 @@
-"""The names of schedules in paths: any text, slashes too."""
+"""The names of schedules in paths: any text, including slashes."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ _NAME_PATTERN = r"^[^\s\x00]([^\x00]*[^\s\x00])?$"
 
 
 class _Schedule(StringConvertor):
-    """A name at the end of a path: any text, slashes too, but for the paths of actions."""
+    """A name at the end of a path: any text, including slashes, except for the paths of actions."""
 
     regex = r"(?s:(?!.*/(?:pause|resume|run|next|ticks)$).+)"
 
@@ -19,7 +19,7 @@ class _Schedule(StringConvertor):
 register_url_convertor("schedule", _Schedule())
 
 _TEXT = Path(
-    description="The schedule's name, percent-encoded. A kind's own schedule has the kind's name.",
+    description="The schedule's name, percent-encoded. A kind's own schedule is named after the kind.",
     json_schema_extra={"pattern": _NAME_PATTERN, "minLength": 1, "maxLength": LONGEST_NAME},
 )
 

@@ -1,4 +1,4 @@
-"""The session of a request: its cookie, and the token that proves that a form came from a page of ours."""
+"""The session of a request: its cookie, and the token that proves that a form came from one of our pages."""
 
 from contextlib import suppress
 
@@ -21,7 +21,7 @@ _NOBODYS = "anybody"
 
 
 async def principal_of_session(request: Request) -> Principal:
-    """Return who is signed in. Raises `SignInNeeded` where nobody is, unless anybody may call."""
+    """Return who is signed in. Raises `SignInNeeded` if nobody is, unless anybody may call."""
     access: Access = state_of(request).access
     if await access.opening.is_open():
         return ANYBODY
@@ -46,7 +46,7 @@ def session_of(request: Request) -> Session | None:
 
 
 def keep(request: Request, cookie: str) -> None:
-    """Let the browser keep a session's cookie; no page of another site makes it send it."""
+    """Let the browser keep a session's cookie, which requests from other sites never carry."""
     note_header(request.scope, "set-cookie", _cookie(request, cookie, int(HOLDS_FOR.total_seconds())))
 
 
@@ -56,13 +56,13 @@ def forget(request: Request) -> None:
 
 
 async def note_csrf(request: Request) -> None:
-    """Make the token for the forms of a page. While the ledger is away there may be none: nothing could be done."""
+    """Make the token for a page's forms. While the ledger is away there may be none: no form could be acted on."""
     with suppress(LedgerUnavailable):
         request.scope["state"]["csrf"] = await state_of(request).sessions.token_for(_owner(request))
 
 
 def csrf_of(request: Request) -> str:
-    """Return the token for the forms of a page."""
+    """Return the token for a page's forms."""
     token: str = request.scope.get("state", {}).get("csrf", "")
     return token
 
@@ -71,7 +71,7 @@ async def check_csrf(request: Request) -> None:
     """Raise `CsrfTokenMissing` unless the request came from a page that was shown in its session."""
     token = header_of(request, HEADER) or (await read_fields(request)).get(FIELD)
     if token is None or not await state_of(request).sessions.is_token_of(_owner(request), token):
-        raise CsrfTokenMissing("The page was open for too long, or is not one of this service. Reload it.")
+        raise CsrfTokenMissing("The page was open for too long, or does not belong to this service. Reload it.")
 
 
 def _owner(request: Request) -> str:

@@ -19,7 +19,7 @@ from service.web.room import Room
 
 @dataclass(frozen=True)
 class WebState:
-    """`app.state.api`, as far as features need to know it."""
+    """The part of `app.state.api` that features need to know."""
 
     resources: Resources
     lifecycle: Lifecycle

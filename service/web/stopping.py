@@ -1,4 +1,4 @@
-"""Tells the API at once that its process stops: uvicorn tells it only when every open answer has ended."""
+"""Tells the API at once that its process is stopping: uvicorn tells it only when every open answer has ended."""
 
 import asyncio
 import signal
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 def on_stop_signal(call: Callable[[], None]) -> None:
-    """Call `call` in the running loop at SIGTERM and SIGINT, before the present handler.
+    """Call `call` in the running loop on SIGTERM and SIGINT, before the present handler.
 
     Meant to be used under uvicorn, which restores the former handlers when it ends. Does nothing outside the main
     thread, where there are no signals.

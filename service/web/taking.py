@@ -15,7 +15,7 @@ class Taking:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """Watch until the whole answer is read. Call this only when no more will be written."""
+        """Watch until the whole answer is read. Call this only after the last write."""
         if self._timer is None:
             size = self._transport.get_write_buffer_size()
             self._timer = self._loop.call_later(self.within_s, self._check, size)

@@ -13,9 +13,9 @@ _LOOK_EVERY_S = 0.1
 
 
 class WriteDeadline:
-    """Ends waits that take too long, with one timer for all: a timer for each would be a tenth of an enqueue's cost.
+    """Ends waits that take too long, with one timer for all: a timer for each would cost a tenth of an enqueue.
 
-    Only for calls that await group commit, dispatch and the hooks around enqueues. All of them let go of a cancelled
+    Only for calls that await group commit, dispatch and the hooks around enqueues. All of these let go of a cancelled
     caller at once, so a call needs no task of its own, which would cost as much again.
     """
 

@@ -45,7 +45,7 @@ async def finds_it(page: Page, lane: str) -> None:
     await expect(headline).to_have_text(f"Webhooks to {lane.removeprefix('host:')} are not going out.")
     banner = page.locator("#worst")
     await expect(banner).to_contain_text(f"{WITHOUT_RETRY} jobs failed before the breaker opened, and can be replayed.")
-    await expect(banner).to_contain_text("Tell whoever runs the receiver. Nothing in Postlude needs fixing")
+    await expect(banner).to_contain_text("Tell the people who run the receiver. Nothing in Postlude needs fixing")
     await banner.get_by_role("link", name="Open the lane").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(lane)
 

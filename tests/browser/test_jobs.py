@@ -213,7 +213,7 @@ async def test_all_is_done_by_keyboard(site: Site, page: Page) -> None:
         await expect(page).to_have_url(site.url + path)
     await page.keyboard.press("?")
     await expect(page.locator("#keys")).to_be_visible()
-    await page.get_by_label("Single keys do these things").uncheck()
+    await page.get_by_label("Use these single-key shortcuts").uncheck()
     await page.keyboard.press("Escape")
     await page.keyboard.press("?")
     await expect(page.locator("#keys")).to_be_hidden()

@@ -68,8 +68,8 @@ async def test_a_lane_is_limited_paused_forced_and_let_go(site: Site, page: Page
     await expect(page.locator(".answer")).to_contain_text("It is held by hand")
     await presses(page, "Let it decide")
     await expect(page.locator(".answer")).to_contain_text("It is open.")
-    await presses(page, "Forget what was set")
-    await says(page, "What was set for tenant:7 is forgotten.")
+    await presses(page, "Delete its settings")
+    await says(page, "The settings of tenant:7 are deleted.")
 
 
 async def test_a_queue_and_a_kind_are_paused_and_resumed(site: Site, page: Page) -> None:
@@ -152,7 +152,7 @@ async def test_a_flow_is_replayed_and_cancelled(site: Site, page: Page) -> None:
     await site.reaches(flow["jobs"]["first"], "failed")
     await page.goto(f"{site.url}/flows")
     await page.get_by_role("link", name="import").click()
-    await presses(page, "Replay what failed")
+    await presses(page, "Replay the failed jobs")
     await expect(page.locator(".toast")).to_be_visible()
     await site.reaches(flow["jobs"]["first"], "failed")  # once more
     await page.reload()
@@ -182,9 +182,9 @@ async def test_keys_and_users_are_made_changed_and_ended_and_the_audit_tells_who
     key = await page.get_by_label("The key", exact=True).locator("xpath=descendant-or-self::pre").text_content()
     assert key is not None
     assert key.startswith("plk_")
-    await page.get_by_role("link", name="I have kept it").click()
+    await page.get_by_role("link", name="I have saved it").click()
     await presses(page, "Rotate…", dialog="Rotate the key")
-    await page.get_by_role("link", name="I have kept it").click()
+    await page.get_by_role("link", name="I have saved it").click()
     await presses(page, "Revoke…", dialog="Revoke the key")
     await says(page, "The key shop is revoked.")
     await page.goto(f"{site.url}/users")
@@ -198,7 +198,7 @@ async def test_keys_and_users_are_made_changed_and_ended_and_the_audit_tells_who
     await page.get_by_role("dialog").get_by_role("button", name="Set").first.click()
     await says(page, "ann is operator from now on.")
     await presses(page, "Disable")
-    await says(page, "ann can sign in no more.")
+    await says(page, "ann can no longer sign in.")
     await presses(page, "Enable")
     await says(page, "ann can sign in again.")
     await page.goto(f"{site.url}/audit?target=ann")

@@ -77,7 +77,7 @@ async def test_a_refused_job_says_where_it_is_wrong(client: AsyncClient) -> None
     assert refused.value.status == 422
     assert [one["loc"] for one in refused.value.errors] == [["args", "text"], ["args", "txt"]]
     assert "args.text: Field required" in str(refused.value)
-    with pytest.raises(KindUnknown, match="Known are"):
+    with pytest.raises(KindUnknown, match="Known kinds"):
         await client.enqueue("nonesuch")
     with pytest.raises(JobNotFound) as lost:
         await client.get("no such?job")

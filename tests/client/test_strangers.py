@@ -107,7 +107,7 @@ async def test_a_service_that_asks_for_a_key_says_so(settings: Settings) -> None
         async with AsyncClient(url, "right\n") as client:
             assert (await client.enqueue("note", {"text": "x"})).state == "queued"
         async with AsyncClient(url, "wrong") as client:
-            with pytest.raises(Unauthorized, match="Set POSTLUDE_API_KEY, or give the client its `key`") as refused:
+            with pytest.raises(Unauthorized, match="Set POSTLUDE_API_KEY, or pass the client its `key`") as refused:
                 await client.enqueue("note", {"text": "x"})
         assert refused.value.status == 401
 

@@ -1,4 +1,4 @@
-"""The client of Postlude. What is named here is imported when it is first used."""
+"""The client of Postlude. The names here are imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ _PLACES = {
 
 __all__ = [*_PLACES]
 
-if not TYPE_CHECKING:  # for type checkers, a name that is not there is an error
+if not TYPE_CHECKING:  # hidden from type checkers, so that an unknown name stays an error
 
     def __getattr__(name: str) -> Any:
         if name not in _PLACES:

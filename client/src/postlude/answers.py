@@ -14,7 +14,7 @@ Shape = TypeVar("Shape", bound=models.Shown)
 
 
 class Answer(NamedTuple):
-    """One answer. Headers go by names in lower case; `url` is what was asked."""
+    """One answer. Header names are in lower case; `url` is the URL of the request."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 def read(answer: Answer, shape: type[Shape]) -> Shape:
-    """Read what an answer shows. Raises the `Problem` that it is, or `NotPostlude`."""
+    """Read an answer's content. Raises its `Problem`, or `NotPostlude`."""
     check(answer)
     try:
         return shape.model_validate_json(answer.content)
@@ -51,13 +51,13 @@ def read_ids(answer: Answer) -> list[str]:
 
 
 def check(answer: Answer) -> None:
-    """Raise what an answer that is no success means."""
+    """Raise the error of an answer that is not a success."""
     if not answer.is_success:
         raise refusal(answer)
 
 
 def refusal(answer: Answer) -> PostludeError:
-    """Return the service's problem; or, if something else answered, the error that says so."""
+    """Return the service's problem or, if something else answered, the error that says so."""
     problem = _problem_in(answer)
     return strangers.refusal(answer) if problem is None else problem_of(problem)
 

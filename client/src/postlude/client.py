@@ -50,7 +50,7 @@ class Client:
         timeout: Duration = TIMEOUT_S,
         retry_for: Duration = RETRY_FOR_S,
     ) -> None:
-        """Wait for each answer for `timeout`, and begin no new try once `retry_for` has passed."""
+        """Wait up to `timeout` for each answer, and start no new try once `retry_for` has passed."""
         self._place = Place.of(url, key)
         self._pool = Pool(self._place, transport)
         self._patience = Patience(seconds(timeout), seconds(retry_for))
@@ -68,7 +68,7 @@ class Client:
     def enqueue(
         self, kind: str, args: Any = None, *, idempotency_key: str | None = None, **options: Unpack[JobOptions]
     ) -> Job:
-        """Enqueue a job. When this returns, the job is recorded: it will run, whatever happens to any process."""
+        """Enqueue a job. When this returns, the job is recorded: it will run even if any process dies."""
         request = requests.enqueue(kind, args, idempotency_key=idempotency_key, **options)
         return answers.read_job(self.send(request))
 
@@ -109,7 +109,7 @@ class Client:
             time.sleep(waiting.pause_s(found))
 
     def list(self, *, order: Literal["desc", "asc"] = "desc", **filters: Unpack[Filters]) -> Iterator[Job]:
-        """Yield all jobs that match, the newest first; pages are asked for as they are needed."""
+        """Yield all jobs that match, newest first; pages are fetched as needed."""
         cursor = None
         while True:
             page = answers.read(self.send(requests.list_jobs(filters, order=order, cursor=cursor)), Page)
@@ -122,11 +122,11 @@ class Client:
         return self._act(requests.cancel(job), job, leads_to={"cancelled"})
 
     def replay(self, job: str | Job, *, start: Literal["last", "start"] = "last") -> Job:
-        """Run a failed or cancelled job again, from the last step that it has kept or from the start."""
+        """Run a failed or cancelled job again, from its last kept step or from the start."""
         return self._act(requests.replay(job, start=start), job, leads_to=LIVE)
 
     def replay_many(self, *, dry_run: bool = False, **filters: Unpack[Filters]) -> Replayed:
-        """Run all failed and cancelled jobs that match again; a `dry_run` only counts them."""
+        """Run all matching failed and cancelled jobs again; a `dry_run` only counts them."""
         total, cursor = Replayed(matched=0, replayed=0), None
         while True:
             request = requests.replay_many(filters, dry_run=dry_run, cursor=cursor)
@@ -135,15 +135,15 @@ class Client:
                 return total
 
     def change(self, job: str | Job, **changes: Unpack[Changes]) -> Job:
-        """Change a waiting job. None gives it what it would have had without that option."""
+        """Change a waiting job. None resets an option to its default."""
         return answers.read_job(self.send(requests.change(job, **changes)))
 
     def run_now(self, job: str | Job) -> Job:
-        """Make a job due at once that waits for its time, or for its next attempt."""
+        """Make a job that waits for its time or its next attempt due now."""
         return self._act(requests.run_now(job), job, leads_to={"running"})
 
     def events(self, job: str | Job) -> Iterator[Event]:
-        """Yield how a job is, and then each change of its state and its progress, until it has ended."""
+        """Yield a job's present state, and then each change of its state and progress, until it has ended."""
         following = Following(job, self._place, self._patience)
         while not following.is_over:
             try:
@@ -172,7 +172,7 @@ class Client:
         return answers.read(self.send(request, within_s=within_s), File)
 
     def download(self, file: str | File, to: Target) -> None:
-        """Write a file to a path, which has all of it or stays as it was, or into an open file."""
+        """Write a file to a path, all of it or nothing, or into an open file."""
         with opened(to) as out:
             download = Download(file, out)
             tries = self._patience.tries(download.request())
@@ -207,9 +207,9 @@ class Client:
         )
 
     def send(self, request: Request, *, within_s: float | None = None) -> Answer:
-        """Send a request, and again where that may help. Refusals are answers; raises `Unreachable`.
+        """Send a request, and retry where that may help. Refusals are answers; raises `Unreachable`.
 
-        `within_s` bounds all tries together, and takes the place of `retry_for`.
+        `within_s` bounds all tries together, and replaces `retry_for`.
         """
         if (recorded := recording.answer_of(request)) is not None:
             return recorded

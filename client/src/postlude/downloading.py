@@ -1,4 +1,4 @@
-"""A download: whole at its place or not there at all. One that breaks off goes on where it was."""
+"""A download: complete at its path or not there at all. One that breaks off continues where it was."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Download:
         self._tag: str | None = None
 
     def request(self) -> Request:
-        """Return what asks for the rest of it."""
+        """Return the request for the rest of it."""
         headers = {"accept": "*/*", "accept-encoding": "identity"}
         if self._written and self._tag:
             headers |= {"range": f"bytes={self._written}-", "if-range": self._tag}
         return Request("GET", self._path, headers=headers)
 
     def begin(self, response: httpx.Response) -> bool:
-        """Read the head of an answer; False if it is none with the file."""
+        """Read the head of an answer; False if it does not carry the file."""
         if response.status_code not in (200, 206):
             return False
-        if response.status_code == 200 and self._written:  # another file by now, or one that cannot go on
+        if response.status_code == 200 and self._written:  # a different file by now, or one that cannot be continued
             self._out.seek(self._out.tell() - self._written)
             self._out.truncate()
             self._written = 0
@@ -56,12 +56,12 @@ class Download:
 
 @contextmanager
 def opened(target: Target) -> Iterator[IO[bytes]]:
-    """Open where a download goes: a path has all of it at the end, or what it had before."""
+    """Open a download's destination: in the end a path has all of it, or what it had before."""
     if not isinstance(target, (str, os.PathLike)):
         yield target
         return
     path = Path(target)
-    beside = path.with_name(f".download-{new_id()}")  # not a `tempfile`, which nobody else may read
+    beside = path.with_name(f".download-{new_id()}")  # not a `tempfile`, which only its owner may read
     try:
         with beside.open("xb") as file:
             yield file

@@ -1,17 +1,17 @@
 """What can go wrong in the client, as a tree. Each message says what to check.
 
 PostludeError
-├── SettingsInvalid (ValueError)     a setting, or an argument in its place, cannot be used
+├── SettingsInvalid (ValueError)     a setting, or an argument in place of it, cannot be used
 ├── NotJson (TypeError)              JSON cannot hold what is to be sent
 ├── Unreachable (ConnectionError)    nobody answers at the URL, or only a proxy
 ├── NotPostlude                      something else answers there
-├── WaitTimedOut (TimeoutError)      the job has not ended in the time given
+├── WaitTimedOut (TimeoutError)      the job has not ended in time
 └── Problem                          the service refuses: see `problems.py`
 """
 
 
 class PostludeError(Exception):
-    """Whatever the client raises."""
+    """The base of all errors of the client."""
 
     accepted: int = 0
     """How many jobs of an `enqueue_many` were accepted before it failed."""
@@ -34,7 +34,7 @@ class NotPostlude(PostludeError):
 
 
 class WaitTimedOut(PostludeError, TimeoutError):
-    """The job has not ended in the time given. It goes on: look it up, or wait again."""
+    """The job has not ended in time. It goes on: look it up, or wait again."""
 
 
 class NotRepeatable(PostludeError):

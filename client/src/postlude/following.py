@@ -14,7 +14,7 @@ from postlude.retrying import Outcome, Patience, Tries
 from postlude.sse import EventStream, ServerEvent
 
 BROKE_OFF = httpx.RemoteProtocolError("the events broke off")
-"""What came of a connection that ended before the job."""
+"""The outcome of a connection that ended before the job."""
 
 _SHAPES: dict[str, type[StateEvent] | type[ProgressEvent]] = {"state": StateEvent, "progress": ProgressEvent}
 
@@ -29,18 +29,18 @@ class Following:
         self._stream = EventStream()
         self._tries = self._begin_tries()
         self.is_over = False
-        """Whether the job has ended, and the reader knows."""
+        """Whether the reader knows that the job has ended."""
 
     def _begin_tries(self) -> Tries:
         return self._patience.tries(requests.events(self._job))
 
     def begin(self) -> tuple[Request, httpx.Timeout]:
-        """Begin a connection: return what to ask for, which comes after the last event that was read."""
+        """Begin a connection: return a request for the events after the last one read."""
         self._stream = EventStream()
         return requests.events(self._job, after=self._last_id), self._tries.begin()
 
     def read(self, piece: bytes) -> Iterator[Event]:
-        """Read a piece of the stream. Events that only a newer client knows are passed over."""
+        """Read a piece of the stream, skipping events that only a newer client knows."""
         self._tries = self._begin_tries()
         for event in self._stream.read(piece):
             self._last_id = event.id
@@ -58,7 +58,7 @@ class Following:
         return shown
 
     def pause_s(self, outcome: Outcome) -> float:
-        """Return how long to wait before the next connection. Raises what `outcome` means if there is none.
+        """Return how long to wait before the next connection. Raises the error of `outcome` if there is none.
 
         An answer without content says that the job has ended, and that the reader knew.
         """
@@ -76,7 +76,7 @@ class Following:
 
 
 def is_stream(response: httpx.Response) -> bool:
-    """Whether a response brings events."""
+    """Whether a response is a stream of events."""
     return response.status_code == httpx.codes.OK and response.headers.get("content-type", "").startswith(
         "text/event-stream"
     )

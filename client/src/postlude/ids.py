@@ -10,13 +10,13 @@ _STEP_BYTES = 4
 
 
 class IdMaker:
-    """Makes UUIDv7s (RFC 9562), each greater than the one before: jobs sort as they were made."""
+    """Makes UUIDv7s (RFC 9562), each greater than the one before, so jobs sort in the order they were made."""
 
     def __init__(self) -> None:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Forget the last id, and whoever holds the lock: a forked process must not go on with its parent's ids."""
+        """Forget the last id and the lock's holder: a forked process must not continue its parent's ids."""
         self._lock = threading.Lock()
         self._last = 0
 

@@ -1,4 +1,4 @@
-"""What becomes of background tasks: sent to the service, or, without one, run here."""
+"""What to do with background tasks: send them to the service or, without one, run them here."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 class Mode(Enum):
     SEND = "send"
-    """To the service."""
+    """Send them to the service."""
     LOCAL = "local"
-    """As FastAPI's own class does: run after the response, and lost if that fails. Without `POSTLUDE_URL`."""
+    """Without `POSTLUDE_URL`: run after the response, like FastAPI's own class, and lost if that fails."""
     INLINE = "inline"
-    """For tests: run after the response, but as the service would have it run."""
+    """For tests: run after the response, but in the way the service would."""
     HELD = "held"
     """For tests: kept until the test runs them."""
 
@@ -24,14 +24,14 @@ class Added(Protocol):
 
     @property
     def function(self) -> str:
-        """The name that the function travels by."""
+        """The name under which the function travels."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The values that it will be called with, by the names of its parameters."""
+        """The values it will be called with, by parameter name."""
 
     async def run(self) -> Any:
-        """Run it as the service would have it run. Raises what the function raises."""
+        """Run it in the way the service would. Raises what the function raises."""
 
 
 StandIn = Callable[[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]], Added | None]
@@ -50,8 +50,8 @@ _forced = _Forced()
 def force(mode: Mode | None, watch: Callable[[Added], None] | None = None, stand_in: StandIn | None = None) -> None:
     """Set the mode of all apps of this process, for tests; None lets the settings decide again.
 
-    With INLINE and HELD, `watch` is told of each task as it is enqueued; with HELD, it is to keep them. `stand_in` is
-    asked about what cannot travel.
+    With INLINE and HELD, `watch` gets each task as it is enqueued; with HELD, it must keep them. `stand_in` is
+    asked about calls that cannot travel.
     """
     global _forced
     _forced = _Forced(mode, watch, stand_in)

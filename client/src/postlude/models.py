@@ -1,6 +1,6 @@
 """Jobs as the service shows them. Times are aware datetimes.
 
-What a newer service tells beyond these fields is kept as it came, and never an error.
+Further fields from a newer service are kept unchanged, and are never an error.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ Outcome = Literal["succeeded", "failed", "timed_out", "discarded", "cancelled", 
 ENDED: frozenset[State] = frozenset({"succeeded", "failed", "cancelled"})
 LIVE: frozenset[State] = frozenset({"scheduled", "blocked", "queued", "running", "retrying"})
 
-# Not validated: a newer service may know more of them.
+# Not validated: a newer service may have more values.
 _State = Annotated[State, SkipValidation]
 _Outcome = Annotated[Outcome, SkipValidation]
 
@@ -58,7 +58,7 @@ class Step(Shown):
 
 
 class JobCallback(Shown):
-    """What is enqueued when the job ends, and the ids of what has been."""
+    """What is enqueued when the job ends, and the ids of the jobs enqueued so far."""
 
     event: str
     kind: str
@@ -72,7 +72,7 @@ class Job(Shown):
     id: str
     kind: str
     label: str | None = None
-    """What it counts as: its kind or, of a job that calls an app, the function there."""
+    """What it counts as: its kind or, for a call of an app, the function."""
     state: _State
     queue: str | None = None
     priority: int = 0
@@ -90,7 +90,7 @@ class Job(Shown):
     lane: str | None = None
     lanes: list[str] = []
     waiting_for: str | None = None
-    """Why it does not run yet, in a sentence for people."""
+    """Why it is not running yet, in a sentence for people."""
     run_at: datetime | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -106,7 +106,7 @@ class Job(Shown):
 
     @property
     def ended(self) -> bool:
-        """Whether it has succeeded, failed or was cancelled: only a replay runs it again."""
+        """Whether it has succeeded, failed or been cancelled: only a replay runs it again."""
         return self.state in ENDED
 
 
@@ -122,7 +122,7 @@ class StateEvent(Shown):
 
 
 class ProgressEvent(Shown):
-    """How far the running attempt is."""
+    """The progress of the running attempt."""
 
     attempt: int = 0
     done: int
@@ -133,7 +133,7 @@ Event = StateEvent | ProgressEvent
 
 
 class EnqueuedJob(Shown):
-    """What the answer to a batch tells of each job."""
+    """What the answer to a batch says about each job."""
 
     id: str
     kind: str
@@ -145,14 +145,14 @@ class EnqueuedJobs(Shown):
 
 
 class Flow(Shown):
-    """A flow that was enqueued: `jobs` has the ids of its jobs by their names."""
+    """An enqueued flow: `jobs` has the ids of its jobs by name."""
 
     id: str
     jobs: dict[str, str]
 
 
 class File(Shown):
-    """A file that the service keeps. Its type was told by its first bytes."""
+    """A file that the service keeps. Its type was detected from its first bytes."""
 
     id: str
     name: str
@@ -171,7 +171,7 @@ class Page(Shown):
 
 
 class Replayed(Shown):
-    """What `replay_many` did, or would do: `skipped` says how many jobs were not replayed, by the reason."""
+    """What `replay_many` did, or would do: `skipped` says how many jobs were not replayed, by reason."""
 
     matched: int
     replayed: int

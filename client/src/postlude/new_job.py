@@ -1,4 +1,4 @@
-"""A job that is to be enqueued."""
+"""A job to enqueue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class NewJob:
     """A kind with its args and options.
 
-    Its id is made here: enqueued twice, it is still one job.
+    Its id is made here, so that enqueued twice it is still one job.
     """
 
     __slots__ = ("args", "id", "kind", "options")
@@ -32,7 +32,7 @@ class NewJob:
         return f"NewJob({self.kind!r}, {self.args!r}, id={self.id!r})"
 
     def fields(self) -> dict[str, Any]:
-        """Return what a request says of the job."""
+        """Return the job's fields in a request."""
         fields = {"id": self.id, "kind": self.kind, "args": self.args, **self.options}
         if "after" in fields:
             fields["after"] = _ids(fields["after"])

@@ -1,4 +1,4 @@
-"""What may be said of a job besides its kind and args. The service's `docs/http-api.md` explains each option.
+"""The options of a job, besides its kind and args. The service's `docs/http-api.md` explains each option.
 
 A `Duration` is a timedelta, or a number of seconds. Times need a time zone.
 """
@@ -39,7 +39,7 @@ class Lane(_Lane, total=False):
 
 
 class Retry(TypedDict, total=False):
-    """When to try again after a failure, in the place of the kind's policy."""
+    """When to retry after a failure, instead of the kind's policy."""
 
     base: Duration
     cap: Duration
@@ -72,7 +72,7 @@ class Callback(CallbackOptions, total=False):
 
 
 class FlowOptions(TypedDict, total=False):
-    """What may be said of a flow besides its jobs."""
+    """The options of a flow, besides its jobs."""
 
     id: str
     name: str
@@ -99,7 +99,7 @@ class JobOptions(CallbackOptions, total=False):
 
 
 class Changes(TypedDict, total=False):
-    """What to change of a waiting job. None gives it what it would have had without that option."""
+    """What to change in a waiting job. None resets an option to its default."""
 
     run_at: datetime | None
     args: Any
@@ -113,7 +113,7 @@ class Changes(TypedDict, total=False):
 
 
 class Filters(TypedDict, total=False):
-    """Which jobs are meant: those that match all of it. Any value of a list will do."""
+    """Selects the jobs that match every filter. In a list, any one of its values will do."""
 
     state: State | Sequence[State]
     kind: str | Sequence[str]
@@ -127,6 +127,6 @@ class Filters(TypedDict, total=False):
     finished_after: datetime
     finished_before: datetime
     args: Mapping[str, Any]
-    """What stands at a path in the args: `{"user.id": 42}`."""
+    """The value at a path in the args: `{"user.id": 42}`."""
     metadata: Mapping[str, Any]
     q: str

@@ -37,13 +37,13 @@ __all__ = ["OutboxRefused", "enqueue", "table"]
 MAX_ARGS_BYTES = 256 * 1024
 _LONGEST_KIND = 100
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-# An odd number of backslashes before u0000: no text of a database may hold what that stands for.
+# An odd number of backslashes before u0000: no text in a database may contain NUL.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-# What Pydantic writes of floats that JSON has no form for; or a text that has these words.
+# What Pydantic writes for floats that JSON has no form for, or a text that contains these words.
 _NO_NUMBER = re.compile(r"NaN|Infinity")
 _OPEN_TO_READ = "would lie open in the outbox: let the kind look it up, or enqueue the job over HTTP"
 
-# Wakes the service as soon as the transaction commits. Without it, rows are found by looking.
+# Wakes the service as soon as the transaction commits. Without it, polling finds the rows.
 _ANNOUNCE = """
 CREATE OR REPLACE FUNCTION postlude_outbox_announce() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_notify('postlude_outbox', ''); RETURN NULL; END $$
@@ -55,7 +55,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION postlude_outbox_announce()
 
 
 class _Now(FunctionElement[Any]):
-    """The time of the insertion, by the database's clock: on SQLite as text, in RFC 3339."""
+    """The time of the insertion by the database's clock; on SQLite an RFC 3339 text."""
 
     inherit_cache = True
 
@@ -100,7 +100,7 @@ _OUTBOX = table(MetaData())
 
 
 class OutboxRefused(PostludeError, ValueError):
-    """No row was written: there is something that no job can have. The message says what."""
+    """No row was written, because no job could be made of it. The message says why."""
 
 
 @overload
@@ -122,9 +122,9 @@ def enqueue(
 def enqueue(session: Any, kind: str, args: Any = None, /, **options: Unpack[JobOptions]) -> str | Awaitable[str]:
     """Enqueue a job when the transaction of `session` commits, and only then; return the id of the job.
 
-    `session` is a session or a connection of SQLAlchemy; over an asynchronous one, the result is to be awaited. `args`
-    are a dict, a pydantic model or a dataclass. Raises `OutboxRefused` for what can be seen here to make no job, and
-    `NotJson`. Of what only the service can see, it makes a failed job, which says why.
+    `session` is a session or a connection of SQLAlchemy; with an asynchronous one, await the result. `args`
+    are a dict, a pydantic model or a dataclass. Raises `OutboxRefused` for what visibly cannot become a job, and
+    `NotJson`. Errors that only the service can see become a failed job, which says why.
     """
     job = NewJob(kind, args, **options)
     done = session.execute(insert(_OUTBOX).values(_row_of(job)))
@@ -140,13 +140,13 @@ def _row_of(job: NewJob) -> dict[str, str]:
     if not 1 <= len(job.kind) <= _LONGEST_KIND:
         raise OutboxRefused(f"the name of a kind has 1 to {_LONGEST_KIND} characters")
     if not _UUID7.fullmatch(job.id):
-        raise OutboxRefused(f"the id {job.id!r} is no UUIDv7 in lower case: leave it out, and one is made")
+        raise OutboxRefused(f"the id {job.id!r} is not a UUIDv7 in lower case: leave it out, and one is made")
     _check_options(job.options)
     args, options = _json("args", job.args), _json("options", _options_of(job))
     if not args.startswith("{"):
-        raise OutboxRefused("the args are no object: give a dict, a pydantic model or a dataclass")
+        raise OutboxRefused("the args are not an object: pass a dict, a pydantic model or a dataclass")
     if (size := len(args.encode())) > MAX_ARGS_BYTES:
-        raise OutboxRefused(f"the args have {size:,} bytes as JSON, and may have {MAX_ARGS_BYTES:,}")
+        raise OutboxRefused(f"the args have {size:,} bytes as JSON, but may have at most {MAX_ARGS_BYTES:,}")
     return {"id": job.id, "kind": job.kind, "args": args, "options": options}
 
 
@@ -159,7 +159,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise OutboxRefused("give run_at or delay, not both")
     run_at = options.get("run_at")
     if isinstance(run_at, datetime) and run_at.tzinfo is None:
-        raise OutboxRefused("run_at has no time zone, as datetime.now(timezone.utc) has one")
+        raise OutboxRefused("run_at has no time zone: use one, as in datetime.now(timezone.utc)")
     for name in ("on_success", "on_failure", "on_end"):
         callback = options.get(name)
         if isinstance(callback, Mapping) and callback.get("secret") is not None:
@@ -171,7 +171,7 @@ def _json(what: str, value: Any) -> str:
     for path in _secrets_in(value, what):
         raise OutboxRefused(f"{path} is a secret, and {_OPEN_TO_READ}")
     if _NUL.search(text):
-        raise OutboxRefused(f"the {what} hold the character NUL, which cannot be stored")
+        raise OutboxRefused(f"the {what} contain the character NUL, which cannot be stored")
     if _NO_NUMBER.search(text):
         loads(text, parse_constant=_refuse_constant)
     return text

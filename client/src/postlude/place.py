@@ -24,11 +24,11 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, url: str | None, key: str | None) -> "Place":
-        """Return what is given or, in its place, what the environment says. Raises `SettingsInvalid`."""
+        """Return the given values or, if missing, those of the environment. Raises `SettingsInvalid`."""
         settings = from_environment()
         key = (key or settings.api_key or "").strip() or None
         if key and not (key.isascii() and key.isprintable()):
-            raise SettingsInvalid("POSTLUDE_API_KEY, or the client's `key`, holds a line break, or what is not ASCII.")
+            raise SettingsInvalid("POSTLUDE_API_KEY, or the client's `key`, contains a line break or is not ASCII.")
         return cls(checked_url(url, "The client's `url`") if url else settings.url, key)
 
     def url_of(self, request: Request) -> str:

@@ -1,4 +1,4 @@
-"""`@task`: how a function is to be run in the background, where the defaults do not fit."""
+"""`@task`: how to run a function in the background, where the defaults do not fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _places: dict[str, str] = {}
 
 
 class Policy(NamedTuple):
-    """What `@task` says of a function."""
+    """What `@task` says about a function."""
 
     name: str | None
     unique: Callable[..., str] | bool
@@ -49,15 +49,15 @@ def task(
     name: str | None = None,
     **options: Any,
 ) -> Any:
-    """Say how a function is to be run in the background. It returns the function itself, unchanged.
+    """Say how to run a function in the background. Returns the function itself, unchanged.
 
-    `timeout` is for each of its `max_attempts`. `retry` says when it is tried again, and `lane` what it shares limits
-    with. `unique` lets only one job of it wait or run with the same arguments (True), or with the same text that
-    `unique`, called with the arguments, returns. `name`, such as `"mail.welcome"`, is what it travels by: with one, it
-    may be moved and renamed while jobs of it wait.
+    `timeout` is for each of its `max_attempts`. `retry` says when to retry, and `lane` what it shares limits
+    with. `unique` lets only one of its jobs wait or run with the same arguments (True), or with the same text that
+    `unique`, called with the arguments, returns. `name`, such as `"mail.welcome"`, is its name when it travels: with
+    one, it may be moved and renamed while its jobs wait.
     """
     if name is not None and not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a task: write names with dots between, such as 'mail.welcome'")
+        raise ValueError(f"{name!r} is not a task name: write names separated by dots, such as 'mail.welcome'")
     policy = Policy(name, unique, {option: value for option, value in options.items() if value is not None})
 
     def decorated(function: Function) -> Function:

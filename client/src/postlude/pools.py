@@ -1,6 +1,6 @@
 """The connections of a client: opened when first needed, and never shared with a forked process or another loop.
 
-Requests whose answers the service holds back have a pool of their own: however many wait, the others find connections.
+Requests whose answers the service holds back have their own pool, so that others find connections however many wait.
 """
 
 import asyncio
@@ -61,6 +61,6 @@ class AsyncPool:
                 await opened.aclose()
 
     def _forget_closed_loops(self) -> None:
-        """Let go of connections that nobody can use or close any more: `asyncio.run` ends its loop with each call."""
+        """Drop connections that can no longer be used or closed: `asyncio.run` ends its loop with each call."""
         for use in [one for one in list(self._opened) if one.loop and one.loop.is_closed()]:
             self._opened.pop(use, None)

@@ -36,7 +36,7 @@ TYPE = "urn:postlude:problem:"
 
 
 class Problem(PostludeError):
-    """What the service answers instead of doing what it was asked."""
+    """The service's answer when it refuses a request."""
 
     def __init__(self, problem: Mapping[str, Any]) -> None:
         super().__init__(problem)
@@ -77,7 +77,7 @@ class UploadMalformed(BodyMalformed): ...
 
 class Unauthorized(Problem):
     def __str__(self) -> str:
-        return f"{super().__str__()} Set POSTLUDE_API_KEY, or give the client its `key`."
+        return f"{super().__str__()} Set POSTLUDE_API_KEY, or pass the client its `key`."
 
 
 class Forbidden(Problem): ...
@@ -282,7 +282,7 @@ class LedgerUnavailable(Unavailable): ...
 
 
 class FateUnknown(LedgerUnavailable):
-    """The job may be recorded, or not. The same job sent again is one job."""
+    """The job may or may not be recorded. The same job sent again is one job."""
 
 
 class LedgerFull(LedgerUnavailable): ...
@@ -299,7 +299,7 @@ def _type_of(problem: type[Problem]) -> str:
 
 
 BY_TYPE = {_type_of(problem): problem for problem in _tree(Problem)}
-# For a type that is newer than this client.
+# For a type newer than this client.
 _BY_STATUS: dict[int, type[Problem]] = {
     401: Unauthorized,
     403: Forbidden,
@@ -314,6 +314,6 @@ _BY_STATUS: dict[int, type[Problem]] = {
 
 
 def problem_of(problem: Mapping[str, Any]) -> Problem:
-    """Make the error of a problem that the service answered."""
+    """Make the error for a problem from the service."""
     found = BY_TYPE.get(str(problem.get("type"))) or _BY_STATUS.get(int(problem.get("status", 0)), Problem)
     return found(problem)

@@ -19,7 +19,7 @@ _recorders: list[Record] = []
 
 @contextmanager
 def recorded_by(record: Record) -> Iterator[None]:
-    """Let `record` have the jobs of all clients of this process."""
+    """Pass the jobs of all clients in this process to `record`."""
     _recorders.append(record)
     try:
         yield
@@ -28,7 +28,7 @@ def recorded_by(record: Record) -> Iterator[None]:
 
 
 def answer_of(request: Request) -> Answer | None:
-    """Record what a request enqueues, and answer as the service would; None if it is to be sent."""
+    """Record what a request enqueues, and answer as the service would; None if it should be sent."""
     if not _recorders or request.method != "POST" or request.path not in _ANSWERS:
         return None
     body = from_json(request.content or b"{}")

@@ -37,7 +37,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     content: bytes | None = None
     chunks: Chunks | None = None
-    """What gives the content anew for each try, in the place of `content`."""
+    """Produces the content again for each try, instead of `content`."""
     takes_s: float = 0
     """How many seconds longer than others it may take."""
     is_held: bool = False
@@ -102,7 +102,7 @@ def cancel(job: str | Job) -> Request:
 
 
 def replay(job: str | Job, *, start: Literal["last", "start"] = "last") -> Request:
-    """Run a job again: from the last step that it has kept, or from the start."""
+    """Run a job again: from its last kept step, or from the start."""
     return _post(_path(job, "replay"), {"from": start})
 
 
@@ -115,7 +115,7 @@ def change(job: str | Job, **changes: Unpack[Changes]) -> Request:
 
 
 def replay_many(filters: Filters, *, dry_run: bool = False, cursor: str | None = None) -> Request:
-    """Run again all failed and cancelled jobs that match, as far as the service comes in one request."""
+    """Run all matching failed and cancelled jobs again, as far as the service gets in one request."""
     place = {"cursor": cursor} if cursor else {}
     return _post("/v1/jobs/replay", {"filter": filters, "dry_run": dry_run, **place})
 
@@ -147,7 +147,7 @@ def _query(filters: Filters) -> Iterator[tuple[str, str]]:
 
 
 def _at_least_one(name: str, values: Iterable[object]) -> list[object]:
-    """Refuse a filter that would show everything where it should show nothing."""
+    """Refuse an empty filter, which would show everything instead of nothing."""
     if not (several := list(values)):
         raise ValueError(f"The filter {name!r} is empty: leave it out, or name at least one.")
     return several

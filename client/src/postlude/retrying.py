@@ -1,6 +1,6 @@
 """Decides whether and when a request is sent again. Pure but for the clock: the clients wait and send.
 
-Every request is safe to send again: jobs have ids, and actions say what is to be, not what to do.
+Every request is safe to send again: jobs have ids, and actions name the wanted state, not a step.
 """
 
 import random
@@ -24,7 +24,7 @@ _GRACE_S = 1.0
 _AGAIN = frozenset({429, 502, 503, 504, 507})
 
 Outcome = Answer | httpx.RequestError
-"""What came of sending a request once."""
+"""The outcome of sending a request once."""
 
 
 def answer_of(response: httpx.Response, url: str) -> Answer:
@@ -32,7 +32,7 @@ def answer_of(response: httpx.Response, url: str) -> Answer:
 
 
 class Patience(NamedTuple):
-    """How long to wait for each answer, and how long to go on trying."""
+    """How long to wait for each answer, and how long to keep trying."""
 
     timeout_s: float
     retry_for_s: float
@@ -45,7 +45,7 @@ class Tries:
     """The tries of one request."""
 
     def __init__(self, request: Request, patience: Patience, within_s: float | None) -> None:
-        """With `within_s`, the tries end with that time; otherwise the last may begin as its time ends."""
+        """With `within_s`, the tries end within that time; otherwise the last may start just before time is up."""
         self._timeout_s = patience.timeout_s + request.takes_s
         self._is_bounded = within_s is not None
         self._ends = time.monotonic() + (patience.retry_for_s if within_s is None else within_s)
@@ -82,7 +82,7 @@ class Tries:
 def _may_help(outcome: Outcome) -> bool:
     if isinstance(outcome, httpx.RequestError):
         return not is_lasting(outcome)
-    # Of conflicts, only those that pass say when to ask again.
+    # Only conflicts that pass say when to ask again.
     passes = outcome.status == 409 and "retry-after" in outcome.headers
     return outcome.status in _AGAIN or passes or _is_cut(outcome)
 

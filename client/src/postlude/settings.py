@@ -1,4 +1,4 @@
-"""What the environment says of the service, and of this app."""
+"""What the environment says about the service and this app."""
 
 import os
 from collections.abc import Mapping
@@ -52,11 +52,11 @@ def checked_url(url: str, name: str) -> str:
     except ValueError:
         usable = False
     if "@" in url:  # what stands before it may be a password
-        raise SettingsInvalid(f"{name} holds a user name. Leave it out, and set POSTLUDE_API_KEY.")
+        raise SettingsInvalid(f"{name} contains a user name. Leave it out, and set POSTLUDE_API_KEY.")
     if not usable:
         raise SettingsInvalid(f"{name} is {url!r}. Write the whole URL, such as http://127.0.0.1:8000.")
     if parts.query or parts.fragment:
-        raise SettingsInvalid(f"{name} is {url!r}. Leave out what begins at ? or #.")
+        raise SettingsInvalid(f"{name} is {url!r}. Leave out everything from ? or # on.")
     return parts.geturl().rstrip("/")
 
 

@@ -18,7 +18,7 @@ Chunks = Callable[[], Iterator[bytes]]
 
 
 class Source:
-    """A file to send. `length` is None where nobody knows it before."""
+    """A file to send. `length` is None if it is not known beforehand."""
 
     def __init__(self, source: Sendable, name: str | None = None) -> None:
         self._source = source
@@ -48,7 +48,7 @@ class Source:
         if file.seekable():
             file.seek(0)
         elif self._started:
-            raise NotRepeatable("The upload broke off, and what it is read from cannot begin again.")
+            raise NotRepeatable("The upload broke off, and its source cannot be read again.")
         self._started = True
 
     def headers(self) -> dict[str, str]:
@@ -66,6 +66,6 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
 
 
 async def in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Read chunks beside the loop: a disk may be slow."""
+    """Read chunks off the loop: a disk may be slow."""
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         yield chunk

@@ -18,7 +18,7 @@ class ServerEvent(NamedTuple):
 
 
 class EventStream:
-    """One connection's events. An event that was cut off is never given."""
+    """One connection's events. An event that was cut off is never returned."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -1,4 +1,4 @@
-"""Explains answers that are not Postlude's: what was asked, what came, and what to check."""
+"""Explains answers that are not Postlude's: what was requested, what came back, and what to check."""
 
 from __future__ import annotations
 

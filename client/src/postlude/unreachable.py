@@ -17,7 +17,7 @@ def unreachable(url: str, error: httpx.RequestError) -> Unreachable:
 
 
 def is_lasting(error: httpx.RequestError) -> bool:
-    """Whether sending again cannot help: TLS fails for a reason that stays."""
+    """Whether sending again cannot help, because TLS fails for a lasting reason."""
     return isinstance(error, httpx.UnsupportedProtocol) or any(
         isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError)
         for one in _causes(error)

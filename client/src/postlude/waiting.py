@@ -18,7 +18,7 @@ _SHORTEST_POLL_S = 1.0
 
 
 class Waiting:
-    """One wait for one job; without a `timeout`, for as long as it takes."""
+    """One wait for one job; without a `timeout`, as long as it takes."""
 
     def __init__(self, job: str | Job, timeout: Duration | None) -> None:
         self._id = job if isinstance(job, str) else job.id
@@ -41,7 +41,7 @@ class Waiting:
         left_s = self.left_s
         if left_s == 0:
             raise self._timed_out(f"is {job.state}")
-        # A service that stops answers at once: do not ask the next one in a tight loop.
+        # A stopping service answers at once: do not ask the next one in a tight loop.
         pause_s = max(self._polled + _SHORTEST_POLL_S - time.monotonic(), 0.0)
         return pause_s if left_s is None else min(pause_s, left_s)
 

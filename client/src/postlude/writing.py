@@ -30,14 +30,14 @@ def _written(value: Any) -> bytes:
 
 
 def _secret(value: Any) -> Any:
-    """Return what a secret holds: older versions of Pydantic do not write one that lies in no model."""
+    """Return a secret's value: older versions of Pydantic do not write a secret outside of a model."""
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()
     raise ValueError(f"it has no form for {type(value).__qualname__}")
 
 
 def _revealed(value: Any) -> Any:
-    """Return what a value consists of, with secrets as they are."""
+    """Return the parts of a value, with secrets in clear."""
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()
     if isinstance(value, BaseModel):

@@ -141,7 +141,7 @@ def test_what_cannot_travel_is_told_with_function_and_parameter() -> None:
         pack(shapes.a_user, (shapes.Plain(),), {})
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(CannotTravel, match=r"argument 'value': it holds itself"):
+    with pytest.raises(CannotTravel, match=r"argument 'value': it contains itself"):
         pack(shapes.anything, (endless,), {})
     for depth in (300, 3000):
         deep: Any = None
@@ -149,7 +149,7 @@ def test_what_cannot_travel_is_told_with_function_and_parameter() -> None:
             deep = [deep]
         with pytest.raises(CannotTravel, match=r"nested too deeply"):
             pack(shapes.anything, (deep,), {})
-    with pytest.raises(CannotTravel, match="are 300,012 bytes of JSON; 256,000 travel at most: save what is large"):
+    with pytest.raises(CannotTravel, match="are 300,012 bytes of JSON; at most 256,000 can travel: save large values"):
         pack(shapes.anything, ("x" * 300_000,), {})
 
 

@@ -52,7 +52,7 @@ def test_object_that_its_module_gave_up_is_found_where_it_is_now(monkeypatch: py
         (shapes.local, "the decorator needs functools.wraps"),
         (shapes.Mailer().send, "is bound to an object"),
         ([].append, "is bound to an object"),
-        (partial(shapes.anything, 1), "pass the function, and its arguments after it"),
+        (partial(shapes.anything, 1), "pass the function, followed by its arguments"),
         (shapes.Mailer(), "is not a function: write one that calls it"),
         (shapes.Mailer, "is not a function: write one that calls it"),
         (SimpleNamespace(), "is not a function"),

@@ -1,1 +1,1 @@
-"""Jobs over HTTP: how they come in, how they are shown, and what may be done to them."""
+"""Jobs over HTTP: how they are enqueued, shown and acted on."""

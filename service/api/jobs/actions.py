@@ -52,7 +52,7 @@ class ReplayRequest(BaseModel):
     from_: Literal["last", "start"] = Field(
         "last",
         alias="from",
-        description="`last`: it goes on with the steps and the checkpoint that it has kept. `start`: without them.",
+        description="`last`: it continues with the steps and the checkpoint that it has kept. `start`: without them.",
     )
 
 
@@ -76,7 +76,7 @@ async def replay_job(
 ) -> JobOut:
     """Run a failed or cancelled job again under its own id. Its attempts stay in its history.
 
-    Refused with 422, as enqueueing it would be, if its kind or queue is unknown by now, or its args no longer fit.
+    Refused with 422, as enqueueing it would be, if its kind or queue is no longer known, or its args no longer valid.
     """
 
     with state_of(request).room.stay() as stay:

@@ -1,4 +1,4 @@
-"""Reads the body of a batch or a flow job by job: it costs as much as its jobs, and one is in memory at a time."""
+"""Reads the body of a batch or a flow job by job: it costs no more than its jobs, with one in memory at a time."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from service.requests.requests import MAX_BATCH, Form
 from service.web.room import MIB
 
 T = TypeVar("T")
-# As large as a job that is sent alone may be.
+# The same limit as for a job that is sent alone.
 _LARGEST_JOB = MIB
 # Pydantic reads 200 levels. A body that nests deeper is refused here, in the words that Pydantic would use.
 _DEEPEST = 200
@@ -27,7 +27,7 @@ _TO_BRACKET_IN_JOB = re.compile(rb"(?:%b|%b)*+([][{}])" % (_PLAIN, _BRANCH), re.
 
 
 def parse_batch(form: Form, body: bytes, made: Callable[[Any, bytes], T]) -> tuple[Any, list[T]]:
-    """Validate each job; return what surrounds them, and what `made` makes of each, and of its own part of the body.
+    """Validate each job; return what surrounds them, and what `made` makes of each job and its part of the body.
 
     Raises what `parse` raises, with the first 100 errors.
     """
@@ -55,7 +55,7 @@ def parse_batch(form: Form, body: bytes, made: Callable[[Any, bytes], T]) -> tup
 
 
 def _jobs_in(body: bytes, form: Form) -> Iterator[tuple[int, int]]:
-    """Yield where each job begins and ends: the brackets at the third level, in the list in the object."""
+    """Yield where each job begins and ends: the third level of brackets, in the list in the object."""
     depth, start, count, in_list = 0, 0, 0, False
     found = _TO_BRACKET.match(body)
     for _ in range(_MOST_BRACKETS):
@@ -75,7 +75,7 @@ def _jobs_in(body: bytes, form: Form) -> Iterator[tuple[int, int]]:
                 yield start, at
             depth -= 1
         found = (_TO_BRACKET_IN_JOB if depth >= _JOB_DEPTH else _TO_BRACKET).match(body, at)
-    raise ArgsInvalid(f"The jobs of the {form.noun} hold too many lists and objects in one another. Send fewer jobs.")
+    raise ArgsInvalid(f"The jobs of the {form.noun} contain too many nested lists and objects. Send fewer jobs.")
 
 
 def _check_depth(depth: int) -> None:
@@ -85,7 +85,7 @@ def _check_depth(depth: int) -> None:
 
 def _check_count(count: int, form: Form) -> None:
     if count > MAX_BATCH:
-        text = f"A {form.noun} may have {MAX_BATCH:,} jobs at most."
+        text = f"A {form.noun} may have at most {MAX_BATCH:,} jobs."
         raise ArgsInvalid(text, errors=[{"loc": ["jobs"], "msg": text, "type": "too_long"}])
 
 
@@ -104,5 +104,5 @@ def _around(form: Form, body: bytes, spans: list[tuple[int, int]]) -> Any:
 
 
 def _without_place(error: BodyMalformed) -> str:
-    """Leave out line and column, which count from the start of a mere part of the body."""
+    """Leave out line and column, which count from the start of only a part of the body."""
     return error.detail.partition(" at line ")[0].rstrip(".")

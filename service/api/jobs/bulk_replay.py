@@ -26,7 +26,7 @@ from service.web.state import state_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-# Leaves a batch that was begun enough of the 5 s for an answer.
+# Leaves a batch in progress enough of the 5 s for an answer.
 _REPLAYS_FOR_S = 2.5
 
 
@@ -34,26 +34,26 @@ class BulkReplayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     filter: ReplayFilter
-    dry_run: bool = Field(False, description="Only tell what would be replayed.")
-    cursor: str | None = Field(None, max_length=1000, description="Go on where an answer's `next_cursor` says.")
+    dry_run: bool = Field(False, description="Only report what would be replayed.")
+    cursor: str | None = Field(None, max_length=1000, description="Continue at an answer's `next_cursor`.")
 
 
 class BulkReplayOut(BaseModel):
     matched: int = Field(description="How many jobs were looked at.")
-    replayed: int = Field(description="How many of them were replayed or, on a dry run, would be.")
+    replayed: int = Field(description="How many of them were replayed or, in a dry run, would be.")
     skipped: dict[str, int] = Field(
         description="How many were not, by reason: `unique_key_taken`, `state_forbids`, and, for jobs that could not"
-        " run today, `kind_unknown`, `queue_unknown`, `args_invalid`."
+        " run now, `kind_unknown`, `queue_unknown`, `args_invalid`."
     )
     dry_run: bool
-    more: bool = Field(description="Not all were looked at in the time there is. Send the same with `next_cursor`.")
-    next_cursor: str | None = Field(None, description="Where to go on; null when all were looked at.")
-    operation: str | None = Field(None, description="The operation that this is; null on a dry run.")
+    more: bool = Field(description="Time ran out before the end. Send the same with `next_cursor`.")
+    next_cursor: str | None = Field(None, description="Where to continue; null when all were looked at.")
+    operation: str | None = Field(None, description="The operation that replays them; null in a dry run.")
 
 
 _adapter: TypeAdapter[BulkReplayRequest] = TypeAdapter(BulkReplayRequest)
 _place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
-# An operation, and what was told of it: how many members it was done on, and on how many it failed, by reason.
+# An operation, and what was already reported: how many members it was done on, and how many failed, by reason.
 _told: TypeAdapter[tuple[Text, int, dict[str, int]]] = TypeAdapter(tuple[Text, int, dict[str, int]])
 
 
@@ -66,12 +66,12 @@ _told: TypeAdapter[tuple[Text, int, dict[str, int]]] = TypeAdapter(tuple[Text, i
 async def replay_jobs(
     request: Request, lifecycle: LifecycleDep, operator: OperatorDep, principal: PrincipalDep
 ) -> BulkReplayOut:
-    """Run all failed and cancelled jobs that match again, each under its own id; attempts stay in their history.
+    """Run all matching failed and cancelled jobs again, each under its own id; attempts stay in their history.
 
     Answers within seconds. If `more` says that some jobs are left, a worker goes on with the `operation`; the same
-    request with `next_cursor` waits for it, goes on itself where there is no worker, and tells what was done since.
-    Safe to repeat. A `dry_run` changes nothing, and tells what would be replayed. Jobs that could not run today, since
-    their kind, queue or args no longer fit, stay as they are and count as `skipped`.
+    request with `next_cursor` waits for it, continues by itself if there is no worker, and reports what was done since.
+    Safe to repeat. A `dry_run` changes nothing, and reports what would be replayed. Jobs that could not run now,
+    because their kind, queue or args are no longer valid, stay as they are and count as `skipped`.
     """
     with state_of(request).room.stay() as stay:
         body = await read_body(request, MIB, stay)

@@ -1,4 +1,4 @@
-"""Changes of one job that has not started: what it has, and when it is due."""
+"""Changes to one job that has not started: its fields, and when it is due."""
 
 from fastapi import APIRouter, Request
 
@@ -38,9 +38,9 @@ async def change_job(
     operator: OperatorDep,
     principal: PrincipalDep,
 ) -> JobOut:
-    """Change a job that has not started, also one that waits for its next attempt: what is sent, and nothing else.
+    """Change a job that has not started, or that waits for its next attempt. Only the fields that are sent change.
 
-    A worker that starts it at this moment finds it as it was, which is answered with 409, or changed as a whole.
+    A worker that starts it at the same moment sees either no change (the answer is 409) or the whole change.
     """
     state = api_state_of(request)
     with state.room.stay() as stay:
@@ -78,7 +78,7 @@ async def run_job_now(
     operator: OperatorDep,
     principal: PrincipalDep,
 ) -> JobOut:
-    """Let a job that waits for its time be due at once. One that is queued is due already: nothing changes."""
+    """Make a job that waits for its time due now. A queued job is already due, so nothing changes."""
 
     async def run_now() -> JobOut:
         before = await read_job(resources, lanes, job_id)

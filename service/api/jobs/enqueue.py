@@ -1,4 +1,4 @@
-"""How jobs come in: one, or a batch. `Direct` calls both with the request alone, so all they need is read from it."""
+"""How jobs are enqueued: one, or a batch. `Direct` passes only the request, so everything is read from it."""
 
 import asyncio
 import time
@@ -34,8 +34,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _BODY_LIMIT = MIB
 BATCH_LIMIT = 32 * MIB
-_TAKES_LONG = 32 * 1024  # bytes of args that may be compared part by part: beside the loop, which others wait for
-_HOLDER_WITHIN_S = 1.0  # at least; what is left of the 5 s for an answer where recording took its own 4 s
+_TAKES_LONG = 32 * 1024  # bytes of args: comparing more is done off the loop, which others wait for
+_HOLDER_WITHIN_S = 1.0  # at least; what is left of the 5 s for an answer if recording took its own 4 s
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where the job can be looked up"}}
 
 
@@ -45,14 +45,14 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where th
     status_code=202,
     response_model=JobOut,
     responses={
-        200: {"model": JobOut, "description": "A live job holds the `unique_key`: here it is", "headers": _LOCATION},
+        200: {"model": JobOut, "description": "The live job that holds the `unique_key`", "headers": _LOCATION},
         202: {"description": "The job is recorded", "headers": _LOCATION},
         **responses(400, 401, 403, 409, 413, 415, 421, 422, 503, 507),
     },
     openapi_extra=sent_safely("EnqueueRequest"),
 )
 async def enqueue_job(request: Request) -> Response:
-    """Enqueue a job. 202 means that it is recorded: it will run, whatever happens to any process."""
+    """Enqueue a job. 202 means that it is recorded: it will run even if any process dies."""
     state = api_state_of(request)
     with state.room.stay() as stay:
         body = await read_body(request, _BODY_LIMIT, stay)
@@ -92,7 +92,7 @@ async def enqueue_job(request: Request) -> Response:
 
 
 async def _check_names(request: Request, state: ApiState, job: NewJob) -> None:
-    """Refuse a job that names what cannot be: other jobs, files, or a lane beside a worker that knows none."""
+    """Refuse a job that names jobs or files that do not exist, or a lane while a worker does not support lanes."""
     if job.after:
         check_parents([job])
     if may_name_files(job):
@@ -102,7 +102,7 @@ async def _check_names(request: Request, state: ApiState, job: NewJob) -> None:
 
 
 async def _answer_looked_up(request: Request, job_id: str, began: float, status: int) -> Response:
-    """Answer with a job as it is now, in what is left of the time: the holder of a key, or one that others decide."""
+    """Answer with a job as it is now, in the time that is left: the holder of a key, or a job with parents."""
     within_s = max(_HOLDER_WITHIN_S, began + ANSWER_WITHIN_S - time.monotonic())
     state = api_state_of(request)
     principal = principal_of(request)
@@ -110,12 +110,12 @@ async def _answer_looked_up(request: Request, job_id: str, began: float, status:
     if not principal.may_touch(job.kind, job.queue, job.label):
         raise UniqueKeyTaken(f"The unique key is held by the job {job_id}, which this key may not see.")
     if job.enqueued_by != principal.id and not principal.may(Scope.READ):
-        principal = replace(principal, sees_args=False)  # whoever may only enqueue reads nothing of others
+        principal = replace(principal, sees_args=False)  # a caller who may only enqueue reads nothing of others
     return _Answer(job.shown_to(principal).model_dump_json().encode(), status, job_path(request.scope, job_id))
 
 
 async def _check_limits(principal: Principal, state: ApiState, jobs: Sequence[NewJob], *place: str) -> None:
-    """Refuse what is beyond the caller's limits, which few have."""
+    """Refuse jobs beyond the caller's limits, which few callers have."""
     check_jobs(principal, jobs, state.resources.catalogue)
     refuse_unknown(jobs, await in_time(unseen_parents(principal, state.resources.ledger.database, jobs)), *place)
 
@@ -129,7 +129,7 @@ async def _check_limits(principal: Principal, state: ApiState, jobs: Sequence[Ne
     openapi_extra=sent_safely("BatchRequest"),
 )
 async def enqueue_jobs(request: Request) -> Response:
-    """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held stands for its holder.
+    """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held appears as the key's holder.
 
     Answered within 5 s, and one more for each 1,000 jobs.
     """
@@ -169,7 +169,7 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     refuse_unknown(jobs, enqueued.unknown, "jobs")
     if enqueued.held:
         idempotency.check_same(enqueued.held)
-        # Without a stored answer: a batch of one, whose job was another's.
+        # No answer is stored: it was a batch of one, and the job was somebody else's.
         told = enqueued.held.answer
         answer = told.encode() if told is not None else batch_json(jobs, [enqueued.held.job_id])
         return _Answer(answer, 202, replayed=True)
@@ -183,7 +183,7 @@ DIRECT = {("POST", "/v1/jobs"): enqueue_job, ("POST", "/v1/jobs/batch"): enqueue
 
 
 class _Answer(Response):
-    """JSON that is written already, with headers as they are sent: made in half the time that Starlette's own takes."""
+    """JSON already written, with headers as they are sent: made in half the time of Starlette's own."""
 
     def __init__(self, content: bytes, status: int, location: str | None = None, *, replayed: bool = False) -> None:
         self.body, self.status_code, self.background = content, status, None

@@ -34,7 +34,7 @@ class StateEvent(BaseModel):
 
 
 class ProgressEvent(BaseModel):
-    """How far the running attempt is."""
+    """The progress of the running attempt."""
 
     attempt: int
     done: int
@@ -65,7 +65,7 @@ STREAM: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """A job's row, its changes so far, and the lines that its reader does not know."""
+    """A job's row, its changes so far, and the lines that its reader has not seen."""
 
     job: RowMapping
     changes: list[Change]
@@ -87,10 +87,10 @@ class JobSnapshot:
 
 
 class Reader:
-    """Knows how far one reader has come, from the id of the last event.
+    """Tracks how far one reader has read, from the id of the last event.
 
-    `line` is the position of the last line that was read, which only readers of the log have. `sees_results` is False
-    for those who may not see args either.
+    `line` is the position of the last line read, which only readers of the log have. `sees_results` is False
+    for readers who may not see args either.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Reader:
         if not event_id:
             return cls()
         if not re.fullmatch(EVENT_ID, event_id, re.ASCII):
-            raise Refused("Last-Event-ID is not one of ours. Send back the last event's `id` as it came, or none.")
+            raise Refused("Last-Event-ID is not one of ours. Send the last event's `id` back unchanged, or none.")
         states, _, line = event_id.partition("-")
         attempt, step, moment, *progress = map(int, states.split("."))
         done, total = [*progress, None, None][:2]
@@ -117,11 +117,11 @@ class Reader:
         )
 
     def knows(self, snapshot: JobSnapshot) -> bool:
-        """Whether the reader has been told of the newest change."""
+        """Whether the reader has seen the newest change."""
         return self._position is not None and self._position >= snapshot.changes[-1].position
 
     def news(self, snapshot: JobSnapshot) -> list[bytes]:
-        """Return the events since the last time; a new reader gets the present state alone."""
+        """Return the events since the last call; a new reader gets only the present state."""
         position = self._position
         new = (
             snapshot.changes[-1:] if position is None else [one for one in snapshot.changes if one.position > position]
@@ -137,7 +137,7 @@ class Reader:
         return [*events, *self._tell_progress(snapshot), *self._tell_lines(snapshot)]
 
     def _tell_lines(self, snapshot: JobSnapshot) -> list[bytes]:
-        """Return an event for each line that was logged since: before the end that the reader waits for."""
+        """Return an event for each line logged since, to be sent before the end that the reader waits for."""
         events: list[bytes] = []
         for line in snapshot.lines:
             if self.line is not None and (line.attempt, line.number) > self.line:
@@ -146,7 +146,7 @@ class Reader:
         return events
 
     def _tell_progress(self, snapshot: JobSnapshot) -> list[bytes]:
-        """Return an event for new progress: after the attempt has begun, and before it ends."""
+        """Return an event for new progress, to be sent after the attempt has begun and before it ends."""
         if self._position != snapshot.began or snapshot.progress in (None, self._progress):
             return []
         self._progress = snapshot.progress
@@ -156,7 +156,7 @@ class Reader:
         return [self._event("progress", event)]
 
     def _event(self, name: str, data: BaseModel) -> bytes:
-        """Write an event, whose id says where the reader is then."""
+        """Write an event, whose id says where the reader is after it."""
         assert self._position is not None
         known = (*self._position, *(number for number in self._progress or () if number is not None))
         line = "" if self.line is None else "-{}.{}".format(*self.line)

@@ -28,7 +28,7 @@ from service.web.problems import responses
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _HEARTBEAT_S = 15.0
-# Lines are recorded every half a second, also those that were logged right before the end.
+# Lines are recorded every half second, even lines logged right before the end.
 _LAST_LINES_S = 0.7
 _HEARTBEAT = format_sse_event(comment="still here")
 _UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -36,9 +36,9 @@ _LAST = "`id` of the last event that was read"
 _DESCRIPTION = """
 Server-sent events until the job has ended: how it is now, then every change of its state (`event: state`) and of its
 progress (`event: progress`), each with JSON in `data`; with `log=true` also each line that it logs (`event: log`), and
-those that the latest attempt has logged before. A line of comment comes every 15 s. `id` says where the reader
-is: sent back as `Last-Event-ID`, as browsers do by themselves, it brings what came after. Whoever has seen the end
-gets **204**, at which browsers stop asking; a replay begins anew. Where keys are asked for, browsers need a ticket:
+the lines that the latest attempt logged before. A comment line comes every 15 s. `id` says where the reader
+is: sent back as `Last-Event-ID`, as browsers do by themselves, it brings what came after. A reader who has seen the end
+gets **204**, at which browsers stop asking; a replay starts afresh. Where keys are required, browsers need a ticket:
 `POST /v1/jobs/{id}/events/tickets`.
 """
 
@@ -60,7 +60,7 @@ async def follow_job(
     resources: ResourcesDep,
     watchtower: WatchtowerDep,
     principal: PrincipalDep,
-    log: Annotated[bool, Query(description="Send what is logged, too.")] = False,
+    log: Annotated[bool, Query(description="Send log lines, too.")] = False,
     last_event_id: Annotated[str, Header(description=_LAST, json_schema_extra={"pattern": EVENT_ID})] = "",
 ) -> Response:
     reader = Reader.at(last_event_id)
@@ -79,7 +79,7 @@ async def follow_job(
 
 
 async def _stream(job_id: str, reader: Reader, resources: Resources, watchtower: Watchtower) -> AsyncIterator[bytes]:
-    if not watchtower.has_room:  # others have come since it was checked
+    if not watchtower.has_room:  # others took it after the check
         return
     with watchtower.watch(job_id, room_checked=True, of_log=reader.line is not None) as watch:
         while not watchtower.closing:

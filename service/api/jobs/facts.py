@@ -1,4 +1,4 @@
-"""What attempts leave behind for readers: their log lines, and where a running one stands."""
+"""What attempts leave for readers: their log lines, and the stack of a running one."""
 
 import re
 from http import HTTPStatus
@@ -36,7 +36,7 @@ class LineOut(BaseModel):
     level: str
     text: str
     names: dict[str, Any] = Field(description="What was logged with it.")
-    left_out: int = Field(description="How many lines right before it were not kept.")
+    left_out: int = Field(description="How many lines just before it were not kept.")
 
     @classmethod
     def of(cls, line: LogLine) -> "LineOut":
@@ -45,12 +45,12 @@ class LineOut(BaseModel):
 
 class LogOut(BaseModel):
     lines: list[LineOut] = Field(description="First to last.")
-    latest: str | None = Field(description="The place of the last of them: `after` of a later look.")
-    args_hidden: bool = Field(False, description="Whether the caller may not see args, and so no lines.")
+    latest: str | None = Field(description="The position of the last line: send it as `after` next time.")
+    args_hidden: bool = Field(False, description="Whether args, and so lines, are hidden from the caller.")
 
 
 class StackOut(BaseModel):
-    """Where an attempt stood: frames, the outermost first, without the values of variables."""
+    """Where an attempt was: its frames, outermost first, without the values of variables."""
 
     attempt: int
     wished_at: ShownMoment
@@ -67,11 +67,11 @@ async def read_log(
     job_id: JobIdDep,
     resources: ResourcesDep,
     principal: PrincipalDep,
-    attempt: Annotated[int | None, Query(ge=1, le=_LARGEST, description="Lines of this attempt alone.")] = None,
-    after: Annotated[str, Query(pattern=_AFTER, description="`latest` of the page before.")] = "0.0",
+    attempt: Annotated[int | None, Query(ge=1, le=_LARGEST, description="Only lines of this attempt.")] = None,
+    after: Annotated[str, Query(pattern=_AFTER, description="`latest` of the previous page.")] = "0.0",
     limit: Annotated[int, Query(ge=1, le=MOST_LINES)] = MOST_LINES,
 ) -> LogOut:
-    """Read what the attempts of a job have logged, first to last: of each the first lines and the latest ones."""
+    """Read what a job's attempts have logged, first to last: the first and the latest lines of each attempt."""
     if not principal.sees_args:
         await in_time(find_job(resources, job_id))
         return LogOut(lines=[], latest=None, args_hidden=True)
@@ -96,7 +96,7 @@ async def _read(
     responses=responses(401, 403, 404, 409, 421, 422, 503, 507),
 )
 async def wish_stack(job_id: JobIdDep, resources: ResourcesDep, operator: OperatorDep) -> StackOut:
-    """Ask where a running job stands. Its worker answers within a second: GET shows what it said."""
+    """Ask for the stack of a running job. Its worker answers within a second; GET shows the answer."""
 
     async def ask() -> Stack:
         await find_job(resources, job_id)
@@ -108,7 +108,7 @@ async def wish_stack(job_id: JobIdDep, resources: ResourcesDep, operator: Operat
 
 @router.get("/{job_id}/stack", dependencies=_READ, responses=responses(401, 403, 404, 421, 422, 503))
 async def get_stack(job_id: JobIdDep, resources: ResourcesDep) -> StackOut:
-    """Look up the stack that was asked for last."""
+    """Look up the stack that was last asked for."""
 
     async def read() -> Stack:
         await find_job(resources, job_id)

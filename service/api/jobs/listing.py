@@ -42,7 +42,7 @@ async def list_jobs(
 ) -> JobList:
     """List jobs, newest first unless `order=asc`.
 
-    They are ordered by their creation or, with `finished_after` or `finished_before`, by their end. A page of large
+    They are ordered by creation time or, with `finished_after` or `finished_before`, by end. A page of large
     jobs may hold fewer than `limit`: `next_cursor` says whether there are more.
     """
     page = await in_time(_read_page(resources, restricted(principal, wanted), limit, with_attempts=bool(expand)))
@@ -57,7 +57,7 @@ async def list_jobs(
 
 
 def _known_of(traits: int) -> tuple[Relations | None, Kept | None]:
-    """Return what is known of a job without a look: that it has none of it."""
+    """Return the relations of a job that is known, without a read, to have none."""
     return None if traits & RELATED else UNRELATED, None if traits & Trait.STEPS.value else NOTHING_KEPT
 
 

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
 class _Job(StringConvertor):
-    """A job's id at the end of a path. The actions on many jobs have paths of their own, without GET."""
+    """A job's id at the end of a path. The actions on many jobs have their own paths, without GET."""
 
     regex = r"(?!(?:batch|replay)$)[^/]+"
 
@@ -42,7 +42,7 @@ async def get_job(
     lanes: LanesDep,
     watchtower: WatchtowerDep,
     principal: PrincipalDep,
-    wait: Annotated[float, Query(ge=0, le=60, description="Answer when it has ended, or after this many seconds")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="Answer when the job has ended, or after so many s")] = 0,
 ) -> JobOut:
     """Look up a job. The status is 200 even if the job has failed."""
     job = await in_time(read_job(resources, lanes, job_id))

@@ -1,7 +1,7 @@
 """Tickets: a browser follows one job with a ticket instead of a key, since `EventSource` cannot send headers.
 
 A ticket is signed with the key of the caller who asked for it. So every process that knows the key accepts the ticket,
-and the ticket falls with the key. It opens the events of one job and nothing else.
+and the ticket ends with the key. It opens the events of one job and nothing else.
 """
 
 import time
@@ -31,7 +31,7 @@ _HOLDS_FOR = timedelta(hours=1)
 
 
 class TicketOut(BaseModel):
-    """Opens the events of one job to whoever has it, until it expires; what is open then stays open."""
+    """Opens the events of one job to anyone who has it, until it expires; streams open then stay open."""
 
     ticket: str
     url: str = Field(description="Path of the events with the ticket, for `EventSource`.")
@@ -70,7 +70,7 @@ async def authorise_reader(
     access = state_of(request).access
     signer = await access.signer_of(_text(job_id, int(expires)), prefix, signature) if lives else None
     if signer is None:
-        raise Unauthorized("The ticket has expired, or is of another job. POST /v1/jobs/{id}/events/tickets makes one.")
+        raise Unauthorized("The ticket has expired or is for another job. POST /v1/jobs/{id}/events/tickets makes one.")
     recognise(request, signer).check(Scope.READ)
     return signer
 

@@ -1,4 +1,4 @@
-"""The watchtower: looks at all watched jobs at once, every so often, for all callers that wait for a change."""
+"""The watchtower: checks all watched jobs at once, at intervals, for all callers that wait for a change."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from service.ledger.reads.log_lines import LinePosition, latest_lines
 from service.ledger.states import TERMINAL
 
 MAX_WATCHES = 1_000
-# The cheaper a look, the more often: looks take a twentieth of the time at most.
+# The cheaper a check, the more often it runs: checks take at most a twentieth of the time.
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.04, 0.25
 _PAUSE_PER_LOOK = 20
 _NOTHING = object()
@@ -33,9 +33,9 @@ class Watch:
         self._news = asyncio.Event()
 
     async def changed(self, within_s: float) -> bool:
-        """Wait for a new version of the job, or for the loss of the ledger. Return False if there is neither in time.
+        """Wait for a new version of the job, or for the loss of the ledger. Return False if neither happens in time.
 
-        The first call returns as soon as the job was looked at.
+        The first call returns as soon as the job has been checked.
         """
         try:
             async with asyncio.timeout(within_s):
@@ -48,7 +48,7 @@ class Watch:
         return True
 
     def forget(self) -> None:
-        """Ask for the same version again at the next look, since it could not be used."""
+        """Report the same version again at the next check, because it could not be used."""
         self._seen = _NOTHING
 
     def wake(self) -> None:
@@ -56,7 +56,7 @@ class Watch:
         self._news.set()
 
     def tell(self, version: JobVersion | None, line: LinePosition | None) -> None:
-        """Hear of the job's version, and of its latest line."""
+        """Take note of the job's version and its latest line."""
         self.version, self.error = version, None
         self._told = (version, line if self.of_log else None)
         if self._told != self._seen:
@@ -69,7 +69,7 @@ class Watch:
 
 
 class Watchtower:
-    """Asks the ledger once for all watchers, while there are any."""
+    """Asks the ledger once for all watches, while there are any."""
 
     def __init__(self, ledger: Ledger, *, max_watches: int = MAX_WATCHES) -> None:
         self._ledger = ledger
@@ -80,7 +80,7 @@ class Watchtower:
 
     @contextmanager
     def watch(self, job_id: str, *, room_checked: bool = False, of_log: bool = False) -> Iterator[Watch]:
-        """Watch a job. Raises `TooManyWatchers`, unless the caller has checked the room and begun its answer."""
+        """Watch a job. Raises `TooManyWatchers`, unless the caller has checked the room and started its answer."""
         if not room_checked:
             self.check_room()
         watch = Watch(job_id, of_log=of_log)
@@ -97,10 +97,10 @@ class Watchtower:
         return len(self._watches) < self._max_watches
 
     def check_room(self) -> None:
-        """Raise `TooManyWatchers` when there is no room for another watch."""
+        """Raise `TooManyWatchers` if there is no room for another watch."""
         if not self.has_room:
             raise TooManyWatchers(
-                f"As many callers as may ({self._max_watches}) wait for jobs here already. Ask again later."
+                f"All {self._max_watches} places for callers that wait for jobs are taken. Ask again later."
             )
 
     async def wait_for_end(self, job_id: str, within_s: float) -> None:

@@ -1,1 +1,1 @@
-"""Failures by their groups: what fails, since when, whether it grows, and how many jobs it cost."""
+"""Failures in groups: what fails, since when, whether it grows, and how many jobs it cost."""

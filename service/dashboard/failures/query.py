@@ -1,4 +1,4 @@
-"""Which groups of failures are asked for, as the page's address says it. Pure."""
+"""The groups of failures that the page's address asks for. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Literal
 from service.ledger.reads.failures import SortBy
 
 Since = Literal["1h", "24h", "7d", "30d"]
-# How far back a group may have been seen last, in words, and the step of its sparkline.
+# How long ago a group may have been last seen, in words, and the step of its sparkline.
 SPANS: Mapping[Since, tuple[str, timedelta, timedelta]] = {
     "1h": ("1 hour", timedelta(hours=1), timedelta(minutes=2)),
     "24h": ("24 hours", timedelta(hours=24), timedelta(minutes=48)),
@@ -26,7 +26,7 @@ SORTS: Mapping[SortBy, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The filters and the order; `fields` are those that differ from what the page shows by itself."""
+    """The filters and the order; `fields` are the ones that differ from the page's defaults."""
 
     since: Since = DEFAULT
     kind: str | None = None

@@ -29,7 +29,7 @@ _LONGEST_TITLE = 160
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A group: `title` says what failed, `where` at which place and with whom. `lately` is set where it grows."""
+    """A group: `title` says what failed, `where` at which place and with whom. `lately` is set if it grows."""
 
     group: FailureGroup
     title: str
@@ -52,7 +52,7 @@ class FailuresPage:
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """A group with the newest of its jobs that have failed, of which there are `failed` now."""
+    """A group with its newest failed jobs; `failed` is how many it has now."""
 
     row: GroupRow
     live: Sequence[OperationView]
@@ -63,7 +63,7 @@ class GroupPage:
 
 
 async def read_failures(ledger: Ledger, asked: Asked, now: datetime, *, sees_args: bool = True) -> FailuresPage:
-    """Read the groups that failed lately."""
+    """Read the groups that failed recently."""
     async with ledger.read() as connection:
         found = await groups(
             connection,
@@ -84,7 +84,7 @@ async def read_failures(ledger: Ledger, asked: Asked, now: datetime, *, sees_arg
 async def read_group(
     ledger: Ledger, fingerprint: str, asked: Asked, now: datetime, *, sees_args: bool = True
 ) -> GroupPage:
-    """Read a group, with the newest of its jobs that have failed. Raises `FailureNotFound`."""
+    """Read a group, with its newest failed jobs. Raises `FailureNotFound`."""
     wanted = failed_jobs_of(fingerprint)
     async with ledger.read() as connection:
         group = await find_group(connection, fingerprint, since=now - asked.span)
@@ -99,7 +99,7 @@ async def read_group(
 
 
 def failed_jobs_of(fingerprint: str) -> Filter:
-    """Return the filter of the jobs of a group that have failed."""
+    """Return the filter for a group's failed jobs."""
     return Filter(states=(State.FAILED,), fingerprint=fingerprint)
 
 
@@ -123,7 +123,7 @@ async def _rows(
 
 
 def title_of(group: FailureGroup) -> str:
-    """Say what failed: the message, and its type where that alone says little."""
+    """Say what failed: the message, with its type if the message says little."""
     message = " ".join(group.message.split())
     if not message:
         return group.error_type
@@ -132,7 +132,7 @@ def title_of(group: FailureGroup) -> str:
 
 
 def where_of(group: FailureGroup) -> str:
-    """Say of which type it is, at which place, and with whom: `ConnectError at connect.py:61, hooks.example.com`."""
+    """Name its type, its place and its destination: `ConnectError at connect.py:61, hooks.example.com`."""
     place = f" at {group.place}" if group.place else ""
     match group.destination:
         case None:
@@ -149,7 +149,7 @@ def _verdict(rows: Sequence[GroupRow], live: Sequence[OperationView], asked: Ask
     if not rows:
         return f"Nothing failed in the last {asked.words}.", ()
     failed = sum(row.group.jobs_failed for row in rows)
-    cost = f"; {counted(failed, 'job')} ended by them, those replayed since included" if failed else " and cost no job"
+    cost = f"; {counted(failed, 'job')} ended by them, including jobs replayed since" if failed else " and cost no job"
     told = f" {counted(len(rows), 'group')} failed in the last {asked.words}{cost}."
     under_way = _replayed(rows, [one for one in live if one.operation.action == "replay"])
     if len(growing) == 1:
@@ -173,5 +173,5 @@ def _growth(row: GroupRow) -> str:
 
 def _cost(row: GroupRow, asked: Asked) -> Words:
     failures = f" {counted(row.group.failures, 'failure')} in the last {asked.words}, first seen "
-    cost = f" {counted(row.group.jobs_failed, 'job')} used up all attempts by it." if row.group.jobs_failed else ""
+    cost = f" {counted(row.group.jobs_failed, 'job')} used up all attempts with it." if row.group.jobs_failed else ""
     return failures, Time(row.group.first_at), ", last seen ", Time(row.group.latest_at), f".{cost}"

@@ -1,4 +1,4 @@
-"""The pages of failures, and the question before a group is replayed; see `jobs/bulk_routes.py` for what follows."""
+"""The pages of failures, and the question before a group is replayed; see `jobs/bulk_routes.py` for the rest."""
 
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from service.web.deps import Text
 router = page_router()
 actions = page_router(Scope.OPERATE)
 
-# Jobs a second: kinder to whoever was down than all at once.
+# Jobs a second: kinder to a destination that was down than all at once.
 _PACE = 50
 
 

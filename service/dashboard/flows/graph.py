@@ -1,4 +1,4 @@
-"""What the page of one flow shows: where it stands, its drawing, and its jobs in words."""
+"""What the page of one flow shows: its status, its drawing, and its jobs in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from service.ledger.states import LIVE, REPLAYABLE, State
 from service.words import counted
 
 _ROWS = layout.MOST_JOBS
-# What holds up a flow that is too large to be read whole.
+# The jobs that hold up a flow that is too large to be read whole.
 _HOLDS_UP = (State.FAILED, State.RETRYING, State.RUNNING, State.QUEUED)
 _MOST_HOLDING = 20
 _MOST_AWAITED = 6
 _LONGEST_LABEL = 18  # characters, in a box
-_WHEN = {"ended": "runs when they have ended", "attempted": "runs when they were tried once"}
+_WHEN = {"ended": "runs when they have ended", "attempted": "runs when they have been tried once"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A job of the flow in words. `waits_for` are names; `ran_s` of one that runs is so far."""
+    """A job of the flow in words. `waits_for` are names; `ran_s` of a running job is its time so far."""
 
     job: FlowJob
     name: str
@@ -74,7 +74,7 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class FlowPage:
-    """A flow. Without a `sketch` there is too much of it to be drawn."""
+    """A flow. Without a `sketch` it is too large to be drawn."""
 
     id: str
     name: str | None
@@ -188,7 +188,7 @@ def _box(job: FlowJob, x: int, y: int, note: str) -> Box:
 
 
 def note_of(job: FlowJob, waits_for: int, now: datetime) -> str:
-    """Say in a few words how a job stands."""
+    """Say in a few words what a job is doing."""
     detail = None
     match job.state:
         case State.RUNNING if job.progress_done is not None and job.progress_total:
@@ -206,4 +206,4 @@ def note_of(job: FlowJob, waits_for: int, now: datetime) -> str:
 
 def too_large(page: FlowPage) -> str:
     """Say why there is no drawing."""
-    return f"{counted(page.jobs, 'job')}: too many to be drawn. The table has them all, in their order."
+    return f"{counted(page.jobs, 'job')}: too many to draw. The table has them all, in order."

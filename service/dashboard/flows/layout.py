@@ -1,6 +1,6 @@
-"""Where the jobs of a flow stand in its drawing, from left to right by depth, and which way the edges go. Pure.
+"""Where the jobs of a flow are in its drawing, from left to right by depth, and how the edges run. Pure.
 
-An edge over several columns has a place of its own in each column between, so that it goes around the boxes there.
+An edge over several columns has its own place in each column between, so that it goes around the boxes there.
 """
 
 from collections import defaultdict
@@ -32,12 +32,12 @@ class Drawing:
 
 
 def is_drawable(jobs: int, edges: int) -> bool:
-    """Whether a drawing would be of use to anybody."""
+    """Whether a drawing would be of any use."""
     return jobs <= MOST_JOBS and edges <= MOST_EDGES
 
 
 def draw(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> Drawing:
-    """Lay out jobs; `edges` are (parent, child), and only those between the jobs count."""
+    """Lay out jobs; `edges` are (parent, child), and only edges between the jobs count."""
     known = set(ids)
     among = [edge for edge in edges if known.issuperset(edge)]
     depth = _depths(ids, among)
@@ -60,7 +60,7 @@ def draw(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> Drawing:
 
 
 def _depths(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return how many jobs come one after another before each."""
+    """Return, for each job, the longest chain of jobs before it."""
     parents: dict[str, list[str]] = {job_id: [] for job_id in ids}
     for parent, child in edges:
         parents[child].append(parent)
@@ -87,7 +87,7 @@ def _columns(ids: Sequence[str], depth: Mapping[str, int], ways: Collection[list
 
 
 def _links(ways: Collection[list[_Place]]) -> tuple[_Links, _Links]:
-    """Return what each place is joined with in the column before, and in the one after."""
+    """Return what each place is joined to in the column before, and in the one after."""
     before: defaultdict[_Place, list[_Place]] = defaultdict(list)
     after: defaultdict[_Place, list[_Place]] = defaultdict(list)
     for one, other in {pair: None for way in ways for pair in pairwise(way)}:
@@ -97,7 +97,7 @@ def _links(ways: Collection[list[_Place]]) -> tuple[_Links, _Links]:
 
 
 def _sort(columns: Sequence[list[_Place]], links: _Links) -> None:
-    """Put each column in the order of what it is joined with in the one before it, so that few lines cross."""
+    """Sort each column by what it is joined to in the one before it, so that few lines cross."""
     for ahead, column in pairwise(columns):
         at = {place: number for number, place in enumerate(ahead)}
         own = {place: number for number, place in enumerate(column)}
@@ -107,7 +107,7 @@ def _sort(columns: Sequence[list[_Place]], links: _Links) -> None:
 def _heights(
     columns: Sequence[list[_Place]], before: _Links, after: _Links, half: Mapping[_Place, float]
 ) -> dict[_Place, float]:
-    """Choose the middle of each place: level with what it is joined with, as far as there is room."""
+    """Choose the middle of each place: level with what it is joined to, as far as there is room."""
     heights: dict[_Place, float] = {}
 
     def settle(column: list[_Place], links: _Links) -> None:
@@ -121,7 +121,7 @@ def _heights(
 
 
 def _apart(wished: Sequence[float], halves: Sequence[float]) -> list[float]:
-    """Return the heights closest to those that are wished for, with enough room between: an isotonic regression."""
+    """Return the heights closest to the wanted ones, with enough room between: an isotonic regression."""
     gaps = [upper + lower for upper, lower in pairwise(halves)]
     rooms = list(accumulate(gaps, initial=0.0))[: len(wished)]
     blocks: list[tuple[float, int]] = []

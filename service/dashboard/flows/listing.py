@@ -14,7 +14,7 @@ from service.ledger.states import State
 from service.words import counted
 
 _SHOWN = 50
-# In the order in which a bar shows them: what is done, what goes on, what waits, what will never be.
+# In the order in which a bar shows them: done, under way, waiting, and what will never happen.
 _ORDER = (
     State.SUCCEEDED,
     State.RUNNING,
@@ -51,7 +51,7 @@ class FlowRow:
 
 @dataclass(frozen=True, slots=True)
 class FlowsPage:
-    """Flows, the newest first; `older` is the cursor of the next page."""
+    """Flows, newest first; `older` is the cursor of the next page."""
 
     rows: Sequence[FlowRow]
     running: int

@@ -22,7 +22,7 @@ from service.words import counted
 router = page_router()
 actions = page_router(Scope.OPERATE)
 
-# Leaves a page that was begun, and the answer, enough of the 5 s.
+# Leaves enough of the 5 s to finish a page, and for the answer.
 _ACTS_FOR_S = 2.5
 _Cursor = Annotated[str | None, Query(max_length=400)]
 
@@ -57,7 +57,7 @@ async def cancel_flow(page: PageDep, flow_id: Text) -> Response:
 
 @actions.post("/flows/{flow_id}/replay")
 async def replay_flow(page: PageDep, flow_id: Text) -> Response:
-    return await _act(page, flow_id, "replay", page.lifecycle.replay_flow, "What had failed runs again.")
+    return await _act(page, flow_id, "replay", page.lifecycle.replay_flow, "Its failed jobs run again.")
 
 
 async def _act(
@@ -73,11 +73,11 @@ async def _act(
     path = f"/flows/{segment(flow_id)}"
     if is_all:
         return page.toast(done, back=path)
-    return page.toast("A part of it is done.", detail="The flow is large: press the same button again.", back=path)
+    return page.toast("Part of it is done.", detail="The flow is large. Press the same button again.", back=path)
 
 
 def _failed(shown: FlowsPage) -> str:
-    """Say how many of those on the page have failed."""
+    """Say how many of the flows on the page have failed."""
     if not shown.failed:
         return "None of those shown has failed."
     return f"{counted(shown.failed, 'flow')} of those shown {'has' if shown.failed == 1 else 'have'} failed."

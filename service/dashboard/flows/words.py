@@ -1,4 +1,4 @@
-"""Where a flow stands, and what holds it up, in a sentence. Pure."""
+"""What a flow is doing, and what holds it up, in a sentence. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from service.ledger.reads.flows import FlowCounts
 from service.ledger.states import PARENT_FAILED, State
 from service.words import counted
 
-# What is worth a clause, in this order.
+# The states worth a clause, in this order.
 _TOLD = (State.FAILED, State.RETRYING, State.RUNNING, State.QUEUED, State.SCHEDULED, State.BLOCKED)
 MOST_NAMED = 3
 _MOST_BLOCKED = 2
@@ -19,7 +19,7 @@ _TIMES = {1: "once", 2: "twice"}
 
 
 def name_of(job: FlowJob) -> str:
-    """Return what a job is called in its flow; one that joined it later goes by its kind."""
+    """Return a job's name in its flow; a job that joined later goes by its kind."""
     return job.name or job.label
 
 
@@ -38,7 +38,7 @@ def headline(counts: FlowCounts) -> str:
 
 
 def reasons(jobs: Sequence[FlowJob], edges: Sequence[Edge], counts: FlowCounts, began: datetime) -> Words:
-    """Say what holds the flow up or, when it is over, how long it took. `jobs` are those that do, or some of them."""
+    """Say what holds the flow up or, when it is over, how long it took. `jobs` are (some of) the jobs that do."""
     if counts.finished_at is not None and counts.state is State.SUCCEEDED:
         return (f" It took {span_text((counts.finished_at - began).total_seconds())}.",)
     words: list[str | Time] = []
@@ -48,7 +48,7 @@ def reasons(jobs: Sequence[FlowJob], edges: Sequence[Edge], counts: FlowCounts, 
             words += ["; " if words else " ", *clause]
     if gone := sum(job.error_type == PARENT_FAILED for job in jobs):
         who = "it" if gone == 1 else "they"
-        cancelled = f"{counted(gone, 'job was', 'jobs were')} cancelled, as {who} needed one that failed"
+        cancelled = f"{counted(gone, 'job was', 'jobs were')} cancelled, because {who} needed one that failed"
         words += ["; " if words else " ", cancelled]
     return (*words, ".") if words else ()
 
@@ -91,7 +91,7 @@ def _again(job: FlowJob) -> str:
 
 
 def _blocked(blocked: Sequence[FlowJob], count: int, jobs: Sequence[FlowJob], edges: Sequence[Edge]) -> str:
-    """Say what the first jobs that are blocked wait for: `publish is waiting for thumbnails, report for publish`."""
+    """Say what the first blocked jobs wait for: `publish is waiting for thumbnails, report for publish`."""
     names = {job.id: name_of(job) for job in jobs}
     awaited: dict[str, list[str]] = {}
     for edge in edges:
@@ -107,7 +107,7 @@ def _blocked(blocked: Sequence[FlowJob], count: int, jobs: Sequence[FlowJob], ed
 
 
 def listed(names: Sequence[str], count: int, most: int = MOST_NAMED) -> str:
-    """List names as one says them, the first of `count`: `publish and notify`, `a, b, c and 4 more`."""
+    """List names as they are spoken, the first of `count`: `publish and notify`, `a, b, c and 4 more`."""
     shown = list(names[:most])
     if count > len(shown):
         shown.append(f"{count - len(shown):,} more")

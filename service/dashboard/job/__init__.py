@@ -1,1 +1,1 @@
-"""The page of one job: what happened to it, why it does not run, and what may be done to it."""
+"""The page of one job: what happened to it, why it does not run, and what can be done to it."""

@@ -1,4 +1,4 @@
-"""What one does to a job on its page: as the API does it, and noted on the trail like it."""
+"""Actions on a job's page: done and recorded on the trail as by the API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,12 +92,12 @@ async def show_stack(page: PageDep, job_id: JobIdDep) -> Response:
             await ask_for_stack(page.resources.ledger, job_id)
 
     await in_time(ask(), writes=True)
-    return page.toast("Its worker was asked where it stands.", back=_path(job_id))
+    return page.toast("Its worker was asked for the stack.", back=_path(job_id))
 
 
 @asynccontextmanager
 async def _noted(page: Page, action: str, job_id: str) -> AsyncIterator[None]:
-    """Note an action on the trail, with the job before and after it."""
+    """Record an action on the trail, with the job before and after it."""
     before = await _shown(page, job_id)
     async with page.operator.action(action, "job", job_id, before=before) as entry:
         yield

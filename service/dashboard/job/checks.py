@@ -1,4 +1,4 @@
-"""Every precondition of a job that has not started, with its fact, in the order in which the engine asks."""
+"""Every precondition of a job that has not started, with its fact, in the order in which the engine checks them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What else there is to know. `ahead` counts those in its lane that come first; None: it is in none."""
+    """What else there is to know. `ahead` counts the jobs ahead of it in its lane; None: it is in no lane."""
 
     workers: Sequence[WorkerView]
     running_on_queue: int
@@ -58,7 +58,7 @@ async def read_facts(ledger: Ledger, lanes: Lanes, job: Row, reasons: Sequence[R
 
 
 def checks_of(job: Row, reasons: Sequence[Reason], facts: Facts, now: datetime) -> list[Check]:
-    """Return all that a job needs in order to run, whether it has it, and how that is known."""
+    """Return everything that a job needs to run, whether it has it, and how that is known."""
     found = {reason.why: reason for reason in reversed(reasons)}
     return [
         _due(job, now),
@@ -73,7 +73,7 @@ def checks_of(job: Row, reasons: Sequence[Reason], facts: Facts, now: datetime) 
 
 
 def tone_of(reason: Reason) -> Tone:
-    """Say how much a reason matters: waiting for one's time or turn is no trouble."""
+    """Say how much a reason matters: waiting for a time or a turn is not a trouble."""
     if reason.why in (Why.NO_WORKER, Why.NO_WORKER_OF_QUEUE, Why.NO_WORKER_OF_KIND):
         return "wrong"
     return "warning" if reason.why in _HELD else "note"
@@ -103,7 +103,7 @@ def _others(job: Row, found: Mapping[Why, Reason]) -> Check:
         return Check("note", "It waits for other jobs.", [reason.sentence])
     if job["state"] == State.BLOCKED or job["blocked_by"] is None:
         return Check("fine", "It waits for no other job.")
-    return Check("fine", "It waits for no other job.", ["those that it came after have come to what it needs"])
+    return Check("fine", "It waits for no other job.", ["the jobs that it came after ended as it needs"])
 
 
 def _unique(job: Row) -> Check:
@@ -137,16 +137,16 @@ def _paused(reason: Reason) -> Iterator[Part]:
 def _workers(job: Row, facts: Facts) -> list[Check]:
     queue, kind = job["queue"], job["kind"]
     if not facts.workers:
-        return [Check("wrong", "No worker is alive.", ["none of them has been heard of for 20 s"])]
+        return [Check("wrong", "No worker is alive.", ["none of them has been heard from for 20 s"])]
     every = len(facts.workers)
     work = sum(queue in one.queues for one in facts.workers)
     know = sum(kind in one.kinds for one in facts.workers)
-    on_queue = [f"{work} of {every} {'works' if work == 1 else 'work'} {queue}"]
+    on_queue = [f"{work} of {every} {'serves' if work == 1 else 'serve'} {queue}"]
     of_kind = [f"{know} of {every} {'knows' if know == 1 else 'know'} {kind}"]
     return [
-        Check("fine", "Living workers work its queue.", on_queue)
+        Check("fine", "Living workers serve its queue.", on_queue)
         if work
-        else Check("wrong", "No living worker works its queue.", on_queue),
+        else Check("wrong", "No living worker serves its queue.", on_queue),
         Check("fine", "Living workers know its kind.", of_kind)
         if know
         else Check("wrong", "No living worker knows its kind.", of_kind),
@@ -170,7 +170,7 @@ OF_LANES: Mapping[Why, str] = {
     Why.LANE_PAUSED: "Its lane is paused.",
     Why.BREAKER_FORCED: "Its lane is held by its breaker.",
     Why.BREAKER_OPEN: "Its lane is held by its breaker.",
-    Why.BREAKER_TRIES: "Its lane tries one job first.",
+    Why.BREAKER_TRIES: "Its lane is trying one job first.",
     Why.LANE_IN_ORDER: "It is not its turn in its lane.",
     Why.LANE_FULL: "Its lane is full.",
     Why.LANE_RATE: "Its lane has used up its rate.",
@@ -218,6 +218,6 @@ def _slots(job: Row, found: Mapping[Why, Reason], facts: Facts) -> Iterator[Chec
     if not free:
         yield Check("note", "All slots of its workers are taken.", fact)
     elif (share := found.get(Why.LANE_SHARE)) is not None:
-        yield Check("note", "Its lane has its share of the slots.", [share.name or "", ", a quarter at most"])
+        yield Check("note", "Its lane has its share of the slots.", [share.name or "", ", at most a quarter"])
     else:
         yield Check("fine", "Workers have free slots.", fact)

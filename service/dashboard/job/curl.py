@@ -1,4 +1,4 @@
-"""A job as the command that enqueues one like it."""
+"""The command that enqueues a job like this one."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ _FILL_IN = "(the secret)"
 
 
 def curl_of(page: Page, job: Mapping[Any, Any]) -> str:
-    """Return a command for a shell; what is secret is to be filled in."""
+    """Return a shell command, with secrets to be filled in."""
     return command(str(page.request.base_url).rstrip("/"), job, with_key=page.principal.id != _ANYBODY)
 
 

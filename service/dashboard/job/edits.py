@@ -1,4 +1,4 @@
-"""What the forms of a job's page ask for: a change, or other args. Pure."""
+"""What the forms on a job's page ask for: a change, or other args. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -24,29 +24,29 @@ def args_text(args: Any) -> str:
 def change_wanted(
     job: Mapping[Any, Any], form: Mapping[str, str], adapter: TypeAdapter[ChangeOptions], kind: Kind[Any, Any] | None
 ) -> Wanted:
-    """Return what a form wants of a job that has not started. Raises `ArgsInvalid`, `BodyMalformed`."""
+    """Return the change that a form asks for. Raises `ArgsInvalid`, `BodyMalformed`."""
     changes = changes_in(form, shown(job))
     if "args" in form and _differ(form["args"], job["args"]):
         changes["args"] = read_args(form["args"])
     if not changes:
-        raise ArgsInvalid("Nothing was changed: the form says what the job has already.")
+        raise ArgsInvalid("Nothing was changed: the job already has these values.")
     return parse(adapter, to_json(changes), {}, kind=kind).wanted()
 
 
 def args_wanted(form: Mapping[str, str], adapter: TypeAdapter[ChangeOptions], kind: Kind[Any, Any] | None) -> Wanted:
-    """Return the args that a form gives a job, as its kind reads them. Raises `ArgsInvalid`, `BodyMalformed`."""
+    """Return the args in a form, as the job's kind reads them. Raises `ArgsInvalid`, `BodyMalformed`."""
     return parse(adapter, to_json({"args": read_args(form.get("args", ""))}), {}, kind=kind).wanted()
 
 
 def read_args(text: str) -> Any:
-    """Read args that somebody edited. Secrets are never shown, so they are typed anew, not kept by their mask."""
+    """Read args that somebody edited. Secrets are never shown, so they must be typed again: a mask keeps nothing."""
     try:
         args = from_json(text)
     except ValueError as error:
         raise BodyMalformed(f"Nothing was changed. The args are not valid JSON: {error}.") from error
     if path := _masked(args, ()):
         raise ArgsInvalid(
-            f"Nothing was changed. Type {'.'.join(path)} anew: a secret is never shown, so it cannot be kept here."
+            f"Nothing was changed. Type {'.'.join(path)} again: a secret is never shown, so it cannot be kept here."
         )
     return args
 

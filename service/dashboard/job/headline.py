@@ -1,4 +1,4 @@
-"""Why a job does not run, in one sentence, with what leads out of it. Pure."""
+"""Why a job does not run, in one sentence, with the way out. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ Row = Mapping[Any, Any]
 
 
 class Headline(NamedTuple):
-    """Why it does not run, in one sentence, and what else to know. `link` leads to what holds it, `resume` ends it."""
+    """Why it does not run, in one sentence, and what else to know. `link` leads to the cause, `resume` ends it."""
 
     tone: Tone
     sentence: Sequence[Part]
@@ -21,7 +21,7 @@ class Headline(NamedTuple):
 
 
 def headline(job: Row, reason: Reason, ahead: int | None) -> Headline:
-    """Say the decisive reason as a colleague would."""
+    """State the decisive reason as a colleague would."""
     tone = tone_of(reason)
     return Headline(tone, _sentence(job, reason), _ahead(reason, ahead), _link(reason), _resume(reason))
 

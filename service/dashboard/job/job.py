@@ -1,4 +1,4 @@
-"""The page of a job: what happened to it, and can it be mended? Why does it not run?"""
+"""The page of a job: what happened to it, why it does not run, and how to fix it."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -54,7 +54,7 @@ async def show_job(
 async def show_attempt(
     page: PageDep, job_id: JobIdDep, number: Annotated[int, Path(ge=1, le=_LARGEST)]
 ) -> HTMLResponse:
-    """Show what an attempt left behind, for the page that is open."""
+    """Show what an attempt left behind, on the page that is open."""
     it = await _read(page, job_id, number)
     if it.body is None:
         raise JobNotFound(f"The job {job_id!r} has no attempt {number}.")

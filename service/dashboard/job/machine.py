@@ -1,4 +1,4 @@
-"""A job's states as a drawing: each state once, with how often and how long the job was in it, and its way. Pure."""
+"""A job's states as a drawing: each state once, with how often and how long the job was in it, and its path. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ _PLACES = {
     State.FAILED: (1026, 73),
     State.CANCELLED: (1026, 141),
 }
-# Always drawn, dashed where the job did not go.
+# Always drawn, dashed if the job did not go there.
 _USUAL = {
     (State.SCHEDULED, State.QUEUED): "M170 31C250 31 250 93 323 93",
     (State.BLOCKED, State.QUEUED): "M170 167C250 167 250 105 323 105",
@@ -32,7 +32,7 @@ _USUAL = {
     (State.RUNNING, State.RETRYING): "M720 125V162",
     (State.RETRYING, State.RUNNING): "M770 169V132",
 }
-# Drawn where the job went.
+# Drawn only if the job went there.
 _RARE = {
     (State.BLOCKED, State.SCHEDULED): "M85 141V64",
     (State.RUNNING, State.QUEUED): "M700 73C680 40 440 40 416 66",
@@ -49,14 +49,14 @@ _RARE = {
     (State.BLOCKED, State.FAILED): "M170 152C260 120 280 45 400 45H850C930 45 950 88 1019 92",
     (State.RETRYING, State.FAILED): "M830 182C910 182 940 106 1019 106",
 }
-# A replay queues a job, whether its moment is still known or not.
+# A replay queues a job, even if its moment is no longer known.
 _RARE |= {(ended, State.RUNNING): _RARE[ended, State.QUEUED] for ended in (State.FAILED, State.CANCELLED)}
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _TIMES_AT = {(State.RUNNING, State.RETRYING): (698, 151), (State.RETRYING, State.RUNNING): (792, 151)}
 
 
 class Node(NamedTuple):
-    """A state; `sub` says how often and how long, None where the job never was."""
+    """A state; `sub` says how often and how long, None if the job was never in it."""
 
     state: State
     x: int
@@ -66,7 +66,7 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A way from one state to another; `times` is told where it was taken more than once."""
+    """A way from one state to another; `times` is shown if it was taken more than once."""
 
     path: str
     went: bool

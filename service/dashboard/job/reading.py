@@ -35,7 +35,7 @@ from service.ledger.states import UNSTARTED, Outcome, State
 from service.ledger.traits import Trait
 from service.resources import Resources
 
-# As many attempts make the timeline, and as many of them are listed.
+# How many attempts make the timeline, and how many are listed.
 MOST_ATTEMPTS = 500
 ATTEMPTS_SHOWN = 50
 MOST_ALIKE = 1_001
@@ -71,8 +71,8 @@ class Called(NamedTuple):
 class JobPage:
     """A job with all that its page says of it.
 
-    `attempts` are the latest ones, newest first; `body` is that of the one that is open. `reasons` say why it does not
-    run, the decisive one first. `related` are the jobs that it names, as far as there are any left.
+    `attempts` are the latest ones, newest first; `body` belongs to the one that is open. `reasons` say why it does not
+    run, the decisive one first. `related` are the jobs that it names, as far as they still exist.
     """
 
     job: RowMapping
@@ -129,12 +129,12 @@ class JobPage:
 
     @property
     def called(self) -> set[str]:
-        """The jobs that were enqueued as callbacks: they come after this one as well."""
+        """The jobs enqueued as callbacks, which also come after this one."""
         return {job_id for one in self.relations.callbacks for job_id in one.job_ids}
 
     @property
     def errors(self) -> Sequence[tuple[str, int]]:
-        """What the failed attempts since the latest replay came to, the most frequent first."""
+        """The errors of the failed attempts since the latest replay, most frequent first."""
         failed = [one for one in self.attempts[: self.job["failures"] or len(self.attempts)] if one["error_type"]]
         counted: dict[str, int] = {}
         for one in failed:
@@ -219,7 +219,7 @@ def _waiting(page: JobPage, reasons: Sequence[Reason], facts: Facts, now: dateti
 async def read_body(
     connection: AsyncConnection, job_id: str, attempt: Mapping[str, Any], now: datetime, *, sees_args: bool
 ) -> AttemptBody:
-    """Read what an attempt left behind; without lines and exchange for who may not see args."""
+    """Read what an attempt left behind, without lines and exchange if the caller may not see args."""
     number = attempt["number"]
     row = await in_full.attempt_in_full(connection, job_id, number) if attempt["outcome"] else None
     worker = await find_worker(connection, attempt["worker"], now)
@@ -243,7 +243,7 @@ async def _idempotency_key(connection: AsyncConnection, resources: Resources, jo
 
 
 async def _enqueued_by(connection: AsyncConnection, principal: str | None) -> str | None:
-    """Name who enqueued a job: a key by its name, as far as it is known."""
+    """Name who enqueued a job: a key by its name, if that is known."""
     if principal is None or not principal.startswith(_KEY):
         return principal
     key = await find_key(connection, principal.removeprefix(_KEY))

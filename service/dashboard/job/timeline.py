@@ -1,6 +1,6 @@
 """The states that a job has been in, first to last, told from its row and its attempts. Pure.
 
-Only what the ledger keeps is told: `run_at` is that of the latest wait, so an earlier wait may have been scheduled for
+Only what the ledger keeps is shown: `run_at` is that of the latest wait, so an earlier wait may have been scheduled for
 a part of its time; such a visit is `unsure`.
 """
 
@@ -13,12 +13,12 @@ from service.ledger.states import TERMINAL, Counts, Outcome, State
 
 Row = Mapping[Any, Any]
 
-# An attempt that begins this soon after its time has waited for nothing else.
+# An attempt that begins this soon after its time did not wait for anything else.
 _AT_ONCE = timedelta(seconds=1)
 
 
 class Visit(NamedTuple):
-    """A stay in a state; `until` is None for the one that the job is in. `attempt` is the one that ran."""
+    """A stay in a state; `until` is None for the present one. `attempt` is the one that ran."""
 
     state: State
     since: datetime
@@ -38,7 +38,7 @@ class Total(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What a job has gone through up to `now`. `left_out` counts its first attempts that were not looked at."""
+    """What a job has gone through up to `now`. `left_out` counts its first attempts, which were not read."""
 
     visits: Sequence[Visit]
     now: datetime
@@ -50,7 +50,7 @@ class Timeline:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When the job ended; None while it lives."""
+        """When the job ended; None while it is live."""
         return self.here.since if self.here.state in TERMINAL else None
 
     @property
@@ -74,7 +74,7 @@ class Timeline:
 
     @property
     def shares(self) -> Sequence[tuple[State, float]]:
-        """Which part of its time the job was in each state, in the order of a job's life."""
+        """The share of its time that the job was in each state, in the order of a job's life."""
         times = {state: total.time / timedelta(seconds=1) for state, total in self.totals.items()}
         whole = sum(times.values())
         return [(state, times[state] / whole) for state in _ORDER if times.get(state)] if whole else []
@@ -92,7 +92,7 @@ _ORDER = (
 
 
 def timeline(job: Row, attempts: Sequence[Row], now: datetime, *, max_crashes: int) -> Timeline:
-    """Tell a job's states; `attempts` are its latest ones, first to last, with the one that runs."""
+    """Return a job's states; `attempts` are its latest ones, first to last, with the running one."""
     left_out = attempts[0]["number"] - 1 if attempts else 0
     return Timeline(list(_visits(job, attempts, now, max_crashes)), now, left_out)
 
@@ -102,7 +102,7 @@ def _visits(job: Row, attempts: Sequence[Row], now: datetime, max_crashes: int) 
     waits, since = _first_state(job), job["created_at"]
     for attempt in attempts:
         number, began, ended = attempt["number"], attempt["started_at"], attempt["finished_at"]
-        if attempt is not attempts[0] or number == 1:  # before the first that was looked at, nothing is known
+        if attempt is not attempts[0] or number == 1:  # before the first one that was read, nothing is known
             yield from _wait(waits, since, began, job["run_at"])
         if ended is None:
             yield Visit(State.RUNNING, began, None, number)
@@ -115,7 +115,7 @@ def _visits(job: Row, attempts: Sequence[Row], now: datetime, max_crashes: int) 
 
 
 def _last(job: Row, waits: State, since: datetime, now: datetime) -> Iterator[Visit]:
-    """Tell what came after the latest attempt, or after the enqueue."""
+    """Return what came after the latest attempt, or after the enqueue."""
     state = State(job["state"])
     if state in TERMINAL:
         ended = job["finished_at"] or since
@@ -136,7 +136,7 @@ def _first_state(job: Row) -> State:
 
 
 def _wait(waits: State, since: datetime, until: datetime, due: datetime) -> Iterator[Visit]:
-    """Tell a wait between `since` and `until`: its time came within it, or its time is not known any more."""
+    """Return a wait between `since` and `until`: its time came within it, or is no longer known."""
     is_known = since <= due <= until
     if waits is State.QUEUED or (waits is State.RETRYING and not (is_known and until - due > _AT_ONCE)):
         yield Visit(waits, since, until)

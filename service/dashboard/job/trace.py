@@ -9,7 +9,7 @@ _PARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]
 
 
 def trace_id_of(context: str | None) -> str | None:
-    """Return the id of a trace from what carries it, as JSON; None without any."""
+    """Return the trace id from its carrier, as JSON; None if there is none."""
     carried = from_json(context or "{}")
     found = _PARENT.fullmatch(str(carried.get("traceparent", "")))
     return None if found is None else found["trace"]

@@ -1,4 +1,4 @@
-"""A recorded traceback as lines to read: our own frames, those of libraries, and what was raised. Pure."""
+"""A recorded traceback as lines to read: our own frames, frames of libraries, and what was raised. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
 
 def lines_of(traceback: str) -> list[Line]:
-    """Return a traceback's lines, with places as `file:line in function`. Text that is none is what was raised."""
+    """Return a traceback's lines, with places as `file:line in function`. Any other text is what was raised."""
     return list(_lines(traceback))
 
 
@@ -45,7 +45,7 @@ def _lines(traceback: str) -> Iterator[Line]:
 
 
 def _place(path: str) -> tuple[Sort, str]:
-    """Return whose a file is, and its path as it is told: short where we know below what it lies."""
+    """Return whose a file is, and its path as shown: short if we know the folder above it."""
     if (library := _LIBRARY.match(path)) is not None:
         return "lib", path[library.end() :]
     inside = path.removeprefix(_HOME)

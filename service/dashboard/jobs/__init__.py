@@ -1,1 +1,1 @@
-"""The page of all jobs: which they are, what state they are in, and what is done to many at once."""
+"""The page of all jobs: which there are, what states they are in, and actions on many at once."""

@@ -1,4 +1,4 @@
-"""What may be done to many jobs at once, and in which states each of them allows it."""
+"""What can be done to many jobs at once, and in which states a job allows it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from service.ledger.states import LIVE, PROMOTABLE, REPLAYABLE, TERMINAL, UNSTAR
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """An action as its button, its question and its toast say it. `states` are those that allow it."""
+    """The words of an action for its button, its question and its toast. `states` are those that allow it."""
 
     action: Action
     verb: str
@@ -30,8 +30,8 @@ ACTIONS: Mapping[str, Deed] = {
             "Replay",
             "Replaying",
             REPLAYABLE,
-            "None of them has failed or was cancelled",
-            "Each job gets its attempts anew. Side effects that already happened may happen again.",
+            "None of them has failed or been cancelled",
+            "Each job gets its full attempts again. Side effects that already happened may happen again.",
             "Keep as they are",
             "replay",
         ),
@@ -41,7 +41,7 @@ ACTIONS: Mapping[str, Deed] = {
             "Changing",
             UNSTARTED,
             "None of them waits",
-            "Only what is filled in is changed, in those that have not started when it comes to them.",
+            "Only filled-in fields change, and only in jobs that have not started by then.",
             "Keep as they are",
             "edit",
         ),
@@ -51,7 +51,7 @@ ACTIONS: Mapping[str, Deed] = {
             "Letting run",
             PROMOTABLE,
             "None of them waits for its time",
-            "They are due at once, whatever time they wait for. Pauses and lanes still hold.",
+            "They become due at once, whatever time they wait for. Pauses and lanes still apply.",
             "Let them wait",
             "now",
         ),
@@ -61,7 +61,7 @@ ACTIONS: Mapping[str, Deed] = {
             "Cancelling",
             LIVE,
             "All of them have ended",
-            "Waiting jobs end at once, running ones are interrupted. What they have done stays done.",
+            "Waiting jobs end at once, running jobs are interrupted. What they have done stays done.",
             "Let them go on",
         ),
         Deed(

@@ -1,4 +1,4 @@
-"""Which jobs an action on many is for, how many they are, and the request for the operation that does it."""
+"""Which jobs a bulk action is for, how many, and the request for the operation that does it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ from service.lifecycle.operations.job_filter import written_filter
 from service.requests.operation_requests import OPERATION, OperationRequest
 from service.requests.parsing import parse
 
-# Above this, the number is typed.
+# Above this count, the number must be typed.
 TYPED_ABOVE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An action on many jobs: those of `wanted` that allow it, of which there are `count`.
+    """An action on the jobs of `wanted` that allow it; `count` is how many.
 
-    `at_least`: more may be found beyond the jobs that were looked at.
+    `at_least`: more may be found beyond the jobs that were searched.
     """
 
     deed: Deed
@@ -38,20 +38,20 @@ class Asked:
 
 
 def narrowed(deed: Deed, wanted: Filter, ids: Sequence[str], principal: Principal) -> Filter | None:
-    """Return which jobs are meant: the selected ones, or all that match, that allow the action. None: there are none.
+    """Return the selected jobs, or all that match, that allow the action. None if there are none.
 
-    Raises `Refused` where every job would be meant.
+    Raises `Refused` if every job would be included.
     """
     meant = Filter(ids=tuple(ids)) if ids else replace(wanted, after=None, ascending=False)
     if meant == Filter():
-        raise Refused("Nothing was changed. Select jobs or filter them first: this would be done to all there are.")
+        raise Refused("Nothing was changed. Select or filter jobs first: this would act on all of them.")
     meant = restricted(principal, meant)
     states = [state for state in deed.states if not meant.states or state in meant.states]
     return replace(meant, states=tuple(map(State, states))) if states else None
 
 
 async def count_asked(ledger: Ledger, deed: Deed, wanted: Filter | None) -> Asked:
-    """Count the jobs that an action would be done to."""
+    """Count the jobs that an action would apply to."""
     if wanted is None:
         return Asked(deed, Filter(), Count(0))
     async with ledger.read() as connection:
@@ -72,14 +72,14 @@ def operation_request(deed: Deed, wanted: Filter, form: Mapping[str, str]) -> tu
     if deed.action == "change":
         body["change"] = changes_in(form, {})
         if not body["change"]:
-            raise ArgsInvalid("Nothing was changed: fill in what the jobs are to have.")
+            raise ArgsInvalid("Nothing was changed: fill in at least one field.")
     written = to_json(body).decode()
     return parse(OPERATION, f'{written[:-1]},"filter":{filter_sent}}}'.encode(), {}), filter_sent
 
 
 def rate_of(text: str) -> float:
-    """Return how many jobs a second were asked for. Raises `ArgsInvalid`."""
+    """Return the requested pace, in jobs a second. Raises `ArgsInvalid`."""
     try:
         return float(text)
     except ValueError as error:
-        raise ArgsInvalid(f"Nothing was changed: the pace is to be a number, not {text[:50]!r}.") from error
+        raise ArgsInvalid(f"Nothing was changed: the pace must be a number, not {text[:50]!r}.") from error

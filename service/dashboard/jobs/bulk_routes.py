@@ -87,7 +87,7 @@ def _meant(form: dict[str, str]) -> Filter:
     try:
         return JobFilter.model_validate_json(form.get("filter", "")).filter()
     except ValidationError as error:
-        raise Refused("Nothing was changed. The form does not say which jobs are meant: open it anew.") from error
+        raise Refused("Nothing was changed. The form does not say which jobs: open it again.") from error
 
 
 def _deed(action: str) -> Deed:
@@ -97,10 +97,10 @@ def _deed(action: str) -> Deed:
 
 
 def _check_typed(form: dict[str, str]) -> None:
-    """Refuse an action on many jobs whose number was not typed: without a script, no form asks for it by itself."""
+    """Refuse an action on many jobs whose number was not typed: without a script, no form checks it."""
     count = form.get("count", "")
     if not count.isdecimal() or len(count) > _MOST_DIGITS:
-        raise Refused("Nothing was changed. The form says for how many jobs it is: open it anew.")
+        raise Refused("Nothing was changed. The form must say for how many jobs it is: open it again.")
     typed = "".join(filter(str.isdecimal, form.get("confirm", "")))
     if int(count) > TYPED_ABOVE and typed != count:
         raise Refused(f"Nothing was changed. To confirm, type the number of jobs: {int(count):,}.")

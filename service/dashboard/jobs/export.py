@@ -1,4 +1,4 @@
-"""Exports of all jobs that match, as CSV and as JSON lines: page by page, so that no export is ever in memory whole."""
+"""Exports all jobs that match, as CSV or as JSON lines, page by page, so that no export is ever in memory whole."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ _PLAIN = ("id", "kind", "label", "state", "queue", "priority", "lane", "attempt"
 _MOMENTS = ("created_at", "run_at", "started_at", "finished_at")
 _ERROR = ("error_type", "error_message")
 _HELD = ("args", "result", "metadata")
-# A spreadsheet takes a cell that begins so for a formula, which may send away what stands in the others.
+# A spreadsheet takes a cell that begins like this for a formula, which may leak the other cells.
 _FORMULA = tuple(
     "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 )
@@ -60,7 +60,7 @@ async def export_json_lines(page: PageDep, wanted: FilterDep) -> StreamingRespon
 
 
 def cell_of(row: RowMapping, name: str) -> str | int:
-    """Return what a cell says: never what a spreadsheet would carry out."""
+    """Return a cell's text, which a spreadsheet must never execute."""
     value = row[name]
     if value is None:
         return ""
@@ -104,7 +104,7 @@ async def _parts(
             page = await in_time(_read(ledger, wanted))
         except LedgerUnavailable as error:
             log.warning("export_broken_off", reason=error.detail)
-            raise  # the connection is cut, so that nobody takes a part for the whole
+            raise  # cuts the connection, so that nobody takes a part for the whole
         if page.rows:
             yield written(page.rows)
         if page.last is None:

@@ -1,4 +1,4 @@
-"""The page of jobs: which jobs these are, and what state they are in."""
+"""The page of jobs: which there are, and what state each is in."""
 
 from typing import Annotated
 
@@ -73,7 +73,7 @@ async def add_filter(
     _after: Annotated[str, Query(alias="after")] = "",
     _before: Annotated[str, Query(alias="before")] = "",
 ) -> Response:
-    """Lead to the list with one more filter: small forms need no script, and addresses stay clean."""
+    """Redirect to the list with one more filter: small forms need no script, and addresses stay clean."""
     form = {name: request.query_params.get(name, "") for name in queries.FORM_FIELDS}
     sent = [pair for pair in request.query_params.multi_items() if pair[0] not in queries.FORM_FIELDS]
     query = queries.added(queries.Query.of(sent), form | {"field": field}, page.now)

@@ -1,4 +1,4 @@
-"""The filters in the address of the page of jobs: as chips, and the addresses with one more or one less. Pure."""
+"""The filters in the jobs page's address: as chips, and as addresses with one filter more or less. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.moments import Moment
 
-# What in the address says where in the list its reader is, and not which list it is.
+# Parameters that say where in the list the reader is, not which list it is.
 _PLACE = {"cursor", "newer", "at", "all", "add"}
 _LABELS = {
     "error_type": "error type",
@@ -43,7 +43,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A filter that is set, as a clause. `moment` is its value where that is a time."""
+    """A filter that is set, as a clause. `moment` is its value if that is a time."""
 
     label: str
     text: str
@@ -53,7 +53,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The filters of a list, and its order, as they stand in the address."""
+    """The filters and the order of a list, as in its address."""
 
     pairs: tuple[Pair, ...] = ()
 
@@ -82,13 +82,13 @@ class Query:
         return Query(tuple(pair for pair in self.pairs if pair[0] != name))
 
     def toggled(self, name: str, value: str) -> "Query":
-        """Return the filters with this one, or without it where it is set."""
+        """Return the filters with this one or, if it is set, without it."""
         if self.has(name, value):
             return Query(tuple(pair for pair in self.pairs if pair != (name, value)))
         return self.plus(name, value)
 
     def plus(self, name: str, value: str) -> "Query":
-        """Return the filters with one more; in the place of another where there can be only one."""
+        """Return the filters with one more; it replaces another if there can be only one."""
         kept = self if name in _SEVERAL else self.without(name)
         return Query((*(pair for pair in kept.pairs if pair != (name, value)), (name, value)))
 
@@ -103,7 +103,7 @@ def _told(name: str, values: list[str]) -> tuple[str, datetime | None]:
 
 
 def added(query: Query, form: Mapping[str, str], now: datetime) -> Query:
-    """Return the filters with what the small form of one more filter says; without it where nothing is said."""
+    """Return the filters with the one in the small form; without it if the form is empty."""
     field, value = form.get("field", ""), form.get("value", "").strip()
     if field == "time":
         return _timed(query, form, now)

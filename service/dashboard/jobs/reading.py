@@ -21,7 +21,7 @@ from service.web.jobs.list_cursor import cursor_after
 from service.web.moments import Moment
 
 ROWS = 50
-# A page looks at as many jobs of which few may match.
+# How many jobs a page searches, of which few may match.
 _MOST_LOOKED = 3_000
 
 _place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
@@ -29,7 +29,7 @@ _place: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job of the list; `reason` is why it waits, None where it does not. `args` is None where they are hidden."""
+    """A job of the list; `reason` is why it waits, if it does. `args` is None if they are hidden."""
 
     job: RowMapping
     reason: Reason | None
@@ -38,10 +38,10 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class JobsPage:
-    """A page of the list. `newer` and `older` are cursors, None where there is no more.
+    """A page of the list. `newer` and `older` are cursors, None if there is no more.
 
-    `matching` is None where nobody counted: what only a look into jobs tells is not counted. Then `searched` says at
-    how many jobs this page looked. `states` are of all jobs, whatever the filter.
+    `matching` is None if nothing counts the matches, as in a search inside jobs. Then `searched` says how
+    many jobs this page searched. `states` are of all jobs, whatever the filter.
     """
 
     rows: Sequence[JobRow]
@@ -76,7 +76,7 @@ async def read_jobs_page(
     newer: str | None = None,
     sees_args: bool = True,
 ) -> JobsPage:
-    """Read a page of the jobs that match; the one before the cursor `newer`, or else the one that `wanted` asks for.
+    """Read a page of the jobs that match: the one before the cursor `newer`, or else the one that `wanted` asks for.
 
     Raises `BadCursor`.
     """
@@ -86,7 +86,7 @@ async def read_jobs_page(
         matching = await _matching(connection, wanted, states, stretch)
     reasons = await lanes.waiting_for.reasons_of(rows)
     first, last = (rows[0], rows[-1]) if rows else (None, None)
-    # A search may go on although it has found nothing.
+    # A search may continue although this page found nothing.
     older = (stretch.page.last or _place_of(last)) if stretch.has_older else None
     return JobsPage(
         rows=[
@@ -115,7 +115,7 @@ async def _stretch(connection: AsyncConnection, wanted: Filter, newer: str | Non
 async def _matching(
     connection: AsyncConnection, wanted: Filter, states: Mapping[State, Count], stretch: _Stretch
 ) -> Count | None:
-    """Count what matches, unless it is known without: from the counts of states, or since the list is on the page."""
+    """Count the matches, unless the counts of states tell, or the whole list is on the page."""
     if not stretch.has_newer and not stretch.has_older:
         return Count(len(stretch.page.rows))
     if stretch.page.searched is not None:

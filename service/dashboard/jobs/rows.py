@@ -1,4 +1,4 @@
-"""What a row of the list says of a job in a few words: its args at a glance, and why it waits. Pure."""
+"""What a row of the list says about a job in a few words: its args at a glance, and why it waits. Pure."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -42,7 +42,7 @@ class ArgPart(NamedTuple):
 
 
 def parts_of(args: str) -> Sequence[ArgPart]:
-    """Return the first args of a job, those within others by their own names."""
+    """Return the first args of a job, nested ones by their own names."""
     read = from_json(args)
     if not isinstance(read, dict):
         return [ArgPart("", _short(read))]

@@ -1,4 +1,4 @@
-"""How many jobs there were, day by day: of one kind, or of all together."""
+"""How many jobs there were, day by day: of one kind, or of all kinds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Day:
 
 
 async def read_days(connection: AsyncConnection, name: str, events: Collection[str], now: datetime) -> Sequence[Day]:
-    """Return the latest days, the latest first, back to the first one in which anything happened."""
+    """Return the latest days, latest first, back to the first day on which anything happened."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     bounds = [today - number * _DAY for number in range(DAYS - 1, -2, -1)]
     totals = await totals_by_time(connection, [(name, event, at) for event in events for at in bounds])

@@ -1,4 +1,4 @@
-"""Enqueues by hand what a form says, as a request to the API would."""
+"""Enqueues a job from a form, as a request to the API would."""
 
 import json
 import shlex
@@ -23,22 +23,22 @@ from service.requests.parsing import parse
 from service.web.file_check import file_check_of
 from service.web.state import state_of
 
-_SECRET = "SECRET"  # nosec B105  # noqa: S105 - stands in the place of one
+_SECRET = "SECRET"  # nosec B105  # noqa: S105 - a placeholder for one
 
 
 class Made(NamedTuple):
-    """The job that a form stands for. `is_new` is False where another job holds its unique key."""
+    """The job that a form asked for. `is_new` is False if another job holds its unique key."""
 
     id: str
     is_new: bool
 
 
 async def enqueue(page: Page, form: EnqueueForm) -> Made | EnqueueForm:
-    """Enqueue a job; or return the form with what is wrong with it, in the words of the API."""
+    """Enqueue a job or, if the form is wrong, return it with the API's errors."""
     unreadable = form.unreadable()
     if unreadable:
         return form.refused([{"loc": form.loc_of(name), "msg": told[0]} for name, told in unreadable.items()])
-    # One that was sent, changed and sent again has another's id.
+    # A form that was sent, changed and sent again has an id that is in use.
     for job_id in (form.entries.get("id"), str(uuid_utils.uuid7())):
         try:
             return await _enqueued(page, form, job_id)
@@ -69,14 +69,14 @@ async def _enqueued(page: Page, form: EnqueueForm, job_id: str | None) -> Made:
 
 
 def _noted(job: NewJob, enqueued: Enqueued) -> Mapping[str, Any] | None:
-    """Return what the trail keeps of a new job: its args as they are shown."""
+    """Return what the trail records of a new job: its args as they are shown."""
     if not enqueued.created:
         return None
     return {"kind": job.kind, "queue": job.queue, "args": json.loads(job.args), "run_at": job.run_at, "tags": job.tags}
 
 
 def curl_of(base: str, form: EnqueueForm) -> str:
-    """Return the same request as a command; a word stands in the place of each secret."""
+    """Return the same request as a command, with a placeholder for each secret."""
     body = json.dumps(form.shown(), ensure_ascii=False, default=str).replace(json.dumps(MASK), json.dumps(_SECRET))
     words = ("curl", "-X", "POST", f"{base}/v1/jobs", "-H", "Content-Type: application/json", "-d", body)
     return " ".join(map(shlex.quote, words)) + ' -H "Authorization: Bearer $POSTLUDE_API_KEY"'

@@ -1,6 +1,6 @@
-"""What a browser posts for the fields of a form, and the values that it stands for. Pure.
+"""What a browser posts for the fields of a form, and the values that this means. Pure.
 
-An entry is named by its place, as the API names it in `loc`: `args/to/0`. `/` and `~` in names are written `~1` and
+An entry is named by its place, as in the API's `loc`: `args/to/0`. `/` and `~` in names are written `~1` and
 `~0`. `args/to#` says how many items a list has.
 """
 
@@ -17,7 +17,7 @@ from service.dashboard.kinds.fields import NOTHING, Field
 
 Entries = Mapping[str, str]
 Place = tuple[str | int, ...]
-# More items than a page should show are written as JSON.
+# A list with more items than a page should show is edited as JSON.
 MOST_ITEMS = 200
 ZONE = "zone"
 _ON = "on"
@@ -48,7 +48,7 @@ def is_number(text: str) -> bool:
 
 
 def values_of(fields: Sequence[Field], place: Place, entries: Entries) -> dict[str, Any]:
-    """Return the values of fields; those that were left empty, or have their default, are left out."""
+    """Return the values of fields, leaving out empty ones and defaults."""
     values = {field.name: value_of(field, (*place, field.name), entries) for field in fields}
     return {field.name: values[field.name] for field in fields if _is_given(field, values[field.name])}
 
@@ -79,7 +79,7 @@ def value_of(field: Field, place: Place, entries: Entries) -> Any:
 
 
 def _is_untouched(field: Field, place: Place, entries: Entries) -> bool:
-    """Whether a group is as it is shown at first."""
+    """Whether a group is as it was first shown."""
     below = f"{name_of(place)}/"
     shown = {name: text for name, text in entries_of(field.parts, place, {}).items() if text}
     return shown == {name: text for name, text in entries.items() if text and name.startswith(below)}
@@ -110,7 +110,7 @@ def _number(text: str) -> Any:
 
 
 def read_json(text: str) -> Any:
-    """Read what was typed as JSON, as requests are read; `Unreadable` where it is none, or nested too deeply."""
+    """Read typed JSON as requests are read; `Unreadable` if it is not JSON, or nested too deeply."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -118,10 +118,10 @@ def read_json(text: str) -> Any:
 
 
 def zone_of(name: str) -> ZoneInfo | None:
-    """Return a time zone by its name; None for one that nobody knows."""
+    """Return a time zone by its name; None for an unknown one."""
     try:
         return ZoneInfo(name) if name else None
-    except (OSError, ValueError):  # a name that is a path, too
+    except (OSError, ValueError):  # even a name that is a path
         return None
 
 
@@ -135,7 +135,7 @@ def _moment(text: str, zone: str) -> str:
 
 
 def entries_of(fields: Sequence[Field], place: Place, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the entries that stand for these values, and for the defaults of those that are missing."""
+    """Return the entries for these values, and for the defaults of missing ones."""
     entries: dict[str, str] = {}
     for field in fields:
         entries |= _entries_at(field, (*place, field.name), values.get(field.name, field.default))
@@ -145,7 +145,7 @@ def entries_of(fields: Sequence[Field], place: Place, values: Mapping[str, Any])
 def _entries_at(field: Field, place: Place, value: Any) -> dict[str, str]:
     name = name_of(place)
     if field.control == "list" and field.item is not None:
-        # One that must be given begins with a line to write in.
+        # A required list starts with one empty line.
         items = value if isinstance(value, list) else [NOTHING] * field.required
         entries = {f"{name}#": str(len(items))}
         for number, item in enumerate(items[:MOST_ITEMS]):
@@ -174,7 +174,7 @@ def _text_of(field: Field, value: Any) -> str:
 
 
 def choice_text(choice: Any) -> str:
-    """Write one of the values of a `select`."""
+    """Return the text for one value of a `select`."""
     return json.dumps(choice, ensure_ascii=False)
 
 
@@ -187,7 +187,7 @@ def _local(text: str) -> str:
 
 
 def without_secrets(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as a form may hold them: secrets are masked wherever they are shown, so none can be sent again."""
+    """Return values as a form may hold them: without secrets, whose masks must not be sent again."""
     known = {field.name: field for field in fields}
     opened = {name: _opened(known[name], value) if name in known else value for name, value in values.items()}
     return {name: value for name, value in opened.items() if value is not NOTHING}
@@ -204,7 +204,7 @@ def _opened(field: Field, value: Any) -> Any:
 
 
 def masked(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as they may be shown: with a mask in the place of each secret."""
+    """Return values as they may be shown: with a mask in place of each secret."""
     known = {field.name: field for field in fields}
     return {name: _masked(known[name], value) if name in known else value for name, value in values.items()}
 

@@ -11,14 +11,14 @@ Schema = Mapping[str, Any]
 
 
 class _Nothing:
-    """Stands where there is no value, which null is not."""
+    """Stands for a missing value, which null is not."""
 
     def __repr__(self) -> str:
         return "NOTHING"
 
 
 NOTHING = _Nothing()
-# Deeper parts, and those that hold themselves, are written as JSON.
+# Deeper parts, and recursive ones, are edited as JSON.
 _DEEPEST = 5
 _LONGEST_LINE = 2_500
 _INPUT_TYPES = {"email": "email", "uri": "url", "date": "date", "time": "time"}
@@ -27,10 +27,10 @@ _EXAMPLES = {"duration": "PT30S", "uuid": "0190a5e8-7c1f-7f11-9d3a-2b7c5f0e4a11"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: what it is called, what edits it, and what is known of its value.
+    """One field: its name, what edits it, and what is known about its value.
 
-    A `list` has an `item`, a `group` has `parts`. `type` is the one of an `<input>`, `has_secrets` says of a `json`
-    field that something in it may be one.
+    A `list` has an `item`, a `group` has `parts`. `type` is the type of an `<input>`, `has_secrets` says that a `json`
+    field may contain secrets.
     """
 
     name: str
@@ -74,7 +74,7 @@ def _field(name: str, schema: Schema, root: Schema, depth: int, *, required: boo
 
 
 def _control(schema: Schema, root: Schema, depth: int, *, may_be_null: bool) -> dict[str, Any]:
-    """Return what edits a value of this schema, as fields of `Field`; whatever has no control of its own is JSON."""
+    """Return what edits a value of this schema, as fields of `Field`; JSON if there is no better control."""
     if "const" in schema or "enum" in schema:
         return {"control": "select", "choices": (schema["const"],) if "const" in schema else tuple(schema["enum"])}
     match schema.get("type"):
@@ -103,12 +103,12 @@ def _of_text(schema: Schema) -> dict[str, Any]:
 
 
 def _is_closed(schema: Schema) -> bool:
-    """Whether an object has the properties it names, and no others."""
+    """Whether an object has only the properties that it names."""
     return bool(schema.get("properties")) and not schema.get("additionalProperties") and "anyOf" not in schema
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
-    """Follow references; what is said beside one comes first."""
+    """Follow references; keywords beside a reference come first."""
     seen = set()
     while (target := _target(schema)) is not None and target not in seen:
         seen.add(target)
@@ -123,7 +123,7 @@ def _target(schema: Schema) -> str | None:
 
 
 def _without_null(schema: Schema, root: Schema) -> tuple[Schema, bool]:
-    """Return what a value is if it is not null, and whether it may be. Of several sorts, none has a control."""
+    """Return a value's schema apart from null, and whether it may be null. A union of types has no control."""
     if isinstance(schema.get("type"), list):
         sorts = [sort for sort in schema["type"] if sort != "null"]
         return {**schema, "type": sorts[0] if len(sorts) == 1 else None}, "null" in schema["type"]
@@ -161,7 +161,7 @@ def _example(schema: Schema) -> str:
 
 
 def _holds_secrets(schema: Schema, root: Schema) -> bool:
-    """Whether anything below a schema is a secret."""
+    """Whether a schema contains a secret anywhere."""
     seen: set[str] = set()
     left: list[Any] = [schema]
     while left:

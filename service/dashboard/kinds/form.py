@@ -1,4 +1,4 @@
-"""The form that enqueues a job of a kind by hand: what it holds, the request it makes, and what is wrong with it."""
+"""The form that enqueues a job of a kind by hand: its content, the request it makes, and what is wrong with it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ _TAG = "by-hand"
 
 @dataclass(frozen=True, slots=True)
 class EnqueueForm:
-    """A form as it stands. In the mode `json`, the args are one text. `errors` are by the names of entries."""
+    """The present form. In the mode `json`, the args are one text. `errors` are keyed by entry name."""
 
     kind: str
     fields: tuple[Field, ...]
@@ -28,11 +28,11 @@ class EnqueueForm:
 
     @property
     def zone(self) -> str:
-        """The zone that moments are written in; '' until the browser says."""
+        """The zone of the form's moments; '' until the browser says."""
         return self.entries.get(ZONE, "")
 
     def with_id(self, job_id: str) -> "EnqueueForm":
-        """Return the form with the id of the job that it makes: however often it is sent, it is one job."""
+        """Return the form with the id of its job: however often it is sent, it makes only one job."""
         return replace(self, entries={**self.entries, "id": job_id})
 
     def text(self, place: Place) -> str:
@@ -46,16 +46,16 @@ class EnqueueForm:
 
     @property
     def wrong(self) -> list[str]:
-        """What is to be mended, in a reader's words: `to, 2`."""
+        """What has to be fixed, in words for a reader: `to, 2`."""
         return [_said(posted.place_of(name)) for name in self.errors]
 
     def request(self) -> dict[str, Any]:
-        """Return the body of the request, with `Unreadable` in the place of what is not JSON."""
+        """Return the body of the request, with `Unreadable` in place of what is not JSON."""
         options = posted.values_of(self.options, (), self.entries)
         return {"kind": self.kind, "args": self.args()} | options
 
     def shown(self) -> dict[str, Any]:
-        """Return the body as it may be shown: secrets are masked, and what cannot be read is text."""
+        """Return the body as it may be shown: secrets are masked, and unreadable parts stay text."""
         args = self.args()
         known = posted.masked(self.fields, args) if isinstance(args, Mapping) else args
         shown: dict[str, Any] = _readable({**self.request(), "args": known})
@@ -68,7 +68,7 @@ class EnqueueForm:
         return posted.values_of(self.fields, ARGS, self.entries)
 
     def unreadable(self) -> dict[str, list[str]]:
-        """Return what is not JSON, by the names of entries."""
+        """Return what is not JSON, keyed by entry name."""
         return {name_of(place): [one.reason] for place, one in _unread(self.request(), ())}
 
     def loc_of(self, name: str) -> list[str | int]:
@@ -76,7 +76,7 @@ class EnqueueForm:
         return list(posted.place_of(name))
 
     def refused(self, errors: Sequence[Mapping[str, Any]]) -> "EnqueueForm":
-        """Return the form with errors, in the form of the API's, each at the field that it is about."""
+        """Return the form with errors like the API's, each at its field."""
         known = set(self._names())
         placed: dict[str, list[str]] = {}
         for error in errors:
@@ -103,12 +103,12 @@ class EnqueueForm:
                     yield from self._names_at((replace(one.item, name=str(number)),), inner)
 
     def with_item(self, name: str) -> "EnqueueForm":
-        """Return the form with one item more in a list."""
+        """Return the form with one more item in a list."""
         count = min(posted.count_of(posted.place_of(name), self.entries) + 1, MOST_ITEMS)
         return replace(self, entries={**self.entries, f"{name}#": str(count)}, errors={})
 
     def without_item(self, name: str) -> "EnqueueForm":
-        """Return the form without an item of a list: those behind it move up."""
+        """Return the form without an item of a list; later items move up."""
         whole, _, number = name.rpartition("/")
         count = posted.count_of(posted.place_of(whole), self.entries)
         if not posted.is_number(number) or int(number) >= count:
@@ -122,7 +122,7 @@ class EnqueueForm:
         return replace(self, entries={**kept, f"{whole}#": str(count - 1)}, errors={})
 
     def in_mode(self, mode: Mode) -> "EnqueueForm":
-        """Return the form with its args edited the other way. Secrets are to be typed again."""
+        """Return the form in the other editing mode. Secrets have to be typed again."""
         args = self.args()
         if mode == self.mode or not isinstance(args, Mapping) or self.unreadable():
             return replace(self, errors=self.unreadable())
@@ -139,7 +139,7 @@ class EnqueueForm:
         return replace(self, mode="json", entries={**kept, name_of(ARGS): text}, errors={})
 
     def holds(self, args: Mapping[str, Any]) -> bool:
-        """Whether the fields say exactly these args, but for defaults."""
+        """Whether the fields hold exactly these args, apart from defaults."""
         defaults = {one.name: one.default for one in self.fields}
         told = self.args()
         return all(

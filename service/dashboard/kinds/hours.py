@@ -1,4 +1,4 @@
-"""How a kind's jobs went, hour by hour: what the subject `kind:<name>` of the stats tells, beside one another."""
+"""How a kind's jobs went, hour by hour: the stats of the subject `kind:<name>`, side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Hour:
 
 
 async def read_hours(connection: AsyncConnection, name: str, counted: Series) -> Sequence[Hour]:
-    """Return the hours of a series whose steps are hours, the latest first; those in which nothing happened too."""
+    """Return the hours of an hourly series, latest first, including hours in which nothing happened."""
     length = len(next(iter(counted.counts.values())))
     sums = {measure: [([0] * SIZE, 0.0) for _ in range(length)] for measure in _MEASURES}
     for measure in _MEASURES:

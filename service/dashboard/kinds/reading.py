@@ -34,7 +34,7 @@ MEASURES = ("wait", "run", "total")
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """A kind, or a label: what jobs of a kind count as. The counts are of a day, the quantiles of an hour."""
+    """A kind, or a label, which is what jobs of a kind count as. Counts are of a day, quantiles of an hour."""
 
     name: str
     kind: Kind[Any, Any] | None
@@ -50,7 +50,7 @@ class KindRow:
 
     @property
     def success(self) -> float | None:
-        """The share of jobs that succeeded, of those that were not cancelled; None of none."""
+        """The share of succeeded jobs among those not cancelled; None if there are none."""
         return self.counts["succeeded"] / self.ended if self.ended else None
 
 
@@ -62,7 +62,7 @@ class KindsPage:
 
     @property
     def burning(self) -> Sequence[KindRow]:
-        """Those that miss their SLO: nothing of their error budget is left."""
+        """The kinds that miss their SLO: none of their error budget is left."""
         return [row for row in self.rows if row.slo is not None and row.slo.budget_left < 0]
 
     @property
@@ -72,7 +72,7 @@ class KindsPage:
 
 @dataclass(frozen=True, slots=True)
 class KindPage:
-    """One kind, or label. `durations` are by measure; all but the SLO is of the last day."""
+    """One kind or label. `durations` are by measure; everything except the SLO is of the last day."""
 
     row: KindRow
     durations: Mapping[str, Quantiles]
@@ -85,7 +85,7 @@ class KindPage:
 
 
 async def read_kinds(resources: Resources, lanes: Lanes, principal: Principal) -> KindsPage:
-    """Read the kinds that can be enqueued here, and the labels of their jobs; the busiest first."""
+    """Read the kinds that can be enqueued here, and the labels of their jobs, busiest first."""
     overview = await lanes.outlook.overview()
     async with resources.ledger.read() as connection:
         now = await resources.ledger.database.now(connection)
@@ -157,11 +157,11 @@ async def _row(
 
 
 def _is_seen(principal: Principal, name: str, label: Label | None) -> bool:
-    """Whether a principal that may be limited to kinds is to know of this one."""
+    """Whether a principal, perhaps limited to some kinds, may know of this one."""
     kind = (label.kind if label is not None else None) or name
     return is_listed(kind, principal.kinds) or is_listed(name, principal.kinds)
 
 
 def _unknown(name: str, resources: Resources) -> KindNotFound:
     known = ", ".join(sorted(resources.catalogue))
-    return KindNotFound(f"There is no kind {name!r}, nor any job with that label. Known kinds are: {known}.")
+    return KindNotFound(f"There is no kind {name!r}, and no job with that label. Known kinds: {known}.")

@@ -31,11 +31,11 @@ router = page_router()
 actions = page_router(Scope.OPERATE)
 forms = page_router(Scope.ENQUEUE)
 
-# What options are called, and what is said if they are left empty.
+# The labels of options, and the hint if they are left empty.
 _LABELS = {
     "run_at": ("Run at", "at once"),
     "queue": ("Queue", ""),
-    "max_attempts": ("Attempts, at most", ""),
+    "max_attempts": ("Maximum attempts", ""),
     "timeout": ("Timeout, seconds", ""),
     "tags": ("Tags", "optional"),
     "lane": ("Lane", "optional"),
@@ -94,7 +94,7 @@ def _told(page: Page, change: Change, name: str, words: str) -> Response:
 
 @forms.get("/kinds/{name}/enqueue")
 async def enqueue_form(page: PageDep, name: Text, like: Text = "") -> HTMLResponse:
-    """Show the form: empty, or with the args and options of the job `like`."""
+    """Show the form, either empty or with the args and options of the job `like`."""
     kind, queues = _kind(page, name), sorted(page.resources.known_queues)
     form = form_like(kind, queues, *await in_time(_job(page, kind, like))) if like else new_form(kind, queues)
     return await _form_page(page, kind, form.with_id(str(uuid_utils.uuid7())), like=like)
@@ -102,7 +102,7 @@ async def enqueue_form(page: PageDep, name: Text, like: Text = "") -> HTMLRespon
 
 @forms.post("/kinds/{name}/enqueue")
 async def post_form(page: PageDep, name: Text) -> Response:
-    """Enqueue the job; or change the form, as one of its buttons asks."""
+    """Enqueue the job, or change the form as one of its buttons asks."""
     kind, form = await _posted(page, name)
     do, _, what = form.entries.get("do", "enqueue").partition(":")
     if do == "add":
@@ -179,4 +179,4 @@ def _base(page: Page) -> str:
 
 
 def _words(made: Made, name: str) -> str:
-    return f"{name} is enqueued." if made.is_new else "A live job holds the unique key: here it is."
+    return f"{name} is enqueued." if made.is_new else "A live job already holds the unique key: here it is."

@@ -1,4 +1,4 @@
-"""What kinds are, in words."""
+"""Kinds in words."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from service.words import counted
 
 
 def retry_words(kind: Kind[Any, Any]) -> str:
-    """Say how often a job is tried, and how far apart."""
+    """Say how many attempts a job has, and how far apart."""
     attempts, policy = counted(kind.max_attempts, "attempt"), kind.retry
     if kind.max_attempts == 1:
         return f"{attempts}: it is not retried"

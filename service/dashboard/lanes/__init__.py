@@ -1,1 +1,1 @@
-"""The pages of lanes: what is held, full or paused, by whom and until when; one lane; and the form that sets limits."""
+"""The pages of lanes: which are held, full or paused, by whom and until when; one lane; and the form for limits."""

@@ -1,4 +1,4 @@
-"""One lane, or a pattern of lanes: how it stands, what limits it, what it runs, and what was done to it."""
+"""One lane, or a pattern of lanes: its state, its limits, what it runs, and what was done to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ _MOST_ACTIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class LanePage:
-    """`rules` are those that hold for it, the most specific first. `waiting` are the jobs whose turns come first.
+    """`rules` are the ones that apply to it, most specific first. `waiting` are the jobs whose turns come first.
 
-    `hold` is when its breaker held it last.
+    `hold` is when its breaker last held it.
     """
 
     row: LaneRow
@@ -40,7 +40,7 @@ class LanePage:
 
 
 async def read_lane(ledger: Ledger, lanes: Lanes, key: str) -> LanePage:
-    """Read a lane. Raises `LaneNotFound` for one of which nothing is known."""
+    """Read a lane. Raises `LaneNotFound` if nothing is known about it."""
     view = await lanes.find(key)
     async with ledger.read() as connection:
         now = await ledger.database.now(connection)

@@ -15,7 +15,7 @@ _FIELDS = ("key", "concurrency", "rate_limit", "rate_per")
 
 @dataclass(frozen=True, slots=True)
 class LimitsForm:
-    """What was typed, and what is wrong with it, by the names of fields."""
+    """The input, and what is wrong with it, by field name."""
 
     texts: Mapping[str, str]
     is_strict: bool = False
@@ -23,7 +23,7 @@ class LimitsForm:
 
     @classmethod
     def of(cls, key: str, rule: Rule | None) -> "LimitsForm":
-        """Return the form for a key, with what was said of it."""
+        """Return the form for a key, with its present limits."""
         rule = rule or Rule(key)
         per = "" if rule.rate_per_s is None else f"{rule.rate_per_s:g}"
         numbers = {"concurrency": rule.concurrency, "rate_limit": rule.rate_limit}
@@ -39,7 +39,7 @@ class LimitsForm:
         return self.texts["key"]
 
     def said(self) -> "Said | LimitsForm":
-        """Return what the form says; or itself with errors, in the words of the API."""
+        """Return the form's request or, if it is wrong, the form with the API's errors."""
         errors = _key_errors(self.key)
         rate = {"limit": _number(self.texts["rate_limit"]), "per": _number(self.texts["rate_per"])}
         body = {

@@ -1,4 +1,4 @@
-"""The list of lanes: those that are held first and in full, the others by what waits in them."""
+"""The list of lanes: held ones first and in full, the others by how many jobs wait in them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as reads
 
 PAGE = 50
-# Lanes are sorted by what waits in them, so all of them are counted, as far as one page may ask.
+# Lanes are sorted by how many jobs wait, so all are counted, as far as one page may.
 MOST_LANES = 500
 MOST_HELD = 3
 _MOST_RULES = 100
@@ -19,7 +19,7 @@ _MOST_RULES = 100
 
 @dataclass(frozen=True, slots=True)
 class LanesPage:
-    """`is_cut` where there are more lanes than are counted. `held` are the first of those that breakers hold."""
+    """`is_cut` if there are more lanes than are counted. `held` are the first lanes that breakers hold."""
 
     pattern: str
     with_idle: bool
@@ -33,7 +33,7 @@ class LanesPage:
 
     @property
     def first(self) -> int:
-        """The number of the first row in the list; 0 of none."""
+        """The number of the first row in the list; 0 if there is none."""
         return (self.number - 1) * PAGE + 1 if self.rows else 0
 
     @property
@@ -44,7 +44,7 @@ class LanesPage:
 async def read_lanes(
     ledger: Ledger, lanes: Lanes, *, pattern: str = "", with_idle: bool = False, number: int = 1
 ) -> LanesPage:
-    """Read a page of lanes: those that fit a pattern, or whose keys hold the text; with idle ones if wanted."""
+    """Read a page of lanes that match a pattern, or whose keys contain the text; with idle ones if wanted."""
     held_back = (await lanes.outlook.overview()).held_back
     async with ledger.read() as connection:
         now = await ledger.database.now(connection)
@@ -73,12 +73,12 @@ async def read_lanes(
 
 
 def fits(pattern: str, key: str) -> bool:
-    """Whether a lane's key fits what was searched for: a pattern, or a text that it holds."""
+    """Whether a lane's key matches the search: a pattern, or a text that it contains."""
     return matches(pattern if is_pattern(pattern) else f"*{pattern}*", key) if pattern else True
 
 
 def _prefix(pattern: str) -> str:
-    """Return with what all keys begin that fit."""
+    """Return the prefix of all keys that match."""
     return pattern.partition("*")[0] if is_pattern(pattern) else ""
 
 

@@ -1,4 +1,4 @@
-"""The routes of lanes: the list, one lane, what limits it, and what can be done to it."""
+"""The routes of lanes: the list, one lane, its limits, and what can be done to it."""
 
 from typing import Annotated
 
@@ -65,7 +65,7 @@ async def pause_lane(page: PageDep, key: LaneKey) -> Response:
 
 @actions.post("/lanes/{key:text}/resume")
 async def resume_lane(page: PageDep, key: LaneKey) -> Response:
-    """Let a lane go on, whatever holds it: a pause ends, a breaker closes and decides by itself again."""
+    """Let a lane go on, whatever holds it: end a pause, or close the breaker and let it decide again."""
     view = await in_time(page.lanes.view(key))
     change = await pausing.resume(page, key) if view.pause is not None else None
     if view.breaker.state != "closed":
@@ -82,7 +82,7 @@ async def force_breaker(page: PageDep, key: LaneKey) -> Response:
     """Force a breaker open or closed, or let it decide by itself again."""
     state = (await read_fields(page.request)).get("state", "auto")
     if is_pattern(key):
-        raise LaneInvalid(f"A breaker is forced for one lane, and {key!r} is a pattern. Pause the pattern instead.")
+        raise LaneInvalid(f"A breaker can be forced only for one lane. {key!r} is a pattern: pause it instead.")
     said = Said(breaker_forced="open" if state == "open" else "closed" if state == "closed" else None)
     view = await in_time(page.lanes.view(key))
     async with page.operator.action("set", "lane", key, before=said_of(view)) as entry:
@@ -94,12 +94,12 @@ async def force_breaker(page: PageDep, key: LaneKey) -> Response:
 
 @actions.post("/lanes/{key:text}/forget")
 async def forget_lane(page: PageDep, key: RuleKey) -> Response:
-    """Forget all that was said of a lane or a pattern."""
+    """Delete everything that was set for a lane or a pattern."""
     view = await in_time(page.lanes.view(key))
     async with page.operator.action("delete", *target_of(key), before=said_of(view)) as entry:
         await in_time(page.lanes.delete(key), writes=True)
         entry.after = said_of(await in_time(page.lanes.view(key)))
-    return page.toast(f"What was set for {key} is forgotten.", back="/lanes")
+    return page.toast(f"The settings of {key} are deleted.", back="/lanes")
 
 
 @router.get("/limits")
@@ -118,7 +118,7 @@ async def set_limits(page: PageDep) -> Response:
     async with page.operator.action("set", "lane", form.key, before=said_of(view)) as entry:
         change = await in_time(page.lanes.say(form.key, said), writes=True)
         entry.after = said_of(change.lane)
-    words = f"The limits of {form.key} hold from the next start on."
+    words = f"The limits of {form.key} apply from the next start on."
     return page.toast(words, detail=_heard(change), back=_path(form.key))
 
 

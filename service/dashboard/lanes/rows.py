@@ -1,4 +1,4 @@
-"""What the pages say of a lane: how it stands, what waits, and what comes next if it is held."""
+"""What the pages say about a lane: its state, what waits, and what comes next if it is held."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from service.ledger.reads.lane_figures import starts_in_lanes
 from service.trail.reads import who_last
 
 Stands = Literal["held", "probing", "paused", "full", "open"]
-# As `lane_breakers.lua` has them.
+# As in `lane_breakers.lua`.
 _FIRST_PAUSE = timedelta(seconds=10)
 _LONGEST_PAUSE = timedelta(minutes=10)
 _ARRIVALS_OVER = timedelta(minutes=1)
@@ -22,9 +22,9 @@ _STARTED_OVER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class LaneRow:
-    """A lane. `oldest_at` is since when its oldest waiting job has been due, `paused_by` who paused it, if known.
+    """A lane. `oldest_at` is when its oldest waiting job became due, `paused_by` who paused it, if known.
 
-    `started` is how many jobs of it were started in the last hour.
+    `started` is how many of its jobs started in the last hour.
     """
 
     view: LaneView
@@ -34,7 +34,7 @@ class LaneRow:
 
     @property
     def stands(self) -> Stands:
-        """How it stands: the first that holds of what keeps its jobs."""
+        """Its state: the first thing that holds back its jobs."""
         view = self.view
         if view.breaker.state == "open":
             return "held"
@@ -54,7 +54,7 @@ class LaneRow:
         """Say who limits it."""
         origin, strict = self.view.origin, ", strict order" if self.view.limits.strict else ""
         if origin is None:
-            return "a quarter of a worker's slots at most" if self.view.is_shared else "no limits"
+            return "at most a quarter of a worker's slots" if self.view.is_shared else "no limits"
         if origin.sort == "rule":
             return ("own limits" if origin.key == self.view.key else f"limits of {origin.key}") + strict
         return ("limits of the kind" if origin.sort == "kind" else "limits sent with a job") + strict
@@ -64,8 +64,8 @@ class LaneRow:
 class Held:
     """A lane that its breaker holds: what arrives, and what its next probe will decide.
 
-    `opened_at` is when it opened last, `next_pause` for how long it is held if the next probe fails. `drained_in_s` is
-    how long the jobs that wait take once it is open: None if it has no rate, or more arrives than its rate allows.
+    `opened_at` is when it last opened, `next_pause` how long it is held if the next probe fails. `drained_in_s` is
+    how long the waiting jobs take once it is open: None if it has no rate, or more jobs arrive than its rate allows.
     """
 
     row: LaneRow
@@ -95,7 +95,7 @@ async def rows_of(connection: AsyncConnection, views: Sequence[LaneView], now: d
 
 
 async def held_of(connection: AsyncConnection, row: LaneRow, now: datetime) -> Held:
-    """Return what is to be told of a lane that is held."""
+    """Return what to show about a lane that is held."""
     breaker = row.view.breaker
     arriving = await count_arrivals(connection, row.view.key, now - _ARRIVALS_OVER) / _ARRIVALS_OVER.total_seconds()
     longest = row.view.limits.longest_pause_s
@@ -113,7 +113,7 @@ async def held_of(connection: AsyncConnection, row: LaneRow, now: datetime) -> H
 
 
 def _pause(step: int, longest_s: float | None) -> timedelta:
-    """Return for how long a breaker holds its lane when it opens for the `step`th time in a row."""
+    """Return how long a breaker holds its lane when it opens for the `step`th time in a row."""
     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * int(2 ** min(max(step - 1, 0), 10)))
     return pause if longest_s is None else min(pause, timedelta(seconds=longest_s))
 

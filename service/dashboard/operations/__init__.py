@@ -1,1 +1,1 @@
-"""Operations: what is under way, how far it is, and what failed in it."""
+"""Operations: what is under way, its progress, and what failed."""

@@ -33,7 +33,7 @@ _MOST_FAILED_AGAIN = 50
 
 @dataclass(frozen=True, slots=True)
 class OperationsPage:
-    """`live` are those under way, on the first page; `rows` the others, the newest first."""
+    """`live` are the operations under way, on the first page; `rows` the others, newest first."""
 
     live: Sequence[OperationView]
     rows: Sequence[OperationView]
@@ -44,7 +44,7 @@ class OperationsPage:
 
 @dataclass(frozen=True, slots=True)
 class OperationPage:
-    """An operation with the members that it failed on, by reason, and those of a replay that failed again."""
+    """An operation with the members that it failed on, by reason, and those that failed again after a replay."""
 
     view: OperationView
     headline: str
@@ -132,7 +132,7 @@ def _sent(operation: Operation, *, sees_args: bool) -> Mapping[str, Any]:
 
 
 def _standing(view: OperationView) -> tuple[str, Words]:
-    """Say how an operation stands, and what failed in it."""
+    """Say what an operation is doing, and what failed in it."""
     one = view.operation
     if one.state is OperationState.COUNTING:
         return "Its members are being counted.", (f" {one.matched:,} so far.",)
@@ -143,11 +143,11 @@ def _standing(view: OperationView) -> tuple[str, Words]:
             left = "" if view.left_s is None else f" {view.left_text.capitalize()} are left."
             return f"{view.spoken}.", (f"{left}{failed}{again}",)
         case OperationState.SUCCEEDED:
-            return f"It is through: {view.spoken}.", (f"{failed}{again}",)
+            return f"It is done: {view.spoken}.", (f"{failed}{again}",)
         case OperationState.STOPPED:
-            return f"It was stopped after {view.spoken}.", (f"{failed}{again} Replay its job, and it goes on there.",)
+            return f"It was stopped after {view.spoken}.", (f"{failed}{again} Replay its job to continue there.",)
         case _:
-            return f"It could not go on: {one.error}", (f" {view.spoken}.{failed}{again}",)
+            return f"It could not continue: {one.error}", (f" {view.spoken}.{failed}{again}",)
 
 
 def _again(view: OperationView) -> str:

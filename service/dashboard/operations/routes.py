@@ -55,16 +55,16 @@ async def show_operation(page: PageDep, operation_id: Text) -> HTMLResponse:
 
 @actions.post("/operations/{operation_id}/pace")
 async def change_pace(page: PageDep, operation_id: Text) -> Response:
-    """Let an operation go at another pace; an empty field is as fast as it goes."""
+    """Change an operation's pace; an empty field means as fast as possible."""
     rate = _rate((await read_fields(page.request)).get("rate", "").strip())
     before = await in_time(page.lifecycle.operations.find(operation_id))
     async with page.operator.action("change", "operation", operation_id, before=OperationOut.of(before)) as entry:
         after = await in_time(page.lifecycle.operations.set_rate(operation_id, rate), writes=True)
         entry.after = OperationOut.of(after)
     view = await in_time(_view(page, after))
-    was = "as fast as it goes" if before.rate is None else f"{before.rate:,g}"
+    was = "as fast as possible" if before.rate is None else f"{before.rate:,g}"
     left = "" if view.left_s is None else f" {view.left_text.capitalize()} are left."
-    words = "It goes as fast as it can now." if rate is None else f"The pace is now {rate:,g} a second."
+    words = "It now goes as fast as possible." if rate is None else f"The pace is now {rate:,g} a second."
     return page.toast(words, detail=f"It was {was}.{left}", back=_path(operation_id))
 
 
@@ -74,7 +74,7 @@ async def stop_operation(page: PageDep, operation_id: Text) -> Response:
     async with page.operator.action("stop", "operation", operation_id, before=OperationOut.of(before)) as entry:
         after = await in_time(page.lifecycle.operations.stop(operation_id), writes=True)
         entry.after = OperationOut.of(after)
-    done = f"{after.dealt_with:,} of {after.matched:,} jobs were dealt with: that stays."
+    done = f"{after.dealt_with:,} of {after.matched:,} jobs were done, and stay done."
     return page.toast(
         "The operation is stopped.", detail=done, link=("Open it", _path(operation_id)), back=_path(operation_id)
     )
@@ -86,7 +86,7 @@ def _rate(text: str) -> float | None:
     try:
         return parse(RATE, f'{{"rate":{float(text)}}}'.encode(), {}).rate
     except ValueError as error:
-        raise ArgsInvalid(f"The pace stays as it is: {text[:50]!r} is no number of jobs a second.") from error
+        raise ArgsInvalid(f"The pace stays as it is: {text[:50]!r} is not a number of jobs a second.") from error
 
 
 async def _view(page: Page, operation: Operation) -> OperationView:

@@ -1,4 +1,4 @@
-"""An operation as pages show it: what it does to whom, how far and how fast it is, and what became of its members."""
+"""An operation as pages show it: what it does to which jobs, its progress and pace, and what became of its members."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from service.web.operation_out import without_args
 
 _VERBS = {"replay": "Replay", "cancel": "Cancel", "delete": "Delete", "run_now": "Run now", "change": "Change"}
 _DONE = {"replay": "replayed", "cancel": "cancelled", "delete": "deleted", "run_now": "let run", "change": "changed"}
-# The states of jobs whose shape and tone those of operations borrow.
+# The states of jobs whose shape and tone operations borrow.
 _TONES = {
     OperationState.COUNTING: State.RUNNING,
     OperationState.RUNNING: State.RUNNING,
@@ -26,7 +26,7 @@ _TONES = {
     OperationState.STOPPED: State.CANCELLED,
     OperationState.FAILED: State.FAILED,
 }
-# Said without their names: what they are is plain from what they say.
+# Written without their names: their values explain themselves.
 _PLAIN = ("state", "kind", "error_type")
 _LEAST_TO_JUDGE_S = 1.0
 _MOST_SAID = 3
@@ -34,7 +34,7 @@ _MOST_SAID = 3
 
 @dataclass(frozen=True, slots=True)
 class OperationView:
-    """An operation. `pace` is what it goes at, `left_s` how long it takes at that; None: not known.
+    """An operation. `pace` is its present speed, `left_s` how long it will take at that; None: not known.
 
     `aftermath` is what became of the members of a replay.
     """
@@ -57,7 +57,7 @@ class OperationView:
 
     @property
     def done(self) -> str:
-        """Say how far it is: `2,371 of 4,912, 48 %`."""
+        """Say its progress: `2,371 of 4,912, 48 %`."""
         one = self.operation
         if one.state is OperationState.COUNTING:
             return f"{one.matched:,} counted so far"
@@ -70,9 +70,9 @@ class OperationView:
 
     @property
     def pace_text(self) -> str:
-        """Say how fast it goes, and how fast it may: `49.4/s of 50/s`."""
+        """Say its pace and its limit: `49.4/s of 50/s`."""
         rate = self.operation.rate
-        limit = "as fast as it goes" if rate is None else f"{rate:,g}/s"
+        limit = "as fast as possible" if rate is None else f"{rate:,g}/s"
         if self.pace is None:
             return limit
         return f"{rate_text(self.pace)}/s, {limit}" if rate is None else f"{rate_text(self.pace)}/s of {limit}"
@@ -122,7 +122,7 @@ def view_of(
 
 
 def pace_of(operation: Operation, now: datetime) -> float | None:
-    """Return how many members a second it has dealt with since it goes at its rate; None: it is too soon to say."""
+    """Return how many members a second it has done since its rate was set; None if it is too soon to say."""
     if operation.paced_at is None:
         return None
     seconds = ((operation.finished_at or now) - operation.paced_at).total_seconds()
@@ -138,7 +138,7 @@ def _left_s(operation: Operation, pace: float | None) -> float | None:
 
 
 def which_words(asked: Mapping[str, Any], groups: Mapping[str, GroupName]) -> str:
-    """Say which jobs a filter means: `failed, shop.send_receipt, KeyError`."""
+    """Say which jobs a filter selects: `failed, shop.send_receipt, KeyError`."""
     told = [_listed(asked[name]) for name in _PLAIN if name in asked]
     for name, value in asked.items():
         match name:
@@ -156,7 +156,7 @@ def which_words(asked: Mapping[str, Any], groups: Mapping[str, GroupName]) -> st
 
 
 def _seen_words(asked: Mapping[str, Any], groups: Mapping[str, GroupName]) -> str:
-    """Say the same for those who may not see args."""
+    """Say the same to callers who may not see args."""
     seen = without_args(asked)
     if seen == asked:
         return which_words(asked, groups)

@@ -1,4 +1,4 @@
-"""What the overview says before anything was enqueued: what is there, and how to begin."""
+"""What the overview says before anything was enqueued: what there is, and how to begin."""
 
 import json
 import time
@@ -15,14 +15,14 @@ from service.ledger.deadline import in_time
 from service.ledger.reads.worker_views import WorkerState, list_workers
 from service.queue import UNREACHABLE
 
-# Needs nothing else, and is done in a few milliseconds.
+# It needs nothing else, and takes a few milliseconds.
 _FIRST_KIND = "update_stats"
 _FIRST_ARGS: dict[str, Any] = {"subject": "user-42", "event": "signup"}
 
 
 @dataclass(frozen=True, slots=True)
 class FirstSteps:
-    """`redis_ms`: how long Redis took to answer; None: it did not. `command` enqueues a first job, of `first_kind`."""
+    """`redis_ms`: how long Redis took to answer, if it did. `command` enqueues a first job, of `first_kind`."""
 
     workers: int
     slots: int

@@ -1,4 +1,4 @@
-"""The overview for those who may see some kinds or queues alone: what is about others is left out."""
+"""The overview for callers who may see only some kinds or queues: it leaves out the others."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,14 +7,14 @@ from service.access.principal import Principal
 from service.dashboard.overview.reading import Standing
 from service.insight.trouble import Trouble
 
-# How keys begin, of troubles and of what is held, that are about a kind or a queue.
+# Prefixes of the keys of troubles and holds that are about a kind or a queue.
 _OF_KINDS = ("kind:", "slo:", "paused:kind:")
 _OF_QUEUES = ("queue:", "waits:", "paused:queue:")
 _ABOUT_ALL = ("ledger", "redis", "workers", "unaccounted", "gap")
 
 
 def narrowed(standing: Standing, principal: Principal) -> Standing:
-    """Return what the caller may see of it. Totals stay: they tell of no job."""
+    """Return what the caller may see of it. Totals stay: they reveal no job."""
     if not principal.is_limited:
         return standing
     held = [row for row in standing.held if _is_seen(row.rule.key, principal)]

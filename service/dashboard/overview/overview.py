@@ -18,7 +18,7 @@ from service.errors import LedgerUnavailable
 from service.insight.troubles import Trouble
 
 router = page_router()
-# How the keys of troubles begin that are about a group of failures.
+# The prefix of keys of troubles that are about a group of failures.
 _FAILURE = "failure:"
 
 
@@ -60,7 +60,7 @@ async def _show(page: Page, verdict: Verdict, *, status: int = 200, **values: An
 
 
 def _values(standing: Standing, troubles: Sequence[Trouble]) -> dict[str, Any]:
-    """Return what the page shows of how things stand."""
+    """Return what the page shows about the present state."""
     spans = [(one.since, one.name) for one in troubles if one.since is not None and one.name is not None]
     return {
         "it": standing,

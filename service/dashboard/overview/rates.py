@@ -1,4 +1,4 @@
-"""Jobs per second: by the minute from the figures, and now from what the pulse has counted."""
+"""Jobs per second: by the minute from the figures, and right now from the pulse's counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from service.ledger.reads.figures import Series
 # In the order of the legend.
 EVENTS = ("enqueued", "succeeded", "retried", "failed")
 ENDED = ("succeeded", "failed", "cancelled")
-# A step that has hardly begun says little.
+# A step that has only just begun says little.
 _LEAST_OF_A_STEP = timedelta(seconds=20)
 
 
@@ -23,7 +23,7 @@ class Minute:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The hour's rates, as far as they are known `until`; how many jobs ended in it, and how many of them well."""
+    """The hour's rates, known `until` a moment; how many jobs ended in it, and how many succeeded."""
 
     minutes: Sequence[Minute]
     until: datetime
@@ -33,7 +33,7 @@ class Rates:
 
 
 def rates_of(series: Series, live: Mapping[str, float] | None) -> Rates:
-    """Return the hour's rates. `live` are those of the last seconds, where they are known."""
+    """Return the hour's rates. `live` are the rates of the last seconds, if known."""
     minutes = []
     for number in range(len(series.counts[EVENTS[0]])):
         at = series.start + number * series.step

@@ -32,7 +32,7 @@ _MOST_ROWS = 6
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue now; `oldest_s` is how long its oldest due job waits."""
+    """A queue now; `oldest_s` is how long its oldest due job has waited."""
 
     name: str
     waiting: int
@@ -48,7 +48,7 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldRow:
-    """A lane, kind or queue that is held, and how many jobs wait in it; None where that is not counted."""
+    """A lane, kind or queue that is held, and how many jobs wait in it; None if that is not counted."""
 
     rule: Rule
     waiting: int | None
@@ -74,7 +74,7 @@ class Standing:
 
     @property
     def running(self) -> int:
-        """How many jobs really run: of what a worker started beyond its slots, nothing does yet."""
+        """How many jobs really run: jobs that a worker started beyond its slots do not run yet."""
         return sum(min(one.running, one.running if one.slots is None else one.slots) for one in self.living)
 
     @property
@@ -87,13 +87,13 @@ class Standing:
 
     @property
     def oldest_s(self) -> float | None:
-        """How long the oldest due job waits."""
+        """How long the oldest due job has waited."""
         ages = [row.oldest_s for row in self.queues if row.oldest_s is not None]
         return max(ages, default=self.levels.get("oldest_s"))
 
 
 async def read_standing(ledger: Ledger, lanes: Lanes, pulse: Pulse) -> Standing | None:
-    """Read how things stand; None where nothing was ever enqueued. Raises `LedgerUnavailable`."""
+    """Read the present state; None if nothing was ever enqueued. Raises `LedgerUnavailable`."""
     held = (await lanes.outlook.overview()).held_back
     async with ledger.read() as connection:
         if not await standing.was_ever_used(connection):
@@ -120,7 +120,7 @@ async def read_standing(ledger: Ledger, lanes: Lanes, pulse: Pulse) -> Standing 
 
 
 async def _audited_at(connection: AsyncConnection, now: datetime) -> datetime | None:
-    """Return when lost jobs were looked for last, within the last minute."""
+    """Return when the last audit ran, if within the last minute."""
     looks = await figures.levels(connection, ["unaccounted"], since=now - _MINUTE, until=now, step=_LOOKED_EVERY)
     known = [number for number, value in enumerate(looks.values["unaccounted"]) if value is not None]
     return min(looks.start + known[-1] * looks.step, now) if known else None
@@ -129,7 +129,7 @@ async def _audited_at(connection: AsyncConnection, now: datetime) -> datetime | 
 async def _queues(
     connection: AsyncConnection, now: datetime, levels: Mapping[str, float], *, is_long: bool
 ) -> list[QueueRow]:
-    """Return the queues, the oldest wait first: counted, or where that takes long, as they stood some seconds ago."""
+    """Return the queues, oldest wait first: counted now or, if that takes long, as of some seconds ago."""
     if is_long:
         prefix = of_queue("waiting", "")
         names = [name.removeprefix(prefix) for name in levels if name.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""What the overview says first: what is wrong, the worst in full; or else that everything is going out."""
+"""What the overview says first: what is wrong, with the worst in full, or that everything is going out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from service.dashboard.text import age_text
 from service.insight.troubles import Trouble
 from service.words import counted
 
-# The worst is told in full, so many after it in a line each, and of the rest their number.
+# The worst is shown in full, this many after it in a line each, and the rest as a number.
 _MOST_IN_A_LINE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`worst` is None where nothing is wrong; `others` are warnings and notes, and what else is wrong."""
+    """`worst` is None if nothing is wrong; `others` are what else is wrong, warnings and notes."""
 
     worst: Trouble | None
     others: Sequence[Trouble]
@@ -32,7 +32,7 @@ def verdict_of(troubles: Sequence[Trouble]) -> Verdict:
 
 
 def calm_words(standing: Standing) -> str:
-    """Say what there is to say where nothing is wrong."""
+    """Say how things are if nothing is wrong."""
     return " ".join(part for part in (_ended(standing), _alive(standing)) if part)
 
 
@@ -49,7 +49,7 @@ def _ended(standing: Standing) -> str:
 
 def _alive(standing: Standing) -> str:
     living, known = len(standing.living), [one for one in standing.workers if one.state != "ended"]
-    oldest = "nothing that is due waits" if standing.oldest_s is None else _oldest(standing.oldest_s)
+    oldest = "no due job is waiting" if standing.oldest_s is None else _oldest(standing.oldest_s)
     all_of = f"all {living} workers are" if 1 < living == len(known) else counted(living, "worker is", "workers are")
     held_count = standing.held_count
     held = counted(held_count, "lane or queue is", "lanes and queues are") if held_count else "nothing is"
@@ -58,4 +58,4 @@ def _alive(standing: Standing) -> str:
 
 
 def _oldest(seconds: float) -> str:
-    return f"the oldest job that waits is {age_text(seconds)} old"
+    return f"the oldest waiting job is {age_text(seconds)} old"

@@ -1,1 +1,1 @@
-"""Schedules: the list of them, one of them with its ticks, and the form to make or change one."""
+"""Schedules: the list, one schedule with its ticks, and the form to make or change one."""

@@ -1,6 +1,6 @@
 """Cron expressions in English: `30 4 * * *` is "Every day at 04:30".
 
-What people write most has words of its own; everything else is told by cron-descriptor.
+The most common expressions have their own words; everything else is left to cron-descriptor.
 """
 
 import re
@@ -36,7 +36,7 @@ _OPTIONS.use_24hour_time_format = True
 
 @lru_cache(maxsize=1024)
 def in_words(expression: str) -> str | None:
-    """Say when an expression comes due; None where nobody can tell."""
+    """Say when an expression is due; None if there are no words for it."""
     fields = NAMED.get(expression.strip().lower(), expression).split()
     if len(fields) == 6 and fields[0] == "0":
         fields = fields[1:]
@@ -44,7 +44,7 @@ def in_words(expression: str) -> str | None:
 
 
 def in_zone(moments: Sequence[datetime], time_zone: str) -> list[tuple[datetime, str]]:
-    """Return moments with what the clocks of a time zone show: `Fri 27 Nov 2026, 04:30`, with seconds if any."""
+    """Return moments with the local time of a zone: `Fri 27 Nov 2026, 04:30`, with seconds if any."""
     shown = [moment.astimezone(ZoneInfo(time_zone)) for moment in moments]
     seconds = any(moment.second for moment in shown)
     return [
@@ -91,7 +91,7 @@ def _often(minute: str, hour: str) -> str | None:
 
 
 def _days(day: str, month: str, weekday: str) -> str | None:
-    """Name the days; "" is every one, None says that there are no words for them here."""
+    """Name the days; "" means every day, None that there are no words for them here."""
     match day, month, weekday:
         case "*", "*", "*":
             return ""
@@ -149,6 +149,6 @@ def _told(fields: list[str]) -> str | None:
     except (FormatException, MissingFieldException, WrongArgumentException):
         return None
     day, weekday = fields[-3], fields[-1]
-    # Of two fields of days either has to fit, unless one begins with `*`: then both do.
+    # If both day fields are set, either may match, unless one begins with `*`: then both must.
     both = day.startswith("*") or weekday.startswith("*")
     return told.replace(", or on ", ", and only on ") if both else told

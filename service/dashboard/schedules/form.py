@@ -1,4 +1,4 @@
-"""The form that makes a schedule or changes it: what it holds, the request it makes, and what is wrong with it."""
+"""The form that makes or changes a schedule: its content, the request it makes, and what is wrong with it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ from service.vault import Vault
 _SHOWN = 5
 _TEXTS = ("kind", "cron", "time_zone", "catch_up", "overlap", "start", "end")
 _JSON = ("args", "options")
-CATCH_UP = (("last", "The last of them"), ("none", "None of them"), ("all", "All of them"))
+CATCH_UP = (("last", "The last one"), ("none", "None of them"), ("all", "All of them"))
 OVERLAP = (("allow", "Enqueue another"), ("skip", "Skip the tick"), ("replace", "Cancel it, and enqueue another"))
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleForm:
-    """A form as it stands: the text of each field. `errors` are by the names of fields; "" is for the whole."""
+    """The present form: the text of each field. `errors` are keyed by field name; "" is for the whole form."""
 
     name: str
     is_new: bool
@@ -39,32 +39,32 @@ class ScheduleForm:
         return self.values.get(name, "")
 
     def keeping_options(self, view: View) -> "ScheduleForm":
-        """Return the same with the options that a schedule has, for those who may not see them."""
+        """Return the form with the schedule's options, for callers who may not see them."""
         options = "{}" if view.row is None else view.row["options"]
         return replace(self, values={**self.values, "options": options})
 
     def body(self, kept: Mapping[str, Any] | None = None) -> bytes:
-        """Return the body of the request, with the args that are `kept` or else those of the form.
+        """Return the body of the request, with the `kept` args or else the form's.
 
-        Raises `ArgsInvalid` for a field that holds no JSON, and for a mask in the place of a secret.
+        Raises `ArgsInvalid` for a field that is not JSON, and for a mask in place of a secret.
         """
         said: dict[str, Any] = {name: self.text(name) for name in _TEXTS if self.text(name)}
         said["options"] = _read_json("options", self.text("options") or "{}")
         said["args"] = self.args() if kept is None else kept
         if kept is None and MASK in self.text("args"):
-            raise _wrong("args", f"Write the secrets anew: {MASK} stands for what is not shown")
+            raise _wrong("args", f"Type the secrets again: {MASK} stands for what is not shown")
         if self.text("jitter"):
             said["jitter"] = _read_json("jitter", self.text("jitter"))
         try:
             return to_json(said)
         except PydanticSerializationError as error:
-            raise _wrong("args", "it holds a lone half of a character") from error
+            raise _wrong("args", "it contains half of a character (a lone surrogate)") from error
 
     def args(self) -> Any:
         return _read_json("args", self.text("args") or "{}")
 
     def refused(self, error: PostludeError) -> "ScheduleForm":
-        """Return the same with what is wrong beside its field."""
+        """Return the form with each error at its field."""
         errors: dict[str, str] = {}
         for one in error.errors or ():
             where = [str(part) for part in one["loc"]]
@@ -80,7 +80,7 @@ def new_form(kinds: Sequence[str], *, kind: str = "") -> ScheduleForm:
 
 
 def form_of(view: View) -> ScheduleForm:
-    """Return the form that says what a schedule is now."""
+    """Return the form for a schedule as it is now."""
     cron, zone, kind = when_of(view)
     row: Mapping[str, Any] = {} if view.row is None else dict(view.row)
     values = {
@@ -104,9 +104,9 @@ def posted_form(fields: Mapping[str, str]) -> ScheduleForm:
 
 
 def kept_args(form: ScheduleForm, view: View | None, vault: Vault, *, sees_args: bool) -> Mapping[str, Any] | None:
-    """Return the args that a change leaves as they are, secrets in clear; None where the form says them.
+    """Return the args that a change leaves as they are, with secrets in clear; None if the form changes them.
 
-    Secrets outlive a change of the times, and nothing else: with them, other args could send them elsewhere.
+    Secrets survive only a change of the times: beside them, changed args could send them elsewhere.
     """
     if view is None or view.plan is None or view.row is None or view.plan.kind != form.text("kind"):
         return None
@@ -119,7 +119,7 @@ def kept_args(form: ScheduleForm, view: View | None, vault: Vault, *, sees_args:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """What an expression means: in words, and its next times, as `in_zone` writes them; or why it cannot be used."""
+    """What an expression means: in words and by its next times, as `in_zone` writes them, or why it cannot be used."""
 
     words: str | None = None
     next: Sequence[tuple[datetime, str]] = ()
@@ -138,7 +138,7 @@ def when(cron: str, time_zone: str, now: datetime) -> When:
 
 @cache
 def zones() -> Sequence[str]:
-    """Return the names of time zones, as one writes them."""
+    """Return the names of time zones, as people write them."""
     return [*sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")), "UTC"]
 
 

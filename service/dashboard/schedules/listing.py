@@ -28,7 +28,7 @@ _name: TypeAdapter[Text] = TypeAdapter(Text)
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRow:
-    """A schedule. `words` is its expression in English, None where nobody can tell; `marks` are oldest first."""
+    """A schedule. `words` is its expression in English, if there are words for it; `marks` are oldest first."""
 
     name: str
     label: str
@@ -112,7 +112,7 @@ def _row(view: View, marks: Sequence[Mark], people: Mapping[str, str], now: date
 
 
 def when_of(view: View) -> tuple[str, str, str]:
-    """Return the expression, the time zone and the kind of a schedule, which may have no plan."""
+    """Return the expression, the time zone and the kind of a schedule, even one without a plan."""
     if view.plan is not None:
         return view.plan.cron, view.plan.expression.zone.key, view.plan.kind
     assert view.row is not None

@@ -1,4 +1,4 @@
-"""What the page of one schedule shows: when it comes due, what it enqueues, and what became of its ticks."""
+"""What the page of one schedule shows: when it is due, what it enqueues, and what became of its ticks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ _TICKS = 50
 _NEXT = 5
 _DAY = timedelta(days=1)
 _moment: TypeAdapter[datetime] = TypeAdapter(Moment)
-_CATCH_UP = {"none": "none of them", "last": "the last of them", "all": "all of them"}
+_CATCH_UP = {"none": "none of them", "last": "the last one", "all": "all of them"}
 _OVERLAP = {
-    "allow": "another is enqueued all the same",
+    "allow": "another is enqueued anyway",
     "skip": "the tick is skipped",
     "replace": "it is cancelled, and the new one takes its place",
 }
@@ -60,7 +60,7 @@ class SchedulePage:
 async def read_schedule(
     schedules: Schedules, ledger: Ledger, name: str, cursor: str | None, now: datetime
 ) -> SchedulePage:
-    """Read a schedule with a page of its ticks, the latest first. Raises `ScheduleNotFound` and `BadCursor`."""
+    """Read a schedule with a page of its ticks, latest first. Raises `ScheduleNotFound` and `BadCursor`."""
     view = await schedules.find(name)
     before = decode(_moment, cursor) if cursor else None
     async with ledger.read() as connection:
@@ -101,7 +101,7 @@ async def _coming(schedules: Schedules, name: str) -> Sequence[datetime]:
 
 
 def _answer(view: View, marks: Sequence[Mark], now: datetime) -> Words:
-    """Say when it comes due next, and what became of the latest tick."""
+    """Say when it is next due, and what became of the latest tick."""
     coming: Words = (" Next ", Time(view.next, "in"), ".") if view.next is not None else ()
     mark, said = latest(marks[::-1], now)
     if mark is None or mark.job is None:

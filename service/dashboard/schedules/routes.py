@@ -40,14 +40,14 @@ async def list_schedules(page: PageDep, cursor: _Cursor = None) -> HTMLResponse:
 
 @router.get("/schedule-form")
 async def schedule_form(page: PageDep, name: _Short = "", kind: _Short = "") -> HTMLResponse:
-    """Show the form: of the schedule `name`, or of a new one."""
+    """Show the form for the schedule `name`, or for a new one."""
     form = forms.new_form(sorted(page.resources.catalogue), kind=kind)
     return await _form_page(page, forms.form_of(await in_time(page.lifecycle.schedules.find(name))) if name else form)
 
 
 @router.get("/schedule-form/when")
 async def schedule_when(page: PageDep, cron: _Short = "", time_zone: _Short = "UTC") -> HTMLResponse:
-    """Say what an expression means, while it is written."""
+    """Say what an expression means while it is typed."""
     return page.fragment("schedules/_when.html", when=forms.when(cron, time_zone, page.now), time_zone=time_zone)
 
 
@@ -84,7 +84,7 @@ async def pause_schedule(page: PageDep, name: ScheduleName) -> Response:
         await in_time(pause, writes=True)
         entry.after = _facts(await in_time(page.lifecycle.schedules.find(name)))
     link = None if reason else ("Say why", _path(name))
-    detail = "What comes due meanwhile is missed, and not caught up."
+    detail = "Ticks due meanwhile are missed, and not caught up."
     return page.toast(f"{name} is paused.", detail=detail, link=link, back=_path(name))
 
 
@@ -94,7 +94,7 @@ async def resume_schedule(page: PageDep, name: ScheduleName) -> Response:
         entry.before = _facts(await in_time(page.lifecycle.schedules.find(name)))
         await in_time(page.lifecycle.schedules.resume(name), writes=True)
         entry.after = _facts(await in_time(page.lifecycle.schedules.find(name)))
-    return page.toast(f"{name} ticks again.", detail="What was missed is not caught up.", back=_path(name))
+    return page.toast(f"{name} ticks again.", detail="Missed ticks are not caught up.", back=_path(name))
 
 
 @actions.post("/schedules/{name:text}/run")
@@ -115,7 +115,7 @@ async def delete_schedule(page: PageDep, name: ScheduleName) -> Response:
 
 
 async def _said(page: Page, form: ScheduleForm) -> Response:
-    """Make or change the schedule that a form says."""
+    """Make or change the schedule in a form."""
     name, state, schedules = check_name(form.name), state_of(page.request), page.lifecycle.schedules
     view = await in_time(_found(page, name))
     if form.is_new and view is not None:
@@ -128,7 +128,7 @@ async def _said(page: Page, form: ScheduleForm) -> Response:
         entry.before = None if view is None else _facts(view)
         is_new = await in_time(schedules.say(said), writes=True)
         entry.after = _facts(await in_time(schedules.find(name)))
-    return page.toast(f"{name} is {'made' if is_new else 'changed'}.", detail="It holds within 2 s.", back=_path(name))
+    return page.toast(f"{name} is {'made' if is_new else 'changed'}.", detail="Effective within 2 s.", back=_path(name))
 
 
 async def _found(page: Page, name: str) -> View | None:
@@ -140,7 +140,7 @@ async def _found(page: Page, name: str) -> View | None:
 
 def _taken(form: ScheduleForm) -> ScheduleForm:
     return form.refused(
-        PostludeError(f"There is a schedule {form.name!r} already: choose another name, or edit that one.")
+        PostludeError(f"There is already a schedule {form.name!r}. Choose another name, or edit that one.")
     )
 
 
@@ -170,7 +170,7 @@ def _path(name: str) -> str:
 
 
 def _facts(view: View) -> dict[str, object]:
-    """Return what the trail keeps of a schedule: what readers see of it."""
+    """Return what the trail records of a schedule: what readers see of it."""
     cron, zone, kind = when_of(view)
     facts: dict[str, object] = {"kind": kind, "cron": cron, "time_zone": zone}
     if view.row is None:

@@ -1,4 +1,4 @@
-"""What became of ticks: a mark for each in a row of the last ones, and the latest in words. Pure."""
+"""What became of ticks: a row of marks for the last ones, and the latest in words. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _NOT_ENDED = "of an earlier tick, had not ended"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A tick: `became` is the state of its job, or `skipped`, `missed`, or `ended` for a job that is not kept any more.
+    """A tick: `became` is the state of its job, or `skipped`, `missed`, or `ended` for a job that is no longer kept.
 
     `tone` is the state that it is coloured as.
     """
@@ -61,14 +61,14 @@ def reason_text(reason: str) -> str:
 
 
 def spoken(marks: Sequence[Mark]) -> str:
-    """Say what a row of marks shows: `Last 12 ticks: 11 succeeded, 1 running`."""
+    """Describe a row of marks: `Last 12 ticks: 11 succeeded, 1 running`."""
     counted = Counter(mark.became for mark in marks)
     told = ", ".join(f"{count} {became}" for became, count in counted.most_common())
     return f"Last {len(marks)} ticks: {told}" if len(marks) != 1 else f"Last tick: {marks[0].became}"
 
 
 def latest(marks: Sequence[Mark], now: datetime) -> tuple[Mark | None, Words]:
-    """Return the latest mark with a job, and what to say of it and of a tick that was not fired within a day.
+    """Return the latest mark with a job, and what to say about it and about a tick that was not fired within a day.
 
     `marks` are oldest first.
     """
@@ -82,7 +82,7 @@ def latest(marks: Sequence[Mark], now: datetime) -> tuple[Mark | None, Words]:
 
 
 def day_words(counts: Mapping[str, int]) -> Words:
-    """Say what became of a day's ticks, by how many there were of each of `OUTCOMES`."""
+    """Say what became of a day's ticks, counted by `OUTCOMES`."""
     fired, skipped, missed = (counts.get(outcome, 0) for outcome in OUTCOMES)
     if not fired + skipped + missed:
         return ()
@@ -101,7 +101,7 @@ def _were(count: int) -> str:
 def _outcome(mark: Mark) -> Words:
     job = mark.job
     if job is None:
-        return Time(mark.due_at), "; its job is not kept any more"
+        return Time(mark.due_at), "; its job is no longer kept"
     if job.state is State.RUNNING and job.started_at is not None:
         return "for ", Time(job.started_at, "for"), f", on {job.worker}"
     if job.state is State.FAILED:
@@ -117,5 +117,5 @@ def _not_fired(mark: Mark) -> Words:
 
 
 def _error(job: TickJob) -> str:
-    text = " ".join((job.error_message or job.error_type or "no reason is known").split())
+    text = " ".join((job.error_message or job.error_type or "for an unknown reason").split())
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"

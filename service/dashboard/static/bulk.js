@@ -1,4 +1,4 @@
-// Actions on many jobs: each is open to some states of the rows that are selected. What is asked before is a dialog
+// Actions on many jobs: each allows some states of the selected rows. The question before it is a dialog
 // that the server writes, with the count.
 import { selected } from "./select.js";
 

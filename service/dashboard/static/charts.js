@@ -1,12 +1,12 @@
-// Charts: uPlot draws what the table beside them holds, in the colours of the theme, with deploys and troubles marked.
+// Charts: uPlot draws the table beside each, in the theme's colours, with deploys and troubles marked.
 import { minuteText } from "./time.js";
 
 const WIDE_HEIGHT = 300, NARROW_HEIGHT = 200, NARROW_PX = 520;
-// As in `.line.*` of dashboard.css: told apart by their dashes too.
+// As in `.line.*` of dashboard.css: also told apart by their dashes.
 const DASHES = { enqueued: [5, 3], retried: [1.5, 3] };
 const drawn = new Map();
 
-/** Resolve a custom property, which holds `light-dark(…)`, to the colour of the present theme. */
+/** Resolve a custom property, which holds `light-dark(…)`, to the present theme's colour. */
 function colour(name) {
   const probe = document.createElement("span");
   probe.hidden = true;
@@ -20,7 +20,7 @@ function colour(name) {
 function dataOf(figure) {
   const lines = [...figure.querySelectorAll("th[data-line]")].map((head) => head.dataset.line);
   const rows = [...figure.querySelectorAll("tbody tr")];
-  // A minute's rate is known at its end; of the last one, as far as it has come.
+  // A minute's rate is known at its end; the last minute counts as far as it has come.
   const until = Date.parse(figure.dataset.until) / 1000;
   const ends = rows.map((row) => Math.min(Date.parse(row.querySelector("time").dateTime) / 1000 + 60, until));
   const values = lines.map((_, at) => rows.map((row) => Number(row.querySelectorAll("td")[at].dataset.value)));
@@ -77,7 +77,7 @@ function drawMarks(plot, figure) {
   ctx.restore();
 }
 
-/** Part the time into as many equal parts; the last one ends now. */
+/** Divide the time into equal parts; the last one ends now. */
 function times({ scales: { x: { min, max } } }, parts) {
   return Array.from({ length: parts + 1 }, (_, number) => (number === parts ? max : min + ((max - min) * number) / parts));
 }
@@ -116,7 +116,7 @@ function draw(figure) {
   drawn.set(figure, new uPlot(optionsOf(figure, place, lines), data, place));
 }
 
-/** Draw all charts anew: other data, another theme, another width. */
+/** Redraw all charts: new data, another theme, another width. */
 export function drawAll() {
   for (const [figure, plot] of drawn) if (!figure.isConnected) { plot.destroy(); drawn.delete(figure); }
   for (const figure of document.querySelectorAll("figure[data-chart]")) draw(figure);

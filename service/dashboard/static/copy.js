@@ -1,4 +1,4 @@
-// Buttons that copy: what they hold, or else the code beside them.
+// Copy buttons: they copy their own text, or else the code beside them.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;

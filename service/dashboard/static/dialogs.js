@@ -1,4 +1,4 @@
-// Dialogs: opened by a button, closed by one, armed by a typed count, and gone when what they asked for is answered.
+// Dialogs: opened and closed by buttons, armed by a typed count, and gone when their request is answered.
 export function open(id) {
   const dialog = document.getElementById(id);
   if (dialog && !dialog.open) dialog.showModal();
@@ -27,15 +27,15 @@ document.addEventListener("toggle", (event) => {
   for (const field of event.target.querySelectorAll("[data-confirm]")) { field.value = ""; arm(field); }
 }, true);
 
-// Where nothing had the focus before, it would stay in the closed dialog, and keys would go to a field nobody sees.
+// If nothing had the focus before, it would stay in the closed dialog, and keys would go to a field nobody sees.
 document.addEventListener("close", (event) => {
   if (event.target.contains(document.activeElement)) document.activeElement.blur();
 }, true);
 
-// Whatever the answer was, its toast would be behind the dialog. What was typed is still there when it opens again.
+// Whatever the answer, its toast would be behind the dialog. What was typed is still there when it opens again.
 document.addEventListener("htmx:afterRequest", (event) => event.target.closest("dialog")?.close());
 
-// A button that cannot be used now keeps its place, and does nothing.
+// A button that cannot be used now stays in its place, and does nothing.
 document.addEventListener("click", (event) => {
   if (event.target.closest("[aria-disabled='true']")) { event.preventDefault(); event.stopImmediatePropagation(); }
 }, true);

@@ -1,4 +1,4 @@
-// Shortcuts: single keys, off in fields and wherever the viewer has switched them off. The sheet is in keys.html.
+// Shortcuts: single keys, off in fields and when the viewer has switched them off. The sheet is in keys.html.
 import { open } from "./dialogs.js";
 import { letIn, toggleLive } from "./live.js";
 import { clear, selected, toggle } from "./select.js";

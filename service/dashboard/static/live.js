@@ -5,9 +5,9 @@ import { selected, show as showSelection } from "./select.js";
 import { store, stored } from "./stored.js";
 
 const LEAST_PAUSE_MS = 1000;
-// A page that takes long is asked for less often: looking takes a tenth of the time at most.
+// A page that takes long is fetched less often: fetching takes at most a tenth of the time.
 const PAUSE_PER_LOOK = 10;
-// The stream says something each few seconds.
+// The stream sends something every few seconds.
 const SILENT_MS = 20000;
 const KEPT = "input:not([type=hidden]), select, textarea, dialog[open], [data-still]";
 
@@ -42,7 +42,7 @@ function makeNote() {
 // What a row is about, whatever its cells say.
 const nameOf = (row) => row.id || row.querySelector("a")?.getAttribute("href");
 
-/** Whether rows would change places under the pointer, or under the focus. */
+/** Whether rows would move under the pointer or the focus. */
 function wouldMove(old, fresh) {
   if (old.localName !== "tbody" || old.matches("[data-rows]") || !old.matches(":hover, :focus-within")) return false;
   const before = [...old.rows].map(nameOf), after = [...fresh.rows].map(nameOf);
@@ -57,7 +57,7 @@ const callbacks = {
 };
 let newer = 0;
 
-/** Whether something stays that the page does not have any more: somebody may be typing in it, or pointing at it. */
+/** Whether to keep something that the page no longer has: somebody may be typing in it, or pointing at it. */
 const stays = (node) => node.id === "stale" || node.matches("dialog[open]") || (!releasing && node.matches("[data-rows] > *"));
 
 function waits(node) {
@@ -89,7 +89,7 @@ function put(page) {
   document.dispatchEvent(new Event("refreshed"));
 }
 
-/** Fetch this page anew; null where it does not come. */
+/** Fetch this page again; null if it does not come. */
 async function fetched() {
   fetching = new AbortController();
   try {
@@ -116,17 +116,17 @@ async function look() {
 }
 
 let timer = null;
-// What is shown once (`data-once`), such as a new key, would be gone if its page were fetched anew.
+// What is shown once (`data-once`), such as a new key, would be gone if its page were fetched again.
 function soon() {
   wanted = true;
   if (fetching || timer || document.hidden || document.querySelector("[data-once]")) return;
   timer = setTimeout(() => { timer = null; if (!fetching) look(); }, Math.max(0, notBefore - performance.now()));
 }
 
-/** Fetch now, whatever was fetched a moment ago. */
+/** Fetch now, even if a fetch just ended. */
 export function atOnce() { notBefore = 0; clearTimeout(timer); timer = null; soon(); }
 
-/** Let rows in that wait; false where none do. */
+/** Show the rows that wait; false if there are none. */
 export function letIn() {
   const gate = document.querySelector("[data-newer]:not([hidden])");
   if (!gate || selected().length) return false;

@@ -1,4 +1,4 @@
-// Menus close when one looks elsewhere; the theme is chosen in one of them.
+// Menus close when the pointer or focus goes elsewhere; one of them chooses the theme.
 import { store } from "./stored.js";
 
 const root = document.documentElement;

@@ -1,4 +1,4 @@
-// Fields for moments: a browser writes them in the viewer's zone, and the form says which one that is.
+// Fields for moments: a browser shows them in the viewer's zone, and the form says which one that is.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const digits = (number) => String(number).padStart(2, "0");
 
@@ -6,7 +6,7 @@ function local(moment) {
   return `${moment.getFullYear()}-${digits(moment.getMonth() + 1)}-${digits(moment.getDate())}T${digits(moment.getHours())}:${digits(moment.getMinutes())}:${digits(moment.getSeconds())}`;
 }
 
-/** Take over fields that came in UTC; those of a form that was sent already have the viewer's zone. */
+/** Convert fields that came in UTC; fields of a form that was sent already have the viewer's zone. */
 function take() {
   for (const form of document.querySelectorAll("form:has([data-zone-name])")) {
     const name = form.querySelector("[data-zone-name]");

@@ -1,4 +1,4 @@
-// Rows that are selected, in a form marked `data-select`: their number, the bar under them, and "all on this page".
+// Selected rows, in a form marked `data-select`: their number, the bar under them, and "all on this page".
 let last = null;
 
 const form = () => document.querySelector("[data-select]");
@@ -9,7 +9,7 @@ export function selected() {
   return of ? boxes(of).filter((box) => box.checked) : [];
 }
 
-/** Show what is selected: rows, their number, the bar. */
+/** Show the selection: rows, their number, the bar. */
 export function show() {
   const of = form();
   if (!of) return;

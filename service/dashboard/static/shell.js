@@ -1,4 +1,4 @@
-// What every page has. Each module minds one thing, and pages work without all of them.
+// What every page has. Each module does one thing, and pages work without any of them.
 import "./menus.js";
 import "./dialogs.js";
 import "./toasts.js";

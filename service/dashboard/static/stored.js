@@ -1,4 +1,4 @@
-// What this browser remembers of its viewer's wishes; nothing, where it may not.
+// The viewer's choices that this browser remembers; none if it may not store anything.
 export function stored(name) {
   try { return localStorage.getItem(`postlude-${name}`); } catch { return null; }
 }

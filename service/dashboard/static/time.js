@@ -1,10 +1,10 @@
-// Moments: relative, kept true as time goes by, in the viewer's zone on hover, and exact on the whole page by `t`.
-// The words are those of text.py.
+// Moments: relative, kept current as time goes by, in the viewer's zone on hover, and exact on the whole page by `t`.
+// The words are the same as in text.py.
 import { store, stored } from "./stored.js";
 
 const MINUTE = 60, HOUR = 3600, DAY = 86400;
 const root = document.documentElement;
-// The viewer's clock may be wrong; the server's told the page's moments.
+// The viewer's clock may be wrong; the page's moments come from the server's.
 let ahead = Date.parse(root.dataset.now) - Date.now();
 let exact = stored("exact") === "yes";
 
@@ -20,7 +20,7 @@ export const now = () => Date.now() + ahead;
 export const clockText = (moment) => clock.format(moment);
 export const minuteText = (moment) => minute.format(moment);
 
-/** Take the server's time from a page that came later. */
+/** Take the server's time from a later page. */
 export function agree(moment) { ahead = Date.parse(moment) - Date.now(); }
 
 export function exactText(moment) {
@@ -57,7 +57,7 @@ function words(shown, moment) {
   return clockText(moment);
 }
 
-/** Put the words of all moments on the page right. */
+/** Update the words of all moments on the page. */
 export function refresh() {
   for (const element of document.querySelectorAll("time[data-shown]")) {
     const moment = Date.parse(element.dateTime);

@@ -1,4 +1,4 @@
-// Toasts go after 6 s, which pointer and focus hold up; errors stay until they are closed.
+// Toasts go after 6 s, unless pointer or focus is on them; errors stay until they are closed.
 const STAYS_MS = 6000;
 const toasts = document.getElementById("toasts");
 
@@ -12,7 +12,7 @@ function settle(toast) {
   go();
 }
 
-/** Tell something that this page found out by itself. */
+/** Show something that this page found out by itself. */
 export function tell(words, tone = "wrong") {
   const toast = document.createElement("div");
   toast.className = `toast is-${tone}`;

@@ -1,1 +1,1 @@
-"""The pages of workers: who is alive, what each runs, which version, and who lags."""
+"""The pages of workers: which are alive, what each runs, which version, and which lag."""

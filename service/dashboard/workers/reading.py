@@ -29,7 +29,7 @@ _MOST_OF_ONE = 100
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A job that runs. `timeout_s` is None where nobody here knows its kind."""
+    """A running job. `timeout_s` is None if its kind is not known here."""
 
     job: RunningJob
     timeout_s: float | None
@@ -37,7 +37,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class WorkersPage:
-    """`pick_up` is how long jobs waited lately, since they were due. The series are of the last hour."""
+    """`pick_up` is how long recent jobs waited after they were due. The series are of the last hour."""
 
     workers: Sequence[WorkerView]
     longest: Sequence[Running]
@@ -77,7 +77,7 @@ class WorkersPage:
 
     @property
     def newest_version(self) -> str | None:
-        """The version of whoever started last, while not all that live run the same."""
+        """The version of the worker that started last, while not all living workers run the same one."""
         versions = {one.version for one in self.living}
         latest = max(self.living, key=lambda one: one.started_at, default=None)
         return latest.version if latest is not None and len(versions) > 1 else None
@@ -118,7 +118,7 @@ async def read_worker(ledger: Ledger, catalogue: Catalogue, principal: Principal
 async def _running(
     connection: AsyncConnection, catalogue: Catalogue, principal: Principal, *, limit: int, worker: str | None = None
 ) -> Sequence[Running]:
-    """Return what runs, of what the principal may see."""
+    """Return the running jobs that the principal may see."""
     found = await running_jobs(connection, worker=worker, limit=limit)
     return [Running(job, _timeout_of(job, catalogue)) for job in found if principal.may_touch(job.kind, job.queue)]
 

@@ -29,7 +29,7 @@ async def drain_worker(page: PageDep, worker_id: Text) -> Response:
     async with page.operator.action("drain", "worker", worker_id) as entry:
         worker = await in_time(lifecycle.drain(page.resources.ledger, worker_id), writes=True)
         entry.after = {"drain_at": worker.drain_at}
-    detail = f"It runs the {counted(worker.running, 'job')} that it has to the end." if worker.running else None
+    detail = f"It finishes the {counted(worker.running, 'job')} that it has." if worker.running else None
     return page.toast(f"{worker.hostname} takes no new jobs.", detail=detail, back="/workers")
 
 

@@ -21,7 +21,7 @@ Counts = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows that go in together: a list for each column, as `Batch` has them, and where each row is in the batch."""
+    """Rows that are written together: a list for each column, as in `Batch`, and where each row is in the batch."""
 
     values: Sequence[Sequence[Any]]
     places: range | list[int]
@@ -57,9 +57,9 @@ def put_batch(
 
 
 def put_rows(connection: Connection, statements: Statements, batch: Batch) -> Tried:
-    """Write the rows of a batch, but for those that the database refuses."""
+    """Write the rows of a batch, except those that the database refuses."""
     if connection.dialect.name == "postgresql":
-        # A constraint that waits for the commit would refuse the whole batch.
+        # A deferred constraint would refuse the whole batch at the commit.
         connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     all_rows = Rows(statements.bound(batch.values), range(len(batch.lines)))
     refused: list[tuple[int, str]] = []
@@ -70,7 +70,7 @@ def put_rows(connection: Connection, statements: Statements, batch: Batch) -> Tr
 
 
 def _in_parts(rows: Rows, put: Callable[[Rows], Counts], refused: list[tuple[int, str]]) -> Iterator[Counts]:
-    """Put rows; where one of them is refused, halves of them, until it is found."""
+    """Put rows, halving them until a refused row is found."""
     if not rows:
         return
     try:
@@ -106,7 +106,7 @@ def _put(connection: Connection, statements: Statements, rows: Rows) -> Counts:
 
 
 def _with_distinct_keys(rows: Rows, key_places: Sequence[int]) -> Iterator[Rows]:
-    """Cut rows where a key comes again: no statement updates a row twice, and the last one is to win."""
+    """Split rows where a key repeats: no statement updates a row twice, and the last one must win."""
     if not key_places:
         yield rows
         return

@@ -19,7 +19,7 @@ from service.ledger.rows import insert_for
 
 # A statement's text with its parameters: one row of arrays, the cells of many rows, or a row for each.
 Ready = tuple[str, Any]
-# SQLite takes 250 rows of one statement in two thirds of the time of 250 runs of one for a row; more gain no more.
+# One statement with 250 rows takes SQLite two thirds of the time of 250 statements; more rows gain nothing.
 _ROWS_AT_ONCE = 250
 _MOST_PARAMETERS = 32_766  # of a statement of SQLite
 _ARRAYS_OF: Mapping[ColumnType, types.TypeEngine[Any]] = {
@@ -31,7 +31,7 @@ _ARRAYS_OF: Mapping[ColumnType, types.TypeEngine[Any]] = {
     "date": types.Date(),
     "json": types.Text(),
 }
-# As SQLAlchemy keeps them in SQLite, and other libraries read them.
+# As SQLAlchemy stores them in SQLite, and as other libraries read them.
 _ON_SQLITE: Mapping[ColumnType, Callable[[Any], Any]] = {
     "date": str,
     "datetime": lambda moment: datetime.isoformat(moment, " ", "microseconds"),
@@ -61,11 +61,11 @@ class Statements:
         missing = [name for name in key if name not in names]
         if missing:
             raise TargetRefused(
-                f"The file gives no {', '.join(missing)}, by which rows of {name_of(settings)} are found."
+                f"The file has no {', '.join(missing)}, by which rows of {name_of(settings)} are found."
             )
         self._key = tuple(key)
         self._places = [names.index(name) for name in key]
-        # Of a part in which no two rows have the same one.
+        # Of a part in which no two rows share a key.
         self.key_places = self._places if on_conflict == "update" else []
         self._table = table(settings.table, *map(column, names), schema=settings.in_schema)
 
@@ -95,7 +95,7 @@ class Statements:
             yield self._insert, list(zip(*(some[-rest:] for some in values), strict=True))
 
     def known(self, values: Sequence[Sequence[Any]]) -> Ready:
-        """Count the rows whose keys are there already."""
+        """Count the rows whose keys already exist."""
         keys = [list(values[place]) for place in self._places]
         return self._known, (to_json(list(zip(*keys, strict=True))).decode(),) if self._is_sqlite else tuple(keys)
 

@@ -1,4 +1,4 @@
-"""What a table is: its columns, as an import sees them, and what is unique in it."""
+"""The shape of a table: its columns, as an import sees them, and what is unique in it."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _BITS = {types.SmallInteger: 16, types.BigInteger: 64, types.Integer: 32}
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`casts` names on Postgres the type of each column that no text goes into without being told so."""
+    """`casts` names, on Postgres, the type of each column that takes text only through a cast."""
 
     columns: tuple[Column, ...]
     casts: Mapping[str, str]
@@ -29,7 +29,7 @@ class Shape:
 
 
 def shape_of(connection: Connection, settings: TableSettings) -> Shape:
-    """Look at a table. Raises `TargetRefused` where it cannot be imported into as the settings say."""
+    """Inspect a table. Raises `TargetRefused` if it cannot be imported into as the settings say."""
     inspector: Inspector = inspect(connection)
     where = {"schema": settings.in_schema}
     with warnings.catch_warnings():
@@ -49,7 +49,7 @@ def shape_of(connection: Connection, settings: TableSettings) -> Shape:
 
 
 def name_of(settings: TableSettings) -> str:
-    """Name a table as its operator does."""
+    """Name a table as its operator would."""
     return f"{settings.in_schema}.{settings.table}" if settings.in_schema else settings.table
 
 
@@ -61,7 +61,7 @@ def key_for(shape: Shape, on_conflict: str, asked: Sequence[str], settings: Tabl
     if not key:
         if on_conflict == "skip":
             return ()
-        raise TargetRefused(f"{name_of(settings)} has no primary key: name in key what finds a row.")
+        raise TargetRefused(f"{name_of(settings)} has no primary key. Set key to the columns that find a row.")
     if frozenset(key) not in shape.unique:
         raise TargetRefused(
             f"The columns {', '.join(key)} of {name_of(settings)} are not unique together: without a unique index over"
@@ -80,7 +80,7 @@ def _chosen(columns: tuple[Column, ...], settings: TableSettings) -> tuple[Colum
 
 
 def _is_whole(index: Mapping[str, Any]) -> bool:
-    """Whether an index is over columns alone, and over all rows."""
+    """Whether an index covers only columns, and all rows."""
     options = index.get("dialect_options", {})
     is_partial = any(options.get(f"{dialect}_where") is not None for dialect in ("postgresql", "sqlite"))
     return bool(index["unique"]) and not is_partial and None not in index["column_names"]
@@ -110,7 +110,7 @@ def _column(found: Mapping[str, Any], key: Sequence[str], *, is_sqlite: bool) ->
 
 
 def _type(kind: Any) -> ColumnType:
-    """Return what cells become; what is not known here goes in as the text that it is, for the database to read."""
+    """Return the type of cells; cells of an unknown type go in as text, for the database to read."""
     of_types: tuple[tuple[Any, ColumnType], ...] = (
         (types.Boolean, "boolean"),
         (types.Integer, "integer"),
@@ -124,7 +124,7 @@ def _type(kind: Any) -> ColumnType:
 
 
 def _casts(connection: Connection, settings: TableSettings) -> dict[str, str]:
-    """Return the types of the columns that are not of text, as Postgres writes them, without their lengths."""
+    """Return the types of the columns that are not text, as Postgres writes them, without their lengths."""
     attribute = table("pg_attribute", *map(column, ("attrelid", "attname", "atttypid", "attnum")), schema="pg_catalog")
     kind = table("pg_type", *map(column, ("oid", "typcategory")), schema="pg_catalog")
     quote = connection.dialect.identifier_preparer.quote

@@ -81,7 +81,7 @@ class TableTarget:
             names = {one.name for one in batch.columns}
             wanted, key = self._import, self._key
             if wanted.on_conflict == "skip" and not wanted.key and not names.issuperset(key):
-                key = ()  # whatever is unique, then
+                key = ()  # any unique columns will do
             self._statements = Statements(
                 connection.dialect, self._settings, self._shape, batch.columns, wanted.on_conflict, key
             )
@@ -98,7 +98,7 @@ async def noted_bad_rows(place: Place, job_id: str) -> AsyncIterator[BadRow]:
 
 
 async def make_tables(place: Place) -> None:
-    """Make the tables that note how far imports are, unless they are there. Raises `TargetRefused`."""
+    """Create the tables that record how far imports are, unless they exist. Raises `TargetRefused`."""
     if await place.read(has_tables):
         return
     try:
@@ -107,6 +107,6 @@ async def make_tables(place: Place) -> None:
         if await place.read(has_tables):  # another worker was quicker
             return
         raise TargetRefused(
-            f"{error} It lacks the tables postlude_imports and postlude_import_errors, and this user may not make them:"
-            " run there what `postlude imports ddl` prints."
+            f"{error} It lacks the tables postlude_imports and postlude_import_errors, and this user may not create"
+            " them: run there what `postlude imports ddl` prints."
         ) from error

@@ -1,1 +1,1 @@
-"""Jobs as the API and the pages have them in common: which are meant, page by page, and how they are shown."""
+"""What the API and the pages share about jobs: how to select, page through and show them."""

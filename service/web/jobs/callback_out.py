@@ -13,8 +13,8 @@ from service.ledger.reads.flows import CallbackRow
 class CallbackOut(BaseModel):
     event: Event
     kind: str
-    args: Any = Field(description="As they were sent, secrets masked. A URL's job gets `event` and `data` beside them.")
-    jobs: list[str] = Field(description="The ids of the jobs enqueued for it so far, the latest 100.")
+    args: Any = Field(description="As sent, with secrets masked. The job for a URL also gets `event` and `data`.")
+    jobs: list[str] = Field(description="The ids of the jobs enqueued for it so far, at most the latest 100.")
 
     def shown_to(self, principal: Principal) -> "CallbackOut":
         """Return it without what the principal may not see."""

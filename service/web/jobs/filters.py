@@ -1,4 +1,4 @@
-"""The query of a list: which jobs are meant."""
+"""The query of a list: which jobs it selects."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,9 +19,9 @@ _ERROR_TYPES = Query(
     max_length=_MOST_VALUES,
     description="`error.type` of the job, e.g. `TimeoutError`. Sent several times: any of these.",
 )
-_WHEN_FINISHED = "Jobs that ended {} then, in the order of their ends"
+_WHEN_FINISHED = "Jobs that ended {} this time, in the order in which they ended"
 _CURSOR = "`next_cursor` of the page before"
-_TEXT = "Text in the args, the metadata or the error, whatever the case of its letters. Looks at 10,000 jobs a page."
+_TEXT = "Text in the args, the metadata or the error, in upper or lower case. Searches 10,000 jobs a page."
 
 
 async def list_filter(
@@ -31,7 +31,7 @@ async def list_filter(
     queue: Annotated[list[Text], _SEVERAL],
     error_type: Annotated[list[Text], _ERROR_TYPES],
     tag: Text | None = None,
-    lane: Annotated[Text | None, Query(description="A lane of the job, named by its request or its kind's")] = None,
+    lane: Annotated[Text | None, Query(description="A lane of the job, from its request or its kind")] = None,
     flow: Annotated[Text | None, Query(description="A flow that the job is in")] = None,
     fingerprint: Annotated[Text | None, Query(description="The group of the job's latest failure")] = None,
     created_after: Moment | None = None,

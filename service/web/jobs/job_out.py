@@ -46,8 +46,8 @@ class AttemptOut(BaseModel):
     worker: str
     error: AttemptError | None
     exchange: dict[str, Any] | None = Field(
-        description="What it sent to others and got back, where it has not succeeded: of HTTP `request` and `answer`,"
-        " of mail `server`, `recipients` and `answers`."
+        description="What it sent to others and got back, if it has not succeeded: for HTTP `request` and `answer`,"
+        " for email `server`, `recipients` and `answers`."
     )
 
 
@@ -65,14 +65,14 @@ class JobOut(BaseModel):
     id: str
     kind: str
     label: str = Field(
-        description="What it counts as where kinds are counted or paused: its kind, or the function of an app."
+        description="What it counts as when kinds are counted or paused: its kind, or the function of an app."
     )
     state: State
     queue: str
     priority: int
     args: Any
     result: Any = None
-    error: ErrorOut | None = Field(None, description="of the latest attempt, where it did not succeed, or only in part")
+    error: ErrorOut | None = Field(None, description="of the latest attempt, if it failed or succeeded only in part")
     attempt: int = 0
     failures: int = 0
     crashes: int = 0
@@ -81,25 +81,25 @@ class JobOut(BaseModel):
     tags: list[str]
     metadata: dict[str, Any] | None
     lane: str | None = Field(None, description="the lane that its request named")
-    lanes: list[str] = Field([], description="whose limits hold for it: the lane named, and the one of its kind")
+    lanes: list[str] = Field([], description="whose limits apply: its request's lane and its kind's")
     waiting_for: str | None = Field(
         None,
-        description="Why it does not run, in a sentence. null when it runs or has ended, or when an enqueue could not"
+        description="Why it is not running, in one sentence. null if it runs or has ended, or if the enqueue could not"
         " tell at once.",
     )
     run_at: ShownMoment
     created_at: ShownMoment
     started_at: ShownMoment | None = None
     finished_at: ShownMoment | None = None
-    attempts: list[AttemptOut] = Field([], description="First to last. Lists show them with `expand=attempts` alone.")
+    attempts: list[AttemptOut] = Field([], description="First to last. Lists show them only with `expand=attempts`.")
     flow: str | None = Field(None, description="the flow that it is in")
     after: list[str] = Field([], description=f"The ids of the jobs that it came after. {_LOOK_UP}")
-    blocked_by: list[str] = Field([], description=f"Those that it still waits for. {_LOOK_UP}")
+    blocked_by: list[str] = Field([], description=f"The ids of the jobs that it still waits for. {_LOOK_UP}")
     callbacks: list[CallbackOut] = Field([], description=f"Enqueued when it ends. {_LOOK_UP}")
     steps: list[StepOut] = Field([], description=f"What it has kept, first to last. {_LOOK_UP_KEPT}")
     checkpoint: Any = Field(None, description=f"The latest value of `ctx.checkpoint`. {_LOOK_UP_KEPT}")
-    enqueued_by: str | None = Field(None, description="Who sent it; null: nobody was asked, or the service itself.")
-    args_hidden: bool = Field(False, description="Args, results, metadata and checkpoint are null: not for the caller.")
+    enqueued_by: str | None = Field(None, description="Who sent it; null: the service, or no key was required.")
+    args_hidden: bool = Field(False, description="Args, results, metadata and checkpoint are hidden from the caller.")
 
     def shown_to(self, principal: Principal) -> "JobOut":
         """Return it without what the principal may not see."""
@@ -180,15 +180,15 @@ class JobList(BaseModel):
     jobs: list[JobOut]
     next_cursor: str | None = Field(description=NEXT_CURSOR)
     searched: int = Field(
-        0, description="Only with filters that no index serves: how many jobs this page looked at, 10,000 at most."
+        0, description="Only with filters that no index serves: how many jobs this page searched, at most 10,000."
     )
 
 
 def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
-    """Write a new job without relations as `JobOut` shows it. Through the model it would cost four times as much."""
+    """Return a new job without relations as `JobOut` shows it. Through the model it would cost four times as much."""
     named = {"id": job.id, "kind": job.kind, "label": job.counted_as}
     head = to_json({**named, "state": job.state, "queue": job.queue, "priority": job.priority})
-    # Args are JSON already. A number that JSON has not becomes null, as it does when the job is looked up.
+    # Args are already JSON. A number that JSON lacks becomes null, as it does when the job is looked up.
     args = to_json(from_json(job.args), inf_nan_mode="null") if _may_not_be_json(job.args) else job.args.encode()
     rest = to_json(
         {
@@ -238,6 +238,6 @@ class BatchOut(BaseModel):
 
 
 def batch_json(jobs: Sequence[NewJob], ids: Iterable[str]) -> bytes:
-    """Write jobs as `BatchOut` shows them, under the ids that stand for them."""
+    """Return jobs as `BatchOut` shows them, each under the id that the request refers to."""
     told = [{"id": job_id, "kind": job.kind, "state": job.state} for job_id, job in zip(ids, jobs, strict=True)]
     return to_json({"jobs": told})

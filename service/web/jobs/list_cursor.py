@@ -14,13 +14,13 @@ _place: TypeAdapter[tuple[Moment, Text, bool, bool]] = TypeAdapter(tuple[Moment,
 
 
 def cursor_after(wanted: Filter, listed_at: datetime, job_id: str) -> str:
-    """Make the cursor for the jobs after this one in the list of `wanted`."""
+    """Make the cursor for the jobs after this one in the list that `wanted` selects."""
     return encode([listed_at.isoformat(), job_id, wanted.by_end, wanted.ascending])
 
 
 def resume(wanted: Filter, cursor: str) -> Filter:
-    """Return `wanted` from where the cursor says. Raises `BadCursor`."""
+    """Return `wanted`, starting where the cursor says. Raises `BadCursor`."""
     listed_at, job_id, by_end, ascending = decode(_place, cursor)
     if (by_end, ascending) != (wanted.by_end, wanted.ascending):
-        raise BadCursor("The cursor is of a list in another order. Send the same query with each page.")
+        raise BadCursor("The cursor belongs to a list in another order. Send the same query for each page.")
     return replace(wanted, after=(listed_at, job_id))

@@ -16,7 +16,7 @@ from service.web.state import state_of
 
 
 async def _job_id(job_id: Text, request: Request) -> str:
-    """Return the id, unless it is too long for any job, or that of one beyond the limits of who asks."""
+    """Return the id, unless it is too long for any job, or the caller may not see its job."""
     if len(job_id) > LONGEST_ID:
         raise JobNotFound(f"There is no job with an id of {len(job_id)} characters.")
     principal = principal_of(request)

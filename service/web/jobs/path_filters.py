@@ -1,4 +1,4 @@
-"""Filters by what stands at a path in a job's args or metadata: `args.user.id=42`."""
+"""Filters by the value at a path in a job's args or metadata: `args.user.id=42`."""
 
 from typing import Annotated, NamedTuple
 
@@ -7,8 +7,8 @@ from fastapi import Query, Request
 from service.errors import Refused
 from service.ledger.reads.matching import MOST_PATHS, PathIs, path_reads
 
-_ARGS = "What stands at a path in the args, e.g. `args.user.id=42` or `args.items.0=a`. Looks at 10,000 jobs a page."
-_METADATA = "What stands at a path in the metadata, e.g. `metadata.tenant=acme`. Looks at 10,000 jobs a page."
+_ARGS = "The value at a path in the args, e.g. `args.user.id=42` or `args.items.0=a`. Searches 10,000 jobs a page."
+_METADATA = "The value at a path in the metadata, e.g. `metadata.tenant=acme`. Searches 10,000 jobs a page."
 
 
 class PathFilters(NamedTuple):
@@ -24,7 +24,7 @@ async def path_filters(
     """Read the paths of a query. Raises `Refused`."""
     sent = [(name.partition(".")[::2], text) for name, text in request.query_params.multi_items() if "." in name]
     if len(sent) > MOST_PATHS:
-        raise Refused(f"At most {MOST_PATHS} filters by path are taken; these are {len(sent)}.")
+        raise Refused(f"At most {MOST_PATHS} filters by path are allowed; there are {len(sent)}.")
     try:
         read = [(prefix, path_reads(path, text)) for (prefix, path), text in sent]
     except ValueError as error:

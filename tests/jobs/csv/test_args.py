@@ -8,7 +8,7 @@ from jobs.csv import ImportCsvArgs
 
 @pytest.mark.parametrize("encoding", ["utf-16-of-mine", "base64", "idna", "utf-7", "nothing", "a\0"])
 def test_what_is_no_encoding_of_files_is_refused(encoding: str) -> None:
-    with pytest.raises(ValidationError, match="no encoding of text"):
+    with pytest.raises(ValidationError, match="not a text encoding"):
         ImportCsvArgs(file="f", target="t", encoding=encoding)
 
 

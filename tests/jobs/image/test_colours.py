@@ -54,7 +54,7 @@ def test_grey_of_any_depth_goes_from_black_to_white(mode: str, format_name: str,
 
 
 def test_pixels_that_are_no_numbers_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ImageBroken, match="no finite numbers"):
+    with pytest.raises(ImageBroken, match="not finite numbers"):
         thumbnail_of(saved(tmp_path, Image.new("F", (8, 8), float("nan")), "TIFF"))
 
 

@@ -48,7 +48,7 @@ def test_what_is_no_image_is_told_whatever_its_name(content: bytes, name: str, t
 def test_refusal_says_what_the_file_looks_like_and_what_can_be_opened(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(SVG)
     with (
-        pytest.raises(NoImage, match=r"image/svg\+xml is no image .* JPEG, PNG"),
+        pytest.raises(NoImage, match=r"image/svg\+xml is not an image .* JPEG, PNG"),
         opened(tmp_path / "a.png", "image/svg+xml"),
     ):
         pass

@@ -127,9 +127,9 @@ def test_args_that_json_cannot_hold_are_refused() -> None:
             "lane: a lane's key does not begin with `kind:` or `queue:`, which name kinds and queues: 'kind:greet'",
         ),
         ("a*", "lane: a lane's key has no `*`, which is for patterns of keys: 'a*'"),
-        (lambda: "a", "lane is a function of the args alone, and cannot be called so (TypeError: too many"),
-        (lambda args, ctx: "a", "lane is a function of the args alone, and cannot be called so (TypeError: missing"),
-        (plain, "lane is a plain function, which returns at once: write `def` or a lambda, not `async def`"),
+        (lambda: "a", "lane is a function of only the args, but cannot be called so (TypeError: too many"),
+        (lambda args, ctx: "a", "lane is a function of only the args, but cannot be called so (TypeError: missing"),
+        (plain, "lane is a plain function that returns at once: write `def` or a lambda, not `async def`"),
     ],
     ids=["a number", "reserved", "a pattern", "no args", "more than args", "async"],
 )

@@ -338,15 +338,15 @@ class Methods:
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (of_any_number, "parameter '*more' of of_any_number() takes what has no name or type"),
-        (of_any_names, "parameter '**more' of of_any_names() takes what has no name or type"),
+        (of_any_number, "parameter '*more' of of_any_number() takes values without their own name or type"),
+        (of_any_names, "parameter '**more' of of_any_names() takes values without their own name or type"),
         (hides(of_no_text), "its wrapper needs `@functools.wraps`"),
         (of_two_contexts, "'one' and 'two' of of_two_contexts() are both the context: keep one"),
         (of_arqs_ctx, "parameter 'ctx' of of_arqs_ctx() is annotated as arq's ctx"),
         (of_arqs_mapping, "parameter 'ctx' of of_arqs_mapping() is annotated as arq's ctx"),
         (of_a_lock, "parameter 'lock' of of_a_lock() has a type that cannot be read from JSON"),
         (of_code, "of_code() cannot be sent as JSON: parameter 'done' ("),
-        (of_a_constant, "parameter 'a' of of_a_constant() is annotated as something that is no value"),
+        (of_a_constant, "parameter 'a' of of_a_constant() is annotated as something that is not a value"),
         (
             of_no_text,
             "of_no_text(): the default of parameter 'name' does not fit the parameter: Input should be a valid string",

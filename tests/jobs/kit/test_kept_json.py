@@ -6,7 +6,7 @@ from jobs.kit.kept_json import JsonTooLarge, kept_json
 def test_text_of_as_many_bytes_as_may_be_is_kept_and_one_more_is_refused() -> None:
     fits = '"' + "ä" * 499 + '"'
     assert kept_json(fits, 1_000) == fits
-    with pytest.raises(JsonTooLarge, match="1001 bytes of JSON, and may have 1000"):
+    with pytest.raises(JsonTooLarge, match="1001 bytes of JSON, but may have at most 1000"):
         kept_json('"' + "ä" * 499 + 'a"', 1_000)
 
 

@@ -88,7 +88,7 @@ def test_delays_beside_base_or_cap_are_refused(fields: dict[str, Any]) -> None:
         ({"never": ValueError}, "never is a tuple of exceptions"),
         ({"never": ("ValueError",)}, "never is a tuple of exceptions"),
         ({"by_exception": {"OSError": RetryPolicy()}}, "by_exception maps exceptions to policies"),
-        ({"by_exception": {OSError: 3}}, "are RetryPolicy too"),
+        ({"by_exception": {OSError: 3}}, "are RetryPolicy, too"),
     ],
 )
 def test_policy_that_makes_no_sense_is_refused_where_it_is_written(fields: dict[str, Any], reason: str) -> None:

@@ -54,7 +54,7 @@ async def untyped_beside(ctx: Context, name) -> None: ...  # type: ignore[no-unt
     ("function", "reason"),
     [
         (untyped, "parameter 'ctx' of untyped() has no annotation: write `ctx: Context`"),
-        (untyped_beside, "parameter 'name' of untyped_beside() has no annotation: nobody could know what may be sent"),
+        (untyped_beside, "parameter 'name' of untyped_beside() has no annotation: callers could not know what to send"),
     ],
 )
 def test_a_function_that_cannot_be_a_kind_is_refused_with_its_file_and_the_reason(function: Any, reason: str) -> None:
@@ -66,7 +66,7 @@ def test_a_function_that_cannot_be_a_kind_is_refused_with_its_file_and_the_reaso
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (of_later, "args Later are not a whole model"),
+        (of_later, "args Later are not a complete model"),
         (
             of_nowhere,
             "its annotations cannot be read (NameError: name 'Nowhere' is not defined): parameter 'args' of"
@@ -81,7 +81,7 @@ def test_a_function_that_cannot_be_a_kind_is_refused_with_its_file_and_the_reaso
         (AClass(), "it decorates a AClass"),
         (functools.partial(plain), "it decorates a partial"),
         (staticmethod(plain), "it decorates a staticmethod"),
-        (greet, "the function is the kind 'greet' already"),
+        (greet, "the function is already the kind 'greet'"),
         ("text", "it decorates a str"),
     ],
 )

@@ -33,8 +33,8 @@ def test_an_slo_is_a_share_and_a_time(text: str, target: float, within: timedelt
         ("99% in 60", "is not understood"),
         (0.99, "is not understood"),
         ("0% in 60s", "asks for nothing"),
-        ("99% in 0s", "the time is above 0"),
-        ("99% in 31d", "30 days at most"),
+        ("99% in 0s", "the time must be above 0"),
+        ("99% in 31d", "at most 30 days"),
     ],
 )
 def test_a_declaration_that_cannot_be_read_says_what_to_write(value: object, why: str) -> None:

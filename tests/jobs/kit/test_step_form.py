@@ -125,7 +125,9 @@ def test_an_annotation_that_json_cannot_hold_is_refused_before_the_step_runs() -
 def test_a_result_may_have_so_many_bytes_and_no_more() -> None:
     form = StepForm.of("s", lambda: "")
     assert form.read(form.write("x" * (MOST_BYTES - 2))) == "x" * (MOST_BYTES - 2)
-    with pytest.raises(StepTooLarge, match=rf"it has {MOST_BYTES + 1} bytes of JSON, and may have {MOST_BYTES}"):
+    with pytest.raises(
+        StepTooLarge, match=rf"it has {MOST_BYTES + 1} bytes of JSON, but may have at most {MOST_BYTES}"
+    ):
         form.write("x" * (MOST_BYTES - 1))
 
 

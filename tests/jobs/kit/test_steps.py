@@ -101,12 +101,12 @@ async def test_a_name_that_is_no_name_is_refused(name: Any) -> None:
 
 async def test_a_name_may_have_a_hundred_characters() -> None:
     assert await run(Steps(), "ä" * 100, add, 1) == 2
-    with pytest.raises(StepTooLarge, match="100 characters, and this one has 101"):
+    with pytest.raises(StepTooLarge, match="100 characters, but this one has 101"):
         await run(Steps(), "a" * 101, add, 1)
 
 
 async def test_a_coroutine_in_the_place_of_its_function_is_refused() -> None:
-    with pytest.raises(StepRefused, match="give its function and the args apart"):
+    with pytest.raises(StepRefused, match="pass its function and the args separately"):
         await run(Steps(), "a", add(1))
 
 
@@ -159,7 +159,7 @@ async def test_a_checkpoint_is_kept_as_json_and_restored_by_the_next_attempt() -
 
 async def test_a_checkpoint_that_is_too_large_or_no_json_is_refused() -> None:
     steps = Diary()
-    with pytest.raises(StepTooLarge, match="say where to go on"):
+    with pytest.raises(StepTooLarge, match="keep only where to continue"):
         await steps.checkpoint("x" * 65_536)
     for value in (object(), [float("nan")]):
         with pytest.raises(StepUnwritable):

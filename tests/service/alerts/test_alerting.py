@@ -170,7 +170,7 @@ async def test_a_job_that_does_not_get_there_is_told_of_directly(
     await look(alerting)
     await look(alerting)
     [one] = told(receiver)
-    assert "the job that was to tell of it is queued" in one["told_directly"]
+    assert "the job that should have reported it is queued" in one["told_directly"]
 
 
 async def test_what_nobody_could_be_told_of_is_told_later_and_once(

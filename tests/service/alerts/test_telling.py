@@ -37,7 +37,7 @@ def test_a_mail_says_what_why_and_what_to_do() -> None:
         "4 jobs wait, the oldest for 9 min.\n\n"
         "Held by: the lane's breaker\n\n"
         "What to do:\n1. Tell whoever runs it.\n2. Wait.\n\n"
-        "Seen first at 2026-11-25 02:14:02 UTC.\n\n"
+        "First seen at 2026-11-25 02:14:02 UTC.\n\n"
         "This comes directly."
     )
 

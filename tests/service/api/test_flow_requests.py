@@ -104,7 +104,7 @@ async def test_more_than_a_hundred_thousand_edges_are_refused(api: httpx.AsyncCl
 
 async def test_more_than_ten_thousand_jobs_are_refused(api: httpx.AsyncClient) -> None:
     problem = assert_problem(await api.post("/v1/flows", json=flow_of(*(named(f"{n}") for n in range(10_001)))), 422)
-    assert problem["detail"] == "A flow may have 10,000 jobs at most."
+    assert problem["detail"] == "A flow may have at most 10,000 jobs."
     assert problem["errors"][0]["loc"] == ["jobs"]
 
 

@@ -119,7 +119,7 @@ async def test_what_is_paused_and_which_breakers_are_open_is_told_and_degrades_n
     assert 'postlude_lanes_held{class="host"} 1.0' in text
     assert "The kind send_email is paused." in page
     assert "The queue default is paused." in page
-    assert "Lanes that fit tenant:* are paused." in page
+    assert "Lanes that match tenant:* are paused." in page
     assert "a failed lately; its lane tries it with one job at a time." in page
 
 

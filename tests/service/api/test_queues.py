@@ -66,4 +66,4 @@ async def test_an_unknown_queue_is_refused_with_the_names_of_those_there_are(api
     for action in ("pause", "resume"):
         refused = assert_problem(await api.post(f"/v1/queues/defualt/{action}"), 404)
         assert refused["type"] == "urn:postlude:problem:queue-not-found"
-        assert "Known are: default." in refused["detail"]
+        assert "Known queues: default." in refused["detail"]

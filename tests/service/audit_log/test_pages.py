@@ -48,13 +48,13 @@ async def write(ledger: Ledger, *changes: dict[str, str]) -> None:
 async def test_entries_are_shown_with_their_jobs_and_found_by_who_what_and_to_what(
     browser: Browser, ledger: Ledger
 ) -> None:
-    assert "No application has said anything yet." in await browser.words("/audit-log")
+    assert "No application has recorded anything yet." in await browser.words("/audit-log")
     await write(ledger, {"actor": HOSTILE}, {"action": "invoice.paid"}, {"target": "invoice:9"})
     page = await browser.page("/audit-log")
     assert HOSTILE not in page
     assert 'href="/jobs/job-1"' in page
     said = await browser.words("/audit-log")
-    assert "All entries shown are as they were written, each behind the one before." in said
+    assert "All entries shown are as they were written, each after the one before." in said
     assert "the whole log: entries 1 to 3." in said
     for query, shown in (
         ("actor=ann", 2),
@@ -82,11 +82,11 @@ async def test_an_entry_that_was_changed_or_exchanged_is_told(browser: Browser, 
 @pytest.mark.parametrize(
     ("attack", "told"),
     [
-        ("DELETE FROM audit_log WHERE seq > 3", "The end of the log is missing: it should go to entry 4."),
-        ("DELETE FROM audit_log", "The end of the log is missing: it should go to entry 4."),
-        ("DELETE FROM audit_log_head", "The end of the log is missing: nothing says to which entry it should go."),
-        ("UPDATE audit_log_head SET seq = 'x'", "The end of the log is missing: nothing says to which entry"),
-        ("UPDATE audit_log_head SET seq = 3", "The log goes on beyond its end: it should go to entry 3."),
+        ("DELETE FROM audit_log WHERE seq > 3", "The end of the log is missing: it should end at entry 4."),
+        ("DELETE FROM audit_log", "The end of the log is missing: it should end at entry 4."),
+        ("DELETE FROM audit_log_head", "The end of the log is missing: nothing says at which entry it should end."),
+        ("UPDATE audit_log_head SET seq = 'x'", "The end of the log is missing: nothing says at which entry"),
+        ("UPDATE audit_log_head SET seq = 3", "The log goes on beyond its end: it should end at entry 3."),
         ("UPDATE audit_log_head SET hash = repeat_f", "Entry 4, the last, does not have the hash that was noted"),
         ("UPDATE audit_log_head SET hash = CAST(X'ff' AS TEXT)", "Entry 4, the last, does not have the hash"),
     ],
@@ -101,7 +101,7 @@ async def test_a_log_that_does_not_end_where_it_should_is_told(
     assert '<b class="tone is-wrong">' in page
     said = words(page)
     assert f"Audit log {told}" in said
-    for calm in ("as they were written", "No application has said anything", "No entries yet", "Its end is"):
+    for calm in ("as they were written", "No application has recorded anything", "No entries yet", "Its end is"):
         assert calm not in said
     # A page without the last entry does not fail over what the head holds.
     await browser.page("/audit-log?actor=nobody")

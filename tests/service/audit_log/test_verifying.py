@@ -54,9 +54,9 @@ ATTACKS: Mapping[str, tuple[Sequence[str], str]] = {
         "entry 7 was changed, or is not in its place",
     ),
     "added at the end": ([COPIED.format(seq=10)], "entry 10 is added"),
-    "added in front": ([COPIED.format(seq=0)], "entry 0 is none of"),
+    "added in front": ([COPIED.format(seq=0)], "entry 0 does not belong to"),
     "head gone": (["DELETE FROM audit_log_head"], "audit_log_head is missing"),
-    "head's hash": (["UPDATE audit_log_head SET hash = repeat_f"], "has not the hash that audit_log_head tells"),
+    "head's hash": (["UPDATE audit_log_head SET hash = repeat_f"], "does not have the hash given by audit_log_head"),
     "head moved on": (["UPDATE audit_log_head SET seq = 11"], "2 entries, 10 to 11, are missing at the end"),
 }  # fmt: skip
 ON_SQLITE: Mapping[str, tuple[Sequence[str], str]] = {
@@ -143,7 +143,7 @@ async def test_a_log_made_anew_or_cut_off_is_found_by_a_head_that_was_noted(ledg
     await rebuilt(ledger, last=4)
     assert await found(ledger) == [], "without a key and without a note nobody can tell"
     assert await found(ledger, noted={3: noted[3]}) == [
-        "entry 3 has not the hash that you noted: the log was made anew up to there"
+        "entry 3 does not have the hash that you noted: the log was forged up to there"
     ]
     assert await found(ledger, noted={5: noted[5]}) == ["entry 5, which you noted, is missing"]
 
@@ -158,7 +158,7 @@ async def test_whoever_has_no_key_cannot_make_the_log_anew(ledger: Ledger) -> No
     await rebuilt(ledger, last=5)
     await say(ledger, "after", keys=keys)
     assert await found(ledger, keys) == [
-        "entries 1 to 5: made without a key: whoever can write to the database can make such an entry"
+        "entries 1 to 5: made without a key: anyone who can write to the database can make such an entry"
     ]
     assert len(await found(ledger, keys, {5: receipts[4].hash})) == 1, "a head that was noted does not fit"
 

@@ -31,7 +31,7 @@ async def test_jobs_are_changed_and_one_refused_keeps_no_other_from_it(api: http
     [
         (["change", "ID"], 2, "Say what to change"),
         (["change", "--priority", "1"], 2, "Name at least one job"),
-        (["change", "ID", "--lane", "a", "--reset", "lane"], 2, "lane cannot be given and reset"),
+        (["change", "ID", "--lane", "a", "--reset", "lane"], 2, "lane cannot be both given and reset"),
         (["change", "ID", "--args", "{"], 2, "not JSON"),
         (["change", "ID", "--priority", "99"], 1, "priority"),
         (["change", "ID", "--args", '{"subjekt": 1}'], 1, "args.subjekt"),

@@ -42,7 +42,7 @@ async def test_the_first_key_is_made_without_the_api_and_opens_it(settings: Sett
     assert "revoked" in (await run("keys", "list", "--revoked")).stdout
     again = await run("keys", "revoke", key_id)
     assert again.exception is not None
-    assert "revoked already" in str(again.exception)
+    assert "already been revoked" in str(again.exception)
     limited = await run("keys", "create", "x", "--scope", "admin", "--kind", "a")
     assert (limited.exit_code, "cannot be limited" in limited.stderr) == (2, True)
 

@@ -63,7 +63,7 @@ async def test_lanes_kinds_and_queues_are_paused_and_resumed(api: httpx.AsyncCli
     resumed = await run(api.base_url, "resume", "tenant:1", "kind:send_email", "kind:nobody", "queue:default")
     assert resumed.code == 1
     assert [line.rpartition("  ")[2] for line in resumed.out.splitlines()] == ["ready", "ready", "ready"]
-    assert resumed.err.startswith("error: kind:nobody: There is no kind 'nobody', nor any job")
+    assert resumed.err.startswith("error: kind:nobody: There is no kind 'nobody', and no job")
 
 
 async def test_a_refusal_says_what_does_not_fit(api: httpx.AsyncClient) -> None:
@@ -81,7 +81,7 @@ async def test_without_redis_it_says_that_a_change_holds_later(settings: Setting
     async with running_api(with_redis_away(settings)) as api:
         done = await run(api.base_url, "pause", "tenant:1")
     assert (done.code, done.out) == (0, "tenant:1  no limits  paused\n")
-    assert done.err == "recorded; it holds when Redis answers\n"
+    assert done.err == "recorded; it takes effect when Redis answers\n"
 
 
 async def test_the_terminal_obeys_nothing_that_a_key_holds(api: httpx.AsyncClient) -> None:

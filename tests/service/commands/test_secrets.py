@@ -43,7 +43,7 @@ def test_keys_come_and_go() -> None:
     assert (told.exit_code, told.output) == (1, f"{OLD_ID}: 0 secrets (seals)\nin clear: 2 secrets\n")
     told = run("rotate", OLD)
     assert told.exit_code == 0
-    assert "jobs.sealed_args: 2 secrets looked at, 2 sealed anew\n" in told.output
+    assert "jobs.sealed_args: 2 secrets checked, 2 resealed\n" in told.output
     told = run("status", NEW, OLD)
     assert told.exit_code == 1
     assert f"{OLD_ID}: 2 secrets (still needed)\n" in told.output

@@ -60,18 +60,18 @@ async def test_a_key_that_somebody_takes_for_its_id_is_not_noted(browser: Browse
 
 async def test_users_are_added_changed_and_disabled_and_the_audit_shows_before_and_after(browser: Browser) -> None:
     short = await browser.send("/users", {"name": "ann", "role": "viewer", "password": "short"})
-    assert "A password has 12 to 200 characters" in words(short.text)
+    assert "A password must have 12 to 200 characters" in words(short.text)
     password = "correct horse battery"
     added = await browser.send("/users", {"name": "ann", "role": "viewer", "password": password})
     assert added.headers["location"] == "/users"
     taken = await browser.send("/users", {"name": "ann", "role": "viewer"})
-    assert "There is a user 'ann' already" in words(taken.text)
+    assert "There is already a user 'ann'" in words(taken.text)
     assert "ann is admin from now on" in await browser.act("/users/ann/role", role="admin")
     assert "ann sees no args" in await browser.words("/users")
     assert "ann sees args and results" in await browser.act("/users/ann/args", sees_args="yes")
-    assert "another password" in await browser.act("/users/ann/password", password=f"{password}!")
+    assert "a new password" in await browser.act("/users/ann/password", password=f"{password}!")
     assert "signed out everywhere" in await browser.act("/users/ann/sign-out")
-    assert "can sign in no more" in await browser.act("/users/ann/disable")
+    assert "can no longer sign in" in await browser.act("/users/ann/disable")
     assert "disabled" in await browser.words("/users")
     assert "can sign in again" in await browser.act("/users/ann/enable")
     page = await browser.page("/audit?target=ann")
@@ -93,7 +93,7 @@ async def test_the_audit_is_filtered_paged_and_hides_args_from_those_who_may_not
     one = await browser.words("/audit?target=tenant:7&actor=bootstrap")
     assert "1 action" in one
     assert "set lane tenant:7" in one
-    assert "No action is like that" in await browser.words("/audit?actor=nobody&after=2026-01-01")
+    assert "No actions match" in await browser.words("/audit?actor=nobody&after=2026-01-01")
     assert "neither a day nor a moment" in await browser.words("/audit?after=soon", status=422)
     await browser.send("/kinds/update_stats/enqueue", {"args/subject": "s3cr3t-subject", "args/event": "b"})
     assert "s3cr3t-subject" in await browser.page("/audit?action=enqueue")

@@ -66,8 +66,8 @@ def test_every_form_carries_the_token_and_works_without_a_script() -> None:
 
 
 def test_what_cannot_be_done_stays_in_place_and_says_why() -> None:
-    page = drawn("""{{ ui.action("/jobs/1/run", "Run now", forbidden="It is due already") }}""")
-    assert page.one("button", aria_disabled="true")["title"] == "It is due already"
+    page = drawn("""{{ ui.action("/jobs/1/run", "Run now", forbidden="It is already due") }}""")
+    assert page.one("button", aria_disabled="true")["title"] == "It is already due"
     assert not page.all("form")
 
 

@@ -61,4 +61,4 @@ async def test_attempt_that_finds_its_file_gone_is_discarded_and_says_so(desk: D
     for kind in (kinds.shout, kinds.shout_in_process):
         row = await desk.ended(await desk.record_suspect(kind, {"file": "nowhere"}, crashes=0))
         assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "FileGone", 1)
-        assert row["error_message"] == "There is no file 'nowhere': it expired, was deleted, or never was."
+        assert row["error_message"] == "There is no file 'nowhere': it expired, was deleted, or never existed."

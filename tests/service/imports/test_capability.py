@@ -51,7 +51,7 @@ async def test_a_file_goes_into_a_table_and_to_a_kind(desk: Desk, settings: Sett
     errors = await library.find(result["errors_file"])
     assert errors.name == "people-errors.csv"
     content = b"".join([block async for block in library.read(errors)])
-    assert content.decode("utf-8-sig").splitlines() == ["line,reason,row", "3,id is no integer: 'x',x,Bob"]
+    assert content.decode("utf-8-sig").splitlines() == ["line,reason,row", "3,id is not of type integer: 'x',x,Bob"]
 
     row = await desk.ended(await desk.enqueue(import_csv, {"file": file.id, "target": "kind"}))
     assert row["state"] == "succeeded", row["error_message"]

@@ -29,11 +29,11 @@ async def test_good_rows_go_in_and_bad_ones_are_told_with_their_lines(desk: Impo
     result = await desk.run(_FILE.encode("cp1252"))
     assert (result.rows, result.inserted, result.updated, result.skipped, result.failed) == (9, 4, 0, 0, 5)
     assert [(one.line, one.reason.partition(":")[0].partition(" (")[0]) for one in result.first_errors][:2] == [
-        (4, "id is no integer"),
-        (5, "born is no date"),
+        (4, "id is not of type integer"),
+        (5, "born is not of type date"),
     ]
     assert [row[0] for row in desk.errors] == ["4", "5", "6", "8", "9"]
-    assert desk.errors[0][1:4] == ["id is no integer: 'x'", "x", "Cid"]
+    assert desk.errors[0][1:4] == ["id is not of type integer: 'x'", "x", "Cid"]
     assert "people" in desk.errors[2][1]
     assert "email" in desk.errors[2][1]
     assert desk.errors[3][1:] == ["has 2 columns, not 8", "7", "Fay"]

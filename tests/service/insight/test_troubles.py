@@ -66,7 +66,7 @@ def test_a_destination_that_is_down_is_told_with_what_waits_and_what_goes_out() 
         "Held by: the breaker of the lane, which lets one job try at a time\n"
         "Next try: at 2026-11-25 01:24:39 UTC\n"
         "Lost: nothing; a held job costs no attempt. 12 jobs failed before the breaker opened, and can be replayed.\n"
-        "1. Tell whoever runs the receiver. Nothing in Postlude needs fixing or restarting.\n"
+        "1. Tell the people who run the receiver. Nothing in Postlude needs fixing or restarting.\n"
         "2. Wait for a try to succeed. The 4,812 jobs then go out by themselves.\n"
         "3. Then replay the 12 failed jobs."
     )
@@ -113,7 +113,7 @@ def test_servers_that_are_away_come_with_what_still_holds() -> None:
 
 
 def test_what_must_never_be_is_wrong() -> None:
-    assert only(levels={"unaccounted": 2.0}).headline == "Nobody answers for 2 jobs."
+    assert only(levels={"unaccounted": 2.0}).headline == "Nothing accounts for 2 jobs."
     gap = only(levels={"gap": 1.0}, gap_lasts=True)
     assert gap.headline == "1 job began to run in workers that are gone, and is not rescued."
     assert told(levels={"gap": 1.0}, gap_lasts=False) == []
@@ -144,7 +144,7 @@ def test_no_worker_is_wrong_once_something_waits() -> None:
 def test_workers_that_drain_take_no_jobs() -> None:
     none = only(workers=[DRAINS, DRAINS])
     assert (none.key, none.severity, none.since) == ("workers", "wrong", NOW - MINUTE)
-    assert text(none).startswith("Every living worker drains, so no new job starts.\n3 jobs wait. ")
+    assert text(none).startswith("Every living worker is draining, so no new job starts.\n3 jobs wait. ")
     assert only(workers=[DRAINS], levels={}).severity == "warning"
     mail = DRAINS | {"id": "worker-fra-2", "queues": "bulk"}
     unworked = only(workers=[WORKER, mail], levels={of_queue("waiting", "bulk"): 2.0})
@@ -158,7 +158,7 @@ def test_a_queue_or_kind_without_a_worker_is_named_with_its_jobs() -> None:
     assert "default, mail" in text(queue)
     kind = only(levels={unknown_kind("resize"): 5.0})
     assert kind.headline == "No living worker knows the kind resize."
-    assert "5 jobs of it wait" in text(kind)
+    assert "5 jobs wait" in text(kind)
 
 
 def test_long_waits_are_told_unless_somebody_or_something_holds_the_queue() -> None:
@@ -184,7 +184,7 @@ def test_a_worker_that_is_silent_lost_or_blocked_is_named() -> None:
 
 def test_pauses_are_notes_with_their_end() -> None:
     until = only(paused=[Rule("tenant:*", paused=True, paused_until=NOW + 5 * MINUTE)])
-    assert (until.severity, until.headline) == ("note", "Lanes that fit tenant:* are paused.")
+    assert (until.severity, until.headline) == ("note", "Lanes that match tenant:* are paused.")
     assert "until 2026-11-25 01:28:23 UTC" in text(until)
     assert only(paused=[Rule("kind:resize", paused=True)]).section == "kinds"
 
@@ -197,8 +197,8 @@ def test_a_growing_group_is_told_unless_its_lane_tells_it() -> None:
         "Error: KeyError at shop/receipts.py:41\n"
         "First seen: at 2026-11-24 21:23:23 UTC\n"
         "Hour before: 3 failures\n"
-        "1. Look at one of them: its traceback, and what was sent and answered.\n"
-        "2. Mend the cause, deploy, then replay the group."
+        "1. Look at one of them: its traceback, and what it sent and got back.\n"
+        "2. Fix the cause, deploy, then replay the group."
     )
     assert trouble.severity == "wrong"
     assert only(growing=[Growing(replace(GROUP, jobs_failed=0, message=""), 61, 3)]).severity == "warning"
@@ -213,7 +213,7 @@ def test_an_slo_is_told_when_its_budget_burns() -> None:
 
     fast = only(slos=slo(20.0, 15.0, 3.0))
     assert (fast.severity, fast.headline) == ("wrong", "send_email misses its SLO.")
-    assert "95 % of 1,000 jobs succeeded in time within the last 30 days, and 99 % are to, 60 s after" in text(fast)
+    assert "95 % of 1,000 jobs succeeded in time within the last 30 days, but 99 % should, 60 s after" in text(fast)
     assert "40 % of the error budget is left" in text(fast)
     assert only(slos=slo(0.0, 15.0, 7.0)).severity == "warning"
     assert only(slos=slo(0.0, 0.0, 0.0, left=-2.0)).severity == "warning"

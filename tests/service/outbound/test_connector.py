@@ -39,7 +39,7 @@ async def test_refusal_is_a_connect_error_that_says_what_to_do() -> None:
     assert refused.value.request.url.host == "hooks.example"
     assert str(refused.value) == (
         "hooks.example resolves to 10.1.2.3, not a public address. "
-        "To reach it all the same, name its network in POSTLUDE_WEBHOOK_ALLOW."
+        "To reach it anyway, name its network in POSTLUDE_WEBHOOK_ALLOW."
     )
 
 

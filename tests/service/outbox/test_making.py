@@ -18,7 +18,7 @@ GOOD = '{"text":"good"}'
 @pytest.mark.parametrize(
     ("columns", "error_type", "told"),
     [
-        ({"kind": "nobody_knows"}, "KindUnknown", "Known are: note, post"),
+        ({"kind": "nobody_knows"}, "KindUnknown", "Known kinds: note, post"),
         ({"args": '{"number": "many"}'}, "ArgsInvalid", "args.number: Input should be a valid integer"),
         ({"args": '{"txet": "a"}'}, "ArgsInvalid", "did you mean 'text'?"),
         ({"args": '{"text": '}, "BodyMalformed", "The args of the row are not valid JSON"),
@@ -29,7 +29,7 @@ GOOD = '{"text":"good"}'
         ({"options": '{"priority": 99}'}, "ArgsInvalid", "priority: "),
         ({"options": '{"prio": 9}'}, "ArgsInvalid", "prio: "),
         ({"options": "{"}, "BodyMalformed", "The options of the row are not valid JSON"),
-        ({"options": "null"}, "ArgsInvalid", "no JSON object"),
+        ({"options": "null"}, "ArgsInvalid", "not a JSON object"),
         ({"options": '{"kind": "post"}'}, "ArgsInvalid", "has columns for"),
         ({"options": '{"queue": "nowhere"}'}, "QueueUnknown", "The queue is unknown"),
         ({"options": '{"on_end": {"kind": "nobody_knows"}}'}, "KindUnknown", "on_end"),

@@ -32,7 +32,7 @@ async def test_unknown_method_of_a_path_is_405_and_allow_names_all_it_has(api: h
             problem = assert_problem(response, 405)
             assert response.headers["allow"] == allow, path
             assert problem["type"] == "urn:postlude:problem:method-not-allowed"
-            assert problem["detail"] == f"{method} is not possible here. Possible are: {allow}."
+            assert problem["detail"] == f"{method} is not allowed here. Allowed: {allow}."
 
 
 @on_sqlite

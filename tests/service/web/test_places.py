@@ -21,7 +21,7 @@ def test_nobody_takes_more_than_a_share_and_who_goes_makes_room() -> None:
             places.check("ann")
         places.check("bob")
         bob.enter_context(places.taken_by("bob"))
-        with pytest.raises(TooManyWatchers, match="As many pages as may"):
+        with pytest.raises(TooManyWatchers, match="live places are taken"):
             places.check("cid")
         assert not places.has_room("cid")
         ann.close()

@@ -43,7 +43,7 @@ async def test_every_parameter_that_is_not_a_list_is_refused_when_sent_twice(api
 @on_sqlite
 async def test_nothing_is_recorded_for_a_request_with_an_unknown_query_parameter(api: httpx.AsyncClient) -> None:
     problem = assert_problem(await api.post("/v1/jobs?wait=5", json=stat()), 422)
-    assert problem["detail"] == "There is no query parameter 'wait' here. This call has none."
+    assert problem["detail"] == "There is no query parameter 'wait' here. This call takes none."
     assert_problem(await api.post("/v1/jobs/batch?dry_run=true", json={"jobs": [stat()]}), 422)
     assert await count(api) == 0
 

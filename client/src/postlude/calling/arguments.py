@@ -1,4 +1,4 @@
-"""The arguments of a call: bound to the function's parameters, written as JSON, and read again."""
+"""The arguments of a call: bound to the function's parameters, written as JSON, and read back."""
 
 import inspect
 from collections import OrderedDict
@@ -19,7 +19,7 @@ MOST_BYTES = 256_000
 
 
 class ArgumentsUnfit(ValueError):
-    """Arguments that came do not fit the function: it may have changed since they were sent."""
+    """The received arguments do not fit the function, which may have changed since they were sent."""
 
 
 def pack(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def _check_size(function: Function, packed: Mapping[str, Any]) -> None:
         raise CannotTravel(f"The arguments of {function.__qualname__} are nested too deeply.") from None
     if size > MOST_BYTES:
         raise CannotTravel(
-            f"The arguments of {function.__qualname__} are {size:,} bytes of JSON; {MOST_BYTES:,} travel at most:"
-            " save what is large, and pass its id or path."
+            f"The arguments of {function.__qualname__} are {size:,} bytes of JSON; at most {MOST_BYTES:,} can travel:"
+            " save large values, and pass their ids or paths."
         )
 
 
@@ -97,7 +97,7 @@ def _pack(function: Function, parameter: Parameter, value: Any) -> Any:
         raise CannotTravel(f"{function.__qualname__}(), argument {parameter.name!r}: {error}.") from None
     except RecursionError:
         raise CannotTravel(
-            f"{function.__qualname__}(), argument {parameter.name!r}: it holds itself, or is nested too deeply."
+            f"{function.__qualname__}(), argument {parameter.name!r}: it contains itself, or is nested too deeply."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""A function that is to be called, as it travels."""
+"""A call of a function, in the form in which it travels."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What functions and classes are called, so that another process of the same app finds them again."""
+"""The names of functions and classes, by which another process of the same app finds them again."""
 
 import importlib
 import inspect
@@ -14,24 +14,24 @@ from postlude.policy import place_named, policy_of
 Function = Callable[..., Any]
 
 LONGEST = 180
-"""How long a name the service takes."""
+"""The longest name that the service takes."""
 
 
 def name_of(function: Function) -> str:
     """Return the name by which a function travels. Raises `CannotTravel`."""
     if isinstance(function, partial):
-        raise CannotTravel(f"{function!r} cannot travel: pass the function, and its arguments after it.")
+        raise CannotTravel(f"{function!r} cannot travel: pass the function, followed by its arguments.")
     if not inspect.isroutine(function):
         raise CannotTravel(f"{function!r} is not a function: write one that calls it, and pass that.")
     place = _place_of(function)
     if place is None:
         raise CannotTravel(
-            f"{function.__qualname__} is bound to an object that no module holds: pass a function of a module that"
+            f"{function.__qualname__} is bound to an object that no module holds: pass a module's function that"
             " makes the object itself, or make the object in a module."
         )
     if "<" in place:
         raise CannotTravel(
-            f"{place} is a lambda or a local function, which nobody finds again: move it to its module. If a decorator"
+            f"{place} is a lambda or a local function, which cannot be found: move it to its module. If a decorator"
             " made it, the decorator needs functools.wraps."
         )
     if find(place) != function:
@@ -46,8 +46,8 @@ def name_of(function: Function) -> str:
 def find(name: str, *, may_import: bool = False) -> Function | None:
     """Return the function of this name in the modules that are imported; `may_import` imports others, too.
 
-    Functions are found where they are defined, in a module or in one of its classes, and not where they are imported.
-    Methods of objects that a module holds are found, but none that Python itself calls.
+    Functions are found where they are defined, in a module or in one of its classes, not where they are imported.
+    Methods of objects that a module holds are found, except those that Python itself calls.
     """
     place = place_named(name) or name
     found = _find(place, may_import=may_import)
@@ -67,7 +67,7 @@ def _place_of(function: Function) -> str | None:
     if _is_object(owner):
         place = held.place_of(owner)
         return None if place is None else f"{place}.{function.__name__}"
-    if inspect.ismethod(function):  # of a class: perhaps one that inherits it
+    if inspect.ismethod(function):  # a class's method, perhaps inherited
         return f"{owner.__module__}.{owner.__qualname__}.{function.__name__}"
     return f"{function.__module__}.{function.__qualname__}"
 
@@ -77,7 +77,7 @@ def _is_object(owner: Any) -> bool:
 
 
 def _is_held(method: Any, place: str) -> bool:
-    """Whether a method is of the object at its place: other modules may hold the object, too."""
+    """Whether a method belongs to the object at its place: other modules may hold the object, too."""
     owner = getattr(method, "__self__", None)
     return _is_object(owner) and _find(place.rpartition(".")[0], may_import=False) is owner
 
@@ -97,7 +97,7 @@ def _find(name: str, *, may_import: bool) -> Any:
 
 
 def _splits(name: str) -> Iterator[tuple[str, list[str]]]:
-    """Return where the module's name may end, the longest first."""
+    """Return where the module's name may end, longest first."""
     parts = name.split(".")
     for end in range(len(parts) - 1, 0, -1):
         yield ".".join(parts[:end]), parts[end:]

@@ -26,11 +26,11 @@ class Parameter:
         self.is_many = parameter.kind in _MANY
         self.is_required = parameter.default is parameter.empty and not self.is_many
         self.is_solved = _is_depends(parameter.default) or any(map(_is_depends, _metadata(annotation)))
-        """Whether FastAPI gives it, and not the caller."""
+        """Whether FastAPI supplies it, not the caller."""
         self._adapter = None if annotation in (parameter.empty, Any) else _adapter(annotation)
 
     def pack(self, value: Any) -> Any:
-        """Return a value as JSON: as its annotation writes it if that reads the same; else with tags."""
+        """Return a value as JSON: as its annotation writes it if that reads back the same, otherwise with tags."""
         if self._adapter is None:
             return tags.pack(value)
         packed = _clean(self._adapter, value)
@@ -62,14 +62,14 @@ def _is_plain(packed: Any) -> bool:
 
 
 def parameters_of(function: Function) -> Iterator[tuple[inspect.Signature, dict[str, Parameter]]]:
-    """Return how a function may be called: as what it wraps, or as it says itself."""
+    """Return a function's parameters: those of the function it wraps, or its own."""
     yield _read(function, True)
     if hasattr(function, "__wrapped__"):
         yield _read(function, False)
 
 
 def solved_parameters(function: Function, bound: inspect.BoundArguments) -> list[inspect.Parameter]:
-    """Return the parameters that FastAPI is to give, as those of an endpoint."""
+    """Return the parameters that FastAPI supplies, as for an endpoint."""
     parameters = next(parameters for signature, parameters in parameters_of(function) if signature is bound.signature)
     return [
         bound.signature.parameters[name].replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=one.annotation)
@@ -101,19 +101,19 @@ def _signature(function: Function, follow_wrapped: bool) -> inspect.Signature:
 
 
 def _hints(function: Function, signature: inspect.Signature) -> dict[str, Any]:
-    """Return the annotations that can be evaluated: names imported for type checkers alone cannot."""
+    """Return the annotations that can be evaluated: names imported only for type checkers cannot."""
     hints: dict[str, Any] = {}
     module = inspect.unwrap(function).__module__
     for name, parameter in signature.parameters.items():
         if parameter.annotation is not parameter.empty:
             holder: Any = type("Holder", (), {"__annotations__": {name: parameter.annotation}, "__module__": module})
-            with suppress(Exception):  # annotations are any code
+            with suppress(Exception):  # annotations can be any code
                 hints |= get_type_hints(holder, include_extras=True)
     return hints
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    """Return what reads an annotation; None if Pydantic cannot."""
+    """Return the reader of an annotation; None if Pydantic has none."""
     try:
         return TypeAdapter(annotation)
     except (PydanticUserError, TypeError, NameError, AttributeError):

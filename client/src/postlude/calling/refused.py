@@ -1,4 +1,4 @@
-"""Says what to pass instead of what cannot travel. Other packages' classes are known by name: none is imported."""
+"""Says what to pass instead of a value that cannot travel. Other packages' classes are known by name."""
 
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -38,7 +38,7 @@ class CannotTravel(PostludeError, TypeError):
 
 
 def instead_of(value: Any) -> str:
-    """Return what to pass in the place of a value."""
+    """Return what to pass instead of a value."""
     if is_of_a_database(value):
         return "pass its id, and load it in the function"
     for base in type(value).__mro__:

@@ -1,4 +1,4 @@
-"""Whether what arrives is what was passed."""
+"""Whether a value arrives as it was passed."""
 
 from collections import Counter
 from dataclasses import fields, is_dataclass
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same types, all through. Private attributes are not compared."""
+    """Whether two values are equal and of the same types at every depth. Private attributes are not compared."""
     if type(one) is not type(other):
         return False
     if isinstance(one, BaseModel):

@@ -1,4 +1,4 @@
-"""Values that JSON has no form for, and the text of each."""
+"""Values that JSON has no form for, and their text."""
 
 import ipaddress
 from base64 import b64decode, b64encode
@@ -16,7 +16,7 @@ import pydantic_core
 
 
 class Scalar(NamedTuple):
-    """A class whose values are written as one text (or number), and read again."""
+    """A class whose values are written as one text (or number), and read back."""
 
     name: str
     write: Callable[[Any], Any]
@@ -84,7 +84,7 @@ SCALARS: dict[type, Scalar] = {
     ZoneInfo: Scalar("ZoneInfo", lambda zone: zone.key, ZoneInfo),
     **{kind: Scalar(kind.__name__, str, kind) for kind in _PATHS},
     **{kind: Scalar(kind.__name__, str, _address_reader(kind)) for kind in _ADDRESSES},
-    # Some of these are no classes in older versions of Pydantic.
+    # Some of these are not classes in older versions of Pydantic.
     **{kind: Scalar(kind.__name__, str, kind) for kind in _URLS if isinstance(kind, type)},
 }
 BY_NAME = {scalar.name: scalar for scalar in SCALARS.values()}
@@ -93,7 +93,7 @@ _LARGEST_INT = 2**63 - 1
 
 
 def is_json(value: object) -> bool:
-    """Whether JSON, and every database, holds a value as it is."""
+    """Whether JSON and every database can hold a value as it is."""
     if type(value) is str:
         return "\0" not in value and _is_unicode(value)
     if type(value) is int:

@@ -1,6 +1,6 @@
 """The secret that the service and the app share: what signs calls, and what proves that a function was offered.
 
-Calls are signed as Standard Webhooks 1.0.0 says.
+Calls are signed by Standard Webhooks 1.0.0.
 """
 
 import base64
@@ -57,7 +57,7 @@ def check(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now
     if not (message_id and sent and signatures):
         raise NotTrusted("The call is not signed: webhook-id, webhook-timestamp or webhook-signature is missing.")
     if not (sent.isascii() and sent.isdecimal() and len(sent) < 16):
-        raise NotTrusted("The header webhook-timestamp is no time in seconds.")
+        raise NotTrusted("The header webhook-timestamp is not a time in seconds.")
     expected = [sign(key, message_id, int(sent), body).encode() for key in keys]
     given = [one.encode() for one in signatures.split()]
     if not any(hmac.compare_digest(one, other) for one in given for other in expected):
@@ -71,7 +71,7 @@ def check(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now
 
 
 def offer_of(key: bytes, function: str) -> str:
-    """Return an app's proof that its own code enqueued this function; it holds in all its processes, also later."""
+    """Return an app's proof that its own code enqueued this function; it is valid in all processes, even later ones."""
     return _mac(key, b"postlude offer\n" + function.encode())
 
 

@@ -1,4 +1,4 @@
-"""Values as JSON with tags, where no annotation says what they are: `{"$postlude": "UUID", "value": "…"}`.
+"""Values as JSON with tags, for values without an annotation: `{"$postlude": "UUID", "value": "…"}`.
 
 A tag never imports a module, and no code of a class runs: only dataclasses, Pydantic's models, enums and named tuples
 of modules that the app has imported are made, field by field.
@@ -22,7 +22,7 @@ _LISTS: dict[type, str] = {tuple: "tuple", set: "set", frozenset: "frozenset"}
 
 
 class NotReadable(ValueError):
-    """JSON whose tags nobody here can read."""
+    """JSON with tags that cannot be read here."""
 
 
 def pack(value: Any) -> Any:
@@ -44,13 +44,13 @@ def pack(value: Any) -> Any:
 
 
 def as_is(value: Any) -> Any:
-    """Return a value as JSON that is read without its annotation, which would read something else."""
+    """Return a value as JSON that is read without its annotation, which would read it differently."""
     packed = pack(value)
     return packed if has_tags(packed) else _tagged("as is", packed)
 
 
 def unpack(packed: Any) -> Any:
-    """Return the value that was packed. Raises `NotReadable`."""
+    """Return the packed value. Raises `NotReadable`."""
     if isinstance(packed, list):
         return [unpack(item) for item in packed]
     if not isinstance(packed, dict):
@@ -82,7 +82,7 @@ def _pack_dict(value: dict[Any, Any]) -> Any:
 
 
 def _pack_object(value: Any) -> Any:
-    kind = type(value)  # and not what it says it is, as a mock made of a class does
+    kind = type(value)  # not `__class__`, about which a mock of a class lies
     if issubclass(kind, Enum):
         named = not issubclass(kind, Flag) or value.name in kind.__members__
         return _tagged("enum", value.name, kind) if named else _tagged("flag", value.value, kind)

@@ -1,6 +1,6 @@
 """Uploads among the arguments of a call: each is stored at the service when its task is sent, and its id travels.
 
-A tag holds what is known of one. Until it is stored, and again where the function runs, `here` is the name under which
+A tag describes an upload. Until it is stored, and again where the function runs, `here` is the name under which
 this process has the upload itself.
 """
 
@@ -26,29 +26,29 @@ def is_upload(value: Any) -> bool:
 
 
 def describe(upload: Any) -> dict[str, Any]:
-    """Return what a tag says of an upload that is here."""
+    """Return a tag's content for an upload that is here."""
     name = None if upload.filename is None else _storable(upload.filename)
     return {"here": keep(upload), "name": name, "size": upload.size, "headers": list(_headers_of(upload))}
 
 
 def keep(upload: Any) -> str:
-    """Have an upload be found for as long as somebody holds it; return its name here."""
+    """Make an upload findable for as long as somebody holds it; return its name here."""
     name = new_id()
     _here[name] = upload
     return name
 
 
 def find(described: dict[str, Any]) -> Any:
-    """Return the upload itself; where it is not here, an empty one of its name."""
+    """Return the upload itself or, if it is not here, an empty one of its name."""
     found = _here.get(described.get("here", ""))
     return made(described, b"") if found is None else found
 
 
 def made(described: dict[str, Any], content: bytes | None = None) -> Any:
-    """Make an upload such as FastAPI gives to an endpoint. Without content, its file is to be filled."""
+    """Make an upload like the ones that FastAPI passes to endpoints. Without content, its file has to be filled."""
     from starlette.datastructures import Headers
 
-    file = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115 - closed by whoever has the upload
+    file = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115 - closed by the upload's owner
     file.write(content or b"")
     headers = Headers(raw=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in described["headers"]])
     from fastapi import UploadFile
@@ -57,7 +57,7 @@ def made(described: dict[str, Any], content: bytes | None = None) -> Any:
 
 
 def tags_in(packed: Any) -> Iterator[dict[str, Any]]:
-    """Yield what the tags of uploads say, in arguments as they travel; each may be changed."""
+    """Yield the content of the tags of uploads in travelling arguments; each may be changed."""
     if isinstance(packed, dict):
         if packed.get("$postlude") == TAG:
             yield packed["value"]
@@ -70,7 +70,7 @@ def tags_in(packed: Any) -> Iterator[dict[str, Any]]:
 
 
 def rewind(packed: Any) -> None:
-    """Let uploads that are here be read from their beginning, as those that were stored are."""
+    """Rewind uploads that are here, so that they read from their beginning like stored ones."""
     for described in tags_in(packed) if _here else ():
         find(described).file.seek(0)
 
@@ -86,5 +86,5 @@ def _headers_of(upload: Any) -> Iterator[list[str]]:
 
 
 def _storable(text: str) -> str:
-    """Leave out NUL, which a stranger's form may have, and no database keeps."""
+    """Leave out NUL, which a foreign form may contain and no database keeps."""
     return text.replace("\0", "_")

@@ -5,8 +5,8 @@
     app = FastAPI()
     Postlude(app)
 
-`BackgroundTasks` takes the place of FastAPI's own: what is added to it is recorded by the service before the response
-starts, and the service has it run in this app.
+`BackgroundTasks` replaces FastAPI's own: the service records added tasks before the response
+starts, and runs them in this app.
 """
 
 from postlude.calling.refused import CannotTravel

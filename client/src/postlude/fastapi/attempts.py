@@ -4,11 +4,11 @@ import time
 from collections import OrderedDict
 
 KEPT_S = 600
-"""Longer than a call's signature holds."""
+"""Longer than a call's signature is valid."""
 
 
 class Attempts:
-    """The attempts that run, or ended a short while ago."""
+    """The attempts that are running, or ended a short while ago."""
 
     def __init__(self) -> None:
         self._running: set[tuple[str, int]] = set()

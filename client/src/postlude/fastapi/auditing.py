@@ -1,6 +1,6 @@
-"""What endpoints and dependencies write the audit log with."""
+"""What endpoints and dependencies use to write the audit log."""
 
-# Without `from __future__ import annotations`: FastAPI could not read those of the function within a function.
+# Without `from __future__ import annotations`, which would hide the inner function's annotations from FastAPI.
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ _LONGEST_AGENT = 1_024
 
 
 class Auditor:
-    """Writes what a request did. `actor` is who did it; set it where that becomes known."""
+    """Records what a request did. `actor` is who did it; set it once that is known."""
 
     def __init__(self, tasks: Tasks, origin: Mapping[str, str], actor: str | None = None) -> None:
         self.actor = actor

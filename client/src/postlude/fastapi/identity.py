@@ -113,7 +113,7 @@ def _key_here(path: Path) -> bytes:
 
 
 def _kept_key(path: Path) -> bytes:
-    """Return the key that a file keeps; whichever process comes first makes it."""
+    """Return the key that a file keeps; the first process to need it makes it."""
     try:
         return secret_key(path.read_text().strip())
     except FileNotFoundError:

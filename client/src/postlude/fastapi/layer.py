@@ -53,7 +53,7 @@ class Layer:
             await self._app(origin.scope, receive, guard.send)
         except Exception as error:
             if not guard.is_refused:
-                with suppress(PostludeError):  # the app's own error goes on; that of this is logged
+                with suppress(PostludeError):  # the app's own error propagates; this one is logged
                     await guard.tasks.deliver()
                 raise
             if not isinstance(error, NotEnqueued):
@@ -71,11 +71,11 @@ async def _live_alone(app: ASGIApp, scope: Scope, receive: Receive, send: Send) 
 
 
 class NotEnqueued(Exception):
-    """The caller got 503 in the place of the response: what the app was about to do for it is over."""
+    """The caller got 503 instead of the response: the app need not go on."""
 
 
 class Guard:
-    """Stands before the caller: enqueues the tasks before the response starts, or answers 503 in its place."""
+    """Guards the response: enqueues the tasks before it starts, or answers 503 instead."""
 
     def __init__(self, tasks: RequestTasks, scope: Scope, receive: Receive, send: Send) -> None:
         self.tasks = tasks
@@ -102,7 +102,7 @@ def _refusal() -> JSONResponse:
         "type": "urn:postlude:problem:tasks-not-enqueued",
         "title": "Tasks not enqueued",
         "status": 503,
-        "detail": "What is to be done after this request could not be recorded. Send it again.",
+        "detail": "The work to be done after this request could not be recorded. Send it again.",
     }
     headers = {"retry-after": str(_RETRY_AFTER_S)}
     return JSONResponse(problem, 503, headers, media_type="application/problem+json")

@@ -1,4 +1,4 @@
-"""What `@task` says of a function, as options of a job."""
+"""What `@task` says about a function, as options of a job."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from postlude.calling.call import Call
 from postlude.policy import policy_of
 
 LONGEST_KEY = 255
-"""How long a unique key the service takes."""
+"""The longest unique key that the service takes."""
 
 
 def options_of(
@@ -26,7 +26,7 @@ def options_of(
 
 
 def within(app: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Let the unique key hold in this app only: others may have functions of the same name."""
+    """Make the unique key apply only in this app: others may have functions of the same name."""
     if "unique_key" not in options:
         return dict(options)
     key = f"{app}.{options['unique_key']}"

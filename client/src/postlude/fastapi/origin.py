@@ -1,4 +1,4 @@
-"""Which app, and which request, something comes from."""
+"""Which app and which request a task comes from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 PENDING = "postlude"
-"""Where the scope of a request keeps its tasks: None before the first, missing where nobody enqueues them."""
+"""Where a request's scope keeps its tasks: None before the first, missing if nothing enqueues them."""
 
 
 class Pending(Protocol):
@@ -58,12 +58,12 @@ _homes: list[Home] = []
 
 
 def came_from(origin: Origin) -> None:
-    """Let what follows in this context come from a request."""
+    """Attribute everything that follows in this context to a request."""
     _current.set(origin)
 
 
 def made(home: Home) -> None:
-    """Let what comes from no request come from the app that was made last."""
+    """Attribute tasks outside of requests to the app that was made last."""
     _homes[:] = [home]
 
 

@@ -12,12 +12,12 @@ _ADD_TASK = {one: one.add_task for one in _OFTEN_REPLACED}
 
 
 def is_replaced() -> bool:
-    """Whether a test has put something in the place of `add_task`."""
+    """Whether a test has replaced `add_task`."""
     return any(one.add_task is not add_task for one, add_task in _ADD_TASK.items())
 
 
 def added(func: Callable[..., Any], *args: Any, **kwargs: Any) -> list[BackgroundTask]:
-    """Add a task as FastAPI would, and return what came of it."""
+    """Add a task as FastAPI would, and return the result."""
     own = fastapi.BackgroundTasks()
     own.add_task(func, *args, **kwargs)
     return own.tasks

@@ -1,4 +1,4 @@
-"""Runs one called function, and says what became of it: the head at once, a newline now and then, and the verdict."""
+"""Runs one called function, and reports on it: the head at once, a newline now and then, and the verdict."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from postlude.fastapi.verdicts import Verdict
 logger = logging.getLogger("postlude")
 
 BEAT_S = 10.0
-"""Proxies cut connections on which nothing happens, often after 30 seconds."""
+"""Proxies cut silent connections, often after 30 seconds."""
 GRACE_S = 5.0
 """How long a cancelled function may take to clean up."""
 
@@ -81,7 +81,7 @@ async def _hung_up(receive: Receive) -> None:
 
 
 async def _given_up(work: asyncio.Task[Verdict], reason: Verdict) -> Verdict:
-    """Cancel a function. If it succeeds all the same, that is said: it need not run again."""
+    """Cancel a function. If it still succeeds, report that: it need not run again."""
     work.cancel()
     await asyncio.wait({work}, timeout=GRACE_S)
     if work.done() and _verdict_of(work).is_success:

@@ -1,4 +1,4 @@
-"""`Postlude(app)`: what makes a FastAPI app's background tasks jobs."""
+"""`Postlude(app)`: turns a FastAPI app's background tasks into jobs."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ logger = logging.getLogger("postlude")
 
 
 class Postlude:
-    """Makes the background tasks of an app jobs, and runs them in the app when the service calls. Made once."""
+    """Turns an app's background tasks into jobs, and runs them in the app when the service calls. Make it once."""
 
     def __init__(
         self,
@@ -29,10 +29,10 @@ class Postlude:
         secret: str | None = None,
         modules: Sequence[str] = (),
     ) -> None:
-        """What is not given is read from `POSTLUDE_APP_NAME`, `POSTLUDE_APP_URL` and `POSTLUDE_APP_SECRET`.
+        """Missing values are read from `POSTLUDE_APP_NAME`, `POSTLUDE_APP_URL` and `POSTLUDE_APP_SECRET`.
 
-        `url` is where the service reaches this app. Functions that the app has added may be called, and all those of
-        `modules`. Raises `SettingsInvalid`.
+        `url` is where the service reaches this app. Functions that the app has added may be called, and all
+        functions of `modules`. Raises `SettingsInvalid`.
         """
         if app.middleware_stack is not None:
             raise RuntimeError("The app has started: write Postlude(app) where the app is made.")
@@ -47,7 +47,7 @@ class Postlude:
         origin.made(self)
 
     async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None:
-        """Enqueue tasks. Raises `PostludeError`, once that is logged and counted."""
+        """Enqueue tasks. Raises `PostludeError` after logging and counting it."""
         if not tasks:
             return
         try:

@@ -24,7 +24,7 @@ class RequestTasks:
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestTasks:
-        """Return those of a request. Raises `SettingsInvalid` if nobody would enqueue them: the app has no layer."""
+        """Return a request's own. Raises `SettingsInvalid` if the app has no layer to enqueue them."""
         if isinstance(found := scope.get(PENDING), cls):
             return found
         origin = Origin(origin_now().home, scope)
@@ -34,7 +34,7 @@ class RequestTasks:
 
     @classmethod
     def begin(cls, origin: Origin) -> RequestTasks:
-        """Begin a request: its tasks are its own, also where another app has passed it on."""
+        """Begin a request: its tasks are its own, even if another app has passed it on."""
         begun = cls(origin)
         origin.scope[PENDING] = begun
         return begun
@@ -51,16 +51,16 @@ class RequestTasks:
         return self._tasks
 
     def drop(self) -> None:
-        """Forget what is not enqueued yet, but for entries that are kept always: the request has failed."""
+        """Drop what is not enqueued yet, except entries that are always kept: the request has failed."""
         self._is_dropped = True
 
     async def deliver_before_response(self) -> None:
-        """Enqueue what was added, if there is a service. Raises `PostludeError`."""
+        """Enqueue the added tasks, if there is a service. Raises `PostludeError`."""
         if self.origin.mode() is Mode.SEND:
             await self.deliver()
 
     async def deliver(self) -> None:
-        """Enqueue what was added since the last time. Raises `PostludeError`."""
+        """Enqueue the tasks added since the last call. Raises `PostludeError`."""
         if self._tasks is not None and self.origin.mode() is not Mode.LOCAL:
             if self._is_dropped:
                 self._tasks.drop()

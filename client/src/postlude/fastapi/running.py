@@ -1,4 +1,4 @@
-"""Runs a function as the app would: with what `Depends` gives, and `def` in a thread."""
+"""Runs a function as the app would: with its dependencies, and a `def` in a thread."""
 
 import inspect
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from postlude.fastapi.solving import solved
 Function = Callable[..., Any]
 
 _HAS_NEW_WORD = "abandon_on_cancel" in inspect.signature(to_thread.run_sync).parameters  # since anyio 4.1
-# A thread cannot be stopped: it is left.
+# A thread cannot be stopped: it is abandoned.
 _LEAVE: dict[str, Any] = {"abandon_on_cancel" if _HAS_NEW_WORD else "cancellable": True}
 
 

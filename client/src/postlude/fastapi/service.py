@@ -28,7 +28,7 @@ logger = logging.getLogger("postlude")
 
 KIND = "call_app"
 WITHIN_S = 5.0
-"""How long the service is tried."""
+"""How long to try the service."""
 AT_MOST_S = WITHIN_S + 2
 """How long a response waits for its tasks to be enqueued: the last try may take a little longer, or wait for others."""
 
@@ -45,14 +45,14 @@ class Service:
         self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, Gathering] = WeakKeyDictionary()
 
     async def register(self) -> None:
-        """Tell the service where this app is; once is enough. Raises `PostludeError`."""
+        """Tell the service where this app is; calling it once is enough. Raises `PostludeError`."""
         if self.is_registered:
             return
         loop = asyncio.get_running_loop()
         if loop not in self._registering:
             self._registering[loop] = loop.create_task(self._register())
             self._registering[loop].add_done_callback(lambda _: self._registering.pop(loop))
-        # One try for all who wait: while the service is away, they must not wait one after another.
+        # One try for all waiting requests: while the service is away, they must not wait one after another.
         await asyncio.shield(self._registering[loop])
 
     async def register_again(self) -> None:
@@ -76,7 +76,7 @@ class Service:
         logger.info("registered at Postlude as %s, at %s", name, url)
 
     async def enqueue(self, tasks: Sequence[Task | AuditEntry]) -> None:
-        """Enqueue all or none; each task is due when the first attempt of the one before has ended, an entry at once.
+        """Enqueue all or none. Each task is due when the first attempt of the previous one has ended, an entry at once.
 
         Raises `PostludeError`.
         """

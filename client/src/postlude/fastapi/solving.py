@@ -19,10 +19,10 @@ _STACKS = ("fastapi_astack", "fastapi_middleware_astack")
 async def solved(
     app: Any, parameters: Sequence[inspect.Parameter], run: Callable[[dict[str, Any]], Awaitable[Any]]
 ) -> Any:
-    """Run with what the parameters' dependencies give, and return what it returns.
+    """Run a function with its dependencies, and return what it returns.
 
-    It is run as an endpoint of its own: dependencies are solved afresh, with the app's overrides; those that `yield`
-    go on when it has ended, and see its error.
+    It runs like a separate endpoint: dependencies are solved afresh, with the app's overrides; those that `yield`
+    continue when it has ended, and see its error.
     """
     results: list[Any] = []
 
@@ -54,4 +54,4 @@ async def _receive() -> Message:
 
 
 async def _send(_message: Message) -> None:
-    """The response is for nobody."""
+    """Discard the response."""

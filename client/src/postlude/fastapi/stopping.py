@@ -1,6 +1,6 @@
-"""Learns that the server stops as soon as it is told to.
+"""Learns that the server is stopping as soon as it is told to.
 
-Uvicorn tells an app that it stops when all requests have ended. A function that runs is such a request, so an app that
+Uvicorn tells an app only when all requests have ended. A running function is such a request, so an app that
 waited for that would wait for all its functions.
 """
 
@@ -27,7 +27,7 @@ class Stopping:
             return
         for number in _SIGNALS:
             handler = signal.getsignal(number)
-            if callable(handler):  # else no server waits for it, and the process just ends
+            if callable(handler):  # otherwise no server waits, and the process just ends
                 self._servers[number] = handler
                 signal.signal(number, self._handle)
 

@@ -28,10 +28,10 @@ P = ParamSpec("P")
 
 
 class Task(Enqueued):
-    """A function and its arguments, as they are now: changed later, they travel unchanged."""
+    """A function and its arguments as they are now: later changes do not travel."""
 
     def __init__(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Raises `CannotTravel`, and `TypeError` if the function cannot be called so."""
+        """Raises `CannotTravel`, and `TypeError` if the function cannot be called like that."""
         super().__init__(func, *args, **kwargs)
         self.call = Call(name_of(func), pack(func, args, kwargs))
         self.options = options_of(func, args, kwargs, self.call)
@@ -64,7 +64,7 @@ class StandIn(BackgroundTask):
 
 
 class Tasks(BackgroundTask):
-    """Background tasks of one request, or made by hand: then they are enqueued when they are awaited."""
+    """Background tasks of one request, or made by hand and then enqueued when awaited."""
 
     # FastAPI refuses `Depends` on subclasses of `BackgroundTasks`, so this is one of `BackgroundTask`; other packages,
     # which ask `isinstance`, are told that it is the former.
@@ -106,12 +106,12 @@ class Tasks(BackgroundTask):
         return Handle(None)
 
     def drop(self) -> None:
-        """Forget what is not enqueued yet, but for entries that are kept always."""
+        """Drop what is not enqueued yet, except entries that are always kept."""
         kept = [task for task in self.tasks[self._enqueued :] if isinstance(task, AuditEntry) and task.always]
         self.tasks[self._enqueued :] = kept
 
     async def __call__(self) -> None:
-        """Enqueue the tasks, or run them where there is no service. Awaited again, it enqueues those added since."""
+        """Enqueue the tasks, or run them if there is no service. Awaited again, it enqueues the tasks added since."""
         if (now := self._origin.mode()) is Mode.LOCAL:
             for task in self.tasks:
                 await task()
@@ -125,7 +125,7 @@ class Tasks(BackgroundTask):
 
 
 def _added(task: BackgroundTask) -> Task | StandIn | AuditEntry:
-    """Return a task that somebody put into the list as one that was added."""
+    """Return a task that was put into the list directly, as if it had been added."""
     return (
         task if isinstance(task, Task | StandIn | AuditEntry) else _task_or_stand_in(task.func, task.args, task.kwargs)
     )
@@ -142,14 +142,14 @@ def _task_or_stand_in(func: Callable[..., Any], args: tuple[Any, ...], kwargs: M
 
 
 async def _deliver_in_test(tasks: Sequence[Task | StandIn | AuditEntry], now: Mode) -> None:
-    """Tell the test of them and, inline, run all of them. Raises the first error."""
+    """Report the tasks to the test and, inline, run them all. Raises the first error."""
     errors: list[Exception] = []
     for task in tasks:
         mode.tell(task.added)
         if now is Mode.INLINE:
             try:
                 await task.added.run()
-            except Exception as error:  # noqa: BLE001 - the rest is to run, as it would in jobs of its own
+            except Exception as error:  # noqa: BLE001 - the rest must run, as it would in separate jobs
                 errors.append(error)
     if errors:
         raise errors[0]

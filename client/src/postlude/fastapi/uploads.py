@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def store(client: AsyncClient, call: Call, *, within_s: float) -> list[str]:
-    """Store the uploads of a call that are not stored yet; return the ids of all. Raises `PostludeError`."""
+    """Store a call's uploads that are not stored yet; return all ids. Raises `PostludeError`."""
     ids = []
     for described in uploads.tags_in(call.arguments) if uploads.any_here() else ():
         if "id" not in described:
@@ -29,7 +29,7 @@ async def store(client: AsyncClient, call: Call, *, within_s: float) -> list[str
 
 @asynccontextmanager
 async def fetched(client: AsyncClient, arguments: dict[str, Any]) -> AsyncIterator[None]:
-    """Have the uploads that arguments name here, as long as the context is open. Raises `PostludeError`."""
+    """Provide the uploads that arguments name, as long as the context is open. Raises `PostludeError`."""
     open_here = []
     try:
         for described in uploads.tags_in(arguments):

@@ -19,7 +19,7 @@ _OURS = tuple(str(Path(module.__file__ or "").parent) for module in (anyio, fast
 
 
 class Verdict(NamedTuple):
-    """The outcome of an attempt, and what is said of it."""
+    """The outcome of an attempt, and its details."""
 
     outcome: str
     told: dict[str, Any]
@@ -38,7 +38,7 @@ TIMED_OUT = Verdict("timed_out", {})
 
 
 def succeeded(result: Any) -> Verdict:
-    """A result that is no JSON, or that is large, is left out."""
+    """Leaves out a result that is not JSON, or is large."""
     try:
         is_kept = len(json.dumps(result, allow_nan=False)) <= MOST_RESULT_BYTES
     except (TypeError, ValueError, RecursionError):

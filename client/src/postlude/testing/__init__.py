@@ -1,4 +1,4 @@
-"""What tests say of the jobs that the code under test enqueues. The pytest plugin watches them."""
+"""What tests assert about the jobs that the code under test enqueues. The pytest plugin watches these."""
 
 from postlude.testing.asserting import assert_enqueued as assert_enqueued
 from postlude.testing.asserting import refute_enqueued as refute_enqueued

@@ -8,9 +8,9 @@ from postlude.testing.watching import Enqueued, enqueued
 
 
 def assert_enqueued(name: str, /, **arguments: Any) -> Enqueued:
-    """Return the first job of this name and with these arguments, of which it may have more. Fails if there is none.
+    """Return the first job of this name with these arguments, and perhaps more. Fails if there is none.
 
-    The name is that of a kind, or of a function: `send_welcome` or, where there are several, `mail.send_welcome`.
+    The name is a kind's or a function's: `send_welcome` or, if there are several, `mail.send_welcome`.
     """
     __tracebackhide__ = True
     seen = enqueued()
@@ -21,7 +21,7 @@ def assert_enqueued(name: str, /, **arguments: Any) -> Enqueued:
 
 
 def refute_enqueued(name: str, /, **arguments: Any) -> None:
-    """Fail if a job of this name and with these arguments was enqueued."""
+    """Fail if a job of this name with these arguments was enqueued."""
     __tracebackhide__ = True
     found = [job for job in enqueued() if is_called(job, name) and not _differences(job, arguments)]
     if found:

@@ -1,6 +1,6 @@
-"""Test doubles: what a test puts in the place of the app's own functions and objects.
+"""Test doubles: what a test puts in place of the app's own functions and objects.
 
-They cannot travel, and need not: only the test has them. So they are called as they are, while what the app itself
+They cannot travel, and need not: only the test has them. So they are called directly, while anything the app itself
 could not send is refused in tests as well.
 """
 
@@ -37,7 +37,7 @@ class Doubles:
         self._rootpath = rootpath
 
     def stand_in(self, function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Added | None:
-        """Return the call if a double is in it; None if it is all of the app."""
+        """Return the call if a double is in it; None if all of it belongs to the app."""
         if not (self._is_replaced(function) or self._has_double([*args, kwargs])):
             return None
         from starlette.background import BackgroundTask  # not before an app is run
@@ -46,7 +46,7 @@ class Doubles:
         return Double(new_id(), _name_of(function), _arguments_of(function, args, kwargs), task)
 
     def _is_replaced(self, function: Function) -> bool:
-        """Whether it is a double, or has left its place to one, while the app still knows the function itself."""
+        """Whether it is a double, or was replaced by one while the app still holds the function itself."""
         return any(self._is_double(one) or _is_borrowed(one) for one in (_inner(function), _at_its_place(function)))
 
     def _has_double(self, value: Any) -> bool:
@@ -102,7 +102,7 @@ def _places(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _at_its_place(function: Function) -> Any:
-    """Return what stands where a function was defined."""
+    """Return what is now where a function was defined."""
     found: Any = sys.modules.get(getattr(function, "__module__", None) or "")
     for part in getattr(function, "__qualname__", "").split("."):
         found = getattr(found, part, None)
@@ -119,7 +119,7 @@ def _name_of(function: Function) -> str:
 
 
 def _arguments_of(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments by their names, as far as they are known: a mock mostly takes `*args, **kwargs`."""
+    """Return the arguments by name, as far as known: a mock usually takes `*args, **kwargs`."""
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
     except (TypeError, ValueError):  # no signature, or one that they do not fit: the call itself says so

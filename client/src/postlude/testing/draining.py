@@ -8,9 +8,9 @@ from postlude.testing.watching import Held, watch
 
 
 def drain() -> Awaitable[None]:
-    """Run the tasks that are held, and those that they add. Await it where a loop runs; elsewhere it has run on return.
+    """Run the held tasks, and any that they add. Await it if a loop is running; otherwise it has run on return.
 
-    A task that raises does not keep the others from running; then the first error is raised.
+    A task that raises does not keep the others from running; the first error is raised afterwards.
     """
     if _is_loop_running():
         return _drain()

@@ -1,4 +1,4 @@
-"""What was enqueued since the test began, and what of it is held."""
+"""What was enqueued since the test began, and which of it is held."""
 
 import asyncio
 from collections import deque
@@ -21,7 +21,7 @@ class Enqueued(NamedTuple):
     """By the names of the function's parameters; of a client's job, its args."""
     id: str
     options: Mapping[str, Any]
-    """What else a client said of its job."""
+    """The job's options, if a client sent it."""
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
@@ -35,7 +35,7 @@ class Held(NamedTuple):
 
 
 class Watch:
-    """Sees all that is enqueued while it is open."""
+    """Sees everything that is enqueued while it is open."""
 
     def __init__(self, mode: Mode, rootpath: Path) -> None:
         self.seen: list[Enqueued] = []
@@ -86,12 +86,12 @@ def stop_watching() -> None:
 
 def watch() -> Watch:
     if _Watching.watch is None:
-        raise RuntimeError("No test is running that the pytest plugin of postlude-client watches.")
+        raise RuntimeError("No test watched by postlude-client's pytest plugin is running.")
     return _Watching.watch
 
 
 def enqueued() -> list[Enqueued]:
-    """Return what was enqueued since the test began, in its order."""
+    """Return what was enqueued since the test began, in order."""
     return list(watch().seen)
 
 

@@ -215,7 +215,7 @@ async def test_an_unknown_filter_is_refused_and_the_nearest_one_is_named(api: ht
     assert problem["detail"] == "There is no query parameter 'status' here. Did you mean 'state'?"
     problem = assert_problem(await api.get("/v1/jobs", params={"zzz": "1"}), 422)
     assert problem["detail"].endswith(
-        "Known are: args.<path>, created_after, created_before, cursor, error_type, expand, fingerprint,"
+        "Known: args.<path>, created_after, created_before, cursor, error_type, expand, fingerprint,"
         " finished_after, finished_before, flow, kind, lane, limit, metadata.<path>, order, q, queue, state, tag."
     )
 

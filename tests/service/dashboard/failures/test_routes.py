@@ -68,8 +68,8 @@ async def test_groups_are_told_with_their_growth_and_what_they_cost(browser: Bro
     await some_groups(browser)
     said = await browser.words("/failures")
     assert (
-        "One group is growing: HTTP 500: <b>no</b>. 2 groups failed in the last 24 hours; 120 jobs ended by them, those"
-        " replayed since included." in said
+        "One group is growing: HTTP 500: <b>no</b>. 2 groups failed in the last 24 hours; 120 jobs ended by them,"
+        " including jobs replayed since." in said
     )
     assert (
         "KeyError: 'currency' shop.send_receipt · KeyError at shop/receipts.py:41 900 120 3 h ago 3 h ago Replay…"
@@ -92,7 +92,7 @@ async def test_a_group_shows_its_jobs_and_what_they_have_in_common(browser: Brow
     await some_groups(browser)
     said = await browser.words(f"/failures/{RECEIPTS}")
     assert "It is not growing. 900 failures in the last 24 hours, first seen 3 h ago, last seen 3 h ago." in said
-    assert "120 jobs used up all attempts by it." in said
+    assert "120 jobs used up all attempts with it." in said
     assert "Replay 120 failed…" in said
     assert "Its failed jobs 120 now" in said
     hooks = await browser.words(f"/failures/{HOOKS}?since=1h")

@@ -76,11 +76,11 @@ async def test_a_flow_is_cancelled_and_what_was_cancelled_is_replayed_and_both_a
     flow = await make(browser, "f", a=[], b=["a"])
     path = f"/flows/{flow['id']}"
     assert "Cancel 2 jobs of this flow?" in await browser.page(path)
-    assert "No job of it has failed" in await browser.page(path)
+    assert "None of its jobs has failed" in await browser.page(path)
     assert "The flow is cancelled." in await browser.act(f"{path}/cancel")
     assert await states(browser, flow) == ["cancelled", "cancelled"]
     assert "All its jobs have ended" in await browser.page(path)
-    assert "What had failed runs again." in await browser.act(f"{path}/replay")
+    assert "Its failed jobs run again." in await browser.act(f"{path}/replay")
     assert await states(browser, flow) == ["queued", "blocked"]
     async with browser.ledger.read() as connection:
         rows = (await connection.execute(select(trail).order_by(trail.c.id))).mappings().all()
@@ -104,14 +104,14 @@ async def test_a_flow_that_failed_says_why_and_what_it_took_along(browser: Brows
         in said
     )
     assert "failed · 9 s" in said
-    assert "No flow runs. 1 flow of those shown has failed." in await browser.words("/flows")
+    assert "No flow is running. 1 flow of those shown has failed." in await browser.words("/flows")
 
 
 async def test_a_large_flow_is_not_drawn_but_listed_page_by_page(browser: Browser) -> None:
     flow = await make(browser, "large", **{f"job{number}": [] for number in range(201)})
     path = f"/flows/{flow['id']}"
     html = await browser.page(path)
-    assert "201 jobs: too many to be drawn." in html
+    assert "201 jobs: too many to draw." in html
     assert html.count('<tr role="row" id="job-') == 200
     older = html.split("data-next")[0].rsplit('href="', 1)[1].split('"')[0]
     assert (await browser.page(older.replace("&amp;", "&"))).count('id="job-') == 1

@@ -37,7 +37,7 @@ async def test_each_action_is_done_and_noted(browser: httpx.AsyncClient, ledger:
     assert await noted(browser, job) == [("cancel", "done"), ("replay", "refused"), ("replay", "done")]
     running = await post(browser)
     await begin(ledger, running)
-    assert "asked where it stands" in await act(browser, f"/jobs/{running['id']}/stack")
+    assert "asked for the stack" in await act(browser, f"/jobs/{running['id']}/stack")
     assert "being interrupted" in await act(browser, f"/jobs/{running['id']}/cancel")
 
 

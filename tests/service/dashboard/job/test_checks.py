@@ -87,7 +87,7 @@ REASONS = {
         "Its lane is held by its breaker.",
     ),
     "forced breaker": (lane(breaker_forced="open"), "warning", "Its lane is held by its breaker."),
-    "trying breaker": (lane(breaker="half_open"), "warning", "Its lane tries one job first."),
+    "trying breaker": (lane(breaker="half_open"), "warning", "Its lane is trying one job first."),
     "strict order": (lane(head="first"), "note", "It is not its turn in its lane."),
     "full": (lane(running=8), "note", "Its lane is full."),
     "rate": (lane(rate=(10, 60.0), tokens=0.5, opens_at=SOON), "note", "Its lane has used up its rate."),
@@ -125,7 +125,7 @@ def test_workers_that_cannot_take_it_are_told() -> None:
     [gone] = [check for check in checks_of(alone, [], nobody, NOW) if check.tone == "wrong"]
     assert gone.text == "No worker is alive."
     [elsewhere] = [check for check in checks_of(alone, [], Facts([other], 0, None, {}), NOW) if check.tone == "wrong"]
-    assert (elsewhere.text, said(elsewhere.fact)) == ("No living worker works its queue.", "0 of 1 work webhooks")
+    assert (elsewhere.text, said(elsewhere.fact)) == ("No living worker serves its queue.", "0 of 1 work webhooks")
     busy = Facts([replace(WORKER, running=60)], 0, None, {})
     assert [check.text for check in checks_of(alone, [A_FREE_SLOT], busy, NOW) if check.tone == "note"] == [
         "All slots of its workers are taken."

@@ -61,7 +61,7 @@ async def test_nothing_is_done_to_nobody_or_to_all(browser: httpx.AsyncClient) -
     await post(browser)
     toast = await browser.get("/jobs/bulk?action=replay&state=queued", headers={"hx-request": "true"})
     assert "None of them has failed" in toast.text
-    assert "Select jobs or filter" in (await browser.get("/jobs/bulk?action=delete")).text
+    assert "Select or filter jobs" in (await browser.get("/jobs/bulk?action=delete")).text
     assert (await browser.get("/v1/operations")).json()["operations"] == []
 
 
@@ -75,5 +75,5 @@ async def test_a_large_number_is_typed(browser: httpx.AsyncClient, monkeypatch: 
     assert "type the number" in await act(browser, "/jobs/bulk", status=422, **form)
     assert "type the number" in await act(browser, "/jobs/bulk", status=422, **form, confirm="3")
     assert await act(browser, "/jobs/bulk", **form, confirm=" 2 ") == "Cancelling 2 jobs. Watch it"
-    assert "open it anew" in await act(browser, "/jobs/bulk", status=422, **form | {"filter": "{}"}, confirm="2")
-    assert "open it anew" in await act(browser, "/jobs/bulk", status=422, **form | {"count": "9" * 5_000})
+    assert "open it again" in await act(browser, "/jobs/bulk", status=422, **form | {"filter": "{}"}, confirm="2")
+    assert "open it again" in await act(browser, "/jobs/bulk", status=422, **form | {"count": "9" * 5_000})

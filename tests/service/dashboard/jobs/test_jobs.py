@@ -73,7 +73,7 @@ async def test_it_goes_from_page_to_page_and_back(browser: httpx.AsyncClient, mo
 
 async def test_one_more_filter_becomes_a_clean_address(browser: httpx.AsyncClient) -> None:
     page = await html(browser, "/jobs", state="failed", add="args")
-    assert page.one("form", aria_label="One more filter")["action"] == "/jobs/filter"
+    assert page.one("form", aria_label="Add a filter")["action"] == "/jobs/filter"
     assert {one["name"] for one in page.all("input", maxlength="255")} == {"path"}
     sent = {"state": "failed", "field": "args", "path": "user.id", "value": "42"}
     answer = await browser.get("/jobs/filter", params=sent)

@@ -64,7 +64,7 @@ async def test_the_list_tells_what_is_held_paused_and_open_and_who_limits_it(bro
     narrow = await browser.words("/lanes?key=*hooks*")
     assert HOST in narrow
     assert "tenant:7" not in narrow
-    assert "No lane fits nowhere:*" in await browser.words("/lanes?key=nowhere:*")
+    assert "No lane matches nowhere:*" in await browser.words("/lanes?key=nowhere:*")
 
 
 async def test_a_held_lane_goes_on_when_it_is_resumed_and_the_trail_says_who_did_it(browser: Browser) -> None:
@@ -109,7 +109,7 @@ async def test_limits_are_set_changed_and_forgotten_and_mistakes_stand_at_their_
     form = await browser.page("/limits?key=tenant:*")
     assert 'name="concurrency" type="number" value="3"' in form
     assert "At once 3 jobs Rate 10 per 2.5 s" in await browser.words("/lanes/tenant%3A*")
-    assert "is forgotten" in await browser.act("/lanes/tenant%3A*/forget")
+    assert "are deleted" in await browser.act("/lanes/tenant%3A*/forget")
     assert "Lane not found" in await browser.words("/lanes/tenant%3A*", status=404)
 
 

@@ -74,12 +74,12 @@ async def test_its_pace_is_changed_and_it_is_stopped_and_both_are_on_the_trail(b
     path = f"/operations/{operation_id}"
     assert "The pace is now 80 a second. It was 50. About" in await browser.act(f"{path}/pace", rate="80")
     refused = await browser.send(f"{path}/pace", {"rate": "fast"}, HX_Request="true")
-    assert (refused.status_code, "is no number" in refused.text) == (422, True)
-    assert "It goes as fast as it can now." in await browser.act(f"{path}/pace", rate="")
+    assert (refused.status_code, "is not a number" in refused.text) == (422, True)
+    assert "It now goes as fast as possible." in await browser.act(f"{path}/pace", rate="")
     assert (await browser.call("GET", f"/v1{path}"))["rate"] is None
     told = await browser.act(f"{path}/stop")
     assert "The operation is stopped." in told
-    assert "2 of 8 jobs were dealt with: that stays." in told
+    assert "2 of 8 jobs were done, and stay done." in told
     late = await browser.send(f"{path}/stop", {}, HX_Request="true")
     assert (late.status_code, (await browser.send(f"{path}/pace", {"rate": "5"}, HX_Request="true")).status_code) == (
         200,

@@ -95,7 +95,7 @@ async def test_the_worst_is_told_in_full_and_the_rest_in_a_line(
     for told in (
         "4,812 jobs wait, the oldest for 9 min.",
         "Held bythe breaker",
-        "Tell whoever runs the receiver.",
+        "Tell the people who run the receiver.",
         "Again",
     ):
         assert told in worst
@@ -132,7 +132,7 @@ TROUBLES = [
         headline="Webhooks to hooks.example.com are not going out.",
         text=("4,812 jobs wait, the oldest for 9 min.",),
         facts=[("Held by", (Link("the breaker", "/lanes/x"), ", which lets one job try"))],
-        steps=[("Tell whoever runs the receiver.",)],
+        steps=[("Tell the people who run the receiver.",)],
         actions=[Action("Open the lane", "/lanes/x"), Action("Again", "/lanes/x/resume", is_post=True)],
         since=NOW,
         name="hooks.example.com is down",

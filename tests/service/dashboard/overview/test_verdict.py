@@ -46,10 +46,10 @@ QUIET = Standing(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "No job ended in the last hour. Nothing that is due waits, 1 worker is alive, and nothing is held."),
+        ({}, "No job ended in the last hour. No due job is waiting, 1 worker is alive, and nothing is held."),
         (
             {"rates": Rates([], NOW, {}, ended=312_480, succeeded=312_477), "workers": [WORKER] * 4, "held_count": 1},
-            "Of 312,480 jobs that ended in the last hour, 312,477 succeeded. Nothing that is due waits, all 4 workers"
+            "Of 312,480 jobs that ended in the last hour, 312,477 succeeded. No due job is waiting, all 4 workers"
             " are alive, and 1 lane or queue is held.",
         ),
         (
@@ -58,7 +58,7 @@ QUIET = Standing(
                 "queues": [QueueRow("a", 1, 0, 0.6), QueueRow("b", 1, 0, 9)],
                 "workers": [WORKER, WORKER, replace(WORKER, state=WorkerState.SILENT)],
             },
-            "Of 2 jobs that ended in the last hour, all succeeded. The oldest job that waits is 9 s old, 2 workers are"
+            "Of 2 jobs that ended in the last hour, all succeeded. The oldest waiting job is 9 s old, 2 workers are"
             " alive, and nothing is held.",
         ),
     ],

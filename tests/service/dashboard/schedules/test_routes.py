@@ -118,7 +118,7 @@ async def test_a_schedule_is_made_changed_and_deleted_by_forms_that_say_what_is_
     assert {name: schedule[name] for name in ("cron", "overlap", "catch_up", "jitter", "options")} == {
         "cron": "0 9 * * 3", "overlap": "skip", "catch_up": "none", "jitter": 5.0, "options": {"priority": 2},
     }  # fmt: skip
-    assert "There is a schedule &#39;n&#39; already" in (await browser.send("/schedule-form", good)).text
+    assert "There is already a schedule &#39;n&#39;" in (await browser.send("/schedule-form", good)).text
     edit = await browser.page("/schedule-form?name=n")
     assert "0 9 * * 3" in edit
     assert "Every Wednesday at 09:00" in edit
@@ -158,4 +158,4 @@ async def test_secrets_outlive_a_change_of_the_time_and_no_other(browser: Browse
     elsewhere = shown | {"url": "https://elsewhere.example.com/"}
     refused = await browser.send("/schedule-form", form | {"args": json.dumps(elsewhere)})
     assert refused.status_code == 422
-    assert "Write the secrets anew" in refused.text
+    assert "Type the secrets again" in refused.text

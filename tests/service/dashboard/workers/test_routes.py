@@ -62,7 +62,7 @@ async def test_workers_are_told_by_how_they_stand_and_what_they_run(browser: Bro
     one = await browser.words("/workers/fra-2-7-0")
     assert "It is alive and runs 1 job in 50 slots." in one
     assert job["id"] in one
-    assert "fra-2 takes no new jobs. It runs the 1 job that it has to the end." in await browser.act(
+    assert "fra-2 takes no new jobs. It finishes the 1 job that it has." in await browser.act(
         "/workers/fra-2-7-0/drain"
     )
     assert "fra-2 1 job left, the oldest running for 1 min" in await browser.words("/workers")
@@ -80,7 +80,7 @@ async def test_queues_tell_what_waits_who_works_it_and_are_paused(browser: Brows
     await worker(browser, "fra-1", started_ago_s=60)
     browser.app.state.api.lanes.outlook.forget()
     page = await browser.words("/queues")
-    assert "Every queue with jobs is worked." in page
+    assert "Every queue with jobs has a worker." in page
     assert "default worked 3" in page
     assert "The queue default is paused until" in await browser.act("/queues/default/pause", **{"for": "900"})
     assert "default paused by anybody" in await browser.words("/queues")
