@@ -10,13 +10,14 @@ from starlette.routing import BaseRoute
 
 import service.app
 from jobs import Catalogue
-from service.api.openapi import install
+from service.api import openapi
 from service.features import FEATURES
 from service.requests.requests import Requests
 from service.requests.schedule_requests import ScheduleRequests
 from service.settings import Settings
 
 T = TypeVar("T")
+_INSTALL = openapi.install
 _routes: dict[object, list[BaseRoute]] = {}
 _documents: dict[object, dict[str, Any]] = {}
 
@@ -26,7 +27,7 @@ def made_app(settings: Settings) -> FastAPI:
     with (
         mock.patch.object(service.app, "Requests", _once_for_the_same_kinds(Requests)),
         mock.patch.object(service.app, "ScheduleRequests", _once_for_the_same_kinds(ScheduleRequests)),
-        mock.patch.object(service.app.openapi, "install", _install_openapi),
+        mock.patch.object(openapi, "install", _install_openapi),
     ):
         app = service.app.create_app(settings)
     # FastAPI analyses a route at an app's first request, and keeps what it found with the route.
@@ -40,7 +41,7 @@ def made_app(settings: Settings) -> FastAPI:
 
 def _install_openapi(app: FastAPI, requests: Requests, schedule_requests: ScheduleRequests) -> None:
     """Let apps share their OpenAPI document: it tells of routes and kinds, and where the app is."""
-    install(app, requests, schedule_requests)
+    _INSTALL(app, requests, schedule_requests)
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
