@@ -26,7 +26,7 @@ def made_app(settings: Settings) -> FastAPI:
     with (
         mock.patch.object(service.app, "Requests", _once_for_the_same_kinds(Requests)),
         mock.patch.object(service.app, "ScheduleRequests", _once_for_the_same_kinds(ScheduleRequests)),
-        mock.patch.object(service.app.openapi, "install", _install_openapi),
+        mock.patch("service.app.openapi.install", _install_openapi),
     ):
         app = service.app.create_app(settings)
     # FastAPI analyses a route at an app's first request, and keeps what it found with the route.
