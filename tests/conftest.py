@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -104,8 +105,11 @@ def loggers_are_asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-async def _migrate(settings: Settings) -> None:
-    await migrate.upgrade(settings, [feature.schema for feature in FEATURES])
+def _migrate(settings: Settings) -> None:
+    """Migrate in a thread: the first to ask for a database may be an asynchronous fixture, whose loop is running."""
+    upgrade = migrate.upgrade(settings, [feature.schema for feature in FEATURES])
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, upgrade).result()
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +128,7 @@ def postgres(short_dir: Path) -> Iterator[PostgresServer]:
     server = PostgresServer(short_dir / "pg", options=("-c", "fsync=off", "-c", "autovacuum=off"))
     server.start()
     url = server.create_database("template_postlude")
-    asyncio.run(_migrate(Settings(database_url=url, data_dir=short_dir)))
+    _migrate(Settings(database_url=url, data_dir=short_dir))
     yield server
     server.stop()
 
@@ -151,7 +155,7 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
 def sqlite_template(short_dir: Path) -> Path:
     """A migrated SQLite database to copy from."""
     path = short_dir / "template.db"
-    asyncio.run(_migrate(Settings(database_url=f"sqlite+aiosqlite:///{path}", data_dir=short_dir)))
+    _migrate(Settings(database_url=f"sqlite+aiosqlite:///{path}", data_dir=short_dir))
     return path
 
 

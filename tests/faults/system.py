@@ -17,6 +17,7 @@ import httpx
 
 from service.ledger.ledger import Ledger
 from tests.faults.kinds import EFFECTS
+from tests.support.forking import Fork, can_fork, fork_server
 from tests.support.lane_receiver import LaneReceiver
 from tests.support.processes import BIN, ROOT, environment, free_port
 from tests.support.running import eventually
@@ -34,9 +35,12 @@ class Process:
     argv: tuple[str, ...]
     environment: dict[str, str]
     log: Path
-    child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    child: subprocess.Popen[bytes] | Fork | None = field(default=None, init=False)
 
     def start(self) -> None:
+        if can_fork(self.argv):
+            self.child = fork_server(os.getpid()).start(self.argv, self.environment, ROOT, self.log)
+            return
         with self.log.open("ab") as log:
             tied = (
                 sys.executable,
