@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-# As many mistakes of a request are told.
+# How many mistakes in a request are reported.
 MOST_ERRORS = 100
 
 
@@ -110,7 +110,7 @@ class LaneInvalid(Refused):
 
 
 class FlowInvalid(Refused):
-    """Its jobs cannot be put in an order: they wait for one another, or for a job that is not there."""
+    """Its jobs cannot be put in an order: they wait for one another, or for a job that does not exist."""
 
     title = "Flow invalid"
 
@@ -132,7 +132,7 @@ class ArgsInvalid(Refused):
 
 
 class SecretUnreadable(Refused):
-    """It was sealed with a key that this process does not have, or was changed since."""
+    """It was sealed with a key that this process does not have, or has been changed since."""
 
     title = "A secret cannot be read"
 
@@ -154,7 +154,7 @@ class StateForbids(Conflict):
 
 
 class UserExists(Conflict):
-    title = "The user is there already"
+    title = "The user already exists"
 
 
 class OperationEnded(Conflict):
@@ -166,7 +166,7 @@ class UniqueKeyTaken(Conflict):
 
 
 class UniqueKeyRunning(Conflict):
-    title = "The job with this unique key runs"
+    title = "The job with this unique key is running"
 
 
 class IdTaken(Conflict):
@@ -191,7 +191,7 @@ class ScheduleChanging(Conflict):
 
 
 class StockWorkerRuns(Conflict):
-    title = "A stock worker runs"
+    title = "A stock worker is running"
 
 
 class AppSecretDiffers(Conflict):
@@ -285,7 +285,7 @@ class LedgerUnavailable(PostludeError):
 
 
 class FateUnknown(LedgerUnavailable):
-    """The database did not confirm a write: it may be recorded, or not. The `reason` is the sentence's beginning."""
+    """The database did not confirm a write, which may or may not be recorded. `reason` starts the sentence."""
 
     title = "Ledger unavailable, fate unknown"
 
@@ -309,7 +309,7 @@ class TooManyWatchers(PostludeError):
 
 
 class StartRefused(PostludeError):
-    """A process cannot start as things are. The message says why and what to do."""
+    """A process cannot start under these conditions. The message says why and what to do."""
 
     title = "Start refused"
 
@@ -322,7 +322,7 @@ def type_of(name: str) -> str:
 
 @contextmanager
 def located(*place: str | int) -> Iterator[None]:
-    """Tell a refusal as one of a part of the request: what is wrong lies at `place`, or below it."""
+    """Turn a refusal into one of a part of the request: the mistakes are at `place`, or below it."""
     try:
         yield
     except Refused as error:
@@ -330,6 +330,6 @@ def located(*place: str | int) -> Iterator[None]:
 
 
 def placed(error: Refused, *place: str | int, sort: str = "value_error") -> list[dict[str, Any]]:
-    """Return what is wrong as it lies at `place`, or below it; `sort` is that of an error that has no parts."""
+    """Return the mistakes as they are at `place`, or below it; `sort` is the type of an error without parts."""
     errors = error.errors or [{"loc": [], "msg": error.detail, "type": sort}]
     return [one | {"loc": [*place, *one["loc"]]} for one in errors]

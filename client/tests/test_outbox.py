@@ -169,7 +169,7 @@ def test_the_id_of_the_caller_is_kept(engine: Engine) -> None:
         ({}, {"run_at": datetime(2026, 1, 31)}, "no time zone"),  # noqa: DTZ001
         ({}, {"run_at": datetime.now(timezone.utc), "delay": 1}, "not both"),
         (["a"], {}, "not an object"),
-        ({"text": "x" * 262_144}, {}, "may have 262,144"),
+        ({"text": "x" * 262_144}, {}, "at most 262,144"),
         ({"text": "a\x00b"}, {}, "NUL"),
         ({"prices": [float("nan")]}, {}, "JSON cannot hold NaN"),
         ({}, {"metadata": {"price": float("-inf")}}, "JSON cannot hold -Infinity"),

@@ -49,7 +49,7 @@ def _mail(address: str, alert: Alert, trouble: Trouble | None, now: datetime, wh
 def _text(alert: Alert, trouble: Trouble | None, now: datetime, why_directly: str) -> str:
     lines = [alert.headline, ""]
     if alert.over_at is not None:
-        lines = [f"This was over at {_moment(alert.over_at)}: {alert.headline}", ""]
+        lines = [f"This has been over since {_moment(alert.over_at)}: {alert.headline}", ""]
     elif trouble is not None:
         lines += [plain(trouble.text, now), ""] if trouble.text else []
         lines += [f"{term}: {plain(words, now)}" for term, words in trouble.facts]

@@ -19,16 +19,16 @@ class CallbackIn(JobOptions):
 
     kind: str | None = None
     args: dict[str, Any] | None = Field(
-        None, description="The kind's args. `ctx.results` holds the result of the job that ended."
+        None, description="The kind's args. `ctx.results` has the result of the job that ended."
     )
     url: str | None = Field(None, description="Gets `{type, timestamp, data}`, as `send_webhook` posts it.")
-    secret: str | None = Field(None, description="`whsec_…`: signs the posts, as Standard Webhooks says.")
+    secret: str | None = Field(None, description="`whsec_…`: signs the posts by the rules of Standard Webhooks.")
     headers: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _one_sort(self) -> "CallbackIn":
         if (self.kind is None) == (self.url is None):
-            raise ValueError("give kind or url, and not both")
+            raise ValueError("give kind or url, not both")
         given = self.model_fields_set
         if self.url is not None and (others := given - _OF_URL):
             raise ValueError(f"a URL takes secret and headers, and no {', '.join(sorted(others))}")

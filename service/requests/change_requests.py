@@ -1,4 +1,4 @@
-"""The body of a change: what a job that has not started is to have."""
+"""The body of a change to a job that has not started."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -14,18 +14,18 @@ from service.requests.lane_in import LaneOption
 
 
 class ChangeOptions(BaseModel):
-    """What is sent is changed; null gives a job what it would have had without that option."""
+    """Only fields that are sent change; null resets an option to its default."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    run_at: Moment | None = Field(None, description="When to run it; null, or a time that is past: now.")
+    run_at: Moment | None = Field(None, description="When to run it; null or a past time: now.")
     priority: int | None = Field(None, ge=-bounds.HIGHEST_PRIORITY, le=bounds.HIGHEST_PRIORITY)
     queue: str | None = Field(None, min_length=1, max_length=bounds.LONGEST_QUEUE, description="null: the kind's.")
-    lane: LaneOption | None = Field(None, description="The job comes last in a lane that is new to it. null: none.")
+    lane: LaneOption | None = Field(None, description="In a new lane, the job comes last. null: none.")
     max_attempts: int | None = Field(None, ge=1, le=bounds.MOST_ATTEMPTS, description="null: the kind's.")
     timeout: float | None = Field(None, ge=SHORTEST_S, le=LONGEST_TIMEOUT_S, description="Seconds. null: the kind's.")
-    tags: tuple[Tag, ...] | None = Field(None, max_length=bounds.MOST_TAGS, description="All of its tags.")
-    metadata: bounds.Metadata | None = Field(None, description="All of its metadata.")
+    tags: tuple[Tag, ...] | None = Field(None, max_length=bounds.MOST_TAGS, description="Replaces all tags.")
+    metadata: bounds.Metadata | None = Field(None, description="Replaces all metadata.")
 
     @model_validator(mode="after")
     def _changes(self) -> "ChangeOptions":
@@ -52,7 +52,7 @@ class ChangeOptions(BaseModel):
 class ChangeRequest(ChangeOptions):
     """A change of any job; the args are those of its kind."""
 
-    args: dict[str, Any] = Field(default_factory=dict, description="All of its args, checked as at an enqueue.")
+    args: dict[str, Any] = Field(default_factory=dict, description="Replaces all args, checked as in an enqueue.")
 
 
 class ChangeRequests:

@@ -27,15 +27,15 @@ class Callbacks(BaseModel):
     """What is enqueued when a job or a flow ends."""
 
     on_success: CallbackIn | None = Field(None, description="When it has succeeded.")
-    on_failure: CallbackIn | None = Field(None, description="When it has failed or was cancelled.")
-    on_end: CallbackIn | None = Field(None, description="When it has ended, however it did.")
+    on_failure: CallbackIn | None = Field(None, description="When it has failed or been cancelled.")
+    on_end: CallbackIn | None = Field(None, description="When it has ended, in any way.")
 
 
 class Following(Callbacks):
     run_when: RunWhen = Field(
         "succeeded",
-        description="When a job in `after` counts as done: `succeeded`; `ended`, however it did; or `attempted` once,"
-        " whatever came of it.",
+        description="When a job in `after` counts as done: `succeeded`; `ended`, in any way; or `attempted` once,"
+        " whatever the outcome.",
     )
 
 
@@ -82,7 +82,7 @@ def check_parents(jobs: Sequence[NewJob], *place: str) -> None:
 
 
 def _out_of_order(job: NewJob, parent: str, places: Mapping[str, int]) -> str:
-    return "a job cannot come after itself" if parent == job.id else f"job {places[parent]} must stand before this one"
+    return "a job cannot come after itself" if parent == job.id else f"job {places[parent]} must come before this one"
 
 
 def _mistake(told: str, number: int, where: tuple[str | int, ...], place: tuple[str, ...]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class JobOptions(BaseModel):
         None, description="Anything to remember about the job: a JSON object of at most 4 KiB."
     )
     lane: LaneOption | None = Field(
-        None, description="Jobs with this key share limits: the key, or an object that has limits too."
+        None, description="Jobs with this key share limits: the key, or an object with the key and limits."
     )
 
     def shared_options(self) -> dict[str, Any]:

@@ -37,14 +37,14 @@ class RateIn(BaseModel):
 
 
 class LaneIn(BaseModel):
-    """A lane, and the limits that are sent with it. The limits of `PUT /v1/lanes` come before these."""
+    """A lane, and the limits sent with it. Limits set by `PUT /v1/lanes` come before these."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     key: Annotated[str, Field(min_length=1, max_length=bounds.LONGEST_KEY), AfterValidator(_check_key)]
-    concurrency: int | None = Field(None, ge=1, le=bounds.MOST_CONCURRENCY, description="How many run at once.")
+    concurrency: int | None = Field(None, ge=1, le=bounds.MOST_CONCURRENCY, description="How many may run at once.")
     rate: RateIn | None = None
-    order: Literal["strict"] | None = Field(None, description="One at a time, in the order in which they are sent.")
+    order: Literal["strict"] | None = Field(None, description="One at a time, in the order of enqueueing.")
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> "LaneIn":

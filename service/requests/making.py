@@ -12,7 +12,7 @@ from service.requests.known import Known
 
 
 def job_of(known: Known, now: datetime, wanted: Any, body: bytes) -> NewJob:
-    """Make the row of a job that `body` asks for. What is wrong with its args is told under `args`."""
+    """Make the row of a job that `body` asks for. Errors in its args are reported under `args`."""
     if wanted.queue is not None:
         with located("queue"):
             known.check_queue(wanted.queue)

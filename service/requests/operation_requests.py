@@ -28,7 +28,7 @@ _Rate = Annotated[float, Field(ge=_LOWEST_RATE, le=_HIGHEST_RATE)]
 class RateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    rate: _Rate | None = Field(description="Members a second at most; null: as fast as it goes.")
+    rate: _Rate | None = Field(description="At most this many members a second; null: as fast as possible.")
 
 
 class OperationRequest(BaseModel):
@@ -36,17 +36,17 @@ class OperationRequest(BaseModel):
 
     action: Action
     filter: JobFilter
-    change: dict[str, Any] | None = Field(None, description="With the action `change`: what jobs are to have.")
-    rate: _Rate | None = Field(None, description="Members a second at most. Default: as fast as it goes.")
-    name: str | None = Field(None, min_length=1, max_length=100, description="Anything to know it by.")
-    dry_run: bool = Field(False, description="Change nothing, only count what would be done.")
+    change: dict[str, Any] | None = Field(None, description="With the action `change`: the new values.")
+    rate: _Rate | None = Field(None, description="At most this many members a second. Default: no limit.")
+    name: str | None = Field(None, min_length=1, max_length=100, description="A name to recognise it by.")
+    dry_run: bool = Field(False, description="Change nothing, only count what would change.")
 
     @model_validator(mode="after")
     def _fit_together(self) -> "OperationRequest":
         if self.action == "replay" and set(self.filter.state or ()) - set(REPLAYABLE):
             raise ValueError("filter.state: only failed and cancelled jobs can be replayed")
         if (self.action == "change") != (self.change is not None):
-            raise ValueError("change is what the action `change` sets: the one goes with the other")
+            raise ValueError("the action `change` and the field `change` go together")
         return self
 
     @property

@@ -20,7 +20,7 @@ T = TypeVar("T")
 Kinds = Mapping[str, Kind[Any, Any]]
 # As many as fit into args of 256 KiB if each is `{},`, and some more for the job's options.
 MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
-_MISFIT = "The body does not fit; `errors` says where."
+_MISFIT = "The body is not valid; `errors` says where."
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME = 100
 _DEEPEST = 20

@@ -158,7 +158,7 @@ async def test_what_an_import_has_begun_with_cannot_change(desk: Importer) -> No
         ("id,X\n1,b\n", {"mapping": {"X": None, "x": "name"}}, ColumnsDoNotFit, "Name it once"),
         ("1,a\n", {"header": False}, ColumnsDoNotFit, "no header and 2 columns"),
         ("name,x\na,1\n", {"mapping": {"x": "id"}, "types": {"y": "text"}}, ColumnsDoNotFit, "types names 'y'"),
-        ("name\na\n", {"on_conflict": "update"}, TargetRefused, "gives no id"),
+        ("name\na\n", {"on_conflict": "update"}, TargetRefused, "has no id"),
         ("name,id\na,1\n", {"on_conflict": "update", "key": ["name"]}, TargetRefused, "not unique together"),
         ("number,name\n1,a\n", {"target": "events", "on_conflict": "update"}, TargetRefused, "no primary key"),
         ("number\n1\n", {"target": "seen"}, TargetRefused, "it is a view"),

@@ -58,8 +58,8 @@ async def test_jobs_that_come_after_themselves_or_before_others_of_their_batch_a
     assert ([error["loc"] for error in itself["errors"]], "itself" in itself["detail"]) == ([["after", 0]], True)
     for jobs, loc, told in (
         ([stat(), stat(id=one, after=[one])], ["jobs", 1, "after", 0], "itself"),
-        ([stat(id=one, after=[two]), stat(id=two, after=[one])], ["jobs", 0, "after", 0], "job 1 must stand before"),
-        ([stat(after=[one]), stat(id=one)], ["jobs", 0, "after", 0], "job 1 must stand before"),
+        ([stat(id=one, after=[two]), stat(id=two, after=[one])], ["jobs", 0, "after", 0], "job 1 must come before"),
+        ([stat(after=[one]), stat(id=one)], ["jobs", 0, "after", 0], "job 1 must come before"),
     ):
         problem = assert_problem(await api.post("/v1/jobs/batch", json={"jobs": jobs}), 422)
         assert problem["type"] == "urn:postlude:problem:flow-invalid"

@@ -100,8 +100,8 @@ async def test_a_flow_that_failed_says_why_and_what_it_took_along(browser: Brows
     await stands(browser, b, state="cancelled", error_type="ParentFailed", finished_at=now)
     said = await browser.words(f"/flows/{flow['id']}")
     assert (
-        "1 failed, 0 of 2 jobs have succeeded. a failed: HTTP 500; 1 job was cancelled, as it needed one that failed."
-        in said
+        "1 failed, 0 of 2 jobs have succeeded. a failed: HTTP 500; 1 job was cancelled,"
+        " because it needed one that failed." in said
     )
     assert "failed · 9 s" in said
     assert "No flow is running. 1 flow of those shown has failed." in await browser.words("/flows")

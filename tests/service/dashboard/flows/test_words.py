@@ -59,7 +59,10 @@ def test_a_flow_that_runs_says_what_it_waits_for() -> None:
         ([], ("None of its jobs is left.", "")),
         (
             [job("a", "failed"), job("b", "cancelled", error_type=PARENT_FAILED), job("c", "succeeded")],
-            ("1 failed, 1 of 3 jobs has succeeded.", " a failed; 1 job was cancelled, as it needed one that failed."),
+            (
+                "1 failed, 1 of 3 jobs has succeeded.",
+                " a failed; 1 job was cancelled, because it needed one that failed.",
+            ),
         ),
     ],
 )

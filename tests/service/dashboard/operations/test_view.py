@@ -37,7 +37,7 @@ def test_the_pace_is_told_since_it_was_changed_and_until_then_by_what_was_asked_
     fresh = view_of(operation(paced_at=NOW, paced_from=2371, rate=100.0), "", None, None, NOW)
     assert (fresh.pace, fresh.pace_text, fresh.left_text) == (None, "100/s", "about 25 s")
     unlimited = view_of(operation(rate=None), "", None, None, NOW)
-    assert unlimited.pace_text == "49.4/s, as fast as it goes"
+    assert unlimited.pace_text == "49.4/s, as fast as possible"
 
 
 def test_one_that_counts_or_has_ended_says_so() -> None:
