@@ -49,6 +49,20 @@ async def test_a_free_lane_that_is_released_before_its_ids_are_off_is_forgotten_
     assert not await redis.exists(FREE, LANES, "postlude:lane-turns:default")
 
 
+async def test_of_many_free_lanes_left_at_once_the_empty_ones_are_forgotten(lanes: Queue, redis: Redis) -> None:
+    keys = [f"t-{n}" for n in range(60)]
+    await lanes.put([in_lanes(f"a-{key}", key) for key in keys])
+    claimed = (await lanes.claim(["default"], Room(0, len(keys)))).claimed
+    await lanes.take_off_soon(claimed)
+    await lanes.put([in_lanes("waits", "t-7"), in_lanes("runs", "t-55")])
+    runs = (await lanes.claim(["default"], ROOM)).claimed
+    await lanes.take_off_soon(one for one in runs if one.member == b"runs")
+    await lanes.put_back([in_lanes("waits", "t-7")])
+    await lanes.lanes.release([Release(one.member.decode(), one.lanes, GOOD, claim_ms=2**50) for one in claimed])
+    assert set(await redis.smembers(LANES)) == {b"t-7", b"t-55"}  # type: ignore[misc]
+    assert (await state(lanes, "t-55")).running == 1
+
+
 @pytest.mark.parametrize("rule", [Rule("t", concurrency=1), Rule("*", concurrency=1), Rule("t", paused=True)], ids=str)
 async def test_a_rule_binds_a_free_lane_and_counts_what_runs_there(lanes: Queue, redis: Redis, rule: Rule) -> None:
     await lanes.put([in_lanes(one, "t") for one in "abc"])
