@@ -160,6 +160,14 @@ async def test_a_kind_with_its_share_is_held_back_in_free_lanes_and_others_go_on
     assert all(one.startswith("slow") for one in await claim(lanes))
 
 
+async def test_lanes_of_one_kind_give_no_more_than_its_share(lanes: Queue) -> None:
+    slow = [in_lanes(f"slow-{n}", f"slow-{n % 3}", kind="slow") for n in range(6)]
+    await lanes.put([*slow, *(in_lanes(f"quick-{n}", f"quick-{n % 3}", kind="quick") for n in range(6))])
+    room = Room(10, 10, kind_share=4, held={"kind:slow": 2, "kind:quick": 1})
+    claimed = [one.member for one in (await lanes.claim(["default"], room)).claimed]
+    assert sorted(one.partition(b"-")[0] for one in claimed) == [b"quick"] * 3 + [b"slow"] * 2
+
+
 async def test_free_lanes_are_rebuilt_with_what_runs(lanes: Queue) -> None:
     await lanes.put([in_lanes("a", "t"), in_lanes("b", "t")])
     assert await claim(lanes, Room(0, 1)) == ["a"]
