@@ -6,7 +6,7 @@
 -- Adds to `lanes`: free_among, queue_in, free_for, enter_free, leave_free, retire_free.
 local function add_free(lanes)
   local ask, now = lanes.ask, lanes.now
-  local AT_ONCE, LONGEST = 500, 1000
+  local AT_ONCE, TOGETHER, LONGEST = 500, 50, 1000
 
   local function queue_in(text) return string.match(text, '^[^,]*') end
 
@@ -100,12 +100,24 @@ local function add_free(lanes)
     if #ids > 0 then ask('ZREM', RUNNING .. key, unpack(ids)) end
   end
 
+  -- Returns which lanes of a queue are empty. Mostly none is: then one look at all that waits tells so.
+  local function empty_among(queue, keys)
+    local empty = {}
+    for first = 1, #keys, TOGETHER do
+      local last, waiting = math.min(first + TOGETHER - 1, #keys), {}
+      for i = first, last do waiting[#waiting + 1] = lanes.waiting_key(queue, keys[i]) end
+      if ask('EXISTS', unpack(waiting)) < #waiting then
+        for i = first, last do
+          if ask('EXISTS', waiting[i - first + 1], RUNNING .. keys[i]) == 0 then empty[#empty + 1] = keys[i] end
+        end
+      end
+    end
+    return empty
+  end
+
   -- Leave nothing of those lanes of a queue that are empty.
   local function retire_free(queue, keys)
-    local empty = {}
-    for _, key in ipairs(keys) do
-      if ask('EXISTS', lanes.waiting_key(queue, key), RUNNING .. key) == 0 then empty[#empty + 1] = key end
-    end
+    local empty = empty_among(queue, keys)
     if #empty == 0 then return end
     ask('HDEL', FREE, unpack(empty))
     ask('SREM', LANES, unpack(empty))

@@ -208,13 +208,23 @@ local function serving_of(lanes, room, hold, longest, mended)
   -- The kind of an id in a free lane, which is our own; nil if its payload does not say so.
   local function kind_of_own(id) return string.match(ask('GETRANGE', JOB .. id, 0, 255), '^{"t":null,"f":"([^"\\]*)"') end
 
-  -- The ids of a free lane in front of the first one that has to be looked at more closely.
-  local function plain_among(ids, minds_kinds)
-    local plain = {}
+  -- Whether any of a free lane's kinds may have to wait.
+  local function has_minded(told)
+    for _, kind in ipairs(room.minded) do
+      if string.find(told, ',' .. kind .. ',', 1, true) then return true end
+    end
+    return room.minds_all
+  end
+
+  -- The ids of a free lane in front of the first one that has to be looked at more closely. Where all are of one kind,
+  -- `told` says of which.
+  local function plain_among(ids, told)
+    local plain, minds_kinds = {}, has_minded(told)
+    local only = minds_kinds and string.match(told, '^[^,]*,([^,]+),$')
     for i, id in ipairs(ids) do
       if #id == 0 or #id > longest then break end
       if minds_kinds then
-        local name = kind_of_own(id)
+        local name = only or kind_of_own(id)
         local kind = name and 'kind:' .. name
         if not kind or room.paused[kind] or (room.held[kind] or 0) >= room.kind_share then break end
         room.held[kind] = (room.held[kind] or 0) + 1
@@ -224,19 +234,11 @@ local function serving_of(lanes, room, hold, longest, mended)
     return plain
   end
 
-  -- Whether any of a free lane's kinds may have to wait.
-  local function has_minded(told)
-    for _, kind in ipairs(room.minded) do
-      if string.find(told, ',' .. kind .. ',', 1, true) then return true end
-    end
-    return room.minds_all
-  end
-
   -- Serve a free lane, of which FREE has `told`: all that it is to give, at once.
   local function visit_free(key, told, number, queue, count)
     local from = lanes.waiting_key(queue, key)
     local ids, behind = first_due_of(from, count)
-    local plain = plain_among(ids, has_minded(told))
+    local plain = plain_among(ids, told)
     local entered = #plain > 0 and lanes.enter_free(key, from, plain, held_until, now + AGAIN) or plain
     if #entered > 0 then M.claimed[#M.claimed + 1] = {number - 1, {key}, NONE, entered} end
     M.moves = M.moves + 1 + #plain

@@ -49,6 +49,20 @@ async def test_a_free_lane_that_is_released_before_its_ids_are_off_is_forgotten_
     assert not await redis.exists(FREE, LANES, "postlude:lane-turns:default")
 
 
+async def test_of_many_free_lanes_left_at_once_the_empty_ones_are_forgotten(lanes: Queue, redis: Redis) -> None:
+    keys = [f"t-{n}" for n in range(60)]
+    await lanes.put([in_lanes(f"a-{key}", key) for key in keys])
+    claimed = (await lanes.claim(["default"], Room(0, len(keys)))).claimed
+    await lanes.take_off_soon(claimed)
+    await lanes.put([in_lanes("waits", "t-7"), in_lanes("runs", "t-55")])
+    runs = (await lanes.claim(["default"], ROOM)).claimed
+    await lanes.take_off_soon(one for one in runs if one.member == b"runs")
+    await lanes.put_back([in_lanes("waits", "t-7")])
+    await lanes.lanes.release([Release(one.member.decode(), one.lanes, GOOD, claim_ms=2**50) for one in claimed])
+    assert set(await redis.smembers(LANES)) == {b"t-7", b"t-55"}  # type: ignore[misc]
+    assert (await state(lanes, "t-55")).running == 1
+
+
 @pytest.mark.parametrize("rule", [Rule("t", concurrency=1), Rule("*", concurrency=1), Rule("t", paused=True)], ids=str)
 async def test_a_rule_binds_a_free_lane_and_counts_what_runs_there(lanes: Queue, redis: Redis, rule: Rule) -> None:
     await lanes.put([in_lanes(one, "t") for one in "abc"])
@@ -144,6 +158,14 @@ async def test_a_kind_with_its_share_is_held_back_in_free_lanes_and_others_go_on
     assert sum(one.startswith(b"slow") for one in claimed) == 2
     await lanes.lanes.apply([Rule("kind:quick", paused=True)])
     assert all(one.startswith("slow") for one in await claim(lanes))
+
+
+async def test_lanes_of_one_kind_give_no_more_than_its_share(lanes: Queue) -> None:
+    slow = [in_lanes(f"slow-{n}", f"slow-{n % 3}", kind="slow") for n in range(6)]
+    await lanes.put([*slow, *(in_lanes(f"quick-{n}", f"quick-{n % 3}", kind="quick") for n in range(6))])
+    room = Room(10, 10, kind_share=4, held={"kind:slow": 2, "kind:quick": 1})
+    claimed = [one.member for one in (await lanes.claim(["default"], room)).claimed]
+    assert sorted(one.partition(b"-")[0] for one in claimed) == [b"quick"] * 3 + [b"slow"] * 2
 
 
 async def test_free_lanes_are_rebuilt_with_what_runs(lanes: Queue) -> None:
