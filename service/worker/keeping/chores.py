@@ -67,7 +67,7 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
         of_the_leader=[
             Chore("due times", EACH_PASS, due_times.keep),
             Chore("rescue", EACH_PASS, Rescue(resources, lifecycle, worker_id).rescue),
-            Chore("ends without followup", 5.0, followups.mend, waits=True),
+            Chore("ends without followup", 5.0, followups.mend),
             Chore("followups", EACH_PASS, followups.follow_up),
             Chore("operations", 1.0, lifecycle.operations.adopt_orphans),
             # Without Redis, a pass ends here, but for the audit.
