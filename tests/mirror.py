@@ -233,6 +233,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/ledger/test_connections.py": ("service/ledger/shrinking_pool.py",),
     "tests/service/ledger/test_database.py": (
         "service/ledger/engines.py",
+        "service/ledger/sqlite_reads.py",
         "service/ledger/sqlite_writer.py",
     ),
     "tests/service/ledger/test_group_commit.py": (
