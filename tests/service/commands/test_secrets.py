@@ -49,7 +49,7 @@ def test_keys_come_and_go() -> None:
     assert f"{OLD_ID}: 2 secrets (still needed)\n" in told.output
     told = run("rotate", NEW)
     assert told.exit_code == 1
-    assert "0 sealed anew, 2 not readable" in told.output
+    assert "0 resealed, 2 not readable" in told.output
     assert f"{OLD_ID}: 2 secrets (MISSING" in told.output
     assert run("rotate", NEW, OLD).exit_code == 0
     assert f"{OLD_ID}: 0 secrets (no longer needed)\n" in run("status", NEW, OLD).output

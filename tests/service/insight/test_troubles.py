@@ -135,7 +135,7 @@ def test_no_worker_is_wrong_once_something_waits() -> None:
     assert [one.severity for one in waiting] == ["wrong"]
     assert text(waiting[0]).startswith(
         "No worker is alive, so no job runs.\n7 jobs wait, the oldest for 2 min. New ones are"
-        " accepted. Nothing is lost.\nLast heard of: at 2026-11-25 01:21:23 UTC\n1. Start a worker"
+        " accepted. Nothing is lost.\nLast heard from: at 2026-11-25 01:21:23 UTC\n1. Start a worker"
     )
     assert only(workers=[], levels={}).severity == "warning"
     assert text(only(workers=[], waiting=50_000)).splitlines()[1].startswith("At least 50,000 jobs wait. ")

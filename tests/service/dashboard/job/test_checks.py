@@ -72,7 +72,7 @@ def test_a_job_that_waits_for_a_slot_has_all_that_it_needs() -> None:
         "",
         "webhooks, 11 running",
         "send_webhook",
-        "1 of 1 works webhooks",
+        "1 of 1 serves webhooks",
         "1 of 1 knows send_webhook",
         f"{KEY}, 3 of at most 8 running",
         "19 of 50 slots are free",
@@ -125,7 +125,7 @@ def test_workers_that_cannot_take_it_are_told() -> None:
     [gone] = [check for check in checks_of(alone, [], nobody, NOW) if check.tone == "wrong"]
     assert gone.text == "No worker is alive."
     [elsewhere] = [check for check in checks_of(alone, [], Facts([other], 0, None, {}), NOW) if check.tone == "wrong"]
-    assert (elsewhere.text, said(elsewhere.fact)) == ("No living worker serves its queue.", "0 of 1 work webhooks")
+    assert (elsewhere.text, said(elsewhere.fact)) == ("No living worker serves its queue.", "0 of 1 serve webhooks")
     busy = Facts([replace(WORKER, running=60)], 0, None, {})
     assert [check.text for check in checks_of(alone, [A_FREE_SLOT], busy, NOW) if check.tone == "note"] == [
         "All slots of its workers are taken."
