@@ -148,7 +148,7 @@ async def test_what_an_import_has_begun_with_cannot_change(desk: Importer) -> No
         ("id\n1\n", {}, ColumnsDoNotFit, "needs 'name'"),
         ("name,Name\na,b\n", {}, ColumnsDoNotFit, "Several columns of the file go into 'name': #1 'name', #2 'Name'"),
         ("name,x\na,b\n", {"mapping": {"y": "id"}}, ColumnsDoNotFit, "mapping names the column 'y'"),
-        ("name,x\na,b\n", {"mapping": {"x": "ids"}}, ColumnsDoNotFit, "no column of the target"),
+        ("name,x\na,b\n", {"mapping": {"x": "ids"}}, ColumnsDoNotFit, "not a column of the target"),
         (
             "id,x\n1,b\n",
             {"mapping": {"x": "name", "#2": None}},

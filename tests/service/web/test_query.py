@@ -35,7 +35,7 @@ async def test_every_parameter_that_is_not_a_list_is_refused_when_sent_twice(api
             # A ticket is looked at first, as a key is.
             if name != "ticket" and parameter["in"] == "query" and '"array"' not in str(schema).replace("'", '"'):
                 problem = assert_problem(await api.request(method, f"{path}?{name}=1&{name}=1"), 422)
-                assert problem["detail"] == f"The query parameter {name!r} is there 2 times. Send it once."
+                assert problem["detail"] == f"The query parameter {name!r} was sent 2 times. Send it once."
                 tried += 1
     assert tried >= 10
 
