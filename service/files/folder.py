@@ -120,7 +120,7 @@ class _Incoming:
         return file
 
     def finish(self, last: bytes, at_end: Callable[[], object] | None) -> None:
-        """Write what is left, call `at_end`, make all of it safe, and rename it to its place."""
+        """Write what is left, call `at_end`, sync the file, and rename it to its place."""
         if self._file is None:
             self._at = self._place
         file = self.write(last)

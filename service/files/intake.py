@@ -37,7 +37,7 @@ class Intake:
         return self._hash.hexdigest()
 
     async def blocks(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """Yield what comes in, in blocks. The next one is taken in while a thread hashes the one before."""
+        """Yield the incoming bytes in blocks. The next block is received while a thread hashes the one before."""
         gathered, length = [], 0
         async for chunk in chunks:
             self._count(len(chunk))

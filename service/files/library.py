@@ -48,7 +48,7 @@ class FileLibrary:
         return partial(record_uploads, most_in_all=self.most_in_all)
 
     async def find(self, file_id: str, *, owner: str | None = None) -> StoredFile:
-        """Return what is known of a file, for an `owner` of its own alone. Raises `FileGone`."""
+        """Return a file's row (only their own for an `owner`). Raises `FileGone`."""
         found = await self.ledger.database.read(
             lambda connection: find_file(connection, file_id, agreed_time.now(), owner=owner)
         )

@@ -25,7 +25,7 @@ class Storage(Protocol):
     async def write(
         self, key: str, blocks: AsyncIterator[bytes], *, at_end: Callable[[], object] | None = None
     ) -> None:
-        """Keep a file: it is safe when this returns, and not there at all when it raises.
+        """Store a file: it is safe when this returns, and does not exist if this raises.
 
         `at_end` is called in a thread once all blocks have come.
         """

@@ -19,7 +19,7 @@ from service.web.state import state_of
 
 
 async def upload(request: Request, expires_in: float | None = None) -> Response:
-    """Store the file that a request brings. Where it cannot, nothing of it is left."""
+    """Store the file that a request sends. If that fails, nothing of it is left."""
     state = state_of(request)
     idempotency = Idempotency.of(request, b"", state.keys_under_way)
     with idempotency, told_errors():

@@ -113,7 +113,7 @@ def principal_of(request: Request) -> Principal:
 
 
 async def storable(request: Request) -> None:
-    """Refuse NUL in the path or the query: no database text may hold it."""
+    """Refuse NUL in the path or the query: no text in a database may contain it."""
     if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
         raise Refused("The address contains the character NUL (%00), which no id and no filter can have.")
 

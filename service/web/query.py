@@ -12,9 +12,9 @@ from service.errors import Refused
 
 
 async def known_query(request: Request) -> None:
-    """Refuse query parameters that the route does not have, or that are sent twice without being a list.
+    """Refuse query parameters that the route does not have, or that are repeated without being a list.
 
-    A filter with a slip in its name would show everything.
+    A filter with a misspelt name would show everything.
     """
     if not request.scope["query_string"]:
         return
