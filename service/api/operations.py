@@ -40,7 +40,7 @@ _cursor: TypeAdapter[tuple[Moment, Text]] = TypeAdapter(tuple[Moment, Text])
 async def start_operation(request: Request, lifecycle: LifecycleDep, operator: OperatorDep) -> OperationOut:
     """Act on all jobs that match a filter: `replay`, `cancel`, `delete`, `run_now` or `change` them.
 
-    202: it is recorded, and a worker carries it out even if any process dies. Its members are counted first:
+    202: it is recorded, and a worker carries it out, whichever process dies. Its members are counted first:
     the jobs, enqueued before it, that match when it comes to them, newest first. Each is acted on only
     once. A `dry_run` changes nothing, and counts what would be done. Watch it with `GET /v1/operations/{id}`.
     """

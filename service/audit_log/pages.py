@@ -107,7 +107,7 @@ async def audit_log(page: PageDep, wanted: Annotated[Wanted, Depends(_wanted)]) 
 async def download(page: PageDep) -> StreamingResponse:
     """Download all entries in order, as lines of JSON. A download that breaks off is incomplete."""
     if not page.principal.sees_args:
-        raise ArgsHidden("Args are hidden from you, and so are the entries.")
+        raise ArgsHidden("Args are hidden from you, and so are the contents of entries.")
     headers = {"Content-Disposition": 'attachment; filename="audit-log.jsonl"', "Cache-Control": "no-store"}
     lines = await begin_export(page.resources.ledger.database)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)

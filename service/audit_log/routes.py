@@ -100,6 +100,6 @@ async def export_audit_log(
 ) -> StreamingResponse:
     """Stream all entries in order, with everything their hashes cover. A stream that breaks off is incomplete."""
     if not principal.sees_args:
-        raise NotForThisKey("This key may not see args, and so may not see entries either.")
+        raise NotForThisKey("This key may not see args, and so may not see the contents of entries.")
     lines = await begin_export(resources.ledger.database, after=after)
     return StreamingResponse(lines, media_type=_JSON_LINES)

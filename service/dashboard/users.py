@@ -94,7 +94,7 @@ async def set_sees_args(page: PageDep, name: Text) -> Response:
 async def set_password(page: PageDep, name: Text) -> Response:
     password = (await read_fields(page.request)).get("password", "")
     await _change(page, name, "set_password", lambda users: users.set_password(name, password))
-    return page.toast(f"{name} has a new password.", detail="Every session has ended.", back="/users")
+    return page.toast(f"{name} has a new password.", detail="All their sessions have ended.", back="/users")
 
 
 @router.post("/users/{name}/disable")

@@ -68,7 +68,7 @@ class Client:
     def enqueue(
         self, kind: str, args: Any = None, *, idempotency_key: str | None = None, **options: Unpack[JobOptions]
     ) -> Job:
-        """Enqueue a job. When this returns, the job is recorded: it will run even if any process dies."""
+        """Enqueue a job. When this returns, the job is recorded: it will run, whichever process dies."""
         request = requests.enqueue(kind, args, idempotency_key=idempotency_key, **options)
         return answers.read_job(self.send(request))
 

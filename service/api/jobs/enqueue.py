@@ -52,7 +52,7 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where th
     openapi_extra=sent_safely("EnqueueRequest"),
 )
 async def enqueue_job(request: Request) -> Response:
-    """Enqueue a job. 202 means that it is recorded: it will run even if any process dies."""
+    """Enqueue a job. 202 means that it is recorded: it will run, whichever process dies."""
     state = api_state_of(request)
     with state.room.stay() as stay:
         body = await read_body(request, _BODY_LIMIT, stay)

@@ -117,5 +117,5 @@ def _not_fired(mark: Mark) -> Words:
 
 
 def _error(job: TickJob) -> str:
-    text = " ".join((job.error_message or job.error_type or "for an unknown reason").split())
+    text = " ".join((job.error_message or job.error_type or "no reason is known").split())
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"

@@ -72,7 +72,7 @@ class JobOut(BaseModel):
     priority: int
     args: Any
     result: Any = None
-    error: ErrorOut | None = Field(None, description="of the latest attempt, if it failed or succeeded only in part")
+    error: ErrorOut | None = Field(None, description="of the latest attempt, unless it succeeded in full")
     attempt: int = 0
     failures: int = 0
     crashes: int = 0

@@ -71,7 +71,7 @@ def check(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now
 
 
 def offer_of(key: bytes, function: str) -> str:
-    """Return an app's proof that its own code enqueued this function; it is valid in all processes, even later ones."""
+    """Return an app's proof that its own code enqueued this function; all its processes accept it, even later ones."""
     return _mac(key, b"postlude offer\n" + function.encode())
 
 

@@ -86,7 +86,7 @@ def stop_watching() -> None:
 
 def watch() -> Watch:
     if _Watching.watch is None:
-        raise RuntimeError("No test watched by postlude-client's pytest plugin is running.")
+        raise RuntimeError("No test is running under postlude-client's pytest plugin.")
     return _Watching.watch
 
 
