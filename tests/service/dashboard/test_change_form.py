@@ -33,5 +33,5 @@ def test_each_field_is_read_as_the_api_takes_it() -> None:
         "tags": ["x", "y"],
     }
     assert changes_in(shown(JOB) | {"timeout": "", "tags": ""}, shown(JOB)) == {"timeout": None, "tags": None}
-    with pytest.raises(ArgsInvalid, match="priority is to be a number"):
+    with pytest.raises(ArgsInvalid, match="priority must be a number"):
         changes_in({"priority": "high"}, {})

@@ -58,7 +58,7 @@ async def test_a_form_changes_what_it_changes_and_nothing_else(browser: httpx.As
     assert (await get(browser, job["id"]))["args"]["subject"] == "other"
     wrong = json.dumps({"subject": 1})
     assert "subject" in await act(browser, f"{path}/change", status=422, **form, args=wrong)
-    assert "priority is to be a number" in await act(browser, f"{path}/change", status=422, **form | {"priority": "x"})
+    assert "priority must be a number" in await act(browser, f"{path}/change", status=422, **form | {"priority": "x"})
 
 
 async def test_a_replay_with_edited_args_runs_with_these(browser: httpx.AsyncClient, ledger: Ledger) -> None:
