@@ -29,7 +29,7 @@ class WorkerOut(BaseModel):
 
     id: str
     state: WorkerState = Field(
-        description="`draining`: takes no new jobs. `silent`: not heard from for 20 s; its jobs were or will be rescued."
+        description="`draining`: takes no new jobs. `silent`: not heard of for 20 s; its jobs are or will be rescued."
     )
     hostname: str
     pid: int

@@ -39,12 +39,12 @@ class Following:
             task.add_done_callback(self._tasks.discard)
         if followed.left:
             self._more = True
-            if self._following_up is None:
+            if self._following_up is None or self._following_up.done():  # one that was cancelled before it began
                 self._following_up = asyncio.create_task(self._follow_up(), name="followups")
 
     async def settled(self) -> None:
         """Wait until all that this process was to carry on is carried on."""
-        while doing := [*self._tasks, *([self._following_up] if self._following_up is not None else [])]:
+        while doing := [task for task in (*self._tasks, self._following_up) if task is not None and not task.done()]:
             await asyncio.wait(doing)
 
     async def follow_up_for(self, longest_s: float) -> bool:

@@ -87,8 +87,9 @@ class FailingCall:
 @pytest.fixture(params=["before_its_commit", "after_its_commit", "after_its_commit_and_repeated"])
 def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FailingCall:
     failing = FailingCall(after="after" in request.param, repeatable="repeated" in request.param)
-    connect, run = Database.connect, Database.run
+    connect, read, run = Database.connect, Database.read, Database.run
     monkeypatch.setattr(Database, "connect", lambda database, **how: failing.around(connect, database, **how))
+    monkeypatch.setattr(Database, "read", lambda database, one: failing.run(read, database, one))
     monkeypatch.setattr(Database, "run", lambda database, write, **how: failing.run(run, database, write, **how))
     return failing
 

@@ -133,6 +133,7 @@ def _wanted(server: socket.socket) -> dict[str, Any]:
             if not request:
                 sys.exit()
             if not (pid := os.fork()):
+                os.setsid()
                 signal.set_wakeup_fd(-1)
                 signal.signal(Signals.SIGCHLD, signal.SIG_DFL)
                 for own in (rung, bell, server.detach()):
@@ -155,7 +156,6 @@ def _tell_ends(server: socket.socket) -> None:
 
 def _prepare(wanted: Mapping[str, Any], parent: int) -> None:
     """Be as a process that was just started."""
-    os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, Signals.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the tests are gone")

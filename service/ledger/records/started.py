@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
 from operator import attrgetter
@@ -22,8 +22,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
+from jobs.kit.results import Parent
 from service.lane_rules import counted_as
 from service.ledger.guards import COUNTED_AS, state_is, unindexed
 from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind, is_paused
@@ -127,11 +129,21 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
     new = partial(tuple.__new__, Started)
     started: dict[str, Started] = {row[0]: new((*row[:_WORKER_AT], *own, *row[_WORKER_AT:], *rest)) for row in taken}
     if children := [one.id for one in started.values() if one.traits & _PARENTS]:
-        for job_id, parents in few_parents_of(connection, children).items():
+        for job_id, parents in _parents_of(connection, children).items():
             started[job_id] = new((*started[job_id][:_PARENTS_AT], tuple(parents)))
     if dialect == "sqlite":  # elsewhere the statement has counted them
         _tally(connection, start, started.values())
     return started
+
+
+def _parents_of(connection: Connection, children: Sequence[str]) -> Mapping[str, list[Parent]]:
+    """Return the parents of jobs that have few; none if that fails once the start stands: they are read later."""
+    try:
+        return few_parents_of(connection, children)
+    except DBAPIError:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            raise
+        return {}
 
 
 def _tally(connection: Connection, start: Start, started: Iterable[Started]) -> None:

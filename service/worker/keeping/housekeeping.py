@@ -58,8 +58,8 @@ class Housekeeping:
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        await self._end_chores()
         try:
+            await self._end_chores()
             await self._opened.aclose()
             await self._sweep.release()
         finally:

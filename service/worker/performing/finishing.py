@@ -65,7 +65,7 @@ class Finishing:
 
     def _add(self, ended: _Ended) -> None:
         self._waiting.append(ended)
-        if self._recording is None:
+        if self._recording is None or self._recording.done():  # one that was cancelled before it began
             self._recording = asyncio.create_task(self._record_all(), name="finishing")
 
     async def _record_all(self) -> None:

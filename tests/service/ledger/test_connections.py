@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
 from service.ledger import shrinking_pool
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
+from service.ledger.records import started
+from service.ledger.traits import Trait
 from tests.service.ledger.makers import engine_of, enqueue, job_row, live_worker, new_job, start
 from tests.support.running import eventually
 
@@ -64,6 +67,22 @@ async def test_a_single_start_is_one_trip_to_the_server(database_url: str) -> No
         assert await start(ledger, job.id) is not None
         assert trips == ["WITH"]
         assert (await job_row(ledger, job.id))["state"] == "running"
+
+
+@on_postgres
+async def test_a_start_that_stands_is_told_although_its_parents_cannot_be_read(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DBAPIError(None, None, ConnectionResetError(), connection_invalidated=True)
+
+    monkeypatch.setattr(started, "few_parents_of", fail)
+    async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
+        await live_worker(ledger)
+        await enqueue(ledger, job := new_job(traits=Trait.PARENTS.value))
+        begun = await start(ledger, job.id)
+        assert begun is not None
+        assert begun.attempt == 1
 
 
 @on_postgres
