@@ -187,6 +187,12 @@ async def test_jobs_are_found_by_filters_and_by_search(site: Site, page: Page) -
     await expect(page).to_have_url(re.compile(f"/jobs/{job_id}"))
 
 
+async def arrive(page: Page, url: str | re.Pattern[str]) -> None:
+    """Wait until another page is there with its scripts, which hear keys."""
+    await expect(page).to_have_url(url)
+    await page.wait_for_load_state()
+
+
 async def test_all_is_done_by_keyboard(site: Site, page: Page) -> None:
     await later(site, 60, "keys")
     await page.goto("/jobs?tag=keys")
@@ -203,14 +209,14 @@ async def test_all_is_done_by_keyboard(site: Site, page: Page) -> None:
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("region", name="Selection")).to_be_hidden()
     await page.keyboard.press("n")
-    await expect(page).to_have_url(re.compile("cursor="))
+    await arrive(page, re.compile("cursor="))
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
-    await expect(page).to_have_url(re.compile(r"/jobs/[0-9a-f-]{36}"))
+    await arrive(page, re.compile(r"/jobs/[0-9a-f-]{36}"))
     for letter, path in (("l", "/lanes"), ("k", "/kinds"), ("q", "/queues"), ("a", "/audit"), ("o", "/")):
         await page.keyboard.press("g")
         await page.keyboard.press(letter)
-        await expect(page).to_have_url(site.url + path)
+        await arrive(page, site.url + path)
     await page.keyboard.press("?")
     await expect(page.locator("#keys")).to_be_visible()
     await page.get_by_label("Use these single-key shortcuts").uncheck()

@@ -19,7 +19,7 @@ def test_a_parent_in_the_same_flow_is_found_by_its_name_too() -> None:
 
 
 def test_an_unknown_parent_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(KeyError, match=r"no job 'laod'.*known: load, log"):
+    with pytest.raises(KeyError, match=r"did not come after 'laod'.*known: load, log"):
         RESULTS["laod"]
     with pytest.raises(KeyError, match="known: none"):
         Results()["x"]

@@ -46,7 +46,7 @@ async def test_a_form_changes_what_it_changes_and_nothing_else(browser: httpx.As
     path = f"/jobs/{job['id']}"
     page = await html(browser, path)
     form: dict[str, Any] = {**form_of(page), "args": page.one("textarea", id="change-args").words}
-    assert "has already" in await act(browser, f"{path}/change", status=422, **form)
+    assert "already has" in await act(browser, f"{path}/change", status=422, **form)
     toast = await act(browser, f"{path}/change", **form | {"priority": "7", "tags": "a, b", "lane": ""})
     assert toast == "Changed: lane, priority, tags."
     changed = await get(browser, job["id"])
@@ -69,7 +69,7 @@ async def test_a_replay_with_edited_args_runs_with_these(browser: httpx.AsyncCli
     args: dict[str, Any] = job["args"] | {"url": "http://127.0.0.2:9/"}
     assert args["secret"] == MASK
     kept = await act(browser, path, status=422, args=json.dumps(args))
-    assert "Type secret anew" in kept
+    assert "Type secret again" in kept
     assert "not valid JSON" in await act(browser, path, status=400, args="{")
     assert (await get(browser, job["id"]))["state"] == "failed"
     assert "runs again" in await act(browser, path, args=json.dumps(args | {"secret": SECRET}))

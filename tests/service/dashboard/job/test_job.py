@@ -94,7 +94,7 @@ async def test_a_running_job_shows_how_far_it_is(browser: httpx.AsyncClient, led
     started = await begin(ledger, job)
     await ledger.progress(job["id"], started.attempt, 310, 500)
     page = await html(browser, f"/jobs/{job['id']}")
-    assert "Attempt 1 runs" in page.main
+    assert "Attempt 1 is running" in page.main
     assert "310 of 500" in page.main
     assert "Show the current stack" in buttons(page)
     assert page.one("progress")["value"] == "310"
