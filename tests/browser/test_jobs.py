@@ -163,6 +163,12 @@ async def test_selected_jobs_and_a_whole_filter_are_cancelled_and_exported(site:
     await expect(page.locator("h1")).to_contain_text("tidy up")
 
 
+async def arrive(page: Page, url: str | re.Pattern[str]) -> None:
+    """Wait until another page is there with its scripts, which hear keys."""
+    await expect(page).to_have_url(url)
+    await page.wait_for_load_state()
+
+
 async def test_jobs_are_found_by_filters_and_by_search(site: Site, page: Page) -> None:
     job_id = await site.enqueue("pack_order", {"customer": "Zoe Needle"}, tags=["find"], metadata={"tenant": {"id": 7}})
     await later(site, 1, "find")
@@ -177,20 +183,14 @@ async def test_jobs_are_found_by_filters_and_by_search(site: Site, page: Page) -
     await page.get_by_role("link", name=re.compile("Remove the filter .*Zoe")).click()
     await expect(page.locator("tbody tr")).to_have_count(2)
     await page.locator("nav.states a.is-scheduled").click()
-    await expect(page).to_have_url(re.compile("state=scheduled"))
+    await arrive(page, re.compile("state=scheduled"))
     await page.keyboard.press("/")
     await page.keyboard.type("zoe needle\n")
-    await expect(page).to_have_url(re.compile("/jobs\\?q="))
+    await arrive(page, re.compile("/jobs\\?q="))
     await expect(page.locator(f"#job-{job_id}")).to_be_visible()
     await page.keyboard.press("/")
     await page.keyboard.type(f"{job_id}\n")
     await expect(page).to_have_url(re.compile(f"/jobs/{job_id}"))
-
-
-async def arrive(page: Page, url: str | re.Pattern[str]) -> None:
-    """Wait until another page is there with its scripts, which hear keys."""
-    await expect(page).to_have_url(url)
-    await page.wait_for_load_state()
 
 
 async def test_all_is_done_by_keyboard(site: Site, page: Page) -> None:

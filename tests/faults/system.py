@@ -38,7 +38,7 @@ class Process:
     child: subprocess.Popen[bytes] | Fork | None = field(default=None, init=False)
 
     def start(self) -> None:
-        if can_fork(self.argv):
+        if can_fork(self.argv, self.environment):
             self.child = fork_server(os.getpid()).start(self.argv, self.environment, ROOT, self.log)
             return
         with self.log.open("ab") as log:

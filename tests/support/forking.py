@@ -22,6 +22,8 @@ from typing import Any
 _LONGEST_MESSAGE = 1_000_000
 _STARTS_WITHIN_S = 100
 _PR_SET_PDEATHSIG = 1
+# The features tracing and sentry stand around nothing without these.
+_READ_AT_IMPORT = ("OTEL_", "SENTRY_")
 
 
 class Fork:
@@ -87,13 +89,14 @@ class ForkServer:
 @cache
 def fork_server(_pid: int) -> ForkServer:
     """Return the one server of a process, without settings of Postlude."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
-    return ForkServer(inherited)
+    others = ("POSTLUDE_", *_READ_AT_IMPORT)
+    return ForkServer({name: value for name, value in os.environ.items() if not name.startswith(others)})
 
 
-def can_fork(argv: Sequence[str]) -> bool:
-    """Whether `argv` is a command that can be forked here."""
-    return sys.platform == "linux" and Path(argv[0]).name in ("postlude", "arq")
+def can_fork(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether `argv` is a command that can be forked here, and nothing that it imports reads this environment."""
+    is_ours = Path(argv[0]).name in ("postlude", "arq")
+    return sys.platform == "linux" and is_ours and not any(name.startswith(_READ_AT_IMPORT) for name in environment)
 
 
 def _import_commands() -> Mapping[str, Any]:
