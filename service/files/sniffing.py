@@ -130,7 +130,7 @@ def _binary(head: bytes) -> str:
 
 
 def _may_be_known(head: bytes) -> bool:
-    """Whether puremagic knows any of these bytes: it compares 1,445 rows one by one, for 0.3 ms and more."""
+    """Whether puremagic knows any of these bytes: it compares more than a thousand rows one by one."""
     beginnings, endings = _magics()
     return any(head[start:end] in known for start, end, known in beginnings) or any(
         head[start : end or None] == known for start, end, known in endings

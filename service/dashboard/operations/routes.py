@@ -74,7 +74,7 @@ async def stop_operation(page: PageDep, operation_id: Text) -> Response:
     async with page.operator.action("stop", "operation", operation_id, before=OperationOut.of(before)) as entry:
         after = await in_time(page.lifecycle.operations.stop(operation_id), writes=True)
         entry.after = OperationOut.of(after)
-    done = f"{after.dealt_with:,} of {after.matched:,} jobs were done, and stay done."
+    done = f"{after.dealt_with:,} of {after.matched:,} jobs were dealt with. What was done stays done."
     return page.toast(
         "The operation is stopped.", detail=done, link=("Open it", _path(operation_id)), back=_path(operation_id)
     )

@@ -55,7 +55,7 @@ def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
     """Insert edges that are not there yet, in the order of the indexes: that takes half the time for 100,000."""
     ordered = sorted(edges)
     for start in range(0, len(ordered), _ROWS_IN_A_STATEMENT):
-        # As plain tuples, which are written in a quarter of the time that named ones take.
+        # As plain tuples, which are written faster than named ones.
         some = packed(map(tuple, ordered[start : start + _ROWS_IN_A_STATEMENT]))
         execute(connection, _insert(connection.dialect.name), some)
 

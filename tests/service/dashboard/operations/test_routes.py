@@ -79,7 +79,7 @@ async def test_its_pace_is_changed_and_it_is_stopped_and_both_are_on_the_trail(b
     assert (await browser.call("GET", f"/v1{path}"))["rate"] is None
     told = await browser.act(f"{path}/stop")
     assert "The operation is stopped." in told
-    assert "2 of 8 jobs were done, and stay done." in told
+    assert "2 of 8 jobs were dealt with. What was done stays done." in told
     late = await browser.send(f"{path}/stop", {}, HX_Request="true")
     assert (late.status_code, (await browser.send(f"{path}/pace", {"rate": "5"}, HX_Request="true")).status_code) == (
         200,
