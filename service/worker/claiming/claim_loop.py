@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import structlog
 
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_ALLOWED_WAIT_S = 0.2
 _MAY_END_WITHIN_S = 0.01
+_LOOK_EVERY_S = 0.002
 
 
 class ClaimLoop:
@@ -87,13 +89,13 @@ class ClaimLoop:
 
     async def _room(self) -> Room | None:
         """Return what may be claimed. What a kind runs may be about to end: to have its ids wait for it costs more."""
-        self._workload.changed.clear()
-        room = await self._room_now()
-        if room is None or not room.has_full_kind:
-            return room
-        await self._wait_for_change(_MAY_END_WITHIN_S)
-        self._workload.changed.clear()
-        return await self._room_now()
+        until = time.monotonic() + _MAY_END_WITHIN_S
+        while True:
+            self._workload.changed.clear()
+            room = await self._room_now()
+            if room is None or not room.has_full_kind or time.monotonic() >= until or self._stopping.is_set():
+                return room
+            await self._pause(_LOOK_EVERY_S)
 
     async def _room_now(self) -> Room | None:
         return room_for(self._workload, await self._performer.pauses.names(), self._processes)
