@@ -29,7 +29,7 @@ from service.web.deps import LifecycleDep, OperatorDep, PrincipalDep, ResourcesD
 from service.web.etags import UNCHANGED
 from service.web.file_check import file_check_of
 from service.web.guards import guards, principal_of
-from service.web.idempotency import Idempotency, kept, sent_safely
+from service.web.idempotency import Idempotency, sent_safely
 from service.web.paths import flow_path
 from service.web.problems import responses
 
@@ -84,7 +84,7 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
         await state.lanes.refuse_beside_stock_worker()
 
     def key_for(_recorded: Sequence[NewJob]) -> IdempotencyKey | None:
-        return idempotency.row(_answer(wanted), now, kept(resources.settings))
+        return idempotency.row(_answer(wanted), now, resources.settings)
 
     with idempotency:
         recording = state.lifecycle.enqueue(wanted.jobs, key_for, wanted.flow)

@@ -14,7 +14,7 @@ from service.files.telling import told_errors
 from service.ledger.deadline import in_time
 from service.web.guards import principal_of
 from service.web.headers import header_of
-from service.web.idempotency import Idempotency, kept
+from service.web.idempotency import Idempotency
 from service.web.state import state_of
 
 
@@ -47,7 +47,7 @@ def owner_of(request: Request) -> str | None:
 async def _record(request: Request, idempotency: Idempotency, file: StoredFile) -> Response:
     answer = FileOut.of_new(file, owner_of(request)).model_dump_json().encode()
     idempotency.body = f"{file.name}\n{file.sha256}".encode()
-    key = idempotency.row(answer, agreed_time.now(), kept(state_of(request).resources.settings))
+    key = idempotency.row(answer, agreed_time.now(), state_of(request).resources.settings)
     recording = library_at(request).record_upload(file, owner=owner_of(request), key=key)
     held = await in_time(recording, writes=True)
     headers = {}

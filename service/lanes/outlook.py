@@ -41,6 +41,10 @@ class Overview:
         rule = self.paused.get(key)
         return rule if rule is not None and rule.is_paused(now) else None
 
+    def runs(self, kind: str, queue: str) -> bool:
+        """Whether somebody takes this kind on this queue, while no kind and no queue at all is paused."""
+        return not self.paused and queue in self.queues and kind in self.kinds
+
 
 class Outlook:
     """Reads the overview at most once a second, for all who ask."""

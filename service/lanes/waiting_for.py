@@ -74,9 +74,10 @@ class WaitingFor:
         overview = self._outlook.glance()
         if overview is None or job.state is not State.QUEUED:
             return None
-        nothing = next(nothing_runs(job.kind, job.label, job.queue, overview, job.run_at), None)
-        if nothing is not None:
-            return nothing.sentence
+        if not overview.runs(job.kind, job.queue):
+            nothing = next(nothing_runs(job.kind, job.label, job.queue, overview, job.run_at), None)
+            if nothing is not None:
+                return nothing.sentence
         return None if job.lanes else A_FREE_SLOT.sentence
 
     def forget(self) -> None:

@@ -48,11 +48,12 @@ class Idempotency:
         if self.key is not None:
             self.keys_under_way.discard(self.key)
 
-    def row(self, answer: bytes, now: datetime, kept: timedelta) -> IdempotencyKey | None:
+    def row(self, answer: bytes, now: datetime, settings: Settings) -> IdempotencyKey | None:
         """Make the key's row: the request, and the answer to it from now on."""
         if self.key is None:
             return None
-        return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, now + kept)
+        until = now + timedelta(hours=settings.idempotency_hours)
+        return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, until)
 
     def check_same(self, held: KeyHeld) -> None:
         """Raise `IdempotencyKeyReused` if the key was used for another request."""
@@ -107,8 +108,3 @@ def sent_safely(schema: str) -> dict[str, Any]:
     """Describe a JSON body that may be sent again under the same key."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {"requestBody": {"required": True, "content": content}, "parameters": [KEY_HEADER]}
-
-
-def kept(settings: Settings) -> timedelta:
-    """Return how long a key is kept."""
-    return timedelta(hours=settings.idempotency_hours)

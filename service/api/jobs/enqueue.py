@@ -24,7 +24,7 @@ from service.requests.parsing import parse
 from service.web.body import read_body
 from service.web.file_check import file_check_of
 from service.web.guards import guards, principal_of
-from service.web.idempotency import Idempotency, kept, sent_safely
+from service.web.idempotency import Idempotency, sent_safely
 from service.web.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
 from service.web.paths import job_path
 from service.web.problems import responses
@@ -73,7 +73,7 @@ async def enqueue_job(request: Request) -> Response:
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
         answer = new_job_json(recorded[0], state.lanes.waiting_for.of_new(recorded[0]))
-        return idempotency.row(answer, now, kept(state.resources.settings))
+        return idempotency.row(answer, now, state.resources.settings)
 
     began = time.monotonic()
     with idempotency:
@@ -161,7 +161,7 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
         answer = batch_json(recorded, [job.id for job in recorded])
-        return idempotency.row(answer, now, kept(state.resources.settings))
+        return idempotency.row(answer, now, state.resources.settings)
 
     with idempotency:
         recording = state.lifecycle.enqueue(jobs, key_for)

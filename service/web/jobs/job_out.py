@@ -192,11 +192,6 @@ def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
     args = to_json(from_json(job.args), inf_nan_mode="null") if _may_not_be_json(job.args) else job.args.encode()
     rest = to_json(
         {
-            "result": None,
-            "error": None,
-            "attempt": 0,
-            "failures": 0,
-            "crashes": 0,
             "max_attempts": job.max_attempts,
             "progress": None,
             "tags": job.tags,
@@ -206,18 +201,18 @@ def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
             "waiting_for": waiting_for,
             "run_at": moment_text(job.run_at),
             "created_at": moment_text(job.created_at),
-            "started_at": None,
-            "finished_at": None,
-            "attempts": [],
         },
         inf_nan_mode="null",
     )
     in_flow = _IN_NO_FLOW if job.flow is None else b'"flow":%b,%b' % (to_json(job.flow), _UNRELATED)
     sender = b"null" if job.enqueued_by is None else to_json(job.enqueued_by)
-    return b'%b,"args":%b,%b,%b,"enqueued_by":%b,"args_hidden":false}' % (head[:-1], args, rest[1:-1], in_flow, sender)
+    told = (head[:-1], args, _NOT_RUN, rest[1:-1], _NOT_STARTED, in_flow, sender)
+    return b'%b,"args":%b,%b,%b,%b,%b,"enqueued_by":%b,"args_hidden":false}' % told
 
 
-# Constants: written with the rest, they would take 0.4 us of each enqueue.
+# Constants: written with the rest, they would take a microsecond of each enqueue.
+_NOT_RUN = b'"result":null,"error":null,"attempt":0,"failures":0,"crashes":0'
+_NOT_STARTED = b'"started_at":null,"finished_at":null,"attempts":[]'
 _UNRELATED = b'"after":[],"blocked_by":[],"callbacks":[],"steps":[],"checkpoint":null'
 _IN_NO_FLOW = b'"flow":null,' + _UNRELATED
 
