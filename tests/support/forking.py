@@ -8,6 +8,7 @@ import ctypes
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -97,8 +98,13 @@ def fork_server(_pid: int) -> ForkServer:
 
 def can_fork(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether `argv` is a command that can be forked here, and nothing that it imports reads this environment."""
-    is_ours = Path(argv[0]).name in ("postlude", "arq")
+    is_ours = Path(argv[0]).name in ("postlude", "arq") or _module_of(argv).startswith("tests.")
     return sys.platform == "linux" and is_ours and not any(name.startswith(_READ_AT_IMPORT) for name in environment)
+
+
+def _module_of(argv: Sequence[str]) -> str:
+    """Return the module that `argv` runs as a script; "" if it is no Python."""
+    return argv[2] if tuple(argv[:2]) == (sys.executable, "-m") else ""
 
 
 def _import_commands() -> Mapping[str, Any]:
@@ -189,7 +195,11 @@ def main() -> None:
     parent = os.getpid()
     wanted = _wanted(socket.socket(fileno=int(sys.argv[1])))
     _prepare(wanted, parent)
-    sys.exit(commands[Path(wanted["argv"][0]).name]())
+    if module := _module_of(wanted["argv"]):
+        sys.argv = wanted["argv"][2:]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        sys.exit(commands[Path(wanted["argv"][0]).name]())
 
 
 if __name__ == "__main__":
