@@ -34,7 +34,7 @@ from service.queue import key_of
 from service.settings import Settings
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
-from tests.support.processes import free_port, process
+from tests.support.processes import Child, free_port, process
 from tests.support.receiver import receiving
 from tests.support.running import catalogue_of, eventually, running_api, running_worker
 
@@ -332,7 +332,7 @@ def one_process() -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def app_process() -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+async def app_process() -> AsyncIterator[tuple[httpx.AsyncClient, Child]]:
     port = free_port()
     command = ("uvicorn", "--factory", "tests.test_from_background_tasks:one_process", "--log-level", "critical")
     async with (

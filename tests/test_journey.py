@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from tests.support.processes import WORKER, free_port, process
+from tests.support.processes import WORKER, Child, free_port, process
 from tests.support.receiver import receiving
 from tests.support.running import eventually, running_api
 
@@ -44,7 +44,7 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
 
 
 @asynccontextmanager
-async def dev(data_dir: Path, **settings: str) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+async def dev(data_dir: Path, **settings: str) -> AsyncIterator[tuple[httpx.AsyncClient, Child]]:
     """Run `postlude dev` until it is ready."""
     port = free_port()
     async with (

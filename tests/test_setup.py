@@ -113,10 +113,9 @@ def project(tmp_path: Path, wheels: Path) -> Project:
     return made
 
 
-def test_without_packages_it_says_where_to_get_them_and_neither_a_newer_release_nor_own_settings_change_which(
-    project: Project, tmp_path: Path
+def test_neither_a_newer_release_nor_own_settings_change_which_packages_and_without_them_it_says_where_to_get_them(
+    project: Project, wheels: Path, tmp_path: Path
 ) -> None:
-    assert "PIP_INDEX_URL" in project.refused(PIP_FIND_LINKS="/nowhere")
     (tmp_path / "pip.conf").write_text(
         "[global]\nuser = true\nrequire-virtualenv = true\n[install]\ntarget = /nowhere\n"
     )
@@ -139,28 +138,13 @@ def test_without_packages_it_says_where_to_get_them_and_neither_a_newer_release_
     before = stamp.stat().st_mtime_ns
     assert project.set_up() == ""
     assert stamp.stat().st_mtime_ns == before
-
-
-def test_moved_environment_runs_what_is_in_its_new_folder_and_takes_a_changed_lock_but_no_inconsistent_one(
-    project: Project, wheels: Path, tmp_path: Path
-) -> None:
-    project.set_up()
-    shutil.copytree(project.folder, tmp_path / "copy", symlinks=True)
-    project.folder = tmp_path / "copy"
-    assert "Setting up .venv" in project.set_up()
-    ran = subprocess.check_output([project.venv / "bin" / "covers"], text=True)
-    assert Path(ran.strip()).is_relative_to(project.folder)
     project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
-    project.set_up()
-    assert project.versions("covers") == ["2.0"]
-    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
-    said = project.refused()
-    assert "absent" in said
-    assert "tiny.lock does not fit together" in said
-    assert "make lock" in project.refused()
+    assert "PIP_INDEX_URL" in project.refused(PIP_FIND_LINKS="/nowhere")
 
 
-def test_killed_setup_starts_over_and_two_setups_at_once_take_turns(project: Project) -> None:
+def test_killed_setup_starts_over_and_two_at_once_take_turns_and_a_moved_environment_runs_what_is_in_its_new_folder(
+    project: Project, tmp_path: Path
+) -> None:
     process = project.start()
     deadline = time.monotonic() + 60
     while not (project.venv / "unfinished").exists():
@@ -173,17 +157,32 @@ def test_killed_setup_starts_over_and_two_setups_at_once_take_turns(project: Pro
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("Setting up .venv" in each for each in said) == 1
     assert project.versions("asks") == ["1.0"]
+    shutil.copytree(project.folder, tmp_path / "copy", symlinks=True)
+    project.folder = tmp_path / "copy"
+    assert "Setting up .venv" in project.set_up()
+    ran = subprocess.check_output([project.venv / "bin" / "covers"], text=True)
+    assert Path(ran.strip()).is_relative_to(project.folder)
 
 
 @pytest.mark.short("no python")
 @pytest.mark.parametrize("left", ["no python", "no pip"])
-def test_half_an_environment_is_rebuilt(project: Project, left: str) -> None:
+def test_half_an_environment_is_rebuilt_and_takes_a_changed_lock_but_no_inconsistent_one(
+    project: Project, wheels: Path, left: str
+) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)
     if left == "no python":
         (project.venv / "bin" / "python").unlink()
         (project.venv / "bin" / "python").symlink_to("/nowhere/python3")
     project.set_up()
     assert project.versions("asks") == ["1.0"]
+    project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
+    project.set_up()
+    assert project.versions("covers") == ["2.0"]
+    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
+    said = project.refused()
+    assert "absent" in said
+    assert "tiny.lock does not fit together" in said
+    assert "make lock" in project.refused()
 
 
 def test_python_that_cannot_make_environments_is_refused_in_a_sentence(

@@ -36,10 +36,15 @@ NARROWED = re.compile(
 )
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let changes of keys take effect sooner."""
     monkeypatch.setattr("service.access.remembered._FRESH_FOR_S", 0.05)
     monkeypatch.setattr("service.access.remembered._HOLDS_FOR_S", 0.1)
+
+
+@pytest.fixture(autouse=True)
+def passwords_are_hashed_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     from argon2 import PasswordHasher
 
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -163,6 +168,7 @@ async def test_each_action_of_a_page_asks_for_the_role_and_for_the_token_of_its_
 
 
 @on_sqlite
+@pytest.mark.usefixtures("forgetful")
 async def test_a_key_that_is_limited_after_it_has_signed_in_opens_no_page_any_more(settings: Settings) -> None:
     async with running_api(closed(settings)) as api:
         made = await make_key(api, "read")

@@ -38,10 +38,11 @@ class Process:
     child: subprocess.Popen[bytes] | Fork | None = field(default=None, init=False)
 
     def start(self) -> None:
-        if can_fork(self.argv, self.environment):
-            self.child = fork_server(os.getpid()).start(self.argv, self.environment, ROOT, self.log)
-            return
         with self.log.open("ab") as log:
+            if can_fork(self.argv, self.environment):
+                server = fork_server(os.getpid())
+                self.child = server.start(self.argv, self.environment, ROOT, log.fileno(), log.fileno())
+                return
             tied = (
                 sys.executable,
                 "-SE",

@@ -8,6 +8,7 @@ import ctypes
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -22,6 +23,7 @@ from typing import Any
 _LONGEST_MESSAGE = 1_000_000
 _STARTS_WITHIN_S = 100
 _PR_SET_PDEATHSIG = 1
+_OUTPUTS = (1, 2)
 # The features tracing and sentry stand around nothing without these.
 _READ_AT_IMPORT = ("OTEL_", "SENTRY_")
 
@@ -62,11 +64,12 @@ class ForkServer:
         self._news = select.poll()
         self._news.register(self._socket, select.POLLIN)
 
-    def start(self, argv: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> Fork:
-        """Run `argv`, whose output is added to `log`."""
-        log.touch()
-        wanted = {"argv": argv, "environment": environment, "folder": str(folder), "log": str(log)}
-        self._socket.send(json.dumps(wanted).encode())
+    def start(
+        self, argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: int, errors: int
+    ) -> Fork:
+        """Run `argv`, which writes to the files that have these descriptors here."""
+        wanted = {"argv": argv, "environment": environment, "folder": str(folder)}
+        socket.send_fds(self._socket, [json.dumps(wanted).encode()], [output, errors])
         while (pid := self._hear(json.loads(self._socket.recv(_LONGEST_MESSAGE)))) is None:
             pass
         return Fork(self, pid)
@@ -95,8 +98,13 @@ def fork_server(_pid: int) -> ForkServer:
 
 def can_fork(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether `argv` is a command that can be forked here, and nothing that it imports reads this environment."""
-    is_ours = Path(argv[0]).name in ("postlude", "arq")
+    is_ours = Path(argv[0]).name in ("postlude", "arq") or _module_of(argv).startswith("tests.")
     return sys.platform == "linux" and is_ours and not any(name.startswith(_READ_AT_IMPORT) for name in environment)
+
+
+def _module_of(argv: Sequence[str]) -> str:
+    """Return the module that `argv` runs as a script; "" if it is no Python."""
+    return argv[2] if tuple(argv[:2]) == (sys.executable, "-m") else ""
 
 
 def _import_commands() -> Mapping[str, Any]:
@@ -132,18 +140,31 @@ def _wanted(server: socket.socket) -> dict[str, Any]:
             os.read(rung, 1_000)
             _tell_ends(server)
         if server in ready:
-            request = server.recv(_LONGEST_MESSAGE)
+            request, outputs, _, _ = socket.recv_fds(server, _LONGEST_MESSAGE, len(_OUTPUTS))
             if not request:
                 sys.exit()
             if not (pid := os.fork()):
-                os.setsid()
-                signal.set_wakeup_fd(-1)
-                signal.signal(Signals.SIGCHLD, signal.SIG_DFL)
-                for own in (rung, bell, server.detach()):
-                    os.close(own)
+                _leave_the_server(rung, bell, server.detach())
+                _write_to(outputs)
                 wanted: dict[str, Any] = json.loads(request)
                 return wanted
+            for one in outputs:
+                os.close(one)
             server.send(json.dumps({"started": pid}).encode())
+
+
+def _leave_the_server(*descriptors: int) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(Signals.SIGCHLD, signal.SIG_DFL)
+    for one in descriptors:
+        os.close(one)
+
+
+def _write_to(outputs: Sequence[int]) -> None:
+    for standard, one in zip(_OUTPUTS, outputs, strict=True):
+        os.dup2(one, standard)
+        os.close(one)
 
 
 def _tell_ends(server: socket.socket) -> None:
@@ -162,10 +183,6 @@ def _prepare(wanted: Mapping[str, Any], parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, Signals.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the tests are gone")
-    log = os.open(wanted["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
     os.environ.clear()
     os.environ.update(wanted["environment"])
     os.chdir(wanted["folder"])
@@ -178,7 +195,11 @@ def main() -> None:
     parent = os.getpid()
     wanted = _wanted(socket.socket(fileno=int(sys.argv[1])))
     _prepare(wanted, parent)
-    sys.exit(commands[Path(wanted["argv"][0]).name]())
+    if module := _module_of(wanted["argv"]):
+        sys.argv = wanted["argv"][2:]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        sys.exit(commands[Path(wanted["argv"][0]).name]())
 
 
 if __name__ == "__main__":

@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import itertools
 import os
-import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from signal import Signals
+from typing import Protocol
 
 import httpx
 
 from service.settings import Settings
+from tests.support.forking import Fork, can_fork, fork_server
 from tests.support.running import eventually
 
 BIN = Path(sys.executable).parent
@@ -51,17 +53,57 @@ def _ports_of_this_process() -> Iterator[int]:
 _ports = _ports_of_this_process()
 
 
+class Child(Protocol):
+    """A command that runs, in the words of `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, signal: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
+class ForkedChild:
+    """A `Child` that was forked."""
+
+    def __init__(self, fork: Fork) -> None:
+        self._fork = fork
+
+    @property
+    def pid(self) -> int:
+        return self._fork.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._fork.poll()
+
+    def send_signal(self, signal: int) -> None:
+        self._fork.send_signal(Signals(signal))
+
+    def kill(self) -> None:
+        self.send_signal(Signals.SIGKILL)
+
+    async def wait(self) -> int:
+        while (status := self._fork.poll()) is None:
+            await asyncio.sleep(0.02)
+        return status
+
+
 @asynccontextmanager
-async def process(command: str, *options: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(command: str, *options: str, **settings: str) -> AsyncIterator[Child]:
     """Run a command of the environment; at the end it gets SIGTERM, and SIGKILL when it does not heed that."""
-    child = await asyncio.create_subprocess_exec(
-        str(BIN / command), *options, env=environment(**settings), cwd=ROOT, start_new_session=True
-    )
+    child = await _started((str(BIN / command), *options), environment(**settings))
     try:
         yield child
     finally:
         if child.returncode is None:
-            child.send_signal(signal.SIGTERM)
+            child.send_signal(Signals.SIGTERM)
             try:
                 async with asyncio.timeout(_STOPS_WITHIN_S):
                     await child.wait()
@@ -70,10 +112,15 @@ async def process(command: str, *options: str, **settings: str) -> AsyncIterator
                 await child.wait()
 
 
+async def _started(argv: Sequence[str], variables: Mapping[str, str]) -> Child:
+    """Start a command whose output goes where that of the tests goes."""
+    if can_fork(argv, variables):
+        return ForkedChild(fork_server(os.getpid()).start(argv, variables, ROOT, 1, 2))
+    return await asyncio.create_subprocess_exec(*argv, env=variables, cwd=ROOT, start_new_session=True)
+
+
 @asynccontextmanager
-async def api_process(
-    settings: Settings, **more: str
-) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+async def api_process(settings: Settings, **more: str) -> AsyncIterator[tuple[httpx.AsyncClient, Child]]:
     """Run `postlude api`, with `more` settings, until it answers; yield a client of it, and the process."""
     port = free_port()
     given = {

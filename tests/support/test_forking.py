@@ -16,7 +16,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used 
 
 def start(log: Path, *words: str, **settings: str) -> Fork:
     command = (str(BIN / "postlude"), *words)
-    return fork_server(os.getpid()).start(command, environment(**settings), ROOT, log)
+    with log.open("ab") as written:
+        output = written.fileno()
+        return fork_server(os.getpid()).start(command, environment(**settings), ROOT, output, output)
 
 
 async def ended(fork: Fork) -> int | None:
