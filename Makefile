@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: dev test coverage faults arq-suite fastapi-versions check vulnerabilities bench lock clean help
+.PHONY: lint types types-of-client layers insecure-code
 
 help:
 	@echo "make dev       run the API, a worker, Redis, SQLite and a mail inbox (data in ./var)"
@@ -45,12 +46,23 @@ arq-suite: $(VENV)
 	@tests/arq_suite/setup $(ARQ_VENV)
 	@$(BIN)/python -m tests.arq_suite $(ARQ_VENV)
 
-check: $(VENV)
+check: lint types types-of-client layers insecure-code
+
+lint: $(VENV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)
 	$(BIN)/mypy
+
+# The client supports older Pythons than the service.
+types-of-client: $(VENV)
 	$(BIN)/mypy --python-version 3.10 client/src
+
+layers: $(VENV)
 	$(BIN)/lint-imports
+
+insecure-code: $(VENV)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service jobs client/src scripts postlude_command.py worker_settings.py
 
 # Asks PyPI for known vulnerabilities, so it needs the internet. What cannot be audited is an error, too.

@@ -69,19 +69,21 @@ class Environment:
         return self.folder / "bin" / f".installed-{lock}"
 
 
+def is_set_up(environment: Environment, lock: str, *, checkout: bool) -> bool:
+    """Whether the environment matches the lock, and nobody is changing it."""
+    version = version_of(environment.python)
+    if not environment.is_sound(version) or not _is_wanted(version):
+        return False
+    covering = {lock, COVERED_BY.get(lock, lock)}
+    return any(environment.holds(name, _stamp(environment, name, checkout=checkout)) for name in covering)
+
+
 def set_up(environment: Environment, lock: str, *, checkout: bool) -> None:
     """Make the environment match the lock. Raises `Refused`."""
-
-    def stamp_of(name: str) -> Stamp:
-        projects = [ROOT / "pyproject.toml", ROOT / "client" / "pyproject.toml"] if checkout else []
-        inputs = [ROOT / f"requirements/{name}.lock", *projects]
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
-        return {"folder": str(environment.folder), "python": str(version_of(environment.python)), "inputs": digest}
-
+    if is_set_up(environment, lock, checkout=checkout):
+        return
     version = version_of(environment.python)
     sound = environment.is_sound(version) and _is_wanted(version)
-    if sound and any(environment.holds(name, stamp_of(name)) for name in {lock, COVERED_BY.get(lock, lock)}):
-        return
     if not sound or not installers.can_install(environment.python):
         environment.remove()
     with environment.changing():
@@ -90,7 +92,15 @@ def set_up(environment: Environment, lock: str, *, checkout: bool) -> None:
             installers.create(environment.folder)
         print("Installing the locked packages (a minute the first time) ...", flush=True)
         installers.install(environment.python, ROOT / f"requirements/{lock}.lock", checkout=ROOT if checkout else None)
-    environment.write(lock, stamp_of(lock))
+    environment.write(lock, _stamp(environment, lock, checkout=checkout))
+
+
+def _stamp(environment: Environment, lock: str, *, checkout: bool) -> Stamp:
+    """Return what an environment with the packages of a lock is stamped with."""
+    projects = [ROOT / "pyproject.toml", ROOT / "client" / "pyproject.toml"] if checkout else []
+    inputs = [ROOT / f"requirements/{lock}.lock", *projects]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
+    return {"folder": str(environment.folder), "python": str(version_of(environment.python)), "inputs": digest}
 
 
 def _is_wanted(version: str | None) -> bool:
@@ -136,9 +146,12 @@ def main() -> None:
     parser.add_argument("lock")
     parser.add_argument("--without-checkout", action="store_true")
     arguments = parser.parse_args()
+    environment, checkout = Environment(arguments.venv.resolve()), not arguments.without_checkout
+    if is_set_up(environment, arguments.lock, checkout=checkout):
+        return
     try:
         with alone():
-            set_up(Environment(arguments.venv.resolve()), arguments.lock, checkout=not arguments.without_checkout)
+            set_up(environment, arguments.lock, checkout=checkout)
     except (installers.Refused, OSError) as reason:
         sys.exit(f"error: {reason}")
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
@@ -33,7 +32,7 @@ from service.api.jobs import actions, bulk_replay, changing, enqueue, events, fa
 from service.api.state import open_api_state
 from service.dashboard import page_errors
 from service.dashboard import routes as dashboard
-from service.dashboard.shell import page_of
+from service.dashboard.shell import VERSION, page_of
 from service.dashboard.state import DashboardState
 from service.feature import DirectCalls
 from service.features import FEATURES
@@ -69,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     requests, schedule_requests = Requests(catalogue), ScheduleRequests(catalogue)
     app = FastAPI(
         title="Postlude",
-        version=version("postlude"),
+        version=VERSION,
         description=_DESCRIPTION,
         lifespan=partial(_serve, settings, catalogue, requests, schedule_requests),
         docs_url=None,

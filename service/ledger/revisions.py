@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Connection, column, inspect, select
+from sqlalchemy import Connection, String, column, inspect, literal, select, union_all
 from sqlalchemy import table as table_named
 
 from service.ledger.all_tables import tables_of
@@ -54,17 +54,26 @@ def _is_current(connection: Connection, schemas: Sequence[Schema], known: dict[s
     wanted = {*known, *(table.name for schema in schemas for table in schema.tables)}
     if not existing.issuperset(wanted):
         return False
-    reached = [_reached(connection, version_table, revisions) for version_table, revisions in known.items()]
+    current = _revisions_of(connection, known)
+    reached = [_reached(revisions, current.get(version_table)) for version_table, revisions in known.items()]
     if not all(reached):
         return False
     # Of a newer version's tables nobody here can say what indexes they have.
     return "newer" in reached or are_whole(connection, tables_of(schemas))
 
 
-def _reached(connection: Connection, version_table: str, revisions: tuple[str, ...]) -> Literal["head", "newer"] | None:
+def _revisions_of(connection: Connection, version_tables: Iterable[str]) -> dict[str, str]:
+    """Read where all chains are, in one statement: a start would wait for one after the other."""
+    each = (
+        select(literal(name).label("chain"), column("version_num", String)).select_from(table_named(name))
+        for name in version_tables
+    )
+    return {row.chain: row.version_num for row in connection.execute(union_all(*each))}
+
+
+def _reached(revisions: tuple[str, ...], current: str | None) -> Literal["head", "newer"] | None:
     """Say how far a chain is; None where migrations are missing."""
     head, *older = revisions
-    current = connection.scalar(select(column("version_num")).select_from(table_named(version_table)))
     if current == head:
         return "head"
     return None if current is None or current in older else "newer"

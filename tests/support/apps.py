@@ -1,6 +1,7 @@
 """The API's app, without what takes up to a second for each and is the same for all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, TypeVar
 from unittest import mock
@@ -24,19 +25,26 @@ _documents: dict[object, dict[str, Any]] = {}
 
 def made_app(settings: Settings) -> FastAPI:
     """Make an app, as `create_app` does, that shares its routes and the models of its requests with others."""
+    shared = _routes.get(FEATURES)
     with (
         mock.patch.object(service.app, "Requests", _once_for_the_same_kinds(Requests)),
         mock.patch.object(service.app, "ScheduleRequests", _once_for_the_same_kinds(ScheduleRequests)),
         mock.patch.object(openapi, "install", _install_openapi),
+        nullcontext() if shared is None else mock.patch.object(FastAPI, "include_router", _leave_out),
     ):
         app = service.app.create_app(settings)
     # FastAPI analyses a route at an app's first request, and keeps what it found with the route.
-    shared = _routes.setdefault(FEATURES, app.router.routes)
-    # Those that are the app's own tell of its kinds.
-    app.router.routes = [
-        known if hasattr(own, "original_router") else own for known, own in zip(shared, app.router.routes, strict=True)
-    ]
+    if shared is None:
+        _routes[FEATURES] = list(app.router.routes)
+    else:
+        own = iter(app.router.routes)  # they tell of its kinds
+        app.router.routes = [one if hasattr(one, "original_router") else next(own) for one in shared]
+        assert next(own, None) is None
     return app
+
+
+def _leave_out(*_arguments: object, **_options: object) -> None:
+    """Include no router: the shared routes have it, and looking through them takes as long as the rest of an app."""
 
 
 def _install_openapi(app: FastAPI, requests: Requests, schedule_requests: ScheduleRequests) -> None:
