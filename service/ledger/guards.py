@@ -1,6 +1,7 @@
 """How statements ask for what must be true of a row: as a guard in an UPDATE, or as a way in for the planner."""
 
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import ColumnElement, FromClause, String, exists, func, literal_column, select, text
 
@@ -54,6 +55,7 @@ def found_by_state(*states: State, of: FromClause = jobs) -> ColumnElement[bool]
     return column == literals[0] if len(literals) == 1 else column.in_(literals)
 
 
+@cache
 def key_taken() -> ColumnElement[bool]:
     """Ask whether another live job holds the row's unique key.
 

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     DataError,
@@ -74,7 +75,8 @@ _SILENT = "The ledger's database does not answer"
 class translate_db_errors:  # noqa: N801 - reads as a statement in `with`
     """Turns the many errors of a lost database into `LedgerUnavailable` and its subclasses.
 
-    Set `committing` once a commit is sent: a write that fails after that may have been recorded all the same.
+    Set `committing` once a commit is sent: a write that fails after that may have been recorded all the same, unless
+    Postgres itself refused it.
     """
 
     committing = False
@@ -93,7 +95,7 @@ class translate_db_errors:  # noqa: N801 - reads as a statement in `with`
                 " request again."
             ) from error
         if is_unavailable(error):
-            if self.committing:
+            if self.committing and not was_refused(error):
                 raise FateUnknown("The ledger's database went away before it confirmed the write") from error
             raise LedgerUnavailable(f"{reason_of(error)}. Nothing was recorded; send the request again.") from error
 
@@ -163,6 +165,15 @@ def is_data_error(error: BaseException) -> bool:
 def is_conflict(error: BaseException | None) -> bool:
     """Whether Postgres broke a deadlock, or the like, by rolling this transaction back."""
     return isinstance(error, DBAPIError) and _sqlstate(error) in _CONFLICT_SQLSTATES
+
+
+def was_refused(error: BaseException) -> bool:
+    """Whether Postgres has answered a statement with an error, by which it has rolled back what was to be committed.
+
+    One that ends the session (FATAL) is no answer: it may follow a commit whose confirmation did not arrive.
+    """
+    answer = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else None
+    return isinstance(answer, asyncpg.PostgresError) and getattr(answer, "severity_en", None) == "ERROR"
 
 
 def may_be_repeated_at_once(error: BaseException | None) -> bool:

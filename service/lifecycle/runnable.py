@@ -55,7 +55,8 @@ class Runnable:
         """Return why jobs could not run, by their ids; a job that could is left out."""
         unworked = await self._unworked({job.queue for job in jobs})
         reasons = dict.fromkeys((job.id for job in jobs if job.queue in unworked), "queue_unknown")
-        reasons |= dict.fromkeys((job.id for job in jobs if job.kind not in self._catalogue), "kind_unknown")
+        unknown = {job.kind for job in jobs} - self._catalogue.keys()
+        reasons |= dict.fromkeys((job.id for job in jobs if job.kind in unknown), "kind_unknown")
         left = [job for job in jobs if job.id not in reasons]
         at_once = _READ_FIRST
         while left:

@@ -69,8 +69,10 @@ class Scripts:
         queues = list({entry.queue: None for entry in entries})
         keys = [name for queue in queues for name in (key_of(queue), low_key_of(queue), wake_key_of(queue))]
         args: list[str | int] = []
+        told, payload = None, ""
         for entry in entries:
-            payload = payload_of(entry.kind, entry.due_at)
+            if told != (entry.kind, entry.due_at):  # jobs of a batch, and of a page of an operation, share theirs
+                told, payload = (entry.kind, entry.due_at), payload_of(entry.kind, entry.due_at)
             args += (queues.index(entry.queue), int(entry.is_low(now)), entry.id, entry.score(now), payload)
         await cast(Awaitable[None], self._put(keys=keys, args=args))
 

@@ -42,6 +42,7 @@ from service.ledger.records.lanes import (
     record_rule_deleted,
     running_behind_fence,
 )
+from service.ledger.records.operations import are_all_in
 from service.ledger.records.progressed import Progress, record_progress
 from service.ledger.records.promoted import record_promoted
 from service.ledger.records.replayed import Replay, record_replayed
@@ -299,6 +300,7 @@ CALLS: Mapping[str, Call] = {
     "finish with failures (100)": _finish_with_failures,
     "enqueue (100)": _enqueue,
     "cancel (198)": lambda c, now: c.run_sync(record_cancelled, [Cancel(one, "w", now) for one in _SOME]),
+    "the states of members (198)": lambda c, _: c.run_sync(are_all_in, _SOME, list(State)),
     "replay (198)": lambda c, now: c.run_sync(record_replayed, [Replay(one, now) for one in _SOME]),
     "progress (198)": lambda c, _: c.run_sync(record_progress, [Progress(one, 1, 1, 2) for one in _SOME]),
     "how they stand (198)": lambda c, _: standings_of(c, _SOME),

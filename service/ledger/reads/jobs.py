@@ -77,8 +77,8 @@ async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mappin
     vault = vault_of(connection)
     dialect = connection.dialect.name
     wanted = select(jobs.c.id, kept).where(is_one_of(dialect, jobs.c.id))
-    rows = await connection.execute(wanted, ids_parameter(dialect, ids))
-    return {row.id: StoredArgs(row.id, row.kept, vault) for row in rows}
+    rows = (await connection.execute(wanted, ids_parameter(dialect, ids))).all()
+    return {job_id: StoredArgs(job_id, args, vault) for job_id, args in rows}
 
 
 async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:

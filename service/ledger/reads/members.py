@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from pydantic_core import from_json
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import key_taken
 from service.ledger.operations import Place
 from service.ledger.reads.listing import Filter, page_of, places_of
+from service.ledger.rows import json_rows
 from service.tables import jobs
 
 
@@ -34,6 +37,9 @@ class Member(NamedTuple):
         return Place(self.listed_at, self.id)
 
 
+_TAKEN = Member._fields.index("taken")
+
+
 async def far_end(connection: AsyncConnection, wanted: Filter, number: int) -> Place | None:
     """Return the place up to which at most `number` jobs of each range of the filter's index are to be looked at.
 
@@ -50,7 +56,21 @@ async def members_of(connection: AsyncConnection, wanted: Filter, limit: int) ->
     """Return a page of members, the newest first, with all that acting on them needs."""
     columns = [*(jobs.c[name] for name in Member._fields[:-2]), key_taken().label("taken")]
     statement = page_of(columns, wanted, limit)
-    return [] if statement is None else [Member._make(row[:-1]) for row in await connection.execute(statement)]
+    if statement is None:
+        return []
+    if connection.dialect.name == "sqlite":
+        return await _as_json(connection, statement)
+    return [Member._make(row[:-1]) for row in (await connection.execute(statement)).all()]
+
+
+async def _as_json(connection: AsyncConnection, page: Select[Any]) -> Sequence[Member]:
+    """Read a page as one JSON text, for the reason that `started._take` has: it takes a fifth of the time."""
+    rows = page.subquery("page")
+    told = [rows.c[name] for name in (*Member._fields[:-1], "listed_at")]
+    read = from_json((await connection.execute(select(json_rows("sqlite", told)).select_from(rows))).scalar_one())
+    # A third of the time that `Member(...)` takes.
+    new, moment = partial(tuple.__new__, Member), datetime.fromisoformat
+    return [new((*row[:_TAKEN], bool(row[_TAKEN]), moment(row[-1]))) for row in read]
 
 
 async def count_members(connection: AsyncConnection, wanted: Filter, limit: int) -> int:

@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, literal, select, true, update
 
+from service.ledger.guards import unindexed
 from service.ledger.models import NOTHING_FOLLOWED, Followed, NewJob
 from service.ledger.operations import (
     BROKEN_OFF,
@@ -25,7 +26,7 @@ from service.ledger.reads.operations import one_operation, operation_of
 from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.tallied import tally
-from service.ledger.rows import ids_parameter, insert_for, is_one_of
+from service.ledger.rows import execute, ids_parameter, insert_for, is_one_of, packed, unfold_lists
 from service.operation_tables import operation_failures, operation_members, operations
 from service.tables import Moment, jobs
 
@@ -155,14 +156,30 @@ def states_now(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     if not ids:
         return {}
     dialect = connection.dialect.name
-    found = connection.execute(_lock_states(dialect), ids_parameter(dialect, ids))
+    found = connection.execute(_lock_states(dialect), ids_parameter(dialect, ids)).all()
     return {job_id: state for job_id, state in found}  # noqa: C416 - mypy takes no rows for pairs
+
+
+def are_all_in(connection: Connection, ids: Sequence[str], states: Sequence[str]) -> bool:
+    """Whether all of the jobs are in these states. Nobody changes any of them before the transaction ends.
+
+    A row for each, as `states_now` reads them, takes a tenth of the time of their change.
+    """
+    dialect = connection.dialect.name
+    parameters = {**ids_parameter(dialect, ids), **ids_parameter(dialect, states, "states")}
+    return bool(connection.execute(_lock_and_count(dialect), parameters).scalar_one() == len(ids))
 
 
 @cache
 def _lock_states(dialect: str) -> Any:
     wanted = select(jobs.c.id, jobs.c.state).where(is_one_of(dialect, jobs.c.id))
     return wanted.order_by(jobs.c.id).with_for_update()
+
+
+@cache
+def _lock_and_count(dialect: str) -> Any:
+    found = _lock_states(dialect).cte("found")
+    return select(func.count()).select_from(found).where(is_one_of(dialect, unindexed(found.c.state), "states"))
 
 
 # What was stopped, and what follows from the end of its job.
@@ -204,8 +221,14 @@ def _keep_failures(connection: Connection, operation: Operation, against: Mappin
 
 def _keep_members(connection: Connection, operation: Operation, ids: Sequence[str]) -> None:
     if ids:
-        statement = insert_for(connection.dialect.name)(operation_members).on_conflict_do_nothing()
-        connection.execute(statement, [{"operation_id": operation.id, "job_id": one} for one in ids])
+        execute(connection, _insert_members(connection.dialect.name), packed((operation.id, one) for one in ids))
+
+
+@cache
+def _insert_members(dialect: str) -> Any:
+    member = unfold_lists(dialect, "member", {column.name: column.type for column in operation_members.c})
+    statement = insert_for(dialect)(operation_members).from_select(member.c.keys(), select(member).where(true()))
+    return statement.on_conflict_do_nothing()
 
 
 def _insert_job(connection: Connection, job: NewJob, writer: str) -> None:

@@ -18,7 +18,7 @@ from service.ledger.operations import Against, Operation, OperationState
 from service.ledger.reads.listing import Filter
 from service.ledger.reads.members import Member
 from service.ledger.reads.operations import get_operation
-from service.ledger.records.operations import Page, record_counted, record_page, states_now
+from service.ledger.records.operations import Page, are_all_in, record_counted, record_page, states_now
 from service.ledger.states import State
 from service.lifecycle.operations.deeds import Deed, Done, forbids
 from service.lifecycle.operations.pace import Pace
@@ -152,17 +152,18 @@ class Runner:
 
     def _apply(self, connection: Connection, members: Sequence[Member], at: datetime) -> Done:
         """Act on the members that are still in a state that the filter asks for."""
-        # Locked in the order of ids, as all do who change several jobs.
-        states = states_now(connection, [one.id for one in members])
-        wanted = self._wanted.states or tuple(State)
-        late = {
-            one.id: forbids(states.get(one.id, "deleted"), "dealt with any more")
-            for one in members
-            if states.get(one.id) not in wanted
-        }
-        left = [one for one in members if one.id not in late]
+        late = self._late(connection, members)
+        left = [one for one in members if one.id not in late] if late else members
         done = self._deed.apply(connection, left, at) if left else Done({})
         return done._replace(against={**late, **done.against})
+
+    def _late(self, connection: Connection, members: Sequence[Member]) -> dict[str, Against]:
+        """Lock members, in the order of ids, as all do who change several jobs; return who is in another state."""
+        wanted, ids = self._wanted.states or tuple(State), [one.id for one in members]
+        if are_all_in(connection, ids, wanted):
+            return {}
+        states = {**dict.fromkeys(ids, "deleted"), **states_now(connection, ids)}
+        return {one: forbids(state, "dealt with any more") for one, state in states.items() if state not in wanted}
 
     async def _tell(self, operation: Operation) -> None:
         """Note the progress of the job now and then, and at the end."""

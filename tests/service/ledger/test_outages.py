@@ -73,6 +73,20 @@ async def test_silence_before_the_commit_is_an_outage_and_after_it_leaves_the_fa
                 await fall_silent_before(0)
 
 
+_OUT_OF_MEMORY = "DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53200'; END $$"
+_END_THIS_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+@pytest.mark.parametrize(("statement", "is_open"), [(_OUT_OF_MEMORY, False), (_END_THIS_SESSION, True)])
+async def test_a_lone_statement_that_postgres_refuses_was_not_recorded_but_one_whose_session_ends_may_be(
+    postgres: PostgresServer, postgres_name: str, statement: str, *, is_open: bool
+) -> None:
+    async with behind_a_proxy(postgres, postgres_name) as (database, _):
+        with pytest.raises(LedgerUnavailable) as raised:
+            await database.run(lambda connection: connection.execute(text(statement)), is_one_statement=True)
+    assert isinstance(raised.value, FateUnknown) == is_open
+
+
 async def test_one_silent_connection_casts_doubt_on_all_of_its_pool(
     postgres: PostgresServer, postgres_name: str
 ) -> None:
