@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from jobs.kit.files import FileGone
-from service.files.storage import StorageUnavailable
+from service.files.storage import Block, StorageUnavailable
 
 # A file is read and written in parts of this size, so that each request is bounded and can be repeated.
 _PART_BYTES = 8 << 20
@@ -48,7 +48,7 @@ class Bucket:
         )
 
     async def write(
-        self, key: str, blocks: AsyncIterator[bytes], *, at_end: Callable[[], object] | None = None
+        self, key: str, blocks: AsyncIterator[Block], *, at_end: Callable[[], object] | None = None
     ) -> None:
         parts = _Parts(blocks)
         try:
@@ -102,7 +102,7 @@ class Bucket:
 class _Parts:
     """Joins blocks into parts, and remembers what their source raised."""
 
-    def __init__(self, blocks: AsyncIterator[bytes]) -> None:
+    def __init__(self, blocks: AsyncIterator[Block]) -> None:
         self.is_over = False
         self.error: BaseException | None = None
         self.again: bytes | None = None
@@ -115,18 +115,19 @@ class _Parts:
         if self.again is not None:
             part, self.again = self.again, None
             return part
-        gathered, size = [], 0
+        gathered: list[bytes | bytearray | memoryview] = []
+        size = 0
         while size < _PART_BYTES and not self.is_over:
             if (block := await self._next()) is None:
                 self.is_over = True
                 break
-            gathered.append(block)
-            size += len(block)
+            gathered += block
+            size += sum(map(len, block))
         if not gathered:
             raise StopAsyncIteration
         return b"".join(gathered)
 
-    async def _next(self) -> bytes | None:
+    async def _next(self) -> Block | None:
         try:
             return await anext(self._blocks, None)
         except BaseException as error:

@@ -5,7 +5,9 @@ import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from service.files.sniffing import SNIFFED_BYTES, content_type_of
-from service.files.storage import BLOCK_BYTES
+from service.files.storage import BLOCK_BYTES, Block
+
+_SMALL_BYTES = 2 * SNIFFED_BYTES
 
 
 class Intake:
@@ -29,46 +31,73 @@ class Intake:
         self._check_size = check_size
         self._check_type = check_type
         self._hash = hashlib.sha256()
-        self._last = b""
+        self._last: Block = ()
 
     @property
     def sha256(self) -> str:
         """Of all that came, after `hash_last`."""
         return self._hash.hexdigest()
 
-    async def blocks(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    async def blocks(self, chunks: AsyncIterable[bytes | memoryview]) -> AsyncIterator[Block]:
         """Yield the incoming bytes in blocks. The next block is received while a thread hashes the one before."""
-        gathered, length = [], 0
+        gathered = _Gathered()
         async for chunk in chunks:
             self._count(len(chunk))
-            gathered.append(chunk)
-            length += len(chunk)
-            if length >= BLOCK_BYTES:
-                block = b"".join(gathered)
-                gathered, length = [], 0
+            gathered.add(chunk)
+            if gathered.size >= BLOCK_BYTES:
+                block = gathered.pieces
+                gathered = _Gathered()
                 self._look_at(block, is_whole=False)
-                hashing = asyncio.create_task(asyncio.to_thread(self._hash.update, block))
+                hashing = asyncio.create_task(asyncio.to_thread(self._add_to_hash, block))
                 yield block
                 await hashing
-        self._last = b"".join(gathered)
-        self._look_at(self._last, is_whole=True)
+        self._last = gathered.pieces
+        self._look_at(self._last, is_whole=gathered.size <= SNIFFED_BYTES)
         if self._last:
             yield self._last
 
     def hash_last(self) -> None:
         """Hash the last block, which takes a thread up to a millisecond, once it has been yielded."""
-        self._hash.update(self._last)
-        self._last = b""
+        self._add_to_hash(self._last)
+        self._last = ()
+
+    def _add_to_hash(self, block: Block) -> None:
+        for piece in block:
+            self._hash.update(piece)
 
     def _count(self, more: int) -> None:
         self.size += more
         if self._check_size is not None:
             self._check_size(self.size)
 
-    def _look_at(self, block: bytes, *, is_whole: bool) -> None:
+    def _look_at(self, block: Block, *, is_whole: bool) -> None:
         if self.content_type is not None:
             return
-        head = block[:SNIFFED_BYTES]
-        self.content_type = content_type_of(head, self._name, is_whole=is_whole and len(block) <= SNIFFED_BYTES)
+        # Behind a small piece stands a large one.
+        head = b"".join(piece[:SNIFFED_BYTES] for piece in block[:2])[:SNIFFED_BYTES]
+        self.content_type = content_type_of(head, self._name, is_whole=is_whole)
         if self._check_type is not None:
             self._check_type(self.content_type)
+
+
+class _Gathered:
+    """The pieces of a block, few of them: small ones are joined, of which a slow sender may send a million."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | bytearray | memoryview] = []
+        self.size = 0
+
+    def add(self, chunk: bytes | memoryview) -> None:
+        self.size += len(chunk)
+        if len(chunk) >= _SMALL_BYTES:
+            self.pieces.append(_unchanging(chunk))
+        elif self.pieces and isinstance(self.pieces[-1], bytearray):
+            self.pieces[-1] += chunk
+        elif chunk:
+            self.pieces.append(bytearray(chunk))
+
+
+def _unchanging(chunk: bytes | memoryview) -> bytes | memoryview:
+    """Copy a chunk unless it is of bytes: a kind may read the next one into the same buffer."""
+    is_of_bytes = isinstance(chunk, bytes) or (isinstance(chunk, memoryview) and isinstance(chunk.obj, bytes))
+    return chunk if is_of_bytes else bytes(chunk)

@@ -81,7 +81,7 @@ class FileLibrary:
     async def keep(
         self,
         intake: Intake,
-        chunks: AsyncIterable[bytes],
+        chunks: AsyncIterable[bytes | memoryview],
         name: str,
         expires_in: Callable[[], timedelta | None] = lambda: None,
     ) -> StoredFile:

@@ -4,6 +4,7 @@ from fnmatch import fnmatchcase
 
 from service.files.errors import FilesFull, FileTooLarge, FileTypeRefused
 from service.files.reads import total_bytes
+from service.ledger.deadline import in_time
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 
@@ -24,8 +25,7 @@ class UploadLimits:
     async def of(cls, settings: Settings, ledger: Ledger) -> "UploadLimits":
         if settings.files_max_total_bytes is None:
             return cls(settings)
-        async with ledger.read() as connection:
-            return cls(settings, await connection.run_sync(total_bytes))
+        return cls(settings, await in_time(_total_bytes(ledger)))
 
     def check_length(self, header: str | None) -> None:
         """Refuse a body by its `Content-Length`, before it is read."""
@@ -49,6 +49,11 @@ class UploadLimits:
             raise FileTypeRefused(
                 f"The file is {content_type}, by its first bytes. Accepted: {', '.join(self._types)}."
             )
+
+
+async def _total_bytes(ledger: Ledger) -> int:
+    async with ledger.read() as connection:
+        return await connection.run_sync(total_bytes)
 
 
 def no_room(most: int) -> FilesFull:

@@ -24,7 +24,7 @@ class FormWithFile:
         self.fields: dict[str, str] = {}
         self.name: str | None = None
         self._stream = stream
-        self._chunks: list[bytes] = []
+        self._chunks: list[memoryview] = []
         self._reader = _Reader(self)
         self._parser = MultipartParser(_boundary(content_type), self._reader.callbacks)
         self._is_over = False
@@ -36,7 +36,7 @@ class FormWithFile:
         if self.name is None:
             raise UploadRefused("The form has no file. Send one, as a part with a filename.")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[memoryview]:
         """Yield the file, and read the rest of the form."""
         while True:
             for chunk in self._taken():
@@ -46,10 +46,10 @@ class FormWithFile:
         for chunk in self._taken():
             yield chunk
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: memoryview) -> None:
         self._chunks.append(chunk)
 
-    def _taken(self) -> list[bytes]:
+    def _taken(self) -> list[memoryview]:
         taken, self._chunks = self._chunks, []
         return taken
 
@@ -130,7 +130,7 @@ class _Reader:
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            self._form.add(data[start:end])
+            self._form.add(memoryview(data)[start:end])
             return
         self._text += data[start:end]
         if len(self._text) > _MOST_FIELD_BYTES:

@@ -41,11 +41,9 @@ class Upload:
         await self._form.begin()
         self.name = clean_name(self._form.name or NAMELESS)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes] | AsyncIterator[memoryview]:
         """Yield the bytes of the file."""
-        source = self._stream() if self._form is None else self._form.chunks()
-        async for chunk in source:
-            yield chunk
+        return self._stream() if self._form is None else self._form.chunks()
 
     @property
     def expires_in(self) -> timedelta | None:

@@ -30,7 +30,7 @@ async def upload(request: Request, expires_in: float | None = None) -> Response:
 async def receive(request: Request, expires_in: float | None = None) -> StoredFile:
     """Keep the bytes of an upload."""
     resources = state_of(request).resources
-    limits = await in_time(UploadLimits.of(resources.settings, resources.ledger))
+    limits = await UploadLimits.of(resources.settings, resources.ledger)
     limits.check_length(header_of(request, b"content-length"))
     sent = Upload(request, expires_in, limits.check_body)
     await sent.begin()

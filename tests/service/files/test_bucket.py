@@ -16,7 +16,7 @@ import uuid_utils
 from jobs.kit.files import FileGone
 from service.files import bucket as buckets
 from service.files.bucket import Bucket
-from service.files.storage import StorageUnavailable
+from service.files.storage import Block, StorageUnavailable
 from service.settings import Settings
 from tests.support.bucket import BUCKET, CREDENTIALS, running_bucket
 from tests.support.proxy import proxying
@@ -40,9 +40,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(buckets, name, limit)
 
 
-async def blocks(*contents: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:
+async def blocks(*contents: bytes, error: Exception | None = None) -> AsyncIterator[Block]:
     for content in contents:
-        yield content
+        yield [content]
     if error is not None:
         raise error
 

@@ -11,12 +11,12 @@ import uuid_utils
 
 from jobs.kit.files import FileGone
 from service.files.folder import Folder
-from service.files.storage import StorageUnavailable
+from service.files.storage import Block, StorageUnavailable
 
 
-async def blocks(*contents: bytes, error: BaseException | None = None) -> AsyncIterator[bytes]:
+async def blocks(*contents: bytes, error: BaseException | None = None) -> AsyncIterator[Block]:
     for content in contents:
-        yield content
+        yield [content]
     if error is not None:
         raise error
 
