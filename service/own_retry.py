@@ -30,4 +30,9 @@ def own_retry_of(stored: str) -> OwnRetry:
 def retry_until(stored: str, run_at: datetime) -> datetime | None:
     """Return when the last attempt may begin of a job that is due at `run_at`; None: whenever it is its turn."""
     max_duration = own_retry_of(stored).max_duration
-    return None if max_duration is None else run_at + timedelta(seconds=max_duration)
+    if max_duration is None:
+        return None
+    try:
+        return run_at + timedelta(seconds=max_duration)
+    except OverflowError:  # the calendar ends before
+        return None

@@ -1,6 +1,6 @@
 """Jobs have ended: what comes after them is decided, and callbacks of theirs and of their flows are recorded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -10,7 +10,7 @@ from service.ledger.models import Ended, Followed, NewJob, Released
 from service.ledger.records.callbacks import call_back_jobs
 from service.ledger.records.decided import Decided, decide
 from service.ledger.records.edges import Parent
-from service.ledger.records.flows import count_again, count_over
+from service.ledger.records.flows import count_again, count_empty, count_over
 from service.ledger.records.tallied import tally
 from service.ledger.rows import insert_for
 from service.ledger.states import TERMINAL
@@ -19,25 +19,35 @@ from service.ledger.traits import Trait
 _CHILDREN, _CALLBACKS, _FLOW_CALLBACKS = Trait.CHILDREN.value, Trait.CALLBACKS.value, Trait.FLOW_CALLBACKS.value
 
 
-def record_ended(connection: Connection, ended: Sequence[Ended], at: datetime, writer: str) -> Followed:
-    """Follow up the ends of jobs, in the transaction that recorded them.
+def record_ended(
+    connection: Connection, ended: Sequence[Ended], at: datetime, writer: str, *, empty_flows: Collection[str] = ()
+) -> Followed:
+    """Follow up the ends of jobs, and of new flows without a job, in the transaction that recorded them.
 
     Call it with the jobs that have any of `FOLLOWED`, after their rows were changed. What is more than a transaction
     should hold is left to `record_followups`.
     """
     parents = [Parent(one.id, one.kind, one.state, one.has_attempted) for one in ended if one.traits & _CHILDREN]
     decided = decide(connection, parents, at) if parents else Decided()
-    return record_decided(connection, decided, at, writer, ended=[one for one in ended if one.state in TERMINAL])
+    over = [one for one in ended if one.state in TERMINAL]
+    return record_decided(connection, decided, at, writer, ended=over, empty_flows=empty_flows)
 
 
 def record_decided(
-    connection: Connection, decided: Decided, at: datetime, writer: str, *, ended: Sequence[Ended] = ()
+    connection: Connection,
+    decided: Decided,
+    at: datetime,
+    writer: str,
+    *,
+    ended: Sequence[Ended] = (),
+    empty_flows: Collection[str] = (),
 ) -> Followed:
-    """Record what follows from jobs that have `ended`, and from what was decided of others."""
+    """Record what follows from jobs and flows that have ended, and from what was decided of others."""
     over = [*ended, *decided.cancelled]
     called = call_back_jobs(connection, [one.id for one in over if one.traits & _CALLBACKS], at)
     record_live_again(connection, decided.taken_back, at)
     called += count_over(connection, [one.id for one in over if one.traits & _FLOW_CALLBACKS], at)
+    called += count_empty(connection, empty_flows, at)
     left = decided.left.union(one.id for one in decided.cancelled if one.traits & _CHILDREN)
     leave(connection, left, at)
     tally(connection, _events(writer, decided, called), at)

@@ -20,8 +20,8 @@ from service.ledger.traits import Trait
 from service.tables import job_listing, jobs, moment_text
 
 
-def insert_flows(connection: Connection, new: Sequence[NewFlow]) -> None:
-    """Insert flows that are not there yet, with their callbacks."""
+def insert_flows(connection: Connection, new: Sequence[NewFlow]) -> set[str]:
+    """Insert flows that are not there yet, with their callbacks. Return the ids of those that have callbacks."""
     rows = [
         {
             "id": flow.id,
@@ -32,9 +32,12 @@ def insert_flows(connection: Connection, new: Sequence[NewFlow]) -> None:
         }
         for flow in new
     ]
-    if rows:
-        connection.execute(insert_for(connection.dialect.name)(flows).on_conflict_do_nothing(), rows)
-        insert_callbacks(connection, [(flow.id, callback) for flow in new for callback in flow.callbacks])
+    if not rows:
+        return set()
+    inserted = insert_for(connection.dialect.name)(flows).on_conflict_do_nothing().returning(flows.c.id, flows.c.traits)
+    found = connection.execute(inserted, rows).all()
+    insert_callbacks(connection, [(flow.id, callback) for flow in new for callback in flow.callbacks])
+    return {row.id for row in found if row.traits}
 
 
 def traits_of_flows(connection: Connection, ids: Collection[str]) -> dict[str, int]:
@@ -58,9 +61,12 @@ def count_over(connection: Connection, ids: Sequence[str], at: datetime) -> list
     """Count jobs that have ended; return the jobs of the callbacks of flows that have ended with them."""
     if not ids:
         return []
-    counts = {flow: -count for flow, count in _by_flow(connection, ids).items()}
-    over = [row for row in _count(connection, counts) if row.live == 0]
-    return call_back(connection, [Owner(row.id, "flow", *_final(connection, row, at)) for row in over], at)
+    return _call_back_over(connection, {flow: -count for flow, count in _by_flow(connection, ids).items()}, at)
+
+
+def count_empty(connection: Connection, ids: Collection[str], at: datetime) -> list[NewJob]:
+    """Return the jobs of the callbacks of new flows without a job: others stand for all, so they have ended at once."""
+    return _call_back_over(connection, dict.fromkeys(ids, 0), at)
 
 
 def record_flows_purged(connection: Connection, before: datetime, limit: int) -> int:
@@ -70,6 +76,11 @@ def record_flows_purged(connection: Connection, before: datetime, limit: int) ->
     if gone:
         delete_callbacks(connection, gone)
     return len(gone)
+
+
+def _call_back_over(connection: Connection, counts: Mapping[str, int], at: datetime) -> list[NewJob]:
+    over = [row for row in _count(connection, counts) if row.live == 0]
+    return call_back(connection, [Owner(row.id, "flow", *_final(connection, row, at)) for row in over], at)
 
 
 def _by_flow(connection: Connection, ids: Sequence[str]) -> Counter[str]:

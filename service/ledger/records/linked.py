@@ -116,14 +116,15 @@ def record_links(
 ) -> Followed:
     """Record what the jobs `created` are linked to. `ids` has, for each job, the id that stands for it."""
     writer, at = requests[0].writer, requests[0].jobs[0].created_at
-    insert_flows(connection, [request.flow for request in requests if request.flow is not None])
+    new_flows = insert_flows(connection, [request.flow for request in requests if request.flow is not None])
     insert_callbacks(connection, [(job.id, callback) for job in created for callback in job.callbacks])
     holders = _record_edges(connection, links, ids, created)
     begun = Counter(job.flow for job in created if job.flow is not None and job.traits & _FLOW_CALLBACKS)
     count_begun(connection, begun)
     over = [Ended(job.id, job.counted_as, job.state, job.traits) for job in created if job.state is State.CANCELLED]
     tally(connection, [(writer, job.kind, str(job.state)) for job in over], at)
-    followed = record_ended(connection, [job for job in over if job.traits & FOLLOWED], at, writer)
+    over_and_followed = [job for job in over if job.traits & FOLLOWED]
+    followed = record_ended(connection, over_and_followed, at, writer, empty_flows=new_flows - begun.keys())
     if holders:
         leave(connection, holders, at)
     return followed._replace(left=followed.left or bool(holders))

@@ -17,6 +17,8 @@ from service.ledger.states import TERMINAL
 from service.schedule_tables import RUN_NOW, schedules
 from service.tables import Moment, jobs, moment_text, ticks
 
+# `last_job_id` also names, before that job and with commas, those of earlier ticks that lived then: it holds six ids.
+_MOST_NOTED = 6
 TickOutcome = Literal["fired", "skipped", "missed"]
 Overlap = Literal["allow", "skip", "replace"]
 
@@ -63,7 +65,7 @@ def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str,
     held = _hold(connection, {tick.schedule for tick in wanted})
     current = [tick for tick in wanted if _revision(held.get(tick.schedule)) == tick.revision]
     deferred = frozenset(tick.schedule for tick in wanted) - {tick.schedule for tick in current}
-    decided, replaced = _decide(connection, _not_there(connection, current), held)
+    decided, replaced, live = _decide(connection, _not_there(connection, current), held)
     won = _insert(connection, decided)
     recorded = [tick for tick in decided if tick.key in won]
     fired = [tick.job for tick in recorded if tick.job is not None]
@@ -72,7 +74,7 @@ def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str,
         tally(connection, ((writer, job.counted_as, "enqueued") for job in created), now)
     tally(connection, ((writer, tick.kind, tick.outcome) for tick in recorded), now)
     cancelled = record_cancelled(connection, [Cancel(one, writer, now) for one in sorted(replaced)]) if replaced else ()
-    _go_on(connection, current, recorded, held, now)
+    _go_on(connection, current, recorded, held, live, now)
     return Ticked(tuple(recorded), tuple(one for one in cancelled if one is not None), deferred)
 
 
@@ -112,31 +114,36 @@ def _not_there(connection: Connection, wanted: Sequence[Tick]) -> list[Tick]:
     return list(new.values())
 
 
-def _decide(connection: Connection, wanted: Sequence[Tick], held: Mapping[str, Any]) -> tuple[list[Tick], set[str]]:
-    """Apply the schedules' overlap policies; return the ticks, and the jobs that are replaced."""
+def _decide(
+    connection: Connection, wanted: Sequence[Tick], held: Mapping[str, Any]
+) -> tuple[list[Tick], set[str], Mapping[str, Sequence[str]]]:
+    """Apply the schedules' overlap policies; return the ticks, the jobs that are replaced, and those that live then.
+
+    Several live where a user fired a tick out of turn.
+    """
     asked = {tick.schedule for tick in wanted if tick.overlap != "allow" and tick.schedule in held}
-    live = _live(connection, {held[name].last_job_id for name in asked} - {None})
-    before: dict[str, str] = {name: job_id for name in asked if (job_id := held[name].last_job_id) in live}
-    decided, replaced = [], set()
+    before = _live(connection, {name: (held[name].last_job_id or "").split(",") for name in asked})
+    decided, replaced = [], set[str]()
     for tick in wanted:
-        previous = before.get(tick.schedule)
-        if tick.job is not None and previous is not None and tick.reason != RUN_NOW:
-            if tick.overlap == "skip":
-                reason = f"job {previous}, of an earlier tick, had not ended"
-                decided.append(tick.skipped(reason))
-                continue
-            replaced.add(previous)
-        if tick.job is not None and tick.overlap != "allow":
-            before[tick.schedule] = tick.job.id
+        if tick.job is not None and tick.schedule in before:
+            previous = before[tick.schedule]
+            if previous and tick.reason != RUN_NOW:
+                if tick.overlap == "skip":
+                    decided.append(tick.skipped(f"job {previous[0]}, of an earlier tick, had not ended"))
+                    continue
+                replaced.update(previous)
+                previous = []
+            before[tick.schedule] = [*previous, tick.job.id]
         decided.append(tick)
-    return decided, replaced
+    return decided, replaced, before
 
 
-def _live(connection: Connection, ids: set[str]) -> set[str]:
-    if not ids:
-        return set()
-    rows = connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(ids)))
-    return {row.id for row in rows if row.state not in TERMINAL}
+def _live(connection: Connection, of_each: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Leave out jobs that have ended, or are gone."""
+    ids = {job_id for some in of_each.values() for job_id in some if job_id}
+    rows = connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(ids))) if ids else ()
+    live = {row.id for row in rows if row.state not in TERMINAL}
+    return {name: [job_id for job_id in some if job_id in live] for name, some in of_each.items()}
 
 
 def _insert(connection: Connection, decided: Sequence[Tick]) -> set[tuple[str, datetime]]:
@@ -162,11 +169,19 @@ def _go_on(
     current: Sequence[Tick],
     recorded: Sequence[Tick],
     held: Mapping[str, Any],
+    live: Mapping[str, Sequence[str]],
     now: datetime,
 ) -> None:
-    """Note up to when ticks have been dealt with, and the job of the latest; also ticks that others have recorded."""
+    """Note up to when ticks have been dealt with, and the job of the latest; also ticks that others have recorded.
+
+    Where a policy asks for it, the jobs of earlier ticks that have not ended are noted before that job.
+    """
     since = {tick.schedule: tick.due_at for tick in current if tick.reason != RUN_NOW and tick.schedule in held}
-    latest = {tick.schedule: tick.job.id for tick in recorded if tick.job is not None and tick.schedule in held}
+    latest = {
+        tick.schedule: ",".join(live.get(tick.schedule, [tick.job.id])[-_MOST_NOTED:])
+        for tick in recorded
+        if tick.job is not None and tick.schedule in held
+    }
     rows = [
         {
             "name": name,

@@ -38,11 +38,8 @@ def due_ticks(plan: Plan, since: datetime, now: datetime) -> list[DueTick]:
 
 
 def _wanted(plan: Plan, due: Sequence[datetime], now: datetime) -> Sequence[datetime]:
-    """Choose the due ticks that become jobs."""
-    match plan.catch_up:
-        case "all":
-            return due[-MOST_CAUGHT_UP:]
-        case "none":
-            return [tick for tick in due[-1:] if tick >= now - ON_TIME]
-        case _:
-            return due[-1:]
+    """Choose the due ticks that become jobs: all that are on time, and of the missed ones what `catch_up` says."""
+    if plan.catch_up == "all":
+        return due[-MOST_CAUGHT_UP:]
+    on_time = [tick for tick in due[-MOST_CAUGHT_UP:] if tick >= now - ON_TIME]
+    return on_time or (due[-1:] if plan.catch_up == "last" else ())

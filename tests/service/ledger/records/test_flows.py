@@ -124,6 +124,14 @@ async def test_a_job_that_a_holder_stands_for_is_not_in_the_flow(ledger: Ledger)
     assert await live(ledger) == 1
 
 
+async def test_a_flow_whose_jobs_others_all_stand_for_has_ended_at_once(ledger: Ledger) -> None:
+    await enqueue(ledger, new_job(unique_key="k"))
+    for _ in range(2):
+        enqueued = await enqueue_flow(ledger, FLOW, child(flow="f", unique_key="k"))
+        assert await events(ledger) == ["end", "success"]
+    assert not enqueued.followed.released, "sent again, it has not ended again"
+
+
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
 async def test_a_flow_without_callbacks_counts_nothing(ledger: Ledger, state: State) -> None:
     one = in_flow()

@@ -276,6 +276,22 @@ async def test_run_now_enqueues_whatever_is_live_and_the_next_tick_knows_it(desk
     ]
 
 
+@pytest.mark.parametrize(("overlap", "become"), [("skip", ["queued"]), ("replace", ["cancelled", "queued"])])
+async def test_a_tick_knows_the_job_of_an_earlier_one_also_if_one_was_run_out_of_turn_since(
+    desk: Desk, clock: Clock, overlap: Any, become: list[str]
+) -> None:
+    await say(desk, schedule(overlap=overlap))
+    cron = Cron(desk.lifecycle, clock)
+    await walk([cron], clock, NOON + MINUTE + SECOND)
+    [first] = await told(desk)
+    await desk.lifecycle.schedules.run("s")
+    async with writing(desk.ledger.database) as connection:
+        out_of_turn = jobs.c.id != first["job_id"]
+        await connection.execute(update(jobs).where(out_of_turn).values(state="succeeded", finished_at=NOON))
+    await walk([cron], clock, NOON + 2 * MINUTE, 5 * SECOND)
+    assert sorted(state for state, _ in await live(desk) if state != "succeeded") == become
+
+
 async def test_the_job_of_a_tick_has_the_args_options_and_tags_of_its_schedule(desk: Desk, clock: Clock) -> None:
     options = '{"priority":3,"tags":["mine"],"timeout":5.0,"lane":{"key":"a","concurrency":2},"metadata":{"a":1}}'
     await say(desk, schedule(args='{"number":7}', options=options, jitter_s=600.0))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel
@@ -243,6 +244,19 @@ async def test_a_tick_due_within_a_short_restart_is_on_time_under_every_policy(d
     await Cron(desk.lifecycle, clock).tick()
     for kind in KINDS:
         assert await ticked(desk, kind) == [NOON + MINUTE, NOON + 2 * MINUTE]
+
+
+@pytest.mark.parametrize("catch_up", ["none", "last", "all"])
+async def test_a_worker_that_was_held_up_for_seconds_calls_none_of_several_ticks_missed(
+    settings: Settings, clock: Clock, catch_up: Literal["none", "last", "all"]
+) -> None:
+    busy = job("busy", cron="* * * * * *", catch_up=catch_up)(each.function)
+    async with open_desk(settings, busy) as desk:
+        cron = Cron(desk.lifecycle, clock)
+        await cron.tick()
+        clock.now += 5 * SECOND
+        await cron.tick()
+        assert await ticked(desk, busy) == [NOON + n * SECOND for n in range(1, 6)]
 
 
 async def test_the_job_of_a_tick_shows_its_time_and_runs_now(desk: Desk, clock: Clock) -> None:
