@@ -8,7 +8,7 @@ from typing import ClassVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.files.errors import UploadMalformed, UploadRefused, UploadTooSlow
+from service.files.errors import UploadRefused, UploadTooSlow
 from service.files.multipart import FormWithFile, name_of_disposition
 from service.files.names import NAMELESS, clean_name
 from service.web.headers import header_of
@@ -84,10 +84,7 @@ def _raw_name(request: Request) -> str | None:
         return _text(name)
     if (disposition := header_of(request, b"content-disposition")) is None:
         return None
-    try:
-        return name_of_disposition(_text(disposition))
-    except (ValueError, LookupError) as error:
-        raise UploadMalformed("The Content-Disposition header cannot be read.") from error
+    return name_of_disposition(_text(disposition))
 
 
 def _text(header: str) -> str:
