@@ -148,8 +148,8 @@ class _Reader:
 def _filename_of(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
     """Return a part's `filename` or else its `filename*`, which forms should not have (RFC 7578), but have."""
     if (plain := options.get(b"filename")) is not None:
-        return plain.decode(errors="replace")
-    return name_of_disposition(disposition.decode(errors="replace"))
+        return text_of(plain)
+    return name_of_disposition(text_of(disposition))
 
 
 def _boundary(content_type: str) -> bytes:
@@ -158,6 +158,14 @@ def _boundary(content_type: str) -> bytes:
     if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
         raise UploadMalformed(f"The form's Content-Type names no boundary of 1 to {_LONGEST_BOUNDARY} characters.")
     return boundary
+
+
+def text_of(header: bytes) -> str:
+    """Read a header as UTF-8, which clients send, if it is valid."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
 
 
 def name_of_disposition(header: str) -> str | None:
