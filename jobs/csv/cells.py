@@ -106,11 +106,13 @@ def cells_of(column: Column, format_: str | None = None, *, decimal_comma: bool 
     def day(cell: str) -> date:
         return _date(cell, format_)
 
-    decimal, float_ = (_with_comma(read) if decimal_comma else read for read in (_decimal, _float))
+    # SQLite keeps these as text only up to the range of a double, and makes infinity of what is beyond.
+    exact = _finite_decimal if column.is_kept_as_text else _decimal
+    decimal, float_ = (_with_comma(read) if decimal_comma else read for read in (exact, _float))
     ways: Mapping[ColumnType, tuple[Read, Read]] = {
         "text": (str, str),
         "integer": (_integer, int),
-        "decimal": (decimal, decimal if decimal_comma else Decimal),
+        "decimal": (decimal, decimal if decimal_comma or column.is_kept_as_text else Decimal),
         "float": (float_, float_ if decimal_comma else float),
         "boolean": (_boolean, _QUICK_BOOLEANS.__getitem__),
         "date": (day, day if format_ else date.fromisoformat),
@@ -156,6 +158,13 @@ def _decimal(cell: str) -> Decimal:
         return Decimal(cell.strip())
     except InvalidOperation:
         raise ValueError from None
+
+
+def _finite_decimal(cell: str) -> Decimal:
+    number = _decimal(cell)
+    if not math.isfinite(float(number)):
+        raise ValueError
+    return number
 
 
 def _float(cell: str) -> float:

@@ -49,6 +49,12 @@ def folded(name: str) -> str:
     return re.sub(r"\W+", "_", name.strip().casefold()).strip("_")
 
 
+def column_number(name: str) -> int | None:
+    """Return which column of a file a name such as `#2` stands for, from 1; None if it is an ordinary name."""
+    found = re.fullmatch(r"#([0-9]{1,4})", name)
+    return None if found is None else int(found[1])
+
+
 def match(headers: Sequence[str], mapping: Mapping[str, str | None], columns: Sequence[Column] | None) -> list[Match]:
     """Return what goes where, in the order of the file. Raises `ColumnsDoNotFit`.
 
@@ -83,10 +89,11 @@ def _mapped(mapping: Mapping[str, str | None], headers: Sequence[str]) -> dict[i
 
 
 def _index_of(name: str, headers: Sequence[str]) -> int:
-    if (number := re.fullmatch(r"#(\d{1,4})", name)) and 1 <= int(number[1]) <= len(headers):
-        return int(number[1]) - 1
+    number = column_number(name)
+    if number is not None and 1 <= number <= len(headers):
+        return number - 1
     same = [index for index, header in enumerate(headers) if header == name]
-    same = same or [index for index, header in enumerate(headers) if folded(header) == folded(name)]
+    same = same or [index for index, header in enumerate(headers) if folded(name) and folded(header) == folded(name)]
     if not same:
         raise ColumnsDoNotFit(f"mapping names the column {name!r}, but the file has {_listed(headers)}.")
     if len(same) > 1:

@@ -17,12 +17,16 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WESTERN = "cp1252"
-# What other encodings look like in cp1252: three accented letters in a row, or a symbol within a word.
+# What other encodings look like in cp1252: a symbol within a word, or words of nothing but accented letters.
 _NOT_WESTERN = re.compile(
-    r"[\xc0-\xd6\xd8-\xf6\xf8-\xff\u0160\u0161\u017d\u017e\u0152\u0153\u0178\u0192]{3}"
-    r"|[A-Za-z\xc0-\xff][\xa1-\xa9\xab-\xb1\xb4-\xb8\xbb-\xbf\xd7\xf7\u2020\u2021\u2030][a-z\xe0-\xff]"
+    r"[A-Za-z\xc0-\xff][\xa1-\xa9\xab-\xb1\xb4-\xb8\xbb-\xbf\xf7\u2020\u2021\u2030][a-z\xe0-\xff]"
     r"|[\x80-\x9f]"
 )
+_ACCENTED = r"\xc0-\xd6\xd8-\xf6\xf8-\xff\u0160\u0161\u017d\u017e\u0152\u0153\u0178\u0192"
+_ALL_ACCENTED = re.compile(rf"(?<![A-Za-z{_ACCENTED}])[{_ACCENTED}]{{3,}}(?![A-Za-z])")
+_PARTLY_ACCENTED = re.compile(rf"[A-Za-z][{_ACCENTED}]|[{_ACCENTED}][A-Za-z]")
+# Of fewer accented letters nobody can tell the encoding: a guess among dozens of encodings is mostly wrong.
+_FEW = 4
 
 
 def encoding_of(file: BinaryIO) -> str:
@@ -78,7 +82,10 @@ def _is_western(text: str) -> bool:
     """Whether a sample reads as words in cp1252, with few accented letters."""
     accents = sum(character > "\x7f" for character in text)
     letters = sum(character.isalpha() for character in text if character.isascii())
-    return "\ufffd" not in text and not _NOT_WESTERN.search(text) and (accents < 4 or accents < letters)
+    if "\ufffd" in text or _NOT_WESTERN.search(text):
+        return False
+    foreign, western = len(_ALL_ACCENTED.findall(text)), len(_PARTLY_ACCENTED.findall(text))
+    return accents < _FEW or (accents < letters and western >= 2 * foreign)
 
 
 def _single_or_double(sample: bytes) -> str:

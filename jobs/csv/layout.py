@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from jobs.csv.columns import folded
+from jobs.csv.lines import allow_long_fields
 
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_ROWS = 200
-_SEPARATOR = re.compile(r'^"?sep=(.)"?\s*$')
+_SEPARATOR = re.compile(r'^"?sep=([^"\r\n\0])"?\s*$')
 # Values rather than names: numbers, dates, times, and the words for true and false.
 _VALUE = re.compile(
     r"\s*(?:[-+]?[$€£]?\d[\d.,'\s]*(?:[eE][-+]?\d+)?\s*%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ][\d:.+Z-]+)?"
@@ -52,6 +53,7 @@ def layout_of(
 
 def rows_of(lines: Sequence[str], layout: Layout) -> list[list[str]]:
     """Read the first rows of a sample; errors in it are reported elsewhere."""
+    allow_long_fields()
 
     def read() -> Iterator[list[str]]:
         reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=layout.skips_space)

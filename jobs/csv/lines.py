@@ -1,6 +1,7 @@
 """The lines of a CSV file, decoded piece by piece: memory stays bounded whatever is in the file."""
 
 import codecs
+import csv
 import io
 from collections import deque
 from collections.abc import Iterator
@@ -11,10 +12,16 @@ from jobs.kit.outcomes import Discard
 
 _PIECE_BYTES = 256 * 1024
 LONGEST_RECORD = 4 * 1024 * 1024
+LONGEST_FIELD = 1024 * 1024
 # Stands for bytes that the encoding does not know. No decoder produces it.
 UNREADABLE = "\udcff"
 _MARK = "postlude_csv_mark"
 codecs.register_error(_MARK, lambda error: (UNREADABLE, error.end))  # type: ignore[attr-defined, unused-ignore]
+
+
+def allow_long_fields() -> None:
+    """Have Python's reader take fields of `LONGEST_FIELD` in the whole process, which may have set a higher limit."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
 
 
 class FileUnreadable(Discard):
@@ -49,7 +56,7 @@ class Lines:
         while not is_over:
             piece = self._file.read(_PIECE_BYTES)
             is_over = not piece
-            text = self._decoder.decode(piece, is_over)
+            text = self._decoded(piece, is_over)
             if not self.bytes_read:
                 text = text.removeprefix("\ufeff")
             self.bytes_read += len(piece)
@@ -58,6 +65,15 @@ class Lines:
             lines = io.StringIO(rest + text, newline="").readlines()
             rest = lines.pop() if lines and not is_over and not lines[-1].endswith("\n") else ""
             yield self._keep(lines, len(rest))
+
+    def _decoded(self, piece: bytes, is_over: bool) -> str:
+        try:
+            return self._decoder.decode(piece, is_over)
+        except UnicodeError as error:  # no bytes that are marked: the decoder cannot begin
+            raise FileUnreadable(
+                f"The file is not in the encoding that the args name: {error}. Without a byte order mark, UTF-16 is"
+                " utf-16-le or utf-16-be."
+            ) from error
 
     def _look_at(self, text: str) -> None:
         self.has_unreadable = self.has_unreadable or UNREADABLE in text

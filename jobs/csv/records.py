@@ -8,9 +8,8 @@ from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from jobs.csv.layout import Layout
-from jobs.csv.lines import FileUnreadable, Lines
+from jobs.csv.lines import LONGEST_FIELD, FileUnreadable, Lines, allow_long_fields
 
-LONGEST_FIELD = 1024 * 1024
 MOST_COLUMNS = 1_000
 _MOST_BYTES_AT_ONCE = 8 * 1024 * 1024
 _QUOTES = "a quote is not closed, or one within quotes is not doubled"
@@ -45,8 +44,7 @@ class Records:
     """
 
     def __init__(self, file: BinaryIO, layout: Layout) -> None:
-        # For the whole process, which may have set a higher one.
-        csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+        allow_long_fields()
         self._lines = Lines(file, layout.encoding)
         self._layout = layout
         self._source = iter(self._lines)

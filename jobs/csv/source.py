@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobs.csv.args import ImportCsvArgs
-from jobs.csv.columns import Column, folded
+from jobs.csv.columns import Column, column_number, folded
 from jobs.csv.encoding import encoding_of
 from jobs.csv.layout import Layout, layout_of, rows_of
 from jobs.csv.lines import FileUnreadable, Lines
@@ -76,9 +76,14 @@ def form_of(path: Path, args: ImportCsvArgs, columns: Sequence[Column] | None, s
     with path.open("rb") as file:
         encoding = args.encoding or encoding_of(file)
         sample = _sample(file, encoding)
-        names = frozenset(map(folded, [*args.mapping, *(column.name for column in columns or ())]))
-        layout = layout_of(sample, encoding, args.delimiter, args.header, names)
+        layout = layout_of(sample, encoding, args.delimiter, args.header, _names_in_header(args, columns))
     return Form(_fingerprint(args), sha256, layout)
+
+
+def _names_in_header(args: ImportCsvArgs, columns: Sequence[Column] | None) -> frozenset[str]:
+    """Return what a header may say, folded: neither `#2`, which is no name, nor what has no letter or digit."""
+    mapped = (name for name in args.mapping if column_number(name) is None)
+    return frozenset(map(folded, [*mapped, *(column.name for column in columns or ())])) - {""}
 
 
 def check_unchanged(form: Form, args: ImportCsvArgs, sha256: str) -> None:
@@ -97,6 +102,8 @@ def opened(path: Path, form: Form, args: ImportCsvArgs, columns: Sequence[Column
             iter(rows_of(_sample(file, form.layout.encoding)[form.layout.first_line - 1 :], form.layout)), None
         )
         if first is None:
+            file.seek(0)
+            Records(file, form.layout).take(1)  # says what is wrong with the first row, if there is one
             raise FileUnreadable("The file is empty.")
         plan = plan_of(first, columns, has_header=form.layout.has_header, mapping=args.mapping, types=args.types)
         file.seek(0)

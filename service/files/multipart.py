@@ -1,6 +1,6 @@
 """A form with one file, read part by part: the file goes straight to the storage, without a copy on the way."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from email.message import Message
 from typing import Any
 
@@ -118,15 +118,16 @@ class _Reader:
         self._field = self._value = b""
 
     def _begin_content(self) -> None:
-        _, options = parse_options_header(dict(self._head).get(b"content-disposition", b""))
+        disposition = dict(self._head).get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         self._name = options.get(b"name", b"").decode(errors="replace")
-        filename = options.get(b"filename")
+        filename = _filename_of(disposition, options)
         if filename is None:
             return
         if self._form.name is not None:
             raise UploadRefused("The form has more than one file. Send each file in its own request.")
         self._is_file = True
-        self._form.name = filename.decode(errors="replace")
+        self._form.name = filename
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -144,6 +145,13 @@ class _Reader:
         self.is_whole = True
 
 
+def _filename_of(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
+    """Return a part's `filename` or else its `filename*`, which forms should not have (RFC 7578), but have."""
+    if (plain := options.get(b"filename")) is not None:
+        return text_of(plain)
+    return name_of_disposition(text_of(disposition))
+
+
 def _boundary(content_type: str) -> bytes:
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
@@ -152,8 +160,19 @@ def _boundary(content_type: str) -> bytes:
     return boundary
 
 
+def text_of(header: bytes) -> str:
+    """Read a header as UTF-8, which clients send, if it is valid."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
 def name_of_disposition(header: str) -> str | None:
-    """Read a file's name from `Content-Disposition`, even one beyond ASCII (RFC 6266)."""
+    """Read a file's name from `Content-Disposition`, even one beyond ASCII (RFC 6266). Raises `UploadMalformed`."""
     message = Message()
     message["Content-Disposition"] = header
-    return message.get_filename()
+    try:
+        return message.get_filename()
+    except (ValueError, LookupError, TypeError) as error:  # TypeError: one name both whole and in parts
+        raise UploadMalformed("The Content-Disposition header cannot be read.") from error

@@ -8,8 +8,8 @@ from typing import ClassVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.files.errors import UploadMalformed, UploadRefused, UploadTooSlow
-from service.files.multipart import FormWithFile, name_of_disposition
+from service.files.errors import UploadRefused, UploadTooSlow
+from service.files.multipart import FormWithFile, name_of_disposition, text_of
 from service.files.names import NAMELESS, clean_name
 from service.web.headers import header_of
 
@@ -79,18 +79,7 @@ class Upload:
 def _raw_name(request: Request) -> str | None:
     """Return the name of a raw body. Raises `UploadMalformed`."""
     if (name := header_of(request, b"x-file-name")) is not None:
-        return _text(name)
+        return text_of(name.encode("latin-1"))
     if (disposition := header_of(request, b"content-disposition")) is None:
         return None
-    try:
-        return name_of_disposition(_text(disposition))
-    except (ValueError, LookupError) as error:
-        raise UploadMalformed("The Content-Disposition header cannot be read.") from error
-
-
-def _text(header: str) -> str:
-    """Read a header as UTF-8, which clients send, if it is valid."""
-    try:
-        return header.encode("latin-1").decode()
-    except UnicodeDecodeError:
-        return header
+    return name_of_disposition(text_of(disposition.encode("latin-1")))

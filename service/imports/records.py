@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from jobs.csv.records import BadRow
+from jobs.csv.records import MOST_COLUMNS, BadRow
 from jobs.csv.targets import ImportTaken, Standing
 from service.imports.position import COUNTS, IS_AT, at, columns_of
 from service.imports.tables import import_errors, imports
@@ -72,7 +72,7 @@ def hold(connection: Connection, job_id: str, attempt: int, standing: Standing) 
 
 def _error(job_id: str, row: BadRow) -> dict[str, Any]:
     cells, left = [], _MOST_CHARACTERS
-    for cell in row.cells:
+    for cell in row.cells[:MOST_COLUMNS]:
         cells.append(cell[:left])
         left -= len(cells[-1])
     return {

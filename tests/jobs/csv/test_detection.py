@@ -5,7 +5,7 @@ import io
 import pytest
 
 from jobs.csv.encoding import encoding_of
-from jobs.csv.layout import layout_of
+from jobs.csv.layout import DELIMITERS, layout_of
 
 _CYRILLIC = "имя;город\nИван;Москва\nПётр;Санкт-Петербург\n" * 5  # noqa: RUF001
 _POLISH = "imię;miasto\nŁukasz;Łódź\nŚwiętosław;Gdańsk\nZażółć;gęślą jaźń\n" * 5
@@ -28,6 +28,10 @@ _JAPANESE = "名前,都市\n山田太郎,東京\n鈴木花子,大阪\n" * 5
         ("a,b\n1,2\n", "utf-32"),
         ("Name;Straße\nMüller;Größe €5 … „ja“\n", "cp1252"),
         ("nom,ville\nBéatrice,Orléans\nZoë,Besançon\n", "cp1252"),
+        ("name;age\nÄÖÜ;3\n", "cp1252"),
+        ("namn;stad\nÅsa;Malmö\nBjörn;Göteborg\nTest;åäöÅÄÖ\n", "cp1252"),
+        ("navn,by\nÆøå,Århus\nSøren,København\n", "cp1252"),
+        ("nafn\nÞórður\nGuðrún\nÆvar\nSæþór\nÁrný\n", "cp1252"),
         ("x\n" * 200_000 + "é\n", "cp1252"),
         (_CYRILLIC, "cp1251"),
         (_POLISH, "cp1250"),
@@ -68,6 +72,11 @@ def test_the_layout_is_told_by_the_first_lines(text: str, delimiter: str, has_he
         assert layout.delimiter == delimiter
     else:
         assert layout.delimiter not in text, "a text with commas in it is one column"
+
+
+@pytest.mark.parametrize("first", ['sep="\n', "sep=\r\n"])
+def test_quotes_and_line_ends_separate_nothing(first: str) -> None:
+    assert layout_of([first, "a,b\n", "1,2\n"], "utf-8", None, None, None).delimiter in DELIMITERS
 
 
 def test_the_names_of_the_target_tell_the_delimiter_and_the_header() -> None:

@@ -8,9 +8,23 @@ from jobs.csv.errors_file import harmless, written
 from jobs.csv.records import BadRow
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\n=1"])
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\uff1d1+1"])
 def test_a_cell_that_looks_like_a_formula_is_text(cell: str) -> None:
     assert harmless(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("x;=1+1", "x;'=1+1"),
+        ('x; "@SUM(A1)"', 'x; "\'@SUM(A1)"'),
+        ("x\n+1;-1", "x\n'+1;'-1"),
+        ("\n=1", "'\n'=1"),
+        ("a-b; c=d", "a-b; c=d"),
+    ],
+)
+def test_a_formula_within_a_cell_is_text_where_semicolons_separate_cells(cell: str, shown: str) -> None:
+    assert harmless(cell) == shown
 
 
 async def test_a_bad_row_stands_with_its_line_and_reason() -> None:

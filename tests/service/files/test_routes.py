@@ -79,6 +79,26 @@ async def test_form_upload_streams_its_file_and_reads_fields_on_either_side(api:
     assert (await upload(api, late.replace(b"-5", b"50"), headers=as_form))["name"] == "x.txt"
 
 
+async def test_name_is_read_as_clients_write_it_and_one_that_contradicts_itself_is_refused(
+    api: httpx.AsyncClient,
+) -> None:
+    as_form = {"Content-Type": "multipart/form-data; boundary=b"}
+    for sort, status in (
+        (b"filename*=UTF-8''%C3%9Cbung.csv", 201),
+        ('filename="Übung.csv"'.encode(), 201),
+        ('filename="Übung.csv"'.encode("latin-1"), 201),
+        (b"filename*=a; filename*0=b", 400),
+    ):
+        body = b'--b\r\nContent-Disposition: form-data; name="f"; %b\r\n\r\na,b\n1,2\n\r\n--b--\r\n' % sort
+        raw = {"Content-Disposition": b"attachment; " + sort}
+        for answer in (
+            await api.post("/v1/files", content=body, headers=as_form),
+            await api.post("/v1/files", content=TEXT, headers=raw),
+        ):
+            assert answer.status_code == status, answer.text
+            assert status != 201 or answer.json()["name"] == "Übung.csv"
+
+
 async def test_form_that_has_no_whole_file_leaves_nothing(api: httpx.AsyncClient, settings: Settings) -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\n1\r\n'
     as_form = {"Content-Type": "multipart/form-data; boundary=b"}

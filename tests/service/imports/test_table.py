@@ -52,6 +52,11 @@ async def test_good_rows_go_in_and_bad_ones_are_told_with_their_lines(desk: Impo
     assert result.shortfall is not None
 
 
+async def test_of_a_bad_row_no_more_cells_are_kept_than_a_file_may_have_columns(desk: Importer) -> None:
+    await desk.run("number,name\n" + "x," * 100_000 + "\n", target="events")
+    assert len(desk.errors[0]) == 2 + 1_000
+
+
 async def test_a_job_that_runs_again_changes_nothing(desk: Importer) -> None:
     first = await desk.run("number,name\n1,a\nx,b\n3,c\n", target="events")
     again = await desk.run(target="events", attempt=2)
