@@ -121,7 +121,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/api/jobs/test_client_made.py": (
         "service/requests/client_made.py",
         "service/requests/retry_in.py",
-        "service/own_retry.py",
     ),
     "tests/service/api/jobs/test_lookup.py": (
         "service/web/jobs/job_out.py",

@@ -1,5 +1,6 @@
 """Cron expressions: when they are due, in any time zone."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ NAMED = {
 # Files beside the zones, which differ from machine to machine.
 _OF_A_MACHINE = ("localtime", "posixrules", "Factory")
 _OTHER_CLOCKS = ("right/", "posix/")
+# `3-3/2` is 3. CronSim reads each single value before a step as the start of a range: 3, 5, 7, and so on.
+_RANGE_OF_ONE = re.compile(r"0*(\d+|[A-Z]{3})-0*\1/(?=\d*[1-9])\d+", re.ASCII | re.IGNORECASE)
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
@@ -111,7 +114,7 @@ class _Fields:
         written = NAMED.get(text.strip().lower(), text)
         fields = written.split()
         try:
-            self._parsed = CronSim(written, _SOME_TIME)
+            self._parsed = CronSim(" ".join(map(_without_ranges_of_one, fields)), _SOME_TIME)
         except CronSimError as error:
             raise CronInvalid(_told(error, fields)) from error
         self._seconds = sorted(self._parsed.seconds)
@@ -150,6 +153,10 @@ class _Fields:
                     moment_of_day = time(hour, minute, second)
                     if beyond is None or moment_of_day > beyond:
                         yield moment_of_day
+
+
+def _without_ranges_of_one(field: str) -> str:
+    return ",".join(match[1] if (match := _RANGE_OF_ONE.fullmatch(one)) else one for one in field.split(","))
 
 
 def _told(error: CronSimError, fields: list[str]) -> str:
