@@ -12,13 +12,14 @@ from jobs.csv.args import ImportCsvArgs
 from jobs.csv.columns import Column, column_number, folded
 from jobs.csv.encoding import encoding_of
 from jobs.csv.layout import Layout, layout_of, rows_of
-from jobs.csv.lines import FileUnreadable, Lines
+from jobs.csv.lines import UNREADABLE, FileUnreadable, Lines
 from jobs.csv.plan import Plan, plan_of
 from jobs.csv.records import Records
 from jobs.csv.targets import Batch
 from jobs.kit.outcomes import Discard
 
 _SAMPLE_CHARACTERS = 256 * 1024
+_REPLACEMENT = "\ufffd"
 # What may change during an import: how many rows are taken at a time, and when it gives up.
 _MAY_CHANGE = {"batch_size", "max_errors"}
 
@@ -105,9 +106,15 @@ def opened(path: Path, form: Form, args: ImportCsvArgs, columns: Sequence[Column
             file.seek(0)
             Records(file, form.layout).take(1)  # says what is wrong with the first row, if there is one
             raise FileUnreadable("The file is empty.")
+        first = [_storable(cell) for cell in first]
         plan = plan_of(first, columns, has_header=form.layout.has_header, mapping=args.mapping, types=args.types)
         file.seek(0)
         yield Source(file, form.layout, plan, first if form.layout.has_header else ())
+
+
+def _storable(name: str) -> str:
+    """Return a name as a result and the args of a job can have it."""
+    return name.replace(UNREADABLE, _REPLACEMENT).replace("\0", _REPLACEMENT)
 
 
 def _sample(file: BinaryIO, encoding: str) -> list[str]:

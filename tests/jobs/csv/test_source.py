@@ -52,3 +52,13 @@ def test_a_header_may_be_as_long_as_a_field_and_a_longer_one_is_told(tmp_path: P
             continue
         with pytest.raises(FileUnreadable, match="Line 1 has a field of more than"), opened(file, form, args, None):
             pass
+
+
+def test_names_in_a_header_can_be_stored_whatever_their_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(b"id,na\xffme,x\0\n1,Ann,2\n")
+    args = ImportCsvArgs(file="f", target="t", encoding="utf-8")
+    form = form_of(file, args, None, "")
+    with opened(file, form, args, None) as source:
+        assert source.headers == ["id", "na\ufffdme", "x\ufffd"]
+        assert [match.column.name for match in source.plan.matches] == ["id", "na\ufffdme", "x\ufffd"]

@@ -90,7 +90,7 @@ async def test_name_is_read_as_clients_write_it_and_one_that_contradicts_itself_
         (b"filename*=a; filename*0=b", 400),
     ):
         body = b'--b\r\nContent-Disposition: form-data; name="f"; %b\r\n\r\na,b\n1,2\n\r\n--b--\r\n' % sort
-        raw = {"Content-Disposition": b"attachment; " + sort}
+        raw = {b"Content-Disposition": b"attachment; " + sort}
         for answer in (
             await api.post("/v1/files", content=body, headers=as_form),
             await api.post("/v1/files", content=TEXT, headers=raw),
