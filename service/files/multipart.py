@@ -34,7 +34,7 @@ class FormWithFile:
         while self.name is None and await self._read_on():
             pass
         if self.name is None:
-            raise UploadRefused("The form has no file. Send one, as a part with a filename.")
+            raise UploadRefused("The form has no file, or none was chosen. Send one, as a part with a filename.")
 
     async def chunks(self) -> AsyncIterator[memoryview]:
         """Yield the file, and read the rest of the form."""
@@ -122,7 +122,7 @@ class _Reader:
         _, options = parse_options_header(disposition)
         self._name = options.get(b"name", b"").decode(errors="replace")
         filename = _filename_of(disposition, options)
-        if filename is None:
+        if not filename:  # an empty one is sent for an input in which nobody chose a file
             return
         if self._form.name is not None:
             raise UploadRefused("The form has more than one file. Send each file in its own request.")

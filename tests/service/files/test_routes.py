@@ -106,6 +106,8 @@ async def test_form_that_has_no_whole_file_leaves_nothing(api: httpx.AsyncClient
         (b"", 400, "upload-malformed"),
         (b"--b--\r\n", 422, "upload-refused"),
         (part.replace(b'; filename="a"', b"") + b"--b--\r\n", 422, "upload-refused"),
+        # What a browser sends for an input in which nobody chose a file.
+        (part.replace(b'filename="a"\r\n\r\n1', b'filename=""\r\n\r\n') + b"--b--\r\n", 422, "upload-refused"),
         (part[:-4] + b"cut", 400, "upload-malformed"),
         (part * 2 + b"--b--\r\n", 422, "upload-refused"),
         (b"--b\r\nX: " + b"y" * 20_000 + b"\r\n\r\n", 400, "upload-malformed"),
