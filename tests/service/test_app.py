@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from service.app import create_app
 from service.settings import Settings
+from tests.support.apps import made_app
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_app_that_is_stopped_while_it_checks_its_servers_leaves_nothing_behind(settings: Settings) -> None:
     for turns in range(20):
-        app = create_app(settings)
+        app = made_app(settings)
         async with app.router.lifespan_context(app):
             for _ in range(turns * 5):
                 await asyncio.sleep(0)

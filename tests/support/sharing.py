@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -33,6 +34,10 @@ def sharing() -> Iterator[None]:
         create_ssl_context = _once(httpx.create_ssl_context)
         patch.setattr(httpx, "create_ssl_context", create_ssl_context)
         patch.setattr("httpx._transports.default.create_ssl_context", create_ssl_context)
+        if find_spec("service.mail"):  # there are tests of the product without one feature or another
+            from service.mail.smtp_server import SmtpServer
+
+            patch.setattr(SmtpServer, "tls_context", _tls_context_once(SmtpServer))
         patch.setattr(Engine, "_compiled_cache", _statements(), raising=False)
         yield
 
@@ -45,6 +50,18 @@ def _once(create: Any) -> Any:
         return context
 
     return create_ssl_context
+
+
+def _tls_context_once(mail_server: type[Any]) -> Any:
+    make = mail_server.tls_context
+    made = cache(lambda _authorities, verify: make(mail_server(verify=verify)))
+
+    def tls_context(server: Any) -> ssl.SSLContext:
+        given = server.ca_file is not None  # it may hold something else next time
+        context: ssl.SSLContext = make(server) if given else made(os.environ.get("SSL_CERT_FILE"), server.verify)
+        return context
+
+    return tls_context
 
 
 def _statements() -> property:
