@@ -16,7 +16,7 @@ CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.ru
 IN_LANES = (jobs.c.lane, jobs.c.kind_lane, jobs.c.lane_limits)
 # What a job counts as where kinds are counted or named.
 COUNTED_AS: ColumnElement[str] = func.coalesce(jobs.c.label, jobs.c.kind)
-# What putting a job on the queue needs.
+# What putting a job on the queue needs, in the order in which `worker/keeping/redispatch.py` unpacks it.
 TO_DISPATCH = (
     jobs.c.id,
     jobs.c.attempt,

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.guards import key_taken
@@ -60,17 +59,17 @@ async def members_of(connection: AsyncConnection, wanted: Filter, limit: int) ->
         return []
     if connection.dialect.name == "sqlite":
         return await _as_json(connection, statement)
-    return [Member._make(row[:-1]) for row in (await connection.execute(statement)).all()]
+    return [Member(*row[:-1]) for row in (await connection.execute(statement)).all()]
 
 
-async def _as_json(connection: AsyncConnection, page: Select[Any]) -> Sequence[Member]:
-    """Read a page as one JSON text, for the reason that `started._take` has: it takes a fifth of the time."""
+async def _as_json(connection: AsyncConnection, page: Any) -> Sequence[Member]:
+    """Read a page as one JSON text, for the reason that `started._take` has."""
     rows = page.subquery("page")
     told = [rows.c[name] for name in (*Member._fields[:-1], "listed_at")]
     read = from_json((await connection.execute(select(json_rows("sqlite", told)).select_from(rows))).scalar_one())
-    # A third of the time that `Member(...)` takes.
-    new, moment = partial(tuple.__new__, Member), datetime.fromisoformat
-    return [new((*row[:_TAKEN], bool(row[_TAKEN]), moment(row[-1]))) for row in read]
+    for row in read:
+        row[_TAKEN], row[-1] = bool(row[_TAKEN]), datetime.fromisoformat(row[-1])
+    return [Member(*row) for row in read]
 
 
 async def count_members(connection: AsyncConnection, wanted: Filter, limit: int) -> int:
