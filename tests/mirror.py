@@ -53,7 +53,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/files/test_of_jobs.py": (
         "jobs/kit/thread_files.py",
         "service/worker/performing/processes/files_over_link.py",
-        "service/worker/performing/processes/lent_files.py",
     ),
     "tests/service/api/test_keys.py": (
         "service/access/access.py",
@@ -355,7 +354,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/worker/performing/test_lane_verdict.py": ("service/worker/performing/lane_signs.py",),
     "tests/service/worker/performing/processes/test_attempt.py": (
         "service/worker/performing/processes/child.py",
-        "service/worker/performing/processes/child_context.py",
         "service/worker/performing/processes/link.py",
         "service/worker/performing/processes/memory.py",
         "service/worker/performing/processes/messages.py",

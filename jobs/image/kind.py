@@ -23,8 +23,8 @@ def make_thumbnail(ctx: ThreadContext, args: MakeThumbnailArgs) -> MakeThumbnail
     Reads JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP; the first of several frames or pages. A file that is none of these,
     is damaged or too large fails its job at once.
     """
-    source = ctx.files.get(args.file)
     with ctx.files.local(args.file) as path:
+        source = ctx.files.get(args.file)
         picture = read_picture(
             path, source.content_type, lambda image: [_cut(image, size, args) for size in args.sizes]
         )

@@ -14,6 +14,9 @@ A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Runs a coroutine for a thread, which waits for what it returns.
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
 
 class AttemptOver(BaseException):
     """The attempt has ended, by its timeout or a stop, but its thread still runs: what it does no longer counts.
@@ -43,14 +46,17 @@ class ThreadContext(Context):
     all of these raise `AttemptOver`, which ends the thread.
     """
 
-    run_on_loop: Callable[[Coroutine[Any, Any, Any]], Any]
+    run_on_loop: Run
+    run_call: Run
 
     @classmethod
-    def over(cls, ctx: Context, run_on_loop: Callable[[Coroutine[Any, Any, Any]], Any]) -> "ThreadContext":
+    def over(cls, ctx: Context, run_on_loop: Run, run_call: Run | None = None) -> "ThreadContext":
+        """Make a context; `run_call` runs what awaits the service alone, and needs no loop if there is another way."""
+        run_call = run_call or run_on_loop
         carried = {field.name: getattr(ctx, field.name) for field in fields(Context)}
-        carried["progress"] = _blocking(ctx.progress, run_on_loop)
-        carried["enqueue"] = _blocking(ctx.enqueue, run_on_loop)
-        return cls(**carried, run_on_loop=run_on_loop)
+        carried["progress"] = _blocking(ctx.progress, run_call)
+        carried["enqueue"] = _blocking(ctx.enqueue, run_call)
+        return cls(**carried, run_on_loop=run_on_loop, run_call=run_call)
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine on the worker's loop, and return what it returns."""
@@ -72,25 +78,23 @@ class ThreadContext(Context):
 
     def checkpoint(self, value: Any) -> None:  # type: ignore[override]
         """Keep a JSON value, in place of the last one, as `Context.checkpoint` does."""
-        self.run_on_loop(self.steps().checkpoint(value))
+        self.run_call(self.steps().checkpoint(value))
 
     @property
     def files(self) -> ThreadFiles:  # type: ignore[override]
         """The files of the service, with calls that return when they are done. Raises `FeatureMissing`."""
-        return ThreadFiles(Context.files.__get__(self), self.run_on_loop)
+        return ThreadFiles(Context.files.__get__(self), self.run_on_loop, self.run_call)
 
     def thread(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
         """Call `fn` here: this is already a thread."""
         return fn(*args, **kwargs)
 
 
-def _blocking(
-    call: Callable[..., Awaitable[Any]], run_on_loop: Callable[[Coroutine[Any, Any, Any]], Any]
-) -> Callable[..., Any]:
-    async def called_on_loop(*args: Any, **kwargs: Any) -> Any:
+def _blocking(call: Callable[..., Awaitable[Any]], run_call: Run) -> Callable[..., Any]:
+    async def called(*args: Any, **kwargs: Any) -> Any:
         return await call(*args, **kwargs)
 
-    return lambda *args, **kwargs: run_on_loop(called_on_loop(*args, **kwargs))
+    return lambda *args, **kwargs: run_call(called(*args, **kwargs))
 
 
 class _Bridge:

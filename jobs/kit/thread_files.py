@@ -11,15 +11,21 @@ from jobs.kit.outcomes import Seconds
 
 
 class ThreadFiles:
-    """The same as `Files`, for a thread; `run` runs a coroutine on the loop."""
+    """The same as `Files`, for a thread; `run` runs a coroutine on the loop, `run_call` one that needs none."""
 
-    def __init__(self, files: Files, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        run: Callable[[Coroutine[Any, Any, Any]], Any],
+        run_call: Callable[[Coroutine[Any, Any, Any]], Any],
+    ) -> None:
         self._files = files
         self._run = run
+        self._run_call = run_call
 
     def get(self, file_id: str) -> StoredFile:
         """Return what is known about a file. Raises `FileGone`."""
-        return self._run(self._files.get(file_id))  # type: ignore[no-any-return]
+        return self._run_call(self._files.get(file_id))  # type: ignore[no-any-return]
 
     def stream(self, file_id: str, *, start: int = 0) -> Iterator[bytes]:
         """Read a file in chunks, from the byte `start` on. Raises `FileGone`."""
@@ -31,11 +37,11 @@ class ThreadFiles:
     def local(self, file_id: str) -> Iterator[Path]:
         """Provide a file on this machine's disk, read-only, as long as the context is open. Raises `FileGone`."""
         lent = self._files.local(file_id)
-        path = self._run(lent.__aenter__())
+        path = self._run_call(lent.__aenter__())
         try:
             yield path
         finally:
-            self._run(lent.__aexit__(None, None, None))
+            self._run_call(lent.__aexit__(None, None, None))
 
     def store(
         self,
@@ -46,13 +52,13 @@ class ThreadFiles:
         expires_in: Seconds | None = None,
     ) -> StoredFile:
         """Store a file, whole or not at all, as `Files.store` does."""
-        given = source if isinstance(source, Path | bytes) else _awaited(source)
+        run, given = (self._run_call, source) if isinstance(source, Path | bytes) else (self._run, _awaited(source))
         storing = self._files.store(given, name=name, content_type=content_type, expires_in=expires_in)
-        return self._run(storing)  # type: ignore[no-any-return]
+        return run(storing)  # type: ignore[no-any-return]
 
     def delete(self, file_id: str) -> None:
         """Delete a file; nothing happens if it is gone. Raises `FileInUse` while a job that may still run names it."""
-        self._run(self._files.delete(file_id))
+        self._run_call(self._files.delete(file_id))
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:

@@ -80,6 +80,8 @@ def record_made(connection: Connection, file: StoredFile, maker: Maker) -> list[
     if row is None:
         return None
     connection.execute(_inserting(connection.dialect.name), _values(file) | by | {"owner": row.enqueued_by})
+    if maker.attempt == 1:
+        return []
     return _delete_unused(connection, connection.execute(_made_earlier(), by | {"name": file.name}).scalars().all())
 
 

@@ -1,7 +1,8 @@
 """The context of an attempt in a child process: what it keeps, notes and enqueues goes through the worker."""
 
 import asyncio
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, cast
 
@@ -9,6 +10,7 @@ from jobs import Context, Kind
 from jobs.kit.context import FeatureMissing
 from jobs.kit.files import FilesOfJobs
 from jobs.kit.steps import KeptStep, Steps
+from jobs.kit.thread_context import AttemptOver
 from service import agreed_time
 from service.worker.performing.processes.files_over_link import FilesOverLink
 from service.worker.performing.processes.link import Link
@@ -37,12 +39,17 @@ def context_in_child(handed: Handed, kind: Kind[Any, Any], calls: "Calls") -> Co
 
 
 class Calls:
-    """The calls that the worker carries out. Each begins at once, whether it is awaited or not."""
+    """The calls that the worker carries out. Each begins at once, whether it is awaited or not.
+
+    `run_here` waits for them in the thread of a `def`. By way of a loop, an answer would wake three threads in turn,
+    which take more CPU than to ask, and wait for it beside others that compute.
+    """
 
     def __init__(self, handed: Handed, link: Link) -> None:
         self._handed = handed
         self._link = link
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._here = _Here()
 
     def progress(self, done: int, total: int | None = None) -> Awaitable[None]:
         return self.call("progress", done, total)
@@ -51,15 +58,40 @@ class Calls:
         return self.call("enqueue", kind, args, **options)
 
     def call(self, name: str, /, *args: Any, **options: Any) -> Awaitable[Any]:
+        if self._here.waits:
+            return _answered(self._link.ask(self._handed, name, args, options))
         asking = asyncio.create_task(asyncio.to_thread(self._link.ask, self._handed, name, args, options))
         self._under_way.add(asking)
         asking.add_done_callback(self._under_way.discard)
         return asyncio.shield(asking)
 
+    def run_here(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine that awaits nothing but calls. Raises what it raises, and `AttemptOver`."""
+        self._here.waits = True
+        try:
+            coroutine.send(None)
+        except StopIteration as ended:
+            return ended.value
+        except asyncio.CancelledError:
+            raise AttemptOver("the attempt was taken away") from None
+        finally:
+            self._here.waits = False
+        raise AssertionError("it awaits something else")
+
     async def settled(self) -> None:
         """Wait until the worker has carried out all that was asked for."""
         if self._under_way:
             await asyncio.wait(set(self._under_way))
+
+
+class _Here(threading.local):
+    """Whether this thread waits for its calls itself."""
+
+    waits = False
+
+
+async def _answered(value: Any) -> Any:
+    return value
 
 
 class StepsOverLink(Steps):

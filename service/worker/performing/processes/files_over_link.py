@@ -6,6 +6,7 @@ Bytes travel in files too, but for a few, which go over the link at once.
 import asyncio
 import itertools
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,12 +24,15 @@ class FilesOverLink:
     def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
         self._call = call
         self._numbers = itertools.count()
+        self._lent: dict[str, StoredFile] = {}
+        self._returned: deque[int] = deque()  # the worker hears of them with the next call, or at the end
 
     def of(self, _job_id: str, _attempt: int) -> "FilesOverLink":
         return self
 
     async def get(self, file_id: str) -> StoredFile:
-        return await self._call("get_file", file_id)  # type: ignore[no-any-return]
+        known = self._lent.get(file_id)
+        return await self._call("get_file", file_id) if known is None else known
 
     async def stream(self, file_id: str, *, start: int = 0) -> AsyncIterator[bytes]:
         async with self.local(file_id) as path:
@@ -39,12 +43,15 @@ class FilesOverLink:
 
     @asynccontextmanager
     async def local(self, file_id: str) -> AsyncIterator[Path]:
-        number = next(self._numbers)
-        path = await self._call("lend_file", number, file_id)
+        number, returned = next(self._numbers), []
+        while self._returned:
+            returned.append(self._returned.popleft())
+        path, self._lent[file_id] = await self._call("lend_file", number, file_id, returned)
         try:
             yield path
         finally:
-            await self._call("take_file_back", number)
+            self._lent.pop(file_id, None)
+            self._returned.append(number)
 
     async def store(
         self,
@@ -61,18 +68,14 @@ class FilesOverLink:
             whole = Path.cwd() / source  # the worker's folder may be another
             return await self._call("store_file", whole, **options)  # type: ignore[no-any-return]
         with tempfile.NamedTemporaryFile() as file:
-            async for chunk in _chunks(source):
-                await asyncio.to_thread(file.write, chunk)
+            if isinstance(source, bytes):
+                file.write(source)  # without a loop: see `Calls.run_here`
+            else:
+                async for chunk in source:
+                    await asyncio.to_thread(file.write, chunk)
             file.flush()
             return await self._call("store_file", Path(file.name), **options)  # type: ignore[no-any-return]
 
     async def delete(self, file_id: str) -> None:
+        self._lent.pop(file_id, None)
         await self._call("delete_file", file_id)
-
-
-async def _chunks(source: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    if isinstance(source, bytes):
-        yield source
-        return
-    async for chunk in source:
-        yield chunk

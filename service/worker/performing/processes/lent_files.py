@@ -1,5 +1,6 @@
 """`ctx.files` of an attempt in a child, as its worker carries it out: paths are exchanged, and few bytes."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +25,13 @@ class LentFiles:
     async def get(self, file_id: str) -> StoredFile:
         return await self._files.get(file_id)
 
-    async def lend(self, number: int, file_id: str) -> Path:
+    async def lend(self, number: int, file_id: str, returned: Sequence[int]) -> tuple[Path, StoredFile]:
+        """Take back the files that the child has returned, and lend it one more."""
+        for one in returned:
+            await self._lent.pop(one).aclose()
+        stored = await self._files.get(file_id)
         stack = self._lent[number] = AsyncExitStack()
-        return await stack.enter_async_context(self._files.local(file_id))
-
-    async def take_back(self, number: int) -> None:
-        await self._lent.pop(number).aclose()
+        return await stack.enter_async_context(self._files.local(file_id)), stored
 
     async def store(self, source: Path | bytes, **options: Any) -> StoredFile:
         return await self._files.store(source, **options)
@@ -38,6 +40,6 @@ class LentFiles:
         await self._files.delete(file_id)
 
     async def take_all_back(self) -> None:
-        """Take back what a child has not given back: it died, or was killed."""
+        """Take back the rest: what was returned last, and what a child had when it died."""
         while self._lent:
             await self._lent.popitem()[1].aclose()

@@ -113,8 +113,9 @@ class _Call:
             return outcome.of_error(error)
 
     def _here(self, args: Any) -> Any:
-        """Call a `def` in this thread; what it calls of the context is done on a loop beside it."""
-        return self._kind.invoke(ThreadContext.over(self._context, _loop_beside().run), args)
+        """Call a `def` in this thread; what it has run besides the calls of the context runs on a loop beside it."""
+        context = ThreadContext.over(self._context, _run_beside, self._calls.run_here)
+        return self._kind.invoke(context, args)
 
     def _in_a_loop(self, args: Any) -> Any:
         """Await an `async def` in a loop of its own. What it leaves on the loop ends with this process."""
@@ -149,6 +150,10 @@ def _told_tasks() -> str:
     with contextlib.suppress(RuntimeError):
         return stack.OF_TASKS + "".join(stack.of_loop(main=_Call.settled.__name__))
     return ""
+
+
+def _run_beside(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return _loop_beside().run(coroutine)
 
 
 @functools.cache
