@@ -147,9 +147,9 @@ def main() -> None:
     parser.add_argument("--without-checkout", action="store_true")
     arguments = parser.parse_args()
     environment, checkout = Environment(arguments.venv.resolve()), not arguments.without_checkout
-    if is_set_up(environment, arguments.lock, checkout=checkout):
-        return
     try:
+        if is_set_up(environment, arguments.lock, checkout=checkout):
+            return
         with alone():
             set_up(environment, arguments.lock, checkout=checkout)
     except (installers.Refused, OSError) as reason:

@@ -33,6 +33,12 @@ async def greet(ctx: Context, args: GreetArgs) -> str:
     return HELLO
 """
 
+GREET_AGAIN = """
+@job("greet_again")
+async def greet_again(ctx: Context, args: GreetArgs) -> str:
+    return GOOD_DAY
+"""
+
 
 class Dev:
     """A running `postlude dev`, and what it has printed."""
@@ -59,6 +65,18 @@ class Dev:
     async def greet(self, **args: float) -> str:
         answer = await self.http.post("/v1/jobs", json={"kind": "greet", "args": args})
         return str(answer.raise_for_status().json()["id"])
+
+    async def greet_again(self) -> str:
+        """Enqueue a job of the other kind, once the API knows it."""
+
+        async def accepted() -> str | None:
+            try:
+                answer = await self.http.post("/v1/jobs", json={"kind": "greet_again", "args": {}})
+            except httpx.TransportError:
+                return None
+            return str(answer.json()["id"]) if answer.status_code == 202 else None
+
+        return await eventually(accepted, timeout_s=WITHIN_S) or ""
 
     async def ended(self, job_id: str) -> dict[str, Any]:
         async def look() -> dict[str, Any] | None:
@@ -124,7 +142,7 @@ async def test_kinds_in_the_users_folder_run_restart_when_edited_and_outlive_a_b
 async def kind_is_edited_and_then_its_helper_while_a_job_runs(running: Dev) -> None:
     """The kind asks its helper for more than that has yet: all goes on as it was until the helper is edited, too.
 
-    A running job is handed back without cost.
+    The mend restarts the API, which knows a new kind then, and the worker: a running job is handed back without cost.
     """
     long = await running.greet(seconds=500)
 
@@ -132,7 +150,7 @@ async def kind_is_edited_and_then_its_helper_while_a_job_runs(running: Dev) -> N
         return ((await running.look(long)) or {}).get("state") == "running"
 
     await eventually(runs, timeout_s=WITHIN_S)
-    (running.folder / "greetings.py").write_text(GREETINGS.replace("HELLO", "GOOD_DAY"))
+    (running.folder / "greetings.py").write_text(GREETINGS.replace("HELLO", "GOOD_DAY") + GREET_AGAIN)
     await running.until_printed("the kinds cannot be loaded: greetings: ")
     assert "ImportError" in running.printed
     assert (await running.ended(await running.greet()))["result"] == "Hello"
@@ -142,6 +160,7 @@ async def kind_is_edited_and_then_its_helper_while_a_job_runs(running: Dev) -> N
     assert job["result"] == "Good day"
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["interrupted", "succeeded"]
     assert (job["failures"], job["crashes"]) == (0, 0)
+    assert (await running.ended(await running.greet_again()))["result"] == "Good day"
 
 
 def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:

@@ -146,6 +146,10 @@ def test_neither_a_newer_release_nor_own_settings_change_which_packages_and_with
     assert stamp.stat().st_mtime_ns == before
     project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
     assert "PIP_INDEX_URL" in project.refused(PIP_FIND_LINKS="/nowhere")
+    project.set_up()
+    assert project.versions("covers") == ["2.0"]
+    (project.folder / "requirements" / "tiny.lock").unlink()
+    project.refused()
 
 
 def test_killed_setup_starts_over_and_two_at_once_take_turns_and_a_moved_environment_runs_what_is_in_its_new_folder(

@@ -11,7 +11,7 @@ _ROWS_AT_ONCE = 500
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection), in full width as well.
 _BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # Where lists are separated by semicolons, spreadsheets ignore our commas and quotes: a cell may begin within one.
-_BEGINNING_WITHIN = re.compile(r'[;\t\r\n][\s"]*(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
+_BEGINNING_WITHIN = re.compile(r'([;\t\r\n][\s"]*+)([=+\-@\uff1d\uff0b\uff0d\uff20]?)')
 
 
 async def written(bad_rows: AsyncIterator[BadRow]) -> AsyncIterator[bytes]:
@@ -29,7 +29,7 @@ async def written(bad_rows: AsyncIterator[BadRow]) -> AsyncIterator[bytes]:
 
 def harmless(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
-    cell = _BEGINNING_WITHIN.sub(r"\g<0>'", cell)
+    cell = _BEGINNING_WITHIN.sub(lambda found: f"{found[1]}'{found[2]}" if found[2] else found[1], cell)
     return f"'{cell}" if cell.startswith(_BEGINNINGS) else cell
 
 

@@ -36,6 +36,7 @@ class Lines:
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
         self._file = file
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(errors=_MARK)
         self._kept: deque[tuple[int, list[str], int]] = deque()
         self._next_line = 1
@@ -71,8 +72,8 @@ class Lines:
             return self._decoder.decode(piece, is_over)
         except UnicodeError as error:  # no bytes that are marked: the decoder cannot begin
             raise FileUnreadable(
-                f"The file is not in the encoding that the args name: {error}. Without a byte order mark, UTF-16 is"
-                " utf-16-le or utf-16-be."
+                f"The file cannot be read as {self._encoding}: {error}. Without a byte order mark, UTF-16 is utf-16-le"
+                " or utf-16-be."
             ) from error
 
     def _look_at(self, text: str) -> None:

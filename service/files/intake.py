@@ -73,7 +73,7 @@ class Intake:
     def _look_at(self, block: Block, *, is_whole: bool) -> None:
         if self.content_type is not None:
             return
-        # Behind a small piece stands a large one.
+        # Small pieces are joined, so the first two have all that is looked at, if there is so much.
         head = b"".join(piece[:SNIFFED_BYTES] for piece in block[:2])[:SNIFFED_BYTES]
         self.content_type = content_type_of(head, self._name, is_whole=is_whole)
         if self._check_type is not None:
@@ -81,7 +81,7 @@ class Intake:
 
 
 class _Gathered:
-    """The pieces of a block, few of them: small ones are joined, of which a slow sender may send a million."""
+    """The pieces of a block. Small ones are joined: a slow sender may send a million."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes | bytearray | memoryview] = []

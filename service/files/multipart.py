@@ -99,7 +99,7 @@ class _Reader:
         if self._parts > _MOST_PARTS:
             raise UploadRefused(f"A form with a file may have at most {_MOST_PARTS} parts.")
         self._head, self._field, self._value, self._text = [], b"", b"", b""
-        self._name, self._is_file = None, False
+        self._name, self._is_file, self._may_be_file = None, False, False
 
     def _add_to_field(self, data: bytes, start: int, end: int) -> None:
         self._field += data[start:end]
@@ -122,14 +122,20 @@ class _Reader:
         _, options = parse_options_header(disposition)
         self._name = options.get(b"name", b"").decode(errors="replace")
         filename = _filename_of(disposition, options)
-        if not filename:  # an empty one is sent for an input in which nobody chose a file
-            return
+        if filename:
+            self._begin_file(filename)
+        # Nothing follows an empty one where nobody chose a file.
+        self._may_be_file = filename == ""
+
+    def _begin_file(self, name: str) -> None:
         if self._form.name is not None:
             raise UploadRefused("The form has more than one file. Send each file in its own request.")
-        self._is_file = True
-        self._form.name = filename
+        self._is_file, self._may_be_file = True, False
+        self._form.name = name
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
+        if self._may_be_file:
+            self._begin_file("")
         if self._is_file:
             self._form.add(memoryview(data)[start:end])
             return
@@ -146,8 +152,8 @@ class _Reader:
 
 
 def _filename_of(disposition: bytes, options: Mapping[bytes, bytes]) -> str | None:
-    """Return a part's `filename` or else its `filename*`, which forms should not have (RFC 7578), but have."""
-    if (plain := options.get(b"filename")) is not None:
+    """Return a part's `filename`, or else its `filename*`, which RFC 7578 forbids in forms but clients send."""
+    if plain := options.get(b"filename"):
         return text_of(plain)
     return name_of_disposition(text_of(disposition))
 

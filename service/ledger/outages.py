@@ -27,6 +27,8 @@ _UNAVAILABLE_SQLSTATES = (
 )  # fmt: skip
 # A serialization failure, a deadlock: the transaction was rolled back to let another go on.
 _CONFLICT_SQLSTATES = ("40001", "40P01")
+# A connection that failed, a statement whose completion is unknown, an administrator's intervention.
+_FATE_UNKNOWN_SQLSTATES = ("08", "40003", "57P")
 _DISK_FULL_SQLSTATE = "53100"
 _READ_ONLY_SQLSTATE = "25006"
 _UNDEFINED_TABLE = "42P01"
@@ -173,7 +175,8 @@ def was_refused(error: BaseException) -> bool:
     One that ends the session (FATAL) is no answer: it may follow a commit whose confirmation did not arrive.
     """
     answer = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig is not None else None
-    return isinstance(answer, asyncpg.PostgresError) and getattr(answer, "severity_en", None) == "ERROR"
+    is_answer = isinstance(answer, asyncpg.PostgresError) and getattr(answer, "severity_en", None) == "ERROR"
+    return is_answer and not str(getattr(answer, "sqlstate", "")).startswith(_FATE_UNKNOWN_SQLSTATES)
 
 
 def may_be_repeated_at_once(error: BaseException | None) -> bool:

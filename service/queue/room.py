@@ -37,7 +37,13 @@ class Room:
     @property
     def has_full_kind(self) -> bool:
         """Whether the worker has as much of a kind as it may."""
-        return any(held >= self.kind_share for name, held in self.held.items() if name.startswith("kind:"))
+        return bool(self.full_kinds)
+
+    @property
+    def full_kinds(self) -> list[str]:
+        """The kinds of which the worker has as much as it may."""
+        kinds = ((name.removeprefix("kind:"), held) for name, held in self.held.items() if name.startswith("kind:"))
+        return [name for name, held in kinds if held >= self.kind_share]
 
     def holds_some_of(self, left: Left) -> bool:
         """Whether there is room for some of what a claim left. Queues that are paused wait for no room."""

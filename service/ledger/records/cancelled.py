@@ -43,7 +43,7 @@ class Cancelled(NamedTuple):
 def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
     """Cancel jobs at once that have not started, and note the wish for running ones. None for each that had ended."""
     dialect = connection.dialect.name
-    # One moment for all: no job of theirs was made later.
+    # One time for the whole group: the latest, so that no job ends before it was created.
     writer, at = cancels[0].writer, max(cancel.at for cancel in cancels)
     taken = connection.execute(_cancel_waiting(dialect), _parameters(dialect, cancels, at)).all()
     done = {row[0]: _cancelled(*row) for row in taken}

@@ -17,7 +17,7 @@ from service.ledger.states import TERMINAL
 from service.schedule_tables import RUN_NOW, schedules
 from service.tables import Moment, jobs, moment_text, ticks
 
-# `last_job_id` also names, before that job and with commas, those of earlier ticks that lived then: it holds six ids.
+# `last_job_id` holds up to six ids, joined by commas: jobs of earlier ticks that lived then, and the latest.
 _MOST_NOTED = 6
 TickOutcome = Literal["fired", "skipped", "missed"]
 Overlap = Literal["allow", "skip", "replace"]

@@ -158,7 +158,7 @@ class Runner:
         return done._replace(against={**late, **done.against})
 
     def _late(self, connection: Connection, members: Sequence[Member]) -> dict[str, Against]:
-        """Lock members, in the order of ids, as all do who change several jobs; return who is in another state."""
+        """Lock members, in the order of ids, as all do who change several; return those whose state has changed."""
         wanted, ids = self._wanted.states or tuple(State), [one.id for one in members]
         if are_all_in(connection, ids, wanted):
             return {}

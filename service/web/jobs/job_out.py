@@ -206,8 +206,8 @@ def new_job_json(job: NewJob, waiting_for: str | None) -> bytes:
     )
     in_flow = _IN_NO_FLOW if job.flow is None else b'"flow":%b,%b' % (to_json(job.flow), _UNRELATED)
     sender = b"null" if job.enqueued_by is None else to_json(job.enqueued_by)
-    told = (head[:-1], args, _NOT_RUN, rest[1:-1], _NOT_STARTED, in_flow, sender)
-    return b'%b,"args":%b,%b,%b,%b,%b,"enqueued_by":%b,"args_hidden":false}' % told
+    parts = (head[:-1], args, _NOT_RUN, rest[1:-1], _NOT_STARTED, in_flow, sender)
+    return b'%b,"args":%b,%b,%b,%b,%b,"enqueued_by":%b,"args_hidden":false}' % parts
 
 
 # Constants: written with the rest, they would take a microsecond of each enqueue.

@@ -88,14 +88,19 @@ class ClaimLoop:
         return bool(started) and (self._burst or len(started) >= min(room.laneless, max(room.in_lanes, 1)))
 
     async def _room(self) -> Room | None:
-        """Return what may be claimed. What a kind runs may be about to end: to have its ids wait for it costs more."""
+        """Return what may be claimed. What a full kind runs may be about to end: to have its ids wait costs more."""
         until = time.monotonic() + _MAY_END_WITHIN_S
         while True:
             self._workload.changed.clear()
             room = await self._room_now()
-            if room is None or not room.has_full_kind or time.monotonic() >= until or self._stopping.is_set():
+            if room is None or time.monotonic() >= until or self._stopping.is_set() or not self._ends_soon(room):
                 return room
             await self._pause(_LOOK_EVERY_S)
+
+    def _ends_soon(self, room: Room) -> bool:
+        """Whether a kind is full of which attempts have just ended."""
+        full = room.full_kinds
+        return bool(full) and not self._workload.slots.lately.by_kind.keys().isdisjoint(full)
 
     async def _room_now(self) -> Room | None:
         return room_for(self._workload, await self._performer.pauses.names(), self._processes)
@@ -140,11 +145,11 @@ class ClaimLoop:
         await self._claims.waiting.wait(self._stopping, self._room_for)
         return True
 
-    async def _wait_for_change(self, within_s: float | None = None) -> None:
-        """Wait until an attempt ends or its outcome is recorded, until told to stop, or for so long."""
+    async def _wait_for_change(self) -> None:
+        """Wait until an attempt ends or its outcome is recorded, or until told to stop."""
         changed = asyncio.create_task(self._workload.next_change())
         stopped = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED, timeout=within_s)
+        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
         changed.cancel()
         stopped.cancel()
 

@@ -27,6 +27,12 @@ def test_a_formula_within_a_cell_is_text_where_semicolons_separate_cells(cell: s
     assert harmless(cell) == shown
 
 
+def test_a_long_run_of_line_ends_takes_no_longer_than_other_cells() -> None:
+    """The longest cell that is kept, many times over: looked through again from each line end, it would take hours."""
+    run = "\n" * 2_000_000
+    assert harmless(f"a{run}=1") == f"a{run}'=1"
+
+
 async def test_a_bad_row_stands_with_its_line_and_reason() -> None:
     async def rows() -> AsyncIterator[BadRow]:
         yield BadRow(7, "is odd", ["=cmd()", 'a "b"', "\udcff"])

@@ -42,7 +42,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def blocks(*contents: bytes, error: Exception | None = None) -> AsyncIterator[Block]:
     for content in contents:
-        yield [content]
+        yield [content[:1], b"", content[1:]]
     if error is not None:
         raise error
 

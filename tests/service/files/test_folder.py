@@ -16,7 +16,7 @@ from service.files.storage import Block, StorageUnavailable
 
 async def blocks(*contents: bytes, error: BaseException | None = None) -> AsyncIterator[Block]:
     for content in contents:
-        yield [content]
+        yield [content[:1], b"", content[1:]]
     if error is not None:
         raise error
 
@@ -65,6 +65,15 @@ async def test_file_stands_in_its_place_half_written_only_if_it_is_written_in_on
     await folder.delete(keys)
     await folder.write(keys[1], blocks(b"all"))
     assert synced[-2:] == [True, True]
+
+
+async def test_pieces_of_which_the_disk_takes_a_part_at_a_time_are_written_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, key, real = Folder(tmp_path), new_key(), os.writev
+    monkeypatch.setattr(os, "writev", lambda file, pieces: real(file, [b"".join(pieces)[:4]]))
+    await folder.write(key, blocks(b"one", b"", b"two", b"three"))
+    assert b"".join([block async for block in folder.read(key, start=0, end=11)]) == b"onetwothree"
 
 
 async def test_block_of_which_the_disk_takes_a_part_is_no_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.files.names import NAMELESS
 from service.files.receiving import Upload
 from service.settings import Settings
 from tests.support.keyed import BOOTSTRAP, bearer, closed, make_key
@@ -77,6 +78,10 @@ async def test_form_upload_streams_its_file_and_reads_fields_on_either_side(api:
     as_form = {"Content-Type": "multipart/form-data; boundary=b"}
     problem(await api.post("/v1/files", content=late, headers=as_form), 422, "upload-refused")
     assert (await upload(api, late.replace(b"-5", b"50"), headers=as_form))["name"] == "x.txt"
+    # Programs send a file without a name so; browsers, but without content, where nobody chose a file.
+    nameless = late.replace(b"-5", b"50").replace(b"x.txt", b"")
+    made = await upload(api, nameless, headers=as_form)
+    assert (made["name"], made["size"]) == (NAMELESS, 5)
 
 
 async def test_name_is_read_as_clients_write_it_and_one_that_contradicts_itself_is_refused(

@@ -27,3 +27,9 @@ def _room(laneless: int = 5, in_lanes: int = 5, **held: int) -> Room:
 )
 def test_there_is_room_again_once_a_share_that_was_full_is_not(left: Left, room: Room, some: bool) -> None:
     assert room.holds_some_of(left) is some
+
+
+def test_full_kinds_are_those_of_which_the_worker_has_its_share() -> None:
+    room = _room(kind_greet=4, kind_wave=3, host_a=9)
+    assert (room.full_kinds, room.has_full_kind) == (["greet"], True)
+    assert not _room(kind_wave=3, host_a=9).has_full_kind

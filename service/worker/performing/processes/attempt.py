@@ -171,6 +171,7 @@ class ProcessAttempt:
             "keep_checkpoint": steps.keep_checkpoint,
             "get_file": self._files.get,
             "lend_file": self._files.lend,
+            "take_file_back": self._files.take_back,
             "store_file": self._files.store,
             "delete_file": self._files.delete,
         }

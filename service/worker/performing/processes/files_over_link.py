@@ -8,7 +8,7 @@ import itertools
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from jobs.kit.files import StoredFile
 from jobs.kit.outcomes import Seconds
 
 _BLOCK_BYTES = 1 << 20
+# A file of a bucket is a copy on the disk. Larger ones do not wait for the next call to be given back.
+_SMALL_BYTES = 64 << 20
 
 
 class FilesOverLink:
@@ -25,7 +27,7 @@ class FilesOverLink:
         self._call = call
         self._numbers = itertools.count()
         self._lent: dict[str, StoredFile] = {}
-        self._returned: deque[int] = deque()  # the worker hears of them with the next call, or at the end
+        self._returned: deque[int] = deque()  # the worker hears of them with the next loan, or at the end
 
     def of(self, _job_id: str, _attempt: int) -> "FilesOverLink":
         return self
@@ -43,15 +45,25 @@ class FilesOverLink:
 
     @asynccontextmanager
     async def local(self, file_id: str) -> AsyncIterator[Path]:
-        number, returned = next(self._numbers), []
-        while self._returned:
-            returned.append(self._returned.popleft())
-        path, self._lent[file_id] = await self._call("lend_file", number, file_id, returned)
+        number = next(self._numbers)
+        path, stored = await self._call("lend_file", number, file_id, self._take_returned())
+        self._lent[file_id] = stored
         try:
             yield path
         finally:
             self._lent.pop(file_id, None)
-            self._returned.append(number)
+            if stored.size > _SMALL_BYTES:
+                await self._call("take_file_back", number)
+            else:
+                self._returned.append(number)
+
+    def _take_returned(self) -> list[int]:
+        """Several threads of a kind may do so at once."""
+        returned = []
+        with suppress(IndexError):
+            while True:
+                returned.append(self._returned.popleft())
+        return returned
 
     async def store(
         self,

@@ -1,7 +1,7 @@
 """`ctx.files` of an attempt in a child, as its worker carries it out: paths are exchanged, and few bytes."""
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,14 @@ class LentFiles:
     async def lend(self, number: int, file_id: str, returned: Sequence[int]) -> tuple[Path, StoredFile]:
         """Take back the files that the child has returned, and lend it one more."""
         for one in returned:
-            await self._lent.pop(one).aclose()
+            await self.take_back(one)
         stored = await self._files.get(file_id)
         stack = self._lent[number] = AsyncExitStack()
         return await stack.enter_async_context(self._files.local(file_id)), stored
+
+    async def take_back(self, number: int) -> None:
+        with suppress(OSError):  # somebody has removed the copy
+            await self._lent.pop(number).aclose()
 
     async def store(self, source: Path | bytes, **options: Any) -> StoredFile:
         return await self._files.store(source, **options)
@@ -41,5 +45,5 @@ class LentFiles:
 
     async def take_all_back(self) -> None:
         """Take back the rest: what was returned last, and what a child had when it died."""
-        while self._lent:
-            await self._lent.popitem()[1].aclose()
+        for number in list(self._lent):
+            await self.take_back(number)

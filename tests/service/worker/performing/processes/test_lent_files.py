@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from jobs.kit.files import FileGone, Files, StoredFile
+from service.worker.performing.processes.files_over_link import FilesOverLink
 from service.worker.performing.processes.lent_files import LentFiles
 from tests.support.fakes import fake_context
 
@@ -31,6 +32,23 @@ class Copies:
         self.here.add(file_id)
         yield Path(file_id)
         self.here.remove(file_id)
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1 << 20, False), (1 << 30, True)])
+async def test_a_large_file_is_given_back_at_once_and_a_small_one_with_the_next_loan(size: int, at_once: bool) -> None:
+    asked: list[Any] = []
+
+    async def call(name: str, *args: Any) -> Any:
+        asked.append((name, *args))
+        return Path("a"), StoredFile("a", "a", size, "text/plain", "00", NOW, NOW)
+
+    files = FilesOverLink(call)
+    async with files.local("a"):
+        pass
+    assert asked[1:] == ([("take_file_back", 0)] if at_once else [])
+    async with files.local("a"):
+        pass
+    assert ("lend_file", 1, "a", [] if at_once else [0]) in asked
 
 
 async def test_files_that_came_back_are_let_go_with_the_next_loan_and_the_rest_at_the_end() -> None:
