@@ -16,7 +16,7 @@ from jobs.kit.files import StoredFile
 from jobs.kit.outcomes import Seconds
 
 _BLOCK_BYTES = 1 << 20
-# A file of a bucket is a copy on the disk. Larger ones do not wait for the next call to be given back.
+# A file of a bucket is a copy on the disk. Larger ones do not wait for the next loan to be given back.
 _SMALL_BYTES = 64 << 20
 
 
