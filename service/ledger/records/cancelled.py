@@ -72,7 +72,7 @@ def _tally(connection: Connection, writer: str, taken: Sequence[Sequence[Any]], 
     tally(connection, counts, at)
 
 
-# Read by their places: to find a column by its name takes a row ten times as long.
+# Read by their places: to find columns by their names costs more.
 _TAKEN = (jobs.c.id, jobs.c.arq_id, jobs.c.lane, jobs.c.kind_lane, jobs.c.kind, jobs.c.lane_limits, jobs.c.traits)
 _counted_by, _TRAITS = itemgetter(4, 5), 6
 

@@ -66,7 +66,7 @@ def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[R
     return [_became(one.id, replayed, broken, left) for one in replays]
 
 
-# Read by their places: to find a column by its name takes a row ten times as long.
+# Read by their places: to find columns by their names costs more.
 _RETURNED = (jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.lane_seq, jobs.c.traits)
 _LANE_SEQ, _TRAITS = 3, 4
 

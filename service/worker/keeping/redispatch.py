@@ -69,8 +69,8 @@ class Redispatch:
         return len(rows), len(put) + len(held)
 
 
-# Rows of `TO_DISPATCH` are read by their places: to find a column by its name takes ten times as long, and while a
-# backlog is worked off, a thousand rows come in each pass.
+# Rows of `TO_DISPATCH` are read by their places: to find columns by their names costs more, and while a backlog is
+# worked off, a thousand rows come in each pass.
 _ARQ_ID = 5
 
 
