@@ -451,6 +451,14 @@ def walks(plan: str) -> bool:
     return re.search(r"Seq Scan|^SCAN (jobs|job_tags)\b", plan, re.M) is not None
 
 
+_GROWING = "jobs|attempts|job_edges|job_listing|flows|followups"
+
+
+def whole_walks(plan: str) -> Sequence[str]:
+    """Return the lines of a Postgres plan that read a whole table that grows, by its primary key."""
+    return re.findall(rf"Index (?:Only )?Scan using \w+_pkey on (?:{_GROWING})\b.*(?=\n(?!\s*Index Cond))", f"{plan}\n")
+
+
 def bad_ways_in(plan: str) -> Sequence[str]:
     """Return the lines of a plan that read `jobs` in a way whose cost grows with the history."""
     bad = []

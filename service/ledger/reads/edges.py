@@ -8,7 +8,7 @@ from sqlalchemy import Select, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.flow_tables import followups, job_edges
-from service.ledger.flow_guards import is_open
+from service.ledger.flow_guards import is_any, is_open
 from service.ledger.guards import COUNTED_AS, found_by_state, unindexed
 from service.ledger.states import LIVE, State
 from service.tables import jobs
@@ -26,7 +26,7 @@ def blocked_for_nothing(late: datetime, beyond: Place | None = None) -> Select[A
     blocked = _page_of_blocked(late, beyond).limit(_MOST_BLOCKED).subquery("blocked")
     parents = jobs.alias("parents")
     is_live = unindexed(parents.c.state).in_([str(state) for state in LIVE])
-    is_left = exists(select(followups.c.job_id).where(followups.c.job_id == parents.c.id))
+    is_left = is_any(select(followups.c.job_id).where(followups.c.job_id == parents.c.id))
     awaited = (
         select(literal(1))
         .join_from(job_edges, parents, parents.c.id == job_edges.c.parent)

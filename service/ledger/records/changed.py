@@ -15,7 +15,7 @@ from service.ledger.changes import Changed, ChangeResult, Place
 from service.ledger.guards import IN_LANES, state_is
 from service.ledger.records.file_uses import change_uses
 from service.ledger.records.lane_seqs import take_lane_seqs
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import found_by, parameter, unfold
 from service.ledger.sealed import JOB_ARGS, vault_of
 from service.ledger.states import PROMOTABLE, UNSTARTED, State, state_when_moved
 from service.ledger.traits import Trait
@@ -224,7 +224,7 @@ def _written(row: dict[str, Any]) -> dict[str, Any]:
 def _set(dialect: str, names: tuple[str, ...]) -> Any:
     new = unfold(dialect, "new", {name: jobs.c[name].type for name in names})
     values = {name: new.c[name] for name in names if name != "id"}
-    return update(jobs).where(jobs.c.id == new.c.id, state_is(*UNSTARTED)).values(values)
+    return update(jobs).where(found_by(dialect, jobs.c.id, new.c.id), state_is(*UNSTARTED)).values(values)
 
 
 def _list_anew(connection: Connection, changed: Sequence[tuple[Row, Mapping[str, Any]]]) -> None:
@@ -242,7 +242,7 @@ def _list_anew(connection: Connection, changed: Sequence[tuple[Row, Mapping[str,
 def _list(dialect: str) -> Any:
     names = ("created_at", "job_id", *_LISTED)
     new = unfold(dialect, "new", {name: job_listing.c[name].type for name in names})
-    is_it = (job_listing.c.created_at == new.c.created_at, job_listing.c.job_id == new.c.job_id)
+    is_it = (found_by(dialect, job_listing.c[name], new.c[name]) for name in ("created_at", "job_id"))
     return update(job_listing).where(*is_it).values({name: new.c[name] for name in _LISTED})
 
 

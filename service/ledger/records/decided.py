@@ -14,7 +14,7 @@ from service.ledger.models import Ended, Released
 from service.ledger.records.edges import Edge, Parent, change_edges, still_broken
 from service.ledger.records.met import let_pass, make_ready
 from service.ledger.records.undecided import Child, undecided
-from service.ledger.rows import execute, packed, unfold_lists
+from service.ledger.rows import execute, found_by, packed, unfold_lists
 from service.ledger.states import PARENT_FAILED, WAITING, State, edge_state
 from service.ledger.traits import Trait
 from service.tables import LIVE_SQL, Moment, jobs, moment_text
@@ -189,7 +189,7 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
 @cache
 def _count(dialect: str) -> Any:
     child = unfold_lists(dialect, "child", {"id": String(255), "blocked_by": Integer()})
-    return update(jobs).where(jobs.c.id == child.c.id).values(blocked_by=child.c.blocked_by)
+    return update(jobs).where(found_by(dialect, jobs.c.id, child.c.id)).values(blocked_by=child.c.blocked_by)
 
 
 @cache
@@ -198,4 +198,8 @@ def _move(dialect: str) -> Any:
     values = {name: child.c[name] for name in _COLUMNS if name not in ("id", "was_over")}
     kept = case((child.c.was_over == literal_column("1"), null()), else_=jobs.c.expires_at)
     undispatched = literal_column("''", String)
-    return update(jobs).where(jobs.c.id == child.c.id).values(**values, expires_at=kept, dispatch_epoch=undispatched)
+    return (
+        update(jobs)
+        .where(found_by(dialect, jobs.c.id, child.c.id))
+        .values(**values, expires_at=kept, dispatch_epoch=undispatched)
+    )

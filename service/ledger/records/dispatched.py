@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, String, bindparam, update
 
 from service.ledger.guards import state_is
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import found_by, parameter, unfold
 from service.ledger.states import WAITING
 from service.tables import jobs
 
@@ -24,5 +24,5 @@ def record_dispatched(connection: Connection, put: Sequence[tuple[str, int]], ep
 @cache
 def _note(dialect: str) -> Any:
     put = unfold(dialect, "put", {"id": String(255), "attempt": Integer()})
-    still = (jobs.c.id == put.c.id, jobs.c.attempt == put.c.attempt, state_is(*WAITING))
+    still = (found_by(dialect, jobs.c.id, put.c.id), jobs.c.attempt == put.c.attempt, state_is(*WAITING))
     return update(jobs).where(*still).values(dispatch_epoch=bindparam("epoch"))

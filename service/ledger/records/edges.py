@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select, true, update
 from service.flow_tables import job_edges
 from service.ledger.flow_guards import is_any
 from service.ledger.guards import COUNTED_AS
-from service.ledger.rows import execute, ids_parameter, insert_for, is_one_of, packed, unfold_lists
+from service.ledger.rows import execute, found_by, ids_parameter, insert_for, is_one_of, packed, unfold_lists
 from service.ledger.states import EdgeState, Outcome, RunWhen, State
 from service.ledger.traits import Trait
 from service.tables import attempts, jobs
@@ -107,5 +107,5 @@ def _insert(dialect: str) -> Any:
 @cache
 def _change(dialect: str) -> Any:
     changed = unfold_lists(dialect, "changed", {name: _COLUMNS[name] for name in ("parent", "child", "state")})
-    is_it = (job_edges.c.parent == changed.c.parent) & (job_edges.c.child == changed.c.child)
-    return update(job_edges).where(is_it).values(state=changed.c.state)
+    is_it = (found_by(dialect, job_edges.c[end], changed.c[end]) for end in ("parent", "child"))
+    return update(job_edges).where(*is_it).values(state=changed.c.state)

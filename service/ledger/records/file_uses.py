@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, String, delete, select, true
 
 from service.file_tables import file_uses, files
-from service.ledger.rows import execute, insert_for, packed, unfold_lists
+from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
 
 
 def record_uses(connection: Connection, uses: Sequence[tuple[str, str]]) -> None:
@@ -26,6 +26,10 @@ def change_uses(connection: Connection, changed: Sequence[tuple[str, tuple[str, 
 def _insert(dialect: str) -> Any:
     """Whoever deletes a file has locked it: it is gone then, or its deletion finds the use."""
     new = unfold_lists(dialect, "new", {"file_id": String(), "job_id": String()})
-    found = select(files.c.id, new.c.job_id).join_from(new, files, files.c.id == new.c.file_id).where(true())
+    found = (
+        select(files.c.id, new.c.job_id)
+        .join_from(new, files, found_by(dialect, files.c.id, new.c.file_id))
+        .where(true())
+    )
     kept = found.order_by(files.c.id).with_for_update(of=files, read=True, key_share=True)
     return insert_for(dialect)(file_uses).from_select(["file_id", "job_id"], kept).on_conflict_do_nothing()

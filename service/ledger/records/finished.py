@@ -31,7 +31,7 @@ from service.ledger.models import Ended, Finish, Finished
 from service.ledger.records.ended import record_ended
 from service.ledger.records.failed import record_failures
 from service.ledger.records.tallied import tally
-from service.ledger.rows import execute, insert_for, packed, unfold_lists
+from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
 from service.ledger.traits import FOLLOWED
 from service.tables import Moment, attempts, jobs, moment_text
@@ -213,16 +213,16 @@ def _unfold(dialect: str, name: str, *, is_plain: bool) -> FromClause:
     return unfold_lists(dialect, name, _COMMON if is_plain else _COMMON | _RARE)
 
 
-def _is_held(finish: FromClause) -> ColumnElement[bool]:
+def _is_held(dialect: str, finish: FromClause) -> ColumnElement[bool]:
     """Guard: the attempt runs, and is the job's latest."""
-    return and_(jobs.c.id == finish.c.id, jobs.c.attempt == finish.c.attempt, state_is(State.RUNNING))
+    return and_(found_by(dialect, jobs.c.id, finish.c.id), jobs.c.attempt == finish.c.attempt, state_is(State.RUNNING))
 
 
-def _finish(finish: FromClause, *, is_plain: bool) -> Update:
+def _finish(dialect: str, finish: FromClause, *, is_plain: bool) -> Update:
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     return (
         update(jobs)
-        .where(_is_held(finish))
+        .where(_is_held(dialect, finish))
         .values(
             state=case((cancelled, _CANCELLED), else_=finish.c.state),
             result=case((cancelled, null()), else_=finish.c.result),
@@ -267,12 +267,12 @@ def _held() -> Any:
     told = func.json_array(
         jobs.c.id, jobs.c.attempt, cancelled, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits
     )
-    return select(func.json_group_array(told)).join_from(finish, jobs, _is_held(finish))
+    return select(func.json_group_array(told)).join_from(finish, jobs, _is_held("sqlite", finish))
 
 
 @cache
 def _finish_jobs(is_plain: bool) -> Any:
-    return _finish(_unfold("sqlite", "finish", is_plain=is_plain), is_plain=is_plain)
+    return _finish("sqlite", _unfold("sqlite", "finish", is_plain=is_plain), is_plain=is_plain)
 
 
 @cache
@@ -288,7 +288,7 @@ def _finish_both(is_plain: bool) -> Any:
     finish = _unfold("postgresql", "finish", is_plain=is_plain)
     rare = [] if is_plain else [finish.c[name] for name in _RARE_OF_ATTEMPTS]
     told = (jobs.c.worker, jobs.c.started_at, finish.c.outcome, finish.c.at, *rare)
-    done = _finish(finish, is_plain=is_plain).returning(*_TAKEN, *told).cte("done")
+    done = _finish("postgresql", finish, is_plain=is_plain).returning(*_TAKEN, *told).cte("done")
     columns = _attempt(done.c, done.c, is_plain=is_plain)
     noted = insert_for("postgresql")(attempts).from_select(list(columns), select(*columns.values()))
     taken = select(*(done.c[column.name] for column in _TAKEN))

@@ -14,7 +14,7 @@ from service.ledger.callbacks import Owner
 from service.ledger.models import NewFlow, NewJob
 from service.ledger.records.callbacks import call_back, delete_callbacks, insert_callbacks
 from service.ledger.retention import is_over_and_empty
-from service.ledger.rows import ids_parameter, insert_for, is_one_of, parameter, unfold
+from service.ledger.rows import found_by, ids_parameter, insert_for, is_one_of, parameter, unfold
 from service.ledger.states import State, flow_state
 from service.ledger.traits import Trait
 from service.tables import job_listing, jobs, moment_text
@@ -115,4 +115,9 @@ def _final(connection: Connection, row: Any, at: datetime) -> tuple[State, str]:
 def _add(dialect: str) -> Any:
     flow = unfold(dialect, "flow", {"id": String(36), "count": Integer()})
     columns = (flows.c.id, flows.c.name, flows.c.live, flows.c.created_at)
-    return update(flows).where(flows.c.id == flow.c.id).values(live=flows.c.live + flow.c.count).returning(*columns)
+    return (
+        update(flows)
+        .where(found_by(dialect, flows.c.id, flow.c.id))
+        .values(live=flows.c.live + flow.c.count)
+        .returning(*columns)
+    )

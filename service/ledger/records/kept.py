@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.guards import unindexed
-from service.ledger.rows import execute, insert_for, packed, unfold_lists
+from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
 from service.ledger.states import State
 from service.ledger.traits import Trait
 from service.step_tables import job_checkpoints, job_steps
@@ -111,7 +111,7 @@ def _lock(dialect: str) -> Any:
     """Choose the attempts that run. SQLite gives them as one JSON text, for the reason that `started._take` has."""
     wanted = unfold_lists(dialect, "wanted", _KEYS)
     columns = (jobs.c.id, jobs.c.attempt, jobs.c.traits)
-    is_held = (jobs.c.id == wanted.c.job_id) & (jobs.c.attempt == wanted.c.attempt)
+    is_held = found_by(dialect, jobs.c.id, wanted.c.job_id) & (jobs.c.attempt == wanted.c.attempt)
     runs = unindexed(jobs.c.state) == literal_column(f"'{State.RUNNING}'")
     if dialect == "sqlite":
         chosen: Select[Any] = select(func.json_group_array(func.json_array(*columns)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Integer, String, bindparam, column, func, select, update
 
-from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.rows import found_by, insert_for, parameter, unfold
 from service.tables import jobs, lane_counter, lane_sequence
 
 
@@ -42,4 +42,4 @@ def _next_of_counter() -> Any:
 @cache
 def _move(dialect: str) -> Any:
     moved = unfold(dialect, "moved", {"id": String(255), "seq": BigInteger()})
-    return update(jobs).where(jobs.c.id == moved.c.id).values(lane_seq=moved.c.seq)
+    return update(jobs).where(found_by(dialect, jobs.c.id, moved.c.id)).values(lane_seq=moved.c.seq)

@@ -17,7 +17,7 @@ from service.ledger.records.edges import Edge, Parent, insert_edges, lock_parent
 from service.ledger.records.ended import leave, record_ended
 from service.ledger.records.flows import count_begun, insert_flows, traits_of_flows
 from service.ledger.records.tallied import tally
-from service.ledger.rows import execute, ids_parameter, is_one_of, packed, unfold_lists
+from service.ledger.rows import execute, found_by, ids_parameter, is_one_of, packed, unfold_lists
 from service.ledger.states import PARENT_FAILED, State, edge_state
 from service.ledger.traits import FOLLOWED, Trait
 from service.tables import jobs
@@ -194,4 +194,4 @@ def _count_open(edges: Iterable[Edge]) -> int:
 @cache
 def _recount(dialect: str) -> Any:
     child = unfold_lists(dialect, "child", {"id": String(255), "blocked_by": Integer()})
-    return update(jobs).where(jobs.c.id == child.c.id).values(blocked_by=child.c.blocked_by)
+    return update(jobs).where(found_by(dialect, jobs.c.id, child.c.id)).values(blocked_by=child.c.blocked_by)

@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeEngine
 
 from service.attempt_lines import KeptLines
 from service.fact_tables import log_lines
-from service.ledger.rows import execute, insert_for, packed, unfold_lists
+from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
 from service.tables import Moment, jobs, moment_text
 
 _COLUMNS: dict[str, TypeEngine[Any]] = {
@@ -44,7 +44,9 @@ def record_log_lines(connection: Connection, kept: Sequence[KeptLines]) -> None:
 @cache
 def _insert(dialect: str) -> Any:
     new = unfold_lists(dialect, "new", _COLUMNS)
-    source = select(*(new.c[name] for name in _COLUMNS)).join_from(new, jobs, jobs.c.id == new.c.job_id)
+    source = select(*(new.c[name] for name in _COLUMNS)).join_from(
+        new, jobs, found_by(dialect, jobs.c.id, new.c.job_id)
+    )
     # Postgres: whoever deletes the job at this moment is waited for, or waits and finds the lines. Other writes go on.
     source = source.with_for_update(read=True, key_share=True, of=jobs)
     return insert_for(dialect)(log_lines).from_select(list(_COLUMNS), source).on_conflict_do_nothing()

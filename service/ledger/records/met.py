@@ -27,7 +27,7 @@ from service.ledger.models import Released
 from service.ledger.records.edges import Parent
 from service.ledger.records.lane_seqs import move_to_the_end
 from service.ledger.records.own_retries import renew_retries
-from service.ledger.rows import ids_parameter, is_one_of, json_rows, packed, unfold_lists
+from service.ledger.rows import found_by, ids_parameter, is_one_of, json_rows, packed, unfold_lists
 from service.ledger.states import State
 from service.ledger.traits import Trait
 from service.tables import Moment, jobs
@@ -95,7 +95,7 @@ def _read(dialect: str) -> Any:
     edge = open_edges.limit(bindparam("most", type_=Integer) + 1).cte("edge")
     counted = select(edge.c.child, func.count().label("met")).group_by(edge.c.child).cte("counted")
     columns = [jobs.c[name] for name in _TOLD]
-    waits = select(*columns, counted.c.met).join_from(counted, jobs, jobs.c.id == counted.c.child)
+    waits = select(*columns, counted.c.met).join_from(counted, jobs, found_by(dialect, jobs.c.id, counted.c.child))
     child = waits.order_by(jobs.c.id).with_for_update(key_share=True, of=jobs).cte("child")
     told = select(json_rows(dialect, child.c))
     many = select(func.count() > bindparam("most", type_=Integer)).select_from(edge).scalar_subquery()
@@ -116,7 +116,7 @@ def _count_down(dialect: str) -> Any:
     released = case((is_early, str(State.SCHEDULED)), else_=str(State.QUEUED))
     return (
         update(jobs)
-        .where(jobs.c.id == child.c.id)
+        .where(found_by(dialect, jobs.c.id, child.c.id))
         .values(
             blocked_by=child.c.left,
             state=case((waits, jobs.c.state), else_=released),

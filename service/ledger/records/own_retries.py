@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, String, select, update
 
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import found_by, parameter, unfold
 from service.own_retry import retry_until
 from service.tables import Moment, jobs, moment_text
 
@@ -25,4 +25,4 @@ def renew_retries(connection: Connection, due: Mapping[str, datetime]) -> None:
 @cache
 def _renew(dialect: str) -> Any:
     new = unfold(dialect, "new", {"id": String(255), "until": Moment()})
-    return update(jobs).where(jobs.c.id == new.c.id).values(retry_until=new.c.until)
+    return update(jobs).where(found_by(dialect, jobs.c.id, new.c.id)).values(retry_until=new.c.until)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Integer, String, update
 from sqlalchemy.types import TypeEngine
 
 from service.ledger.guards import state_is
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import found_by, parameter, unfold
 from service.ledger.states import State
 from service.tables import jobs
 
@@ -36,7 +36,7 @@ def _progress(dialect: str) -> Any:
     note = unfold(dialect, "note", _COLUMNS)
     return (
         update(jobs)
-        .where(jobs.c.id == note.c.id, jobs.c.attempt == note.c.attempt, state_is(State.RUNNING))
+        .where(found_by(dialect, jobs.c.id, note.c.id), jobs.c.attempt == note.c.attempt, state_is(State.RUNNING))
         .values(progress_done=note.c.done, progress_total=note.c.total)
         .returning(jobs.c.id)
     )

@@ -32,7 +32,7 @@ from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behi
 from service.ledger.models import Start, Started
 from service.ledger.reads.particulars import few_parents_of
 from service.ledger.records.tallied import add_up, tally
-from service.ledger.rows import ids_parameter, is_one_of, parameter, unfold
+from service.ledger.rows import found_by, ids_parameter, is_one_of, parameter, unfold
 from service.ledger.states import WAITING, State
 from service.ledger.traits import Trait
 from service.tables import Moment, jobs, workers
@@ -194,7 +194,7 @@ def _start(dialect: str, way: _Way) -> Update:
     return (
         update(jobs)
         .where(
-            jobs.c.id == start.c.id,
+            found_by(dialect, jobs.c.id, start.c.id),
             state_is(*WAITING),
             jobs.c.run_at <= bindparam("due_by", type_=Moment),
             jobs.c.crashes < bindparam("crashes_below", type_=Integer),

@@ -12,7 +12,7 @@ from service.ledger.models import NewJob
 from service.ledger.records.cancelled import Cancel, Cancelled, record_cancelled
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.tallied import tally
-from service.ledger.rows import insert_for, parameter, unfold
+from service.ledger.rows import found_by, insert_for, parameter, unfold
 from service.ledger.states import TERMINAL
 from service.schedule_tables import RUN_NOW, schedules
 from service.tables import Moment, jobs, moment_text, ticks
@@ -215,6 +215,6 @@ def _note(dialect: str) -> Any:
     noted = unfold(dialect, "noted", {"name": String(100), "since": Moment(), "last_job_id": String(255)})
     return (
         update(schedules)
-        .where(schedules.c.name == noted.c.name)
+        .where(found_by(dialect, schedules.c.name, noted.c.name))
         .values(since=noted.c.since, last_job_id=noted.c.last_job_id)
     )

@@ -22,7 +22,7 @@ from service.flow_tables import job_edges
 from service.lane_rules import in_order
 from service.ledger.flow_guards import is_left, is_open
 from service.ledger.records.edges import Edge, Parent
-from service.ledger.rows import ids_parameter, is_one_of, json_rows
+from service.ledger.rows import found_by, ids_parameter, is_one_of, json_rows
 from service.ledger.states import TERMINAL, State
 from service.tables import jobs
 
@@ -97,8 +97,9 @@ def _undecided(dialect: str) -> Select[Any]:
     """Read all as JSON texts in one row, for the reason that `started._take` has."""
     edge = _edges(dialect).cte("edge")
     told = [jobs.c[name] for name in Child._fields]
-    after = select(*told).where(jobs.c.id.in_(select(edge.c.child))).order_by(jobs.c.id).with_for_update(key_share=True)
-    child = after.cte("child")
+    its = select(edge.c.child).distinct().subquery("its")
+    after = select(*told).join_from(its, jobs, found_by(dialect, jobs.c.id, its.c.child)).order_by(jobs.c.id)
+    child = after.with_for_update(key_share=True, of=jobs).cte("child")
     return select(
         select(json_rows(dialect, edge.c)).scalar_subquery().label("edges"),
         select(json_rows(dialect, child.c)).scalar_subquery().label("children"),

@@ -28,6 +28,7 @@ from tests.support.plans import (
     sent_by,
     sorts_or_walks,
     walks,
+    whole_walks,
 )
 from tests.support.schedule_plans import CALLS as SCHEDULE_CALLS
 from tests.support.schedule_plans import fill_schedules, reads_all_ticks
@@ -47,6 +48,21 @@ async def test_no_statement_walks_through_the_history(database_url: str, termina
                     bad[name] = f"{one.sql}\n{plan}"
     await database.close()
     assert not bad, "\n\n".join(f"{name}: {plan}" for name, plan in bad.items())
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_plans_from_when_the_ledger_was_small_walk_through_nothing(database_url: str) -> None:
+    """Postgres keeps them while the tables grow, until the next ANALYZE."""
+    database = Database.open(database_url)
+    await fill(database, terminal=1_000, waiting=20)
+    await fill_flows(database)
+    bad = []
+    for name, call in [*CALLS.items(), *CHANGE_CALLS.items(), *FLOW_CALLS.items()]:
+        for one in await sent_by(database, call):
+            plans = await plans_of(database, one, avoid_walks=True)
+            bad += [f"{name}: {one.sql}\n{plan}" for plan in plans if whole_walks(plan)]
+    await database.close()
+    assert not bad, "\n\n".join(bad)
 
 
 def walks_beside(plan: str) -> bool:
