@@ -7,12 +7,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Select, and_, case, func, select
+from sqlalchemy import Connection, Select, String, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.results import Parent
 from service.flow_tables import job_edges
-from service.ledger.rows import ids_parameter, is_one_of
+from service.ledger.rows import found_by, packed, unfold_lists
 from service.step_tables import job_checkpoints, job_steps
 from service.tables import job_listing, jobs
 
@@ -33,7 +33,7 @@ class Retry(NamedTuple):
 async def parents_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
     """Return the jobs that each came after, in its own order; those past their retention are left out."""
     dialect = connection.dialect.name
-    return _in_order(ids, (await connection.execute(_parents(dialect), ids_parameter(dialect, ids))).all())
+    return _in_order(ids, (await connection.execute(_parents(dialect), _asked(ids))).all())
 
 
 def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
@@ -42,7 +42,7 @@ def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, l
     Jobs with a long result among their parents' are left out, and so are all of them where their parents are many.
     """
     dialect = connection.dialect.name
-    found = connection.execute(_few_parents(dialect), ids_parameter(dialect, ids))
+    found = connection.execute(_few_parents(dialect), _asked(ids))
     rows: Sequence[Any] = from_json(found.scalar_one()) if dialect == "sqlite" else found.all()
     if len(rows) > _FEW_PARENTS:
         return {}
@@ -50,6 +50,10 @@ def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, l
     if long:
         ids, rows = [one for one in ids if one not in long], [row for row in rows if row[0] not in long]
     return _in_order(ids, rows)
+
+
+def _asked(ids: Sequence[str]) -> dict[str, str]:
+    return {"rows": packed((one,) for one in ids)}
 
 
 async def steps_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[tuple[str, str]]]:
@@ -90,16 +94,21 @@ _order = itemgetter(1, 2)
 
 @cache
 def _parents(dialect: str) -> Select[Any]:
-    """Read of each parent its child, its place among the child's, its id, its name there, and its result."""
+    """Read of each parent its child, its place among the child's, its id, its name there, and its result.
+
+    Of unfolded ids, Postgres expects the same number in any plan. Of those in an array it saw how few they are, and
+    made a plan of its own for each start: 0.4 ms, where the rest takes 0.1.
+    """
+    asked = unfold_lists(dialect, "asked", {"id": String(255)})
     edge, child = job_edges.c, jobs.alias("child")
     listed = and_(job_listing.c.created_at == jobs.c.created_at, job_listing.c.job_id == jobs.c.id)
     in_its_flow = and_(listed, jobs.c.flow == child.c.flow)
     return (
         select(edge.child, edge.position, edge.parent, job_listing.c.flow_name, jobs.c.result)
-        .join_from(job_edges, jobs, jobs.c.id == edge.parent)
-        .join(child, child.c.id == edge.child)
+        .join_from(asked, job_edges, found_by(dialect, edge.child, asked.c.id))
+        .join(jobs, found_by(dialect, jobs.c.id, edge.parent))
+        .join(child, found_by(dialect, child.c.id, edge.child))
         .outerjoin(job_listing, in_its_flow)
-        .where(is_one_of(dialect, edge.child))
     )
 
 
