@@ -31,7 +31,9 @@ class FlowSummary(BaseModel):
         description="`failed` if a job has failed; `cancelled` if none has failed but one was cancelled."
     )
     created_at: ShownMoment
-    finished_at: ShownMoment | None = Field(description="The latest end of its jobs; null while it runs.")
+    finished_at: ShownMoment | None = Field(
+        description="The latest end of its jobs; null while it runs. Without jobs of its own it ended when it was made."
+    )
     counts: dict[State, int] = Field(description="How many of its jobs are in each state.")
 
 

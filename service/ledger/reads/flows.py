@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, RowMapping, and_, func, select
+from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.flow_tables import callback_jobs, callbacks, flows, job_edges
@@ -166,7 +166,16 @@ async def counts_of(connection: AsyncConnection, flow_ids: Sequence[str]) -> Map
     for flow_id, state, count, end in await connection.execute(statement):
         states[flow_id][State(state)] = count
         ends[flow_id] += [] if end is None else [end]
+    if without := [flow_id for flow_id in flow_ids if not states[flow_id]]:
+        for flow_id, created_at in await connection.execute(_empty(without)):
+            ends[flow_id] = [created_at]
     return {flow_id: FlowCounts(states[flow_id], max(ends[flow_id], default=None)) for flow_id in flow_ids}
+
+
+def _empty(flow_ids: Sequence[str]) -> Select[Any]:
+    """Ask when flows were made that never had a job; where jobs were deleted, nobody knows when the last one ended."""
+    never_had = flows.c.traits.bitwise_and(Trait.EMPTY.value) != 0
+    return select(flows.c.id, flows.c.created_at).where(flows.c.id.in_(flow_ids), never_had)
 
 
 async def jobs_of_flow(

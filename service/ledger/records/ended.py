@@ -48,7 +48,8 @@ def record_decided(
     record_live_again(connection, decided.taken_back, at)
     called += count_over(connection, [one.id for one in over if one.traits & _FLOW_CALLBACKS], at)
     called += count_empty(connection, empty_flows, at)
-    left = decided.left.union(one.id for one in decided.cancelled if one.traits & _CHILDREN)
+    undecided = {one.id for one in decided.cancelled if one.traits & _CHILDREN} - decided.deeper
+    left = decided.left | undecided
     leave(connection, left, at)
     tally(connection, _events(writer, decided, called), at)
     return Followed((*decided.released, *map(_released, called)), bool(left or decided.taken_back))

@@ -19,14 +19,19 @@ from service.ledger.states import State, flow_state
 from service.ledger.traits import Trait
 from service.tables import job_listing, jobs, moment_text
 
+_CALLBACKS, _EMPTY = Trait.CALLBACKS.value, Trait.EMPTY.value
 
-def insert_flows(connection: Connection, new: Sequence[NewFlow]) -> set[str]:
-    """Insert flows that are not there yet, with their callbacks. Return the ids of those that have callbacks."""
+
+def insert_flows(connection: Connection, new: Sequence[NewFlow], with_jobs: Collection[str | None]) -> set[str]:
+    """Insert flows that are not there yet, with their callbacks. Return the ids of those that have callbacks.
+
+    Jobs of the flows `with_jobs` are inserted; others stand for all jobs of the rest.
+    """
     rows = [
         {
             "id": flow.id,
             "name": flow.name,
-            "traits": Trait.CALLBACKS.value if flow.callbacks else 0,
+            "traits": (_CALLBACKS if flow.callbacks else 0) | (0 if flow.id in with_jobs else _EMPTY),
             "created_at": flow.created_at,
             "request_hash": flow.request_hash,
         }
@@ -37,7 +42,7 @@ def insert_flows(connection: Connection, new: Sequence[NewFlow]) -> set[str]:
     inserted = insert_for(connection.dialect.name)(flows).on_conflict_do_nothing().returning(flows.c.id, flows.c.traits)
     found = connection.execute(inserted, rows).all()
     insert_callbacks(connection, [(flow.id, callback) for flow in new for callback in flow.callbacks])
-    return {row.id for row in found if row.traits}
+    return {row.id for row in found if row.traits & _CALLBACKS}
 
 
 def traits_of_flows(connection: Connection, ids: Collection[str]) -> dict[str, int]:

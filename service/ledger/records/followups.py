@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from service.flow_tables import followups
 from service.ledger.models import NOTHING_FOLLOWED, Followed
-from service.ledger.records.decided import decide
+from service.ledger.records.decided import decide, decide_deeper
 from service.ledger.records.edges import lock_parents
 from service.ledger.records.ended import leave, record_decided
 
@@ -30,6 +30,7 @@ def record_followups(connection: Connection, at: datetime, writer: str) -> Follo
         return NOTHING_FOLLOWED
     parents = list(lock_parents(connection, taken).values())
     decided = decide(connection, parents, at)
+    decide_deeper(connection, decided, at)
     done = [job_id for job_id in taken if job_id not in decided.left]
     connection.execute(delete(followups).where(followups.c.job_id.in_(done)))
     followed = record_decided(connection, decided, at, writer)

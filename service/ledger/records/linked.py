@@ -116,7 +116,8 @@ def record_links(
 ) -> Followed:
     """Record what the jobs `created` are linked to. `ids` has, for each job, the id that stands for it."""
     writer, at = requests[0].writer, requests[0].jobs[0].created_at
-    new_flows = insert_flows(connection, [request.flow for request in requests if request.flow is not None])
+    flows = [request.flow for request in requests if request.flow is not None]
+    new_flows = insert_flows(connection, flows, {job.flow for job in created})
     insert_callbacks(connection, [(job.id, callback) for job in created for callback in job.callbacks])
     holders = _record_edges(connection, links, ids, created)
     begun = Counter(job.flow for job in created if job.flow is not None and job.traits & _FLOW_CALLBACKS)

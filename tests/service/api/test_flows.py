@@ -417,6 +417,15 @@ async def test_a_holder_of_a_unique_key_stands_for_a_job_of_a_flow(idle: Driver,
 
 
 @on_sqlite
+async def test_a_flow_without_jobs_of_its_own_shows_when_it_ended(idle: Driver) -> None:
+    await idle.api.post("/v1/jobs", json=stat(unique_key="k", delay=3600))
+    made = await idle.enqueue(idle.job("a", unique_key="k"))
+    flow = await idle.flow(made["id"])
+    assert (flow["state"], flow["counts"], flow["finished_at"]) == ("succeeded", {}, flow["created_at"])
+    listed = (await idle.api.get("/v1/flows")).json()["flows"]
+    assert [one["finished_at"] for one in listed] == [flow["finished_at"]]
+
+
 async def test_a_flow_of_one_job_whose_unique_key_is_held_is_answered_the_same_again(idle: Driver) -> None:
     holder = (await idle.api.post("/v1/jobs", json=stat(unique_key="k", delay=3600))).json()
     body = {"jobs": [idle.job("a", unique_key="k")]}

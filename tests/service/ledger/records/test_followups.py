@@ -1,4 +1,6 @@
 import asyncio
+from functools import partial
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +13,7 @@ from service.ledger.reads.edges import broken_parent, has_followups
 from service.ledger.records import decided
 from service.ledger.records.ended import leave
 from service.ledger.records.enqueued import record_enqueued
+from service.ledger.records.followups import record_followups
 from service.ledger.records.replayed import Replayed
 from service.ledger.states import State
 from tests.service.ledger.linking import child, edges, end, enqueue_all, follow_up, rows_of, states, until_blocked
@@ -186,3 +189,52 @@ async def test_a_parent_that_was_not_attempted_yet_is_followed_up_however_many_w
     await ledger.database.run(lambda connection: leave(connection, [one.id], NOW))
     async with asyncio.timeout(10):
         assert await follow_up(ledger) == []
+
+
+async def test_a_chain_falls_many_levels_in_a_transaction(ledger: Ledger) -> None:
+    chain = [new_job()]
+    for _ in range(3 * decided.MOST_LEVELS):
+        chain.append(child(chain[-1]))
+    await enqueue_all(ledger, *chain)
+    await end(ledger, chain[0], State.FAILED)
+    rounds = 0
+    while (await ledger.database.run(partial(record_followups, at=NOW, writer="test"))).left:
+        rounds += 1
+    assert rounds == 2
+    assert await states(ledger, *chain) == ["failed", *["cancelled"] * (len(chain) - 1)]
+    rows = await rows_of(ledger, chain)
+    for parent, job in pairwise(chain):
+        assert parent.id in str(rows[job.id].error_message)
+    await ledger.replay(chain[0].id, NOW)
+    await follow_up(ledger)
+    assert await states(ledger, *chain) == ["queued", *["blocked"] * (len(chain) - 1)]
+
+
+async def test_a_wide_level_leaves_the_next_one_to_another_transaction(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decided, "MOST_EDGES", 3)
+    root = new_job()
+    second = child(root)
+    third = [child(second) for _ in range(3)]
+    fourth = [child(*third), child(third[0])]
+    await enqueue_all(ledger, root, second, *third, *fourth)
+    await end(ledger, root, State.FAILED)
+    await ledger.database.run(partial(record_followups, at=NOW, writer="test"))
+    assert await states(ledger, *third, *fourth) == [*["cancelled"] * 3, *["blocked"] * 2]
+    await follow_up(ledger)
+    assert await states(ledger, *fourth) == ["cancelled"] * 2
+    assert set((await edges(ledger)).values()) == {"broken"}
+
+
+async def test_a_chain_that_falls_lets_go_what_runs_however_it_ends(ledger: Ledger) -> None:
+    root = new_job()
+    second = child(root)
+    other = new_job()
+    third = child(second, other)
+    cleanup = child(third, run_when="ended")
+    after = child(cleanup)
+    await enqueue_all(ledger, root, other, second, third, cleanup, after)
+    await end(ledger, root, State.FAILED)
+    assert [job.id for job in await follow_up(ledger)] == [cleanup.id]
+    assert await states(ledger, third, cleanup, after) == ["cancelled", "queued", "blocked"]
