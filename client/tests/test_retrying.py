@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from postlude import Unreachable
+from postlude import Unreachable, retrying
 from postlude.answers import Answer
 from postlude.requests import Request
 from postlude.retrying import Outcome, Patience, Tries
@@ -96,3 +96,12 @@ def test_no_answer_is_an_error_that_names_the_url() -> None:
         tries().conclude(httpx.ConnectError("refused"), "http://here")
     with pytest.raises(Unreachable, match="breaks off"):
         tries().conclude(answer(200, b"{"), "http://here")
+
+
+def test_the_json_of_an_answer_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    monkeypatch.setattr(retrying, "from_json", parsed.append)
+    begun, whole = tries(), answer(200, b"[]")
+    assert begun.wait_after(whole) is None
+    assert begun.conclude(whole, GET.path) == whole
+    assert parsed == [b"[]"]

@@ -50,6 +50,8 @@ class Tries:
         self._is_bounded = within_s is not None
         self._ends = time.monotonic() + (patience.retry_for_s if within_s is None else within_s)
         self._count = 0
+        # An answer's JSON is parsed once: a list of jobs may have megabytes.
+        self._whole: Answer | None = None
 
     def begin(self) -> httpx.Timeout:
         """Begin a try; return its timeouts."""
@@ -62,7 +64,7 @@ class Tries:
         """Return how many seconds to wait before the next try; None if there is none."""
         left_s = self._left_s()
         asked_s = _retry_after_s(outcome) if isinstance(outcome, Answer) else 0.0
-        if left_s <= 0 or asked_s > left_s or not _may_help(outcome):
+        if left_s <= 0 or asked_s > left_s or not self._may_help(outcome):
             return None
         jitter_s = random.uniform(0, min(_CAP_S, _BASE_S * 2 ** min(self._count, 10)))  # nosec B311  # noqa: S311
         return min(asked_s + jitter_s, left_s)
@@ -71,23 +73,28 @@ class Tries:
         """Return the answer, or raise `Unreachable` if there is none."""
         if isinstance(outcome, httpx.RequestError):
             raise unreachable(url, outcome) from outcome
-        if _is_cut(outcome):
+        if self._is_cut(outcome):
             raise Unreachable(f"The answer of {outcome.url} breaks off. A proxy before Postlude may cut it.")
         return outcome._replace(asked_before=True) if self._count > 1 else outcome
+
+    def _may_help(self, outcome: Outcome) -> bool:
+        if isinstance(outcome, httpx.RequestError):
+            return not is_lasting(outcome)
+        # Only conflicts that pass say when to ask again.
+        passes = outcome.status == 409 and "retry-after" in outcome.headers
+        return outcome.status in _AGAIN or passes or self._is_cut(outcome)
+
+    def _is_cut(self, answer: Answer) -> bool:
+        if answer is not self._whole and _breaks_off(answer):
+            return True
+        self._whole = answer
+        return False
 
     def _left_s(self) -> float:
         return self._ends - time.monotonic()
 
 
-def _may_help(outcome: Outcome) -> bool:
-    if isinstance(outcome, httpx.RequestError):
-        return not is_lasting(outcome)
-    # Only conflicts that pass say when to ask again.
-    passes = outcome.status == 409 and "retry-after" in outcome.headers
-    return outcome.status in _AGAIN or passes or _is_cut(outcome)
-
-
-def _is_cut(answer: Answer) -> bool:
+def _breaks_off(answer: Answer) -> bool:
     """Whether the JSON of an answer breaks off, where a connection's end was taken for the answer's."""
     if answer.media_type not in ("application/json", "application/problem+json"):
         return False
