@@ -1,4 +1,4 @@
-"""What few jobs have: bits of `jobs.traits`, with which a start or a finish learns of it without another look."""
+"""What few jobs and flows have, as bits of `traits`: a start or a finish learns of it without another look."""
 
 from enum import IntFlag
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Integer, Table, and_, case, literal_column, s
 
 from jobs.stats.counters import Count, Counted, CounterFull
 from service import agreed_time
-from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
+from service.ledger.rows import execute, insert_for, packed, unfold_lists
 from service.stats import sketch
 from service.stats.buckets import MINUTE, QUARTER, start_of
 from service.stats.tables import (
@@ -163,7 +163,7 @@ def _insert(dialect: str, table: Table) -> Any:
 def _sketches_of(dialect: str) -> Any:
     names = {column.name: column.type for column in quarter_sketches.primary_key.columns}
     asked = unfold_lists(dialect, "asked", {"place": Integer(), **names})
-    is_same = [found_by(dialect, quarter_sketches.c[name], asked.c[name]) for name in names]
+    is_same = [quarter_sketches.c[name] == asked.c[name] for name in names]
     return select(asked.c.place, quarter_sketches.c.sketch).join_from(asked, quarter_sketches, and_(*is_same))
 
 

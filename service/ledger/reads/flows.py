@@ -173,7 +173,7 @@ async def counts_of(connection: AsyncConnection, flow_ids: Sequence[str]) -> Map
 
 
 def _empty(flow_ids: Sequence[str]) -> Select[Any]:
-    """Ask when flows were made that never had a job; where jobs were deleted, nobody knows when the last one ended."""
+    """Ask when flows were made that then had no job; where jobs were deleted, nobody knows when the last one ended."""
     never_had = flows.c.traits.bitwise_and(Trait.EMPTY.value) != 0
     return select(flows.c.id, flows.c.created_at).where(flows.c.id.in_(flow_ids), never_had)
 

@@ -96,8 +96,8 @@ _order = itemgetter(1, 2)
 def _parents(dialect: str) -> Select[Any]:
     """Read of each parent its child, its place among the child's, its id, its name there, and its result.
 
-    Of unfolded ids, Postgres expects the same number in any plan. Of those in an array it saw how few they are, and
-    made a plan of its own for each start: 0.4 ms, where the rest takes 0.1.
+    Postgres expects the same number of unfolded ids in any plan. In an array it saw how few they are, and made a plan
+    of its own for each start: 0.4 ms, where the rest takes 0.1.
     """
     asked = unfold_lists(dialect, "asked", {"id": String(255)})
     edge, child = job_edges.c, jobs.alias("child")

@@ -242,8 +242,9 @@ def _list_anew(connection: Connection, changed: Sequence[tuple[Row, Mapping[str,
 def _list(dialect: str) -> Any:
     names = ("created_at", "job_id", *_LISTED)
     new = unfold(dialect, "new", {name: job_listing.c[name].type for name in names})
-    is_it = (found_by(dialect, job_listing.c[name], new.c[name]) for name in ("created_at", "job_id"))
-    return update(job_listing).where(*is_it).values({name: new.c[name] for name in _LISTED})
+    its_id = (job_listing.c.job_id, new.c.job_id)
+    is_it = found_by(dialect, job_listing.c.created_at, new.c.created_at, its_id)
+    return update(job_listing).where(is_it).values({name: new.c[name] for name in _LISTED})
 
 
 def _tag_anew(connection: Connection, tagged: Sequence[tuple[Row, tuple[str, ...]]]) -> None:

@@ -21,7 +21,7 @@ from service.tables import LIVE_SQL, Moment, jobs, moment_text
 
 # So many edges are changed in one transaction: a job's own end must not wait for tens of thousands of others.
 MOST_EDGES = 1_000
-# So many levels of a chain fall in one transaction: each takes three statements, and other writers wait meanwhile.
+# So many levels more does a transaction decide that follows up: each takes three statements, and other writers wait.
 MOST_LEVELS = 50
 _RETRY, _CHILDREN = Trait.RETRY.value, Trait.CHILDREN.value
 

@@ -107,5 +107,5 @@ def _insert(dialect: str) -> Any:
 @cache
 def _change(dialect: str) -> Any:
     changed = unfold_lists(dialect, "changed", {name: _COLUMNS[name] for name in ("parent", "child", "state")})
-    is_it = (found_by(dialect, job_edges.c[end], changed.c[end]) for end in ("parent", "child"))
-    return update(job_edges).where(*is_it).values(state=changed.c.state)
+    is_it = found_by(dialect, job_edges.c.parent, changed.c.parent, (job_edges.c.child, changed.c.child))
+    return update(job_edges).where(is_it).values(state=changed.c.state)

@@ -97,8 +97,8 @@ def _undecided(dialect: str) -> Select[Any]:
     """Read all as JSON texts in one row, for the reason that `started._take` has."""
     edge = _edges(dialect).cte("edge")
     told = [jobs.c[name] for name in Child._fields]
-    its = select(edge.c.child).distinct().subquery("its")
-    after = select(*told).join_from(its, jobs, found_by(dialect, jobs.c.id, its.c.child)).order_by(jobs.c.id)
+    each = select(edge.c.child).distinct().subquery("each_child")
+    after = select(*told).join_from(each, jobs, found_by(dialect, jobs.c.id, each.c.child)).order_by(jobs.c.id)
     child = after.with_for_update(key_share=True, of=jobs).cte("child")
     return select(
         select(json_rows(dialect, edge.c)).scalar_subquery().label("edges"),

@@ -426,6 +426,7 @@ async def test_a_flow_without_jobs_of_its_own_shows_when_it_ended(idle: Driver) 
     assert [one["finished_at"] for one in listed] == [flow["finished_at"]]
 
 
+@on_sqlite
 async def test_a_flow_of_one_job_whose_unique_key_is_held_is_answered_the_same_again(idle: Driver) -> None:
     holder = (await idle.api.post("/v1/jobs", json=stat(unique_key="k", delay=3600))).json()
     body = {"jobs": [idle.job("a", unique_key="k")]}
