@@ -100,9 +100,9 @@ def found_by(
     """Join a table with one that is unfolded: each row is looked up in the index on `key`.
 
     By `=`, Postgres may as well walk through the whole table and hash what is unfolded. With a plan from when the table
-    was small, it did so until the next ANALYZE: 25 ms for 500 of 100,000 jobs, instead of 3. By an ANY it can neither
-    hash nor merge, whatever it takes the sizes for; nor by a range, which serves for the `rest` of an index's columns:
-    before version 17, Postgres may read all rows of the first column for an ANY of the second.
+    was small, it goes on so until the next ANALYZE, however large the table has become. By an ANY it can neither hash
+    nor merge, whatever it takes the sizes for; nor by a range, which serves for the `rest` of an index's columns.
+    (Up to version 16, Postgres may read all rows of the first column for an ANY of the second.)
     """
     if dialect == "sqlite":
         return and_(key == told, *(one == other for one, other in rest))

@@ -97,7 +97,7 @@ def _parents(dialect: str) -> Select[Any]:
     """Read of each parent its child, its place among the child's, its id, its name there, and its result.
 
     Postgres expects the same number of unfolded ids in any plan. In an array it saw how few they are, and made a plan
-    of its own for each start: 0.4 ms, where the rest takes 0.1.
+    of its own for each start, which took longer than the rest.
     """
     asked = unfold_lists(dialect, "asked", {"id": String(255)})
     edge, child = job_edges.c, jobs.alias("child")
