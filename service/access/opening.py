@@ -27,6 +27,11 @@ class Opening:
         """Whether the service is known to be closed."""
         return self._is_closed
 
+    @property
+    def is_known_open(self) -> bool:
+        """Whether anybody may call, as far as is known without a look."""
+        return not self._is_closed and self._known.recall("") is True
+
     async def is_open(self) -> bool:
         """Raises `LedgerUnavailable` if it was never known. While the ledger is away, the last answer stands."""
         if self._is_closed:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -158,19 +159,12 @@ class GroupCommit:
 
     async def _transact_group(self, group: list[_Write]) -> list[Sequence[Any]]:
         """Join the rows of each operation, run the operations in one transaction, and split the results by write."""
-        by_operation: dict[Operation[Any, Any], list[_Write]] = {}
+        rows: dict[Operation[Any, Any], list[Any]] = {}
         for write in group:
-            by_operation.setdefault(write.operation, []).append(write)
-        joined = await self._transact(
-            [(operation, [row for write in writes for row in write.rows]) for operation, writes in by_operation.items()]
-        )
-        results: dict[_Write, Sequence[Any]] = {}
-        for writes, rows in zip(by_operation.values(), joined, strict=True):
-            start = 0
-            for write in writes:
-                results[write] = rows[start : start + len(write.rows)]
-                start += len(write.rows)
-        return [results[write] for write in group]
+            rows.setdefault(write.operation, []).extend(write.rows)
+        joined = await self._transact(list(rows.items()))
+        results = {operation: iter(of_all) for operation, of_all in zip(rows, joined, strict=True)}
+        return [list(islice(results[write.operation], len(write.rows))) for write in group]
 
 
 def _fail(group: Iterable[_Write], error: BaseException) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -88,11 +88,13 @@ class Ledger:
     async def enqueue(self, request: Enqueue) -> Enqueued:
         """Record a request's jobs. Raises `Conflict` where others stand in its way."""
         for _ in range(_TRIES):
-            with suppress(Overtaken):
+            try:
                 [enqueued] = await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs))
-                if enqueued.refusal is not None:
-                    raise enqueued.refusal
-                return enqueued
+            except Overtaken:
+                continue
+            if enqueued.refusal is not None:
+                raise enqueued.refusal
+            return enqueued
         raise UniqueKeyTaken("Too many jobs contend for the same unique_key or id. Send the request again.")
 
     async def start(self, start: Start) -> dict[str, Started]:

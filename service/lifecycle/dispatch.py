@@ -34,7 +34,8 @@ class Dispatcher:
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
         """Put newly recorded jobs on the queue, but for those that are blocked or cancelled already; see `put`."""
         if all(job.state is State.QUEUED for job in jobs):  # due already, whatever the time
-            await self._put([entry_of_new(job) for job in jobs])
+            if jobs:
+                await self._join([entry_of_new(job) for job in jobs])
         else:
             await self.put([entry_of_new(job) for job in jobs if job.state in WAITING])
 
@@ -50,18 +51,18 @@ class Dispatcher:
     async def put(self, waiting: Sequence[Entry]) -> None:
         """Put what is due soon on the queue, in one call with all that is put at this moment."""
         soon = agreed_time.now() + HORIZON
-        await self._put([entry for entry in waiting if entry.due_at <= soon])
+        if entries := [entry for entry in waiting if entry.due_at <= soon]:
+            await self._join(entries)
 
-    async def _put(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
+    def _join(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        """Let entries be put with those of others; return what is done when they are."""
         if not self._callers:
             task = asyncio.create_task(self._put_all(), name="dispatch")
             self._tasks.add(task)  # asyncio itself does not keep it
             task.add_done_callback(self._tasks.discard)
         self._entries += entries
         self._callers.append(done := asyncio.get_running_loop().create_future())
-        await done
+        return done
 
     async def move(self, changed: Iterable[Changed]) -> None:
         """Let changed jobs wait where they are to wait now, and no longer where they did.

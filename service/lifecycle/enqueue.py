@@ -4,6 +4,7 @@ Each passes the hooks, is recorded and, once it is, dispatched.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from service.hooks import Hooks
@@ -34,7 +35,9 @@ class Enqueuer:
     ) -> Enqueued:
         """Record jobs, all or none, and dispatch the new ones that may run."""
         enqueued = await self.record(jobs, key_for, flow)
-        await self.dispatcher.dispatch([job for job in enqueued.jobs if job.id in enqueued.created])
+        is_all_new = len(enqueued.created) == len(enqueued.jobs)
+        new = enqueued.jobs if is_all_new else [job for job in enqueued.jobs if job.id in enqueued.created]
+        await self.dispatcher.dispatch(new)
         self._following.carry_on(enqueued.followed)
         if enqueued.changed:
             await self.dispatcher.move(enqueued.changed)
@@ -44,12 +47,13 @@ class Enqueuer:
         self, jobs: Sequence[NewJob], key_for: KeyFor | None = None, flow: NewFlow | None = None
     ) -> Awaitable[Enqueued]:
         """Record jobs, all or none, with the `flow` that they make."""
+        if not self._hooks.enqueues:
+            return self._write(key_for, flow, jobs)
+        return self.within_hooks(jobs, partial(self._write, key_for, flow))
 
-        async def write(hooked: Sequence[NewJob]) -> Enqueued:
-            key = key_for(hooked) if key_for is not None else None
-            return await self.ledger.enqueue(Enqueue(jobs=tuple(hooked), writer=self.writer, key=key, flow=flow))
-
-        return self.within_hooks(jobs, write)
+    def _write(self, key_for: KeyFor | None, flow: NewFlow | None, jobs: Sequence[NewJob]) -> Awaitable[Enqueued]:
+        key = key_for(jobs) if key_for is not None else None
+        return self.ledger.enqueue(Enqueue(tuple(jobs), self.writer, key, flow))
 
     async def within_hooks(self, jobs: Sequence[NewJob], write: Callable[[Sequence[NewJob]], Awaitable[T]]) -> T:
         """Write jobs as the hooks leave them. What a hook raises before it yields refuses them all.

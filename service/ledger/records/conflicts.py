@@ -46,7 +46,7 @@ class Conflicts:
     def created(self, request: Enqueue, ids: Mapping[str, str]) -> frozenset[str]:
         """Return the ids of the jobs that are new by this request."""
         if self is NO_CONFLICTS:
-            return frozenset(job.id for job in request.jobs if ids[job.id] == job.id)
+            return frozenset([job.id for job in request.jobs if ids[job.id] == job.id])
         return frozenset(job.id for job in self.to_insert(request) if ids[job.id] == job.id)
 
 

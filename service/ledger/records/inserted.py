@@ -50,6 +50,10 @@ _MORE: tuple[str, ...] = ("retry", "retry_until", "unique_for", "request_hash")
 _linked_of, _more_of = attrgetter(*_LINKED, "retry"), attrgetter(*_MORE)
 _NOT_LINKED, _NO_MORE = (0, *[None] * len(_LINKED)), (None,) * len(_MORE)
 
+# All of that, looked at at once: nearly every job has none of it.
+_uncommon_of = attrgetter(*_RARE, *_LANES[1:], *_LINKED, *_MORE)
+_NOTHING_UNCOMMON = (*_NONE_RARE, *_NO_LANES, *_NOT_LINKED[:-1], *_NO_MORE)
+
 # Who sent it, where callers need a key.
 _SENT = ("enqueued_by",)
 
@@ -82,25 +86,7 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
 def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
     """Insert and list the jobs that nothing stands in the way of; return their ids."""
     dialect = connection.dialect.name
-    if all(_rare_of(job) == _NONE_RARE for job in some):
-        columns, values = _COMMON, [_common(job) for job in some]
-    else:
-        vault = vault_of(connection)
-        columns, values = _COMMON + _RARE, [_row(job, vault) for job in some]
-    lanes = [_lanes_of(job) for job in some]
-    if any(of_one != _NO_LANES for of_one in lanes):
-        own = _LANE if all(of_one[1:] == _NO_LANES[1:] for of_one in lanes) else _LANES
-        columns += own
-        values = _with_lanes(connection, lanes, values, len(own) - 1)
-    if any(job.enqueued_by is not None for job in some):
-        columns += _SENT
-        values = [(*value, job.enqueued_by) for job, value in zip(some, values, strict=True)]
-    if any(_linked_of(job) != _NOT_LINKED for job in some):
-        columns += _LINKED
-        values = [(*value, *_linked(job)) for job, value in zip(some, values, strict=True)]
-    if any(_more_of(job) != _NO_MORE for job in some):
-        columns += _MORE
-        values = [(*value, *_more(job)) for job, value in zip(some, values, strict=True)]
+    columns, values = _values(connection, some)
     if dialect == "postgresql":
         return set(execute(connection, _insert_and_list_at_once(dialect, columns), packed(values)).scalars())
     created = set(execute(connection, _insert(dialect, columns), packed(values)).scalars())
@@ -108,6 +94,38 @@ def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]
         values = [value for value in values if value[0] in created]
     execute(connection, _insert_listing(dialect, columns), packed(values))
     return created
+
+
+def _values(connection: Connection, some: Sequence[NewJob]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return the columns that any of the jobs needs, and the values of each job."""
+    if all(_uncommon_of(job) == _NOTHING_UNCOMMON for job in some):
+        columns, values = _COMMON, [_common(job) for job in some]
+    else:
+        columns, values = _uncommon_values(connection, some)
+    if any(job.enqueued_by is not None for job in some):
+        columns += _SENT
+        values = [(*value, job.enqueued_by) for job, value in zip(some, values, strict=True)]
+    return columns, values
+
+
+def _uncommon_values(connection: Connection, some: Sequence[NewJob]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return what `_values` does, for jobs of which one has more than every job has."""
+    columns, values = _COMMON, [_common(job) for job in some]
+    if any(_rare_of(job) != _NONE_RARE for job in some):
+        vault = vault_of(connection)
+        columns, values = _COMMON + _RARE, [_row(job, vault) for job in some]
+    lanes = [_lanes_of(job) for job in some]
+    if any(of_one != _NO_LANES for of_one in lanes):
+        own = _LANE if all(of_one[1:] == _NO_LANES[1:] for of_one in lanes) else _LANES
+        columns += own
+        values = _with_lanes(connection, lanes, values, len(own) - 1)
+    if any(_linked_of(job) != _NOT_LINKED for job in some):
+        columns += _LINKED
+        values = [(*value, *_linked(job)) for job, value in zip(some, values, strict=True)]
+    if any(_more_of(job) != _NO_MORE for job in some):
+        columns += _MORE
+        values = [(*value, *_more(job)) for job, value in zip(some, values, strict=True)]
+    return columns, values
 
 
 def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str, str]:
