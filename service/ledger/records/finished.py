@@ -30,7 +30,7 @@ from service.ledger.guards import state_is
 from service.ledger.models import Ended, Finish, Finished
 from service.ledger.records.ended import record_ended
 from service.ledger.records.failed import record_failures
-from service.ledger.records.tallied import tally
+from service.ledger.records.tallied import add_up, tally
 from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
 from service.ledger.traits import FOLLOWED
@@ -45,6 +45,8 @@ _COMMON: dict[str, TypeEngine[Any]] = {
     "at": Moment(),
     "result": Text(),
 }
+# What counts plain successes on Postgres, in the statement that ends them.
+_COUNTED: dict[str, TypeEngine[Any]] = {"writer": String(64), "kind": String(255)}
 # What few have. Where no end of a group has any of it, these columns are neither sent nor written: that takes a third
 # off what the database does for it.
 _RARE: dict[str, TypeEngine[Any]] = {
@@ -70,13 +72,15 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
     A job whose cancellation was asked for ends `cancelled`, whatever its attempt came to.
     """
     by_key = {(finish.id, finish.attempt): finish for finish in finishes}
-    finished, traits = _end(connection, by_key)
+    is_plain = all(_rare_of(finish) == _NONE_RARE for finish in by_key.values())
+    finished, traits = _end(connection, by_key, is_plain=is_plain)
     if traits:
         _follow(connection, by_key, finished, traits)
     late = [finish for key, finish in by_key.items() if key not in finished]
     repeated = _finished_before(connection, late) if late else {}
     told = [(finish, finished.get(key)) for key, finish in by_key.items() if key not in repeated]
-    tally(connection, _events(told), finishes[0].at)
+    counts_itself = is_plain and connection.dialect.name == "postgresql"
+    tally(connection, _events(told, but_successes=counts_itself), finishes[0].at)
     if failed := [(finish, of_it.state) for finish, of_it in told if finish.fingerprint and of_it is not None]:
         record_failures(connection, failed)
     ends = finished | repeated
@@ -87,13 +91,13 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
 _Ended = tuple[dict[_Key, Finished], dict[_Key, int]]
 
 
-def _end(connection: Connection, by_key: Mapping[_Key, Finish]) -> _Ended:
+def _end(connection: Connection, by_key: Mapping[_Key, Finish], *, is_plain: bool) -> _Ended:
     """Change the jobs' rows, and write the attempts that ended by it."""
-    is_plain = all(_rare_of(finish) == _NONE_RARE for finish in by_key.values())
     if connection.dialect.name == "sqlite":
         return _end_in_sqlite(connection, by_key, is_plain=is_plain)
     # Whoever enqueues children locks their parents in this order, too.
-    rows = [_row(by_key[key], is_plain=is_plain) for key in sorted(by_key)]
+    ends = [by_key[key] for key in sorted(by_key)]
+    rows = [(*_row(end, is_plain=is_plain), *((end.worker, end.kind) if is_plain else ())) for end in ends]
     finished: dict[_Key, Finished] = {}
     followed: dict[_Key, int] = {}
     ended: Sequence[Sequence[Any]] = execute(connection, _finish_both(is_plain), packed(rows)).all()
@@ -143,13 +147,14 @@ def _follow(
     finished[first] = finished[first]._replace(followed=followed)
 
 
-def _events(told: Sequence[tuple[Finish, Finished | None]]) -> Iterator[tuple[str, str, str]]:
+def _events(told: Sequence[tuple[Finish, Finished | None]], *, but_successes: bool) -> Iterator[tuple[str, str, str]]:
     """Name what is counted: how a job ended or, where it goes on, why; or that the fence refused it."""
     for finish, finished in told:
         if finished is None:
             yield finish.worker, finish.kind, "refused"
         elif finished.state in TERMINAL:
-            yield finish.worker, finish.kind, finished.state
+            if not (but_successes and finished.state is _SUCCEEDED):
+                yield finish.worker, finish.kind, finished.state
             if finish.late and finished.state is _SUCCEEDED:
                 yield finish.worker, finish.kind, LATE
         else:
@@ -209,8 +214,8 @@ LATE = "late"
 _TAKEN = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.run_at, jobs.c.queue, jobs.c.priority, jobs.c.traits)
 
 
-def _unfold(dialect: str, name: str, *, is_plain: bool) -> FromClause:
-    return unfold_lists(dialect, name, _COMMON if is_plain else _COMMON | _RARE)
+def _unfold_in_sqlite(name: str, *, is_plain: bool) -> FromClause:
+    return unfold_lists("sqlite", name, _COMMON if is_plain else _COMMON | _RARE)
 
 
 def _is_held(dialect: str, finish: FromClause) -> ColumnElement[bool]:
@@ -272,12 +277,12 @@ def _held() -> Any:
 
 @cache
 def _finish_jobs(is_plain: bool) -> Any:
-    return _finish("sqlite", _unfold("sqlite", "finish", is_plain=is_plain), is_plain=is_plain)
+    return _finish("sqlite", _unfold_in_sqlite("finish", is_plain=is_plain), is_plain=is_plain)
 
 
 @cache
 def _note_attempts(is_plain: bool) -> Any:
-    ended = _unfold("sqlite", "ended", is_plain=is_plain)
+    ended = _unfold_in_sqlite("ended", is_plain=is_plain)
     columns = _attempt(jobs.c, ended.c, is_plain=is_plain)
     source = select(*columns.values()).join_from(ended, jobs, jobs.c.id == ended.c.id)
     return insert_for("sqlite")(attempts).from_select(list(columns), source).on_conflict_do_nothing()
@@ -285,11 +290,23 @@ def _note_attempts(is_plain: bool) -> Any:
 
 @cache
 def _finish_both(is_plain: bool) -> Any:
-    finish = _unfold("postgresql", "finish", is_plain=is_plain)
-    rare = [] if is_plain else [finish.c[name] for name in _RARE_OF_ATTEMPTS]
-    told = (jobs.c.worker, jobs.c.started_at, finish.c.outcome, finish.c.at, *rare)
+    """Change both tables, and count plain successes: each statement is a trip to the server.
+
+    Nobody else counts this process' successes, so whoever holds their counter never waits for a second one. Other ends
+    are counted last, since counters are locked until the commit.
+    """
+    finish = unfold_lists("postgresql", "finish", _COMMON | (_COUNTED if is_plain else _RARE))
+    more = [finish.c[name] for name in (_COUNTED if is_plain else _RARE_OF_ATTEMPTS)]
+    told = (jobs.c.worker, jobs.c.started_at, finish.c.outcome, finish.c.at, *more)
     done = _finish("postgresql", finish, is_plain=is_plain).returning(*_TAKEN, *told).cte("done")
     columns = _attempt(done.c, done.c, is_plain=is_plain)
     noted = insert_for("postgresql")(attempts).from_select(list(columns), select(*columns.values()))
-    taken = select(*(done.c[column.name] for column in _TAKEN))
-    return taken.add_cte(noted.on_conflict_do_nothing().cte("noted"))
+    taken = select(*(done.c[column.name] for column in _TAKEN)).add_cte(noted.on_conflict_do_nothing().cte("noted"))
+    return taken.add_cte(_counted(done).cte("counted")) if is_plain else taken
+
+
+def _counted(done: FromClause) -> Any:
+    succeeded = literal_column(f"'{State.SUCCEEDED}'", String)
+    counts = select(done.c.writer, done.c.kind, succeeded, func.count(), func.max(done.c.at))
+    successes = counts.where(done.c.state == succeeded).group_by(done.c.writer, done.c.kind)
+    return add_up("postgresql", successes.order_by(done.c.writer, done.c.kind))

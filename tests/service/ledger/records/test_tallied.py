@@ -29,3 +29,13 @@ async def test_starts_count_by_the_label_of_a_job_that_has_one(ledger: Ledger) -
     async with ledger.read() as connection:
         started = {kind: count for kind, event, count in await tally_totals(connection) if event == "started"}
     assert started == {"shop.mail": 2, "greet": 3}
+
+
+async def test_an_end_counts_as_what_it_became_and_once(ledger: Ledger) -> None:
+    ends = [finish(await running(ledger), Outcome.SUCCEEDED, State.SUCCEEDED) for _ in range(4)]
+    await ledger.cancel(ends[0].id, "w1", NOW)
+    await ledger.finish_all([*ends[:3], ends[3]._replace(attempt=2)])
+    await ledger.finish_all(ends[:3])  # sent again, as if its answer had been lost
+    async with ledger.read() as connection:
+        counted = {event: count for _, event, count in await tally_totals(connection)}
+    assert counted == {"enqueued": 4, "started": 4, "succeeded": 2, "cancelled": 1, "refused": 1}
