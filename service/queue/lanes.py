@@ -19,6 +19,7 @@ from service.queue.keys import (
     LANES_BUILDING,
     LANES_BUILT,
     LANES_EPOCH,
+    LANES_IN_ORDER,
     PAUSED,
     running_key_of,
     turns_key_of,
@@ -36,7 +37,7 @@ _T = TypeVar("_T")
 
 
 class Runs(NamedTuple):
-    """A job that runs: its id on its queue, its lanes, and what its row says that these were given."""
+    """A job that runs, or brings an order: its id on its queue, its lanes, and what its row says these were given."""
 
     id: str
     lanes: tuple[str, ...]
@@ -77,6 +78,23 @@ class Lanes:
         """Let a strict lane start nothing but this job, at its due time."""
         await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at)])
 
+    async def hear_orders(self, jobs: Iterable[Runs]) -> None:
+        """Let lanes remember the order that these jobs bring, though they wait elsewhere."""
+        for some in _in_batches(jobs):
+            await self._scripts.build("", "hear", [part for one in some for part in _running(one)])
+
+    async def remembered_orders(self) -> tuple[int, list[str]]:
+        """Return Redis' time in ms, and empty lanes of which it is time to ask whether they have live jobs."""
+        seconds, microseconds = await self._redis.time()
+        now_ms = seconds * 1000 + microseconds // 1000
+        lanes = await self._redis.zrangebyscore(LANES_IN_ORDER, "-inf", now_ms, start=0, num=_AT_ONCE)
+        return now_ms, [lane.decode(errors="replace") for lane in lanes]
+
+    async def keep_orders(self, live: Sequence[str], over: Sequence[str], at_ms: int) -> None:
+        """Let lanes remember their order for longer; those forget it that had no live jobs at this time of Redis'."""
+        await self._scripts.build("", "keep", live)
+        await self._scripts.build("", "forget", [at_ms, *over])
+
     async def apply(self, rules: Sequence[Rule], version: str = "") -> None:
         """Let these rules, which are of this version, hold from the next claim on, and no others."""
         resumed = await self._write(rules, version)
@@ -84,8 +102,16 @@ class Lanes:
         for queue in resumed:
             await cast(Awaitable[int], self._redis.lpush(wake_key_of(queue), b"1"))
 
-    async def rebuild(self, epoch: str, rules: Sequence[Rule], running: Iterable[Runs], *, first: bool = False) -> None:
-        """Close all lanes, let them hold exactly what runs, and open them for this epoch.
+    async def rebuild(
+        self,
+        epoch: str,
+        rules: Sequence[Rule],
+        running: Iterable[Runs],
+        *,
+        in_order: Iterable[Runs] = (),
+        first: bool = False,
+    ) -> None:
+        """Close all lanes, let them hold exactly what runs, and know of orders, and open them for this epoch.
 
         The epoch may be followed by `/` and whatever tells this rebuild from others; claims are told all of it.
         Buckets begin empty, for nobody knows what was started; full, if lanes are built for the `first` time ever.
@@ -102,6 +128,7 @@ class Lanes:
         await self._on_active(builder, "clear")
         for some in _in_batches(running):
             await self._scripts.build(builder, "run", [part for one in some for part in _running(one)])
+        await self.hear_orders(in_order)
         queues = await self._on_active(builder, "place")
         await self._scripts.build(builder, "open", [epoch, *queues])
 

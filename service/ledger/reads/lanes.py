@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, String, and_, bindparam, exists, f
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.lane import RESERVED_PREFIXES
-from service.lane_rules import Rule, in_order
+from service.lane_rules import STRICT_LIMITS, Rule, in_order
 from service.ledger.guards import IN_LANES, found_by_state, state_is
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import IN_TURN, State
@@ -49,6 +49,7 @@ class LaneCounts(NamedTuple):
     running: int
 
 
+_LANES_OF_A_PAGE = 500
 # Comes after any text, in the order of bytes.
 _LAST = "\U0010ffff"
 _STANDS = (jobs.c.id, jobs.c.arq_id, jobs.c.kind, jobs.c.queue, jobs.c.state, jobs.c.run_at, jobs.c.priority, *IN_LANES)
@@ -169,6 +170,32 @@ async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
     first = select(both.c.id).order_by(both.c.lane_seq).limit(1).correlate(named).scalar_subquery()
     rows = await connection.execute(select(named.c.key, first), parameter([{"key": key} for key in keys]))
     return {key: job_id for key, job_id in rows if job_id is not None}
+
+
+async def bring_order(connection: AsyncConnection, *, after: str) -> tuple[list[InLanes], str | None]:
+    """Return jobs that bring a strict order to a page of lanes beyond `after`, and its last lane, if any is left.
+
+    Looks at the first 100 jobs of each lane: a lane whose limits came with none of these has them from later ones.
+    """
+    keys = [
+        key
+        for column in (jobs.c.lane, jobs.c.kind_lane)
+        for key in (await connection.execute(_live_keys(column, "", after, _LANES_OF_A_PAGE))).scalars()
+    ]
+    page = sorted(set(keys))[:_LANES_OF_A_PAGE]
+    named = unfold(connection.dialect.name, "named", {"key": String(255)})
+    found = select(*(_brings_order(column, named.c.key, named) for column in (jobs.c.lane, jobs.c.kind_lane)))
+    rows = await connection.execute(found, parameter([{"key": key} for key in page]))
+    ids = {job_id for row in rows for job_id in row if job_id is not None}
+    more = len(page) == _LANES_OF_A_PAGE
+    return await standing_in_lanes(connection, ids) if ids else [], page[-1] if more else None
+
+
+def _brings_order(column: ColumnElement[str], key: ColumnElement[str], named: Any) -> Any:
+    live = select(jobs.c.id, jobs.c.lane_seq, jobs.c.lane_limits).where(lives_in(column, key))
+    first = live.order_by(jobs.c.lane_seq).limit(100).correlate(named).subquery()
+    found = select(first.c.id).where(first.c.lane_limits.contains(STRICT_LIMITS)).order_by(first.c.lane_seq.desc())
+    return found.limit(1).correlate(named).scalar_subquery()
 
 
 async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, LaneCounts]:

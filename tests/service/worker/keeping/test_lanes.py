@@ -1,6 +1,7 @@
 """The leader keeps the lanes of Redis true to the ledger: it rebuilds them, mends drift, and has rules hold."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -13,7 +14,7 @@ from service.ledger.models import Started
 from service.ledger.reads.lanes import recorded_epoch
 from service.ledger.records.lanes import record_rebuild, record_rule
 from service.queue import Release, Room
-from service.queue.keys import LANES_EPOCH, running_key_of
+from service.queue.keys import LANES_EPOCH, lane_key_of, running_key_of
 from service.worker.claiming.claims import Claims
 from service.worker.keeping import lanes as keeping
 from service.worker.keeping.lanes import LaneKeeping
@@ -152,3 +153,20 @@ async def test_older_rules_that_an_api_told_late_hold_until_the_next_look(desk: 
     await desk.queue.lanes.apply([], "older")
     await lanes.keep(epoch)
     assert (await desk.queue.lanes.states([LANE.key]))[LANE.key].paused
+
+
+async def test_an_order_that_came_with_a_job_is_remembered_as_long_as_its_lane_has_a_live_job(
+    desk: Desk, redis: Redis
+) -> None:
+    await _keep(desk)
+    order = Lane("account:1", order="strict")
+    first, second = [await desk.enqueue(rest, lane=order, delay=timedelta(hours=1)) for _ in range(2)]
+    assert await redis.pexpire(lane_key_of(order.key), 1_000)
+    await _keep(desk)
+    assert await redis.pttl(lane_key_of(order.key)) > 60_000
+    await desk.lifecycle.cancel(first)
+    await _keep(desk)
+    assert await redis.exists(lane_key_of(order.key))
+    await desk.lifecycle.cancel(second)
+    await _keep(desk)
+    assert not await redis.exists(lane_key_of(order.key))
