@@ -108,8 +108,9 @@ def _count(connection: Connection, counts: Mapping[str, int]) -> Sequence[Any]:
 
 def _final(connection: Connection, row: Any, at: datetime) -> tuple[State, str]:
     """Return the state that a flow has ended in, and its final JSON."""
-    of_flow = (job_listing.c.job_id == jobs.c.id) & (job_listing.c.flow == row.id)
-    counted = select(jobs.c.state, func.count()).join_from(job_listing, jobs, of_flow).group_by(jobs.c.state)
+    is_listed = found_by(connection.dialect.name, jobs.c.id, job_listing.c.job_id)
+    counted = select(jobs.c.state, func.count()).join_from(job_listing, jobs, is_listed).group_by(jobs.c.state)
+    counted = counted.where(job_listing.c.flow == row.id)
     counts = {State(state): count for state, count in connection.execute(counted)}
     state = flow_state(counts)
     times = {"created_at": moment_text(row.created_at), "finished_at": moment_text(at)}
