@@ -45,6 +45,13 @@ def insert_flows(connection: Connection, new: Sequence[NewFlow], with_jobs: Coll
     return {row.id for row in found if row.traits & _CALLBACKS}
 
 
+def note_joined(connection: Connection, traits: Mapping[str, int]) -> None:
+    """Note that flows have jobs from now on, where none had any when they were made."""
+    if empty := [flow for flow, bits in traits.items() if bits & _EMPTY]:
+        joined = update(flows).where(flows.c.id.in_(empty))
+        connection.execute(joined.values(traits=flows.c.traits.bitwise_and(~_EMPTY)))
+
+
 def traits_of_flows(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     """Return the traits of the flows that there are."""
     rows = connection.execute(select(flows.c.id, flows.c.traits).where(flows.c.id.in_(ids)))
