@@ -9,10 +9,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 
 from service.ledger.ledger import Ledger
-from service.ledger.models import Start
 from service.ledger.operations import (
-    JOB_CANCELLED,
-    OPERATE,
     Against,
     NewOperation,
     Operation,
@@ -169,21 +166,6 @@ async def test_a_stop_cancels_the_job_and_only_its_replay_revives_the_operation(
     assert begun is not None
     assert (begun.state, begun.finished_at) == (OperationState.COUNTING, None)
     assert await ledger.database.run(partial(record_begun, operation_id="op", job_id="another")) is None
-
-
-@pytest.mark.parametrize("runs", [False, True])
-async def test_an_operation_stops_in_the_moment_in_which_its_job_is_cancelled(ledger: Ledger, runs: bool) -> None:
-    operation = await accept(ledger, kind=OPERATE)
-    job_id = operation.job_id
-    assert job_id is not None
-    if runs:
-        await live_worker(ledger)
-        assert await ledger.start(Start((job_id,), "w1", (OPERATE,), NOW))
-    await ledger.cancel(new_job().id, "w", NOW)
-    assert (await found(ledger)).is_live
-    await ledger.cancel(job_id, "w", NOW)
-    stopped = await found(ledger)
-    assert (stopped.state, stopped.error, stopped.finished_at) == (OperationState.STOPPED, JOB_CANCELLED, NOW)
 
 
 async def test_a_dry_run_begins_anew_and_anything_else_goes_on(ledger: Ledger) -> None:
