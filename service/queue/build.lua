@@ -1,7 +1,8 @@
 -- One step of building lanes, or of letting them hear new rules.
 -- ARGV: the builder, '' for rules alone; the step. `clear`: lanes, in which nothing runs from now on. `run`: for each job
 --   its id, its queue, how many lanes, and those lanes with what each was given. `place`: lanes, for which the rules are asked anew. `started`: as
---   `run`, for jobs that wait no longer. `hold`: as `run`, for jobs that may wait again by now. `head`: a strict lane, and the id and due time of its first job. `hear`: as
+--   `run`, for jobs that wait no longer. `hold`: as `run`, for jobs that may wait again by now. `head`: a strict lane, the id and due time of its first job, and
+--   the head that it must have, '' for any. `hear`: as
 --   `run`, for jobs that bring an order and wait elsewhere. `keep`: lanes whose order is kept, for they have live jobs.
 --   `forget`: a time in ms, and lanes that had none by then. `open`: the
 --   epoch for which lanes are open now; then the queues whose workers are woken.
@@ -68,6 +69,7 @@ end
 function steps.head()
   local it = lanes.load(ARGV[3])
   if lanes.running_in(it) == 0 and not next(it.queues) then return end
+  if ARGV[6] ~= '' and it.h.head ~= ARGV[6] then return end
   lanes.set(it, 'head', ARGV[4])
   -- One that nobody has put yet is waited for from now on: else its lane would be turned to it again and again.
   lanes.set(it, 'head_due', math.max(tonumber(ARGV[5]), lanes.now))

@@ -21,6 +21,7 @@ from service.queue.keys import (
     LANES_EPOCH,
     LANES_IN_ORDER,
     PAUSED,
+    lane_key_of,
     running_key_of,
     turns_key_of,
     waiting_key_of,
@@ -74,9 +75,9 @@ class Lanes:
         for some in _in_batches(jobs):
             await self._scripts.build("", "started", [part for one in some for part in _running(one)])
 
-    async def set_head(self, lane: str, job_id: str, due_at: datetime) -> None:
-        """Let a strict lane start nothing but this job, at its due time."""
-        await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at)])
+    async def set_head(self, lane: str, job_id: str, due_at: datetime, *, in_place_of: str = "") -> None:
+        """Let a strict lane start nothing but this job, at its due time; with `in_place_of`, if that is its head."""
+        await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at), in_place_of])
 
     async def hear_orders(self, jobs: Iterable[Runs]) -> None:
         """Let lanes remember the order that these jobs bring, though they wait elsewhere."""
@@ -181,6 +182,15 @@ class Lanes:
             for lane, members in zip(some, found, strict=True):
                 for member, score in members:
                     yield Holder(lane, member.decode(errors="replace"), math.ceil(score))
+
+    async def heads(self) -> AsyncIterator[dict[str, tuple[str, float]]]:
+        """Go over the jobs for which strict lanes wait, some at a time: by lane, the id and the ms when it is due."""
+        async for some in self._active():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for lane in some:
+                    pipe.hmget(lane_key_of(lane), ["head", "head_due"])
+                found = zip(some, await pipe.execute(), strict=True)
+            yield {lane: (id_.decode(errors="replace"), float(due_ms or 0)) for lane, (id_, due_ms) in found if id_}
 
     async def _active(self) -> AsyncIterator[list[str]]:
         """Go over these lanes, some at a time: there may be a million. A few may come twice."""

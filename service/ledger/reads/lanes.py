@@ -172,6 +172,13 @@ async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
     return {key: job_id for key, job_id in rows if job_id is not None}
 
 
+async def heads_of(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, InLanes]:
+    """Return the first live job of each lane that has any; see `strict_head`."""
+    firsts = await first_in_lanes(connection, keys)
+    found = {one.id: one for one in await standing_in_lanes(connection, set(firsts.values()))}
+    return {key: found[job_id] for key, job_id in firsts.items() if job_id in found}
+
+
 async def bring_order(connection: AsyncConnection, *, after: str) -> tuple[list[InLanes], str | None]:
     """Return jobs that bring a strict order to a page of lanes beyond `after`, and its last lane, if any is left.
 

@@ -12,6 +12,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as queries
 from service.ledger.records.lanes import record_forgotten, record_rebuild, running_behind_fence
 from service.queue import Holder, Queue, Runs
+from service.queue.codec import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ _MOST_OF_THE_TIME = 0.05
 _LOOK_FOR_ORDERS_S = 2.0
 # An order is looked after each minute, and kept for ten.
 _PAGES_AT_A_LOOK = 10
+# Redis rounds, and its clock goes on meanwhile.
+_LATE_BY_MS = 2_000
 # Redis remembers a breaker of a lane in which nothing happens for 20 minutes beyond its time.
 _FORGET_EVERY_S = 60.0
 _FORGET_AFTER = timedelta(hours=1)
@@ -122,8 +125,22 @@ class LaneKeeping:
         holders = [one async for one in self._queue.lanes.running()]
         await self._hold_again(running, holders)
         await self._release_lost([one for one in holders if one.claim_ms < (seconds - LOST_AFTER_S) * 1000], began)
+        await self._turn_to_heads(seconds * 1000)
         now = time.monotonic()
         self._look_at = now + max(_LOOK_FOR_DRIFT_EVERY_S, (now - began) / _MOST_OF_THE_TIME)
+
+    async def _turn_to_heads(self, now_ms: int) -> None:
+        """Turn strict lanes to their first jobs where they wait for others, or too long, with nobody to tell them so.
+
+        Two lanes may each wait for a job that waits in the other one: neither would ever offer anything.
+        """
+        async for heads in self._queue.lanes.heads():
+            async with self._ledger.read() as connection:
+                firsts = await queries.heads_of(connection, list(heads))
+            for lane, (head, due_ms) in heads.items():
+                first = firsts.get(lane)
+                if first is not None and (first.member != head or _is_late(due_ms, first, now_ms)):
+                    await self._queue.lanes.set_head(lane, first.member, first.run_at, in_place_of=head)
 
     async def _keep_orders(self) -> None:
         """Have empty lanes remember the strict order that a job brought while a job lives there, and forget it then."""
@@ -183,3 +200,7 @@ class LaneKeeping:
 
 def _runs(one: queries.InLanes) -> Runs:
     return Runs(one.member, one.lanes, one.queue, one.lane_limits)
+
+
+def _is_late(due_ms: float, first: queries.InLanes, now_ms: int) -> bool:
+    return due_ms > max(milliseconds(first.run_at), now_ms) + _LATE_BY_MS

@@ -1,7 +1,7 @@
 """The leader keeps the lanes of Redis true to the ledger: it rebuilds them, mends drift, and has rules hold."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -170,3 +170,28 @@ async def test_an_order_that_came_with_a_job_is_remembered_as_long_as_its_lane_h
     await desk.lifecycle.cancel(second)
     await _keep(desk)
     assert not await redis.exists(lane_key_of(order.key))
+
+
+async def test_a_strict_lane_that_waits_for_the_wrong_job_or_for_too_long_is_turned_to_its_first_one(
+    desk: Desk,
+) -> None:
+    await _keep(desk)
+    order, other = Lane("account:1", order="strict"), Lane("account:2", order="strict")
+    first, second = [await desk.enqueue(rest, lane=order) for _ in range(2)]
+    third = await desk.enqueue(rest, lane=other)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await desk.queue.lanes.set_head(order.key, second, later)
+    await desk.queue.lanes.set_head(other.key, third, later)
+    claims = await _claims(desk)
+    assert await claims.take(ROOM) == []
+    await _keep(desk)
+    assert sorted(_ids(await claims.take(ROOM))) == sorted([first, third])
+
+
+async def test_a_strict_lane_that_waits_for_another_job_by_now_is_not_turned_back(desk: Desk) -> None:
+    await _keep(desk)
+    order = Lane("account:1", order="strict")
+    first, second = [await desk.enqueue(rest, lane=order) for _ in range(2)]
+    await desk.queue.lanes.set_head(order.key, first, datetime.now(UTC))
+    await desk.queue.lanes.set_head(order.key, second, datetime.now(UTC), in_place_of="another")
+    assert (await desk.queue.lanes.states([order.key]))[order.key].head == first
