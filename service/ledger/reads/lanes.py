@@ -5,7 +5,22 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, exists, func, literal, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.lane import RESERVED_PREFIXES
@@ -190,19 +205,31 @@ async def bring_order(connection: AsyncConnection, *, after: str) -> tuple[list[
         for key in (await connection.execute(_live_keys(column, "", after, _LANES_OF_A_PAGE))).scalars()
     ]
     page = sorted(set(keys))[:_LANES_OF_A_PAGE]
-    named = unfold(connection.dialect.name, "named", {"key": String(255)})
-    found = select(*(_brings_order(column, named.c.key, named) for column in (jobs.c.lane, jobs.c.kind_lane)))
+    dialect = connection.dialect.name
+    named = unfold(dialect, "named", {"key": String(255)})
+    found = select(named.c.key, *(_brings_order(dialect, column, named) for column in (jobs.c.lane, jobs.c.kind_lane)))
     rows = await connection.execute(found, parameter([{"key": key} for key in page]))
-    ids = {job_id for row in rows for job_id in row if job_id is not None}
+    ids = {job_id for _, *found_in in rows for job_id in found_in if job_id is not None}
     more = len(page) == _LANES_OF_A_PAGE
     return await standing_in_lanes(connection, ids) if ids else [], page[-1] if more else None
 
 
-def _brings_order(column: ColumnElement[str], key: ColumnElement[str], named: Any) -> Any:
-    live = select(jobs.c.id, jobs.c.lane_seq, jobs.c.lane_limits).where(lives_in(column, key))
+def _brings_order(dialect: str, column: ColumnElement[str], named: Any) -> Any:
+    live = select(jobs.c.id, jobs.c.lane_seq, jobs.c.lane_limits).where(lives_in(column, named.c.key))
     first = live.order_by(jobs.c.lane_seq).limit(100).correlate(named).subquery()
-    found = select(first.c.id).where(first.c.lane_limits.contains(STRICT_LIMITS)).order_by(first.c.lane_seq.desc())
+    # Few jobs bring an order at all: only their limits are read as JSON. They may bring it to their other lane.
+    order = case((first.c.lane_limits.contains(STRICT_LIMITS), _order_of(dialect, first, named)))
+    found = select(first.c.id).where(order == "strict").order_by(first.c.lane_seq.desc())
     return found.limit(1).correlate(named).scalar_subquery()
+
+
+def _order_of(dialect: str, job: Any, named: Any) -> Any:
+    """Return the order that a job's limits give the lane that is named."""
+    if dialect == "postgresql":
+        return cast(job.c.lane_limits, JSONB).op("->")(named.c.key).op("->>")("order")
+    each = func.json_each(job.c.lane_limits).table_valued("key", "value")
+    order = select(func.json_extract(each.c.value, "$.order")).where(each.c.key == named.c.key)
+    return order.correlate(job, named).scalar_subquery()
 
 
 async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, LaneCounts]:

@@ -60,11 +60,14 @@ async def test_jobs_that_bring_an_order_are_found_page_by_page(ledger: Ledger, m
     limits = {key: json.dumps({key: {"order": "strict", "from": "request"}}, separators=(",", ":")) for key in "abcd"}
     behind, ended, second = (replace(new_job(lane=key), lane_limits=limits[key]) for key in "abc")
     of_kind = replace(new_job(kind_lane="d"), lane_limits=limits["d"])
-    await enqueue(ledger, new_job(lane="a"), new_job(lane="b"), ended, behind, second, of_kind)
+    also_of_a_page = replace(new_job(lane="d"), lane_limits=limits["d"])
+    to_its_other_lane = replace(new_job(lane="c", kind_lane="d"), lane_limits=limits["d"])
+    await enqueue(ledger, new_job(lane="a"), new_job(lane="b"), ended, behind, second, to_its_other_lane, of_kind)
+    await enqueue(ledger, also_of_a_page)
     await ledger.cancel(ended.id, "test", NOW)
     pages = [await read(ledger, reads.bring_order, after=after) for after in ("", "b", "d")]
     found = [({one.id for one in some}, last) for some, last in pages]
-    assert found == [({behind.id}, "b"), ({second.id, of_kind.id}, "d"), (set(), None)]
+    assert found == [({behind.id}, "b"), ({second.id, of_kind.id, also_of_a_page.id}, "d"), (set(), None)]
 
 
 async def test_the_head_of_a_lane_is_its_first_live_job_whoever_named_it(ledger: Ledger) -> None:
