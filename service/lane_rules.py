@@ -47,6 +47,8 @@ class Limits(NamedTuple):
 
 
 _UNLIMITED = Limits()
+# What `written_limits` writes of a lane that is given a strict order.
+STRICT_LIMITS = '"order":"strict"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ LIVE_OPERATION = (OperationState.COUNTING, OperationState.RUNNING)
 # Ended before it was through.
 BROKEN_OFF = (OperationState.STOPPED, OperationState.FAILED)
 MOST_FAILURES_KEPT = 100
+# The kind of the jobs that carry operations out.
+OPERATE = "operate"
+JOB_CANCELLED = "Its job was cancelled."
 
 
 class Place(NamedTuple):

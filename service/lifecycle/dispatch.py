@@ -13,7 +13,7 @@ from service.ledger.changes import Changed, Place
 from service.ledger.models import Finished, NewJob, Released
 from service.ledger.reads.dispatching import HORIZON
 from service.ledger.states import WAITING, State
-from service.queue import NO_CLAIM_MS, UNREACHABLE, Entry, Queue, Release
+from service.queue import NO_CLAIM_MS, UNREACHABLE, Entry, Queue, Release, Runs
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,13 @@ class Dispatcher:
         soon = agreed_time.now() + HORIZON
         if entries := [entry for entry in waiting if entry.due_at <= soon]:
             await self._join(entries)
+        await self._tell_orders([entry for entry in waiting if entry.due_at > soon and entry.brings_order])
+
+    async def _tell_orders(self, later: Sequence[Entry]) -> None:
+        """Let lanes know of the order that jobs bring which SQL keeps until they are almost due."""
+        if later:
+            orders = [Runs(entry.id, entry.lanes, entry.queue, entry.lane_limits) for entry in later]
+            await self._in_time(self._queue.lanes.hear_orders(orders), "lanes_not_told", len(orders))
 
     def _join(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
         """Let entries be put with those of others; return what is done when they are."""
@@ -75,10 +82,12 @@ class Dispatcher:
             return
         soon = agreed_time.now() + HORIZON
         old = [_entry_at(before) for before, _ in moved]
-        new = [_entry_at(after) for _, after in moved if after.run_at <= soon]
+        new = [_entry_at(after) for _, after in moved]
         # A strict lane no longer waits for a job that has left it, or that is due at another time.
         await self.release([Release(entry.id, entry.lanes, claim_ms=NO_CLAIM_MS) for entry in old if entry.lanes])
-        await self._put_in_time(self._put_in_place_of(old, new), len(moved))
+        due_soon = [entry for entry in new if entry.due_at <= soon]
+        await self._put_in_time(self._put_in_place_of(old, due_soon), len(moved))
+        await self._tell_orders([entry for entry in new if entry.due_at > soon and entry.brings_order])
 
     async def put_anew(self, entries: Sequence[Entry]) -> None:
         """Put replayed jobs on the queue. An id that is left there from before the replay loses its old due time."""

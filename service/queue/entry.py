@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from service.lane_rules import STRICT_LIMITS
 from service.queue.codec import milliseconds
 
 LONGEST_ID = 255
@@ -24,6 +25,11 @@ class Entry(NamedTuple):
     priority: int = 0
     lanes: tuple[str, ...] = ()
     lane_limits: str | None = None
+
+    @property
+    def brings_order(self) -> bool:
+        """Whether its request or its kind gave one of its lanes a strict order."""
+        return self.lane_limits is not None and STRICT_LIMITS in self.lane_limits
 
     def score(self, now: datetime) -> int:
         """Return the score in ms. Priority moves it only once the job is due, so no job runs early."""

@@ -12,6 +12,8 @@ PARKED = "postlude:parked:"
 STOCK_WORKER = "postlude:stock-worker"
 # The lanes in which anything waits or runs; the rules of all; what is paused, until when; the epoch they are built for.
 LANES = "postlude:lanes"
+# Lanes in which nothing waits or runs, whose order came with a job: by when the leader looks whether one still lives.
+LANES_IN_ORDER = "postlude:lanes-in-order"
 LANE_RULES = "postlude:lane-rules"
 LANE_PATTERNS = "postlude:lane-patterns"
 LANE_RULES_VERSION = "postlude:lanes-version"
@@ -37,6 +39,7 @@ IN_LUA = {
     "PARKED": PARKED,
     "MARKER": MARKER,
     "LANES": LANES,
+    "IN_ORDER": LANES_IN_ORDER,
     "RULES": LANE_RULES,
     "PATTERNS": LANE_PATTERNS,
     "PAUSED": PAUSED,

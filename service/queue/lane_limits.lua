@@ -1,5 +1,5 @@
 -- Which limits hold for a lane, each by itself, and how many starts its rate allows. Adds to `lanes`: is_ruled, configure,
--- hear, tokens_of, keep_tokens.
+-- is_order, hear, tokens_of, keep_tokens.
 local function add_limits(lanes)
   local ask, set, number, is_kind, decode, now = lanes.ask, lanes.set, lanes.number, lanes.is_kind, lanes.decode, lanes.now
   local patterns, stamp
@@ -51,8 +51,13 @@ local function add_limits(lanes)
     set(it, 'paused_until', paused)
     set(it, 'share', it.h.given and '1' or nil)
     lanes.begin_breaker(it, own)
-    if not it.free then set(it, 'configured', '1') end
+    if it.free then return end
+    if not it.h.configured then ask('PERSIST', LANE .. it.key) end
+    set(it, 'configured', '1')
   end
+
+  -- Whether what a job or its kind gives a lane says that its order is strict.
+  local function is_order(given) return given and string.find(given, '"strict":true', 1, true) and true or false end
 
   -- Hear what a job (s) or its kind (g) gives a lane: of several jobs the youngest counts, and ids grow.
   local function hear(it, given, id)
@@ -84,6 +89,6 @@ local function add_limits(lanes)
     set(it, 'built', stamp)
   end
 
-  lanes.is_ruled, lanes.configure, lanes.hear = is_ruled, configure, hear
+  lanes.is_ruled, lanes.configure, lanes.is_order, lanes.hear = is_ruled, configure, is_order, hear
   lanes.tokens_of, lanes.keep_tokens = tokens_of, keep_tokens
 end

@@ -56,12 +56,20 @@ local function add_turns(lanes)
     return due or (number(it.h.head_due) or now) + lanes.LOST_HEAD
   end
 
+  -- Remember an order that came with a job. Such a job may wait for its kind, for its other lane or, until it is almost
+  -- due, in SQL alone: only the leader can tell whether one does, and forgets the order when none is left.
+  local function ms_to_keep_order(it)
+    if it.is_over or not (lanes.is_order(it.h.sent) or lanes.is_order(it.h.given)) then return 0 end
+    ask('ZADD', IN_ORDER, now, it.key)
+    return lanes.KEEP_ORDER
+  end
+
   -- Leave nothing of a lane that holds nothing, once it has nothing more to remember.
   local function retire(it)
     ask('SREM', LANES, it.key)
     lanes.active[it.key] = nil
-    local tokens, keep = tokens_of(it), 0
-    if tokens then keep = math.ceil((number(it.h.rate) - tokens) * number(it.h.per) / number(it.h.rate)) end
+    local tokens, keep = tokens_of(it), ms_to_keep_order(it)
+    if tokens then keep = math.max(keep, math.ceil((number(it.h.rate) - tokens) * number(it.h.per) / number(it.h.rate))) end
     if it.h.failures or it.h.head then keep = math.max(keep, lanes.LONGEST_STEP) end
     if it.h.breaker then keep = math.max(keep, (number(it.h['until']) or now) - now + FORGET) end
     if keep > 0 then

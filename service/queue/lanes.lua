@@ -11,7 +11,7 @@ local function lanes_at(time, mended)
   local PLAIN = '^{"t":null,"f":"([^"\\]*)","a":%[%],"k":{},"et":%d+,(.-)"lanes":%["([^"\\]+)"%],"limits":%["(.-)"%],"postlude":1}$'
   local LABEL = '^"label":"([^"\\]*)",$'
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local M, known = {now = now, LOST_HEAD = 2000, LONGEST_STEP = 600000}, {}
+  local M, known = {now = now, LOST_HEAD = 2000, LONGEST_STEP = 600000, KEEP_ORDER = 600000}, {}
   M.fine = time[1] * 1000 + time[2] / 1000 -- what was served in the same ms stands behind
   M.this_claim = now - 1 + (time[2] % 1000 + 1) / 1000 -- `now` when rounded up, and no other claim of the same ms
   M.active = {} -- lanes of which it is to be known that they hold something
@@ -99,7 +99,6 @@ local function lanes_at(time, mended)
     if it.h.configured then return end
     if it.free then bind(it) end
     M.configure(it)
-    ask('PERSIST', LANE .. it.key)
   end
 
   function M.stands_on(it, queue)

@@ -19,7 +19,9 @@ from service.queue.keys import (
     LANES_BUILDING,
     LANES_BUILT,
     LANES_EPOCH,
+    LANES_IN_ORDER,
     PAUSED,
+    lane_key_of,
     running_key_of,
     turns_key_of,
     waiting_key_of,
@@ -36,7 +38,7 @@ _T = TypeVar("_T")
 
 
 class Runs(NamedTuple):
-    """A job that runs: its id on its queue, its lanes, and what its row says that these were given."""
+    """A job that runs, or brings an order: its id on its queue, its lanes, and what its row says these were given."""
 
     id: str
     lanes: tuple[str, ...]
@@ -73,9 +75,26 @@ class Lanes:
         for some in _in_batches(jobs):
             await self._scripts.build("", "started", [part for one in some for part in _running(one)])
 
-    async def set_head(self, lane: str, job_id: str, due_at: datetime) -> None:
-        """Let a strict lane start nothing but this job, at its due time."""
-        await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at)])
+    async def set_head(self, lane: str, job_id: str, due_at: datetime, *, in_place_of: str = "") -> None:
+        """Let a strict lane start nothing but this job, at its due time; with `in_place_of`, if that is its head."""
+        await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at), in_place_of])
+
+    async def hear_orders(self, jobs: Iterable[Runs]) -> None:
+        """Let lanes remember the order that these jobs bring, though they wait elsewhere."""
+        for some in _in_batches(jobs):
+            await self._scripts.build("", "hear", [part for one in some for part in _running(one)])
+
+    async def remembered_orders(self) -> tuple[int, list[str]]:
+        """Return Redis' time in ms, and empty lanes of which it is time to ask whether they have live jobs."""
+        seconds, microseconds = await self._redis.time()
+        now_ms = seconds * 1000 + microseconds // 1000
+        lanes = await self._redis.zrangebyscore(LANES_IN_ORDER, "-inf", now_ms, start=0, num=_AT_ONCE)
+        return now_ms, [lane.decode(errors="replace") for lane in lanes]
+
+    async def keep_orders(self, live: Sequence[str], over: Sequence[str], at_ms: int) -> None:
+        """Let lanes remember their order for longer; those forget it that had no live jobs at this time of Redis'."""
+        await self._scripts.build("", "keep", live)
+        await self._scripts.build("", "forget", [at_ms, *over])
 
     async def apply(self, rules: Sequence[Rule], version: str = "") -> None:
         """Let these rules, which are of this version, hold from the next claim on, and no others."""
@@ -84,8 +103,16 @@ class Lanes:
         for queue in resumed:
             await cast(Awaitable[int], self._redis.lpush(wake_key_of(queue), b"1"))
 
-    async def rebuild(self, epoch: str, rules: Sequence[Rule], running: Iterable[Runs], *, first: bool = False) -> None:
-        """Close all lanes, let them hold exactly what runs, and open them for this epoch.
+    async def rebuild(
+        self,
+        epoch: str,
+        rules: Sequence[Rule],
+        running: Iterable[Runs],
+        *,
+        in_order: Iterable[Runs] = (),
+        first: bool = False,
+    ) -> None:
+        """Close all lanes, let them hold exactly what runs, and know of orders, and open them for this epoch.
 
         The epoch may be followed by `/` and whatever tells this rebuild from others; claims are told all of it.
         Buckets begin empty, for nobody knows what was started; full, if lanes are built for the `first` time ever.
@@ -102,6 +129,7 @@ class Lanes:
         await self._on_active(builder, "clear")
         for some in _in_batches(running):
             await self._scripts.build(builder, "run", [part for one in some for part in _running(one)])
+        await self.hear_orders(in_order)
         queues = await self._on_active(builder, "place")
         await self._scripts.build(builder, "open", [epoch, *queues])
 
@@ -154,6 +182,15 @@ class Lanes:
             for lane, members in zip(some, found, strict=True):
                 for member, score in members:
                     yield Holder(lane, member.decode(errors="replace"), math.ceil(score))
+
+    async def heads(self) -> AsyncIterator[dict[str, tuple[str, float]]]:
+        """Go over the jobs for which strict lanes wait, some at a time: by lane, the id and the ms when it is due."""
+        async for some in self._active():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for lane in some:
+                    pipe.hmget(lane_key_of(lane), ["head", "head_due"])
+                found = zip(some, await pipe.execute(), strict=True)
+            yield {lane: (id_.decode(errors="replace"), float(due_ms or 0)) for lane, (id_, due_ms) in found if id_}
 
     async def _active(self) -> AsyncIterator[list[str]]:
         """Go over these lanes, some at a time: there may be a million. A few may come twice."""

@@ -63,8 +63,9 @@ local function put_in(queue, low, id, score, payload, kind, label, ...)
     if given[j] ~= '' then
       local it = lanes.load(given[j])
       keys[#keys + 1] = given[j]
-      if #keys == 1 or it.h.configured or ARGV[1] == 'back' then touch(it.key) end
-      if #keys == 1 or it.h.configured then lanes.hear(it, given[j + 1], id) end
+      local hears = #keys == 1 or it.h.configured or lanes.is_order(given[j + 1])
+      if hears or ARGV[1] == 'back' then touch(it.key) end
+      if hears then lanes.hear(it, given[j + 1], id) end
       if ARGV[1] == 'back' then give_back(it, id) end
     end
   end

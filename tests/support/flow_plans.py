@@ -9,13 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.ledger.callbacks import Template
 from service.ledger.database import Database
 from service.ledger.models import Callback, Enqueue, Finish, NewFlow, NewJob
-from service.ledger.reads import audit, edges, flow_graphs
+from service.ledger.reads import audit, edges, flow_graphs, flows, listing
+from service.ledger.reads.listing import Filter
 from service.ledger.records import purged
 from service.ledger.records.cancelled import Cancel, record_cancelled
 from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.finished import record_finished
 from service.ledger.records.flows import record_flows_purged
 from service.ledger.records.followups import record_followups
+from service.ledger.records.reopened import reopen
 from service.ledger.records.replayed import Replay, record_replayed
 from service.ledger.states import Outcome, State
 from service.ledger.traits import Trait
@@ -145,6 +147,34 @@ FLOW_CALLS: Mapping[str, Call] = {
     "purge: flows": lambda c, now: c.run_sync(record_flows_purged, now - timedelta(days=20), 500),
     "audit: count": audit.count_unaccounted,
     "audit: name": lambda c, now: audit.find_unaccounted(c, now, 20),
+}
+
+_IDS = [f"done-{n}" for n in range(1, 1_001)]
+
+
+async def _relations(connection: AsyncConnection, _now: object) -> object:
+    rows = [{"id": one, "traits": int(flows.RELATED)} for one in _IDS[:100]]
+    return await flows.relations_of(connection, rows)  # type: ignore[arg-type]  # rows, as far as it reads them
+
+
+FLOW_READS: Mapping[str, Call] = {
+    "relations of jobs (100)": _relations,
+    "open parents (1,000)": lambda c, _: flows.open_parents(c, _IDS),
+    "a flow": lambda c, _: flows.get_flow(c, "flow-1"),
+    "flows": lambda c, _: flows.list_flows(c, None, 51),
+    "the next page of flows": lambda c, now: flows.list_flows(c, (now - timedelta(days=1), "flow-1"), 51),
+    "counts of flows (10)": lambda c, _: flows.counts_of(c, [f"flow-{n}" for n in range(10)]),
+    "jobs of a flow": lambda c, _: flows.jobs_of_flow(c, "flow-1", None, 101),
+    "the next page of its jobs": lambda c, now: flows.jobs_of_flow(c, "flow-1", (now - timedelta(days=1), "x"), 101),
+    "their parents": lambda c, _: flows.parents_in_flow(c, "flow-1", _IDS),
+    "what lives in a flow": lambda c, now: flows.live_in_flow(c, "flow-1", (now, "x"), 500),
+    "what may be replayed": lambda c, now: flows.replayable_in_flow(c, "flow-1", (now - timedelta(9), "x"), 500),
+    "open edges of jobs that are replayed (1,000)": lambda c, _: c.run_sync(reopen, {*_IDS}),
+    "callbacks of a flow": lambda c, _: flows.callbacks_of(c, ["done-1"]),
+    "jobs of a flow, as a list": lambda c, _: listing.list_jobs(c, Filter(flow="flow-1"), 51),
+    "the same, in a state and with a tag": lambda c, _: listing.list_jobs(
+        c, Filter(flow="flow-1", states=("failed",), tag="t"), 51
+    ),
 }
 
 _TABLES = "job_edges|callbacks|callback_jobs|flows|job_listing"

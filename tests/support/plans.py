@@ -279,6 +279,7 @@ CALLS: Mapping[str, Call] = {
     ),
     "for which epoch are lanes built?": lambda c, _: lanes.recorded_epoch(c),
     "how they stand in lanes (198)": lambda c, _: lanes.standing_in_lanes(c, _SOME),
+    "which jobs bring an order": lambda c, _: lanes.bring_order(c, after="host:1"),
     "the head of a lane": lambda c, _: lanes.strict_head(c, "tenant:1"),
     "count in lanes (50)": lambda c, _: lanes.count_in_lanes(c, [f"tenant:{n}" for n in range(50)]),
     "a page of lanes": lambda c, now: lanes.lane_keys(c, now, prefix="host:", after="host:1", limit=50),
@@ -451,7 +452,7 @@ def walks(plan: str) -> bool:
     return re.search(r"Seq Scan|^SCAN (jobs|job_tags)\b", plan, re.M) is not None
 
 
-_GROWING = "jobs|attempts|job_edges|job_listing|flows|followups"
+_GROWING = "jobs|attempts|job_edges|job_listing|flows|followups|ticks"
 
 
 def whole_walks(plan: str) -> Sequence[str]:

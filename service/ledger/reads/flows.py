@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, func, select
+from sqlalchemy import Column, ColumnElement, RowMapping, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.flow_tables import callback_jobs, callbacks, flows, job_edges
 from service.ledger.guards import COUNTED_AS, key_taken, unindexed
 from service.ledger.models import Event
 from service.ledger.reads.members import Member
+from service.ledger.rows import found_by
 from service.ledger.states import LIVE, PARENT_FAILED, REPLAYABLE, RunWhen, State, flow_state
 from service.ledger.traits import Trait
 from service.tables import job_listing, jobs
@@ -124,11 +125,12 @@ async def open_parents(connection: AsyncConnection, children: Sequence[str]) -> 
     is_open = job_edges.c.state == "open"
     one = select(job_edges.c.parent).where(job_edges.c.child == jobs.c.id, is_open).limit(1).scalar_subquery()
     found = select(jobs.c.id.label("child"), one.label("parent")).where(jobs.c.id.in_(children)).subquery()
-    edge = and_(job_edges.c.parent == found.c.parent, job_edges.c.child == found.c.child)
+    dialect = connection.dialect.name
+    edge = found_by(dialect, job_edges.c.parent, found.c.parent, (job_edges.c.child, found.c.child))
     statement = (
         select(found.c.child, found.c.parent, COUNTED_AS.label("kind"), job_edges.c.run_when)
         .join_from(found, job_edges, edge)
-        .outerjoin(jobs, jobs.c.id == found.c.parent)
+        .outerjoin(jobs, found_by(dialect, jobs.c.id, found.c.parent))
     )
     return {child: Parent(*parent) for child, *parent in await connection.execute(statement)}
 
@@ -157,7 +159,7 @@ async def counts_of(connection: AsyncConnection, flow_ids: Sequence[str]) -> Map
     )
     statement = (
         select(*columns)
-        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .join_from(job_listing, jobs, _is_listed(connection))
         .where(job_listing.c.flow.in_(flow_ids))
         .group_by(job_listing.c.flow, jobs.c.state)
     )
@@ -187,7 +189,7 @@ async def jobs_of_flow(
     listed = (job_listing.c.created_at, job_listing.c.job_id)
     statement = (
         select(*shown, job_listing.c.flow_name, job_listing.c.created_at.label("listed_at"))
-        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .join_from(job_listing, jobs, _is_listed(connection))
         .where(job_listing.c.flow == flow_id)
         .order_by(*listed)
         .limit(limit)
@@ -226,7 +228,7 @@ async def live_in_flow(
     listed = (job_listing.c.created_at, job_listing.c.job_id)
     statement = (
         select(jobs.c.id, job_listing.c.created_at)
-        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .join_from(job_listing, jobs, _is_listed(connection))
         .where(job_listing.c.flow == flow_id, unindexed(jobs.c.state).in_(LIVE))
         .order_by(*(column.desc() for column in listed))
         .limit(limit)
@@ -245,7 +247,7 @@ async def replayable_in_flow(
     by_itself = func.coalesce(jobs.c.error_type, "") != PARENT_FAILED
     statement = (
         select(*columns)
-        .join_from(job_listing, jobs, jobs.c.id == job_listing.c.job_id)
+        .join_from(job_listing, jobs, _is_listed(connection))
         .where(job_listing.c.flow == flow_id, unindexed(jobs.c.state).in_(REPLAYABLE), by_itself)
         .order_by(*listed)
         .limit(limit)
@@ -253,6 +255,10 @@ async def replayable_in_flow(
     if after is not None:
         statement = statement.where(_after(*listed, after))
     return [Member(*row) for row in await connection.execute(statement)]
+
+
+def _is_listed(connection: AsyncConnection) -> ColumnElement[bool]:
+    return found_by(connection.dialect.name, jobs.c.id, job_listing.c.job_id)
 
 
 # SQLite would compare a row of values with text that is written in another way than its column's.

@@ -5,11 +5,26 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, exists, func, literal, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.lane import RESERVED_PREFIXES
-from service.lane_rules import Rule, in_order
+from service.lane_rules import STRICT_LIMITS, Rule, in_order
 from service.ledger.guards import IN_LANES, found_by_state, state_is
 from service.ledger.rows import parameter, unfold
 from service.ledger.states import IN_TURN, State
@@ -49,6 +64,7 @@ class LaneCounts(NamedTuple):
     running: int
 
 
+_LANES_OF_A_PAGE = 500
 # Comes after any text, in the order of bytes.
 _LAST = "\U0010ffff"
 _STANDS = (jobs.c.id, jobs.c.arq_id, jobs.c.kind, jobs.c.queue, jobs.c.state, jobs.c.run_at, jobs.c.priority, *IN_LANES)
@@ -169,6 +185,51 @@ async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
     first = select(both.c.id).order_by(both.c.lane_seq).limit(1).correlate(named).scalar_subquery()
     rows = await connection.execute(select(named.c.key, first), parameter([{"key": key} for key in keys]))
     return {key: job_id for key, job_id in rows if job_id is not None}
+
+
+async def heads_of(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, InLanes]:
+    """Return the first live job of each lane that has any; see `strict_head`."""
+    firsts = await first_in_lanes(connection, keys)
+    found = {one.id: one for one in await standing_in_lanes(connection, set(firsts.values()))}
+    return {key: found[job_id] for key, job_id in firsts.items() if job_id in found}
+
+
+async def bring_order(connection: AsyncConnection, *, after: str) -> tuple[list[InLanes], str | None]:
+    """Return jobs that bring a strict order to a page of lanes beyond `after`, and its last lane, if any is left.
+
+    Looks at the first 100 jobs of each lane: a lane whose limits came with none of these has them from later ones.
+    """
+    keys = [
+        key
+        for column in (jobs.c.lane, jobs.c.kind_lane)
+        for key in (await connection.execute(_live_keys(column, "", after, _LANES_OF_A_PAGE))).scalars()
+    ]
+    page = sorted(set(keys))[:_LANES_OF_A_PAGE]
+    dialect = connection.dialect.name
+    named = unfold(dialect, "named", {"key": String(255)})
+    found = select(named.c.key, *(_brings_order(dialect, column, named) for column in (jobs.c.lane, jobs.c.kind_lane)))
+    rows = await connection.execute(found, parameter([{"key": key} for key in page]))
+    ids = {job_id for _, *found_in in rows for job_id in found_in if job_id is not None}
+    more = len(page) == _LANES_OF_A_PAGE
+    return await standing_in_lanes(connection, ids) if ids else [], page[-1] if more else None
+
+
+def _brings_order(dialect: str, column: ColumnElement[str], named: Any) -> Any:
+    live = select(jobs.c.id, jobs.c.lane_seq, jobs.c.lane_limits).where(lives_in(column, named.c.key))
+    first = live.order_by(jobs.c.lane_seq).limit(100).correlate(named).subquery()
+    # Few jobs bring an order at all: only their limits are read as JSON. They may bring it to their other lane.
+    order = case((first.c.lane_limits.contains(STRICT_LIMITS), _order_of(dialect, first, named)))
+    found = select(first.c.id).where(order == "strict").order_by(first.c.lane_seq.desc())
+    return found.limit(1).correlate(named).scalar_subquery()
+
+
+def _order_of(dialect: str, job: Any, named: Any) -> Any:
+    """Return the order that a job's limits give the lane that is named."""
+    if dialect == "postgresql":
+        return cast(job.c.lane_limits, JSONB).op("->")(named.c.key).op("->>")("order")
+    each = func.json_each(job.c.lane_limits).table_valued("key", "value")
+    order = select(func.json_extract(each.c.value, "$.order")).where(each.c.key == named.c.key)
+    return order.correlate(job, named).scalar_subquery()
 
 
 async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, LaneCounts]:

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, String, case, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.records.ticked import keys_of, recorded
-from service.ledger.rows import parameter, unfold
+from service.ledger.rows import found_by, parameter, unfold
 from service.schedule_tables import RUN_NOW
 from service.tables import Moment, moment_text, ticks
 
@@ -80,7 +80,8 @@ def _latest(dialect: str, *, in_turn: bool) -> Any:
     if in_turn:
         latest = latest.where(or_(earlier.c.reason.is_(None), earlier.c.reason != RUN_NOW))
     due_at = latest.order_by(earlier.c.due_at.desc()).limit(1).scalar_subquery()
-    return select(ticks).join(wanted, (ticks.c.kind == wanted.c.name) & (ticks.c.due_at == due_at))
+    is_it = found_by(dialect, ticks.c.kind, wanted.c.name, (ticks.c.due_at, due_at))
+    return select(ticks).select_from(wanted).join(ticks, is_it)
 
 
 # Before any tick.
@@ -95,5 +96,5 @@ def _recent(dialect: str, number: int) -> Any:
     of_name = select(earlier.c.due_at).where(earlier.c.kind == wanted.c.name, earlier.c.due_at <= wanted.c.at)
     first = of_name.order_by(earlier.c.due_at.desc()).offset(number - 1).limit(1).scalar_subquery()
     since = func.coalesce(first, literal(_FIRST, Moment))
-    among = (ticks.c.kind == wanted.c.name) & (ticks.c.due_at >= since) & (ticks.c.due_at <= wanted.c.at)
-    return select(ticks).join(wanted, among)
+    among = found_by(dialect, ticks.c.kind, wanted.c.name) & ticks.c.due_at.between(since, wanted.c.at)
+    return select(ticks).select_from(wanted).join(ticks, among)

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, bindparam, func, update
 from service.lane_rules import counted_as, in_order
 from service.ledger.guards import state_is
 from service.ledger.models import NOTHING_FOLLOWED, Ended, Followed
+from service.ledger.operations import OPERATE
 from service.ledger.records.ended import record_ended
+from service.ledger.records.stopped import stop_operations_of
 from service.ledger.records.tallied import tally
 from service.ledger.rows import ids_parameter, is_one_of
 from service.ledger.states import UNSTARTED, State
@@ -47,10 +49,14 @@ def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[
     writer, at = cancels[0].writer, max(cancel.at for cancel in cancels)
     taken = connection.execute(_cancel_waiting(dialect), _parameters(dialect, cancels, at)).all()
     done = {row[0]: _cancelled(*row) for row in taken}
+    operating = [row[0] for row in taken if row[_KIND] == OPERATE]
     _tally(connection, writer, taken, at)
     if others := [cancel for cancel in cancels if cancel.id not in done]:
-        running = connection.execute(_ask_running(dialect), _parameters(dialect, others, at)).scalars().all()
-        done |= dict.fromkeys(running, Cancelled(State.RUNNING))
+        running = connection.execute(_ask_running(dialect), _parameters(dialect, others, at)).all()
+        done |= {job_id: Cancelled(State.RUNNING) for job_id, _ in running}
+        operating += [job_id for job_id, kind in running if kind == OPERATE]
+    if operating:
+        stop_operations_of(connection, operating, at)
     if ended := [
         Ended(row.id, counted_as(row.kind, row.lane_limits), State.CANCELLED, row.traits)
         for row in taken
@@ -74,7 +80,7 @@ def _tally(connection: Connection, writer: str, taken: Sequence[Sequence[Any]], 
 
 # Read by their places: to find columns by their names costs more.
 _TAKEN = (jobs.c.id, jobs.c.arq_id, jobs.c.lane, jobs.c.kind_lane, jobs.c.kind, jobs.c.lane_limits, jobs.c.traits)
-_counted_by, _TRAITS = itemgetter(4, 5), 6
+_counted_by, _KIND, _TRAITS = itemgetter(4, 5), 4, 6
 
 
 def _cancelled(job_id: str, arq_id: str | None, lane: str | None, kind_lane: str | None, *_: Any) -> Cancelled:
@@ -97,7 +103,7 @@ def _ask_running(dialect: str) -> Any:
         update(jobs)
         .where(is_one_of(dialect, jobs.c.id), state_is(State.RUNNING))
         .values(cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, _AT))
-        .returning(jobs.c.id)
+        .returning(jobs.c.id, jobs.c.kind)
     )
 
 

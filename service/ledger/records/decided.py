@@ -54,19 +54,24 @@ class _Change(NamedTuple):
     was_over: bool = False
 
 
-def decide(connection: Connection, parents: Sequence[Parent], at: datetime) -> Decided:
-    """Let up to `MOST_EDGES` edges say what their `parents` are, which are locked, and their children follow."""
+def decide(connection: Connection, parents: Sequence[Parent], at: datetime, *, waits: bool = True) -> Decided:
+    """Let up to `MOST_EDGES` edges say what their `parents` are, which are locked, and their children follow.
+
+    Unless it `waits`, parents are left whose children another transaction has locked.
+    """
     if all(parent.state is State.SUCCEEDED for parent in parents):
         released = let_pass(connection, parents, at, MOST_EDGES)
         if released is not None:
             return Decided(released)
-    edges, children, is_left = undecided(connection, parents, MOST_EDGES + 1)
+    edges, children, is_left = undecided(connection, parents, MOST_EDGES + 1, waits=waits)
     decided = Decided()
     if len(edges) > MOST_EDGES:
         decided.left = {parent.id for parent in parents}
         edges = edges[:MOST_EDGES]
         in_turn = {edge.child for edge in edges}
         children = {job_id: child for job_id, child in children.items() if job_id in in_turn}
+    if not waits:
+        decided.left |= {edge.parent for edge in edges if edge.child not in children}
     if edges:
         decided.edges = len(edges)
         edges = [edge for edge in edges if edge.child in children]
@@ -79,14 +84,15 @@ def decide(connection: Connection, parents: Sequence[Parent], at: datetime) -> D
 def decide_deeper(connection: Connection, decided: Decided, at: datetime) -> None:
     """Let what comes after the cancelled jobs follow too, level by level, as far as one transaction should go.
 
-    A commit for each level would let a long chain fall no faster than the disk syncs.
+    A commit for each level would let a long chain fall no faster than the disk syncs. Falls whose levels cross would
+    wait for each other, had they to: what another transaction has locked is left to be followed up.
     """
     fallen: Sequence[Ended] = decided.cancelled
     for _ in range(MOST_LEVELS):
         parents = [Parent(one.id, one.kind, one.state, one.has_attempted) for one in fallen if one.traits & _CHILDREN]
         if not parents or decided.edges >= MOST_EDGES:
             return
-        level = decide(connection, parents, at)
+        level = decide(connection, parents, at, waits=False)
         decided.released += level.released
         decided.cancelled += level.cancelled
         decided.taken_back += level.taken_back

@@ -45,6 +45,13 @@ def insert_flows(connection: Connection, new: Sequence[NewFlow], with_jobs: Coll
     return {row.id for row in found if row.traits & _CALLBACKS}
 
 
+def note_joined(connection: Connection, traits: Mapping[str, int]) -> None:
+    """Note that flows have jobs from now on, where none had any when they were made."""
+    if empty := [flow for flow, bits in traits.items() if bits & _EMPTY]:
+        joined = update(flows).where(flows.c.id.in_(empty))
+        connection.execute(joined.values(traits=flows.c.traits.bitwise_and(~_EMPTY)))
+
+
 def traits_of_flows(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     """Return the traits of the flows that there are."""
     rows = connection.execute(select(flows.c.id, flows.c.traits).where(flows.c.id.in_(ids)))
@@ -108,8 +115,9 @@ def _count(connection: Connection, counts: Mapping[str, int]) -> Sequence[Any]:
 
 def _final(connection: Connection, row: Any, at: datetime) -> tuple[State, str]:
     """Return the state that a flow has ended in, and its final JSON."""
-    of_flow = (job_listing.c.job_id == jobs.c.id) & (job_listing.c.flow == row.id)
-    counted = select(jobs.c.state, func.count()).join_from(job_listing, jobs, of_flow).group_by(jobs.c.state)
+    is_listed = found_by(connection.dialect.name, jobs.c.id, job_listing.c.job_id)
+    counted = select(jobs.c.state, func.count()).join_from(job_listing, jobs, is_listed).group_by(jobs.c.state)
+    counted = counted.where(job_listing.c.flow == row.id)
     counts = {State(state): count for state, count in connection.execute(counted)}
     state = flow_state(counts)
     times = {"created_at": moment_text(row.created_at), "finished_at": moment_text(at)}

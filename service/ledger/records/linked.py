@@ -15,7 +15,7 @@ from service.ledger.records.conflicts import Overtaken
 from service.ledger.records.decided import reason_of
 from service.ledger.records.edges import Edge, Parent, insert_edges, lock_parents, mark_parents
 from service.ledger.records.ended import leave, record_ended
-from service.ledger.records.flows import count_begun, insert_flows, traits_of_flows
+from service.ledger.records.flows import count_begun, insert_flows, note_joined, traits_of_flows
 from service.ledger.records.tallied import tally
 from service.ledger.rows import execute, found_by, ids_parameter, is_one_of, packed, unfold_lists
 from service.ledger.states import PARENT_FAILED, State, edge_state
@@ -117,7 +117,9 @@ def record_links(
     """Record what the jobs `created` are linked to. `ids` has, for each job, the id that stands for it."""
     writer, at = requests[0].writer, requests[0].jobs[0].created_at
     flows = [request.flow for request in requests if request.flow is not None]
-    new_flows = insert_flows(connection, flows, {job.flow for job in created})
+    joined = {job.flow for job in created}
+    new_flows = insert_flows(connection, flows, joined)
+    note_joined(connection, {flow: traits for flow, traits in links.flows.items() if flow in joined})
     insert_callbacks(connection, [(job.id, callback) for job in created for callback in job.callbacks])
     holders = _record_edges(connection, links, ids, created)
     begun = Counter(job.flow for job in created if job.flow is not None and job.traits & _FLOW_CALLBACKS)

@@ -82,8 +82,8 @@ def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str,
 def recorded(dialect: str) -> Any:
     """Ask which ticks of `keys_of` are there, one by one: SQLite would walk through all for a list of pairs."""
     wanted = unfold(dialect, "wanted", {"kind": String(100), "due_at": Moment()})
-    same = (ticks.c.kind == wanted.c.kind) & (ticks.c.due_at == wanted.c.due_at)
-    return select(ticks.c.kind, ticks.c.due_at).join(wanted, same)
+    is_it = found_by(dialect, ticks.c.kind, wanted.c.kind, (ticks.c.due_at, wanted.c.due_at))
+    return select(ticks.c.kind, ticks.c.due_at).select_from(wanted).join(ticks, is_it)
 
 
 def keys_of(wanted: Sequence[tuple[str, datetime]]) -> dict[str, str]:

@@ -65,8 +65,8 @@ _STATE_AT, _RUN_AT = Child._fields.index("state"), Child._fields.index("run_at")
 _STATES = {str(state): state for state in State}
 
 
-def undecided(connection: Connection, parents: Sequence[Parent], limit: int) -> Undecided:
-    """Return up to `limit` edges of parents that are locked.
+def undecided(connection: Connection, parents: Sequence[Parent], limit: int, *, waits: bool) -> Undecided:
+    """Return up to `limit` edges of parents that are locked, and the children; unless it `waits`, those that are free.
 
     Open ones, where a parent has ended, or was attempted where that is enough. Broken ones, where it no longer breaks
     them: it was replayed, and so it is left to be followed up.
@@ -81,7 +81,7 @@ def undecided(connection: Connection, parents: Sequence[Parent], limit: int) -> 
     parameters: dict[str, Any] = {"limit": limit}
     for name, some in ids.items():
         parameters |= ids_parameter(dialect, some, name)
-    edges, children, is_left = connection.execute(_undecided(dialect), parameters).one()
+    edges, children, is_left = connection.execute(_undecided(dialect, waits=waits), parameters).one()
     read = [_child(row) for row in from_json(children or "[]")]
     return Undecided([Edge(*row) for row in from_json(edges or "[]")], {one.id: one for one in read}, bool(is_left))
 
@@ -93,13 +93,13 @@ def _child(row: list[Any]) -> Child:
 
 
 @cache
-def _undecided(dialect: str) -> Select[Any]:
+def _undecided(dialect: str, *, waits: bool) -> Select[Any]:
     """Read all as JSON texts in one row, for the reason that `started._take` has."""
     edge = _edges(dialect).cte("edge")
     told = [jobs.c[name] for name in Child._fields]
     each = select(edge.c.child).distinct().subquery("each_child")
     after = select(*told).join_from(each, jobs, found_by(dialect, jobs.c.id, each.c.child)).order_by(jobs.c.id)
-    child = after.with_for_update(key_share=True, of=jobs).cte("child")
+    child = after.with_for_update(key_share=True, of=jobs, skip_locked=not waits).cte("child")
     return select(
         select(json_rows(dialect, edge.c)).scalar_subquery().label("edges"),
         select(json_rows(dialect, child.c)).scalar_subquery().label("children"),

@@ -11,7 +11,7 @@ from jobs.operate import OperateArgs, Operated, operate
 from service import agreed_time
 from service.errors import OperationEnded, OperationNotFound, located
 from service.ledger.models import NewJob
-from service.ledger.operations import NewOperation, Operation, OperationState, Place
+from service.ledger.operations import JOB_CANCELLED, NewOperation, Operation, OperationState, Place
 from service.ledger.reads.operations import (
     MemberFailed,
     Orphan,
@@ -167,7 +167,7 @@ class Operations:
     async def _break_off(self, orphan: Orphan) -> None:
         state, error = OperationState.FAILED, f"Its job has failed: {orphan.job_error}"
         if orphan.job_state == "cancelled":
-            state, error = OperationState.STOPPED, "Its job was cancelled."
+            state, error = OperationState.STOPPED, JOB_CANCELLED
         elif orphan.job_state != "failed":
             error = "Its job is gone."
         record = partial(record_broken_off, operation_id=orphan.id, state=state, error=error, at=agreed_time.now())

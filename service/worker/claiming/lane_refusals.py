@@ -1,6 +1,6 @@
 """What lanes are told of claimed ids that the ledger did not start."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from service.lane_rules import in_order
@@ -38,10 +38,16 @@ class LaneRefusals:
             if any(heads.get(lane, member) != member for lane in claimed.strict)
         }
 
-    async def let_go(self, refused: Mapping[str, Claimed], standings: Mapping[str, Standing], claim_ms: int) -> None:
-        """Take ids that are not put back out of their lanes' running sets. A job that runs stays in its own."""
+    async def let_go(
+        self, refused: Mapping[str, Claimed], standings: Mapping[str, Standing], behind: Collection[str], claim_ms: int
+    ) -> None:
+        """Take ids that are not put back out of their lanes' running sets. A job that runs stays in its own.
+
+        Strict lanes go on waiting for those that wait elsewhere by now, unless these are `behind` others.
+        """
+        heads = {member: standing for member, standing in standings.items() if member not in behind}
         releases = [
-            Release(member, (lane,), head_due=_goes_on(standings.get(member), lane), claim_ms=claim_ms)
+            Release(member, (lane,), head_due=_goes_on(heads.get(member), lane), claim_ms=claim_ms)
             for member, claimed in refused.items()
             for lane in claimed.lanes
             if not _runs_in(standings.get(member), lane)

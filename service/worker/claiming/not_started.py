@@ -1,6 +1,6 @@
 """Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -93,9 +93,9 @@ class NotStarted:
         held_up = places.suspects | places.certain | places.in_processes
         places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
         await self._put(places, taken)
-        await self._take_off(places.off, standings, taken)
+        await self._take_off(places.off, standings, places.behind, taken)
         await self._queue.put(places.moved)
-        adopted = await self._adopt(places.maybe_arq_jobs, standings, taken)
+        adopted = await self._adopt(places.maybe_arq_jobs, standings, places.behind, taken)
         startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
         wait = not places.in_processes.keys() <= set(at_once)
         return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once}, wait)
@@ -155,20 +155,30 @@ class NotStarted:
         if places.aside:
             await self._unknown.set_aside(places.aside, taken.due_by)
 
-    async def _take_off(self, claimed: Mapping[str, Claimed], standings: Mapping[str, Standing], taken: Taken) -> None:
+    async def _take_off(
+        self,
+        claimed: Mapping[str, Claimed],
+        standings: Mapping[str, Standing],
+        behind: Collection[str],
+        taken: Taken,
+    ) -> None:
         for queue in {one.queue for one in claimed.values()}:
             await self._queue.remove(queue, [one.member for one in claimed.values() if one.queue == queue])
-        await self._lane_refusals.let_go(claimed, standings, taken.claim_ms)
+        await self._lane_refusals.let_go(claimed, standings, behind, taken.claim_ms)
 
     async def _adopt(
-        self, members: Mapping[str, Claimed], standings: Mapping[str, Standing], taken: Taken
+        self,
+        members: Mapping[str, Claimed],
+        standings: Mapping[str, Standing],
+        behind: Collection[str],
+        taken: Taken,
     ) -> Mapping[str, str]:
         own = await self._own([member for member in members if member in standings])
-        await self._take_off({member: members[member] for member in own}, standings, taken)
+        await self._take_off({member: members[member] for member in own}, standings, behind, taken)
         maybe_arq_jobs = {member: claimed.queue for member, claimed in members.items() if member not in own}
         adopted = await self._adoption.adopt(maybe_arq_jobs, taken.due_by, into_lanes=self._knows_lanes)
         left = {member: members[member] for member in maybe_arq_jobs if member not in adopted.values()}
-        await self._lane_refusals.let_go(left, standings, taken.claim_ms)
+        await self._lane_refusals.let_go(left, standings, behind, taken.claim_ms)
         return adopted
 
     async def _own(self, members: Sequence[str]) -> set[str]:

@@ -12,6 +12,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as queries
 from service.ledger.records.lanes import record_forgotten, record_rebuild, running_behind_fence
 from service.queue import Holder, Queue, Runs
+from service.queue.codec import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +24,12 @@ SEEN_FOR_S = 5.0
 _LOOK_FOR_DRIFT_EVERY_S = 5.0
 # A look at a million lanes takes seconds, in which the leader does nothing else.
 _MOST_OF_THE_TIME = 0.05
+# Lanes are closed, and the leader does nothing else.
+_LOOK_FOR_ORDERS_S = 2.0
+# An order is looked after each minute, and kept for ten.
+_PAGES_AT_A_LOOK = 10
+# Redis rounds, and its clock goes on meanwhile.
+_LATE_BY_MS = 2_000
 # Redis remembers a breaker of a lane in which nothing happens for 20 minutes beyond its time.
 _FORGET_EVERY_S = 60.0
 _FORGET_AFTER = timedelta(hours=1)
@@ -51,6 +58,7 @@ class LaneKeeping:
             await self._apply_rules(version)
         if time.monotonic() >= self._look_at:
             await self._mend_drift()
+            await self._keep_orders()
         if time.monotonic() >= self._forgot_at + _FORGET_EVERY_S:
             self._forgot_at = time.monotonic()
             await self._forget()
@@ -73,12 +81,25 @@ class LaneKeeping:
             recorded = await queries.recorded_epoch(connection)
         if await self._are_open(epoch, recorded):
             return False
+        in_order = await self._bring_order()
         new = f"{epoch}/{uuid_utils.uuid7().hex}"
         rebuild = await self._ledger.database.run(partial(record_rebuild, epoch=new))
-        running = [Runs(one.member, one.lanes, one.queue, one.lane_limits) for one in rebuild.running]
-        await self._queue.lanes.rebuild(new, rebuild.rules, running, first=recorded is None)
-        log.info("lanes_rebuilt", running=len(running), rules=len(rebuild.rules))
+        running = map(_runs, rebuild.running)
+        await self._queue.lanes.rebuild(new, rebuild.rules, running, in_order=in_order, first=recorded is None)
+        log.info("lanes_rebuilt", running=len(rebuild.running), rules=len(rebuild.rules))
         return True
+
+    async def _bring_order(self) -> list[Runs]:
+        """Return jobs that bring a strict order to their lanes, as far as there is time: others bring it when put."""
+        began, found, after = time.monotonic(), list[Runs](), ""
+        while time.monotonic() < began + _LOOK_FOR_ORDERS_S:
+            async with self._ledger.read() as connection:
+                some, last = await queries.bring_order(connection, after=after)
+            found += map(_runs, some)
+            if last is None:
+                break
+            after = last
+        return found
 
     async def _are_open(self, epoch: str, recorded: str | None) -> bool:
         """Whether lanes are built for this life of Redis, and the ledger lets their claims start."""
@@ -104,8 +125,35 @@ class LaneKeeping:
         holders = [one async for one in self._queue.lanes.running()]
         await self._hold_again(running, holders)
         await self._release_lost([one for one in holders if one.claim_ms < (seconds - LOST_AFTER_S) * 1000], began)
+        await self._turn_to_heads(seconds * 1000)
         now = time.monotonic()
         self._look_at = now + max(_LOOK_FOR_DRIFT_EVERY_S, (now - began) / _MOST_OF_THE_TIME)
+
+    async def _turn_to_heads(self, now_ms: int) -> None:
+        """Turn strict lanes to their first jobs where they wait for others, or too long, with nobody to tell them so.
+
+        Two lanes may each wait for a job that waits in the other one: neither would ever offer anything.
+        """
+        async for heads in self._queue.lanes.heads():
+            async with self._ledger.read() as connection:
+                firsts = await queries.heads_of(connection, list(heads))
+            for lane, (head, due_ms) in heads.items():
+                first = firsts.get(lane)
+                if first is not None and (first.member != head or _is_late(due_ms, first, now_ms)):
+                    await self._queue.lanes.set_head(lane, first.member, first.run_at, in_place_of=head)
+
+    async def _keep_orders(self) -> None:
+        """Have empty lanes remember the strict order that a job brought while a job lives there, and forget it then."""
+        for _ in range(_PAGES_AT_A_LOOK):
+            at_ms, lanes = await self._queue.lanes.remembered_orders()
+            if not lanes:
+                return
+            async with self._ledger.read() as connection:
+                live = await queries.first_in_lanes(connection, lanes)
+            over = [lane for lane in lanes if lane not in live]
+            await self._queue.lanes.keep_orders([*live], over, at_ms)
+            if len(lanes) < _BATCH:
+                return
 
     async def _hold_again(self, running: Sequence[queries.InLanes], holders: Sequence[Holder]) -> None:
         """Put back what runs by the ledger and no longer in Redis, which has evicted it.
@@ -123,7 +171,7 @@ class LaneKeeping:
                 still |= await queries.running_among(connection, some)
         gone = [one for one in gone if one.member in still]
         if gone:
-            await self._queue.lanes.hold(Runs(one.member, one.lanes, one.queue, one.lane_limits) for one in gone)
+            await self._queue.lanes.hold(map(_runs, gone))
             remedy = "set Redis' maxmemory-policy to noeviction, unless somebody removed them by hand"
             log.warning("evicted_from_lanes_put_back", jobs=len(gone), remedy=remedy)
 
@@ -148,3 +196,11 @@ class LaneKeeping:
             members = {one.id for one in lost}
             running = await self._ledger.database.run(partial(running_behind_fence, members=members))
         return [one for one in lost if one.id not in running]
+
+
+def _runs(one: queries.InLanes) -> Runs:
+    return Runs(one.member, one.lanes, one.queue, one.lane_limits)
+
+
+def _is_late(due_ms: float, first: queries.InLanes, now_ms: int) -> bool:
+    return due_ms > max(milliseconds(first.run_at), now_ms) + _LATE_BY_MS

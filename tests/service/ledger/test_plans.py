@@ -15,7 +15,7 @@ from service.ledger.reads.searching import search
 from tests.support.change_plans import CHANGE_CALLS
 from tests.support.figure_plans import CALLS as FIGURE_CALLS
 from tests.support.figure_plans import fill_figures, reads_all_figures
-from tests.support.flow_plans import FLOW_CALLS, fill_flows, walks_of_flows
+from tests.support.flow_plans import FLOW_CALLS, FLOW_READS, fill_flows, walks_of_flows
 from tests.support.plans import (
     CALLS,
     LISTS,
@@ -56,8 +56,10 @@ async def test_plans_from_when_the_ledger_was_small_walk_through_nothing(databas
     database = Database.open(database_url)
     await fill(database, terminal=1_000, waiting=20)
     await fill_flows(database)
+    await fill_schedules(database, datetime.now(UTC))
     bad = []
-    for name, call in [*CALLS.items(), *CHANGE_CALLS.items(), *FLOW_CALLS.items()]:
+    calls = [CALLS, CHANGE_CALLS, FLOW_CALLS, FLOW_READS, SCHEDULE_CALLS]
+    for name, call in [one for some in calls for one in some.items()]:
         for one in await sent_by(database, call):
             plans = await plans_of(database, one, avoid_walks=True)
             bad += [f"{name}: {one.sql}\n{plan}" for plan in plans if whole_walks(plan)]

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+from redis.asyncio import Redis
+
 from service.lane_rules import Rule
 from service.queue import Entry, Queue
+from service.queue.keys import lane_key_of
 from tests.service.queue.in_lanes import ROOM, claim, finish, in_lanes
 
 ORDER = Rule("order", strict=True)
@@ -74,3 +77,85 @@ async def test_a_lane_is_turned_to_a_head_that_nobody_has_put_only_now_and_then(
     await _refuse(lanes, second, head=in_lanes("a", "order")._replace(due_at=LONG_AGO))
     assert await claim(lanes) == []
     assert await _due_in_s(lanes) > 1
+
+
+BRINGS_ORDER = '{"order":{"order":"strict","from":"request"}}'
+
+
+async def _is_strict(queue: Queue, job_id: str, *lanes: str) -> bool:
+    """Put, claim and end a job that brings no limits; whether it was claimed as one of a strict lane."""
+    await queue.put([in_lanes(job_id, *lanes)])
+    [claimed] = (await queue.claim(["default"], ROOM)).claimed
+    assert claimed.member == job_id.encode()
+    await finish(queue, job_id, *lanes)
+    return claimed.strict == ("order",)
+
+
+async def _time_ms(queue: Queue) -> int:
+    return (await queue.lanes.remembered_orders())[0]
+
+
+async def test_a_job_that_waits_for_its_kind_keeps_its_order_in_its_lane(lanes: Queue) -> None:
+    await lanes.lanes.apply([Rule("kind:slow", paused=True)])
+    await lanes.put([in_lanes("a", "order", kind="slow", limits=BRINGS_ORDER)])
+    assert await claim(lanes) == []
+    assert await _is_strict(lanes, "b", "order")
+    assert await _is_strict(lanes, "c", "order")
+
+
+async def test_a_job_gives_its_second_lane_its_order_before_the_first_admits_it(lanes: Queue) -> None:
+    await lanes.lanes.apply([Rule("tenant", paused=True)])
+    await lanes.put([in_lanes("a", "tenant", "order", limits=BRINGS_ORDER.replace("request", "kind"))])
+    assert await _is_strict(lanes, "b", "order")
+
+
+async def test_an_order_that_came_with_a_job_is_forgotten_when_the_ledger_has_no_job_of_the_lane(
+    lanes: Queue, redis: Redis
+) -> None:
+    await lanes.put([in_lanes("a", "order", limits=BRINGS_ORDER)])
+    await claim(lanes)
+    assert (await lanes.lanes.remembered_orders())[1] == []
+    await finish(lanes, "a", "order")
+    at_ms, remembered = await lanes.lanes.remembered_orders()
+    assert remembered == ["order"]
+    await lanes.lanes.keep_orders([], ["order"], at_ms)
+    assert not await redis.keys("postlude:lane*:order")
+    assert (await lanes.lanes.remembered_orders())[1] == []
+    assert not await _is_strict(lanes, "b", "order")
+
+
+async def test_an_order_stays_that_came_with_another_job_after_the_ledger_was_asked(lanes: Queue) -> None:
+    await lanes.put([in_lanes("a", "order", limits=BRINGS_ORDER)])
+    await claim(lanes)
+    await finish(lanes, "a", "order")
+    before_ms = await _time_ms(lanes)
+    await lanes.put([in_lanes("b", "order", limits=BRINGS_ORDER)])
+    await lanes.lanes.keep_orders([], ["order"], before_ms)
+    while await _time_ms(lanes) == before_ms:
+        pass
+    await lanes.remove("default", [b"b"])
+    await lanes.lanes.keep_orders([], ["order"], before_ms)
+    assert await _is_strict(lanes, "c", "order")
+
+
+async def test_an_order_that_is_kept_outlives_what_redis_would_remember_by_itself(lanes: Queue, redis: Redis) -> None:
+    await lanes.put([in_lanes("a", "order", limits=BRINGS_ORDER)])
+    await claim(lanes)
+    await finish(lanes, "a", "order")
+    await redis.pexpire(lane_key_of("order"), 1_000)
+    await lanes.lanes.keep_orders(["order"], [], await _time_ms(lanes))
+    assert await redis.pttl(lane_key_of("order")) > 60_000
+    assert (await lanes.lanes.remembered_orders())[1] == [], "not asked again at once"
+    assert await _is_strict(lanes, "b", "order")
+
+
+async def test_the_hash_of_a_lane_in_use_does_not_expire(lanes: Queue, redis: Redis) -> None:
+    await lanes.put([in_lanes("a", "order", limits=BRINGS_ORDER)])
+    await claim(lanes)
+    await finish(lanes, "a", "order")
+    assert await redis.pttl(lane_key_of("order")) > 0
+    other = BRINGS_ORDER.replace('"from"', '"rate":{"limit":1,"per":60},"from"')
+    await lanes.put([in_lanes("b", "order", limits=other)])
+    assert await redis.pttl(lane_key_of("order")) == -1
+    await lanes.lanes.keep_orders(["order"], [], await _time_ms(lanes))
+    assert await redis.pttl(lane_key_of("order")) == -1

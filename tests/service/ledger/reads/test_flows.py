@@ -1,17 +1,13 @@
 """What is read of flows costs what the flow has, and not what the ledger has."""
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from collections.abc import Sequence
 
 from service.ledger.database import Database
-from service.ledger.reads import flows, listing
-from service.ledger.reads.listing import Filter
-from service.ledger.records.reopened import reopen
+from service.ledger.reads import flows
 from service.ledger.states import State
-from tests.support.plans import Call, fill, plans_of, sent_by
+from tests.support.flow_plans import FLOW_READS
+from tests.support.plans import fill, plans_of, sent_by
 from tests.support.writing import writing
 
 # A hundred flows of a hundred jobs among twenty thousand jobs, each job after the one before it.
@@ -31,33 +27,6 @@ _FILL = (
     "INSERT INTO callback_jobs (owner, event, job_id, recorded_at)"
     " SELECT id, 'end', 'called-' || id, created_at FROM jobs WHERE id LIKE 'done-%'",
 )
-_IDS = [f"done-{n}" for n in range(1, 1_001)]
-
-
-async def _relations(connection: AsyncConnection, _now: object) -> object:
-    rows = [{"id": one, "traits": int(flows.RELATED)} for one in _IDS[:100]]
-    return await flows.relations_of(connection, rows)  # type: ignore[arg-type]  # rows, as far as it reads them
-
-
-CALLS: Mapping[str, Call] = {
-    "relations of jobs (100)": _relations,
-    "open parents (1,000)": lambda c, _: flows.open_parents(c, _IDS),
-    "a flow": lambda c, _: flows.get_flow(c, "flow-1"),
-    "flows": lambda c, _: flows.list_flows(c, None, 51),
-    "the next page of flows": lambda c, now: flows.list_flows(c, (now - timedelta(days=1), "flow-1"), 51),
-    "counts of flows (10)": lambda c, _: flows.counts_of(c, [f"flow-{n}" for n in range(10)]),
-    "jobs of a flow": lambda c, _: flows.jobs_of_flow(c, "flow-1", None, 101),
-    "the next page of its jobs": lambda c, now: flows.jobs_of_flow(c, "flow-1", (now - timedelta(days=1), "x"), 101),
-    "their parents": lambda c, _: flows.parents_in_flow(c, "flow-1", _IDS),
-    "what lives in a flow": lambda c, now: flows.live_in_flow(c, "flow-1", (now, "x"), 500),
-    "what may be replayed": lambda c, now: flows.replayable_in_flow(c, "flow-1", (now - timedelta(9), "x"), 500),
-    "open edges of jobs that are replayed (1,000)": lambda c, _: c.run_sync(reopen, {*_IDS}),
-    "callbacks of a flow": lambda c, _: flows.callbacks_of(c, ["done-1"]),
-    "jobs of a flow, as a list": lambda c, _: listing.list_jobs(c, Filter(flow="flow-1"), 51),
-    "the same, in a state and with a tag": lambda c, _: listing.list_jobs(
-        c, Filter(flow="flow-1", states=("failed",), tag="t"), 51
-    ),
-}
 
 
 async def filled(database_url: str) -> Database:
@@ -81,7 +50,7 @@ def walks(plan: str) -> Sequence[str]:
 async def test_no_read_of_flows_walks_through_the_ledger(database_url: str) -> None:
     database = await filled(database_url)
     bad = []
-    for name, call in CALLS.items():
+    for name, call in FLOW_READS.items():
         sent = await sent_by(database, call)
         assert sent, name
         for one in sent:

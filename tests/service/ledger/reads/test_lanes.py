@@ -1,6 +1,10 @@
+import json
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
+
+import pytest
 
 from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as reads
@@ -49,6 +53,21 @@ async def test_lanes_with_a_rule_or_a_live_job_are_listed_by_key_page_by_page(le
     assert await read(ledger, reads.lane_keys, later, prefix="tenant:", after="", limit=9) == keys[3:6]
     assert await read(ledger, reads.lane_keys, later, prefix="tenant:", after="tenant:1", limit=9) == ["tenant:2"]
     assert await read(ledger, reads.lane_keys, later, prefix="tenant_", after="", limit=9) == []
+
+
+async def test_jobs_that_bring_an_order_are_found_page_by_page(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "_LANES_OF_A_PAGE", 2)
+    limits = {key: json.dumps({key: {"order": "strict", "from": "request"}}, separators=(",", ":")) for key in "abcd"}
+    behind, ended, second = (replace(new_job(lane=key), lane_limits=limits[key]) for key in "abc")
+    of_kind = replace(new_job(kind_lane="d"), lane_limits=limits["d"])
+    also_of_a_page = replace(new_job(lane="d"), lane_limits=limits["d"])
+    to_its_other_lane = replace(new_job(lane="c", kind_lane="d"), lane_limits=limits["d"])
+    await enqueue(ledger, new_job(lane="a"), new_job(lane="b"), ended, behind, second, to_its_other_lane, of_kind)
+    await enqueue(ledger, also_of_a_page)
+    await ledger.cancel(ended.id, "test", NOW)
+    pages = [await read(ledger, reads.bring_order, after=after) for after in ("", "b", "d")]
+    found = [({one.id for one in some}, last) for some, last in pages]
+    assert found == [({behind.id}, "b"), ({second.id, of_kind.id, also_of_a_page.id}, "d"), (set(), None)]
 
 
 async def test_the_head_of_a_lane_is_its_first_live_job_whoever_named_it(ledger: Ledger) -> None:

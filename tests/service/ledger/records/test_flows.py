@@ -1,4 +1,6 @@
 import json
+from datetime import datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -6,6 +8,8 @@ from sqlalchemy import select
 from service.flow_tables import flows
 from service.ledger.ledger import Ledger
 from service.ledger.models import NewFlow, NewJob
+from service.ledger.reads.flows import counts_of
+from service.ledger.records.purged import delete_jobs
 from service.ledger.states import State
 from tests.service.ledger.linking import callback, called, child, end, enqueue_all, enqueue_flow, follow_up
 from tests.service.ledger.makers import NOW, enqueue, new_job
@@ -139,3 +143,19 @@ async def test_a_flow_without_callbacks_counts_nothing(ledger: Ledger, state: St
     await end(ledger, one, state)
     assert await live(ledger) == 0
     assert await events(ledger) == []
+
+
+async def _finished_at(ledger: Ledger) -> datetime | None:
+    async with ledger.read() as connection:
+        return (await counts_of(connection, ["f"]))["f"].finished_at
+
+
+async def test_a_flow_that_a_job_has_joined_no_longer_shows_when_it_was_made_as_its_end(ledger: Ledger) -> None:
+    await enqueue(ledger, new_job(unique_key="k"))
+    await enqueue_flow(ledger, FLOW, child(flow="f", unique_key="k"))
+    assert await _finished_at(ledger) == NOW
+    joined = in_flow()
+    await enqueue_all(ledger, joined)
+    await end(ledger, joined)
+    await ledger.database.run(partial(delete_jobs, ids=[joined.id], belongings=()))
+    assert await _finished_at(ledger) is None, "nobody knows when its last job ended"

@@ -16,6 +16,7 @@ from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.followups import record_followups
 from service.ledger.records.replayed import Replayed
 from service.ledger.states import State
+from service.tables import jobs
 from tests.service.ledger.linking import child, edges, end, enqueue_all, follow_up, rows_of, states, until_blocked
 from tests.service.ledger.makers import NOW, enqueue, new_job
 from tests.support.writing import writing
@@ -238,3 +239,22 @@ async def test_a_chain_that_falls_lets_go_what_runs_however_it_ends(ledger: Ledg
     await end(ledger, root, State.FAILED)
     assert [job.id for job in await follow_up(ledger)] == [cleanup.id]
     assert await states(ledger, third, cleanup, after) == ["cancelled", "queued", "blocked"]
+
+
+async def test_a_fall_does_not_wait_for_what_another_transaction_holds_deeper_down(ledger: Ledger) -> None:
+    """Two falls whose levels cross would wait for each other."""
+    if ledger.database.dialect == "sqlite":  # it has one writer
+        return
+    root = new_job()
+    second, third = child(root), child(root)
+    fourth, fifth = child(second), child(third)
+    sixth = child(fifth)
+    await enqueue_all(ledger, root, second, third, fourth, fifth, sixth)
+    await end(ledger, root, State.FAILED)
+    async with writing(ledger.database) as holder:
+        await holder.execute(select(jobs.c.id).where(jobs.c.id == sixth.id).with_for_update())
+        followed = await ledger.database.run(partial(record_followups, at=NOW, writer="test"))
+        assert followed.left
+        assert await states(ledger, fourth, fifth, sixth) == ["cancelled", "cancelled", "blocked"]
+    await follow_up(ledger)
+    assert await states(ledger, sixth) == ["cancelled"]

@@ -9,7 +9,13 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 
 from service.ledger.ledger import Ledger
-from service.ledger.operations import Against, NewOperation, Operation, OperationState, Place
+from service.ledger.operations import (
+    Against,
+    NewOperation,
+    Operation,
+    OperationState,
+    Place,
+)
 from service.ledger.reads.operations import (
     aftermath_of,
     failed_again,
@@ -42,8 +48,8 @@ FIRST, SECOND = Place(NOW, "b"), Place(NOW - timedelta(hours=1), "a")
 HOUR = timedelta(hours=1)
 
 
-async def accept(ledger: Ledger, *, with_job: bool = True, **fields: Any) -> Operation:
-    job = new_job(kind="greet") if with_job else None
+async def accept(ledger: Ledger, *, with_job: bool = True, kind: str = "greet", **fields: Any) -> Operation:
+    job = new_job(kind=kind) if with_job else None
     values: dict[str, Any] = {"id": "op", "action": "cancel", "filter": '{"tag":"t"}', "created_at": NOW} | fields
     new = NewOperation(**values, job_id=job.id if job else None)
     await ledger.database.run(partial(record_operation, new=new, job=job, writer="w"))

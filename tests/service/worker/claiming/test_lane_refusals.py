@@ -71,6 +71,18 @@ async def test_strict_lane_that_offers_a_later_job_is_turned_to_its_first_one(
     assert [one.id for one in await claims.take(ROOM)] == [first]
 
 
+async def test_a_later_job_that_waits_elsewhere_by_now_does_not_become_the_head_of_its_strict_lane(
+    desk: Desk, claims: Claims
+) -> None:
+    first = await desk.record_only(
+        known, lane=STRICT.key, lane_limits='{"account:1":{"order":"strict","from":"request"}}'
+    )
+    second = await desk.enqueue(known, lane=STRICT)
+    await _set(desk, second, queue="other")
+    assert await claims.take(ROOM) == []
+    assert (await desk.queue.lanes.states([STRICT.key]))[STRICT.key].head == first
+
+
 async def test_job_that_is_not_due_goes_back_to_its_lane_at_its_time_and_leaves_it_free(
     desk: Desk, claims: Claims, redis: Redis
 ) -> None:

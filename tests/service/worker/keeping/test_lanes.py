@@ -1,6 +1,7 @@
 """The leader keeps the lanes of Redis true to the ledger: it rebuilds them, mends drift, and has rules hold."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -13,7 +14,7 @@ from service.ledger.models import Started
 from service.ledger.reads.lanes import recorded_epoch
 from service.ledger.records.lanes import record_rebuild, record_rule
 from service.queue import Release, Room
-from service.queue.keys import LANES_EPOCH, running_key_of
+from service.queue.keys import LANES_EPOCH, lane_key_of, running_key_of
 from service.worker.claiming.claims import Claims
 from service.worker.keeping import lanes as keeping
 from service.worker.keeping.lanes import LaneKeeping
@@ -152,3 +153,45 @@ async def test_older_rules_that_an_api_told_late_hold_until_the_next_look(desk: 
     await desk.queue.lanes.apply([], "older")
     await lanes.keep(epoch)
     assert (await desk.queue.lanes.states([LANE.key]))[LANE.key].paused
+
+
+async def test_an_order_that_came_with_a_job_is_remembered_as_long_as_its_lane_has_a_live_job(
+    desk: Desk, redis: Redis
+) -> None:
+    await _keep(desk)
+    order = Lane("account:1", order="strict")
+    first, second = [await desk.enqueue(rest, lane=order, delay=timedelta(hours=1)) for _ in range(2)]
+    assert await redis.pexpire(lane_key_of(order.key), 1_000)
+    await _keep(desk)
+    assert await redis.pttl(lane_key_of(order.key)) > 60_000
+    await desk.lifecycle.cancel(first)
+    await _keep(desk)
+    assert await redis.exists(lane_key_of(order.key))
+    await desk.lifecycle.cancel(second)
+    await _keep(desk)
+    assert not await redis.exists(lane_key_of(order.key))
+
+
+async def test_a_strict_lane_that_waits_for_the_wrong_job_or_for_too_long_is_turned_to_its_first_one(
+    desk: Desk,
+) -> None:
+    await _keep(desk)
+    order, other = Lane("account:1", order="strict"), Lane("account:2", order="strict")
+    first, second = [await desk.enqueue(rest, lane=order) for _ in range(2)]
+    third = await desk.enqueue(rest, lane=other)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await desk.queue.lanes.set_head(order.key, second, later)
+    await desk.queue.lanes.set_head(other.key, third, later)
+    claims = await _claims(desk)
+    assert await claims.take(ROOM) == []
+    await _keep(desk)
+    assert sorted(_ids(await claims.take(ROOM))) == sorted([first, third])
+
+
+async def test_a_strict_lane_that_waits_for_another_job_by_now_is_not_turned_back(desk: Desk) -> None:
+    await _keep(desk)
+    order = Lane("account:1", order="strict")
+    first, second = [await desk.enqueue(rest, lane=order) for _ in range(2)]
+    await desk.queue.lanes.set_head(order.key, first, datetime.now(UTC))
+    await desk.queue.lanes.set_head(order.key, second, datetime.now(UTC), in_place_of="another")
+    assert (await desk.queue.lanes.states([order.key]))[order.key].head == first
