@@ -111,7 +111,8 @@ def _wrong_steps(
     has_tried_again = row["state"] == State.SUCCEEDED and wanted > 0 and outcomes[1] == Outcome.FAILED
     if has_tried_again and (restored := from_json(row["result"])["restored"]) != wanted:
         error = f"{tried[0]['error_type']}: {tried[0]['error_message']}"
-        yield f"took {wanted} steps in its first attempt ({error}), and its last was given the checkpoint {restored}"
+        tried_as = [*outcomes.values()]
+        yield f"took {wanted} steps in its first attempt ({error}), and the last of {tried_as} was given {restored}"
 
 
 def _wrong_result(plan: FlowPlan, job: JobPlan, row: RowMapping, found: Found) -> Iterator[str]:
