@@ -21,6 +21,13 @@ _QUICK_BOOLEANS = {write(word): meant for word, meant in _BOOLEANS.items() for w
 # No database has numbers with more digits, and Python takes long to read them.
 _MOST_DIGITS = 1_000
 _SHOWN = 60
+_LENGTH_OF_DATE, _LENGTH_OF_MOMENT = len("2026-01-02"), len("2026-01-02T10:30:00")
+_TIME = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?|[0-9]{2}(?:[0-9]{2}(?:[.,][0-9]+)?)?)?"
+_ZONE = r" ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2}(?:\.[0-9]+)?)?)?)"
+# Any character may stand between the day and its time.
+_MOMENT = re.compile(
+    rf"[0-9]{{4}}-?(?:[0-9]{{2}}-?[0-9]{{2}}|W[0-9]{{2}}(?:-?[0-9])?)(?:.{_TIME}(?:{_ZONE})?)?", re.DOTALL
+)
 # Cells, one in each line, that are empty or are written as Python writes their values.
 _PLAIN_DECIMAL = r"(?:-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,6})?)?"
 _PLAIN_DECIMALS = re.compile(rf"{_PLAIN_DECIMAL}(?:\n{_PLAIN_DECIMAL})*+")
@@ -115,7 +122,7 @@ def cells_of(column: Column, format_: str | None = None, *, decimal_comma: bool 
         "decimal": (decimal, decimal if decimal_comma or column.is_kept_as_text else Decimal),
         "float": (float_, float_ if decimal_comma else float),
         "boolean": (_boolean, _QUICK_BOOLEANS.__getitem__),
-        "date": (day, day if format_ else date.fromisoformat),
+        "date": (day, day if format_ else _iso_date),
         "datetime": (moment, moment),
         "json": (_json, _json),
     }
@@ -190,17 +197,32 @@ def _boolean(cell: str) -> bool:
 
 def _date(cell: str, format_: str | None) -> date:
     text = cell.strip()
-    return datetime.strptime(text, format_).date() if format_ else date.fromisoformat(text)  # noqa: DTZ007 - a day
+    return datetime.strptime(text, format_).date() if format_ else _iso_date(text)  # noqa: DTZ007 - a day
+
+
+def _iso_date(text: str) -> date:
+    # Of ten characters, Python takes `2026010299` for a date and passes over the last two.
+    if len(text) == _LENGTH_OF_DATE and text[4] != "-":
+        raise ValueError
+    return date.fromisoformat(text)
 
 
 def _moment(cell: str, format_: str | None, *, has_zone: bool) -> datetime:
     """Read a moment; one without a zone is in UTC."""
     text = cell.strip()
-    moment = datetime.strptime(text, format_) if format_ else datetime.fromisoformat(text)  # noqa: DTZ007 - below
+    moment = datetime.strptime(text, format_) if format_ else _iso_moment(text)  # noqa: DTZ007 - below
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC) if has_zone else moment
     moment = moment.astimezone(UTC)
     return moment if has_zone else moment.replace(tzinfo=None)
+
+
+def _iso_moment(text: str) -> datetime:
+    # Python takes `10.30` for ten o'clock and 0.3 seconds, and passes over a character before the zone.
+    is_usual = len(text) == _LENGTH_OF_MOMENT and text[13] == ":" == text[16]
+    if not (is_usual or _MOMENT.fullmatch(text)):
+        raise ValueError
+    return datetime.fromisoformat(text)
 
 
 def _json(cell: str) -> str:

@@ -1,6 +1,7 @@
 """Files in a bucket that speaks S3."""
 
 import asyncio
+import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -69,19 +70,25 @@ class Bucket:
             parts.again = first
             await obstore.put_async(self._store, key, parts, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
-    async def read(self, key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, key: str, *, start: int, end: int, sha256: str | None = None) -> AsyncIterator[bytes]:
+        hashed = hashlib.sha256()
         for at in range(start, end, _PART_BYTES):
             wanted = min(_PART_BYTES, end - at)
             with _told(key):
                 part = await obstore.get_range_async(self._store, key, start=at, length=wanted)
             if len(part) != wanted:
                 raise StorageUnavailable(f"the bucket gave {len(part):,} of {wanted:,} bytes of file {key}")
-            yield part.to_bytes()
+            content = part.to_bytes()
+            if sha256 is not None:
+                await asyncio.to_thread(hashed.update, content)
+                if at + wanted == end and hashed.hexdigest() != sha256:
+                    raise StorageUnavailable(f"the bucket gave other bytes of file {key} than were stored")
+            yield content
 
     @asynccontextmanager
-    async def local(self, key: str, size: int) -> AsyncIterator[Path]:
+    async def local(self, key: str, size: int, sha256: str) -> AsyncIterator[Path]:
         with tempfile.NamedTemporaryFile() as file:
-            async for part in self.read(key, start=0, end=size):
+            async for part in self.read(key, start=0, end=size, sha256=sha256):
                 file.write(part)
             file.flush()
             yield Path(file.name)

@@ -49,7 +49,7 @@ class Folder:
             incoming.give_up()
             raise
 
-    async def read(self, key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, key: str, *, start: int, end: int, sha256: str | None = None) -> AsyncIterator[bytes]:
         with _told(key):
             file = await asyncio.to_thread(self._open, key, start)
         try:
@@ -65,10 +65,12 @@ class Folder:
             file.close()
 
     @asynccontextmanager
-    async def local(self, key: str, size: int) -> AsyncIterator[Path]:
+    async def local(self, key: str, size: int, sha256: str) -> AsyncIterator[Path]:
         place = self._place(key)
         with _told(key):
-            await asyncio.to_thread(place.stat)
+            found = (await asyncio.to_thread(place.stat)).st_size
+        if found != size:
+            raise FileGone(f"The file {key} has {found:,} bytes, not the {size:,} that were stored.")
         yield place
 
     async def delete(self, keys: Sequence[str]) -> None:

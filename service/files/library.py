@@ -95,11 +95,13 @@ class FileLibrary:
 
     def read(self, file: StoredFile, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Read the bytes of a file from `start` to before `end`. Raises `FileGone`."""
-        return self.storage.read(file.id, start=start, end=file.size if end is None else end)
+        end = file.size if end is None else end
+        is_whole = (start, end) == (0, file.size)
+        return self.storage.read(file.id, start=start, end=end, sha256=file.sha256 if is_whole else None)
 
     def local(self, file: StoredFile) -> AbstractAsyncContextManager[Path]:
         """Make a file available on this machine's disk. Raises `FileGone`."""
-        return self.storage.local(file.id, file.size)
+        return self.storage.local(file.id, file.size, file.sha256)
 
     async def delete(self, file_id: str, *, by: str | None = None) -> Deleted:
         """Delete a file, unless a job that may still run names it; see `record_deleted` for the job `by`."""

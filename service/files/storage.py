@@ -34,11 +34,15 @@ class Storage(Protocol):
         """
         ...
 
-    def read(self, key: str, *, start: int, end: int) -> AsyncIterator[bytes]:
-        """Read the bytes from `start` to before `end`. Raises `FileGone`."""
+    def read(self, key: str, *, start: int, end: int, sha256: str | None = None) -> AsyncIterator[bytes]:
+        """Read the bytes from `start` to before `end`. Raises `FileGone`.
+
+        With `sha256`, which goes with a whole file, a storage that may give other bytes than it was given compares them
+        before it yields the last ones.
+        """
         ...
 
-    def local(self, key: str, size: int) -> AbstractAsyncContextManager[Path]:
+    def local(self, key: str, size: int, sha256: str) -> AbstractAsyncContextManager[Path]:
         """Make a file available on this machine's disk while the context is open. Raises `FileGone`."""
         ...
 

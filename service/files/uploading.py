@@ -5,6 +5,7 @@ from fastapi import Request, Response
 from jobs.kit.files import StoredFile
 from service import agreed_time
 from service.access.principal import ANYBODY
+from service.files.errors import UploadRefused
 from service.files.file_out import FileOut
 from service.files.intake import Intake
 from service.files.limits import UploadLimits
@@ -12,6 +13,7 @@ from service.files.opening import library_at
 from service.files.receiving import Upload
 from service.files.telling import told_errors
 from service.ledger.deadline import in_time
+from service.web.forms import was_read
 from service.web.guards import principal_of
 from service.web.headers import header_of
 from service.web.idempotency import Idempotency
@@ -32,6 +34,8 @@ async def receive(request: Request, expires_in: float | None = None) -> StoredFi
     resources = state_of(request).resources
     limits = await UploadLimits.of(resources.settings, resources.ledger)
     limits.check_length(header_of(request, b"content-length"))
+    if was_read(request):  # for its token: to receive more of it would wait for nothing
+        raise UploadRefused("The body is a form without a file. Send the file as multipart/form-data.")
     sent = Upload(request, expires_in, limits.check_body)
     await sent.begin()
     intake = Intake(sent.name, check_size=limits.check_size, check_type=limits.check_type)

@@ -23,6 +23,11 @@ async def read_form(request: Request) -> Form:
     return known
 
 
+def was_read(request: Request) -> bool:
+    """Whether the body was a form that has been read: nothing of it is left to receive."""
+    return getattr(request.state, "form", None) is not None
+
+
 async def read_fields(request: Request) -> dict[str, str]:
     """Return the last value of each field."""
     return {name: values[-1] for name, values in (await read_form(request)).items()}

@@ -13,13 +13,14 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI, File, Form, UploadFile
-from postlude import AsyncClient, NotRepeatable
+from postlude import AsyncClient, FileDamaged, NotRepeatable
 from postlude.calling.uploads import describe
 from postlude.fastapi import BackgroundTasks, Postlude
 from postlude.problems import FileNotFound
 from postlude.sources import Source
 from starlette.datastructures import Headers
 
+from service.settings import Settings
 from tests.client.conftest import InThreads
 from tests.support.proxy import FaultProxy, proxying
 from tests.support.running import eventually
@@ -63,6 +64,18 @@ async def test_download_that_breaks_off_goes_on_where_it_was(
         await far.download(made, out)
         assert out.getvalue() == CONTENT * 4
         assert proxy.accepted > 1
+
+
+async def test_download_with_other_bytes_than_were_stored_is_damaged(
+    client: AsyncClient, settings: Settings, tmp_path: Path
+) -> None:
+    made = await client.upload(CONTENT, name="large.bin")
+    [stored] = settings.files_dir.rglob(made.id)
+    stored.chmod(0o600)
+    stored.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    with pytest.raises(FileDamaged):
+        await client.download(made, tmp_path / "down.bin")
+    assert not (tmp_path / "down.bin").exists()
 
 
 class _Breaking(io.BytesIO):

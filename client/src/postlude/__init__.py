@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from postlude.async_client import AsyncClient as AsyncClient
     from postlude.calling.refused import CannotTravel as CannotTravel
     from postlude.client import Client as Client
+    from postlude.errors import FileDamaged as FileDamaged
     from postlude.errors import NotJson as NotJson
     from postlude.errors import NotPostlude as NotPostlude
     from postlude.errors import NotRepeatable as NotRepeatable
@@ -25,6 +26,7 @@ _PLACES = {
     "CannotTravel": "calling.refused",
     "Client": "client",
     "File": "models",
+    "FileDamaged": "errors",
     "Job": "models",
     "NewJob": "new_job",
     "NotJson": "errors",

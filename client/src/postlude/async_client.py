@@ -200,6 +200,7 @@ class AsyncClient:
                     await asyncio.to_thread(download.write, chunk)
         except httpx.RequestError as error:
             return error
+        download.check()
         return None
 
     def _stream(self, following: Following) -> AbstractAsyncContextManager[httpx.Response]:

@@ -198,6 +198,7 @@ class Client:
                     download.write(chunk)
         except httpx.RequestError as error:
             return error
+        download.check()
         return None
 
     def _stream(self, following: Following) -> AbstractContextManager[httpx.Response]:

@@ -1,14 +1,17 @@
-"""A download: complete at its path or not there at all. One that breaks off continues where it was."""
+"""A download: complete at its path or not there at all. One that breaks off continues where it was, and is checked."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Union
 from urllib.parse import quote
 
+from postlude.errors import FileDamaged
 from postlude.ids import new_id
 from postlude.requests import Request
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 Target = Union[str, "os.PathLike[str]", IO[bytes]]
 
 CHUNK_BYTES = 256 * 1024
+# The tag of a file is the SHA-256 of its bytes.
+_HASH = re.compile(r'"([0-9a-f]{64})"')
 
 
 class Download:
@@ -29,6 +34,7 @@ class Download:
         self._path = f"/v1/files/{quote(file if isinstance(file, str) else file.id, safe='')}"
         self._out = out
         self._written = 0
+        self._hash = hashlib.sha256()
         self._tag: str | None = None
 
     def request(self) -> Request:
@@ -46,12 +52,20 @@ class Download:
             self._out.seek(self._out.tell() - self._written)
             self._out.truncate()
             self._written = 0
+            self._hash = hashlib.sha256()
         self._tag = response.headers.get("etag")
         return True
 
     def write(self, chunk: bytes) -> None:
         self._out.write(chunk)
         self._written += len(chunk)
+        self._hash.update(chunk)
+
+    def check(self) -> None:
+        """Raise `FileDamaged` unless all of it is what was stored: a part of it alone, nobody else can check."""
+        told = _HASH.fullmatch(self._tag or "")
+        if told is not None and self._hash.hexdigest() != told[1]:
+            raise FileDamaged(f"{self._path} has come with other bytes than were stored: its hash is not {told[1]}.")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ PostludeError
 ├── NotJson (TypeError)              JSON cannot hold what is to be sent
 ├── Unreachable (ConnectionError)    nobody answers at the URL, or only a proxy
 ├── NotPostlude                      something else answers there
+├── FileDamaged                      a download has other bytes than were stored
 ├── WaitTimedOut (TimeoutError)      the job has not ended in time
 └── Problem                          the service refuses: see `problems.py`
 """
@@ -35,6 +36,10 @@ class NotPostlude(PostludeError):
 
 class WaitTimedOut(PostludeError, TimeoutError):
     """The job has not ended in time. It goes on: look it up, or wait again."""
+
+
+class FileDamaged(PostludeError):
+    """A download has come with other bytes than were stored: in the storage, or on the way, something changed them."""
 
 
 class NotRepeatable(PostludeError):

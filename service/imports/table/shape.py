@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Inspector, func, inspect, select, types
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 from sqlalchemy.sql import column, table
-from sqlalchemy.sql.expression import cast, literal
+from sqlalchemy.sql.expression import Cast, cast, literal
 
 from jobs.csv.columns import Column, ColumnType
 from jobs.csv.targets import TargetRefused
@@ -51,6 +51,13 @@ def shape_of(connection: Connection, settings: TableSettings) -> Shape:
 def name_of(settings: TableSettings) -> str:
     """Name a table as its operator would."""
     return f"{settings.in_schema}.{settings.table}" if settings.in_schema else settings.table
+
+
+def reference_to(connection: Connection, settings: TableSettings) -> Cast[Any]:
+    """Return what Postgres knows a table by."""
+    quote = connection.dialect.identifier_preparer.quote
+    full_name = ".".join(quote(part) for part in (settings.in_schema, settings.table) if part)
+    return cast(literal(full_name, types.Text), REGCLASS)
 
 
 def key_for(shape: Shape, on_conflict: str, asked: Sequence[str], settings: TableSettings) -> tuple[str, ...]:
@@ -127,13 +134,11 @@ def _casts(connection: Connection, settings: TableSettings) -> dict[str, str]:
     """Return the types of the columns that are not text, as Postgres writes them, without their lengths."""
     attribute = table("pg_attribute", *map(column, ("attrelid", "attname", "atttypid", "attnum")), schema="pg_catalog")
     kind = table("pg_type", *map(column, ("oid", "typcategory")), schema="pg_catalog")
-    quote = connection.dialect.identifier_preparer.quote
-    full_name = ".".join(quote(part) for part in (settings.in_schema, settings.table) if part)
     asked = (
         select(attribute.c.attname, func.format_type(attribute.c.atttypid, -1))
         .join_from(attribute, kind, attribute.c.atttypid == kind.c.oid)
         .where(
-            attribute.c.attrelid == cast(literal(full_name, types.Text), REGCLASS),
+            attribute.c.attrelid == reference_to(connection, settings),
             attribute.c.attnum > 0,
             cast(kind.c.typcategory, types.Text) != "S",
         )

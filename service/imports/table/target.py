@@ -1,10 +1,11 @@
 """A target that is a table."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from jobs.csv.columns import Column
 from jobs.csv.records import BadRow
@@ -13,10 +14,13 @@ from service import agreed_time
 from service.import_targets import TableSettings
 from service.imports.place import Place
 from service.imports.reads import bad_rows, has_tables
+from service.imports.refusals import TargetAway
 from service.imports.table.putting import put_batch, put_rows
 from service.imports.table.records import Statements
 from service.imports.table.shape import Shape, key_for, shape_of
+from service.imports.table.turns import wait_for_turn
 from service.imports.tables import metadata
+from service.ledger.outages import is_conflict
 
 T = TypeVar("T")
 
@@ -40,6 +44,7 @@ class TableTarget:
         self._shape = shape
         self._key = key_for(shape, wanted.on_conflict, wanted.key, settings)
         self._statements: Statements | None = None
+        self._is_alone = False
         self.columns: Sequence[Column] = shape.columns
 
     @classmethod
@@ -61,20 +66,39 @@ class TableTarget:
             statements = self._statements_for(connection, batch)
             return put_batch(connection, statements, batch, wanted.job_id, wanted.attempt, standing, now)
 
-        return await self._place.write(write)
+        return await self._in_turn(write)
 
     async def rehearse(self, batch: Batch) -> Tried:
         def write(connection: Connection) -> None:
             raise _RolledBack(put_rows(connection, self._statements_for(connection, batch), batch))
 
         try:
-            await self._place.write(write)
+            await self._in_turn(write)
         except _RolledBack as rehearsed:
             return rehearsed.tried
         raise AssertionError("a rehearsal is rolled back")
 
     def bad_rows(self) -> AsyncIterator[BadRow]:
         return noted_bad_rows(self._place, self._import.job_id)
+
+    async def _in_turn(self, write: Callable[[Connection], T]) -> T:
+        """Write beside other imports into the table, and without them once one has met this one in a deadlock."""
+
+        def write_in_turn(connection: Connection) -> T:
+            wait_for_turn(connection, self._settings, alone=self._is_alone)
+            try:
+                return write(connection)
+            except DBAPIError as error:
+                self._is_alone = self._is_alone or is_conflict(error)
+                raise
+
+        was_alone = self._is_alone
+        try:
+            return await self._place.write(write_in_turn)
+        except TargetAway:
+            if was_alone or not self._is_alone:
+                raise
+            return await self._place.write(write_in_turn)
 
     def _statements_for(self, connection: Connection, batch: Batch) -> Statements:
         if self._statements is None:

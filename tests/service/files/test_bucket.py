@@ -61,7 +61,7 @@ async def test_files_of_every_size_are_written_read_in_part_lent_and_deleted(ser
         content, key = os.urandom(size), new_key()
         await bucket.write(key, blocks(*(content[start : start + (1 << 20)] for start in range(0, size, 1 << 20))))
         assert b"".join([part async for part in bucket.read(key, start=1, end=size)]) == content[1:]
-        async with bucket.local(key, size) as path:
+        async with bucket.local(key, size, hashlib.sha256(content).hexdigest()) as path:
             assert path.read_bytes() == content
         assert not path.exists()
         assert key in await all_keys(bucket)
@@ -119,6 +119,20 @@ async def test_file_of_which_the_bucket_has_a_part_or_that_is_in_no_bucket_is_no
     with pytest.raises(StorageUnavailable, match="NoSuchBucket") as refused:
         _ = [part async for part in Bucket("s3://none", server[0]).read(key, start=0, end=9)]
     assert "\n" not in str(refused.value), "it is shown to people"
+
+
+async def test_last_part_of_a_file_is_not_given_if_the_bucket_gave_other_bytes(server: tuple[str, Any]) -> None:
+    content, key = os.urandom((8 << 20) + 9), new_key()
+    bucket, stored = Bucket(URL, server[0]), hashlib.sha256(content).hexdigest()
+    await bucket.write(key, blocks(content[:-1] + bytes([content[-1] ^ 1])))
+    parts = bucket.read(key, start=0, end=len(content), sha256=stored)
+    assert len(await anext(parts)) == 8 << 20
+    with pytest.raises(StorageUnavailable, match="other bytes"):
+        await anext(parts)
+    with pytest.raises(StorageUnavailable, match="other bytes"):
+        async with bucket.local(key, len(content), stored):
+            pass
+    await bucket.delete([key])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -33,9 +33,12 @@ async def test_file_is_written_whole_and_read_in_part(tmp_path: Path) -> None:
     folder, key = Folder(tmp_path / "files"), new_key()
     await folder.write(key, blocks(b"one", b"", b"two"))
     assert b"".join([block async for block in folder.read(key, start=1, end=5)]) == b"netw"
-    async with folder.local(key, 6) as path:
+    async with folder.local(key, 6, "") as path:
         assert path.read_bytes() == b"onetwo"
         assert not path.stat().st_mode & 0o222
+    with pytest.raises(FileGone, match="6 bytes, not the 7"):
+        async with folder.local(key, 7, ""):
+            pass
     await folder.delete([key, new_key()])
     assert files_in(tmp_path) == []
 

@@ -46,6 +46,11 @@ async def test_files_are_uploaded_shown_with_their_uses_downloaded_and_deleted(b
     assert file["id"] not in await browser.page("/files")
 
 
+async def test_a_form_whose_token_stands_among_its_fields_is_refused_at_once(browser: Browser) -> None:
+    refused = await browser.send("/files/upload", {"file": "a,b"}, HX_Request="true")
+    assert (refused.status_code, "without a file" in words(refused.text)) == (422, True)
+
+
 async def test_page_of_a_job_offers_the_files_that_it_was_given_and_those_that_it_made(browser: Browser) -> None:
     await upload(browser, files={"file": ("given.csv", b"a,b\n1,2\n")})
     await upload(browser, files={"file": ("made.txt", b"done")})

@@ -1,0 +1,39 @@
+"""Imports into one table at the same moment."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.service.imports.importing import importer
+
+_ROWS = 4_000
+
+
+def _shuffled(seed: int) -> str:
+    numbers = list(range(_ROWS))
+    random.Random(seed).shuffle(numbers)
+    return "id,name\n" + "".join(f"{number},of {seed}\n" for number in numbers)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_imports_with_the_same_keys_in_another_order_do_not_end_one_another(
+    database_url: str, tmp_path: Path, is_elsewhere: bool
+) -> None:
+    place = {"url": f"{database_url}&application_name=elsewhere"} if is_elsewhere else {}
+    targets = json.dumps({"people": {"table": "people", **place}})
+
+    async def run(seed: int) -> int:
+        (tmp_path / str(seed)).mkdir()
+        async with importer(database_url, tmp_path / str(seed), targets) as desk:
+            result = await desk.run(_shuffled(seed), job_id=f"job-{seed}", on_conflict="update", batch_size=1_000)
+            assert result.failed == 0
+            return result.inserted
+
+    async with importer(database_url, tmp_path, "{}") as desk:
+        await desk.execute("CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT)")
+        await asyncio.gather(*map(run, range(3)))
+        assert await desk.rows("SELECT count(*) FROM people") == [(_ROWS,)]
