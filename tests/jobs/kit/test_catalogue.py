@@ -1,5 +1,4 @@
 import dataclasses
-import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +10,7 @@ import pytest
 
 from jobs import Catalogue, CatalogueError, Context, job, load
 from tests.jobs.kit.declaring import GreetArgs, greet
-
-ROOT = Path(__file__).parents[3]
+from tests.support.processes import BIN, ROOT, WORKER, environment, ran
 
 
 @job("greet")
@@ -205,12 +203,8 @@ def test_a_file_name_instead_of_a_module_is_answered_with_the_modules_name() -> 
 
 def worker(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run arq's CLI on the worker, without servers: it must end before it needs any."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
     paths = {"PYTHONPATH": str(ROOT), "POSTLUDE_DATA_DIR": str(folder / "data")}
-    argv = [str(Path(sys.executable).with_name("arq")), "worker_settings.WorkerSettings", "--burst"]
-    return subprocess.run(
-        argv, cwd=folder, env=clean | paths | variables, capture_output=True, text=True, timeout=60, check=False
-    )
+    return ran((str(BIN / WORKER[0]), *WORKER[1:], "--burst"), environment() | paths | variables, folder)
 
 
 TWINS = (

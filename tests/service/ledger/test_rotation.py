@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -31,6 +30,7 @@ from service.vault import Vault
 from tests.service.ledger.test_sealing import SECRET, calling, keeps_a_secret, schedule_of
 from tests.service.worker.desk import Desk, open_desk
 from tests.support.plans import bad_ways_in, fill, plans_of, sent_by
+from tests.support.processes import ran
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.writing import writing
 
@@ -114,9 +114,9 @@ async def test_killed_rotation_goes_on_where_it_was(desk: Desk, database_url: st
     for _ in range(5):
         await asyncio.gather(*(desk.enqueue(keeps_a_secret, ARGS) for _ in range(50)))
     keys = ",".join(key.get_secret_value() for key in (NEW, OLD))
-    environment = {"POSTLUDE_DATABASE_URL": database_url, "POSTLUDE_SECRET_KEYS": keys}
-    command = [sys.executable, "-m", "tests.support.mortal_rotation", "secrets", "rotate"]
-    killed = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, check=False)
+    variables = {"POSTLUDE_DATABASE_URL": database_url, "POSTLUDE_SECRET_KEYS": keys}
+    command = (sys.executable, "-m", "tests.support.mortal_rotation", "secrets", "rotate")
+    killed = await asyncio.to_thread(ran, command, variables)
     assert killed.returncode == -SIGKILL, killed.stderr
     old, new = Vault([OLD]).key_id, Vault([NEW]).key_id
     assert await count_by_key(desk.ledger.database, JOB_ARGS) == {new: 100, old: 150}

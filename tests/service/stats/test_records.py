@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,6 +21,7 @@ from service.stats.capability import LedgerCounters
 from service.stats.records import CountsOfJob, record_counted
 from service.stats.tables import counted_ids, counters, minute_counts, quarter_counts, quarter_sketches
 from tests.support.mortal_counter import JOBS, count_all, counts_of
+from tests.support.processes import environment, ran
 
 _numbers = itertools.count()
 LONG_AGO = datetime(2019, 10, 27, 0, 59, 59, tzinfo=UTC)
@@ -58,9 +57,8 @@ async def test_counts_are_exact_after_a_kill_after_any_statement(
     database_url: str, ledger: Ledger, statement: int
 ) -> None:
     at = datetime.now(UTC)
-    command = [sys.executable, "-m", "tests.support.mortal_counter", str(statement), at.isoformat()]
-    environment = {**os.environ, "POSTLUDE_DATABASE_URL": database_url}
-    killed = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, check=False)
+    command = (sys.executable, "-m", "tests.support.mortal_counter", str(statement), at.isoformat())
+    killed = await asyncio.to_thread(ran, command, environment(DATABASE_URL=database_url))
     assert killed.returncode in (0, -SIGKILL), killed.stderr
     again = await count_all(ledger, at)
     assert again.count(None) in (0, 10, 20)

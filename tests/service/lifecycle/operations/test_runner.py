@@ -9,12 +9,13 @@ from sqlalchemy import func, select
 
 import jobs
 from service.ledger.ledger import Ledger
+from service.lifecycle.operations.operations import Operations
 from service.settings import Settings
 from service.tables import attempts
 from service.tables import jobs as job_rows
 from tests.faults.system import Process
 from tests.support.many_jobs import make_jobs
-from tests.support.mortal_operator import FAILPOINT, FAILPOINTS
+from tests.support.mortal_operator import FAILPOINT, FAILPOINTS, SMALL_PAGE
 from tests.support.operating import ended, start
 from tests.support.operation_kinds import MEMBERS
 from tests.support.processes import ROOT, environment
@@ -23,6 +24,8 @@ from tests.support.running import eventually, running_api, running_worker
 
 _KINDS = "tests.support.operation_kinds"
 MORTAL = (sys.executable, "-m", "tests.support.mortal_operator")
+# The worker dies with its second page.
+_MANY = SMALL_PAGE + 70
 
 
 @pytest.fixture
@@ -41,9 +44,14 @@ async def killed_at(failpoint: Callable[[], None], settings: Settings, folder: P
 @pytest.mark.parametrize("failpoint", FAILPOINTS, ids=lambda one: one.__name__)
 @pytest.mark.short("sqlite")
 async def test_operation_whose_worker_is_killed_deals_with_each_member_once(
-    settings: Settings, ledger: Ledger, tmp_path: Path, failpoint: Callable[[], None]
+    settings: Settings,
+    ledger: Ledger,
+    tmp_path: Path,
+    failpoint: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    members = await make_jobs(ledger, 1_700, kind="always_fails", queue=MEMBERS, args="{}", max_attempts=1)
+    monkeypatch.setattr(Operations.runner, "__kwdefaults__", {"page": SMALL_PAGE})
+    members = await make_jobs(ledger, _MANY, kind="always_fails", queue=MEMBERS, args="{}", max_attempts=1)
     async with running_api(settings) as api:
         operation = await start(api, "replay", {"kind": "always_fails"})
         await killed_at(failpoint, settings, tmp_path)
@@ -52,10 +60,10 @@ async def test_operation_whose_worker_is_killed_deals_with_each_member_once(
         async with running_worker(both, jobs.load([_KINDS])):
             await let_it_rescue(ledger)
             found = await ended(api, operation)
-            assert (found["state"], found["matched"], found["done"], found["failed"]) == ("succeeded", 1_700, 1_700, 0)
+            assert (found["state"], found["matched"], found["done"], found["failed"]) == ("succeeded", _MANY, _MANY, 0)
 
             async def all_have_run() -> bool:
-                return (await failed_attempts_of(ledger, members)).get(("failed", 2)) == 1_700
+                return (await failed_attempts_of(ledger, members)).get(("failed", 2)) == _MANY
 
             await eventually(all_have_run, timeout_s=90)
             # Also where the operation was through when its worker died.
