@@ -89,7 +89,8 @@ async def test_a_connection_is_of_use_after_a_statement_that_failed(sqlite: Data
 
 
 async def test_a_transaction_without_statements_never_begins(hops: list[Any]) -> None:
-    connection = await QuickConnection.to(":memory:")
+    connection = QuickConnection.to(":memory:")
+    await connection
     connection.begin_with_next()
     await connection.rollback()
     assert hops == []
