@@ -21,6 +21,7 @@ from sqlalchemy.util import await_only
 
 from service.ledger.outages import is_read_only
 from service.ledger.shrinking_pool import ShrinkingPool
+from service.ledger.sqlite_quick import QuickConnection
 from service.ledger.write_turns import turns_at
 
 CONNECT_TIMEOUT_S = 3
@@ -173,9 +174,9 @@ def _read_stale_again(cursor: Any, statement: str, parameters: Any, context: Any
 
 def sqlite_reader(url: str, *, is_ours: bool = True) -> AsyncEngine:
     """Make an engine whose transactions see one state of the database, and take no lock."""
-    engine = create_async_engine(url, **_POOL, **_HIDDEN)
+    engine = create_async_engine(url, **_POOL, **_HIDDEN, connect_args={"async_creator_fn": QuickConnection.to})
     _configure_sqlite(engine.sync_engine, writes=False, is_ours=is_ours)
-    event.listen(engine.sync_engine, "begin", _begin_deferred)
+    event.listen(engine.sync_engine, "begin", _begin_with_first)
     return engine
 
 
@@ -252,6 +253,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _begin_with_first(connection: Connection) -> None:
+    driver_connection = connection.connection.driver_connection
+    assert isinstance(driver_connection, QuickConnection)
+    driver_connection.begin_with_next()
 
 
 def _begin_deferred(connection: Connection) -> None:
