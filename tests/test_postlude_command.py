@@ -15,7 +15,7 @@ OF_KINDS = ("postlude api", "postlude worker", "postlude dev", "arq W")
 def start(command: str, folder: Path, *, forked: bool = False, **variables: str) -> str:
     """Run a command in a folder, where it must end by itself and say in a sentence why.
 
-    It can be forked where it is not about what the command itself imports: that takes a tenth of the CPU.
+    It can be forked, which takes less, where it is not about what the command itself imports.
     """
     words = command.replace("arq W", "arq worker_settings.WorkerSettings").split()
     env = environment(DATA_DIR=str(folder / "var"), REDIS_URL="redis://127.0.0.1:9") | variables
