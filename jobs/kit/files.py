@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -77,15 +77,6 @@ class Files(Protocol):
 
         A file that this job itself names goes when the job has ended: until then it may be retried.
         """
-        ...
-
-
-@runtime_checkable
-class FilesOnDisk(Protocol):
-    """Files of which some may be on this machine's disk, where nothing has to be copied to read them."""
-
-    async def on_disk(self, file_id: str) -> tuple[Path, StoredFile] | None:
-        """Return where a file is, and what is known about it; None if it is elsewhere. Raises `FileGone`."""
         ...
 
 

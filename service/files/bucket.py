@@ -33,7 +33,6 @@ class Bucket:
 
     # S3 dates a file in parts by its beginning, and a slow sender takes hours.
     rowless_for: ClassVar[timedelta] = timedelta(days=1)
-    is_on_disk: ClassVar[bool] = False
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
         named: Any = {} if endpoint is None else {"endpoint": endpoint, "virtual_hosted_style_request": False}

@@ -26,7 +26,6 @@ class Folder:
     """Keeps files below a folder, in 256 subfolders by the end of their keys, which is random."""
 
     rowless_for: ClassVar[timedelta] = timedelta(hours=1)  # a row follows the last byte within a minute, or never
-    is_on_disk: ClassVar[bool] = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -47,12 +47,6 @@ class AttemptFiles:
         async with self._library.local(await self._known(file_id)) as path:
             yield path
 
-    async def on_disk(self, file_id: str) -> tuple[Path, StoredFile] | None:
-        if not self._library.storage.is_on_disk:
-            return None
-        async with self.local(file_id) as path:
-            return path, await self._known(file_id)
-
     async def store(
         self,
         source: Path | bytes | AsyncIterable[bytes],

@@ -20,12 +20,10 @@ class StorageUnavailable(Exception):
 class Storage(Protocol):
     """Keeps files by keys, which are our ids. Each method may raise `StorageUnavailable`.
 
-    A file without a row that is older than `rowless_for` is what a crash has left. `is_on_disk` says that `local` makes
-    no copies.
+    A file without a row that is older than `rowless_for` is what a crash has left.
     """
 
     rowless_for: ClassVar[timedelta]
-    is_on_disk: ClassVar[bool]
 
     async def write(
         self, key: str, blocks: AsyncIterator[Block], *, at_end: Callable[[], object] | None = None

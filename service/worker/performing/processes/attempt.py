@@ -1,7 +1,7 @@
 """One attempt of a kind with `runs="process"`: in a child of the pool, which a timeout, a cancel or a stop kills."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from service.ledger.models import Finish, Started
 from service.ledger.states import Outcome
 from service.performing import Performing, performing
 from service.worker.performing import outcome, stack
-from service.worker.performing.calling import args_of
 from service.worker.performing.contexts import timeout_of
 from service.worker.performing.deadlines import Deadlines
 from service.worker.performing.finish import finish_of
@@ -26,8 +25,6 @@ from service.worker.performing.within_hooks import HookFailed, within_hooks
 
 # Children that die idle, or are stuck, say nothing about the attempt; so many in a row say that something is wrong.
 _MOST_CHILDREN = 5
-# Args that may be read on the loop, which others wait for.
-_READ_AT_ONCE_BYTES = 32 * 1024
 
 
 class ProcessDied(Exception):
@@ -126,7 +123,6 @@ class ProcessAttempt:
         return finish
 
     async def _perform(self) -> Finish:
-        self._handed = self._handed._replace(ready=await self._files.ready(self._named_files()))
         for _ in range(_MOST_CHILDREN):
             if self._stop_as is not None:
                 return self._finish(outcome.of_stop(self._stop_as))
@@ -144,15 +140,6 @@ class ProcessAttempt:
                 self._pool.give_back(child)
                 await self._files.take_all_back()
         raise NoProcess("child processes end before they begin it: see the log of the worker")
-
-    def _named_files(self) -> Sequence[str]:
-        """Return the files that the args name; none where that cannot be told quickly."""
-        if not self._kind.names_files or len(self.started.args) > _READ_AT_ONCE_BYTES:
-            return ()
-        try:
-            return self._kind.files_of(args_of(self.started, self._kind)) or ()
-        except BaseException:  # noqa: BLE001 - whatever it is, the child meets it too, and it ends the attempt there
-            return ()
 
     async def _perform_in(self, child: Child) -> Finish:
         done = await child.perform(

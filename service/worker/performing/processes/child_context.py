@@ -29,7 +29,7 @@ def context_in_child(handed: Handed, kind: Kind[Any, Any], calls: "Calls") -> Co
         http=cast(Any, _Absent("http")),
         ledger=cast(Any, _Absent("ledger")),
         session=cast(Any, _Absent("session")),
-        capabilities=_Capabilities({FilesOfJobs: FilesOverLink(calls.call, handed.ready)}),
+        capabilities=_Capabilities({FilesOfJobs: FilesOverLink(calls.call)}),
         progress=calls.progress,
         enqueue=calls.enqueue,
         failures=started.failures,

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ _SMALL_BYTES = 64 << 20
 
 
 class FilesOverLink:
-    """See `jobs.kit.files.Files`; `call` has the worker carry out a call. Those that are `ready` need none."""
+    """See `jobs.kit.files.Files`; `call` has the worker carry out a call."""
 
-    def __init__(self, call: Callable[..., Awaitable[Any]], ready: Sequence[tuple[Path, StoredFile]] = ()) -> None:
+    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
         self._call = call
-        self._ready = {stored.id: (path, stored) for path, stored in ready}
         self._numbers = itertools.count()
         self._lent: dict[str, StoredFile] = {}
         self._returned: deque[int] = deque()  # the worker hears of them with the next loan, or at the end
@@ -34,7 +33,7 @@ class FilesOverLink:
         return self
 
     async def get(self, file_id: str) -> StoredFile:
-        known = self._ready[file_id][1] if file_id in self._ready else self._lent.get(file_id)
+        known = self._lent.get(file_id)
         return await self._call("get_file", file_id) if known is None else known
 
     async def stream(self, file_id: str, *, start: int = 0) -> AsyncIterator[bytes]:
@@ -46,9 +45,6 @@ class FilesOverLink:
 
     @asynccontextmanager
     async def local(self, file_id: str) -> AsyncIterator[Path]:
-        if file_id in self._ready:
-            yield self._ready[file_id][0]
-            return
         number = next(self._numbers)
         path, stored = await self._call("lend_file", number, file_id, self._take_returned())
         self._lent[file_id] = stored
@@ -93,6 +89,5 @@ class FilesOverLink:
             return await self._call("store_file", Path(file.name), **options)  # type: ignore[no-any-return]
 
     async def delete(self, file_id: str) -> None:
-        self._ready.pop(file_id, None)
         self._lent.pop(file_id, None)
         await self._call("delete_file", file_id)

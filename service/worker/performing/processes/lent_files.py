@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import Context
-from jobs.kit.files import Files, FilesOnDisk, StoredFile
-
-# More are lent when they are asked for.
-_MOST_READY = 4
+from jobs.kit.files import Files, StoredFile
 
 
 class LentFiles:
@@ -27,19 +24,6 @@ class LentFiles:
 
     async def get(self, file_id: str) -> StoredFile:
         return await self._files.get(file_id)
-
-    async def ready(self, ids: Sequence[str]) -> tuple[tuple[Path, StoredFile], ...]:
-        """Return the first of these files that need no copy: a child that has them at once need not ask and wait.
-
-        What cannot be had is left out: the child asks for it, and is told why.
-        """
-        ready = []
-        if ids and isinstance(self._files, FilesOnDisk):
-            for file_id in ids[:_MOST_READY]:
-                with suppress(Exception):
-                    if (found := await self._files.on_disk(file_id)) is not None:
-                        ready.append(found)
-        return tuple(ready)
 
     async def lend(self, number: int, file_id: str, returned: Sequence[int]) -> tuple[Path, StoredFile]:
         """Take back the files that the child has returned, and lend it one more."""

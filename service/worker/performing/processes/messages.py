@@ -6,10 +6,8 @@ nobody a right that they lack.
 
 import pickle
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.kit.files import StoredFile
 from jobs.kit.steps import Given
 from service.attempt_lines import KeptLines
 from service.ledger.models import Finish, Started
@@ -38,12 +36,11 @@ class Ready(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """An attempt to perform, at the time on which the service agrees, with files that are `ready` on the disk."""
+    """An attempt to perform, at the time on which the service agrees."""
 
     started: Started
     given: Given
     at: datetime
-    ready: tuple[tuple[Path, StoredFile], ...] = ()
 
 
 class Begun(NamedTuple):

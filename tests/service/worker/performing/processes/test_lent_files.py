@@ -65,37 +65,3 @@ async def test_files_that_came_back_are_let_go_with_the_next_loan_and_the_rest_a
     assert copies.here == {"c"}
     await lent.take_all_back()
     assert copies.here == set()
-
-
-class OnDisk(Copies):
-    """Files of a folder, but for those of a bucket."""
-
-    async def on_disk(self, file_id: str) -> tuple[Path, StoredFile] | None:
-        stored = await self.get(file_id)
-        return None if file_id == "elsewhere" else (Path(file_id), stored)
-
-
-async def test_files_on_the_disk_are_ready_for_the_child_which_asks_for_the_others() -> None:
-    lent = LentFiles(fake_context(files=cast(Files, cast(Any, OnDisk()))))
-    ready = await lent.ready(["a", "gone", "elsewhere"])
-    assert [(path, stored.id) for path, stored in ready] == [(Path("a"), "a")]
-    asked: list[Any] = []
-
-    async def call(name: str, *args: Any) -> Any:
-        asked.append((name, *args))
-        return Path("copy"), await OnDisk().get("elsewhere")
-
-    files = FilesOverLink(call, ready)
-    async with files.local("a") as path:
-        assert path == Path("a")
-    assert (await files.get("a")).id == "a"
-    assert asked == []
-    async with files.local("elsewhere"):
-        pass
-    await files.delete("a")
-    await files.get("a")
-    assert asked == [("lend_file", 0, "elsewhere", []), ("delete_file", "a"), ("get_file", "a")]
-
-
-async def test_files_that_have_to_be_copied_are_never_ready() -> None:
-    assert await LentFiles(fake_context(files=cast(Files, cast(Any, Copies())))).ready(["a"]) == ()
