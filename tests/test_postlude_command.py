@@ -73,7 +73,7 @@ def test_kinds_in_a_package_that_ours_hides_are_refused_with_both_paths_and_the_
 def test_kinds_that_import_a_package_that_ours_hides_are_refused_with_both_paths(command: str, tmp_path: Path) -> None:
     write(tmp_path / "kinds.py", "from service.billing import bill\n")
     write(tmp_path / "service" / "billing.py", "bill = 1\n")
-    said = start(command, tmp_path, forked=True, POSTLUDE_JOBS="kinds")
+    said = start(command, tmp_path, forked=command != OF_KINDS[0], POSTLUDE_JOBS="kinds")
     assert "error: kinds: the module named by POSTLUDE_JOBS cannot be imported: ModuleNotFoundError" in said
     assert f"({ROOT / 'service'}), which hides {tmp_path / 'service'}: rename that one" in said
     assert command != "postlude api" or '"event": "package_hidden"' in said

@@ -24,10 +24,8 @@ _SHOWN = 60
 _LENGTH_OF_DATE, _LENGTH_OF_MOMENT = len("2026-01-02"), len("2026-01-02T10:30:00")
 _TIME = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?|[0-9]{2}(?:[0-9]{2}(?:[.,][0-9]+)?)?)?"
 _ZONE = r" ?(?:Z|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2}(?:\.[0-9]+)?)?)?)"
-# Any character may stand between the day and its time.
-_MOMENT = re.compile(
-    rf"[0-9]{{4}}-?(?:[0-9]{{2}}-?[0-9]{{2}}|W[0-9]{{2}}(?:-?[0-9])?)(?:.{_TIME}(?:{_ZONE})?)?", re.DOTALL
-)
+# Any character but a digit may stand between the day and its time: Python takes `1712120210305` for a moment of 1712.
+_MOMENT = re.compile(rf"[0-9]{{4}}-?(?:[0-9]{{2}}-?[0-9]{{2}}|W[0-9]{{2}}(?:-?[0-9])?)(?:[^0-9]{_TIME}(?:{_ZONE})?)?")
 # Cells, one in each line, that are empty or are written as Python writes their values.
 _PLAIN_DECIMAL = r"(?:-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,6})?)?"
 _PLAIN_DECIMALS = re.compile(rf"{_PLAIN_DECIMAL}(?:\n{_PLAIN_DECIMAL})*+")
@@ -201,8 +199,8 @@ def _date(cell: str, format_: str | None) -> date:
 
 
 def _iso_date(text: str) -> date:
-    # Of ten characters, Python takes `2026010299` for a date and passes over the last two.
-    if len(text) == _LENGTH_OF_DATE and text[4] != "-":
+    # Of ten bytes, Python takes `2026010299` for a date and passes over the last two.
+    if not text.isascii() or (len(text) == _LENGTH_OF_DATE and text[4] != "-"):
         raise ValueError
     return date.fromisoformat(text)
 

@@ -84,19 +84,24 @@ class TableTarget:
     async def _in_turn(self, write: Callable[[Connection], T]) -> T:
         """Write beside other imports into the table, and without them once one has met this one in a deadlock."""
 
+        met = False
+
         def write_in_turn(connection: Connection) -> T:
+            nonlocal met
+            met = False
             wait_for_turn(connection, self._settings, alone=self._is_alone)
             try:
                 return write(connection)
             except DBAPIError as error:
-                self._is_alone = self._is_alone or is_conflict(error)
+                met = is_conflict(error)
+                self._is_alone = self._is_alone or met
                 raise
 
         was_alone = self._is_alone
         try:
             return await self._place.write(write_in_turn)
         except TargetAway:
-            if was_alone or not self._is_alone:
+            if was_alone or not met:  # written again after a commit whose answer was lost, it would seem taken over
                 raise
             return await self._place.write(write_in_turn)
 
