@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 import uuid_utils
 
+from service.errors import LedgerUnavailable
 from service.ledger.ledger import Ledger
 from service.ledger.reads import lanes as queries
 from service.ledger.records.lanes import record_forgotten, record_rebuild, running_behind_fence
@@ -93,8 +94,12 @@ class LaneKeeping:
         """Return jobs that bring a strict order to their lanes, as far as there is time: others bring it when put."""
         began, found, after = time.monotonic(), list[Runs](), ""
         while time.monotonic() < began + _LOOK_FOR_ORDERS_S:
-            async with self._ledger.read() as connection:
-                some, last = await queries.bring_order(connection, after=after)
+            try:
+                async with self._ledger.read() as connection:
+                    some, last = await queries.bring_order(connection, after=after)
+            except LedgerUnavailable as error:  # too slow for a page: lanes must open all the same
+                log.warning("orders_not_looked_for", reason=error.detail)
+                break
             found += map(_runs, some)
             if last is None:
                 break
@@ -135,6 +140,8 @@ class LaneKeeping:
         Two lanes may each wait for a job that waits in the other one: neither would ever offer anything.
         """
         async for heads in self._queue.lanes.heads():
+            if not heads:
+                continue
             async with self._ledger.read() as connection:
                 firsts = await queries.heads_of(connection, list(heads))
             for lane, (head, due_ms) in heads.items():
