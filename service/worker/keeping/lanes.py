@@ -27,7 +27,7 @@ _LOOK_FOR_DRIFT_EVERY_S = 5.0
 _MOST_OF_THE_TIME = 0.05
 # Lanes are closed, and the leader does nothing else.
 _LOOK_FOR_ORDERS_S = 2.0
-# An order is looked after each minute, and kept for ten.
+# Of lanes whose order is kept: those beyond are looked after at the next look, seconds later.
 _PAGES_AT_A_LOOK = 10
 # Redis rounds, and its clock goes on meanwhile.
 _LATE_BY_MS = 2_000
@@ -150,7 +150,7 @@ class LaneKeeping:
                     await self._queue.lanes.set_head(lane, first.member, first.run_at, in_place_of=head)
 
     async def _keep_orders(self) -> None:
-        """Have empty lanes remember the strict order that a job brought while a job lives there, and forget it then."""
+        """Have empty lanes remember the strict order that a job brought for as long as any job lives there."""
         for _ in range(_PAGES_AT_A_LOOK):
             at_ms, lanes = await self._queue.lanes.remembered_orders()
             if not lanes:
