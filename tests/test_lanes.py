@@ -20,10 +20,11 @@ from jobs import Lane, Rate
 from jobs.webhook.kind import send_webhook
 from service.ledger.clock import now_by
 from service.ledger.reads import lanes as reads
-from service.ledger.records.lanes import Said, record_rule
+from service.ledger.records.lanes import Said, record_rebuild, record_rule
 from service.queue import deserialize, serialize
 from service.settings import Settings
 from service.worker.claiming.pauses import Pauses
+from service.worker.keeping.lanes import LaneKeeping
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
 from tests.support.lane_kinds import flaky, gauge, plain, visit
@@ -290,6 +291,14 @@ async def test_jobs_of_arq_clients_keep_to_the_lanes_of_their_kinds_and_their_cl
 
 async def test_burst_worker_builds_lanes_before_it_ends(desk: Desk, settings: Settings) -> None:
     ids = [await desk.enqueue(visit, {"host": f"{number}"}) for number in range(3)]
+    async with running_worker(settings, catalogue_of(*KINDS), burst=True):
+        assert set(await ended(desk, ids)) == {"succeeded"}
+
+
+async def test_burst_worker_stays_for_jobs_whose_claims_a_rebuild_has_ended(desk: Desk, settings: Settings) -> None:
+    assert await LaneKeeping(desk.ledger, desk.queue).build()
+    ids = [await desk.enqueue(visit, {"host": f"{number}"}) for number in range(3)]
+    await desk.ledger.database.run(partial(record_rebuild, epoch="of another"))
     async with running_worker(settings, catalogue_of(*KINDS), burst=True):
         assert set(await ended(desk, ids)) == {"succeeded"}
 

@@ -41,7 +41,8 @@ class ClaimLoop:
     async def run(self) -> None:
         """Claim until told to stop or, in burst mode, until nothing runs and nothing is due but what nobody may start.
 
-        A burst waits for rates, which let due jobs start by themselves; not for pauses, breakers, and other workers.
+        A burst waits for rates, and for what kept a due job from starting just now, which pass by themselves; not for
+        pauses, breakers, and other workers.
         """
         if not self._burst:  # which tells by the queue, and by what runs, whether it is done
             self._performer.take_released = self._handover.take
@@ -120,6 +121,8 @@ class ClaimLoop:
             await self._claims.waiting.wait(self._stopping, self._room_for)
         elif self._performer.busy:
             await self._wait_for_change()
+        elif wait_s := self._claims.next_try_in_s:
+            await self._pause(wait_s)
         else:
             # The leader may have put something since the last claim.
             return not (await self._is_anything_left() or await self._waits_for_rates() or await self._claim())

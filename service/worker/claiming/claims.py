@@ -12,7 +12,7 @@ from service.ledger.models import Started
 from service.lifecycle.lifecycle import Lifecycle
 from service.queue import LONGEST_ID, Claimed, Room, Runs, Taken
 from service.resources import Resources
-from service.worker.claiming.not_started import NotStarted
+from service.worker.claiming.not_started import NEXT_TRY, NotStarted
 from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.starts import START_WITHIN_S, Claim, Starts
 from service.worker.claiming.waiting import Waiting
@@ -52,6 +52,12 @@ class Claims:
         self._not_started = NotStarted(resources, lifecycle, workload, suspects, processes)
         self._kinds = tuple(resources.catalogue)
         self._first = 0
+        self._next_try_at = 0.0
+
+    @property
+    def next_try_in_s(self) -> float:
+        """Return for how long the last ids that could not start, but may soon, are not due; 0 if they are."""
+        return max(self._next_try_at - time.monotonic(), 0.0)
 
     async def take(self, room: Room) -> list[Started]:
         """Claim the due ids for which there is room and start them; nothing means that nothing is due.
@@ -102,6 +108,8 @@ class Claims:
             others |= await self.starts.record(startable.jobs, claim, prefetched=prefetched)
             started.at_once = await self.starts.record(startable.at_once, claim, at_once=True)
             started.wait = startable.wait
+            if startable.come_again:
+                self._next_try_at = time.monotonic() + NEXT_TRY.total_seconds()
             own = [job_id for job_id, one in started.at_once.items() if one.arq_id is None]
             self._take_off([startable.at_once[job_id] for job_id in own])
         if adopted := [one for one in started.in_order() if one.arq_id is not None]:

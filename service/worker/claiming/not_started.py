@@ -22,7 +22,7 @@ from service.worker.workload import Workload
 log = structlog.get_logger(__name__)
 
 # A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
-_NEXT_TRY = timedelta(seconds=1)
+NEXT_TRY = timedelta(seconds=1)
 # A job of an unknown kind at the head of a strict lane holds up all others there.
 _HEADS_TRY = timedelta(seconds=5)
 # A payload of a plain arq client has up to 1 MiB.
@@ -49,12 +49,13 @@ class _Sorted:
 class Startable:
     """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot.
 
-    Others `wait`, for a child process, where the next claim finds them.
+    Others `wait`, for a child process, where the next claim finds them; or `come_again` after `NEXT_TRY`.
     """
 
     jobs: dict[str, Claimed]
     at_once: dict[str, Claimed]
     wait: bool
+    come_again: bool
 
 
 class NotStarted:
@@ -98,7 +99,8 @@ class NotStarted:
         adopted = await self._adopt(places.maybe_arq_jobs, standings, places.behind, taken)
         startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
         wait = not places.in_processes.keys() <= set(at_once)
-        return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once}, wait)
+        come_again = any(entry.due_at == taken.due_by + NEXT_TRY for entry in places.back)
+        return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once}, wait, come_again)
 
     async def _at_once(self, places: _Sorted) -> list[str]:
         """Hold slots for the jobs that must begin at once; return those for which there is one."""
@@ -116,7 +118,7 @@ class NotStarted:
         lanes = lanes_of(standing) if self._knows_lanes else ()
         limits = standing.lane_limits
         entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority, lanes, limits)
-        later = entry._replace(due_at=due_by + _NEXT_TRY, priority=0)
+        later = entry._replace(due_at=due_by + NEXT_TRY, priority=0)
         # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
         is_soon = standing.run_at <= due_by + HORIZON or standing.arq_id is not None
         if _has_moved(standing, claimed, lanes):
