@@ -185,7 +185,7 @@ def _ended_lately(connection: Connection, asking: Sequence[NewJob]) -> dict[str 
         return {}
     at = {job.unique_key: job.created_at for job in asking}
     keys = parameter([{"key": key} for key in at])
-    latest = [job_id for (job_id,) in connection.execute(_latest(connection.dialect.name), keys) if job_id is not None]
+    latest = [job_id for _, job_id in connection.execute(_latest(connection.dialect.name), keys) if job_id is not None]
     columns = (jobs.c.unique_key, jobs.c.id, jobs.c.finished_at, jobs.c.unique_for)
     rows = connection.execute(select(*columns).where(jobs.c.id.in_(latest))) if latest else ()
     return {row.unique_key: row.id for row in rows if _holds(row, at[row.unique_key])}
@@ -200,4 +200,4 @@ def _latest(dialect: str) -> Any:
     wanted = unfold(dialect, "wanted", {"key": String(255)})
     ended = (jobs.c.unique_key == wanted.c.key, jobs.c.unique_for.is_not(None), text(TERMINAL_SQL))
     latest = select(jobs.c.id).where(*ended).order_by(jobs.c.finished_at.desc()).limit(1)
-    return select(latest.scalar_subquery())
+    return select(wanted.c.key, latest.scalar_subquery())

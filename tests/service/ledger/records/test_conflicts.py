@@ -266,6 +266,16 @@ async def test_a_key_is_held_beyond_the_end_for_as_long_as_its_job_said(ledger: 
     assert (await again(61.9)).created  # it does not ask who was there before
 
 
+async def test_each_of_many_keys_is_held_beyond_the_end(ledger: Ledger) -> None:
+    firsts = [new_job(unique_key=f"k{number}", unique_for=60.0) for number in range(3)]
+    for seconds, first in enumerate(firsts):
+        await enqueue(ledger, first)
+        await end(ledger, first, NOW + timedelta(seconds=seconds))
+    again = [new_job(unique_key=first.unique_key, unique_for=60.0) for first in firsts]
+    enqueued = await enqueue(ledger, *again)
+    assert (enqueued.ids, enqueued.created) == (tuple(first.id for first in firsts), frozenset())
+
+
 async def test_a_live_holder_comes_before_one_that_has_ended(ledger: Ledger) -> None:
     first = new_job(unique_key="k", unique_for=600.0)
     await enqueue(ledger, first)
