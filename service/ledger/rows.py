@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import (
     ClauseElement,
+    Column,
     ColumnElement,
     Connection,
     CursorResult,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
@@ -107,6 +109,21 @@ def found_by(
     if dialect == "sqlite":
         return and_(key == told, *(one == other for one, other in rest))
     return and_(key == any_(postgresql.array([told])), *(one.between(other, other) for one, other in rest))
+
+
+def look_up(
+    dialect: str, name: str, columns: Sequence[Column[Any]], by: Mapping[Column[Any], ColumnElement[Any]]
+) -> tuple[FromClause, ColumnElement[bool]]:
+    """Return what to join, and on what: for each row of the tables before, the rows whose keys are as told `by` these.
+
+    Joined by `found_by`, Postgres may still walk through a table that it takes for tiny, if the tables before are
+    themselves joined: it keeps what they give, and compares it with each row. A LATERAL with an OFFSET is looked up.
+    """
+    if dialect == "sqlite":
+        table = select(*columns, *by).subquery(name)
+        return table, and_(*(table.c[key.name] == told for key, told in by.items()))
+    told = [key == one for key, one in by.items()]
+    return select(*columns).where(*told).offset(literal_column("0")).lateral(name), true()
 
 
 def is_one_of(dialect: str, asked: ColumnElement[str], name: str = _IDS) -> ColumnElement[bool]:

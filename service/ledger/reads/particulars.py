@@ -7,12 +7,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Select, String, and_, case, func, select
+from sqlalchemy import Connection, Select, String, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.results import Parent
 from service.flow_tables import job_edges
-from service.ledger.rows import found_by, packed, unfold_lists
+from service.ledger.rows import look_up, packed, unfold_lists
 from service.step_tables import job_checkpoints, job_steps
 from service.tables import job_listing, jobs
 
@@ -100,15 +100,19 @@ def _parents(dialect: str) -> Select[Any]:
     of its own for each start, which took longer than the rest.
     """
     asked = unfold_lists(dialect, "asked", {"id": String(255)})
-    edge, child = job_edges.c, jobs.alias("child")
-    listed = and_(job_listing.c.created_at == jobs.c.created_at, job_listing.c.job_id == jobs.c.id)
-    in_its_flow = and_(listed, jobs.c.flow == child.c.flow)
+    of_edge = (job_edges.c.child, job_edges.c.position, job_edges.c.parent)
+    of_parent = (jobs.c.created_at, jobs.c.flow, jobs.c.result)
+    edge, edges = look_up(dialect, "edge", of_edge, {job_edges.c.child: asked.c.id})
+    parent, parents = look_up(dialect, "parent", of_parent, {jobs.c.id: edge.c.parent})
+    child, children = look_up(dialect, "child", (jobs.c.flow,), {jobs.c.id: edge.c.child})
+    listed = {job_listing.c.created_at: parent.c.created_at, job_listing.c.job_id: edge.c.parent}
+    listing, listings = look_up(dialect, "listing", (job_listing.c.flow_name,), listed)
     return (
-        select(edge.child, edge.position, edge.parent, job_listing.c.flow_name, jobs.c.result)
-        .join_from(asked, job_edges, found_by(dialect, edge.child, asked.c.id))
-        .join(jobs, found_by(dialect, jobs.c.id, edge.parent))
-        .join(child, found_by(dialect, child.c.id, edge.child))
-        .outerjoin(job_listing, in_its_flow)
+        select(edge.c.child, edge.c.position, edge.c.parent, listing.c.flow_name, parent.c.result)
+        .join_from(asked, edge, edges)
+        .join(parent, parents)
+        .join(child, children)
+        .outerjoin(listing, listings & (parent.c.flow == child.c.flow))
     )
 
 
@@ -118,9 +122,9 @@ def _few_parents(dialect: str) -> Select[Any]:
 
     SQLite returns them as one JSON text for the reason that `started._take` has.
     """
-    length = func.length(jobs.c.result)
-    *columns, _ = _parents(dialect).selected_columns
-    short = case((length <= _SHORT_RESULT, jobs.c.result)).label("result")
+    *columns, result = _parents(dialect).selected_columns
+    length = func.length(result)
+    short = case((length <= _SHORT_RESULT, result)).label("result")
     few = _parents(dialect).with_only_columns(*columns, short, length.label("length")).limit(_FEW_PARENTS + 1)
     if dialect != "sqlite":
         return few
