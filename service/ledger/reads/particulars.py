@@ -7,12 +7,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Select, String, case, func, select
+from sqlalchemy import Connection, FromClause, Select, String, case, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs.kit.results import Parent
 from service.flow_tables import job_edges
-from service.ledger.rows import look_up, packed, unfold_lists
+from service.ledger.rows import json_rows, look_up, packed, unfold_lists
 from service.step_tables import job_checkpoints, job_steps
 from service.tables import job_listing, jobs
 
@@ -37,13 +37,17 @@ async def parents_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping
 
 
 def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
-    """Return the same at the start of these jobs, where it is little.
+    """Return the same at the start of these jobs, where it is little (see `few_of`)."""
+    dialect = connection.dialect.name
+    found = connection.execute(_few_parents(dialect), _asked(ids))
+    return few_of(ids, from_json(found.scalar_one()) if dialect == "sqlite" else found.all())
+
+
+def few_of(ids: Sequence[str], rows: Sequence[Any]) -> Mapping[str, list[Parent]]:
+    """Return the parents of jobs that have few, from rows of `select_few_parents`.
 
     Jobs with a long result among their parents' are left out, and so are all of them where their parents are many.
     """
-    dialect = connection.dialect.name
-    found = connection.execute(_few_parents(dialect), _asked(ids))
-    rows: Sequence[Any] = from_json(found.scalar_one()) if dialect == "sqlite" else found.all()
     if len(rows) > _FEW_PARENTS:
         return {}
     long = {row[0] for row in rows if (row[-1] or 0) > _SHORT_RESULT}
@@ -94,12 +98,19 @@ _order = itemgetter(1, 2)
 
 @cache
 def _parents(dialect: str) -> Select[Any]:
-    """Read of each parent its child, its place among the child's, its id, its name there, and its result.
+    return _select_parents(dialect, _unfold_asked(dialect))
 
-    Postgres expects the same number of unfolded ids in any plan. In an array it saw how few they are, and made a plan
-    of its own for each start, which took longer than the rest.
+
+def _unfold_asked(dialect: str) -> FromClause:
+    """Unfold ids, of which Postgres expects the same number in any plan.
+
+    In an array it saw how few they are, and made a plan of its own for each start, which took longer than the rest.
     """
-    asked = unfold_lists(dialect, "asked", {"id": String(255)})
+    return unfold_lists(dialect, "asked", {"id": String(255)})
+
+
+def _select_parents(dialect: str, asked: FromClause) -> Select[Any]:
+    """Read of each parent its child, its place among the child's, its id, its name there, and its result."""
     of_edge = (job_edges.c.child, job_edges.c.position, job_edges.c.parent)
     of_parent = (jobs.c.created_at, jobs.c.flow, jobs.c.result)
     edge, edges = look_up(dialect, "edge", of_edge, {job_edges.c.child: asked.c.id})
@@ -116,17 +127,21 @@ def _parents(dialect: str) -> Select[Any]:
     )
 
 
-@cache
-def _few_parents(dialect: str) -> Select[Any]:
+def select_few_parents(dialect: str, asked: FromClause) -> Select[Any]:
     """Read the same of so many that one more tells that there are too many, and of each how long its result is.
 
-    SQLite returns them as one JSON text for the reason that `started._take` has.
+    `asked` has the ids of the children.
     """
-    *columns, result = _parents(dialect).selected_columns
+    parents = _select_parents(dialect, asked)
+    *columns, result = parents.selected_columns
     length = func.length(result)
     short = case((length <= _SHORT_RESULT, result)).label("result")
-    few = _parents(dialect).with_only_columns(*columns, short, length.label("length")).limit(_FEW_PARENTS + 1)
-    if dialect != "sqlite":
-        return few
-    told = few.subquery("few").c
-    return select(func.json_group_array(func.json_array(*told)))
+    few = parents.with_only_columns(*columns, short, length.label("length"))
+    return few.limit(literal_column(str(_FEW_PARENTS + 1)))
+
+
+@cache
+def _few_parents(dialect: str) -> Select[Any]:
+    """Make a statement of it. SQLite returns one JSON text for the reason that `started._take` has."""
+    few = select_few_parents(dialect, _unfold_asked(dialect))
+    return few if dialect != "sqlite" else select(json_rows(dialect, few.subquery("few").c))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Update,
     bindparam,
+    case,
     exists,
     func,
     literal_column,
@@ -30,9 +31,9 @@ from service.lane_rules import counted_as
 from service.ledger.guards import COUNTED_AS, state_is, unindexed
 from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behind, is_paused
 from service.ledger.models import Start, Started
-from service.ledger.reads.particulars import few_parents_of
+from service.ledger.reads.particulars import few_of, few_parents_of, select_few_parents
 from service.ledger.records.tallied import add_up, tally
-from service.ledger.rows import found_by, ids_parameter, is_one_of, parameter, unfold
+from service.ledger.rows import found_by, ids_parameter, is_one_of, json_rows, parameter, unfold
 from service.ledger.states import WAITING, State
 from service.ledger.traits import Trait
 from service.tables import Moment, jobs, workers
@@ -123,14 +124,15 @@ def _record_started(connection: Connection, start: Start) -> dict[str, Started]:
         parameters |= ids_parameter(dialect, start.queues, "queues")
     if way.in_lanes:
         parameters["lanes_epoch"] = start.lanes_epoch
-    taken = _take(connection, way, parameters)
+    taken, parents = _take(connection, way, parameters)
     own, rest = (start.worker, start.at), _AFTER_IN_LANES if way.in_lanes else _AFTER_LANELESS
     # Two thirds of the time that `Started(...)` takes.
     new = partial(tuple.__new__, Started)
     started: dict[str, Started] = {row[0]: new((*row[:_WORKER_AT], *own, *row[_WORKER_AT:], *rest)) for row in taken}
     if children := [one.id for one in started.values() if one.traits & _PARENTS]:
-        for job_id, parents in _parents_of(connection, children).items():
-            started[job_id] = new((*started[job_id][:_PARENTS_AT], tuple(parents)))
+        found = _parents_of(connection, children) if parents is None else few_of(children, parents)
+        for job_id, parents_of_it in found.items():
+            started[job_id] = new((*started[job_id][:_PARENTS_AT], tuple(parents_of_it)))
     if dialect == "sqlite":  # elsewhere the statement has counted them
         _tally(connection, start, started.values())
     return started
@@ -162,14 +164,26 @@ def _rows(start: Start) -> list[dict[str, str]]:
     return list(rows.values())
 
 
-def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-    """Change the rows, and return of each what `Started` reads.
+# Of each job what `Started` reads; and of their parents what `few_of` reads, where they come with the start.
+_Taken = tuple[Sequence[Sequence[Any]], Sequence[Any] | None]
 
-    SQLite returns them as one JSON text: between any two rows of a result its driver lets go of Python's lock, and
-    beside a busy event loop waits up to 5 ms to get it back.
+
+def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> _Taken:
+    """Change the rows, and return what is read of them."""
+    if connection.dialect.name == "sqlite":
+        return _take_in_sqlite(connection, way, parameters), None
+    rows = connection.execute(_start_returning(way), parameters).all()
+    if not way.unpaused:
+        return rows, None
+    return [row[:-1] for row in rows], from_json(rows[0][-1] or "[]") if rows else []
+
+
+def _take_in_sqlite(connection: Connection, way: _Way, parameters: dict[str, Any]) -> list[list[Any]]:
+    """Change them in two statements, the second of which returns one JSON text.
+
+    Between any two rows of a result the driver lets go of Python's lock, and beside a busy event loop waits up to 5 ms
+    to get it back.
     """
-    if connection.dialect.name != "sqlite":
-        return connection.execute(_start_returning(way), parameters).all()
     if connection.execute(_start("sqlite", way), parameters).rowcount == 0:
         return []
     rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(way), parameters).scalar_one())
@@ -225,12 +239,19 @@ def _start(dialect: str, way: _Way) -> Update:
 
 @cache
 def _start_returning(way: _Way) -> Any:
-    """Begin the attempts and count them in one statement: each is a trip to the server."""
+    """Begin the attempts and count them in one statement: each is a trip to the server.
+
+    What no claim has chosen was released by its parents: these come with the first row.
+    """
     read = [column.label(name) for name, column in zip(way.names, way.read, strict=True)]
     begun = _start("postgresql", way).returning(*read, COUNTED_AS.label("counted_as")).cte("begun")
     kinds = select(_WORKER, begun.c.counted_as, literal_column(f"'{_STARTED}'", String), func.count(), _AT)
     counted = add_up("postgresql", kinds.group_by(begun.c.counted_as))
-    return select(*(begun.c[name] for name in way.names)).add_cte(counted.cte("counted"))
+    told: list[ColumnElement[Any]] = [begun.c[name] for name in way.names]
+    if way.unpaused:
+        parents = select(json_rows("postgresql", select_few_parents("postgresql", begun).subquery("few").c))
+        told.append(case((func.row_number().over() == 1, parents.scalar_subquery())))
+    return select(*told).add_cte(counted.cte("counted"))
 
 
 @cache
