@@ -10,9 +10,14 @@ from typing import Any
 
 from pydantic_core import from_json
 from sqlalchemy import (
+    CTE,
+    ColumnElement,
     Connection,
+    FromClause,
     Integer,
+    Select,
     String,
+    Update,
     bindparam,
     case,
     func,
@@ -22,7 +27,7 @@ from sqlalchemy import (
 )
 
 from service.flow_tables import job_edges
-from service.ledger.flow_guards import is_left, is_open
+from service.ledger.flow_guards import is_any, is_left, is_open
 from service.ledger.models import Released
 from service.ledger.records.edges import Parent
 from service.ledger.records.lane_seqs import move_to_the_end
@@ -49,7 +54,9 @@ def let_pass(connection: Connection, parents: Sequence[Parent], at: datetime, mo
     """
     dialect = connection.dialect.name
     ids = ids_parameter(dialect, [parent.id for parent in parents], _PARENTS)
-    told, is_more = connection.execute(_read(dialect), {**ids, "most": most}).one()
+    at_once = dialect == "postgresql"
+    statement = _read_and_write() if at_once else _read()
+    told, is_more = connection.execute(statement, {**ids, "most": most} | ({"at": at} if at_once else {})).one()
     children = from_json(told or "[]")
     if is_more or any(child[_OF_RELEASE] != _BLOCKED for child in children):
         return None
@@ -64,8 +71,9 @@ def let_pass(connection: Connection, parents: Sequence[Parent], at: datetime, mo
         released.append(Released(*own))
         if traits & _RETRY:
             retries[own[0]] = run_at
-    if left:
-        _write(connection, ids, left, at)
+    if left and not at_once:
+        connection.execute(_meet(dialect), ids)
+        connection.execute(_count_down(), {"rows": packed(left), "at": at})
     make_ready(connection, released, retries)
     return released
 
@@ -78,55 +86,63 @@ def make_ready(connection: Connection, released: Sequence[Released], retries: di
         move_to_the_end(connection, in_lanes)
 
 
-def _write(connection: Connection, ids: dict[str, Any], left: Sequence[tuple[str, int]], at: datetime) -> None:
-    dialect = connection.dialect.name
-    rows = {"rows": packed(left), "at": at}
-    if dialect == "postgresql":
-        connection.execute(_meet_and_count_down(), {**rows, **ids})
-    else:
-        connection.execute(_meet(dialect), ids)
-        connection.execute(_count_down(dialect), rows)
-
-
-@cache
-def _read(dialect: str) -> Any:
-    """Read and lock the children, as JSON for the reason that `started._take` has; and whether there is more to do."""
+def _children(dialect: str) -> tuple[CTE, ColumnElement[bool]]:
+    """Read and lock the children; and whether there is more to do than these."""
     open_edges = select(job_edges.c.child).where(is_one_of(dialect, job_edges.c.parent, _PARENTS), is_open())
     edge = open_edges.limit(bindparam("most", type_=Integer) + 1).cte("edge")
     counted = select(edge.c.child, func.count().label("met")).group_by(edge.c.child).cte("counted")
     columns = [jobs.c[name] for name in _TOLD]
     waits = select(*columns, counted.c.met).join_from(counted, jobs, found_by(dialect, jobs.c.id, counted.c.child))
     child = waits.order_by(jobs.c.id).with_for_update(key_share=True, of=jobs).cte("child")
-    told = select(json_rows(dialect, child.c))
     many = select(func.count() > bindparam("most", type_=Integer)).select_from(edge).scalar_subquery()
-    return select(told.scalar_subquery(), is_left(dialect, _PARENTS) | many)
+    return child, is_left(dialect, _PARENTS) | many
+
+
+def _tell(dialect: str, child: CTE, is_more: ColumnElement[bool]) -> Select[Any]:
+    """Tell the children as one JSON text, for the reason that `started._take_in_sqlite` has."""
+    return select(select(json_rows(dialect, child.c)).scalar_subquery(), is_more)
 
 
 @cache
-def _meet(dialect: str) -> Any:
+def _read() -> Any:
+    return _tell("sqlite", *_children("sqlite"))
+
+
+@cache
+def _read_and_write() -> Any:
+    """Do all of it in one statement, where nothing stands in the way: each is a trip to Postgres."""
+    child, is_more = _children("postgresql")
+    are_blocked = ~is_any(select(child.c.id).where(child.c.state != _BLOCKED))
+    passing = select((~is_more & are_blocked).label("passes")).cte("passing")
+    passes = select(passing.c.passes).scalar_subquery()
+    counted_down = _counted_down("postgresql", child, child.c.blocked_by - child.c.met).where(passes)
+    met = _meet("postgresql").where(passes)
+    return _tell("postgresql", child, is_more).add_cte(met.cte("met"), counted_down.cte("counted_down"))
+
+
+@cache
+def _meet(dialect: str) -> Update:
     met = literal_column("'met'", String)
     return update(job_edges).where(is_one_of(dialect, job_edges.c.parent, _PARENTS), is_open()).values(state=met)
 
 
 @cache
-def _count_down(dialect: str) -> Any:
-    child = unfold_lists(dialect, "child", {"id": String(255), "left": Integer()})
+def _count_down() -> Update:
+    child = unfold_lists("sqlite", "child", {"id": String(255), "left": Integer()})
+    return _counted_down("sqlite", child, child.c.left)
+
+
+def _counted_down(dialect: str, child: FromClause, left: ColumnElement[int]) -> Update:
     at = bindparam("at", type_=Moment)
-    waits, is_early = child.c.left > 0, jobs.c.run_at > at
+    waits, is_early = left > 0, jobs.c.run_at > at
     released = case((is_early, str(State.SCHEDULED)), else_=str(State.QUEUED))
     return (
         update(jobs)
         .where(found_by(dialect, jobs.c.id, child.c.id))
         .values(
-            blocked_by=child.c.left,
+            blocked_by=left,
             state=case((waits, jobs.c.state), else_=released),
             run_at=case((waits | is_early, jobs.c.run_at), else_=at),
             dispatch_epoch="",
         )
     )
-
-
-@cache
-def _meet_and_count_down() -> Any:
-    """Do both in one statement: each is a trip to the server."""
-    return _count_down("postgresql").add_cte(_meet("postgresql").cte("met"))
