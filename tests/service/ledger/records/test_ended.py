@@ -128,6 +128,19 @@ async def test_of_many_parents_that_end_at_once_none_is_forgotten(ledger: Ledger
     assert set((await edges(ledger)).values()) == {"broken"}
 
 
+async def test_children_whose_parents_end_in_many_processes_at_once_are_released_once(ledger: Ledger) -> None:
+    parents = [new_job() for _ in range(8)]
+    children = [child(*parents) for _ in range(20)]
+    await enqueue_all(ledger, *parents, *children)
+    processes = [Ledger(ledger.database, retention=ledger.retention) for _ in parents]
+    ended = await asyncio.gather(*(end(process, one) for process, one in zip(processes, parents, strict=True)))
+    released = [one.id for finished in ended for one in finished.followed.released]
+    assert sorted(released) == sorted(one.id for one in children)
+    rows = await rows_of(ledger, children)
+    assert {(row.state, row.blocked_by) for row in rows.values()} == {("queued", 0)}
+    assert set((await edges(ledger)).values()) == {"met"}
+
+
 async def test_a_blocked_job_can_be_cancelled_and_can_expire(ledger: Ledger) -> None:
     one = new_job()
     second, third = child(one), child(one, expires_at=LATER)
