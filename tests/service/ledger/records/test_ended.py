@@ -1,11 +1,14 @@
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from itertools import cycle
 
 import pytest
 from sqlalchemy import Engine, event
 
 from service.ledger.ledger import Ledger
+from service.ledger.models import Finished
 from service.ledger.records.decided import MOST_EDGES
 from service.ledger.records.expired import record_expired
 from service.ledger.states import Outcome, RunWhen, State
@@ -128,13 +131,24 @@ async def test_of_many_parents_that_end_at_once_none_is_forgotten(ledger: Ledger
     assert set((await edges(ledger)).values()) == {"broken"}
 
 
-async def test_children_whose_parents_end_in_many_processes_at_once_are_released_once(ledger: Ledger) -> None:
-    parents = [new_job() for _ in range(8)]
+async def test_children_whose_parents_end_in_many_processes_at_once_are_released_once(
+    ledger: Ledger, database_url: str
+) -> None:
+    parents = [new_job() for _ in range(32)]
     children = [child(*parents) for _ in range(20)]
     await enqueue_all(ledger, *parents, *children)
-    processes = [Ledger(ledger.database, retention=ledger.retention) for _ in parents]
-    ended = await asyncio.gather(*(end(process, one) for process, one in zip(processes, parents, strict=True)))
-    released = [one.id for finished in ended for one in finished.followed.released]
+    async with AsyncExitStack() as stack:
+        opening = (Ledger.open(database_url, retention=ledger.retention) for _ in range(4))
+        processes = [await stack.enter_async_context(one) for one in opening]
+        # Ends of one worker's attempts wait for one another: they are counted in one row.
+        workers = [await live_worker(ledger, f"w{number}") for number in range(len(processes))]
+        started = [await start(ledger, parent.id, one) for parent, one in zip(parents, cycle(workers), strict=False)]
+        ends = [finish(one, Outcome.SUCCEEDED, State.SUCCEEDED) for one in started if one is not None]
+        ended = list[Finished | None]()
+        for turn in range(0, len(ends), len(processes)):
+            together = zip(processes, ends[turn:], strict=False)
+            ended += await asyncio.gather(*(process.finish(one) for process, one in together))
+    released = [one.id for finished in ended if finished is not None for one in finished.followed.released]
     assert sorted(released) == sorted(one.id for one in children)
     rows = await rows_of(ledger, children)
     assert {(row.state, row.blocked_by) for row in rows.values()} == {("queued", 0)}
