@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
@@ -30,6 +31,7 @@ LANES = (ORDERS_LANE, CAMPAIGN_LANE, _SHOP)
 _AT_ONCE = 200
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Filling:
@@ -74,23 +76,30 @@ class Filling:
     async def _tell_day(self, author: Author) -> None:
         left = Day(author).stories()
         while some := list(islice(left, _AT_ONCE)):
-            await self._record(some)
+            await self._record(author, some)
             if len(self._stories) % 1_000 == 0:
                 self._say(f"jobs: {len(self._stories):,}")
 
     async def _tell_others(self, author: Author) -> None:
         self._say("what waits, flows, schedules, operations")
-        await self._record([*waiting_for_orders(author), *campaign(author)])
+        await self._record(author, [*waiting_for_orders(author), *campaign(author)])
         for flow, stories in flows(author):
-            await self._run(partial(record_stories, stories=stories, flow=flow))
+            await self._run_alive(author.staff, partial(record_stories, stories=stories, flow=flow))
             self._stories += stories
         for record in (record_schedules, record_operations):
-            self._stories += await self._run(partial(record, author=author))
+            self._stories += await self._run_alive(author.staff, partial(record, author=author))
         await self._run(partial(record_trail, author=author, stories=self._stories))
 
-    async def _record(self, stories: Sequence[Story]) -> None:
-        await self._run(partial(record_stories, stories=stories))
+    async def _record(self, author: Author, stories: Sequence[Story]) -> None:
+        await self._run_alive(author.staff, partial(record_stories, stories=stories))
         self._stories += stories
+
+    async def _run_alive(self, staff: Staff, record: Callable[[Connection], T]) -> T:
+        def write(connection: Connection) -> T:
+            _keep_alive(connection, staff)
+            return record(connection)
+
+        return await self._run(write)
 
     async def _record_figures(self, staff: Staff) -> None:
         await self._run(partial(record_events, stories=self._stories, staff=staff))
@@ -100,11 +109,20 @@ class Filling:
 
 
 def _record_begun(connection: Connection, staff: Staff) -> None:
-    """Let workers be alive while their jobs are recorded: another might declare them dead."""
     for worker in staff.workers:
         told = {"pid": worker.pid, "hostname": worker.hostname, "version": worker.version}
         record_registered(connection, worker.started_at, id=worker.id, queues=QUEUE, kinds="[]", slots=SLOTS, **told)
-        record_heartbeat(connection, worker.id, now_by(connection), 0.003, 0, worker.memory_bytes)
+    _keep_alive(connection, staff)
+
+
+def _keep_alive(connection: Connection, staff: Staff) -> None:
+    """Let workers be alive until the transaction ends: jobs of dead ones would be left to real workers, and be sent."""
+    for worker in staff.workers:
+        if not record_heartbeat(connection, worker.id, now_by(connection), 0.003, 0, worker.memory_bytes):
+            raise Conflict(
+                "The demo was written too slowly: its workers were taken for dead. Nothing of it was sent. Take away"
+                " what there is by `postlude demo --remove`, and try again when the machine has less to do."
+            )
 
 
 def _record_over(connection: Connection, staff: Staff) -> None:

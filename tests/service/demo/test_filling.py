@@ -1,12 +1,14 @@
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select, update
 
 import jobs as kinds
-from service.demo import day
+from service.demo import day, filling
 from service.demo.filling import Filling
+from service.demo.recording import record_stories
 from service.demo.removing import Removing
 from service.demo.staff import PREFIX
 from service.demo.story import TAG
@@ -14,15 +16,19 @@ from service.demo.waiting import ORDERS_LANE
 from service.errors import Conflict
 from service.features import FEATURES
 from service.figure_tables import event_counts
+from service.ledger.clock import now_by
+from service.ledger.guards import is_silent
+from service.ledger.leases import SILENT_AFTER
 from service.ledger.ledger import Ledger
 from service.ledger.reads.counts import tally_totals
 from service.ledger.reads.failures import groups
 from service.ledger.reads.figures import levels, quantiles
 from service.ledger.reads.standing import deploys
+from service.ledger.states import LIVE
 from service.queue import open_redis
 from service.resources import open_resources
 from service.settings import Settings
-from service.tables import job_tags, jobs, metadata
+from service.tables import job_tags, jobs, metadata, workers
 from tests.support.browser import browsing
 from tests.support.html import Html
 from tests.support.running import eventually, running_worker
@@ -102,6 +108,32 @@ async def test_an_empty_ledger_gets_a_day_with_all_that_pages_show_and_is_empty_
 
     assert await remove(settings) == states.total()
     assert await rows_of(ledger) == {}
+
+
+async def test_its_workers_are_alive_however_long_it_takes(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record_for_long(connection: Connection, **told: Any) -> None:
+        now = now_by(connection)
+        assert connection.execute(select(workers.c.id).where(is_silent(now))).all() == []
+        record_stories(connection, **told)
+        connection.execute(update(workers).values(heartbeat_at=now - 2 * SILENT_AFTER))
+
+    monkeypatch.setattr(filling, "record_stories", record_for_long)
+    await fill(settings)
+
+
+async def test_no_job_is_left_to_real_workers_when_its_own_were_declared_dead(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record_before_death(connection: Connection, **told: Any) -> None:
+        record_stories(connection, **told)
+        connection.execute(update(workers).values(ended_at=now_by(connection), declared_dead=1))
+
+    monkeypatch.setattr(filling, "record_stories", record_before_death)
+    with pytest.raises(Conflict, match="taken for dead"):
+        await fill(settings)
+    assert not set(await states_of(ledger)) & set(LIVE)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
