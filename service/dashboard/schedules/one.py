@@ -26,7 +26,7 @@ _TICKS = 50
 _NEXT = 5
 _DAY = timedelta(days=1)
 _moment: TypeAdapter[datetime] = TypeAdapter(Moment)
-_CATCH_UP = {"none": "none of them", "last": "the last one", "all": "all of them"}
+_CATCH_UP = {"none": "no tick becomes a job", "last": "the last tick becomes a job", "all": "all ticks become jobs"}
 _OVERLAP = {
     "allow": "another is enqueued anyway",
     "skip": "the tick is skipped",
@@ -118,7 +118,7 @@ def _facts(view: View) -> Sequence[tuple[str, Words]]:
     if plan is None:
         return ()
     facts: list[tuple[str, Words]] = [
-        ("Missed while no worker ran", (f"{_CATCH_UP[plan.catch_up]} become jobs",)),
+        ("Missed while no worker ran", (_CATCH_UP[plan.catch_up],)),
         ("If the last job still runs", (_OVERLAP[plan.overlap],)),
     ]
     if plan.jitter_s:
