@@ -60,6 +60,8 @@ function steps.started() each_lane(wait_no_longer) end
 function steps.place()
   for i = 3, #ARGV do
     local it = lanes.load(ARGV[i])
+    -- Versions before `configure` did so let lanes that hold something expire with all that jobs said of them.
+    if not it.free then ask('PERSIST', LANE .. it.key) end
     lanes.configure(it)
     touched[it.key] = it
     for queue in pairs(it.queues) do found[queue] = true end

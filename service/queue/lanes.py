@@ -4,10 +4,12 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import uuid_utils
 from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ResponseError
 
 from service.lane_rules import Rule, is_pattern
 from service.queue.codec import milliseconds
@@ -28,7 +30,7 @@ from service.queue.keys import (
     wake_key_of,
 )
 from service.queue.lane_limits import given_to, paused_until_ms, written_patterns, written_rule
-from service.queue.lane_reading import breaker_change_of, lane_state_of
+from service.queue.lane_reading import breaker_change_of, lane_state_of, number_of
 from service.queue.lane_state import BreakerChange, Holder, LaneState, Release, Verdict
 from service.queue.scripts import BuildStep, Scripts
 
@@ -178,9 +180,9 @@ class Lanes:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for lane in some:
                     pipe.zrange(running_key_of(lane), 0, -1, withscores=True)
-                found = await pipe.execute()
+                found = await _answers(pipe)
             for lane, members in zip(some, found, strict=True):
-                for member, score in members:
+                for member, score in members or ():
                     yield Holder(lane, member.decode(errors="replace"), math.ceil(score))
 
     async def heads(self) -> AsyncIterator[dict[str, tuple[str, float]]]:
@@ -189,8 +191,9 @@ class Lanes:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for lane in some:
                     pipe.hmget(lane_key_of(lane), ["head", "head_due"])
-                found = zip(some, await pipe.execute(), strict=True)
-            yield {lane: (id_.decode(errors="replace"), float(due_ms or 0)) for lane, (id_, due_ms) in found if id_}
+                found = await _answers(pipe)
+            told = [(lane, *fields) for lane, fields in zip(some, found, strict=True) if fields is not None]
+            yield {lane: (id_.decode(errors="replace"), number_of(due_ms) or 0) for lane, id_, due_ms in told if id_}
 
     async def _active(self) -> AsyncIterator[list[str]]:
         """Go over these lanes, some at a time: there may be a million. A few may come twice."""
@@ -227,6 +230,15 @@ class Lanes:
         async for some in self._active():
             queues.update(await self._scripts.build(builder, step, some))
         return sorted(queue.decode(errors="replace") for queue in queues)
+
+
+async def _answers(pipe: Pipeline) -> list[Any]:
+    """Send commands; None for a key of another type: the next script that comes upon it puts it aside."""
+    found: list[Any] = await pipe.execute(raise_on_error=False)
+    for one in found:
+        if isinstance(one, Exception) and not (isinstance(one, ResponseError) and "WRONGTYPE" in str(one)):
+            raise one
+    return [None if isinstance(one, Exception) else one for one in found]
 
 
 # What releases may have in common: all but their ids.

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
-from service.lane_rules import Rule
+from jobs.kit.lane import Lane
+from service.lane_rules import Rule, written_limits
 from service.queue import Entry, Queue
-from service.queue.keys import lane_key_of
+from service.queue.keys import lane_key_of, running_key_of
 from tests.service.queue.in_lanes import ROOM, claim, finish, in_lanes
 
 ORDER = Rule("order", strict=True)
@@ -159,3 +160,29 @@ async def test_the_hash_of_a_lane_in_use_does_not_expire(lanes: Queue, redis: Re
     assert await redis.pttl(lane_key_of("order")) == -1
     await lanes.lanes.keep_orders(["order"], [], await _time_ms(lanes))
     assert await redis.pttl(lane_key_of("order")) == -1
+
+
+async def test_heads_are_told_though_other_lanes_have_nonsense_in_their_keys(lanes: Queue, redis: Redis) -> None:
+    await lanes.lanes.apply([ORDER, Rule("odd", strict=True), Rule("foreign", strict=True)])
+    for lane in ("order", "odd", "foreign"):
+        entry = in_lanes(f"in-{lane}", lane)
+        await lanes.put([entry])
+        await lanes.lanes.set_head(lane, entry.id, entry.due_at)
+    await redis.hset(lane_key_of("odd"), "head_due", "soon")  # type: ignore[misc]
+    for key in (lane_key_of("foreign"), running_key_of("foreign")):
+        await redis.delete(key)
+        await redis.set(key, "of another type")
+    [heads] = [heads async for heads in lanes.lanes.heads()]
+    assert {lane: head for lane, (head, _) in heads.items()} == {"order": "in-order", "odd": "in-odd"}
+    assert heads["odd"][1] == 0
+    assert [holder async for holder in lanes.lanes.running()] == []
+
+
+async def test_a_lane_in_use_that_an_older_version_let_expire_is_kept_once_the_leader_places_it(
+    lanes: Queue, redis: Redis
+) -> None:
+    limits = written_limits(Lane("order", order="strict"), None)
+    await lanes.put([in_lanes("a", "order", limits=limits)])
+    await redis.expire(lane_key_of("order"), 600)
+    await lanes.lanes.apply([])
+    assert await redis.ttl(lane_key_of("order")) == -1
