@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from service.errors import LedgerUnavailable
 
 V = TypeVar("V")
+_STOPPING = "The service is stopping."
 
 
 class SharedReads(Generic[V]):
@@ -59,6 +60,7 @@ class SharedReads(Generic[V]):
             answer.add_done_callback(_note_error)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_while_asked(), name="shared-reads")
+            self._reading.add_done_callback(self._note_not_begun)
         return answer
 
     async def _read_while_asked(self) -> None:
@@ -67,7 +69,18 @@ class SharedReads(Generic[V]):
                 names = list(islice(self._asked, self._at_once))
                 await self._answer({name: self._asked.pop(name) for name in names})
         finally:
-            self._reading = None
+            self._end_reading()
+
+    def _note_not_begun(self, reading: asyncio.Task[None]) -> None:
+        """Give up a reader that was cancelled before its first step; whoever asks next makes another."""
+        if self._reading is reading:
+            self._end_reading()
+
+    def _end_reading(self) -> None:
+        self._reading = None
+        for answer in self._asked.values():  # a reader that was cancelled leaves some
+            answer.set_exception(LedgerUnavailable(_STOPPING))
+        self._asked.clear()
 
     async def _answer(self, asked: Mapping[str, asyncio.Future[V]]) -> None:
         self._under_way = asked if self._fresh_for_s else {}
@@ -76,7 +89,7 @@ class SharedReads(Generic[V]):
             found = await self._read(list(asked))
         except BaseException as error:
             self._under_way = {}
-            reason = error if isinstance(error, Exception) else LedgerUnavailable("The service is stopping.")
+            reason = error if isinstance(error, Exception) else LedgerUnavailable(_STOPPING)
             for answer in asked.values():
                 answer.set_exception(reason)
             if not isinstance(error, Exception):

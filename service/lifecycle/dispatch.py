@@ -29,6 +29,7 @@ class Dispatcher:
         self._redis_answers = True
         self._entries: list[Entry] = []
         self._callers: list[asyncio.Future[None]] = []
+        self._next: asyncio.Task[None] | None = None  # it has not begun
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
@@ -63,10 +64,10 @@ class Dispatcher:
 
     def _join(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
         """Let entries be put with those of others; return what is done when they are."""
-        if not self._callers:
-            task = asyncio.create_task(self._put_all(), name="dispatch")
-            self._tasks.add(task)  # asyncio itself does not keep it
-            task.add_done_callback(self._tasks.discard)
+        if self._next is None:
+            self._next = asyncio.create_task(self._put_all(), name="dispatch")
+            self._tasks.add(self._next)  # asyncio itself does not keep it
+            self._next.add_done_callback(self._note_end)
         self._entries += entries
         self._callers.append(done := asyncio.get_running_loop().create_future())
         return done
@@ -125,14 +126,22 @@ class Dispatcher:
 
     async def _put_all(self) -> None:
         """Put the entries of all who wait, whose jobs one commit has recorded, and wake them."""
+        self._next = None
         entries, self._entries = self._entries, []
         callers, self._callers = self._callers, []
         try:
             await self._put_in_time(self._queue.put(entries), len(entries))
         finally:
-            for done in callers:
-                if not done.done():
-                    done.set_result(None)
+            _wake(callers)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Leave to the sweep what was to be put by a task that was cancelled before its first step."""
+        self._tasks.discard(task)
+        if self._next is task:
+            self._next = None
+            self._entries = []
+            callers, self._callers = self._callers, []
+            _wake(callers)
 
     async def _put_in_time(self, put: Coroutine[Any, Any, None], count: int) -> None:
         if not await self._in_time(put, "dispatch_failed", count):
@@ -150,6 +159,12 @@ class Dispatcher:
             return False
         self._redis_answers = True
         return True
+
+
+def _wake(callers: Iterable[asyncio.Future[None]]) -> None:
+    for done in callers:
+        if not done.done():
+            done.set_result(None)
 
 
 def entry_of_new(job: NewJob) -> Entry:

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from service.errors import LedgerUnavailable
 from service.shared_reads import SharedReads
+from tests.support.cancelling import cancel_unbegun
 
 
 class Source:
@@ -109,3 +111,29 @@ async def test_who_gives_up_takes_the_answer_from_nobody() -> None:
     assert await asking[1] == {"a": 1}
     with pytest.raises(asyncio.CancelledError):
         await asking[0]
+
+
+async def test_a_reader_that_is_cancelled_before_its_first_step_leaves_nobody_waiting() -> None:
+    source = Source()
+    reads = SharedReads(source.read, fresh_for_s=0)
+    asking = asyncio.create_task(reads.of(["a"]))
+    await asyncio.sleep(0)
+    await cancel_unbegun("shared-reads")
+    with pytest.raises(LedgerUnavailable):
+        await asking
+    assert await reads.of(["a"]) == {"a": 1}
+
+
+async def test_a_reader_that_is_cancelled_while_it_reads_leaves_nobody_waiting() -> None:
+    source = Source()
+    source.may_answer.clear()
+    reads = SharedReads(source.read, fresh_for_s=0)
+    asking = [asyncio.create_task(reads.of([name])) for name in "a"]
+    while not source.asked:
+        await asyncio.sleep(0)
+    asking.append(asyncio.create_task(reads.of(["b"])))
+    await asyncio.sleep(0)
+    [reading] = [task for task in asyncio.all_tasks() if task.get_name() == "shared-reads"]
+    reading.cancel()
+    ended = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(one) for one in ended] == [LedgerUnavailable, LedgerUnavailable]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -88,6 +88,15 @@ class Settling:
         """Begin a round for all that wait, unless one is under way that will take them along."""
         if self._settling is None and self._has_more:
             self._settling = asyncio.create_task(self._settle_all(), name="settling")
+            self._settling.add_done_callback(self._note_not_begun)
+
+    def _note_not_begun(self, settling: asyncio.Task[None]) -> None:
+        """Hold up nobody for a round that was cancelled before its first step; the next one tells what it had."""
+        if self._settling is settling:
+            self._settling = None
+            waiting, self._waiting = self._waiting, []
+            _let_go(waiting)
+            self._on_settled()
 
     async def _settle_all(self) -> None:
         try:
@@ -110,9 +119,7 @@ class Settling:
         except Exception:  # noqa: BLE001 - other outcomes wait to be told
             logs.surely(log.exception, "outcomes_not_settled", remedy="the sweep dispatches what goes on")
         finally:
-            for told in waiting:
-                if not told.done():
-                    told.set_result(None)
+            _let_go(waiting)
 
     @property
     def _has_more(self) -> bool:
@@ -144,3 +151,9 @@ class Settling:
                 error=str(error) or type(error).__name__,
                 remedy=f"results are told again in {_TRY_AGAIN_AFTER_S:g} s; the sweep dispatches what goes on",
             )
+
+
+def _let_go(waiting: Iterable[asyncio.Future[None]]) -> None:
+    for told in waiting:
+        if not told.done():
+            told.set_result(None)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from service.ledger.reads.dispatching import HORIZON
 from service.lifecycle.dispatch import Dispatcher
 from service.queue import NO_CLAIM_MS, Entry, Queue, Release, key_of, open_redis
+from tests.support.cancelling import cancel_unbegun
 from tests.support.proxy import FaultProxy, proxying
 from tests.support.servers import RedisServer
 
@@ -43,6 +44,17 @@ async def test_simultaneous_dispatches_share_one_call(redis: Redis, client: ArqR
     assert await redis.zcard(key_of("default")) == 50
     calls = await redis.info("commandstats")
     assert calls["cmdstat_evalsha"]["calls"] <= 2  # one more, where Redis did not have the script yet
+
+
+async def test_a_put_that_is_cancelled_before_its_first_step_holds_nobody_up(redis: Redis, client: ArqRedis) -> None:
+    dispatcher = Dispatcher(Queue(client))
+    putting = asyncio.create_task(dispatcher.put([entry("a")]))
+    await asyncio.sleep(0)
+    await cancel_unbegun("dispatch")
+    async with asyncio.timeout(10):
+        await putting
+        await dispatcher.put([entry("b")])
+    assert await redis.zrange(key_of("default"), 0, -1) == [b"b"]
 
 
 async def test_jobs_due_beyond_the_horizon_are_left_to_the_sweep(redis: Redis, client: ArqRedis) -> None:

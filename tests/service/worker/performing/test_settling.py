@@ -15,6 +15,7 @@ from service.worker.performing import settling
 from service.worker.performing.finishing import Finishing
 from service.worker.performing.settling import Settling
 from tests.service.worker.desk import open_desk
+from tests.support.cancelling import cancel_unbegun
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 STARTED = Started("j1", "quick", 1, 0, 0, 5, "{}", None, "default", "arq-1", NOW, "w", NOW)
@@ -32,6 +33,20 @@ async def test_end_that_arq_cannot_express_still_reaches_the_client(
     monkeypatch.setattr(settling, "word_after", refuse)
     async with open_desk(settings) as desk, asyncio.timeout(10):
         await Settling(desk.lifecycle, lambda: None).settle(STARTED, FINISH, FINISHED)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_round_that_is_cancelled_before_its_first_step_holds_up_no_outcome(settings: Settings) -> None:
+    async with open_desk(settings) as desk, asyncio.timeout(10):
+        rounds: list[None] = []
+        settling = Settling(desk.lifecycle, lambda: rounds.append(None))
+        waiting = asyncio.create_task(settling.settle(STARTED, FINISH, FINISHED))
+        await asyncio.sleep(0)
+        await cancel_unbegun("settling")
+        await waiting
+        assert (settling.busy, len(rounds)) == (False, 1)
+        await settling.settle(STARTED, FINISH, FINISHED)
+        assert len(rounds) == 2
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -1,0 +1,10 @@
+"""Cancels helper tasks, as a kind does that cancels all tasks of its loop."""
+
+import asyncio
+
+
+async def cancel_unbegun(name: str) -> None:
+    """Cancel the task of this name, which has not had its first step, and wait for its end."""
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == name]
+    task.cancel()
+    await asyncio.wait([task])
