@@ -188,6 +188,9 @@ Stopped = tuple[Operation | None, Followed]
 
 def record_stopped(connection: Connection, operation_id: str, writer: str, at: datetime) -> Stopped:
     """Stop a live operation, and cancel its job. None where there is no such operation; see its state."""
+    # In the order in which a cancel of the job locks both: crosswise, Postgres would have to break a deadlock.
+    job_id = select(operations.c.job_id).where(operations.c.id == operation_id).scalar_subquery()
+    connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     stopped = _update_live(connection, operation_id, state=OperationState.STOPPED, finished_at=at)
     operation = _locked(connection, operation_id)
     if stopped and operation is not None and operation.job_id is not None:
