@@ -27,6 +27,7 @@ _UNAVAILABLE_SQLSTATES = (
 )  # fmt: skip
 # A serialization failure, a deadlock: the transaction was rolled back to let another go on.
 _CONFLICT_SQLSTATES = ("40001", "40P01")
+_LOCK_NOT_AVAILABLE = "55P03"
 # A connection that failed, a statement whose completion is unknown, an administrator's intervention.
 _FATE_UNKNOWN_SQLSTATES = ("08", "40003", "57P")
 _DISK_FULL_SQLSTATE = "53100"
@@ -162,6 +163,11 @@ def is_data_error(error: BaseException) -> bool:
     if isinstance(error, DBAPIError) and (sqlstate := _sqlstate(error)):
         return sqlstate.startswith(_DATA_SQLSTATES)
     return isinstance(error, DataError | IntegrityError | StatementError | ValueError | TypeError)
+
+
+def is_lock_timeout(error: BaseException | None) -> bool:
+    """Whether a statement has waited for a lock for as long as `lock_timeout` says."""
+    return isinstance(error, DBAPIError) and _sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 def is_conflict(error: BaseException | None) -> bool:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs import Retry
+from service.import_targets import TableSettings
+from service.imports.table import turns
+from service.imports.table.turns import wait_for_turn
 from tests.service.imports.importing import importer
 
 _ROWS = 4_000
@@ -37,3 +41,21 @@ async def test_imports_with_the_same_keys_in_another_order_do_not_end_one_anothe
         await desk.execute("CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT)")
         await asyncio.gather(*map(run, range(3)))
         assert await desk.rows("SELECT count(*) FROM people") == [(_ROWS,)]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_an_import_whose_turn_does_not_come_says_for_what_it_waits_and_is_tried_again(
+    database_url: str, tmp_path: Path, is_elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_WAITS_S", 1)
+    place = {"url": f"{database_url}&application_name=elsewhere"} if is_elsewhere else {}
+    async with importer(database_url, tmp_path, json.dumps({"people": {"table": "people", **place}})) as desk:
+        await desk.execute("CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT)")
+        async with desk.database.session() as other:
+            connection = await other.connection()
+            settings = TableSettings(url=None, table="people")
+            await connection.run_sync(wait_for_turn, settings, alone=True)
+            with pytest.raises(Retry, match="Other imports into the same table"):
+                await desk.run("id,name\n1,Ann\n")
+        assert (await desk.run(attempt=2)).inserted == 1
