@@ -25,6 +25,7 @@ from service.ledger import migrate
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 from tests.faults.form import apply_form
+from tests.support.lane_kinds import gauge
 from tests.support.scratch import scratch
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.sharing import sharing
@@ -185,6 +186,14 @@ def swept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the sweeps of this process dispatch new jobs too, and see in each pass whether Redis has forgotten all."""
     monkeypatch.setattr("service.ledger.reads.dispatching.GRACE_BEFORE_DISPATCH", timedelta(0))
     monkeypatch.setattr("service.worker.keeping.queue_watch._READ_EPOCH_EVERY_S", 0.0)
+
+
+@pytest.fixture
+def fresh_gauge() -> Iterator[None]:
+    """Begin anew what the kinds of `lane_kinds` note, and let none of them go on waiting."""
+    gauge.__init__()  # type: ignore[misc]
+    yield
+    gauge.go_on.set()
 
 
 @pytest.fixture

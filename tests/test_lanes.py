@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -33,17 +33,13 @@ from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import RedisServer
 from tests.support.worker_process import worker_process
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    pytest.mark.usefixtures("fresh_gauge"),
+]
 
 
 KINDS = (visit, plain, flaky, send_webhook)
-
-
-@pytest.fixture(autouse=True)
-def fresh_gauge() -> Iterator[None]:
-    gauge.__init__()  # type: ignore[misc]
-    yield
-    gauge.go_on.set()
 
 
 @pytest.fixture

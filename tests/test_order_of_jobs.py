@@ -1,6 +1,6 @@
 """A strict order that only a job brings holds for later jobs of its lane, wherever that job waits."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,16 +13,12 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support.lane_kinds import flaky, gauge, plain, visit
 from tests.test_lanes import ended, say, working
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+    pytest.mark.usefixtures("fresh_gauge"),
+]
 
 STRICT = Lane("account:1", order="strict")
-
-
-@pytest.fixture(autouse=True)
-def fresh_gauge() -> Iterator[None]:
-    gauge.__init__()  # type: ignore[misc]
-    yield
-    gauge.go_on.set()
 
 
 @pytest.fixture

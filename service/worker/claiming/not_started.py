@@ -1,6 +1,6 @@
 """Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,8 +31,13 @@ _PAYLOADS_AT_ONCE = 50
 
 @dataclass
 class _Sorted:
-    """Where refused ids go. Those `behind` wait for others in strict lanes; those `moved` wait elsewhere by now."""
+    """Where refused ids of a claim go. Those `behind` wait for others in strict lanes; those `moved` wait elsewhere.
 
+    `standings` says by id what the ledger knows of each job that there is.
+    """
+
+    taken: Taken
+    standings: Mapping[str, Standing]
     behind: set[str]
     back: list[Entry] = field(default_factory=list)
     aside: list[Entry] = field(default_factory=list)
@@ -87,16 +92,16 @@ class NotStarted:
         """
         async with self._resources.ledger.read() as connection:
             standings = await standings_of(connection, list(refused))
-        places = _Sorted(behind=await self._lane_refusals.turn_to_heads(refused))
+        places = _Sorted(taken, standings, behind=await self._lane_refusals.turn_to_heads(refused))
         for member, claimed in refused.items():
-            self._sort(places, member, claimed, standings.get(member), taken.due_by)
+            self._sort(places, member, claimed)
         at_once = await self._at_once(places)
         held_up = places.suspects | places.certain | places.in_processes
         places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
-        await self._put(places, taken)
-        await self._take_off(places.off, standings, places.behind, taken)
+        await self._put(places)
+        await self._take_off(places.off, places)
         await self._queue.put(places.moved)
-        adopted = await self._adopt(places.maybe_arq_jobs, standings, places.behind, taken)
+        adopted = await self._adopt(places)
         startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
         wait = not places.in_processes.keys() <= set(at_once)
         come_again = any(entry.due_at == taken.due_by + NEXT_TRY for entry in places.back)
@@ -109,9 +114,8 @@ class NotStarted:
         wanted = [*suspects, *places.certain, *in_processes]
         return wanted[: await self._workload.slots.hold(len(wanted))] if wanted else []
 
-    def _sort(
-        self, places: _Sorted, member: str, claimed: Claimed, standing: Standing | None, due_by: datetime
-    ) -> None:
+    def _sort(self, places: _Sorted, member: str, claimed: Claimed) -> None:
+        standing, due_by = places.standings.get(member), places.taken.due_by
         if standing is None or standing.state not in WAITING:
             places.maybe_arq_jobs[member] = claimed
             return
@@ -151,36 +155,28 @@ class NotStarted:
         else:
             places.back.append(later)
 
-    async def _put(self, places: _Sorted, taken: Taken) -> None:
+    async def _put(self, places: _Sorted) -> None:
         if places.back:
-            await self._queue.put_back(places.back, taken.claim_ms)
+            await self._queue.put_back(places.back, places.taken.claim_ms)
         if places.aside:
-            await self._unknown.set_aside(places.aside, taken.due_by)
+            await self._unknown.set_aside(places.aside, places.taken.due_by)
 
-    async def _take_off(
-        self,
-        claimed: Mapping[str, Claimed],
-        standings: Mapping[str, Standing],
-        behind: Collection[str],
-        taken: Taken,
-    ) -> None:
+    async def _take_off(self, claimed: Mapping[str, Claimed], places: _Sorted) -> None:
         for queue in {one.queue for one in claimed.values()}:
             await self._queue.remove(queue, [one.member for one in claimed.values() if one.queue == queue])
-        await self._lane_refusals.let_go(claimed, standings, behind, taken.claim_ms)
+        await self._let_go(claimed, places)
 
-    async def _adopt(
-        self,
-        members: Mapping[str, Claimed],
-        standings: Mapping[str, Standing],
-        behind: Collection[str],
-        taken: Taken,
-    ) -> Mapping[str, str]:
-        own = await self._own([member for member in members if member in standings])
-        await self._take_off({member: members[member] for member in own}, standings, behind, taken)
+    async def _let_go(self, claimed: Mapping[str, Claimed], places: _Sorted) -> None:
+        await self._lane_refusals.let_go(claimed, places.standings, places.behind, places.taken.claim_ms)
+
+    async def _adopt(self, places: _Sorted) -> Mapping[str, str]:
+        members = places.maybe_arq_jobs
+        own = await self._own([member for member in members if member in places.standings])
+        await self._take_off({member: members[member] for member in own}, places)
         maybe_arq_jobs = {member: claimed.queue for member, claimed in members.items() if member not in own}
-        adopted = await self._adoption.adopt(maybe_arq_jobs, taken.due_by, into_lanes=self._knows_lanes)
+        adopted = await self._adoption.adopt(maybe_arq_jobs, places.taken.due_by, into_lanes=self._knows_lanes)
         left = {member: members[member] for member in maybe_arq_jobs if member not in adopted.values()}
-        await self._lane_refusals.let_go(left, standings, behind, taken.claim_ms)
+        await self._let_go(left, places)
         return adopted
 
     async def _own(self, members: Sequence[str]) -> set[str]:
