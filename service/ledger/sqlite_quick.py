@@ -69,6 +69,10 @@ class QuickCursor(aiosqlite.Cursor):
         self._cursor.execute(sql, parameters)
         return self._cursor.fetchmany(_ROWS_AT_ONCE)
 
+    async def fetchone(self) -> Any:
+        rows = await self.fetchmany(1)
+        return rows[0] if rows else None
+
     async def fetchmany(self, size: int | None = None) -> list[Any]:
         """Fetch up to `size` rows: fewer where the first rows end."""
         if not self._rows and self._is_open:

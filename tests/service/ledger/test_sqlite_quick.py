@@ -96,3 +96,12 @@ async def test_a_transaction_without_statements_never_begins(hops: list[Any]) ->
     assert hops == []
     await connection.execute_fetchall("BEGIN")  # it would fail within a transaction
     await connection.close()
+
+
+async def test_rows_come_in_their_order_however_they_are_fetched() -> None:
+    connection = QuickConnection.to(":memory:")
+    async with connection, connection.execute(NUMBERS) as cursor:
+        fetched = [await cursor.fetchone(), *await cursor.fetchmany(3), await cursor.fetchone()]
+        fetched += await cursor.fetchall()
+        assert [number for (number,) in fetched] == list(range(1, MANY + 1))
+        assert await cursor.fetchone() is None
