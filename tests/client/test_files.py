@@ -1,6 +1,7 @@
 """Files of the client: paths, bytes and open files go up, and come down whole; uploads of requests reach functions."""
 
 import asyncio
+import hashlib
 import io
 import os
 import socket
@@ -15,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI, File, Form, UploadFile
 from postlude import AsyncClient, FileDamaged, NotRepeatable
 from postlude.calling.uploads import describe
+from postlude.downloading import Download
 from postlude.fastapi import BackgroundTasks, Postlude
 from postlude.problems import FileNotFound
 from postlude.sources import Source
@@ -76,6 +78,20 @@ async def test_download_with_other_bytes_than_were_stored_is_damaged(
     with pytest.raises(FileDamaged):
         await client.download(made, tmp_path / "down.bin")
     assert not (tmp_path / "down.bin").exists()
+
+
+def test_download_that_begins_again_has_nothing_of_what_came_before() -> None:
+    """The file is a different one by now, or the server continues none."""
+    out = io.BytesIO(b"own")
+    out.seek(3)
+    download = Download("f1", out)
+    for content, sent in ((b"first", b"fir"), (b"second", b"second")):
+        tag = f'"{hashlib.sha256(content).hexdigest()}"'
+        assert download.begin(httpx.Response(200, headers={"etag": tag}))
+        download.write(sent)
+    download.check()
+    assert out.getvalue() == b"ownsecond"
+    assert download.request().headers["range"] == "bytes=6-"
 
 
 class _Breaking(io.BytesIO):

@@ -99,9 +99,18 @@ async def test_a_transaction_without_statements_never_begins(hops: list[Any]) ->
 
 
 async def test_rows_come_in_their_order_however_they_are_fetched() -> None:
-    connection = QuickConnection.to(":memory:")
-    async with connection, connection.execute(NUMBERS) as cursor:
-        fetched = [await cursor.fetchone(), *await cursor.fetchmany(3), await cursor.fetchone()]
+    to = QuickConnection.to(":memory:", check_same_thread=False)
+    async with to as connection, connection.cursor() as cursor:
+        await cursor.execute(NUMBERS)
+        fetched: list[Any] = [await cursor.fetchone(), *await cursor.fetchmany(3), await cursor.fetchone()]
         fetched += await cursor.fetchall()
         assert [number for (number,) in fetched] == list(range(1, MANY + 1))
         assert await cursor.fetchone() is None
+
+
+async def test_a_closed_cursor_leaves_no_statement_in_progress() -> None:
+    async with QuickConnection.to(":memory:", check_same_thread=False) as connection:
+        cursor = await connection.cursor()
+        await cursor.execute(NUMBERS)
+        await cursor.close()
+        await connection.execute_fetchall("VACUUM")  # it would fail beside one
