@@ -100,12 +100,13 @@ class _Breaking(io.BytesIO):
     def __init__(self, proxy: FaultProxy) -> None:
         super().__init__()
         self._proxy, self._has_broken = proxy, False
+        self._loop = asyncio.get_running_loop()
 
     def write(self, chunk: Any) -> int:
         written = super().write(chunk)
         if not self._has_broken and self.tell() > 1_000_000:
             self._has_broken = True
-            self._proxy.reset()
+            self._loop.call_soon_threadsafe(self._proxy.reset)  # the client writes in a thread
         return written
 
 
