@@ -36,14 +36,12 @@ def changes(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], *, ma
     """Return every change that the row and the attempts still show, first to last; the last is the job's state now.
 
     A state that came and went between two attempts (a retry that came due) has left no trace, so it is missing.
+    Attempts are read after their row: what they show beyond it is left to the next look, whose row has its result.
     """
-    told = [*_of_attempts(job, attempts, max_crashes)]
-    now = _now(job, attempts)
-    if not told or now.position > told[-1].position:
-        told.append(now)
-    elif now.position == told[-1].position:
-        told[-1] = now
-    return told
+    known = [attempt for attempt in attempts if attempt["number"] <= job["attempt"]]
+    now = _now(job, known)
+    told = [change for change in _of_attempts(job, known, max_crashes) if change.position < now.position]
+    return [*told, now]
 
 
 def _of_attempts(job: Mapping[Any, Any], attempts: Sequence[Mapping[Any, Any]], max_crashes: int) -> Iterator[Change]:

@@ -57,6 +57,16 @@ def test_a_job_that_runs_at_once() -> None:
     assert told(ended, attempt(1, Outcome.SUCCEEDED, 1, 2)) == ["running", "succeeded"]
 
 
+def test_attempts_that_have_gone_on_since_their_row_was_read_tell_nothing_beyond_it() -> None:
+    running = row(State.RUNNING, 1, started_at=at(1))
+    waits = row(State.RETRYING, 1, started_at=at(1), run_at=at(9))
+    failed, succeeded = attempt(1, Outcome.FAILED, 1, 2), attempt(2, Outcome.SUCCEEDED, 9, 10)
+    assert told(row(State.QUEUED), attempt(1, None, 1)) == ["queued"]
+    assert told(running, attempt(1, Outcome.SUCCEEDED, 1, 2)) == ["running"]
+    assert told(running, failed, succeeded) == ["running"]
+    assert told(waits, failed, succeeded) == ["running", "retrying"]
+
+
 def test_a_failure_a_retry_and_another_failure() -> None:
     first = attempt(1, Outcome.FAILED, 1, 2)
     waits = row(State.RETRYING, 1, started_at=at(1), run_at=at(9))
