@@ -1,7 +1,6 @@
 """Kinds that say what of them runs: for tests of lanes, whose worker runs in the same loop."""
 
 import asyncio
-import time
 from collections import defaultdict
 
 from pydantic import BaseModel
@@ -10,13 +9,12 @@ from jobs import Context, Retry, RetryPolicy, job
 
 
 class Gauge:
-    """What runs now, by lane; what ran at once at most; who began, in which order, and when."""
+    """What runs now, by lane; what ran at once at most; who began, in which order."""
 
     def __init__(self) -> None:
         self.now: dict[str, int] = defaultdict(int)
         self.most: dict[str, int] = defaultdict(int)
         self.begun: list[str] = []
-        self.begun_at: dict[str, float] = {}
         self.go_on = asyncio.Event()
         self.failing: set[str] = set()
 
@@ -24,7 +22,6 @@ class Gauge:
         self.now[lane] += 1
         self.most[lane] = max(self.most[lane], self.now[lane])
         self.begun.append(name)
-        self.begun_at[name] = time.monotonic()
 
 
 gauge = Gauge()

@@ -173,6 +173,7 @@ class LanesMachine(RuleBasedStateMachine):
         """Leave nothing behind that may run."""
         until = time.monotonic() + SEEN_AGAIN_S
         while True:
+            looked_at = time.monotonic()
             for _ in range(100):
                 if not self._claim(worker, 20, 20):
                     break
@@ -180,7 +181,7 @@ class LanesMachine(RuleBasedStateMachine):
             assert not [job for job in left if not job.was_put_while_it_ran]
             if not left:
                 break
-            assert time.monotonic() < until, left
+            assert looked_at < until, left
 
     def _may_run(self, job: Model, worker: int) -> bool:
         has_token = self.tokens >= 1 or "slow" not in job.entry.lanes
@@ -267,9 +268,11 @@ class LanesMachine(RuleBasedStateMachine):
                 if job.state == "runs":
                     self._finish(job)
         until = time.monotonic() + SEEN_AGAIN_S
-        while (left := self.run(self._left())) and time.monotonic() < until:
+        looked_at = 0.0
+        while left := self.run(self._left()):
+            assert looked_at < until, left
+            looked_at = time.monotonic()
             self._claim(0, 20, 20)
-        assert not left
 
     async def _left(self) -> list[bytes | str]:
         found = [key async for key in self.queue.redis.scan_iter(match="postlude:lane*:*", count=1_000)]
