@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from postlude_command import refuse_clashes
-from tests.support.processes import BIN, ROOT, environment, ran
+from tests.support.processes import BIN, ROOT, environment, free_port, ran
 
 COMMANDS = ("postlude migrate", "postlude api", "postlude worker", "postlude dev", "postlude jobs list", "arq W")
 OF_KINDS = ("postlude api", "postlude worker", "postlude dev", "arq W")
@@ -18,7 +18,9 @@ def start(command: str, folder: Path, *, forked: bool = False, **variables: str)
     It can be forked, which takes less, where it is not about what the command itself imports.
     """
     words = command.replace("arq W", "arq worker_settings.WorkerSettings").split()
-    env = environment(DATA_DIR=str(folder / "var"), REDIS_URL="redis://127.0.0.1:9") | variables
+    # Whether its port is free is looked at first of all.
+    own = {"DATA_DIR": str(folder / "var"), "REDIS_URL": "redis://127.0.0.1:9", "PORT": str(free_port())}
+    env = environment(**own) | variables
     argv = [str(BIN / words[0]), *words[1:]]
     if forked:
         done = ran(argv, env, folder)
