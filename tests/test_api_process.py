@@ -11,6 +11,7 @@ import pytest
 
 from service.settings import Settings
 from tests.service.api.driving import count, on_sqlite, post, stat
+from tests.support.hostile import raw
 from tests.support.processes import api_process
 
 
@@ -66,14 +67,16 @@ async def test_each_key_sent_again_after_a_kill_makes_one_job(settings: Settings
 async def test_api_stops_cleanly_with_streams_open(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     async with api_process(settings) as (api, child):
         job = await post(api)
-        async with api.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+        async with raw(api) as waiting, api.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
             lines = stream.aiter_lines()
             await anext(lines)
-            waiting = asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 50}))
-            await asyncio.sleep(0.2)
+            await waiting.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            await waiting.reader.readuntil(b"}")
+            await waiting.send(f"GET /v1/jobs/{job['id']}?wait=50 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await api.get("/healthz")  # by its answer, what came before it has been read
             child.send_signal(signal.SIGTERM)
+            assert b'"state":"queued"' in (await waiting.answer()).text
             async with asyncio.timeout(20):
-                assert (await waiting).json()["state"] == "queued"
                 assert [line async for line in lines]  # the stream ends properly and is not cut off
         async with asyncio.timeout(20):
             await child.wait()

@@ -337,9 +337,9 @@ async def app_process() -> AsyncIterator[tuple[httpx.AsyncClient, Child]]:
     command = ("uvicorn", "--factory", "tests.test_from_background_tasks:one_process", "--log-level", "critical")
     async with (
         process(*command, "--port", str(port)) as child,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
     ):
-        await eventually(lambda: answers(client, "/begun"))
+        await eventually(lambda: answers(client, "/begun"), 60)
         yield client, child
 
 

@@ -144,13 +144,11 @@ async def test_as_many_hung_threads_as_jobs_end_the_worker_with_a_sentence(
 async def test_idle_worker_does_not_wait_for_threads_when_it_is_stopped(
     desk: Desk, settings: Settings, tmp_path: Path, kind: Kind[Any, Any], args: dict[str, Any]
 ) -> None:
-    async with worker_process(settings, tmp_path) as worker:
+    async with worker_process(settings.model_copy(update={"grace_s": 600}), tmp_path) as worker:
         await registered(worker)
         await desk.ended(await desk.enqueue(kind, args))
-        stopped_at = time.monotonic()
         worker.send(Signals.SIGTERM)
         assert await worker.ended(60) == 0
-        assert time.monotonic() - stopped_at < settings.grace_s / 2
 
 
 async def test_stopped_worker_whose_loop_is_blocked_ends_within_5_s_after_the_grace(
