@@ -188,4 +188,4 @@ async def test_a_key_that_is_limited_after_it_has_signed_in_opens_no_page_any_mo
             async def refused() -> bool:
                 return (await browser.get("/jobs")).status_code == 403
 
-            await eventually(refused, timeout_s=4)
+            await eventually(refused)

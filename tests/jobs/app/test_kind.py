@@ -172,7 +172,7 @@ async def test_a_bad_answer_is_a_failure_that_says_what_it_was(script: Script, f
 
 
 async def test_an_app_that_falls_silent_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.app.call._TIMEOUT", httpx.Timeout(0.2, pool=None).as_dict())
+    monkeypatch.setattr("jobs.app.call._TIMEOUT", httpx.Timeout(None, read=0.2).as_dict())
 
     async def silent(line: Line) -> None:
         await line.answer(HEAD, chunk(b"\n"))

@@ -178,7 +178,7 @@ async def test_limits_that_change_hold_within_two_seconds(asked: Settings) -> No
         async def is_gone() -> bool:
             return (await other.get(where, headers=bearer(made["key"]))).status_code == 404
 
-        await eventually(is_gone, timeout_s=5)
+        await eventually(is_gone)
 
 
 @on_sqlite

@@ -137,7 +137,7 @@ async def test_an_app_that_moves_is_followed_within_two_seconds(settings: Settin
         async def has_moved() -> bool:
             return bool((await desk.ended(await desk.enqueue(call_app, call())))["result"] == '"new"')
 
-        await eventually(has_moved, 3)
+        await eventually(has_moved)
 
 
 async def test_an_address_that_is_not_allowed_is_tried_again_and_shown(settings: Settings, ledger: Ledger) -> None:

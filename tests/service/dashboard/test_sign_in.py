@@ -188,7 +188,7 @@ async def test_a_session_ends_with_what_it_was_opened_with_and_no_copy_of_it_out
                 async def is_out() -> bool:
                     return not await is_in(thief)
 
-                await eventually(is_out, timeout_s=4)
+                await eventually(is_out)
 
         async def sign_out(browser: httpx.AsyncClient) -> None:
             answer = await browser.post("/sign-out", data={"csrf": await token(browser)})
@@ -249,7 +249,7 @@ async def test_a_forged_cookie_opens_nothing(settings: Settings, ledger: Ledger)
         async def is_out() -> bool:
             return not await is_in(api)
 
-        await eventually(is_out, timeout_s=4)
+        await eventually(is_out)
 
 
 @on_sqlite

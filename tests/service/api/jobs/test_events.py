@@ -224,10 +224,10 @@ async def test_watchers_are_bounded_and_one_that_goes_makes_room(
 
 @on_sqlite
 async def test_everybody_who_waits_is_told(api: httpx.AsyncClient, ledger: Ledger) -> None:
-    posted = [await post(api, tags=[str(number)]) for number in range(50)]
-    waiting = [asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", params={"wait": 30})) for job in posted]
-    for job in posted:
-        await api.post(f"/v1/jobs/{job['id']}/cancel")
+    posted = await asyncio.gather(*(post(api, tags=[str(number)]) for number in range(50)))
+    wait: dict[str, Any] = {"params": {"wait": 60}, "timeout": 90}
+    waiting = [asyncio.create_task(api.get(f"/v1/jobs/{job['id']}", **wait)) for job in posted]
+    await asyncio.gather(*(api.post(f"/v1/jobs/{job['id']}/cancel") for job in posted))
     async with asyncio.timeout(FAR_S):
         ended = await asyncio.gather(*waiting)
     assert {answer.json()["state"] for answer in ended} == {"cancelled"}

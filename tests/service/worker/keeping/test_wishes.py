@@ -26,6 +26,7 @@ from service.worker.worker import Worker
 from tests.service.api.driving import on_sqlite
 from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds, process_kinds
+from tests.support.gated_kinds import GATES, Gate, gated
 from tests.support.running import catalogue_of, eventually, running_worker
 
 MODULES = ("tests.support.process_kinds", "tests.support.journey_kinds")
@@ -74,11 +75,10 @@ async def block(ctx: Context, ledger_url: str) -> None:
 
 
 @job("rest")
-async def rest(_ctx: Context, seconds: float = 0) -> None:
-    await asyncio.sleep(seconds)
+async def rest(_ctx: Context) -> None: ...
 
 
-OWN = (wait_in_a_task, wait_in_a_thread, block, rest)
+OWN = (wait_in_a_task, wait_in_a_thread, block, rest, gated)
 
 
 @pytest.fixture
@@ -169,7 +169,8 @@ async def test_draining_worker_ends_what_it_runs_takes_nothing_more_and_another_
 ) -> None:
     deployed = settings.model_copy(update={"version": "2026-11-26.3"})
     async with running_worker(deployed, catalogue_of(*OWN)) as worker:
-        running = await desk.enqueue(rest, {"seconds": 0.8})
+        GATES["drain"] = gate = Gate()
+        running = await desk.enqueue(gated, {"gate": "drain"})
         await desk.running(running)
         workload = performer_of(worker.ctx).workload
         view = await drain(desk.ledger, workload.worker_id)
@@ -180,6 +181,7 @@ async def test_draining_worker_ends_what_it_runs_takes_nothing_more_and_another_
             return workload.drains
 
         await eventually(drains)
+        gate.let_out()
         assert (await desk.ended(running))["state"] == "succeeded"
         await takes_nothing(desk, worker, rest)
 
@@ -204,18 +206,17 @@ async def test_draining_worker_ends_what_it_runs_takes_nothing_more_and_another_
 async def test_worker_that_runs_nothing_seldom_looks(
     desk: Desk, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = 0
+    looks, mine = 0, asyncio.current_task()
 
     async def counted(*args: Any) -> Any:
         nonlocal looks
-        looks += 1
+        looks += asyncio.current_task() is mine
         return await wishes_of(*args)
 
     async with running_worker(settings, catalogue_of(*OWN)) as worker:
         await desk.ended(await desk.enqueue(rest))
         own = Wishes(performer_of(worker.ctx))
         monkeypatch.setattr("service.worker.keeping.wishes.wishes_of", counted)
-        before = looks
         for _ in range(8):
             await own.look()
-        assert looks - before <= 3, "two of its own, and perhaps the worker's"
+        assert looks == 2
