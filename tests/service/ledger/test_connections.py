@@ -31,10 +31,10 @@ async def held(database: Database) -> int:
         return count
 
 
-async def use_at_once(ledger: Ledger, number: int) -> None:
+async def use_at_once(ledger: Ledger, number: int, for_s: float = 0.3) -> None:
     async def use() -> None:
         async with ledger.read() as connection:
-            await connection.execute(text("SELECT pg_sleep(0.3)"))
+            await connection.execute(text("SELECT pg_sleep(:for_s)"), {"for_s": for_s})
 
     await asyncio.gather(*(use() for _ in range(number)))
 
@@ -104,8 +104,10 @@ async def test_a_process_that_was_busy_and_idles_holds_two_connections_at_most(
 ) -> None:
     monkeypatch.setattr(shrinking_pool.keep_shrinking, "__defaults__", (0.2,))
     async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
+        opened: list[object] = []
+        event.listen(ledger.database._reader.sync_engine.pool, "connect", lambda one, _: opened.append(one))
         await use_at_once(ledger, 20)
-        assert await held(ledger.database) >= 3
+        assert len(opened) >= 3
 
         async def few() -> bool:
             return await held(ledger.database) <= 2
@@ -125,7 +127,7 @@ async def test_connections_in_use_are_not_taken_away(database_url: str, monkeypa
 @on_postgres
 async def test_a_hundred_readers_queue_for_twenty_connections(database_url: str) -> None:
     async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
-        await use_at_once(ledger, 100)
+        await use_at_once(ledger, 100, for_s=0.1)
         assert await held(ledger.database) <= 20
 
 
