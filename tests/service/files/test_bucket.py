@@ -36,6 +36,11 @@ def server() -> Iterator[tuple[str, Any]]:
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for buckets that do not answer, and for no others: those are given up too soon."""
     for name, limit in {"_CONNECT_WITHIN_S": 1, "_REQUEST_WITHIN_S": 1, "_RETRIES": 1, "_RETRY_WITHIN_S": 1}.items():
         monkeypatch.setattr(buckets, name, limit)
 
@@ -102,6 +107,7 @@ async def answering(answer: bytes | None) -> AsyncIterator[str]:
     "answer",
     [b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", b"", None],
 )
+@pytest.mark.usefixtures("hurried")
 async def test_bucket_that_fails_cuts_or_hangs_is_told_within_a_bounded_time(answer: bytes | None) -> None:
     async with answering(answer) as endpoint, asyncio.timeout(20):
         bucket = Bucket(URL, endpoint)
