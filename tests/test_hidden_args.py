@@ -1,11 +1,9 @@
 """What stands in args, results and filters is found in no answer to those who may not see args."""
 
-import asyncio
 import itertools
 import json
 import re
 import string
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -17,6 +15,7 @@ from service.settings import Settings
 from service.tables import attempts, jobs
 from tests.service.api.driving import begin, end, on_sqlite
 from tests.support.apps import made_app, routes_of
+from tests.support.endless import beginning_of
 from tests.support.keyed import bearer, closed, make_key
 from tests.support.running import running_api
 from tests.support.writing import writing
@@ -59,19 +58,10 @@ def readable(settings: Settings) -> set[str]:
 
 
 async def read(api: httpx.AsyncClient, path: str) -> str:
-    """Return what is answered; of an answer that goes on, what comes within a moment."""
+    """Return what is answered; of an answer that goes on, its beginning."""
     async with api.stream("GET", path) as answer:
         assert answer.status_code < 500, path
-        return b"".join([part async for part in _for_a_moment(answer)]).decode()
-
-
-async def _for_a_moment(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async with asyncio.timeout(0.2):
-            async for part in answer.aiter_bytes():
-                yield part
-    except TimeoutError:
-        return
+        return (await beginning_of(answer)).decode()
 
 
 @on_sqlite

@@ -323,7 +323,7 @@ async def test_excerpt_is_storable_text(ctx: Context, receiver: Receiver) -> Non
 
 @pytest.mark.parametrize("ending", ["", "half", "drip"])
 @pytest.mark.parametrize("framing", [b"content-length: 100", b"transfer-encoding: chunked", b"x: until closed"])
-@pytest.mark.parametrize("timeout_s", [0.4, 60])
+@pytest.mark.parametrize("timeout_s", [2, 60])
 async def test_body_that_hangs_or_drips_changes_no_outcome_whatever_the_timeout(
     ctx: Context, ending: str, framing: bytes, timeout_s: float
 ) -> None:

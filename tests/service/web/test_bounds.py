@@ -24,12 +24,17 @@ JOB = b'{"kind":"update_stats","args":{"subject":"s","event":"e"}}'
 CLOSE = b"Connection: close\r\n"
 
 
-@pytest.fixture
-async def hurried(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    """An API that waits for nobody."""
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let APIs of this process wait for nobody from now on."""
     for name in ("head_within_s", "body_within_s", "rest_within_s", "linger_s"):
         monkeypatch.setattr(Bounded, name, 0.3)
     monkeypatch.setattr(Taking, "within_s", 0.3)
+
+
+@pytest.fixture
+async def hurried(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """An API that waits for nobody."""
+    hurry(monkeypatch)
     async with running_api(settings) as client:
         yield client
 
@@ -111,10 +116,13 @@ async def test_a_head_that_drips_ends_the_connection(hurried: httpx.AsyncClient)
         assert (await answer).status in (408, 0)
 
 
-async def test_empty_lines_between_requests_do_not_keep_a_connection(hurried: httpx.AsyncClient) -> None:
-    async with raw(hurried) as client:
+async def test_empty_lines_between_requests_do_not_keep_a_connection(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with raw(api) as client:
         await client.send(GET + b"\r\n")
         await client.reader.readuntil(b'"ok"}')
+        hurry(monkeypatch)
 
         async def drip() -> bool:
             return not await client.send(b"\r\n") or client.reader.at_eof()
@@ -167,10 +175,11 @@ async def test_a_connection_whose_body_came_after_its_answer_goes_on(api: httpx.
         assert b'{"status":"ok"}' in (await client.answer()).text
 
 
-async def test_a_peer_that_reads_nothing_is_dropped(hurried: httpx.AsyncClient) -> None:
+async def test_a_peer_that_reads_nothing_is_dropped(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
-        await post(hurried, subject="s" * 100 + str(number), tags=["t" * 90 + str(tag) for tag in range(20)])
-    async with raw(hurried) as client:
+        await post(api, subject="s" * 100 + str(number), tags=["t" * 90 + str(tag) for tag in range(20)])
+    hurry(monkeypatch)
+    async with raw(api) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # the stream's own
         for _ in range(50):
             await client.send(b"GET /v1/jobs?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
