@@ -35,7 +35,7 @@ async def wire(api: httpx.AsyncClient) -> AsyncIterator[FaultProxy]:
 
 @pytest.fixture
 async def through(proxy: FlakyProxy) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(proxy.url, timeout=0.3, retry_for=LONG_S) as client:
+    async with AsyncClient(proxy.url, timeout=1, retry_for=LONG_S) as client:
         yield client
 
 
@@ -68,7 +68,7 @@ async def test_hundreds_of_jobs_through_a_network_that_fails_half_the_time(
     flow = await through.flow({name: NewJob("note", {"text": name}) for name in "abc"})
 
     def in_thread() -> list[str]:
-        with Client(proxy.url, timeout=0.3, retry_for=LONG_S) as client:
+        with Client(proxy.url, timeout=1, retry_for=LONG_S) as client:
             return [client.enqueue("note", {"text": str(number)}).id for number in range(20)]
 
     threaded = await asyncio.to_thread(in_thread)

@@ -20,7 +20,7 @@ from service.worker.worker import Worker
 from tests.support.apps import made_app
 
 T = TypeVar("T")
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 
 async def eventually(condition: Callable[[], Awaitable[T]], timeout_s: float = TIMEOUT_S) -> T:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from service.access.reads import find_keys
+from service.access.throttle import Throttle
 from service.access_tables import api_keys, trail
 from service.ledger.ledger import Ledger
 from service.settings import Settings
@@ -200,6 +201,7 @@ async def test_wrong_keys_are_slowed_down_and_hold_up_nobody_with_a_right_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.access.access._WRONG_KEYS_FREE", 3)
+    monkeypatch.setattr(Throttle.__init__, "__kwdefaults__", {"clock": lambda: 0.0})  # no wait is over meanwhile
     async with running_api(closed(settings)) as api:
         made = await make_key(api, "read")
         for _ in range(3):

@@ -282,8 +282,9 @@ async def test_no_page_of_another_origin_and_no_form_without_its_token_acts(sett
 
 @on_sqlite
 async def test_guesses_are_slowed_down_and_lock_out_neither_other_places_nor_keys_nor_who_was_here_before(
-    settings: Settings, ledger: Ledger
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Throttle.__init__, "__kwdefaults__", {"clock": lambda: 0.0})  # no wait is over meanwhile
     everybody = users_of(ledger)
     for name in ("anna", "bert"):
         await everybody.add(name, Role.VIEWER, password=PASSWORD)
