@@ -50,7 +50,7 @@ def _ports_of_this_process() -> Iterator[int]:
     """Return the ports that no other process of pytest-xdist gives away."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST_PROCESSES
     own = range(_FIRST_PORT + number * _PORTS_OF_A_PROCESS, _FIRST_PORT + (number + 1) * _PORTS_OF_A_PROCESS)
-    first = os.getpid() % len(own)  # another run beside this one begins elsewhere
+    first = os.getpid() * 617 % len(own)  # another run beside this one begins far away, though its id is the next one
     return itertools.cycle([*own[first:], *own[:first]])
 
 
