@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from jobs.csv.lines import FileUnreadable
 
@@ -29,17 +29,26 @@ _PARTLY_ACCENTED = re.compile(rf"[A-Za-z][{_ACCENTED}]|[{_ACCENTED}][A-Za-z]")
 _FEW = 4
 
 
-def encoding_of(file: BinaryIO) -> str:
+class Encoding(NamedTuple):
+    """`is_guessed`: other encodings could have the same bytes."""
+
+    name: str
+    is_guessed: bool
+
+
+def encoding_of(file: BinaryIO) -> Encoding:
     """Return the encoding of a file: by its byte order mark, UTF-8 if all of it is valid, or else by its letters."""
     head = file.read(_SAMPLE_BYTES)
-    marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _of_two_bytes(head)
+    marked = next((name for mark, name in _MARKS if head.startswith(mark)), None)
     if marked is not None:
-        return marked
+        return Encoding(marked, is_guessed=False)
+    if (name := _of_two_bytes(head)) is not None:
+        return Encoding(name, is_guessed=True)
     file.seek(0)
     odd = _first_odd_bytes(file)
-    if odd is None or _is_nearly_utf8(odd):
-        return "utf-8"
-    return _single_or_double(odd)
+    if odd is None:
+        return Encoding("utf-8", is_guessed=False)
+    return Encoding("utf-8" if _is_nearly_utf8(odd) else _single_or_double(odd), is_guessed=True)
 
 
 def _of_two_bytes(head: bytes) -> str | None:

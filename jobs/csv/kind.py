@@ -140,8 +140,15 @@ async def _rehearse(ctx: Context, args: ImportCsvArgs, target: Target, path: Pat
                 failed=standing.failed + len(tried.bad),
             )
             await progress.note(source.bytes_read)
-        more = {"is_whole": not progress.is_time_up, "first_rows": first_rows.shown, "first_errors": first_errors(bad)}
-        return result_of(source, standing, dry_run=True, **more)
+        return result_of(
+            source,
+            standing,
+            dry_run=True,
+            is_encoding_guessed=form.is_encoding_guessed,
+            is_whole=not progress.is_time_up,
+            first_rows=first_rows.shown,
+            first_errors=first_errors(bad),
+        )
 
 
 class _Progress:

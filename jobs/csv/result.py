@@ -53,6 +53,10 @@ class ImportCsvResult(BaseModel, PartialResult):
     errors_file: str | None = Field(None, description="The id of a CSV file with the bad rows.")
     detected: Detected
     dry_run: bool = False
+    is_encoding_guessed: bool = Field(
+        False,
+        description="In a dry run: whether the file's bytes allow other encodings. Set `encoding` if it is wrong.",
+    )
     is_whole: bool = Field(True, description="False if a dry run had no time for the whole file.")
     first_rows: list[dict[str, Any]] = Field([], description="In a dry run: the first rows as they would go in.")
     first_errors: list[RowRefused] = Field([], description="The first bad rows, and why.")

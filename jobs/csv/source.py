@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from jobs.csv.args import ImportCsvArgs
 from jobs.csv.columns import Column, column_number, folded
-from jobs.csv.encoding import encoding_of
+from jobs.csv.encoding import Encoding, encoding_of
 from jobs.csv.layout import Layout, layout_of, rows_of
 from jobs.csv.lines import UNREADABLE, FileUnreadable, Lines
 from jobs.csv.plan import Plan, plan_of
@@ -30,11 +30,15 @@ class ImportChanged(Discard):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the first attempt of an import records, so that all attempts read the same records."""
+    """What the first attempt of an import records, so that all attempts read the same records.
+
+    Only who has just detected the encoding knows whether it is guessed.
+    """
 
     args: str
     sha256: str
     layout: Layout
+    is_encoding_guessed: bool = False
 
     def written(self) -> str:
         return json.dumps({"args": self.args, "sha256": self.sha256, "layout": asdict(self.layout)})
@@ -75,10 +79,10 @@ class Source:
 def form_of(path: Path, args: ImportCsvArgs, columns: Sequence[Column] | None, sha256: str) -> Form:
     """Detect how a file is written. Raises `FileUnreadable`."""
     with path.open("rb") as file:
-        encoding = args.encoding or encoding_of(file)
-        sample = _sample(file, encoding)
-        layout = layout_of(sample, encoding, args.delimiter, args.header, _names_in_header(args, columns))
-    return Form(_fingerprint(args), sha256, layout)
+        encoding = Encoding(args.encoding, is_guessed=False) if args.encoding else encoding_of(file)
+        sample = _sample(file, encoding.name)
+        layout = layout_of(sample, encoding.name, args.delimiter, args.header, _names_in_header(args, columns))
+    return Form(_fingerprint(args), sha256, layout, encoding.is_guessed)
 
 
 def _names_in_header(args: ImportCsvArgs, columns: Sequence[Column] | None) -> frozenset[str]:

@@ -40,11 +40,27 @@ _JAPANESE = "名前,都市\n山田太郎,東京\n鈴木花子,大阪\n" * 5
 )
 def test_a_text_is_read_in_the_encoding_it_was_written_in(text: str, encoding: str) -> None:
     content = text.encode(encoding)
-    assert content.decode(encoding_of(io.BytesIO(content))).removeprefix("\ufeff") == text
+    assert content.decode(encoding_of(io.BytesIO(content)).name).removeprefix("\ufeff") == text
 
 
 def test_a_few_broken_bytes_make_no_other_encoding_of_utf_8() -> None:
-    assert encoding_of(io.BytesIO("Grüße aus Köln\n".encode() * 100 + b"\xff\n")) == "utf-8"
+    assert encoding_of(io.BytesIO("Grüße aus Köln\n".encode() * 100 + b"\xff\n")) == ("utf-8", True)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_guessed"),
+    [
+        (b"a,b\n", False),
+        ("é\n".encode(), False),
+        ("é\n".encode("utf-16"), False),
+        (b"\xe9\n", True),
+        (b"a\0\n\0", True),
+    ],
+)
+def test_an_encoding_is_guessed_unless_it_is_marked_or_all_of_the_file_is_utf_8(
+    content: bytes, is_guessed: bool
+) -> None:
+    assert encoding_of(io.BytesIO(content)).is_guessed == is_guessed
 
 
 @pytest.mark.parametrize(

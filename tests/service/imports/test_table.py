@@ -105,6 +105,8 @@ async def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(desk: Import
     assert await desk.rows("SELECT id FROM people") == [(1,)]
     assert await desk.rows("SELECT * FROM postlude_imports") == []
     assert desk.files.stored == {}
+    assert not result.is_encoding_guessed
+    assert (await desk.run("id,name\n1,Zoë\n".encode("cp1252"), dry_run=True)).is_encoding_guessed
 
 
 async def test_too_many_bad_rows_end_the_import_and_the_good_ones_stay(desk: Importer) -> None:
