@@ -11,6 +11,7 @@ from jobs.image.errors import ImageTooLarge, blaming_image
 from jobs.image.formats import MOST_DECODED
 from jobs.image.geometry import Cut, Pixels
 from jobs.image.opening import opened
+from jobs.image.scans import check_scans
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -76,9 +77,12 @@ def read_picture(path: Path, content_type: str, plan: Callable[[Pixels], Sequenc
 
 def _leave_out(jpeg: "ImageFile", needed: Pixels) -> None:
     """Decode only as many pixels as are needed."""
-    # Its decoder keeps everything, at twice the size, until the last scan; out of memory, it calls the image broken.
-    if "progression" in jpeg.info and jpeg.width * jpeg.height > MOST_DECODED:
-        raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, the most for a progressive JPEG")
+    if "progression" in jpeg.info:
+        # Its decoder keeps everything, at twice the size, until the last scan. Out of memory, it calls it broken.
+        if jpeg.width * jpeg.height > MOST_DECODED:
+            raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, the most for a progressive JPEG")
+        assert jpeg.fp is not None
+        check_scans(jpeg.fp)
     jpeg.draft(None, (math.ceil(needed[0] * _LEFT_TO_RESAMPLE), math.ceil(needed[1] * _LEFT_TO_RESAMPLE)))
     if jpeg.width * jpeg.height > MOST_DECODED:
         raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, which is too many for large thumbnails")
