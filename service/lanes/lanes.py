@@ -69,9 +69,9 @@ class Lanes:
             is_known = await reads.is_known(connection, key)
         if not is_known:
             raise LaneNotFound(
-                f"There is no rule for the pattern {key!r}."
+                f"There is no rule for the pattern {key!r}. It may have been deleted."
                 if is_pattern(key)
-                else f"There is no lane {key!r}: no job was ever in it, and no rule names it."
+                else f"There is no lane {key!r}: no rule names it, and no job that is kept was in it."
             )
         return await self.view(key)
 

@@ -212,4 +212,4 @@ class Schedules:
 
 
 def _not_found(name: str) -> ScheduleNotFound:
-    return ScheduleNotFound(f"There is no schedule {name!r}.")
+    return ScheduleNotFound(f"There is no schedule {name!r}. It may have been deleted.")

@@ -33,7 +33,10 @@ async def test_a_schedule_is_made_shown_and_deleted(api: httpx.AsyncClient) -> N
     assert as_json == (await api.get("/v1/schedules")).json()
     assert (await run(api.base_url, "delete", "nightly/1")).out == "nightly/1  deleted\n"
     gone = await run(api.base_url, "show", "nightly/1")
-    assert (gone.code, gone.err) == (1, "error: nightly/1: There is no schedule 'nightly/1'.\n")
+    assert (gone.code, gone.err) == (
+        1,
+        "error: nightly/1: There is no schedule 'nightly/1'. It may have been deleted.\n",
+    )
 
 
 async def test_schedules_are_paused_resumed_and_run_and_tell_their_ticks(api: httpx.AsyncClient) -> None:
@@ -41,7 +44,7 @@ async def test_schedules_are_paused_resumed_and_run_and_tell_their_ticks(api: ht
     assert (await run(api.base_url, "resume", "cleanup")).out == "cleanup  17 3 * * * (UTC)  ready\n"
     ran = await run(api.base_url, "run", "cleanup", "nobody")
     assert ran.out.startswith("cleanup  enqueued ")
-    assert (ran.code, ran.err) == (1, "error: nobody: There is no schedule 'nobody'.\n")
+    assert (ran.code, ran.err) == (1, "error: nobody: There is no schedule 'nobody'. It may have been deleted.\n")
     heading, tick = (await run(api.base_url, "history", "cleanup")).out.splitlines()
     assert heading.split() == ["DUE", "OUTCOME", "JOB", "REASON"]
     assert [tick.split()[2], *tick.split()[-2:]] == ["fired", "run", "now"]

@@ -103,3 +103,14 @@ async def test_the_audit_is_filtered_paged_and_hides_args_from_those_who_may_not
     hidden = await browser.page("/audit?action=enqueue")
     assert "s3cr3t-subject" not in hidden
     assert "hidden" in hidden
+
+
+async def test_links_of_the_audit_to_what_is_gone_lead_to_pages_that_say_so(browser: Browser) -> None:
+    schedule = {"kind": "cleanup", "args": {}, "cron": "0 3 * * *"}
+    for path, body in (("/v1/lanes/tenant:1", {"concurrency": 1}), ("/v1/schedules/nightly", schedule)):
+        await browser.call("PUT", path, body)
+        assert (await browser.client.delete(path)).status_code == 204
+    links = set(re.findall(r'href="(/(?:lanes|schedules)/[^"]+)"', await browser.page("/audit")))
+    told = [await browser.words(link, status=404) for link in sorted(links)]
+    assert "There is no lane 'tenant:1': no rule names it, and no job that is kept was in it." in told[0]
+    assert "There is no schedule 'nightly'. It may have been deleted." in told[1]
