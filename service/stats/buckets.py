@@ -31,7 +31,9 @@ class Size(StrEnum):
 
 def start_of(at: datetime, step: timedelta) -> datetime:
     """Return the beginning of the minute or quarter that a moment is in, in UTC."""
-    return (at - (at - EPOCH) % step).astimezone(UTC)
+    # In UTC first: in a zone, a difference is one of wall clocks, and forgets which of two equal hours it began in.
+    at = at.astimezone(UTC)
+    return at - (at - EPOCH) % step
 
 
 def bounds(size: Size, zone: ZoneInfo, since: datetime, until: datetime) -> list[datetime]:

@@ -77,6 +77,11 @@ def test_a_moment_is_in_the_bucket_that_it_begins() -> None:
     assert start_of(before_the_epoch, QUARTER) == datetime(1969, 12, 31, 18, 15, tzinfo=UTC)
 
 
+def test_the_second_of_two_equal_hours_is_the_later_one() -> None:
+    again = datetime(2026, 10, 25, 2, 20, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
+    assert start_of(again, QUARTER) == datetime(2026, 10, 25, 1, 15, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("size", Size)
 def test_ten_thousand_buckets_are_the_most(size: Size) -> None:
     since = datetime(1950, 1, 1, tzinfo=UTC)
