@@ -35,6 +35,8 @@ _numbers = itertools.count(1)
 # Of an error, structlog's own would draw the code and the variables of each frame: a second each.
 _PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 _ended, _FROZEN_EVERY = itertools.count(1), 100
+# Young objects are looked through less often than by default, and all objects only by `pytest_runtest_logfinish`.
+_THRESHOLDS = 10_000, 10, 1_000
 
 
 def pytest_configure() -> None:
@@ -53,23 +55,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     apply_form(config, items)
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
-    long = [item for item in items if _is_long(item)]
-    short = [item for item in items if not _is_long(item)]
+    long = [item for item in items if _is_long(item.path)]
+    short = [item for item in items if not _is_long(item.path)]
     bounds = [len(short) * number // processes for number in range(processes + 1)]
     shares = (long[number::processes] + short[slice(*bounds[number : number + 2])] for number in range(processes))
     if processes > 1:
         items[:] = [item for share in shares for item in share]
 
 
-def _is_long(item: pytest.Item) -> bool:
-    """Whether a test runs the product as processes, or another program over all of it."""
-    return item.path.parent in (_TESTS, _TESTS / "faults") or item.path.stem in ("test_schemathesis", "test_isolated")
+@cache
+def _is_long(module: Path) -> bool:
+    """Whether the tests of a module run the product as processes, or another program over all of it."""
+    return module.parent in (_TESTS, _TESTS / "faults") or module.stem in ("test_schemathesis", "test_isolated")
 
 
 def pytest_collection_finish() -> None:
     """Keep all that is imported by now out of the garbage collector's sight: half a million objects, and they stay."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
     gc.enable()
 
 

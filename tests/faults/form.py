@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -31,15 +32,20 @@ def apply_form(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _is_whole(item: pytest.Item) -> bool:
-    return _FAULTS in item.path.parents or item.get_closest_marker("short") is not None
+    return _is_of_faults(item.path) or item.get_closest_marker("short") is not None
 
 
 def _is_short(item: pytest.Item) -> bool:
     marker = item.get_closest_marker("short")
     if marker is None:
-        return _FAULTS not in item.path.parents
+        return not _is_of_faults(item.path)
     parts: Sequence[str] = marker.args
     return all(part in item.nodeid or _is_of_no_database(part, item) for part in parts)
+
+
+@cache
+def _is_of_faults(module: Path) -> bool:
+    return _FAULTS in module.parents
 
 
 def _is_of_no_database(part: str, item: pytest.Item) -> bool:
