@@ -22,7 +22,8 @@ def is_bounded(plan: str) -> bool:
 
 async def test_pages_and_counts_of_any_filter_stay_between_two_places(database_url: str) -> None:
     database = Database.open(database_url)
-    await fill(database, terminal=100_000, waiting=2_000)
+    # Postgres sorts a shorter history rather than to read a range of it. SQLite plans the same for any.
+    await fill(database, terminal=100_000 if database.dialect == "postgresql" else 20_000, waiting=2_000)
     async with writing(database) as connection:
         tagged = "INSERT INTO job_tags (tag, created_at, job_id) SELECT 't', created_at, id FROM jobs"
         await connection.exec_driver_sql(tagged)
