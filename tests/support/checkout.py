@@ -15,6 +15,8 @@ from tests.support.processes import free_port
 from tests.support.running import eventually
 
 ROOT = Path(__file__).parents[2]
+# What Hypothesis found in Unicode and in each source: seconds, where it looks for them anew.
+KNOWN_TO_HYPOTHESIS = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis")}
 WITHIN_S = 120.0
 # Compiled code is copied too: it fits as long as its source is unchanged. Others may be compiling at this moment.
 _UNFINISHED = shutil.ignore_patterns("*.pyc.*")
@@ -28,7 +30,7 @@ class Checkout:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTLUDE_")}
         # What is installed is the checkout itself; the copy comes first.
         self._env = inherited | {f"POSTLUDE_{name}": value for name, value in settings.items()}
-        self._env |= {"PYTHONPATH": str(folder), "POSTLUDE_DATA_DIR": str(folder / "var")}
+        self._env |= {"PYTHONPATH": str(folder), "POSTLUDE_DATA_DIR": str(folder / "var")} | KNOWN_TO_HYPOTHESIS
         for name in ("client", "deploy", "docs", "jobs", "service", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=_UNFINISHED)
         for name in ("pyproject.toml", "worker_settings.py"):

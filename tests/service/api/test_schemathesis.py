@@ -1,6 +1,7 @@
 """The API is what its OpenAPI document says: schemathesis makes requests of the document, and judges the answers."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 
 from service.settings import Settings
 from tests.service.api.driving import on_sqlite
+from tests.support.checkout import KNOWN_TO_HYPOTHESIS
 from tests.support.running import running_api
 
 _CONFIG = Path(__file__).with_name("schemathesis.toml").read_text()
@@ -33,6 +35,7 @@ async def test_answers_to_what_the_document_allows_and_forbids_are_as_it_says(
             str(api.base_url.join("/openapi.json")),
             *options,
             cwd=tmp_path,
+            env=os.environ | KNOWN_TO_HYPOTHESIS,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
