@@ -14,6 +14,7 @@ import arq
 import arq.connections
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import update
 
 from jobs import Lane, Rate
 from jobs.webhook.kind import send_webhook
@@ -22,6 +23,7 @@ from service.ledger.reads import lanes as reads
 from service.ledger.records.lanes import Said, record_rebuild, record_rule
 from service.queue import deserialize, serialize
 from service.settings import Settings
+from service.tables import jobs
 from service.worker.claiming.pauses import Pauses
 from service.worker.keeping.lanes import LaneKeeping
 from tests.service.worker.desk import Desk, open_desk
@@ -31,6 +33,7 @@ from tests.support.raw_receiver import Line, raw_receiver
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import RedisServer
 from tests.support.worker_process import worker_process
+from tests.support.writing import writing
 
 pytestmark = [
     pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
@@ -285,9 +288,14 @@ async def test_burst_worker_builds_lanes_before_it_ends(desk: Desk, settings: Se
         assert set(await ended(desk, ids)) == {"succeeded"}
 
 
-async def test_burst_worker_stays_for_jobs_whose_claims_a_rebuild_has_ended(desk: Desk, settings: Settings) -> None:
+@pytest.mark.parametrize("crashes", [0, 1])
+async def test_burst_worker_stays_for_jobs_whose_claims_a_rebuild_has_ended(
+    desk: Desk, settings: Settings, crashes: int
+) -> None:
     assert await LaneKeeping(desk.ledger, desk.queue).build()
     ids = [await desk.enqueue(visit, {"host": f"{number}"}) for number in range(3)]
+    async with writing(desk.ledger.database) as connection:
+        await connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(crashes=crashes))
     await desk.ledger.database.run(partial(record_rebuild, epoch="of another"))
     async with running_worker(settings, catalogue_of(*KINDS), burst=True):
         assert set(await ended(desk, ids)) == {"succeeded"}

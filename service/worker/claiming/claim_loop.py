@@ -41,8 +41,7 @@ class ClaimLoop:
     async def run(self) -> None:
         """Claim until told to stop or, in burst mode, until nothing runs and nothing is due but what nobody may start.
 
-        A burst waits for rates, and for what kept a due job from starting just now, which pass by themselves; not for
-        pauses, breakers, and other workers.
+        A burst waits for rates and for refusals that pass by themselves; not for pauses, breakers, and other workers.
         """
         if not self._burst:  # which tells by the queue, and by what runs, whether it is done
             self._performer.take_released = self._handover.take
@@ -119,10 +118,10 @@ class ClaimLoop:
         """Wait for something to claim; whether a burst has nothing to wait for."""
         if not self._burst:
             await self._claims.waiting.wait(self._stopping, self._room_for)
+        elif wait_s := self._claims.next_try_in_s:
+            await self._wait_for_change(wait_s)
         elif self._performer.busy:
             await self._wait_for_change()
-        elif wait_s := self._claims.next_try_in_s:
-            await self._pause(wait_s)
         else:
             # The leader may have put something since the last claim.
             return not (await self._is_anything_left() or await self._waits_for_rates() or await self._claim())
@@ -148,11 +147,11 @@ class ClaimLoop:
         await self._claims.waiting.wait(self._stopping, self._room_for)
         return True
 
-    async def _wait_for_change(self) -> None:
+    async def _wait_for_change(self, within_s: float | None = None) -> None:
         """Wait until an attempt ends or its outcome is recorded, or until told to stop."""
         changed = asyncio.create_task(self._workload.next_change())
         stopped = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({changed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({changed, stopped}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         changed.cancel()
         stopped.cancel()
 

@@ -56,7 +56,7 @@ class Claims:
 
     @property
     def next_try_in_s(self) -> float:
-        """Return for how long the last ids that could not start, but may soon, are not due; 0 if they are."""
+        """Return the seconds until refused ids come due again; 0 if none do."""
         return max(self._next_try_at - time.monotonic(), 0.0)
 
     async def take(self, room: Room) -> list[Started]:
@@ -108,10 +108,12 @@ class Claims:
             others |= await self.starts.record(startable.jobs, claim, prefetched=prefetched)
             started.at_once = await self.starts.record(startable.at_once, claim, at_once=True)
             started.wait = startable.wait
-            if startable.come_again:
-                self._next_try_at = time.monotonic() + NEXT_TRY.total_seconds()
             own = [job_id for job_id, one in started.at_once.items() if one.arq_id is None]
             self._take_off([startable.at_once[job_id] for job_id in own])
+            again = [entry for job_id, entry in startable.entries.items() if not holds(job_id)]
+            if again or startable.come_again:
+                self._next_try_at = time.monotonic() + NEXT_TRY.total_seconds()
+            await self._not_started.put_back(again, claim.taken)
         if adopted := [one for one in started.in_order() if one.arq_id is not None]:
             await self._hold(adopted)
 

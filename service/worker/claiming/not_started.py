@@ -33,13 +33,14 @@ _PAYLOADS_AT_ONCE = 50
 class _Sorted:
     """Where refused ids of a claim go. Those `behind` wait for others in strict lanes; those `moved` wait elsewhere.
 
-    `standings` says by id what the ledger knows of each job that there is.
+    `standings` says by id what the ledger knows of each job that there is. Those of `later` come due in `NEXT_TRY`.
     """
 
     taken: Taken
     standings: Mapping[str, Standing]
     behind: set[str]
     back: list[Entry] = field(default_factory=list)
+    later: list[Entry] = field(default_factory=list)
     aside: list[Entry] = field(default_factory=list)
     off: dict[str, Claimed] = field(default_factory=dict)
     moved: list[Entry] = field(default_factory=list)
@@ -54,11 +55,13 @@ class _Sorted:
 class Startable:
     """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot.
 
-    Others `wait`, for a child process, where the next claim finds them; or `come_again` after `NEXT_TRY`.
+    Others `wait`, for a child process, where the next claim finds them; or `come_again` after `NEXT_TRY`. So do those
+    of `at_once` whose start is refused once more: they go back as their `entries` say.
     """
 
     jobs: dict[str, Claimed]
     at_once: dict[str, Claimed]
+    entries: dict[str, Entry]
     wait: bool
     come_again: bool
 
@@ -97,15 +100,25 @@ class NotStarted:
             self._sort(places, member, claimed)
         at_once = await self._at_once(places)
         held_up = places.suspects | places.certain | places.in_processes
-        places.back += [entry for job_id, entry in held_up.items() if job_id not in at_once]
+        places.later += [held_up[job_id] for job_id in (*places.suspects, *places.certain) if job_id not in at_once]
+        places.back += [entry for job_id, entry in places.in_processes.items() if job_id not in at_once]
         await self._put(places)
         await self._take_off(places.off, places)
         await self._queue.put(places.moved)
         adopted = await self._adopt(places)
         startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
-        wait = not places.in_processes.keys() <= set(at_once)
-        come_again = any(entry.due_at == taken.due_by + NEXT_TRY for entry in places.back)
-        return Startable(startable, {job_id: refused[held_up[job_id].id] for job_id in at_once}, wait, come_again)
+        return Startable(
+            startable,
+            {job_id: refused[held_up[job_id].id] for job_id in at_once},
+            {job_id: _later(held_up[job_id], taken) for job_id in at_once},
+            wait=not places.in_processes.keys() <= set(at_once),
+            come_again=bool(places.later),
+        )
+
+    async def put_back(self, entries: Sequence[Entry], taken: Taken) -> None:
+        """Put ids back as their entries say, and end their claim."""
+        if entries:
+            await self._queue.put_back(entries, taken.claim_ms)
 
     async def _at_once(self, places: _Sorted) -> list[str]:
         """Hold slots for the jobs that must begin at once; return those for which there is one."""
@@ -122,7 +135,6 @@ class NotStarted:
         lanes = lanes_of(standing) if self._knows_lanes else ()
         limits = standing.lane_limits
         entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority, lanes, limits)
-        later = entry._replace(due_at=due_by + NEXT_TRY, priority=0)
         # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
         is_soon = standing.run_at <= due_by + HORIZON or standing.arq_id is not None
         if _has_moved(standing, claimed, lanes):
@@ -138,12 +150,11 @@ class NotStarted:
         elif member in places.behind or (lanes and not claimed.in_lane):
             places.back.append(entry)  # into its lane, where it waits
         else:
-            self._sort_startable(places, claimed, standing, entry, later)
+            self._sort_startable(places, claimed, standing, entry)
 
-    def _sort_startable(
-        self, places: _Sorted, claimed: Claimed, standing: Standing, entry: Entry, later: Entry
-    ) -> None:
+    def _sort_startable(self, places: _Sorted, claimed: Claimed, standing: Standing, entry: Entry) -> None:
         """Place a job that may be started here, alone or under a condition."""
+        later = _later(entry, places.taken)
         if self._suspects.includes(standing.crashes):
             places.suspects[standing.id] = later
         elif standing.crashes or standing.prefetched:
@@ -153,11 +164,10 @@ class NotStarted:
         elif standing.id != entry.id:
             places.startable[standing.id] = claimed
         else:
-            places.back.append(later)
+            places.later.append(later)
 
     async def _put(self, places: _Sorted) -> None:
-        if places.back:
-            await self._queue.put_back(places.back, places.taken.claim_ms)
+        await self.put_back([*places.back, *places.later], places.taken)
         if places.aside:
             await self._unknown.set_aside(places.aside, places.taken.due_by)
 
@@ -186,6 +196,10 @@ class NotStarted:
             payloads = await self._queue.arq.payloads(members[first : first + _PAYLOADS_AT_ONCE])
             own |= {one for one, found in payloads.items() if not isinstance(found, bytes) or is_own_payload(found)}
         return own
+
+
+def _later(entry: Entry, taken: Taken) -> Entry:
+    return entry._replace(due_at=taken.due_by + NEXT_TRY, priority=0)
 
 
 def _sort_unknown(places: _Sorted, entry: Entry, again_at: datetime) -> None:
