@@ -197,7 +197,8 @@ class Start:
     that lane has an earlier live one. After `until`, by this process's monotonic clock, none is started: by then their
     claims may have been taken for lost. Without an epoch a job in a lane is refused, unless `past_lanes`, which is for
     arq's own worker. A job that somebody has moved since its claim is refused: `lanes` has (id, lanes) of each claim,
-    and `queues` those that the worker works. What no claim has chosen is started only where it is `unpaused`.
+    and `queues` those that the worker works. Jobs that are `handed_over` were chosen by no claim: each is
+    started only where nothing pauses it, and comes with its parents.
     """
 
     ids: tuple[str, ...]
@@ -213,7 +214,7 @@ class Start:
     past_lanes: bool = False
     lanes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     queues: tuple[str, ...] = ()
-    unpaused: bool = False
+    handed_over: bool = False
 
 
 class Started(NamedTuple):

@@ -114,10 +114,10 @@ def found_by(
 def look_up(
     dialect: str, name: str, columns: Sequence[Column[Any]], by: Mapping[Column[Any], ColumnElement[Any]]
 ) -> tuple[FromClause, ColumnElement[bool]]:
-    """Return what to join, and on what: for each row of the tables before, the rows whose keys are as told `by` these.
+    """Return what to join, and on what: for each row so far, the rows whose keys equal what `by` names of it.
 
-    Joined by `found_by`, Postgres may still walk through a table that it takes for tiny, if the tables before are
-    themselves joined: it keeps what they give, and compares it with each row. A LATERAL with an OFFSET is looked up.
+    Joined by `found_by`, Postgres may still walk through a table that it takes for tiny, if what it is joined to is
+    itself a join: it keeps what they give, and compares it with each row. A LATERAL with an OFFSET is looked up.
     """
     if dialect == "sqlite":
         table = select(*columns, *by).subquery(name)

@@ -212,7 +212,7 @@ async def _start(connection: AsyncConnection, now: datetime) -> object:
 
 async def _start_unclaimed(connection: AsyncConnection, now: datetime) -> object:
     ids = tuple(f"waits-{n}" for n in range(1, 101))
-    start = Start(ids, "w0", ("k1", "k2"), now, queues=("default",), unpaused=True)
+    start = Start(ids, "w0", ("k1", "k2"), now, queues=("default",), handed_over=True)
     return await connection.run_sync(record_started, [start])
 
 

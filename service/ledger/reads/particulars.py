@@ -50,10 +50,8 @@ def few_of(ids: Sequence[str], rows: Sequence[Any]) -> Mapping[str, list[Parent]
     """
     if len(rows) > _FEW_PARENTS:
         return {}
-    long = {row[0] for row in rows if (row[-1] or 0) > _SHORT_RESULT}
-    if long:
-        ids, rows = [one for one in ids if one not in long], [row for row in rows if row[0] not in long]
-    return _in_order(ids, rows)
+    asked = set(ids) - {row[0] for row in rows if (row[-1] or 0) > _SHORT_RESULT}
+    return _in_order([one for one in ids if one in asked], [row for row in rows if row[0] in asked])
 
 
 def _asked(ids: Sequence[str]) -> dict[str, str]:

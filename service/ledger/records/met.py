@@ -52,30 +52,45 @@ def let_pass(connection: Connection, parents: Sequence[Parent], at: datetime, mo
     None, with nothing written, where edges have to be looked at one by one: there are more than `most`, some parent
     waits to be followed up, or a child is no longer blocked.
     """
-    dialect = connection.dialect.name
-    ids = ids_parameter(dialect, [parent.id for parent in parents], _PARENTS)
-    at_once = dialect == "postgresql"
-    statement = _read_and_write() if at_once else _read()
-    told, is_more = connection.execute(statement, {**ids, "most": most} | ({"at": at} if at_once else {})).one()
-    children = from_json(told or "[]")
-    if is_more or any(child[_OF_RELEASE] != _BLOCKED for child in children):
+    if connection.dialect.name == "sqlite":
+        children = _pass_in_sqlite(connection, [parent.id for parent in parents], at, most)
+    else:
+        ids = ids_parameter("postgresql", [parent.id for parent in parents], _PARENTS)
+        children = _passing(connection.execute(_read_and_write(), {**ids, "most": most, "at": at}).one())
+    if children is None:
         return None
     released: list[Released] = []
-    left: list[tuple[str, int]] = []
     retries: dict[str, datetime] = {}
     for *own, _, traits, blocked_by, met in children:
-        left.append((own[0], blocked_by - met))
         if blocked_by > met:
             continue
         own[_RUN_AT] = run_at = max(datetime.fromisoformat(own[_RUN_AT]), at)
         released.append(Released(*own))
         if traits & _RETRY:
             retries[own[0]] = run_at
-    if left and not at_once:
-        connection.execute(_meet(dialect), ids)
-        connection.execute(_count_down(), {"rows": packed(left), "at": at})
     make_ready(connection, released, retries)
     return released
+
+
+# Of each child the columns of `_TOLD`, and how many of its edges are met.
+_Child = list[Any]
+
+
+def _pass_in_sqlite(connection: Connection, parents: Sequence[str], at: datetime, most: int) -> list[_Child] | None:
+    ids = ids_parameter("sqlite", parents, _PARENTS)
+    children = _passing(connection.execute(_read(), {**ids, "most": most}).one())
+    if children:
+        connection.execute(_meet("sqlite"), ids)
+        left = packed((id_, blocked_by - met) for id_, *_, blocked_by, met in children)
+        connection.execute(_count_down(), {"rows": left, "at": at})
+    return children
+
+
+def _passing(told: Sequence[Any]) -> list[_Child] | None:
+    """Return the children, unless they have to be looked at one by one; `_read_and_write` decides by the same."""
+    found, is_more = told
+    children: list[_Child] = from_json(found or "[]")
+    return None if is_more or any(child[_OF_RELEASE] != _BLOCKED for child in children) else children
 
 
 def make_ready(connection: Connection, released: Sequence[Released], retries: dict[str, datetime]) -> None:

@@ -69,12 +69,12 @@ class _Way(NamedTuple):
     strict: bool
     past_lanes: bool
     on_queues: bool
-    unpaused: bool
+    handed_over: bool
 
     @classmethod
     def of(cls, start: Start) -> "_Way":
         return cls(
-            start.lanes_epoch is not None, bool(start.strict), start.past_lanes, bool(start.queues), start.unpaused
+            start.lanes_epoch is not None, bool(start.strict), start.past_lanes, bool(start.queues), start.handed_over
         )
 
     @property
@@ -173,9 +173,10 @@ def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> _Tak
     if connection.dialect.name == "sqlite":
         return _take_in_sqlite(connection, way, parameters), None
     rows = connection.execute(_start_returning(way), parameters).all()
-    if not way.unpaused:
+    if not way.handed_over:
         return rows, None
-    return [row[:-1] for row in rows], from_json(rows[0][-1] or "[]") if rows else []
+    told = next((row[-1] for row in rows if row[-1] is not None), "[]")
+    return [row[:-1] for row in rows], from_json(told)
 
 
 def _take_in_sqlite(connection: Connection, way: _Way, parameters: dict[str, Any]) -> list[list[Any]]:
@@ -203,7 +204,7 @@ def _start(dialect: str, way: _Way) -> Update:
     of_claim = [are_lanes_of_claim(start.c.lane, start.c.lane_too)] if way.in_lanes else []
     on_queues = [is_one_of(dialect, unindexed(jobs.c.queue), "queues")] if way.on_queues else []
     laneless = [jobs.c.lane_seq.is_(None)] if not (way.in_lanes or way.past_lanes) else []
-    unpaused = [~is_paused(_AT)] if way.unpaused else []
+    unpaused = [~is_paused(_AT)] if way.handed_over else []
     in_turn = [~is_behind(start.c.strict, start.c.strict_too)] if way.strict else []
     return (
         update(jobs)
@@ -248,7 +249,7 @@ def _start_returning(way: _Way) -> Any:
     kinds = select(_WORKER, begun.c.counted_as, literal_column(f"'{_STARTED}'", String), func.count(), _AT)
     counted = add_up("postgresql", kinds.group_by(begun.c.counted_as))
     told: list[ColumnElement[Any]] = [begun.c[name] for name in way.names]
-    if way.unpaused:
+    if way.handed_over:
         parents = select(json_rows("postgresql", select_few_parents("postgresql", begun).subquery("few").c))
         told.append(case((func.row_number().over() == 1, parents.scalar_subquery())))
     return select(*told).add_cte(counted.cte("counted"))

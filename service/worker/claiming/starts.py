@@ -69,7 +69,7 @@ class Starts:
                     prefetched,
                     past_lanes=self._past_lanes,
                     queues=self._queues,
-                    unpaused=handed_over,
+                    handed_over=handed_over,
                 )
                 started = await self._start(start, new, claimed, claim)
         finally:

@@ -161,7 +161,7 @@ async def test_job_in_a_lane_is_started_only_as_one(ledger: Ledger) -> None:
 async def test_what_no_claim_has_chosen_is_not_started_while_it_is_paused(ledger: Ledger, key: str) -> None:
     worker, job = await live_worker(ledger), new_job()
     await enqueue(ledger, job)
-    unclaimed = Start((job.id,), worker, ("greet",), NOW, unpaused=True)
+    unclaimed = Start((job.id,), worker, ("greet",), NOW, handed_over=True)
     until = {"paused": True, "paused_until": NOW + timedelta(seconds=1)}
     await ledger.database.run(lambda connection: record_rule(connection, key, cast(Said, until), NOW))
     assert await ledger.start(unclaimed) == {}
