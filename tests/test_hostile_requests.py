@@ -86,7 +86,10 @@ async def test_a_good_batch_is_accepted(settings: Settings, size: int) -> None:
     job = {"kind": "send_webhook", "args": {"url": "http://127.0.0.1:9/", "event": "e", "data": data}}
     async with api_process(settings) as (api, process):
         sent: dict[str, Any] = {"json": {"jobs": [job] * many}, "headers": {"Idempotency-Key": "k"}, "timeout": 120}
-        while (answer := await api.post("/v1/jobs/batch", **sent)).status_code == 503:
+        for _ in range(3):
+            answer = await api.post("/v1/jobs/batch", **sent)
+            if answer.status_code != 503:
+                break
             assert "did not confirm the write" in answer.json()["detail"], "a slow disk or a busy machine"
         assert answer.status_code == 202
         assert len(answer.json()["jobs"]) == many

@@ -97,7 +97,9 @@ class Filling:
     async def _run_alive(self, staff: Staff, record: Callable[[Connection], T]) -> T:
         def write(connection: Connection) -> T:
             _keep_alive(connection, staff)
-            return record(connection)
+            recorded = record(connection)
+            _keep_alive(connection, staff)  # from its commit on, also where it took long
+            return recorded
 
         return await self._run(write)
 
@@ -116,7 +118,7 @@ def _record_begun(connection: Connection, staff: Staff) -> None:
 
 
 def _keep_alive(connection: Connection, staff: Staff) -> None:
-    """Let workers be alive until the transaction ends: jobs of dead ones would be left to real workers, and be sent."""
+    """Renew the workers' leases: jobs of dead ones would be left to real workers, and be sent."""
     for worker in staff.workers:
         if not record_heartbeat(connection, worker.id, now_by(connection), 0.003, 0, worker.memory_bytes):
             raise Conflict(

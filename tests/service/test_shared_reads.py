@@ -71,6 +71,17 @@ async def test_a_read_is_given_so_many_names_and_the_next_one_the_others() -> No
     assert told[9] == {"9": 3}
 
 
+async def test_an_answer_is_read_anew_once_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, source = asyncio.get_running_loop(), Source()
+    reads = SharedReads(source.read, fresh_for_s=1)
+    began, later_s = loop.time(), [0.0]
+    monkeypatch.setattr(loop, "time", lambda: began + later_s[0])
+    told = []
+    for later_s[0] in (0.0, 0.9, 1.0, 1.9):
+        told.append((await reads.of(["a"]))["a"])
+    assert told == [1, 1, 2, 2]
+
+
 async def test_an_answer_is_kept_for_its_time_alone() -> None:
     source = Source()
     kept, unkept = SharedReads(source.read, fresh_for_s=60), SharedReads(source.read, fresh_for_s=0)

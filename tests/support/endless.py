@@ -9,6 +9,6 @@ async def beginning_of(answer: httpx.Response) -> bytes:
     read = b""
     async for part in answer.aiter_bytes():
         read += part
-        if is_endless and b"\n\n" in read:
+        if is_endless and b"\n\n" in read.partition(b"data:")[2]:  # before it come comments, while nothing happens
             break
     return read

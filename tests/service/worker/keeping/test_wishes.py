@@ -215,7 +215,13 @@ async def test_worker_that_runs_nothing_seldom_looks(
 
     async with running_worker(settings, catalogue_of(*OWN)) as worker:
         await desk.ended(await desk.enqueue(rest))
-        own = Wishes(performer_of(worker.ctx))
+        performer = performer_of(worker.ctx)
+
+        async def idle() -> bool:
+            return not performer.workload.running
+
+        await eventually(idle)
+        own = Wishes(performer)
         monkeypatch.setattr("service.worker.keeping.wishes.wishes_of", counted)
         for _ in range(8):
             await own.look()
