@@ -3,7 +3,7 @@
 kind.py      the kind; args.py: its args and its result
 formats.py   what images may be, with limits, and what thumbnails may be
 opening.py   from a file to an image, within the limits
-scans.py     how often a progressive JPEG goes through all of its image
+scans.py     how often a JPEG goes through all of its image
 colours.py   from an image's colours to sRGB
 geometry.py  how large a thumbnail is, and which part of the image fills it
 picture.py   an image that was read once, from which thumbnails are cut

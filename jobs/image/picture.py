@@ -11,7 +11,7 @@ from jobs.image.errors import ImageTooLarge, blaming_image
 from jobs.image.formats import MOST_DECODED
 from jobs.image.geometry import Cut, Pixels
 from jobs.image.opening import opened
-from jobs.image.scans import check_scans
+from jobs.image.scans import scans_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,12 +77,13 @@ def read_picture(path: Path, content_type: str, plan: Callable[[Pixels], Sequenc
 
 def _leave_out(jpeg: "ImageFile", needed: Pixels) -> None:
     """Decode only as many pixels as are needed."""
-    if "progression" in jpeg.info:
-        # Its decoder keeps everything, at twice the size, until the last scan. Out of memory, it calls it broken.
-        if jpeg.width * jpeg.height > MOST_DECODED:
-            raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, the most for a progressive JPEG")
-        assert jpeg.fp is not None
-        check_scans(jpeg.fp)
+    assert jpeg.fp is not None
+    is_whole = scans_of(jpeg.fp).are_of_whole(len(jpeg.getbands()))
+    # Of several scans its decoder keeps everything, at twice the size, until the last. Out of memory, it says "broken".
+    if ("progression" in jpeg.info or not is_whole) and jpeg.width * jpeg.height > MOST_DECODED:
+        raise ImageTooLarge(
+            f"the image has more than {MOST_DECODED:,} pixels, the most for a JPEG in several scans (progressive)"
+        )
     jpeg.draft(None, (math.ceil(needed[0] * _LEFT_TO_RESAMPLE), math.ceil(needed[1] * _LEFT_TO_RESAMPLE)))
     if jpeg.width * jpeg.height > MOST_DECODED:
         raise ImageTooLarge(f"the image has more than {MOST_DECODED:,} pixels, which is too many for large thumbnails")
