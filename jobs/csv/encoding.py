@@ -25,12 +25,12 @@ _NOT_WESTERN = re.compile(
 _ACCENTED = r"\xc0-\xd6\xd8-\xf6\xf8-\xff\u0160\u0161\u017d\u017e\u0152\u0153\u0178\u0192"
 _ALL_ACCENTED = re.compile(rf"(?<![A-Za-z{_ACCENTED}])[{_ACCENTED}]{{3,}}(?![A-Za-z])")
 _PARTLY_ACCENTED = re.compile(rf"[A-Za-z][{_ACCENTED}]|[{_ACCENTED}][A-Za-z]")
-# Of fewer accented letters nobody can tell the encoding: a guess among dozens of encodings is mostly wrong.
+# With fewer accented letters nobody can tell the encoding: a guess among dozens of encodings is mostly wrong.
 _FEW = 4
 
 
 class Encoding(NamedTuple):
-    """`is_guessed`: other encodings could have the same bytes."""
+    """`is_guessed`: neither the caller nor a byte order mark names it, and the file is not valid UTF-8 text."""
 
     name: str
     is_guessed: bool

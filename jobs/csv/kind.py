@@ -144,7 +144,6 @@ async def _rehearse(ctx: Context, args: ImportCsvArgs, target: Target, path: Pat
             source,
             standing,
             dry_run=True,
-            is_encoding_guessed=form.is_encoding_guessed,
             is_whole=not progress.is_time_up,
             first_rows=first_rows.shown,
             first_errors=first_errors(bad),

@@ -33,6 +33,12 @@ class ColumnTaken(BaseModel):
 
 class Detected(BaseModel):
     encoding: str
+    is_encoding_guessed: bool | None = Field(
+        None,
+        description="Whether the encoding was guessed from the file's bytes, because they have no byte order mark and"
+        " are not valid UTF-8 text. Set `encoding` if the guess is wrong. Null if the import began with a version of"
+        " Postlude that did not record it.",
+    )
     delimiter: str
     header: bool
     columns: list[ColumnTaken]
@@ -53,10 +59,6 @@ class ImportCsvResult(BaseModel, PartialResult):
     errors_file: str | None = Field(None, description="The id of a CSV file with the bad rows.")
     detected: Detected
     dry_run: bool = False
-    is_encoding_guessed: bool = Field(
-        False,
-        description="In a dry run: whether the file's bytes allow other encodings. Set `encoding` if it is wrong.",
-    )
     is_whole: bool = Field(True, description="False if a dry run had no time for the whole file.")
     first_rows: list[dict[str, Any]] = Field([], description="In a dry run: the first rows as they would go in.")
     first_errors: list[RowRefused] = Field([], description="The first bad rows, and why.")
@@ -75,6 +77,7 @@ def detected_of(source: Source) -> Detected:
     most = _share(_MOST_OF_NAMES, plan.width)
     return Detected(
         encoding=layout.encoding,
+        is_encoding_guessed=source.is_encoding_guessed,
         delimiter=layout.delimiter,
         header=layout.has_header,
         columns=[

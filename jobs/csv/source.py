@@ -32,29 +32,30 @@ class ImportChanged(Discard):
 class Form:
     """What the first attempt of an import records, so that all attempts read the same records.
 
-    Only who has just detected the encoding knows whether it is guessed.
+    `is_encoding_guessed` is None for an import that began before this was recorded.
     """
 
     args: str
     sha256: str
     layout: Layout
-    is_encoding_guessed: bool = False
+    is_encoding_guessed: bool | None = None
 
     def written(self) -> str:
-        return json.dumps({"args": self.args, "sha256": self.sha256, "layout": asdict(self.layout)})
+        return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, written: str) -> "Form":
         said = json.loads(written)
-        return cls(said["args"], said["sha256"], Layout(**said["layout"]))
+        return cls(said["args"], said["sha256"], Layout(**said["layout"]), said.get("is_encoding_guessed"))
 
 
 class Source:
     """The records of a file, from any record on."""
 
-    def __init__(self, file: BinaryIO, layout: Layout, plan: Plan, headers: Sequence[str]) -> None:
+    def __init__(self, file: BinaryIO, form: Form, plan: Plan, headers: Sequence[str]) -> None:
+        self.layout = layout = form.layout
+        self.is_encoding_guessed = form.is_encoding_guessed
         self._records = Records(file, layout)
-        self.layout = layout
         self.plan = plan
         self.headers = headers
         self._at = 0
@@ -113,7 +114,7 @@ def opened(path: Path, form: Form, args: ImportCsvArgs, columns: Sequence[Column
         first = [_storable(cell) for cell in first]
         plan = plan_of(first, columns, has_header=form.layout.has_header, mapping=args.mapping, types=args.types)
         file.seek(0)
-        yield Source(file, form.layout, plan, first if form.layout.has_header else ())
+        yield Source(file, form, plan, first if form.layout.has_header else ())
 
 
 def _storable(name: str) -> str:

@@ -1,5 +1,6 @@
 """What is found out about a file before its first record is read."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from jobs.csv import ImportCsvArgs
 from jobs.csv.columns import Column, ColumnsDoNotFit
 from jobs.csv.lines import FileUnreadable
-from jobs.csv.source import form_of, opened
+from jobs.csv.source import Form, form_of, opened
 
 
 def test_a_line_that_is_too_long_is_told_by_its_number(tmp_path: Path) -> None:
@@ -62,3 +63,13 @@ def test_names_in_a_header_can_be_stored_whatever_their_bytes(tmp_path: Path) ->
     with opened(file, form, args, None) as source:
         assert source.headers == ["id", "na\ufffdme", "x\ufffd"]
         assert [match.column.name for match in source.plan.matches] == ["id", "na\ufffdme", "x\ufffd"]
+
+
+def test_a_form_is_read_as_it_was_recorded_also_by_a_version_that_did_not_note_guesses(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(b"id,name\n1,Zo\xeb\n")
+    form = form_of(file, ImportCsvArgs(file="f", target="t"), None, "")
+    assert Form.read(form.written()) == form
+    recorded = json.loads(form.written())
+    assert recorded.pop("is_encoding_guessed") is True
+    assert Form.read(json.dumps(recorded)).is_encoding_guessed is None

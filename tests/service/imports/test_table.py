@@ -105,8 +105,17 @@ async def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(desk: Import
     assert await desk.rows("SELECT id FROM people") == [(1,)]
     assert await desk.rows("SELECT * FROM postlude_imports") == []
     assert desk.files.stored == {}
-    assert not result.is_encoding_guessed
-    assert (await desk.run("id,name\n1,Zoë\n".encode("cp1252"), dry_run=True)).is_encoding_guessed
+
+
+async def test_a_result_says_whether_the_encoding_was_guessed_also_where_an_earlier_attempt_did(desk: Importer) -> None:
+    guessed = "number,name\n1,Zoë\n".encode("cp1252")
+    for dry_run in (True, False):
+        result = await desk.run(guessed, target="events", dry_run=dry_run)
+        assert (result.detected.encoding, result.detected.is_encoding_guessed) == ("cp1252", True)
+    assert (await desk.run(target="events", attempt=2)).detected.is_encoding_guessed is True
+    named = await desk.run(guessed, target="events", job_id="named", encoding="cp1252")
+    plain = await desk.run("number,name\n1,Zoë\n", target="events", job_id="plain")
+    assert (named.detected.is_encoding_guessed, plain.detected.is_encoding_guessed) == (False, False)
 
 
 async def test_too_many_bad_rows_end_the_import_and_the_good_ones_stay(desk: Importer) -> None:
