@@ -10,7 +10,7 @@ from service.imports.refusals import TargetAway
 from service.imports.table.shape import reference_to
 from service.ledger.outages import is_lock_timeout
 
-# Less than a statement may take: its end would seem to be that of a database that does not answer.
+# Shorter than a statement's time limit: an import that waits until that limit would report that the database is away.
 _WAITS_S = 20
 
 
@@ -24,13 +24,19 @@ def wait_for_turn(connection: Connection, settings: TableSettings, *, alone: boo
         return
     take = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
     table = cast(cast(reference_to(connection, settings), OID), types.Text)
-    within = func.set_config("lock_timeout", f"{_WAITS_S}s", True)
+    # Columns are computed from left to right. The limit is for the turn alone, not for rows and triggers.
+    before = select(func.current_setting("lock_timeout").label("value")).cte("before").prefix_with("MATERIALIZED")
+    turn = select(
+        func.set_config("lock_timeout", f"{_WAITS_S}s", True),
+        take(func.hashtext("postlude imports"), func.hashtext(table)),
+        func.set_config("lock_timeout", before.c.value, True),
+    )
     try:
-        connection.execute(select(within, take(func.hashtext("postlude imports"), func.hashtext(table))))
+        connection.execute(turn)
     except DBAPIError as error:
         if not is_lock_timeout(error):
             raise
         raise TargetAway(
-            f"Other imports into the same table went on for {_WAITS_S} s, and this one waits for its turn."
-            " It goes on where it was."
+            f"Other imports into the same table went on for {_WAITS_S} s, and this one still waits for its turn."
+            " It will be tried again."
         ) from error
