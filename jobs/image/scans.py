@@ -11,7 +11,7 @@ from typing import IO
 from jobs.image.errors import ImageBroken
 
 # Encoders make about ten, and the most that libjpeg's own make is a hundred.
-MOST_SCANS = 500
+MOST_SCANS = 100
 # ITU-T T.81, B.1.1: the markers before which libjpeg stops. In pixels, FF stands before 00 and the markers of restarts.
 # Below C0 all are reserved: libjpeg passes over those that it meets, but not over bytes that follow them.
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
