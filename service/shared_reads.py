@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from service.errors import LedgerUnavailable
 
 V = TypeVar("V")
-_STOPPING = "The service is stopping."
+_CANCELLED = "The read was cancelled. Ask again."
 
 
 class SharedReads(Generic[V]):
@@ -79,7 +79,7 @@ class SharedReads(Generic[V]):
     def _end_reading(self) -> None:
         self._reading = None
         for answer in self._asked.values():  # a reader that was cancelled leaves some
-            answer.set_exception(LedgerUnavailable(_STOPPING))
+            answer.set_exception(LedgerUnavailable(_CANCELLED))
         self._asked.clear()
 
     async def _answer(self, asked: Mapping[str, asyncio.Future[V]]) -> None:
@@ -89,7 +89,7 @@ class SharedReads(Generic[V]):
             found = await self._read(list(asked))
         except BaseException as error:
             self._under_way = {}
-            reason = error if isinstance(error, Exception) else LedgerUnavailable(_STOPPING)
+            reason = error if isinstance(error, Exception) else LedgerUnavailable(_CANCELLED)
             for answer in asked.values():
                 answer.set_exception(reason)
             if not isinstance(error, Exception):

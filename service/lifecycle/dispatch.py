@@ -67,7 +67,8 @@ class Dispatcher:
         if self._next is None:
             self._next = asyncio.create_task(self._put_all(), name="dispatch")
             self._tasks.add(self._next)  # asyncio itself does not keep it
-            self._next.add_done_callback(self._note_end)
+            self._next.add_done_callback(self._tasks.discard)
+            self._next.add_done_callback(self._note_not_begun)
         self._entries += entries
         self._callers.append(done := asyncio.get_running_loop().create_future())
         return done
@@ -134,14 +135,15 @@ class Dispatcher:
         finally:
             _wake(callers)
 
-    def _note_end(self, task: asyncio.Task[None]) -> None:
+    def _note_not_begun(self, task: asyncio.Task[None]) -> None:
         """Leave to the sweep what was to be put by a task that was cancelled before its first step."""
-        self._tasks.discard(task)
         if self._next is task:
             self._next = None
-            self._entries = []
+            entries, self._entries = self._entries, []
             callers, self._callers = self._callers, []
             _wake(callers)
+            _tell_failed("dispatch_failed", len(entries), "the task that was to put them was cancelled")
+            metrics.dispatch_failures.inc(len(entries))
 
     async def _put_in_time(self, put: Coroutine[Any, Any, None], count: int) -> None:
         if not await self._in_time(put, "dispatch_failed", count):
@@ -154,11 +156,14 @@ class Dispatcher:
                 await write
         except UNREACHABLE as error:
             self._redis_answers = False
-            reason = str(error) or type(error).__name__
-            log.warning(failed, jobs=count, error=reason, remedy="the sweep will mend it")
+            _tell_failed(failed, count, str(error) or type(error).__name__)
             return False
         self._redis_answers = True
         return True
+
+
+def _tell_failed(failed: str, count: int, reason: str) -> None:
+    log.warning(failed, jobs=count, error=reason, remedy="the sweep will mend it")
 
 
 def _wake(callers: Iterable[asyncio.Future[None]]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import LedgerUnavailable
 from service.shared_reads import SharedReads
-from tests.support.cancelling import cancel_unbegun
+from tests.support.cancelling import cancel_all_named, cancel_unbegun
 
 
 class Source:
@@ -130,7 +130,7 @@ async def test_a_reader_that_is_cancelled_before_its_first_step_leaves_nobody_wa
     asking = asyncio.create_task(reads.of(["a"]))
     await asyncio.sleep(0)
     await cancel_unbegun("shared-reads")
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="cancelled"):
         await asking
     assert await reads.of(["a"]) == {"a": 1}
 
@@ -144,7 +144,7 @@ async def test_a_reader_that_is_cancelled_while_it_reads_leaves_nobody_waiting()
         await asyncio.sleep(0)
     asking.append(asyncio.create_task(reads.of(["b"])))
     await asyncio.sleep(0)
-    [reading] = [task for task in asyncio.all_tasks() if task.get_name() == "shared-reads"]
-    reading.cancel()
+    cancel_all_named("shared-reads")
     ended = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(one) for one in ended] == [LedgerUnavailable, LedgerUnavailable]
+    assert {str(one) for one in ended} == {"The read was cancelled. Ask again."}

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 _TELL_WITHIN_S = 5.0
 _TRY_AGAIN_AFTER_S = 2.0
+# A kind that cancels all tasks of its loop may do so again and again.
+_BEGIN_AGAIN_AFTER_S = 0.1
 # Results that wait for Redis to come back. Of those beyond, an arq client hears when its id is claimed the next time.
 _MOST_UNTOLD = 1_000
 
@@ -40,11 +42,12 @@ class Settling:
         self._waiting: list[asyncio.Future[None]] = []
         self._untold: deque[Result] = deque(maxlen=_MOST_UNTOLD)
         self._settling: asyncio.Task[None] | None = None
+        self._begins_again = False
 
     @property
     def busy(self) -> bool:
-        """Whether a round is under way; results that wait for Redis to come back do not count."""
-        return self._settling is not None
+        """Whether a round is under way or begins again; results that wait for Redis to come back do not count."""
+        return self._settling is not None or self._begins_again
 
     async def settle(self, started: Started, finish: Finish, finished: Finished | None) -> None:
         """Tell Redis of an attempt whose outcome is recorded; return once it knows, or has not answered in time.
@@ -86,17 +89,25 @@ class Settling:
 
     def _begin(self) -> None:
         """Begin a round for all that wait, unless one is under way that will take them along."""
+        self._begins_again = False
         if self._settling is None and self._has_more:
             self._settling = asyncio.create_task(self._settle_all(), name="settling")
             self._settling.add_done_callback(self._note_not_begun)
 
     def _note_not_begun(self, settling: asyncio.Task[None]) -> None:
-        """Hold up nobody for a round that was cancelled before its first step; the next one tells what it had."""
+        """Begin again instead of a task that was cancelled before its first step."""
         if self._settling is settling:
             self._settling = None
-            waiting, self._waiting = self._waiting, []
-            _let_go(waiting)
+            self._begin_again()
             self._on_settled()
+
+    def _begin_again(self) -> None:
+        """Hold up nobody for a round that was cancelled, and tell what is left in another one."""
+        waiting, self._waiting = self._waiting, []
+        _let_go(waiting)
+        self._begins_again = self._has_more
+        if self._begins_again:
+            asyncio.get_running_loop().call_later(_BEGIN_AGAIN_AFTER_S, self._begin)
 
     async def _settle_all(self) -> None:
         try:
@@ -105,6 +116,9 @@ class Settling:
                 if self._has_untold:
                     asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self._begin)
                     return
+        except asyncio.CancelledError:
+            self._begin_again()
+            raise
         finally:
             self._settling = None
             self._on_settled()
@@ -118,12 +132,15 @@ class Settling:
             await asyncio.gather(self._lifecycle.dispatcher.put(entries), self._tell(words), self._release())
         except Exception:  # noqa: BLE001 - other outcomes wait to be told
             logs.surely(log.exception, "outcomes_not_settled", remedy="the sweep dispatches what goes on")
+        except asyncio.CancelledError:
+            self._keep_results(words)
+            raise
         finally:
             _let_go(waiting)
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._waiting or self._releases) or self._has_untold
+        return bool(self._waiting or self._entries or self._words or self._releases) or self._has_untold
 
     @property
     def _has_untold(self) -> bool:
@@ -144,13 +161,16 @@ class Settling:
             async with asyncio.timeout(_TELL_WITHIN_S):
                 await self._queue.arq.settle(words)
         except UNREACHABLE as error:
-            self._untold.extend(word for word in words if isinstance(word, Result))
+            self._keep_results(words)
             log.warning(
                 "arq_clients_not_told",
                 jobs=len(words),
                 error=str(error) or type(error).__name__,
                 remedy=f"results are told again in {_TRY_AGAIN_AFTER_S:g} s; the sweep dispatches what goes on",
             )
+
+    def _keep_results(self, words: Iterable[Again | Result]) -> None:
+        self._untold.extend(word for word in words if isinstance(word, Result))
 
 
 def _let_go(waiting: Iterable[asyncio.Future[None]]) -> None:

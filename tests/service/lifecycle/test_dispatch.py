@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from service import metrics
 from service.ledger.reads.dispatching import HORIZON
 from service.lifecycle.dispatch import Dispatcher
 from service.queue import NO_CLAIM_MS, Entry, Queue, Release, key_of, open_redis
@@ -21,6 +22,11 @@ from tests.support.servers import RedisServer
 
 def entry(job_id: str, *, due_in: timedelta = timedelta(0)) -> Entry:
     return Entry(job_id, "greet", "default", datetime.now(UTC) + due_in)
+
+
+def _failures() -> float:
+    [counter] = metrics.dispatch_failures.collect()
+    return counter.samples[0].value
 
 
 @pytest.fixture
@@ -50,7 +56,11 @@ async def test_a_put_that_is_cancelled_before_its_first_step_holds_nobody_up(red
     dispatcher = Dispatcher(Queue(client))
     putting = asyncio.create_task(dispatcher.put([entry("a")]))
     await asyncio.sleep(0)
-    await cancel_unbegun("dispatch")
+    before = _failures()
+    with capture_logs() as logs:
+        await cancel_unbegun("dispatch")
+    assert [(one["event"], one["jobs"]) for one in logs] == [("dispatch_failed", 1)]
+    assert _failures() == before + 1
     async with asyncio.timeout(10):
         await putting
         await dispatcher.put([entry("b")])
