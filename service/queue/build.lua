@@ -1,6 +1,7 @@
 -- One step of building lanes, or of letting them hear new rules.
 -- ARGV: the builder, '' for rules alone; the step. `clear`: lanes, in which nothing runs from now on. `run`: for each job
---   its id, its queue, how many lanes, and those lanes with what each was given. `place`: lanes, for which the rules are asked anew. `started`: as
+--   its id, its queue, how many lanes, and those lanes with what each was given. `place`: lanes, for which the rules are asked anew.
+--   `stay`: lanes, of which those that expire are placed, so that only empty ones do. `started`: as
 --   `run`, for jobs that wait no longer. `hold`: as `run`, for jobs that may wait again by now. `head`: a strict lane, the id and due time of its first job, and
 --   the head that it must have, '' for any. `hear`: as
 --   `run`, for jobs that bring an order and wait elsewhere. `keep`: lanes whose order is kept, for they have live jobs.
@@ -57,14 +58,23 @@ end
 
 function steps.started() each_lane(wait_no_longer) end
 
+local function place(key)
+  local it = lanes.load(key)
+  -- Versions before `configure` did so let lanes that hold something expire with all that jobs said of them.
+  if not it.free then ask('PERSIST', LANE .. key) end
+  lanes.configure(it)
+  touched[key] = it
+  for queue in pairs(it.queues) do found[queue] = true end
+end
+
 function steps.place()
+  for i = 3, #ARGV do place(ARGV[i]) end
+end
+
+-- One that has become empty meanwhile is placed, too: that lets it expire again.
+function steps.stay()
   for i = 3, #ARGV do
-    local it = lanes.load(ARGV[i])
-    -- Versions before `configure` did so let lanes that hold something expire with all that jobs said of them.
-    if not it.free then ask('PERSIST', LANE .. it.key) end
-    lanes.configure(it)
-    touched[it.key] = it
-    for queue in pairs(it.queues) do found[queue] = true end
+    if redis.call('PTTL', LANE .. ARGV[i]) >= 0 then place(ARGV[i]) end
   end
 end
 

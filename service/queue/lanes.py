@@ -105,6 +105,10 @@ class Lanes:
         for queue in resumed:
             await cast(Awaitable[int], self._redis.lpush(wake_key_of(queue), b"1"))
 
+    async def stop_expiry(self) -> None:
+        """Let only empty lanes expire: in a rolling upgrade, workers of older versions let those in use expire, too."""
+        await self._on_active("", "stay")
+
     async def rebuild(
         self,
         epoch: str,
@@ -158,17 +162,26 @@ class Lanes:
         """
         seconds, microseconds = await self._redis.time()
         now_ms = seconds * 1000 + microseconds // 1000
-        for queue in queues:
-            turns = await self._redis.zrange(turns_key_of(queue), 0, _AT_ONCE - 1)
-            lanes = [lane.decode(errors="replace") for lane in turns]
+        for queue, lanes in (await self._next_turns(queues)).items():
             rated = [lane for lane, state in (await self.states(lanes)).items() if state.waits_for_rate]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for lane in rated:
                     pipe.zrange(waiting_key_of(queue, lane), 0, 0, withscores=True)
-                firsts = await pipe.execute()
-            if any(due_ms <= now_ms for first in firsts for _, due_ms in first):
+                firsts = await _answers(pipe)
+            if any(due_ms <= now_ms for first in firsts for _, due_ms in first or ()):
                 return True
         return False
+
+    async def _next_turns(self, queues: Sequence[str]) -> dict[str, list[str]]:
+        """Return the lanes whose turns come first on each queue."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.zrange(turns_key_of(queue), 0, _AT_ONCE - 1)
+            found = await _answers(pipe)
+        return {
+            queue: [lane.decode(errors="replace") for lane in turns or ()]
+            for queue, turns in zip(queues, found, strict=True)
+        }
 
     async def count(self) -> int:
         """Count the lanes in which anything waits or runs, and the `kind:<name>` for which anything waits."""

@@ -26,7 +26,7 @@ from service.queue.room import Room
 
 # What `claim` mended: an event, the key, and the member or the key's new name.
 Mended = tuple[bytes, bytes, bytes]
-BuildStep = Literal["clear", "run", "hold", "place", "started", "head", "hear", "keep", "forget", "open"]
+BuildStep = Literal["clear", "run", "hold", "place", "started", "head", "hear", "keep", "forget", "open", "stay"]
 
 
 class FromLanes(NamedTuple):

@@ -31,8 +31,9 @@ _LOOK_FOR_ORDERS_S = 2.0
 _PAGES_AT_A_LOOK = 10
 # Redis rounds, and its clock goes on meanwhile.
 _LATE_BY_MS = 2_000
+# Lanes that remember an order or failures expire after ten minutes.
+_TIDY_EVERY_S = 60.0
 # Redis remembers a breaker of a lane in which nothing happens for 20 minutes beyond its time.
-_FORGET_EVERY_S = 60.0
 _FORGET_AFTER = timedelta(hours=1)
 _BATCH = 500
 
@@ -44,7 +45,7 @@ class LaneKeeping:
         self._ledger = ledger
         self._queue = queue
         self._applied: str | None = None
-        self._look_at = self._forgot_at = 0.0
+        self._look_at = self._tidied_at = 0.0
         self._seen: dict[Holder, float] = {}
 
     async def keep(self, epoch: str) -> None:
@@ -60,8 +61,9 @@ class LaneKeeping:
         if time.monotonic() >= self._look_at:
             await self._mend_drift()
             await self._keep_orders()
-        if time.monotonic() >= self._forgot_at + _FORGET_EVERY_S:
-            self._forgot_at = time.monotonic()
+        if time.monotonic() >= self._tidied_at + _TIDY_EVERY_S:
+            self._tidied_at = time.monotonic()
+            await self._queue.lanes.stop_expiry()
             await self._forget()
 
     async def _forget(self) -> None:

@@ -23,7 +23,7 @@ from service.queue import (
     key_of,
     open_redis,
 )
-from service.queue.keys import waiting_key_of
+from service.queue.keys import turns_key_of, waiting_key_of
 from tests.service.queue.ids import arq_job, entry
 from tests.service.queue.in_lanes import ROOM, build, claim, finish, in_lanes, opens_in_s, state
 from tests.support.running import eventually
@@ -80,6 +80,19 @@ async def test_what_is_due_and_waits_for_a_rate_alone_is_told_from_what_else_wai
     await lanes.put([in_lanes("f", "rated")])
     assert await lanes.lanes.hold_by_rates(["default"])
     assert not await lanes.lanes.hold_by_rates(["other"])
+
+
+async def test_what_waits_for_a_rate_is_told_though_other_queues_have_nonsense_in_their_keys(
+    lanes: Queue, redis: Redis
+) -> None:
+    await lanes.lanes.apply([Rule("rated", rate_limit=1, rate_per_s=3600)])
+    await lanes.put([in_lanes("a", "rated"), in_lanes("b", "rated")])
+    assert await claim(lanes) == ["a"]
+    await finish(lanes, "a", "rated")
+    await redis.set(turns_key_of("odd"), "of another type")
+    await redis.zadd(turns_key_of("foreign"), {"rated": 0})
+    await redis.set(waiting_key_of("foreign", "rated"), "of another type")
+    assert await lanes.lanes.hold_by_rates(["odd", "foreign", "default"])
 
 
 async def test_a_rate_is_kept_over_time(lanes: Queue) -> None:

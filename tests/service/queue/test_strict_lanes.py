@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from jobs.kit.lane import Lane
 from service.lane_rules import Rule, written_limits
 from service.queue import Entry, Queue
-from service.queue.keys import lane_key_of, running_key_of
+from service.queue.keys import LANES, lane_key_of, running_key_of
 from tests.service.queue.in_lanes import ROOM, claim, finish, in_lanes
 
 ORDER = Rule("order", strict=True)
@@ -186,3 +186,16 @@ async def test_a_lane_in_use_that_an_older_version_let_expire_is_kept_once_the_l
     await redis.expire(lane_key_of("order"), 600)
     await lanes.lanes.apply([])
     assert await redis.ttl(lane_key_of("order")) == -1
+
+
+async def test_only_empty_lanes_expire_once_the_leader_has_looked(lanes: Queue, redis: Redis) -> None:
+    for job_id, lane in (("a", "order"), ("b", "emptied")):
+        await lanes.put([in_lanes(job_id, lane, limits=written_limits(Lane(lane, order="strict"), None))])
+    assert sorted(await claim(lanes)) == ["a", "b"]
+    await finish(lanes, "b", "emptied")
+    await redis.sadd(LANES, "emptied")  # type: ignore[misc]  # as where it becomes empty during the look
+    await redis.expire(lane_key_of("order"), 600)
+    await lanes.lanes.stop_expiry()
+    assert await redis.ttl(lane_key_of("order")) == -1
+    assert await redis.ttl(lane_key_of("emptied")) > 0
+    assert await redis.smembers(LANES) == {b"order"}  # type: ignore[misc]

@@ -155,6 +155,19 @@ async def test_older_rules_that_an_api_told_late_hold_until_the_next_look(desk: 
     assert (await desk.queue.lanes.states([LANE.key]))[LANE.key].paused
 
 
+async def test_a_lane_in_use_that_a_worker_of_an_older_version_lets_expire_is_kept(
+    desk: Desk, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_TIDY_EVERY_S", 0.0)
+    lanes = LaneKeeping(desk.ledger, desk.queue)
+    for _ in range(2):  # builds the lanes, then has the rules hold: both place lanes
+        await lanes.keep(await desk.queue.epoch())
+    await _enqueue(desk, 1)
+    assert await redis.expire(lane_key_of(LANE.key), 600)
+    await lanes.keep(await desk.queue.epoch())
+    assert await redis.ttl(lane_key_of(LANE.key)) == -1
+
+
 async def test_an_order_that_came_with_a_job_is_remembered_as_long_as_its_lane_has_a_live_job(
     desk: Desk, redis: Redis
 ) -> None:
