@@ -71,7 +71,7 @@ class Lanes:
             raise LaneNotFound(
                 f"There is no rule for the pattern {key!r}. It may have been deleted."
                 if is_pattern(key)
-                else f"There is no lane {key!r}: no rule names it, and no job that is kept was in it."
+                else f"There is no lane {key!r}: no rule names it, and no kept job was in it."
             )
         return await self.view(key)
 

@@ -140,6 +140,6 @@ def select_few_parents(dialect: str, asked: FromClause) -> Select[Any]:
 
 @cache
 def _few_parents(dialect: str) -> Select[Any]:
-    """Make a statement of it. SQLite returns one JSON text for the reason that `started._take` has."""
+    """Make a statement of it. SQLite returns one JSON text for the reason that `started._take_in_sqlite` has."""
     few = select_few_parents(dialect, _unfold_asked(dialect))
     return few if dialect != "sqlite" else select(json_rows(dialect, few.subquery("few").c))

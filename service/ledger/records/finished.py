@@ -109,7 +109,7 @@ def _end(connection: Connection, by_key: Mapping[_Key, Finish], *, is_plain: boo
 
 
 def _end_in_sqlite(connection: Connection, by_key: Mapping[_Key, Finish], *, is_plain: bool) -> _Ended:
-    """The same in three statements, whose results are one JSON text for the reason that `started._take` has.
+    """The same in three statements, whose results are one JSON text for the reason that `started._take_in_sqlite` has.
 
     Nobody else writes within the transaction: what is held by the first is what the second changes.
     """

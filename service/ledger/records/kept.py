@@ -108,7 +108,7 @@ def _running(connection: Connection, keys: Collection[tuple[str, int]]) -> set[t
 
 @cache
 def _lock(dialect: str) -> Any:
-    """Choose the attempts that run. SQLite gives them as one JSON text, for the reason that `started._take` has."""
+    """Choose the attempts that run. SQLite gives one JSON text, for the reason that `started._take_in_sqlite` has."""
     wanted = unfold_lists(dialect, "wanted", _KEYS)
     columns = (jobs.c.id, jobs.c.attempt, jobs.c.traits)
     is_held = found_by(dialect, jobs.c.id, wanted.c.job_id) & (jobs.c.attempt == wanted.c.attempt)

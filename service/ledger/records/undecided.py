@@ -94,7 +94,7 @@ def _child(row: list[Any]) -> Child:
 
 @cache
 def _undecided(dialect: str, *, waits: bool) -> Select[Any]:
-    """Read all as JSON texts in one row, for the reason that `started._take` has."""
+    """Read all as JSON texts in one row, for the reason that `started._take_in_sqlite` has."""
     edge = _edges(dialect).cte("edge")
     told = [jobs.c[name] for name in Child._fields]
     each = select(edge.c.child).distinct().subquery("each_child")

@@ -66,7 +66,7 @@ async def test_a_lane_is_known_by_its_jobs_and_counts_them(api: httpx.AsyncClien
     await job_in(api, ledger, State.SUCCEEDED, lane="tenant:43")
     assert (await lane_of(api, "tenant:43"))["waiting"] == 0
     unknown = assert_problem(await api.get(path("tenant:44")), 404)
-    assert "no job that is kept was in it" in unknown["detail"]
+    assert "no kept job was in it" in unknown["detail"]
 
 
 ODD_KEYS = ["a/b", "a%2Fb", "50%", "ä ö", "日本", "a?b#c&d=e", "a\nb", "/", "x/", "+", "'", '"', "\\", "🦊"]

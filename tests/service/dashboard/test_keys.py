@@ -112,5 +112,5 @@ async def test_links_of_the_audit_to_what_is_gone_lead_to_pages_that_say_so(brow
         assert (await browser.client.delete(path)).status_code == 204
     links = set(re.findall(r'href="(/(?:lanes|schedules)/[^"]+)"', await browser.page("/audit")))
     told = [await browser.words(link, status=404) for link in sorted(links)]
-    assert "There is no lane 'tenant:1': no rule names it, and no job that is kept was in it." in told[0]
+    assert "There is no lane 'tenant:1': no rule names it, and no kept job was in it." in told[0]
     assert "There is no schedule 'nightly'. It may have been deleted." in told[1]

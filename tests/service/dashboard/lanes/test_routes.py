@@ -114,4 +114,4 @@ async def test_limits_are_set_changed_and_forgotten_and_mistakes_stand_at_their_
 
 
 async def test_a_lane_that_is_not_there_is_a_page_that_says_so(browser: Browser) -> None:
-    assert "no job that is kept was in it" in await browser.words("/lanes/tenant%3Anone", status=404)
+    assert "no kept job was in it" in await browser.words("/lanes/tenant%3Anone", status=404)
