@@ -105,15 +105,16 @@ class Claims:
         holds = self._workload.holds
         if refused := {job_id: one for job_id, one in by_id.items() if job_id not in others and not holds(job_id)}:
             startable = await self._not_started.settle(refused, claim.taken)
+            started.wait = startable.wait
+            if startable.come_again:
+                self._next_try_at = time.monotonic() + NEXT_TRY.total_seconds()
             others |= await self.starts.record(startable.jobs, claim, prefetched=prefetched)
             started.at_once = await self.starts.record(startable.at_once, claim, at_once=True)
-            started.wait = startable.wait
             own = [job_id for job_id, one in started.at_once.items() if one.arq_id is None]
             self._take_off([startable.at_once[job_id] for job_id in own])
-            again = [entry for job_id, entry in startable.entries.items() if not holds(job_id)]
-            if again or startable.come_again:
+            if again := [entry for job_id, entry in startable.entries.items() if not holds(job_id)]:
                 self._next_try_at = time.monotonic() + NEXT_TRY.total_seconds()
-            await self._not_started.put_back(again, claim.taken)
+                await self._not_started.put_back(again, claim.taken)
         if adopted := [one for one in started.in_order() if one.arq_id is not None]:
             await self._hold(adopted)
 

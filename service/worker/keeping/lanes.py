@@ -45,7 +45,7 @@ class LaneKeeping:
         self._ledger = ledger
         self._queue = queue
         self._applied: str | None = None
-        self._look_at = self._tidied_at = 0.0
+        self._look_at = self._tidy_at = 0.0
         self._seen: dict[Holder, float] = {}
 
     async def keep(self, epoch: str) -> None:
@@ -61,10 +61,11 @@ class LaneKeeping:
         if time.monotonic() >= self._look_at:
             await self._mend_drift()
             await self._keep_orders()
-        if time.monotonic() >= self._tidied_at + _TIDY_EVERY_S:
-            self._tidied_at = time.monotonic()
-            await self._queue.lanes.stop_expiry()
+        if time.monotonic() >= self._tidy_at:
+            began = time.monotonic()
             await self._forget()
+            await self._queue.lanes.stop_expiry()
+            self._tidy_at = _next_at(began, _TIDY_EVERY_S)
 
     async def _forget(self) -> None:
         async with self._ledger.read() as connection:
@@ -133,8 +134,7 @@ class LaneKeeping:
         await self._hold_again(running, holders)
         await self._release_lost([one for one in holders if one.claim_ms < (seconds - LOST_AFTER_S) * 1000], began)
         await self._turn_to_heads(seconds * 1000)
-        now = time.monotonic()
-        self._look_at = now + max(_LOOK_FOR_DRIFT_EVERY_S, (now - began) / _MOST_OF_THE_TIME)
+        self._look_at = _next_at(began, _LOOK_FOR_DRIFT_EVERY_S)
 
     async def _turn_to_heads(self, now_ms: int) -> None:
         """Turn strict lanes to their first jobs where they wait for others, or too long, with nobody to tell them so.
@@ -205,6 +205,12 @@ class LaneKeeping:
             members = {one.id for one in lost}
             running = await self._ledger.database.run(partial(running_behind_fence, members=members))
         return [one for one in lost if one.id not in running]
+
+
+def _next_at(began: float, every_s: float) -> float:
+    """Return when to look again after a look that began then and ends now."""
+    now = time.monotonic()
+    return now + max(every_s, (now - began) / _MOST_OF_THE_TIME)
 
 
 def _runs(one: queries.InLanes) -> Runs:

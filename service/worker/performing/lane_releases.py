@@ -47,7 +47,10 @@ class LaneReleases:
         return bool(self._untold)
 
     async def tell(self, releases: Sequence[Release]) -> bool:
-        """Tell Redis of releases, and of those that it did not take before; whether it took them."""
+        """Tell Redis of releases, and of those that it did not take before; whether it took them.
+
+        It may be told twice: each is of a claim, which ends once.
+        """
         told = [*self._untold, *releases]
         if not told:
             return True
@@ -59,6 +62,9 @@ class LaneReleases:
             self._untold.extend(told)
             log.warning("lanes_not_released", jobs=len(told), error=str(error) or type(error).__name__)
             return False
+        except asyncio.CancelledError:
+            self._untold.extend(told)
+            raise
         if changes:
             self._note_soon(changes)
         return True

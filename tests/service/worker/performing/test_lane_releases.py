@@ -63,11 +63,12 @@ def test_job_that_goes_on_keeps_its_strict_lanes_and_one_that_has_ended_does_not
     assert (over.head_due, over.verdict) == (None, Verdict(alive=True))
 
 
+@pytest.mark.parametrize("how", ["silent", "cancelled"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_releases_that_redis_did_not_take_are_told_with_the_next_ones(
-    ledger: Ledger, queue: Queue, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, queue: Queue, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(lane_releases, "_TELL_WITHIN_S", 0.3)
+    monkeypatch.setattr(lane_releases, "_TELL_WITHIN_S", 0.3 if how == "silent" else 60)
     await queue.epoch()
     await queue.lanes.rebuild(await queue.epoch(), [], [])
     entries = [Entry(name, "quick", "default", datetime.now(UTC), 0, ("t",)) for name in "ab"]
@@ -75,7 +76,11 @@ async def test_releases_that_redis_did_not_take_are_told_with_the_next_ones(
     assert len((await queue.claim(["default"], Room(0, 2))).claimed) == 2
     releases = LaneReleases(ledger, queue)
     proxy.black_hole = True
-    assert not await releases.tell([Release("a", ("t",))])
+    telling = asyncio.create_task(releases.tell([Release("a", ("t",))]))
+    if how == "cancelled":
+        await asyncio.sleep(0)  # it has begun
+        telling.cancel()
+    await asyncio.wait({telling})
     assert releases.untold
     proxy.black_hole = False
 
