@@ -78,9 +78,10 @@ def read_picture(path: Path, content_type: str, plan: Callable[[Pixels], Sequenc
 def _leave_out(jpeg: "ImageFile", needed: Pixels) -> None:
     """Decode only as many pixels as are needed."""
     assert jpeg.fp is not None
-    is_whole = scans_of(jpeg.fp).are_of_whole(len(jpeg.getbands()))
+    is_progressive, components = "progression" in jpeg.info, len(jpeg.getbands())
+    is_whole = scans_of(jpeg.fp, None if is_progressive else components).are_of_whole(components)
     # Of several scans its decoder keeps everything, at twice the size, until the last. Out of memory, it says "broken".
-    if ("progression" in jpeg.info or not is_whole) and jpeg.width * jpeg.height > MOST_DECODED:
+    if (is_progressive or not is_whole) and jpeg.width * jpeg.height > MOST_DECODED:
         raise ImageTooLarge(
             f"the image has more than {MOST_DECODED:,} pixels, the most for a JPEG in several scans (progressive)"
         )

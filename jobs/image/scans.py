@@ -32,8 +32,12 @@ class Scans:
         return self.count <= 1 and self.first_has == components
 
 
-def scans_of(file: IO[bytes]) -> Scans:
-    """Count the scans of a JPEG. Raises `ImageBroken` for so many that decoding the image would take minutes."""
+def scans_of(file: IO[bytes], whole: int | None = None) -> Scans:
+    """Count the scans of a JPEG, up to a first one that has all of its `whole` components.
+
+    Behind such a scan its decoder reads no more, unless the image is progressive. Raises `ImageBroken` for so many
+    scans that decoding the image would take minutes.
+    """
     before = file.tell()
     file.seek(0)
     count = first_has = 0
@@ -41,6 +45,8 @@ def scans_of(file: IO[bytes]) -> Scans:
         if marker == _START_OF_SCAN:
             count += 1
             first_has = first_has or components
+        if count == 1 and first_has == whole:
+            break
         if count > MOST_SCANS:
             raise ImageBroken(f"the image comes in too many scans; at most {MOST_SCANS:,} are read")
     file.seek(before)
