@@ -78,7 +78,7 @@ class ProcessPool:
         try:
             while not waiting.done():
                 await asyncio.wait({waiting}, timeout=_PATIENCE_S)
-                if not (waiting.done() or self._starting or self._is_patient):
+                if not (waiting.done() or self._start_under_way or self._is_patient):
                     raise AllBusy
             return waiting.result()
         except asyncio.CancelledError:
@@ -116,8 +116,14 @@ class ProcessPool:
             self._start_one()
 
     def _have_enough(self) -> None:
-        while len(self._starting) < len(self._waiting) and len(self._children) + len(self._starting) < self.size:
+        missing = min(len(self._waiting), self.size - len(self._children)) - self._start_under_way
+        for _ in range(missing):
             self._start_one()
+
+    @property
+    def _start_under_way(self) -> int:
+        """Return how many children are being started: a start that has just ended is in the set a moment longer."""
+        return sum(not starting.done() for starting in self._starting)
 
     def _start_one(self) -> None:
         starting = asyncio.create_task(self._start())

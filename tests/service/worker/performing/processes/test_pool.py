@@ -44,6 +44,14 @@ async def test_children_come_when_they_are_needed(pool: ProcessPool) -> None:
     assert pool.pids == {first.pid, second.pid}
 
 
+async def test_a_child_is_started_for_who_asks_as_the_last_one_comes(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.worker.performing.processes.pool._PATIENCE_S", 0)
+    first, second = await pool.take(), await pool.take()
+    assert pool.pids == {first.pid, second.pid}
+
+
 async def test_there_are_never_more_children_than_the_setting_says(pool: ProcessPool) -> None:
     first, _second = await pool.take(), await pool.take()
     with pytest.raises(AllBusy):
