@@ -20,7 +20,7 @@ from service.api.jobs.enqueue import BATCH_LIMIT
 from service.api.state import ApiState, api_state_of
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.ledger import Ledger
-from service.ledger.models import IdempotencyKey, NewJob
+from service.ledger.models import Enqueued, IdempotencyKey, NewJob
 from service.lifecycle.file_check import may_name_files
 from service.requests.making import job_of
 from service.trail import Operator
@@ -83,8 +83,10 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
     if any(job.lane is not None for job in wanted.jobs):
         await state.lanes.refuse_beside_stock_worker()
 
+    answer_for = partial(_answer, wanted)
+
     def key_for(_recorded: Sequence[NewJob]) -> IdempotencyKey | None:
-        return idempotency.row(_answer(wanted), now, resources.settings)
+        return idempotency.row(_answer(wanted), now, resources.settings, answer_for)
 
     with idempotency:
         recording = state.lifecycle.enqueue(wanted.jobs, key_for, wanted.flow)
@@ -93,13 +95,15 @@ async def _enqueue(state: ApiState, idempotency: Idempotency) -> Response:
         idempotency.check_same(enqueued.held)
         assert enqueued.held.answer is not None
         return _accepted(idempotency.request, enqueued.held.answer.encode(), {"Idempotent-Replayed": "true"})
-    stand_for = {job.id: job_id for job, job_id in zip(wanted.jobs, enqueued.ids, strict=True)}
-    return _accepted(idempotency.request, _answer(wanted, stand_for))
+    return _accepted(idempotency.request, answer_for(enqueued))
 
 
-def _answer(wanted: WantedFlow, stand_for: dict[str, str] | None = None) -> bytes:
+def _answer(wanted: WantedFlow, enqueued: Enqueued | None = None) -> bytes:
     """Write the answer. A job whose unique key is held appears under the id of the key's holder."""
-    ids = wanted.ids if stand_for is None else {name: stand_for[job_id] for name, job_id in wanted.ids.items()}
+    ids = wanted.ids
+    if enqueued is not None:
+        stand_for = {job.id: job_id for job, job_id in zip(enqueued.jobs, enqueued.ids, strict=True)}
+        ids = {name: stand_for[job_id] for name, job_id in wanted.ids.items()}
     return to_json({"id": wanted.flow.id, "jobs": ids})
 
 

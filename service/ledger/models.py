@@ -1,6 +1,7 @@
 """What goes into the ledger and what comes back, as plain data."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -94,13 +95,27 @@ class NewFlow:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request's own name, with the answer that a repetition gets until `expires_at`."""
+    """A request's own name, with the answer that a repetition gets until `expires_at`.
+
+    Where other jobs stand for those of the request, `answer_for` writes the answer. Without it none is kept: the job is
+    looked up.
+    """
 
     key: str
     fingerprint: str
     answer: str
     created_at: datetime
     expires_at: datetime
+    answer_for: "Callable[[Enqueued], bytes] | None" = None
+
+
+class Standing(NamedTuple):
+    """A job that stands for a new one, as the transaction of the enqueue saw it."""
+
+    kind: str
+    state: State
+    queue: str
+    label: str
 
 
 @dataclass(slots=True)  # not frozen, as NewJob
@@ -171,7 +186,8 @@ class Enqueued:
 
     Jobs that wait for others are `blocked` in it, and those whose parents have failed `cancelled`. Where `unknown`
     names jobs or a flow that there are not, nothing was recorded; nor is anything with a `refusal`. Jobs that took over
-    what a new one says, by its `on_conflict`, are among `changed`.
+    what a new one says, by its `on_conflict`, are among `changed`. `standing` has, by id, the jobs that stand for
+    new ones.
     """
 
     jobs: tuple[NewJob, ...] = ()
@@ -182,6 +198,7 @@ class Enqueued:
     refusal: Conflict | None = None
     unknown: tuple[str, ...] = ()
     followed: Followed = NOTHING_FOLLOWED
+    standing: Mapping[str, Standing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

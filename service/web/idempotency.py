@@ -4,6 +4,7 @@ Source: draft-ietf-httpapi-idempotency-key-header-07.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi import Request
 
 from service.access.principal import ANYBODY, BOOTSTRAP, Principal
 from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
-from service.ledger.models import IdempotencyKey, KeyHeld
+from service.ledger.models import Enqueued, IdempotencyKey, KeyHeld
 from service.settings import Settings
 from service.web.guards import principal_of
 from service.web.headers import header_of
@@ -48,12 +49,18 @@ class Idempotency:
         if self.key is not None:
             self.keys_under_way.discard(self.key)
 
-    def row(self, answer: bytes, now: datetime, settings: Settings) -> IdempotencyKey | None:
-        """Make the key's row: the request, and the answer to it from now on."""
+    def row(
+        self,
+        answer: bytes,
+        now: datetime,
+        settings: Settings,
+        answer_for: Callable[[Enqueued], bytes] | None = None,
+    ) -> IdempotencyKey | None:
+        """Make the key's row: the request, and the answer to it from now on, or what `answer_for` makes of it."""
         if self.key is None:
             return None
         until = now + timedelta(hours=settings.idempotency_hours)
-        return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, until)
+        return IdempotencyKey(self.key, self._fingerprint(), answer.decode(), now, until, answer_for)
 
     def check_same(self, held: KeyHeld) -> None:
         """Raise `IdempotencyKeyReused` if the key was used for another request."""

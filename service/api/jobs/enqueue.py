@@ -16,7 +16,7 @@ from service.api.jobs.lookup import read_job
 from service.api.state import ApiState, api_state_of
 from service.errors import UniqueKeyTaken
 from service.ledger.deadline import ANSWER_WITHIN_S, in_time
-from service.ledger.models import IdempotencyKey, NewJob
+from service.ledger.models import Enqueued, IdempotencyKey, NewJob
 from service.lifecycle.file_check import may_name_files
 from service.requests.following import check_parents, refuse_unknown
 from service.requests.making import job_of
@@ -25,7 +25,7 @@ from service.web.body import read_body
 from service.web.file_check import file_check_of
 from service.web.guards import guards, principal_of
 from service.web.idempotency import Idempotency, sent_safely
-from service.web.jobs.job_out import BatchOut, JobOut, batch_json, new_job_json
+from service.web.jobs.job_out import BatchOut, JobOut, batch_json, batch_json_of, new_job_json
 from service.web.paths import job_path
 from service.web.problems import responses
 from service.web.room import MIB
@@ -129,7 +129,8 @@ async def _check_limits(principal: Principal, state: ApiState, jobs: Sequence[Ne
     openapi_extra=sent_safely("BatchRequest"),
 )
 async def enqueue_jobs(request: Request) -> Response:
-    """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held appears as the key's holder.
+    """Enqueue up to 10,000 jobs, all or none. A job whose `unique_key` is held appears as the key's holder, with its
+    kind and state; if the caller may not see the holder, with its id, and the kind and state of the job sent.
 
     Answered within 5 s, and one more for each 1,000 jobs.
     """
@@ -157,11 +158,12 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     if any(job.lane is not None for job in jobs):
         await state.lanes.refuse_beside_stock_worker()
     answer = b""
+    answer_for = partial(batch_json_of, principal=principal)
 
     def key_for(recorded: Sequence[NewJob]) -> IdempotencyKey | None:
         nonlocal answer
-        answer = batch_json(recorded, [job.id for job in recorded])
-        return idempotency.row(answer, now, state.resources.settings)
+        answer = batch_json(recorded)
+        return idempotency.row(answer, now, state.resources.settings, answer_for)
 
     with idempotency:
         recording = state.lifecycle.enqueue(jobs, key_for)
@@ -169,12 +171,12 @@ async def _enqueue_batch(state: ApiState, idempotency: Idempotency) -> Response:
     refuse_unknown(jobs, enqueued.unknown, "jobs")
     if enqueued.held:
         idempotency.check_same(enqueued.held)
-        # No answer is stored: it was a batch of one, and the job was somebody else's.
         told = enqueued.held.answer
-        answer = told.encode() if told is not None else batch_json(jobs, [enqueued.held.job_id])
-        return _Answer(answer, 202, replayed=True)
+        if told is None:  # a batch of one that led to another's job, recorded by a version that kept no answer of these
+            return _Answer(answer_for(Enqueued(tuple(jobs), (enqueued.held.job_id,))), 202, replayed=True)
+        return _Answer(told.encode(), 202, replayed=True)
     if len(enqueued.created) < len(jobs) or any(job.after for job in jobs):
-        answer = batch_json(enqueued.jobs, enqueued.ids)
+        answer = answer_for(enqueued)
     return _Answer(answer, 202)
 
 

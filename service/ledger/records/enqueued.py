@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, func, select, update
 
-from service.ledger.models import Enqueue, Enqueued, KeyHeld
+from service.ledger.models import Enqueue, Enqueued, KeyHeld, Standing
 from service.ledger.records.conflicts import NO_CONFLICTS, Conflicts, conflicts_of, may_conflict, settle
 from service.ledger.records.idempotency import read_keys, take_keys
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.linked import Links, are_linked, links_of, record_links
 from service.ledger.records.tallied import tally
-from service.tables import idempotency_keys
+from service.ledger.rows import ids_parameter, is_one_of
+from service.ledger.states import State
+from service.tables import idempotency_keys, jobs
 
 
 def record_enqueued(connection: Connection, requests: Sequence[Enqueue]) -> list[Enqueued]:
@@ -69,11 +71,11 @@ def _record(
         else Enqueued(request.jobs, tuple(ids[job.id] for job in request.jobs), found.created(request, ids))
         for request, holder in zip(requests, held, strict=True)
     ]
-    _correct_answers(connection, requests, results)
     if found is not NO_CONFLICTS and open_requests:
         results[held.index(None)].changed = settle(connection, open_requests, found, ids)
     if links is not None and open_requests:
         results[held.index(None)].followed = record_links(connection, open_requests, links, ids, created)
+    _tell_standing(connection, requests, results)
     return results
 
 
@@ -98,22 +100,26 @@ def _held(request: Enqueue, holders: Mapping[str, KeyHeld]) -> KeyHeld | None:
     return None if holder is None or holder.job_id == request.jobs[0].id else holder
 
 
-def _correct_answers(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
-    """Where unique keys led a request to the jobs of others, tell a repetition of these too.
+def _tell_standing(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
+    """Where unique keys or ids led requests to other jobs, tell these and their repetitions what the jobs are."""
+    led = [
+        (request, result)
+        for request, result in zip(requests, results, strict=True)
+        if result.held is None and len(result.created) < len(request.jobs)
+    ]
+    standing = _standing(connection, [job_id for _, result in led for job_id in result.ids]) if led else {}
+    for request, result in led:
+        result.standing = {job_id: standing[job_id] for job_id in result.ids if job_id not in result.created}
+        if request.key is not None:
+            answer_for = request.key.answer_for
+            answer = None if answer_for is None else answer_for(result).decode()
+            row = idempotency_keys.c.key == request.key.key
+            connection.execute(update(idempotency_keys).where(row).values(answer=answer, job_id=result.ids[0]))
 
-    A single job is then answered as it is at that time; the answer of a batch or a flow names other ids.
-    """
-    for request, result in zip(requests, results, strict=True):
-        if request.key is None or result.held is not None or len(result.created) == len(request.jobs):
-            continue
-        told: dict[str, str | None] = {"answer": None, "job_id": result.ids[0]}
-        if len(request.jobs) > 1 or request.flow is not None:
-            told = {"answer": _renamed(request.key.answer, request, result)}
-        row = idempotency_keys.c.key == request.key.key
-        connection.execute(update(idempotency_keys).where(row).values(told))
 
-
-def _renamed(answer: str, request: Enqueue, result: Enqueued) -> str:
-    for job, job_id in zip(request.jobs, result.ids, strict=True):
-        answer = answer.replace(job.id, job_id)
-    return answer
+def _standing(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:
+    label = func.coalesce(jobs.c.label, jobs.c.kind)
+    is_it = is_one_of(connection.dialect.name, jobs.c.id)
+    asked = select(jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.queue, label).where(is_it)
+    rows = connection.execute(asked, ids_parameter(connection.dialect.name, ids))
+    return {job_id: Standing(kind, State(state), queue, label) for job_id, kind, state, queue, label in rows}

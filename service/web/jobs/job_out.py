@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 from service.access.principal import Principal
 from service.lane_rules import in_order
 from service.ledger.final_json import MOMENTS, PLAIN
-from service.ledger.models import NewJob
+from service.ledger.models import Enqueued, NewJob
 from service.ledger.reads.flows import Relations
 from service.ledger.reads.kept import Kept
 from service.ledger.states import Outcome, State
@@ -252,7 +252,20 @@ class BatchOut(BaseModel):
     jobs: list[BatchJob] = Field(description="In the order of the request.")
 
 
-def batch_json(jobs: Sequence[NewJob], ids: Iterable[str]) -> bytes:
-    """Return jobs as `BatchOut` shows them, each under the id that the request refers to."""
-    told = [{"id": job_id, "kind": job.kind, "state": job.state} for job_id, job in zip(ids, jobs, strict=True)]
+def batch_json(jobs: Sequence[NewJob]) -> bytes:
+    """Return new jobs as `BatchOut` shows them."""
+    return to_json({"jobs": [{"id": job.id, "kind": job.kind, "state": job.state} for job in jobs]})
+
+
+def batch_json_of(enqueued: Enqueued, principal: Principal) -> bytes:
+    """Return what stands for the jobs of a batch as `BatchOut` shows it.
+
+    A holder that the principal may not see is told by its id alone: the rest is the new job's.
+    """
+    told = []
+    for job_id, job in zip(enqueued.ids, enqueued.jobs, strict=True):
+        one = enqueued.standing.get(job_id)
+        is_shown = one is not None and principal.may_touch(one.kind, one.queue, one.label)
+        kind, state = (one.kind, one.state) if one is not None and is_shown else (job.kind, job.state)
+        told.append({"id": job_id, "kind": kind, "state": state})
     return to_json({"jobs": told})

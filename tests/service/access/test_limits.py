@@ -50,9 +50,11 @@ async def test_a_limited_key_enqueues_its_kinds_on_its_queues_alone(asked: Setti
         # What it may not see is not there: neither to come after, nor as the holder of a unique key.
         after = assert_problem(await api.post("/v1/jobs", json=good | {"after": [theirs["id"]]}, **send), 422)
         assert after["type"] == "urn:postlude:problem:parent-unknown"
-        await enqueue(api, foreign | {"unique_key": "taken"})
+        await enqueue(api, foreign | {"unique_key": "taken", "delay": 3600})
         held = assert_problem(await api.post("/v1/jobs", json=good | {"unique_key": "taken"}, **send), 409)
         assert "args" not in held
+        batch = await api.post("/v1/jobs/batch", json={"jobs": [good | {"unique_key": "taken"}]}, **send)
+        assert [(one["kind"], one["state"]) for one in batch.json()["jobs"]] == [("update_stats", "queued")]
 
 
 @on_sqlite

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import uuid_utils
 from redis.asyncio import Redis
 
 from tests.service.api.driving import assert_problem, count, get, on_sqlite, post, stat
@@ -82,6 +83,30 @@ async def test_job_whose_unique_key_is_held_stands_for_its_holder(api: httpx.Asy
     assert second == third
     assert (await get(api, second))["args"]["subject"] == "b"
     assert await count(api) == 2
+
+
+async def test_holder_is_told_as_it_is(api: httpx.AsyncClient) -> None:
+    job = await post(api, unique_key="u", delay=3600)
+    bodies = (stat(unique_key="u"), {"kind": "cleanup", "unique_key": "u"}, stat())
+    first, again = [await batch(api, *bodies, key="k") for _ in range(2)]
+    for response in (first, again):
+        told = [(one["kind"], one["state"]) for one in response.json()["jobs"]]
+        assert told == [("update_stats", "scheduled"), ("update_stats", "scheduled"), ("update_stats", "queued")]
+        assert response.json()["jobs"][0]["id"] == job["id"]
+
+
+async def test_holder_that_has_been_replaced_is_told_with_its_new_state(api: httpx.AsyncClient) -> None:
+    await post(api, unique_key="u", delay=3600)
+    response = await batch(api, stat(unique_key="u", on_conflict="debounce"))
+    assert [one["state"] for one in response.json()["jobs"]] == ["queued"]
+
+
+async def test_job_sent_before_is_told_as_it_is_now(api: httpx.AsyncClient) -> None:
+    body = stat(id=str(uuid_utils.uuid7()))
+    first = await batch(api, body)
+    await api.post(f"/v1/jobs/{body['id']}/cancel")
+    assert [one["state"] for one in first.json()["jobs"]] == ["queued"]
+    assert [one["state"] for one in (await batch(api, body)).json()["jobs"]] == ["cancelled"]
 
 
 async def test_repeated_batch_names_the_holders_that_it_named_first(api: httpx.AsyncClient) -> None:
