@@ -26,6 +26,7 @@ from service.settings import Settings
 from tests.client.conftest import InThreads
 from tests.support.proxy import FaultProxy, proxying
 from tests.support.running import eventually
+from tests.support.serving import PromptServer
 
 CONTENT = os.urandom(3_000_000)
 
@@ -160,13 +161,13 @@ async def serving() -> AsyncIterator[httpx.AsyncClient]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen()
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    server = PromptServer(uvicorn.Config(app, log_config=None))
     running = asyncio.create_task(server.serve([listening]))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60) as client:
             yield client
     finally:
-        server.should_exit = True
+        server.stop()
         await running
 
 

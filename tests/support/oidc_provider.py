@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
 
+from tests.support.serving import PromptServer
+
 CLIENT = ("postlude", "the-client's-secret")
 
 
@@ -85,12 +87,12 @@ async def running_provider() -> AsyncIterator[Provider]:
         Route("/token", provider.token, methods=["POST"]),
         Route("/keys", provider.keys),
     ]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_config=None, lifespan="off"))
+    server = PromptServer(uvicorn.Config(Starlette(routes=routes), log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve([listening]))
     try:
         yield provider
     finally:
-        server.should_exit = True
+        server.stop()
         await serving
 
 

@@ -18,6 +18,7 @@ from service.worker.functions import kind_functions
 from service.worker.startup import Startup
 from service.worker.worker import Worker
 from tests.support.apps import made_app
+from tests.support.serving import PromptServer
 
 T = TypeVar("T")
 TIMEOUT_S = 60.0
@@ -44,7 +45,7 @@ async def running_api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(made_app(settings), http=Protocol, log_config=None, lifespan="on"))
+    server = PromptServer(uvicorn.Config(made_app(settings), http=Protocol, log_config=None, lifespan="on"))
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:
         await asyncio.sleep(0.01)
@@ -54,7 +55,7 @@ async def running_api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=TIMEOUT_S) as client:
             yield client
     finally:
-        server.should_exit = True
+        server.stop()
         await serving
 
 

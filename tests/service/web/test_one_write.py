@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from service.web.bounds import Bounded
 from service.web.one_write import OneWrite, Protocol
+from tests.support.serving import PromptServer
 
 LARGE = b"x" * 3_000_000
 
@@ -82,12 +83,12 @@ class CountedBelowUvicorn(Bounded):
 @asynccontextmanager
 async def serving(app: FastAPI, http: type[Bounded] = CountedProtocol) -> AsyncIterator[httpx.AsyncClient]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, http=http, log_config=None))
+        server = PromptServer(uvicorn.Config(app, http=http, log_config=None))
         task = asyncio.create_task(server.serve([listening]))
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=30) as client:
             yield client
-        server.should_exit = True
+        server.stop()
         await task
 
 
