@@ -63,16 +63,18 @@ async def test_hundreds_of_jobs_through_a_network_that_fails_half_the_time(
 ) -> None:
     chance = random.Random(7)
     proxy.plan = (chance.choice(FAULTS) if chance.random() < 0.5 else "pass" for _ in itertools.count())
-    singles = await asyncio.gather(*(through.enqueue("note", {"text": str(number)}) for number in range(60)))
-    many = await through.enqueue_many(NewJob("note", {"text": str(number)}) for number in range(1_000))
-    flow = await through.flow({name: NewJob("note", {"text": name}) for name in "abc"})
 
-    def in_thread() -> list[str]:
+    def in_thread(numbers: range) -> list[str]:
         with Client(proxy.url, timeout=1, retry_for=LONG_S) as client:
-            return [client.enqueue("note", {"text": str(number)}).id for number in range(20)]
+            return [client.enqueue("note", {"text": str(number)}).id for number in numbers]
 
-    threaded = await asyncio.to_thread(in_thread)
-    enqueued = [*(job.id for job in singles), *many, *flow.jobs.values(), *threaded]
+    singles, many, flow, threaded = await asyncio.gather(
+        asyncio.gather(*(through.enqueue("note", {"text": str(number)}) for number in range(60))),
+        through.enqueue_many(NewJob("note", {"text": str(number)}) for number in range(1_000)),
+        through.flow({name: NewJob("note", {"text": name}) for name in "abc"}),
+        asyncio.gather(*(asyncio.to_thread(in_thread, range(first, first + 5)) for first in range(0, 20, 5))),
+    )
+    enqueued = [*(job.id for job in singles), *many, *flow.jobs.values(), *itertools.chain.from_iterable(threaded)]
     assert len(set(enqueued)) == 1_083
     assert await ids_of(api) == sorted(enqueued)
 
