@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from service.dashboard.state import DashboardState
 from service.dashboard.stream import _ticks
@@ -32,7 +33,11 @@ async def test_those_who_come_at_the_same_moment_find_no_more_room_than_there_is
     state.pulse.places.check("ann")
 
 
-async def test_one_caller_does_not_take_the_places_of_all(browser: httpx.AsyncClient) -> None:
+async def test_one_caller_does_not_take_the_places_of_all(
+    browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who comes second gets the next tick, which is seconds away by default while nothing changes.
+    monkeypatch.setattr("service.dashboard.pulse._LOOK_EVERY_S", 0.01)
     state: DashboardState = browser._transport.app.state.dashboard  # type: ignore[attr-defined]
     state.pulse.places = Places(most=200, most_each=2)
     came = [_ticks(state.pulse, "127.0.0.1") for _ in range(3)]
