@@ -41,6 +41,7 @@ async def killed_at(failpoint: Callable[[], None], settings: Settings, folder: P
     assert await worker.ended(60) == -9, worker.log.read_text()
 
 
+@pytest.mark.usefixtures("swept_at_once")
 @pytest.mark.parametrize("failpoint", FAILPOINTS, ids=lambda one: one.__name__)
 @pytest.mark.short("sqlite")
 async def test_operation_whose_worker_is_killed_deals_with_each_member_once(
