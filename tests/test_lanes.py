@@ -30,6 +30,7 @@ from tests.service.worker.desk import Desk, open_desk
 from tests.support import journey_kinds
 from tests.support.lane_kinds import flaky, gauge, plain, visit
 from tests.support.raw_receiver import Line, raw_receiver
+from tests.support.rescuing import let_it_rescue, let_the_rescue_be_now
 from tests.support.running import catalogue_of, eventually, running_worker
 from tests.support.servers import RedisServer
 from tests.support.worker_process import worker_process
@@ -221,7 +222,7 @@ async def test_kind_that_hangs_leaves_slots_to_others(desk: Desk, settings: Sett
 
 
 async def test_limits_hold_through_a_flushall_while_jobs_of_lanes_run(
-    desk: Desk, settings: Settings, redis: Redis
+    desk: Desk, settings: Settings, redis: Redis, swept_at_once: None
 ) -> None:
     lane = Lane("tenant:1", concurrency=3)
     ids = [await desk.enqueue(plain, {"name": f"{number}", "waits": True}, lane=lane) for number in range(9)]
@@ -241,7 +242,9 @@ async def test_limits_hold_through_a_flushall_while_jobs_of_lanes_run(
     assert gauge.most["plain"] <= 4, "three of the lane, and the free one"
 
 
-async def test_strict_order_survives_a_worker_that_is_killed(settings: Settings, tmp_path: Path) -> None:
+async def test_strict_order_survives_a_worker_that_is_killed(
+    settings: Settings, tmp_path: Path, swept_at_once: None
+) -> None:
     settings = settings.model_copy(update={"jobs": ("tests.support.journey_kinds",)})
     lane = Lane("account:1", order="strict")
     async with open_desk(settings, journey_kinds.rest) as desk:
@@ -251,9 +254,9 @@ async def test_strict_order_survives_a_worker_that_is_killed(settings: Settings,
             await desk.running(head)
             worker.send(Signals.SIGKILL)
             await worker.ended(30)
-        folder = tmp_path / "second"
-        folder.mkdir()
-        async with worker_process(settings, folder):
+        await let_the_rescue_be_now(desk.ledger)
+        async with running_worker(settings, catalogue_of(journey_kinds.rest)):
+            await let_it_rescue(desk.ledger)
             rows = [await eventually(partial(_ended, desk, job_id), 90) for job_id in (head, *others)]
     assert [row["state"] for row in rows] == ["succeeded"] * 4
     assert [row["attempt"] for row in rows] == [2, 1, 1, 1]

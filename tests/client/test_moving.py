@@ -12,10 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+import jobs
+from service.ledger.ledger import Ledger
 from service.settings import Settings
 from tests.faults.system import Process
 from tests.support.processes import BIN, api_process, environment, free_port
-from tests.support.running import eventually
+from tests.support.rescuing import let_it_rescue, let_the_rescue_be_now
+from tests.support.running import eventually, running_worker
 from tests.support.worker_process import registered, worker_process
 
 pytestmark = [pytest.mark.parametrize("database_url", ["sqlite"], indirect=True), pytest.mark.timeout(240)]
@@ -191,7 +194,7 @@ async def test_an_app_is_moved_by_changing_one_import(settings: Settings, tmp_pa
 
 
 async def test_what_an_app_has_accepted_outlives_kill_9_of_the_app_and_of_the_worker(
-    settings: Settings, tmp_path: Path
+    settings: Settings, ledger: Ledger, tmp_path: Path, swept_at_once: None
 ) -> None:
     async with open_shop(settings, tmp_path) as shop:
         async with worker_process(settings, tmp_path) as worker:
@@ -208,8 +211,9 @@ async def test_what_an_app_has_accepted_outlives_kill_9_of_the_app_and_of_the_wo
             await worker.ended(30)
             await shop.has_done("cancelled a")  # a cut connection cancels the function
         (tmp_path / "go.txt").touch()
-        async with worker_process(settings, tmp_path) as worker:
-            await registered(worker)
+        await let_the_rescue_be_now(ledger)
+        async with running_worker(settings, jobs.load(settings.jobs)):
+            await let_it_rescue(ledger)
             ended = await shop.job("shop.shop_main.slow", lambda job: job["state"] == "succeeded", 120)
         assert "ended a" in shop.done()
         assert [one["outcome"] for one in ended["attempts"]] == ["failed", "crashed", "succeeded"]
