@@ -1,14 +1,14 @@
 """Thumbnails beside a bare loop over Pillow: `python -m benchmarks.thumbnails`.
 
-100 JPEGs of 12 megapixels, in as many processes as there are CPUs. The loop opens, reduces, turns upright, resizes and
-writes each image by Pillow's own `thumbnail`, and has the blurhash computed, as `make_thumbnail` does; a worker also
-records the job, takes the image out of the files of the service and stores the thumbnail there. Both in turns.
+100 JPEGs of 12 megapixels, in as many processes as a worker has children by default. The loop opens, reduces, turns
+upright, resizes and writes each image by Pillow's own `thumbnail`, and has the blurhash computed, as `make_thumbnail`
+does; a worker also records the job, takes the image out of the files of the service and stores the thumbnail there.
+Both in turns.
 """
 
 import argparse
 import asyncio
 import io
-import os
 import statistics
 import tempfile
 import time
@@ -66,7 +66,7 @@ def _make_images(folder: Path, count: int) -> list[Path]:
     paths = [folder / f"{number}.jpg" for number in range(count)]
     for path in paths:
         path.write_bytes(written.getvalue())
-    print(f"{count} JPEGs of 12 megapixels, {len(written.getvalue()) / 1e6:.1f} MB each; {os.cpu_count()} processes")
+    print(f"{count} JPEGs of 12 megapixels, {len(written.getvalue()) / 1e6:.1f} MB each")
     return paths
 
 
@@ -79,7 +79,8 @@ async def _measure(settings: Settings, paths: list[Path], rounds: int) -> None:
         await registered(worker)
         library = library_of(settings, desk.ledger)
         ids = [(await put(library, path.read_bytes(), name=path.name)).id for path in paths]
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        print(f"{settings.most_processes} processes")
+        with ProcessPoolExecutor(settings.most_processes, mp_context=get_context("spawn")) as pool:
             for number in range(rounds + 1):
                 ours.append(await _by_worker(desk, ids))
                 bare.append(_by_loop(pool, paths))

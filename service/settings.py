@@ -282,10 +282,11 @@ class Settings(QueueSettings):
 
     @property
     def most_processes(self) -> int:
-        """How many child processes a worker has: as many as the settings say, or else one for each CPU it may use."""
+        """How many child processes a worker has: as many as the settings say, or else one more than CPUs it may use."""
         if self.processes is not None:
             return self.processes
-        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return cpus + 1  # which computes while another waits for its files or its next attempt
 
     @property
     def retention(self) -> timedelta:

@@ -42,7 +42,7 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch,
     assert (defaults.max_jobs, defaults.grace_s, defaults.max_crashes) == (100, 25, 3)
     assert (defaults.retention_days, defaults.retention) == (30, timedelta(days=30))
     assert (defaults.log_level, defaults.stock_worker) == ("INFO", False)
-    assert defaults.most_processes == len(os.sched_getaffinity(0))
+    assert defaults.most_processes == len(os.sched_getaffinity(0)) + 1
 
 
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
