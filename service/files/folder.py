@@ -17,6 +17,7 @@ from service.files.storage import BLOCK_BYTES, Block, StorageUnavailable
 # Files being written; no id has this name.
 _INCOMING = "incoming"
 _KEY = re.compile(r"[0-9a-f-]{36}")
+_SHARDS = [f"{number:02x}" for number in range(256)]
 _KEYS_AT_ONCE = 500
 # A kind that borrows a file must not write to it.
 _READ_ONLY = 0o440
@@ -30,12 +31,13 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._incoming = folder / _INCOMING
+        self._subfolders = _Subfolders(folder)
 
     async def write(
         self, key: str, blocks: AsyncIterator[Block], *, at_end: Callable[[], object] | None = None
     ) -> None:
         beside, place = self._incoming / key, self._place(key)
-        incoming = _Incoming(beside, place)
+        incoming = _Incoming(beside, place, self._subfolders)
         last: Block = ()  # waits for the next block: a small file takes one hop to a thread
         try:
             async for block in blocks:
@@ -110,13 +112,14 @@ class _Incoming:
     rows, and a rename would have the disk write its journal a second time.
     """
 
-    def __init__(self, beside: Path, place: Path) -> None:
+    def __init__(self, beside: Path, place: Path, subfolders: "_Subfolders") -> None:
         self._at = beside
         self._place = place
+        self._subfolders = subfolders
         self._file: BinaryIO | None = None
 
     def write(self, block: Block) -> BinaryIO:
-        file = self._file = self._file or _open_new(self._at, self._place)
+        file = self._file = self._file or self._open()
         left: deque[memoryview] = deque(memoryview(piece) for piece in block)
         while left:
             _leave_out(left, os.writev(file.fileno(), left))  # a nearly full disk takes only a part
@@ -141,6 +144,30 @@ class _Incoming:
             self._file.close()
             self._at.unlink(missing_ok=True)
 
+    def _open(self) -> BinaryIO:
+        self._subfolders.make(self._at.parent, self._place.parent)
+        return self._at.open("xb", buffering=0)
+
+
+class _Subfolders:
+    """The subfolders of a folder for files, made and synced together: one by one, each would have a file wait for it.
+
+    Every process syncs them before its first file: the one that has made them may not have done so yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._are_safe = False
+
+    def make(self, *needed: Path) -> None:
+        """Make all, once; and again when somebody has removed what is needed."""
+        if self._are_safe and all(one.exists() for one in needed):
+            return
+        for name in (_INCOMING, *_SHARDS):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        _sync_folder(self._folder)
+        self._are_safe = True
+
 
 @contextmanager
 def _told(key: str | None = None) -> Iterator[None]:
@@ -160,14 +187,6 @@ def _leave_out(pieces: deque[memoryview], count: int) -> None:
         count -= len(pieces.popleft())
     if count:
         pieces[0] = pieces[0][count:]
-
-
-def _open_new(at: Path, place: Path) -> BinaryIO:
-    for folder in {at.parent, place.parent}:
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(folder.parent)
-    return at.open("xb", buffering=0)
 
 
 def _sync_folder(folder: Path) -> None:

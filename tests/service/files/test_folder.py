@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -68,6 +69,22 @@ async def test_file_stands_in_its_place_half_written_only_if_it_is_written_in_on
     await folder.delete(keys)
     await folder.write(keys[1], blocks(b"all"))
     assert synced[-2:] == [True, True]
+
+
+async def test_subfolders_are_made_and_synced_once_and_again_when_one_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(f"/proc/self/fd/{file}").readlink()))
+    top = tmp_path / "files"
+    for folder in (Folder(top), Folder(top)):  # the second process cannot know whether the first has synced them
+        synced.clear()
+        for _ in range(2):
+            await folder.write(key := new_key(), blocks(b"x"))
+        assert (synced[0], synced.count(top)) == (top, 1)
+    shutil.rmtree(folder._place(key).parent)
+    await folder.write(key, blocks(b"x"))
+    assert synced.count(top) == 2
 
 
 async def test_pieces_of_which_the_disk_takes_a_part_at_a_time_are_written_in_order(
