@@ -1,7 +1,7 @@
 """The ledger's tables. Their indexes serve the statements in `service/ledger`."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,10 @@ from sqlalchemy.types import TypeEngine
 # No foreign keys: each would lock a job's row once more for every attempt. `purge.py` deletes what belongs together.
 metadata = MetaData()
 
+_INSTANT = timedelta(microseconds=1)
+_FIRST_STORABLE = datetime.min.replace(tzinfo=UTC) + _INSTANT
+_LAST_STORABLE = datetime.max.replace(tzinfo=UTC) - _INSTANT
+
 
 class Moment(TypeDecorator[datetime]):
     """An aware UTC datetime: `timestamptz` on Postgres, RFC 3339 text of fixed width (so it sorts) on SQLite."""
@@ -40,12 +44,20 @@ class Moment(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return moment_text(value)
+        if value is None:
+            return None
+        return moment_text(value) if dialect.name == "sqlite" else storable(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         return _moment_of_text if dialect.name == "sqlite" else None  # asyncpg gives UTC
+
+
+def storable(value: datetime) -> datetime:
+    """Move the first and the last moment of the calendar, "never" to many programs, by a microsecond.
+
+    asyncpg sends these two as -infinity and infinity, and reads infinities as times without a zone.
+    """
+    return value if 1 < value.year < MAXYEAR else min(max(value, _FIRST_STORABLE), _LAST_STORABLE)
 
 
 def _moment_of_text(value: str | None) -> datetime | None:

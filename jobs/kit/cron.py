@@ -3,10 +3,11 @@
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -31,6 +32,7 @@ _RANGE_OF_ONE = re.compile(r"0*(\d+|[A-Z]{3})-0*\1/(?=\d*[1-9])\d+", re.ASCII | 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
+_SECOND_DAY = datetime(1, 1, 2, tzinfo=UTC)
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 # Years of every sort: with and without 29 February, beginning on each day of the week.
 _YEARS_OF_ALL_SORTS = range(2000, 2028)
@@ -54,8 +56,11 @@ class Expression:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the due times after `moment`, until the calendar ends."""
-        moment = moment.astimezone(UTC)
-        return self._times_of_day_after(moment) if _fields(self.text).name_times_of_day else self._shown_after(moment)
+        # Before its second day, the first year has not begun in every zone.
+        moment = max(moment.astimezone(UTC), _SECOND_DAY)
+        coming = self._times_of_day_after if _fields(self.text).name_times_of_day else self._shown_after
+        with suppress(OverflowError):  # the calendar has ended, in UTC or in the zone
+            yield from coming(moment)
 
     def between(self, since: datetime, until: datetime, most: int) -> list[datetime]:
         """Return the due times after `since`, up to and including `until`: the latest `most` of them, oldest first."""
@@ -122,8 +127,8 @@ class _Fields:
         self._hours = sorted(self._parsed.hours)
         # As Debian's cron distinguishes them.
         self.name_times_of_day = len(fields) == 5 and not any(field.startswith("*") for field in fields[:2])
-        starts = (date(year, 1, 1) for year in _YEARS_OF_ALL_SORTS)
-        if not any(next(islice(self._days(start, date(start.year, 12, 31)), 1), None) for start in starts):
+        years = ((date(year, 1, 1), date(year + 1, 1, 1)) for year in _YEARS_OF_ALL_SORTS)
+        if not any(next(self._days(*year), None) for year in years):
             raise CronInvalid("it never comes due")
 
     def after(self, moment: datetime) -> Iterator[datetime]:
@@ -133,10 +138,10 @@ class _Fields:
             for moment_of_day in self._times(beyond):
                 yield datetime.combine(day, moment_of_day)
 
-    def _days(self, day: date, last: date) -> Iterator[date]:
-        while day < last:
+    def _days(self, day: date, end: date) -> Iterator[date]:
+        while day < end:
             if day.month not in self._parsed.months:
-                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if day < date(9999, 12, 1) else last
+                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if day < date(9999, 12, 1) else end
                 continue
             if self._parsed.match_day(day):
                 yield day

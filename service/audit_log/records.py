@@ -14,7 +14,7 @@ from service.audit_log.chain import Kept, Keys
 from service.audit_log.tables import audit_log, audit_log_head
 from service.ledger.clock import now_by
 from service.ledger.rows import ids_parameter, is_one_of
-from service.tables import moment_text
+from service.tables import moment_text, storable
 
 PRUNED = f"{OWN_ACTIONS}pruned"
 """The action that is noted before entries are pruned. No job can write an action of this name."""
@@ -94,7 +94,7 @@ def _entry(entry: Entry, head: Head, now: str, keys: Keys) -> Kept:
     return keys.sealed(
         Kept(
             seq=head.seq + 1,
-            at=moment_text(entry.at),
+            at=moment_text(storable(entry.at)),
             recorded_at=now,
             actor=entry.actor,
             action=entry.action,

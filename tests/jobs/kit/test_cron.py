@@ -151,6 +151,20 @@ def test_days_that_a_zone_skips_or_begins_late_lose_no_time_of_day() -> None:
     assert beirut == [utc("2026-03-28T22:00"), utc("2026-03-29T21:00")]
 
 
+@pytest.mark.parametrize("text", ["0 0 31 12 *", "0 0 31 DEC *", "0 0 L 12 *", "0 0 0 31 2-12/10 *"])
+def test_the_last_day_of_the_year_is_a_day(text: str) -> None:
+    assert list(islice(expression(text).after(YEAR), 2)) == [utc("2026-12-31T00:00"), utc("2027-12-31T00:00")]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize("text", ["0 0 * * *", "*/20 * * * *"])
+def test_ticks_begin_and_end_with_the_calendar(text: str, zone: str) -> None:
+    read = expression(text, zone)
+    assert next(read.after(datetime.min.replace(tzinfo=UTC))) > utc("0001-01-01T00:00")
+    for back in range(60):
+        assert len(list(read.after(datetime.max.replace(tzinfo=UTC) - back * 60 * MINUTE))) <= back * 3
+
+
 HOSTILE = [
     "", " ", "*", "* * * *", "* * * * * * *", "@never", "@reboot", "@daily *", "1--100000000 * * * *", "0-59/0 * * * *",
     "*/-1 * * * *", "*/99999999999999999999 * * * *", "1/2/3 * * * *", "1-2-3 * * * *", "60 * * * *", "-1 * * * *",

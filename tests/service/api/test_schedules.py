@@ -55,6 +55,23 @@ async def test_a_schedule_is_made_shown_changed_and_deleted(api: httpx.AsyncClie
     assert_problem(await api.delete("/v1/schedules/nightly%2Freport"), 404, "schedule-not-found")
 
 
+@pytest.mark.parametrize("time_zone", ["UTC", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("start", "end", "status"),
+    [
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", 201),
+        ("9999-12-31T23:59:59.999999Z", None, 422),
+        (None, "0001-01-01T00:00:00Z", 201),
+    ],
+)
+async def test_the_first_and_the_last_moment_of_the_calendar_harm_no_schedule(
+    api: httpx.AsyncClient, start: str | None, end: str | None, status: int, time_zone: str
+) -> None:
+    said = wanted(cron="* * * * *", time_zone=time_zone, start=start, end=end)
+    assert (await api.put("/v1/schedules/always", json=said)).status_code == status
+    (await api.get("/v1/schedules")).raise_for_status()
+
+
 async def test_kinds_own_schedules_are_listed_and_paused_but_not_changed(api: httpx.AsyncClient) -> None:
     [cleanup] = (await api.get("/v1/schedules")).json()["schedules"]
     assert (cleanup["name"], cleanup["source"], cleanup["cron"]) == ("cleanup", "code", "17 3 * * *")

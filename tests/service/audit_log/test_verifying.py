@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from service.audit_log.capability import LedgerAuditLog
 from service.audit_log.chain import Kept, Keys
 from service.audit_log.commands import check_all
 from service.audit_log.pruning import prune_before
@@ -13,7 +15,7 @@ from service.audit_log.reads import pages
 from service.audit_log.verifying import Verifier
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
-from tests.service.audit_log.logging import KEY, OTHER_KEY, say
+from tests.service.audit_log.logging import KEY, OTHER_KEY, entry, say
 from tests.support.writing import writing
 
 COPIED = (
@@ -122,15 +124,22 @@ async def test_what_was_done_to_the_table_is_found(ledger: Ledger) -> None:
     assert await found(ledger) == []
 
 
+async def test_entries_of_the_first_and_the_last_moment_of_the_calendar_are_whole(ledger: Ledger) -> None:
+    log = LedgerAuditLog(ledger.database, Keys())
+    await log.write(replace(entry("j1"), at=datetime.min.replace(tzinfo=UTC)))
+    await log.write(replace(entry("j2"), at=datetime.max.replace(tzinfo=UTC)))
+    assert await found(ledger) == []
+
+
 async def rebuilt(ledger: Ledger, *, last: int) -> None:
     """Make a log anew, with another actor and a right chain, as anybody can who has no key."""
     entries = [entry for entry in await kept(ledger) if entry.seq <= last]
     previous = entries[0].previous_hash
-    for entry in entries:
-        new = Keys().sealed(entry._replace(actor="eve", previous_hash=previous, key_id=None))
+    for one in entries:
+        new = Keys().sealed(one._replace(actor="eve", previous_hash=previous, key_id=None))
         previous = new.hash
         hashes = f"key_id = NULL, previous_hash = '{new.previous_hash}', hash = '{new.hash}'"
-        await run(ledger, f"UPDATE audit_log SET actor = 'eve', {hashes} WHERE seq = {entry.seq}")
+        await run(ledger, f"UPDATE audit_log SET actor = 'eve', {hashes} WHERE seq = {one.seq}")
     await run(ledger, f"DELETE FROM audit_log WHERE seq > {last}")
     await run(ledger, f"UPDATE audit_log_head SET seq = {last}, hash = '{previous}'")
 
