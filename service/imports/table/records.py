@@ -1,7 +1,7 @@
 """The statements that put rows into one table, as the driver's own text: made once for an import."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -28,9 +28,12 @@ _ARRAYS_OF: Mapping[ColumnType, types.TypeEngine[Any]] = {
     "decimal": types.Numeric(),
     "float": types.Double(),
     "boolean": types.Boolean(),
-    "date": types.Date(),
+    "date": types.Text(),
+    "datetime": types.Text(),
     "json": types.Text(),
 }
+# asyncpg would send the ends of the calendar, such as 9999-12-31 for "no end", as infinities.
+_ON_POSTGRES: Mapping[ColumnType, Callable[[Any], Any]] = {"date": date.isoformat, "datetime": datetime.isoformat}
 # As SQLAlchemy stores them in SQLite, and as other libraries read them.
 _ON_SQLITE: Mapping[ColumnType, Callable[[Any], Any]] = {
     "date": str,
@@ -71,9 +74,8 @@ class Statements:
 
     def bound(self, values: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return values as the driver takes them."""
-        if not self._is_sqlite:
-            return values
-        pairs = [(_ON_SQLITE.get(one.type), some) for one, some in zip(self._columns, values, strict=True)]
+        writers = _ON_SQLITE if self._is_sqlite else _ON_POSTGRES
+        pairs = [(writers.get(one.type), some) for one, some in zip(self._columns, values, strict=True)]
         return [
             some if write is None else [None if value is None else write(value) for value in some]
             for write, some in pairs
@@ -142,13 +144,15 @@ class Statements:
         """Return a table of arrays that are sent as parameters, and its fields as the columns take them."""
         arrays = []
         for number, one in enumerate(columns):
-            of = types.TIMESTAMP(timezone=one.has_zone) if one.type == "datetime" else _ARRAYS_OF[one.type]
-            arrays.append(cast(bindparam(f"p{number}", type_=ARRAY(of)), ARRAY(of)))
+            of = ARRAY(_ARRAYS_OF[one.type])
+            arrays.append(cast(bindparam(f"p{number}", type_=of), of))
         names = [f"c{number}" for number in range(len(columns))]
         given = func.unnest(*arrays).table_valued(*names, name="given").render_derived()
         return given, [self._as_taken(given.c[name], one) for name, one in zip(names, columns, strict=True)]
 
     def _as_taken(self, field: ColumnElement[Any], one: Column) -> ColumnElement[Any]:
+        if one.type in ("date", "datetime"):
+            return cast(field, types.Date() if one.type == "date" else types.TIMESTAMP(timezone=one.has_zone))
         written = self._shape.casts.get(one.name)
         return field if written is None or one.type not in ("text", "json") else cast(field, _Written(written))
 

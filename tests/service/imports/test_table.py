@@ -57,6 +57,22 @@ async def test_of_a_bad_row_no_more_cells_are_kept_than_a_file_may_have_columns(
     assert len(desk.errors[0]) == 2 + 1_000
 
 
+async def test_the_ends_of_the_calendar_stay_days_and_moments(desk: Importer) -> None:
+    await desk.execute("CREATE TABLE seen (born DATE PRIMARY KEY, at TIMESTAMP)")
+    last = "9999-12-31,9999-12-31T23:59:59.999999\n"
+    for job_id, inserted in (("one", 2), ("two", 0)):
+        result = await desk.run(
+            f"born,at\n0001-01-01,0001-01-01T00:00:00\n{last}",
+            target="seen", on_conflict="skip", key=["born"], job_id=job_id,
+        )  # fmt: skip
+        assert (result.inserted, result.failed) == (inserted, 0)
+    found = await desk.rows("SELECT CAST(born AS VARCHAR(10)), CAST(at AS VARCHAR(26)) FROM seen ORDER BY born")
+    assert [(born, at[:19]) for born, at in found] == [
+        ("0001-01-01", "0001-01-01 00:00:00"),
+        ("9999-12-31", "9999-12-31 23:59:59"),
+    ]
+
+
 async def test_a_job_that_runs_again_changes_nothing(desk: Importer) -> None:
     first = await desk.run("number,name\n1,a\nx,b\n3,c\n", target="events")
     again = await desk.run(target="events", attempt=2)
