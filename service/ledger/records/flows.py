@@ -116,11 +116,13 @@ def _count(connection: Connection, counts: Mapping[str, int]) -> Sequence[Any]:
 def _final(connection: Connection, row: Any, at: datetime) -> tuple[State, str]:
     """Return the state that a flow has ended in, and its final JSON."""
     is_listed = found_by(connection.dialect.name, jobs.c.id, job_listing.c.job_id)
-    counted = select(jobs.c.state, func.count()).join_from(job_listing, jobs, is_listed).group_by(jobs.c.state)
-    counted = counted.where(job_listing.c.flow == row.id)
-    counts = {State(state): count for state, count in connection.execute(counted)}
+    latest = func.max(jobs.c.finished_at, type_=jobs.c.finished_at.type)
+    counted = select(jobs.c.state, func.count(), latest).join_from(job_listing, jobs, is_listed).group_by(jobs.c.state)
+    found = connection.execute(counted.where(job_listing.c.flow == row.id)).all()
+    counts = {State(state): count for state, count, _ in found}
     state = flow_state(counts)
-    times = {"created_at": moment_text(row.created_at), "finished_at": moment_text(at)}
+    finished_at = max((ended for *_, ended in found if ended is not None), default=at)
+    times = {"created_at": moment_text(row.created_at), "finished_at": moment_text(finished_at)}
     return state, to_json({"id": row.id, "name": row.name, "state": state, "counts": counts, **times}).decode()
 
 

@@ -1,5 +1,6 @@
+import asyncio
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -10,9 +11,10 @@ from service.ledger.ledger import Ledger
 from service.ledger.models import NewFlow, NewJob
 from service.ledger.reads.flows import counts_of
 from service.ledger.records.purged import delete_jobs
-from service.ledger.states import State
+from service.ledger.states import Outcome, State
+from service.tables import moment_text
 from tests.service.ledger.linking import callback, called, child, end, enqueue_all, enqueue_flow, follow_up
-from tests.service.ledger.makers import NOW, enqueue, new_job
+from tests.service.ledger.makers import NOW, enqueue, finish, live_worker, new_job, start
 
 ALL = (callback("success", told="data"), callback("failure"), callback("end"))
 FLOW = NewFlow("f", NOW, "nightly", ALL)
@@ -49,6 +51,25 @@ async def test_a_flow_has_ended_with_its_last_job(ledger: Ledger) -> None:
         "created_at": "2026-06-01T12:00:00.000000Z",
         "finished_at": "2026-06-01T12:00:00.000000Z",
     }
+
+
+async def test_a_flow_is_told_to_have_ended_when_its_own_last_job_did(ledger: Ledger) -> None:
+    ends = {"f": NOW + timedelta(seconds=1), "g": NOW + timedelta(seconds=2)}
+    await live_worker(ledger)
+    started = []
+    for flow in ends:
+        job = child(flow=flow)
+        await enqueue_flow(ledger, NewFlow(flow, NOW, "nightly", ALL), job)
+        started.append(await start(ledger, job.id))
+    finishes = [
+        finish(one, Outcome.SUCCEEDED, State.SUCCEEDED)._replace(at=at)
+        for one, at in zip(started, ends.values(), strict=True)
+        if one is not None
+    ]
+    await asyncio.gather(*map(ledger.finish, finishes))
+    for flow, at in ends.items():
+        told = json.loads(dict(await called(ledger, flow))["success"].args)
+        assert told["data"]["finished_at"] == moment_text(at)
 
 
 async def test_a_flow_fails_with_any_of_its_jobs_and_ends_when_the_last_has_fallen(ledger: Ledger) -> None:
