@@ -49,7 +49,7 @@ _BY_SQLSTATE = {
     "28": "The ledger's database refuses the user or the password in POSTLUDE_DATABASE_URL",
     "3D": "The database that POSTLUDE_DATABASE_URL names does not exist",
     "42501": "The user in POSTLUDE_DATABASE_URL may not read and write the ledger's tables: grant SELECT, INSERT,"
-    " UPDATE and DELETE on all of them",
+    " UPDATE and DELETE on all of them, and USAGE on its sequence",
     _UNDEFINED_TABLE: NO_TABLES,
     "42703": _OTHER_TABLES,
     "42883": _OTHER_TABLES,

@@ -1,8 +1,10 @@
 """Databases that are half there: they answer, and do not do all that is asked."""
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ from sqlalchemy import make_url, text
 
 from service.errors import LedgerUnavailable
 from service.ledger.database import Database
+from service.ledger.ledger import Ledger
 from service.ledger.write_probe import WriteProbe
 from service.settings import Settings
+from tests.service.ledger.makers import enqueue, new_job
 from tests.support.proxy import proxying
 from tests.support.servers import PostgresServer
 from tests.support.writing import writing
 
+ROOT = Path(__file__).parents[3]
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -85,10 +90,32 @@ async def test_a_user_without_rights_is_told_what_to_grant(database_url: str, po
     postgres.execute(f"CREATE ROLE reader_of_{name} LOGIN")
     url = make_url(database_url).set(username=f"reader_of_{name}").render_as_string(hide_password=False)
     database = Database.open(url)
-    with pytest.raises(LedgerUnavailable, match="grant SELECT, INSERT, UPDATE and DELETE"):
+    with pytest.raises(LedgerUnavailable, match="grant SELECT, INSERT, UPDATE and DELETE on all of them, and USAGE"):
         await database.run(touch)
     await database.close()
     postgres.execute(f"DROP ROLE reader_of_{name}")
+
+
+@on_postgres
+async def test_the_rights_that_the_guide_grants_are_enough(database_url: str, postgres: PostgresServer) -> None:
+    name = f"user_of_{name_of(database_url)}"
+    postgres.execute(f"CREATE ROLE {name} LOGIN")
+    guide = (ROOT / "docs/production.md").read_text()
+    grants = re.findall(r"^(?:GRANT|ALTER DEFAULT).* TO postlude;$", guide, re.MULTILINE)
+    assert len(grants) == 4
+    owner = Database.open(database_url)
+    async with writing(owner) as connection:
+        for grant in [*grants, "CREATE TABLE of_a_later_version (id BIGSERIAL)"]:
+            await connection.exec_driver_sql(grant.replace(" postlude;", f" {name}"))
+    url = make_url(database_url).set(username=name).render_as_string(hide_password=False)
+    async with Ledger.open(url, retention=timedelta(days=30)) as ledger:
+        await enqueue(ledger, new_job(lane="tenant:1"))
+        async with writing(ledger.database) as connection:
+            await connection.exec_driver_sql("INSERT INTO of_a_later_version DEFAULT VALUES")
+    async with writing(owner) as connection:
+        await connection.exec_driver_sql(f"DROP OWNED BY {name}")
+    await owner.close()
+    postgres.execute(f"DROP ROLE {name}")
 
 
 @on_postgres
