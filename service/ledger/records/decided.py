@@ -72,9 +72,9 @@ def decide(connection: Connection, parents: Sequence[Parent], at: datetime, *, w
         children = {job_id: child for job_id, child in children.items() if job_id in in_turn}
     if not waits:
         decided.left |= {edge.parent for edge in edges if edge.child not in children}
+    edges = [edge for edge in edges if edge.child in children]
     if edges:
         decided.edges = len(edges)
-        edges = [edge for edge in edges if edge.child in children]
         if not is_left:
             edges = _leave_keys(edges, children, decided)
         _decide(connection, edges, {parent.id: parent for parent in parents}, children, at, decided)

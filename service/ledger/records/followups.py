@@ -7,8 +7,8 @@ from sqlalchemy import Connection, delete, select
 
 from service.flow_tables import followups
 from service.ledger.models import NOTHING_FOLLOWED, Followed
-from service.ledger.records.decided import decide, decide_deeper
-from service.ledger.records.edges import lock_parents
+from service.ledger.records.decided import Decided, decide, decide_deeper
+from service.ledger.records.edges import Parent, lock_parents
 from service.ledger.records.ended import leave, record_decided
 
 _JOBS_AT_ONCE = 100
@@ -29,9 +29,19 @@ def record_followups(connection: Connection, at: datetime, writer: str) -> Follo
     if not taken:
         return NOTHING_FOLLOWED
     parents = list(lock_parents(connection, taken).values())
-    decided = decide(connection, parents, at)
+    decided = _decide(connection, parents, at)
     decide_deeper(connection, decided, at)
     done = [job_id for job_id in taken if job_id not in decided.left]
     connection.execute(delete(followups).where(followups.c.job_id.in_(done)))
     followed = record_decided(connection, decided, at, writer)
     return followed._replace(left=followed.left or len(taken) == _JOBS_AT_ONCE)
+
+
+def _decide(connection: Connection, parents: Sequence[Parent], at: datetime) -> Decided:
+    """Decide what is free; wait only where nothing is.
+
+    Transactions that follow up two parts of a dense flow would often wait for each other: parents of one are children
+    of the other.
+    """
+    decided = decide(connection, parents, at, waits=False)
+    return decide(connection, parents, at) if decided.left and not decided.edges else decided

@@ -258,3 +258,23 @@ async def test_a_fall_does_not_wait_for_what_another_transaction_holds_deeper_do
         assert await states(ledger, fourth, fifth, sixth) == ["cancelled", "cancelled", "blocked"]
     await follow_up(ledger)
     assert await states(ledger, sixth) == ["cancelled"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_what_another_transaction_holds_is_waited_for_only_where_nothing_else_is_left(ledger: Ledger) -> None:
+    """In a dense flow, parents of one transaction are children of another."""
+    root = new_job()
+    second, third = child(root), child(root)
+    fourth, fifth = child(second), child(third)
+    await enqueue_all(ledger, root, second, third, fourth, fifth)
+    await end(ledger, root, State.FAILED)
+    record = partial(record_followups, at=NOW, writer="test")
+    async with writing(ledger.database) as holder:
+        await holder.execute(select(jobs.c.id).where(jobs.c.id == fifth.id).with_for_update())
+        assert (await ledger.database.run(record)).left
+        assert await states(ledger, fourth, fifth) == ["cancelled", "blocked"]
+        waiting = asyncio.create_task(ledger.database.run(record))
+        await until_blocked(ledger, waiting)
+        assert not waiting.done()
+    assert not (await waiting).left
+    assert await states(ledger, fifth) == ["cancelled"]

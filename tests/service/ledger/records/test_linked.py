@@ -250,8 +250,8 @@ async def test_a_holder_that_is_followed_up_at_this_moment_is_followed_up_again(
     tasks: list[asyncio.Task[object]] = []
     has_read = asyncio.Event()
 
-    def decide_slowly(*args: Any) -> Any:
-        found = decide(*args)
+    def decide_slowly(*args: Any, **options: Any) -> Any:
+        found = decide(*args, **options)
         has_read.set()
         await_only(until_blocked(ledger, tasks[0]))
         return found
