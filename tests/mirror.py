@@ -36,7 +36,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/operation_tables.py",
         "service/schedule_tables.py",
         "service/step_tables.py",
-        "service/tables.py",
         "service/trail/entries.py",
         "service/ledger/traits.py",
         "service/words.py",
