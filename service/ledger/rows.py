@@ -1,8 +1,8 @@
 """Many rows in one statement: one JSON parameter, unfolded by the database into a typed table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 _PARAMETER = "rows"
@@ -85,12 +86,39 @@ def execute(connection: Connection, statement: ClauseElement, rows: str) -> Curs
     SQLAlchemy's way from a statement to the driver takes as long as the database does for a dozen rows. `statement`
     must be kept by its maker: its text is.
     """
-    return connection.exec_driver_sql(_text_of(statement, connection.dialect), (rows,))
+    return connection.exec_driver_sql(_written(statement, connection.dialect).text, (rows,))
+
+
+def execute_with(connection: Connection, statement: ClauseElement, parameters: Mapping[str, Any]) -> CursorResult[Any]:
+    """Do what `execute` does, for a statement with any parameters. Rows come as the driver gives them."""
+    text, names, own, processors = _written(statement, connection.dialect)
+    values = {**own, **parameters}
+    for name, process in processors.items():
+        values[name] = process(values[name])
+    return connection.exec_driver_sql(text, tuple([values[name] for name in names]))
+
+
+class _Written(NamedTuple):
+    """A statement's text, its parameters in order, the values that it brings, and how others become the driver's."""
+
+    text: str
+    names: tuple[str, ...]
+    own: Mapping[str, Any]
+    processors: Mapping[str, Callable[[Any], Any]]
 
 
 @cache
-def _text_of(statement: ClauseElement, dialect: Dialect) -> str:
-    return str(statement.compile(dialect=dialect))
+def _written(statement: ClauseElement, dialect: Dialect) -> _Written:
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    assert isinstance(compiled, SQLCompiler)
+    named = {name: bind for bind, name in compiled.bind_names.items()}
+    processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in named.items()}
+    return _Written(
+        str(compiled),
+        tuple(compiled.positiontup or ()),
+        {name: bind.value for name, bind in named.items() if not bind.required},
+        {name: process for name, process in processors.items() if process is not None},
+    )
 
 
 def found_by(

@@ -32,7 +32,7 @@ from service.ledger.models import Released
 from service.ledger.records.edges import Parent
 from service.ledger.records.lane_seqs import move_to_the_end
 from service.ledger.records.own_retries import renew_retries
-from service.ledger.rows import found_by, ids_parameter, is_one_of, json_rows, packed, unfold_lists
+from service.ledger.rows import execute_with, found_by, ids_parameter, is_one_of, json_rows, packed, unfold_lists
 from service.ledger.states import State
 from service.ledger.traits import Trait
 from service.tables import Moment, jobs
@@ -56,7 +56,7 @@ def let_pass(connection: Connection, parents: Sequence[Parent], at: datetime, mo
         children = _pass_in_sqlite(connection, [parent.id for parent in parents], at, most)
     else:
         ids = ids_parameter("postgresql", [parent.id for parent in parents], _PARENTS)
-        children = _passing(connection.execute(_read_and_write(), {**ids, "most": most, "at": at}).one())
+        children = _passing(execute_with(connection, _read_and_write(), {**ids, "most": most, "at": at}).one())
     if children is None:
         return None
     released: list[Released] = []
@@ -78,11 +78,11 @@ _Child = list[Any]
 
 def _pass_in_sqlite(connection: Connection, parents: Sequence[str], at: datetime, most: int) -> list[_Child] | None:
     ids = ids_parameter("sqlite", parents, _PARENTS)
-    children = _passing(connection.execute(_read(), {**ids, "most": most}).one())
+    children = _passing(execute_with(connection, _read(), {**ids, "most": most}).one())
     if children:
-        connection.execute(_meet("sqlite"), ids)
+        execute_with(connection, _meet("sqlite"), ids)
         left = packed((id_, blocked_by - met) for id_, *_, blocked_by, met in children)
-        connection.execute(_count_down(), {"rows": left, "at": at})
+        execute_with(connection, _count_down(), {"rows": left, "at": at})
     return children
 
 

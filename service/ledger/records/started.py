@@ -33,7 +33,7 @@ from service.ledger.lane_guards import are_lanes_of, are_lanes_of_claim, is_behi
 from service.ledger.models import Start, Started
 from service.ledger.reads.particulars import few_of, few_parents_of, select_few_parents
 from service.ledger.records.tallied import add_up, tally
-from service.ledger.rows import found_by, ids_parameter, is_one_of, json_rows, parameter, unfold
+from service.ledger.rows import execute_with, found_by, ids_parameter, is_one_of, json_rows, parameter, unfold
 from service.ledger.states import WAITING, State
 from service.ledger.traits import Trait
 from service.tables import Moment, jobs, workers
@@ -172,7 +172,7 @@ def _take(connection: Connection, way: _Way, parameters: dict[str, Any]) -> _Tak
     """Change the rows, and return what is read of them."""
     if connection.dialect.name == "sqlite":
         return _take_in_sqlite(connection, way, parameters), None
-    rows = connection.execute(_start_returning(way), parameters).all()
+    rows = execute_with(connection, _start_returning(way), parameters).all()
     if not way.handed_over:
         return rows, None
     told = next((row[-1] for row in rows if row[-1] is not None), "[]")
@@ -185,9 +185,9 @@ def _take_in_sqlite(connection: Connection, way: _Way, parameters: dict[str, Any
     Between any two rows of a result the driver lets go of Python's lock, and beside a busy event loop waits up to 5 ms
     to get it back.
     """
-    if connection.execute(_start("sqlite", way), parameters).rowcount == 0:
+    if execute_with(connection, _start("sqlite", way), parameters).rowcount == 0:
         return []
-    rows: list[list[Any]] = from_json(connection.execute(_started_in_sqlite(way), parameters).scalar_one())
+    rows: list[list[Any]] = from_json(execute_with(connection, _started_in_sqlite(way), parameters).scalar_one())
     for row in rows:
         created_at, run_at = row[_CREATED_AT], row[_RUN_AT]
         row[_CREATED_AT] = created = datetime.fromisoformat(created_at)
