@@ -155,8 +155,7 @@ class Database:
         with translate_db_errors() as outage:
             async with (
                 asyncio.timeout(self._transaction_limit_s),
-                engine.connect() as connection,
-                self._heard(connection),
+                self._connected(engine) as connection,
             ):
                 transaction = await connection.begin()
                 written = await connection.run_sync(write)
@@ -168,8 +167,7 @@ class Database:
         with translate_db_errors() as outage:
             async with (
                 asyncio.timeout(self._transaction_limit_s),
-                self._autocommitting.connect() as connection,
-                self._heard(connection),
+                self._connected(self._autocommitting) as connection,
             ):
                 outage.committing = True  # it is sent with the statement
                 return await connection.run_sync(write)
@@ -184,7 +182,7 @@ class Database:
         """
         with translate_db_errors():
             engine = self._streams if streams else self._reads
-            async with engine.connect() as connection, self._heard(connection):
+            async with self._connected(engine) as connection:
                 yield connection
 
     async def read(self, read: Callable[[Connection], T]) -> T:
@@ -202,18 +200,25 @@ class Database:
         Raises `LedgerUnavailable`.
         """
         with translate_db_errors():
-            async with self._autocommitting.connect() as connection, self._heard(connection):
+            async with self._connected(self._autocommitting) as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _heard(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """Give up a connection that did not answer in time: a rollback over it would wait as long again."""
-        try:
-            yield
-        except (TimeoutError, asyncio.CancelledError):
-            self._doubt.cast()
-            await connection.invalidate()
-            raise
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """Open a connection. One that did not answer in time is given up: a rollback over it would wait as long again.
+
+        SQLAlchemy closes a connection in a task of its own. That costs as much as a statement, and is needed only where
+        something is left to roll back.
+        """
+        async with engine.connect() as connection:
+            try:
+                yield connection
+            except (TimeoutError, asyncio.CancelledError):
+                self._doubt.cast()
+                await connection.invalidate()
+                raise
+            if not connection.in_transaction():
+                await connection.close()
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a fresh session for a job; on SQLite its transaction holds the write lock from its first statement."""
