@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 MOST_FIRST = MOST_LATEST = 100
-# For the first lines, and as much again for the latest ones.
+# For the first lines, and the same again for the latest ones.
 MOST_BYTES = 32 * 1024
 
 
@@ -23,7 +23,7 @@ class RawLine(NamedTuple):
 
 
 class News(NamedTuple):
-    """The lines to be kept since the last time. Those kept from `left_out[0]` to `left_out[1]` are to go again."""
+    """The lines to keep since the last time. Kept lines from `left_out[0]` to `left_out[1]` must be deleted."""
 
     lines: Sequence[RawLine]
     left_out: tuple[int, int] | None
@@ -40,7 +40,7 @@ class KeptLine(NamedTuple):
 
 
 class KeptLines(NamedTuple):
-    """Lines of an attempt to be kept. Those from `left_out[0]` to `left_out[1]` are kept no longer."""
+    """Lines of an attempt to keep. Lines from `left_out[0]` to `left_out[1]` are no longer kept."""
 
     job_id: str
     attempt: int
@@ -59,7 +59,7 @@ class AttemptLines:
         self._first_bytes = self._first_end = 0
         self._latest: deque[RawLine] = deque()
         self._latest_bytes = 0
-        # Of what was written down: up to which number, and from which on among the latest.
+        # What was written down: up to which number, and from which number among the latest lines.
         self._kept_to = self._kept_from = 0
 
     @property
@@ -71,7 +71,7 @@ class AttemptLines:
         return self._latest[-1].number if self._latest else self._first_end
 
     def add(self, at: datetime, level: str, text: str, is_cut: bool, names: Mapping[str, Any], size: int) -> None:
-        """Add a line; the oldest of the latest ones make room for it."""
+        """Add a line. The oldest of the latest lines make room for it."""
         line = RawLine(self._count + 1, at, level, text, is_cut, names, size)
         if not self._latest and self._first_end < MOST_FIRST and self._first_bytes + size <= MOST_BYTES:
             self._first.append(line)
@@ -84,7 +84,7 @@ class AttemptLines:
             self._latest_bytes -= self._latest.popleft().size
 
     def news(self) -> News:
-        """Return what is to be written down."""
+        """Return the lines to write down."""
         new = [line for line in (*self._first, *self._latest) if line.number > self._kept_to]
         gone_to = self._latest[0].number - 1 if self._latest else 0
         left_out = (self._kept_from, gone_to) if 0 < self._kept_from <= gone_to else None

@@ -10,10 +10,10 @@ ONCE = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """`do` is done every `every_s` seconds. It returns whether there is more to do at once.
+    """`do` is called every `every_s` seconds. It returns whether there is more to do at once.
 
-    One that `waits` is done for the first time after its interval: nobody needs it sooner, and a worker that has just
-    begun, or a new leader, has enough to do.
+    A chore that `waits` first runs after one interval: nobody needs it sooner, and a worker or a leader that has just
+    begun has enough to do.
     """
 
     name: str

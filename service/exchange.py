@@ -1,13 +1,13 @@
-"""What an attempt sent to others, and what came back: noted as it happens, and written down where the attempt fails.
+"""What an attempt sent to others, and what came back: noted as it happens, and written down if the attempt fails.
 
 Of HTTP:  {"request": {"method", "url", "address", "port", "signed"},
            "answer": {"status", "reason", "took_ms", "bytes", "content_type", "body", "is_cut"} or null}
 Of SMTP:  {"server", "address", "recipients": n, "answers": [{"verb", "code", "text"}]}
 
 The values of a query are left out of `url`, and the secrets of the job's args out of everything. `address` and `port`
-are null where nothing was connected, `answer` where none came, `code` where a command had no answer. `body` is text of
-2 KiB at most, and null where the answer has none. `bytes` is how many were read of it. Of several requests it is the
-last one that failed or, without a failure, the last one.
+are null if nothing was connected, `answer` if none came, `code` if a command had no answer. `body` is text of
+2 KiB at most, and null if the answer has none. `bytes` is how many bytes of it were read. Of several requests, the last
+failed one is kept or, without a failure, the last one.
 """
 
 import re
@@ -16,18 +16,18 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
 MOST_BODY_BYTES = 2 * 1024
-# More than is shown: a secret may stand across the end.
+# More than is shown: a secret may lie across the end.
 READ_BODY_BYTES = 8 * 1024
 _MOST_ANSWERS = 40
 _LONGEST_LINE = 500
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-# A body that has more of them in a hundred is no text.
+# A body with a larger percentage of them is not text.
 _MOST_UNREADABLE = 10
 _SIGNED_BY = "webhook-signature"
 
 
 class Mask(Protocol):
-    """Takes secrets out of a text; with `is_cut`, also the beginning of one at its end."""
+    """Takes secrets out of a text; with `is_cut`, also the beginning of a secret at its end."""
 
     def __call__(self, text: str, *, is_cut: bool = False) -> str: ...
 
@@ -61,14 +61,14 @@ class HttpExchange:
         self._took_s = time.perf_counter() - self._began_s
 
     def note_body(self, part: bytes, *, whole: bool = False) -> None:
-        """Note what was read of the body: the next part or, if it is `whole`, all of it."""
+        """Note what was read of the body: its next part or, with `whole`, all of it."""
         if len(self._body) < READ_BODY_BYTES:
             self._body += part[: READ_BODY_BYTES - len(self._body)]
         self._size += len(part)
         self._whole = whole
 
     def told(self, mask: Mask) -> dict[str, Any]:
-        """Return what is kept of it; also without what the request's own extension `mask` takes out."""
+        """Return the exchange as it is kept, without the secrets that the request's extension `mask` finds, too."""
         if (own := self._request.extensions.get("mask")) is not None:
             mask = _Both(mask, own)
         address, port = (*self.peer[:2],) if isinstance(self.peer, tuple) else (None, None)
@@ -134,7 +134,7 @@ class SmtpExchange:
 
 
 Exchange = HttpExchange | SmtpExchange
-# The request that is under way in this task.
+# The request under way in this task.
 asking: ContextVar[HttpExchange | None] = ContextVar("asking", default=None)
 
 

@@ -16,7 +16,7 @@ log_lines = Table(
     Column("names", Text, comment="JSON object of what was said with it; null: nothing"),
 )
 
-stack_wishes = Table(  # somebody wants to see where a running attempt stands
+stack_wishes = Table(  # somebody wants to see where a running attempt is
     "stack_wishes",
     metadata,
     Column("job_id", String(255), primary_key=True),

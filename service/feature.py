@@ -60,8 +60,8 @@ class Purge:
 class ChoreTools:
     """What the chores of a feature work with, in a worker.
 
-    `enqueue` records jobs, all or none, and dispatches them. `leads` says whether this worker leads the sweep: what it
-    must not do twice stands behind a guard all the same, for a leader may be replaced while it is frozen.
+    `enqueue` records jobs, all or none, and dispatches them. `leads` says whether this worker leads the sweep. A leader
+    may be replaced while it is frozen, so whatever must not happen twice needs a guard all the same.
     """
 
     settings: Settings
@@ -100,10 +100,10 @@ MakeReport = Callable[[Settings, AsyncConnection, datetime], Awaitable[Report]]
 
 @dataclass(frozen=True)
 class Pages:
-    """A feature's pages, and how the top bar links to them: `title` leads to `path`, as do `g` and the `letter`.
+    """A feature's pages, and how the top bar links to them: `title` leads to `path`, and so do `g` and the `letter`.
 
-    The link is there for those who may open the page: `for_admins` alone, or all. Their templates are in the feature's
-    folder `templates`.
+    The link is shown to everybody who may open the page; with `for_admins` only to admins. The templates are in the
+    feature's folder `templates`.
     """
 
     router: MakeRouter
@@ -117,8 +117,8 @@ class Pages:
 class DevServer:
     """A server that `postlude dev` runs beside the API and a worker.
 
-    `is_wanted` says whether these settings leave a use for it. `check` raises `StartRefused` where it cannot run.
-    `run` serves until a signal. `banner` is the line about it at the terminal, given the API's URL.
+    `is_wanted` says whether it is of use with these settings. `check` raises `StartRefused` if it cannot run.
+    `run` serves until a signal. `banner` returns the line about it for the terminal, given the API's URL.
     """
 
     name: str
@@ -132,19 +132,19 @@ class DevServer:
 class Feature:
     """A feature; everything but its name is optional.
 
-    `tables`: its own tables. `postlude migrate` creates those that are missing.
+    `tables`: its own tables. `postlude migrate` creates the missing ones.
     `sealed`: which of their columns hold secrets.
     `migrations`: the folder of the Alembic revisions that change `tables` after their first version.
     `router`: its calls, below /v1.
-    `direct`: a function that returns those of them which are answered past the routes, as the routes would.
+    `direct`: a function that returns the calls that are answered past the routes, as the routes would.
     `pages`: its pages.
-    `purge`: how `cleanup` deletes what it keeps.
-    `capability`: opens what its kinds ask of `ctx.capability(...)`, for as long as a worker lives.
+    `purge`: how `cleanup` deletes its rows and files.
+    `capability`: opens what its kinds get from `ctx.capability(...)`, for as long as a worker lives.
     `chores`: what each worker does for it again and again, beside its jobs.
     `report`: how it is doing, for /metrics and /readyz.
-    `hooks`: what stands around requests, enqueues and attempts.
+    `hooks`: hooks around requests, enqueues and attempts.
     `dev`: a server for development.
-    `commands`: what it adds to `postlude`; `service/cli.py` has their name and a line of help.
+    `commands`: the commands that it adds to `postlude`; `service/cli.py` has their name and a line of help.
     """
 
     name: str
@@ -169,5 +169,5 @@ class Feature:
 
 
 def belongings_of(features: Iterable[Feature]) -> list[PurgeOfJobs]:
-    """Return what deletes the features' belongings of jobs, for `Ledger.open`."""
+    """Return the functions that delete what features keep of jobs, for `Ledger.open`."""
     return [feature.purge.of_jobs for feature in features if feature.purge.of_jobs is not None]

@@ -1,4 +1,4 @@
-"""The features of this product, one line for each. Whoever learns of a feature learns of it here."""
+"""The features of this product, one line for each. All other code finds the features here."""
 
 from importlib import import_module
 

@@ -1,13 +1,13 @@
 """The tables of figures: failures by group, and what happened in each minute. They are statistics, not the ledger.
 
-What workers write into them has a row for each process, as `tallies` has: nobody waits for another.
+Workers write rows of their own, one for each process, as in `tallies`: no process waits for another.
 """
 
 from sqlalchemy import BigInteger, Column, Double, Index, String, Table, Text
 
 from service.tables import LaneKey, Moment, metadata
 
-failure_groups = Table(  # a row of each process that met the group
+failure_groups = Table(  # a row for each process that met the group
     "failure_groups",
     metadata,
     Column("fingerprint", String(16), primary_key=True),
@@ -33,7 +33,7 @@ failure_counts = Table(  # in the transaction of each failure
     Index("failure_counts_by_group", "fingerprint", "bucket_at"),
 )
 
-event_counts = Table(  # the sums of `tallies`, as they were by the end of each minute
+event_counts = Table(  # the sums of `tallies` at the end of each minute
     "event_counts",
     metadata,
     Column("kind", String(255), primary_key=True, comment="'': all kinds together"),
@@ -43,7 +43,7 @@ event_counts = Table(  # the sums of `tallies`, as they were by the end of each 
     Index("event_counts_by_time", "bucket_at"),
 )
 
-levels = Table(  # what stood at a moment: waiting, running, loop lag
+levels = Table(  # measured at a moment: waiting, running, loop lag
     "levels",
     metadata,
     Column("name", String(130), primary_key=True),
@@ -52,7 +52,7 @@ levels = Table(  # what stood at a moment: waiting, running, loop lag
     Index("levels_by_time", "at"),
 )
 
-durations = Table(  # histograms of waits and runs, told by workers every few seconds
+durations = Table(  # histograms of waits and runs, written by workers every few seconds
     "durations",
     metadata,
     Column(
@@ -65,7 +65,7 @@ durations = Table(  # histograms of waits and runs, told by workers every few se
     Column("sum_s", Double, nullable=False),
 )
 
-lane_starts = Table(  # told by workers every few seconds, and kept for two hours
+lane_starts = Table(  # written by workers every few seconds, and kept for two hours
     "lane_starts",
     metadata,
     Column("lane", LaneKey, primary_key=True),
@@ -75,7 +75,7 @@ lane_starts = Table(  # told by workers every few seconds, and kept for two hour
     Index("lane_starts_by_time", "bucket_at"),
 )
 
-lane_holds = Table(  # when a breaker held its lane last; `lanes` forgets a breaker that is closed
+lane_holds = Table(  # when a breaker last held its lane; `lanes` forgets a closed breaker
     "lane_holds",
     metadata,
     Column("key", LaneKey, primary_key=True),

@@ -1,4 +1,4 @@
-"""The tables of files, and of which jobs name them. The feature `files` owns them; the ledger notes uses by itself."""
+"""The tables of files, and of the jobs that name them. The feature `files` owns them; the ledger records the uses."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, text
 
@@ -29,7 +29,7 @@ files = Table(
     ),
 )
 
-# A job that names a file in its args. Whether it may still run is said by its row.
+# A job that names a file in its args. The job's row says whether it may still run.
 file_uses = Table(
     "file_uses",
     metadata,

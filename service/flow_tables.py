@@ -4,8 +4,8 @@ from sqlalchemy import Column, Index, Integer, String, Table, Text
 
 from service.tables import Moment, metadata
 
-# Edges stay when they are decided, until one of their jobs is purged: a replayed parent takes back what it cancelled,
-# a child reads its parents' results, and a flow is shown with its edges.
+# Decided edges stay until one of their jobs is purged: a replayed parent takes back the children it cancelled, a child
+# reads its parents' results, and a flow is shown with its edges.
 job_edges = Table(
     "job_edges",
     metadata,
@@ -16,7 +16,7 @@ job_edges = Table(
     Column("position", Integer, nullable=False, server_default="0", comment="among the parents that the child named"),
     Index("job_edges_by_child", "child"),
     sqlite_with_rowid=False,
-    # Room for each edge to be decided in its page, where no index hears of it.
+    # Room to update each edge within its page, which touches no index.
     postgresql_with={"fillfactor": 50},
 )
 
@@ -50,7 +50,7 @@ callback_jobs = Table(
     Index("callback_jobs_by_job", "job_id"),
 )
 
-# Jobs whose edges do not all say yet what became of the job: written with its end or its replay, deleted when they do.
+# Jobs with edges that do not yet say what became of the job: written with its end or replay, deleted once all do.
 followups = Table(
     "followups",
     metadata,

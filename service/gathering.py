@@ -1,4 +1,4 @@
-"""Waits for others to join what is about to be done for all of them at once."""
+"""Waits for more callers to join a piece of work that is done once for all of them."""
 
 import asyncio
 import time
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 async def gather(waiting: Callable[[], int], *, enough: int, quiet_turns: int, within_s: float) -> None:
-    """Wait while turns of the loop bring more, but for no more than `enough`, nor longer than `within_s`.
+    """Wait while turns of the loop bring more callers, until there are `enough`, for `within_s` at most.
 
-    `waiting` counts those that have joined. After `quiet_turns` without a new one nobody else is expected: a lone one
-    waits for some tens of microseconds.
+    `waiting` counts the callers that have joined. After `quiet_turns` without a new one nobody else is expected, so a
+    lone caller waits for some tens of microseconds.
     """
     until, quiet, count = time.monotonic() + within_s, 0, waiting()
     while quiet < quiet_turns and count < enough and time.monotonic() < until:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
-# In seconds, from half a millisecond to a week; the last count is of what took longer still.
+# In seconds, from half a millisecond to a week; the last count is of all longer durations.
 BOUNDS: tuple[float, ...] = (0.0005, *(step * 10.0**power for power in range(-3, 6) for step in (1, 1.5, 2, 3, 5, 7)))
 SIZE = len(BOUNDS) + 1
 
@@ -20,9 +20,9 @@ def added(one: Sequence[int], other: Sequence[int]) -> list[int]:
 
 
 def quantile(counts: Sequence[int], share: float) -> float | None:
-    """Estimate below which duration `share` of all lie, evenly spread within their bounds; None of nothing.
+    """Estimate the duration below which `share` of all lie, spread evenly within their bounds; None without any.
 
-    Of what took longer than the last bound, that is all that is known.
+    Returns the last bound for longer durations: nothing else is known about them.
     """
     rank = share * sum(counts)
     if not rank:
@@ -37,5 +37,5 @@ def quantile(counts: Sequence[int], share: float) -> float | None:
 
 
 def no_longer_than(counts: Sequence[int], bound: float) -> int:
-    """Count what took no longer than one of the `BOUNDS`."""
+    """Count the durations no longer than one of the `BOUNDS`."""
     return list(accumulate(counts))[BOUNDS.index(bound)]

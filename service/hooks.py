@@ -1,7 +1,7 @@
-"""What may stand around each request, each enqueue and each attempt: tracing, log capture, metrics.
+"""Hooks around each request, each enqueue and each attempt: for tracing, log capture, metrics.
 
-A hook is given by the feature that owns it (`Feature.hooks`). Hooks of one sort are entered in the order of the
-features, and left in reverse. Where there are none they cost nothing.
+A feature brings its hooks in `Feature.hooks`. Hooks of one sort are entered in the order of the features, and left in
+reverse. Without any, they cost nothing.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -15,17 +15,17 @@ from service.ledger.models import NewJob, Started
 
 # Wraps the whole API: every request passes through it, those for the direct endpoints too.
 RequestHook = Callable[[ASGIApp], ASGIApp]
-# Around the recording of jobs. It yields the jobs to record, as it was given them or changed. An error before it yields
-# refuses them all; an error on leaving comes after their commit. It must let a cancellation pass: deadlines cancel.
+# Around the recording of jobs. It yields the jobs to record, unchanged or changed. An error before it yields refuses
+# all of them; an error on leaving comes after their commit. It must let a cancellation pass, because deadlines cancel.
 EnqueueHook = Callable[[Sequence[NewJob]], AbstractAsyncContextManager[Sequence[NewJob]]]
-# Around the kind's function, in the process that runs it. What the kind raises passes through it. An error of its own
-# ends the attempt as `HookFailed`, even on leaving, when the kind has returned.
+# Around the kind's function, in the process that runs it. The kind's errors pass through it. An error of its own ends
+# the attempt as `HookFailed`, even on leaving, after the kind has returned.
 AttemptHook = Callable[[Started, Context], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """Hooks by what they stand around."""
+    """Hooks, by what they wrap."""
 
     requests: tuple[RequestHook, ...] = ()
     enqueues: tuple[EnqueueHook, ...] = ()
@@ -49,7 +49,7 @@ class Hooks:
 
     @asynccontextmanager
     async def around_enqueue(self, jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
-        """Stand around the recording of jobs; yields those to record."""
+        """Wrap the recording of jobs; yields the jobs to record."""
         async with AsyncExitStack() as stack:
             for hook in self.enqueues:
                 jobs = await stack.enter_async_context(hook(jobs))
@@ -57,7 +57,7 @@ class Hooks:
 
     @asynccontextmanager
     async def around_attempt(self, started: Started, context: Context) -> AsyncIterator[None]:
-        """Stand around the call of a kind's function."""
+        """Wrap the call of a kind's function."""
         async with AsyncExitStack() as stack:
             for hook in self.attempts:
                 await stack.enter_async_context(hook(started, context))

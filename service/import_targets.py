@@ -1,4 +1,4 @@
-"""What POSTLUDE_IMPORT_TARGETS says: the tables that CSV files may be taken into, and the kinds that get their rows."""
+"""The setting POSTLUDE_IMPORT_TARGETS: tables that CSV files may be imported into, and kinds that get their rows."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,13 +13,13 @@ _FORM = '{"people": {"table": "people", "url": "postgresql://…"}, "leads": {"k
 
 
 class TableSettings(BaseModel):
-    """A table; without a `url`, in the ledger's database. `columns`: only these. `key`: what finds a row."""
+    """A table; without a `url`, in the ledger's database. `columns`: only these. `key`: the columns that find a row."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     table: Name
     url: SecretStr | None = None
-    # Not `schema`, which a model has for itself.
+    # Not `schema`, a name that Pydantic's models use themselves.
     in_schema: Name | None = Field(None, alias="schema")
     columns: tuple[Name, ...] | None = Field(None, min_length=1)
     key: tuple[Name, ...] = ()
@@ -45,7 +45,7 @@ _targets: TypeAdapter[dict[str, dict[str, Any]]] = TypeAdapter(dict[Name, dict[s
 
 @lru_cache(maxsize=8)
 def read_targets(said: str) -> Mapping[str, TargetSettings]:
-    """Read the setting. Raises `ValueError`, which names the target and what is wrong, and no secret."""
+    """Read the setting. Raises `ValueError`, which names the target and the fault, but no secret."""
     try:
         given = _targets.validate_json(said)
     except ValidationError as error:
@@ -55,7 +55,7 @@ def read_targets(said: str) -> Mapping[str, TargetSettings]:
 
 def _target(name: str, said: Mapping[str, Any]) -> TargetSettings:
     if ("table" in said) == ("kind" in said):
-        raise ValueError(f"the target {name!r} has either a table or a kind, as in {_FORM}")
+        raise ValueError(f"the target {name!r} must have either a table or a kind, as in {_FORM}")
     try:
         return (KindSettings if "kind" in said else TableSettings).model_validate(said)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What attempts use, for as long as their worker lives. The API imports none of it: aiohttp alone takes 5 MB."""
+"""What attempts use for as long as their worker lives. The API imports none of it: aiohttp alone takes 5 MB."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +15,7 @@ from service.retention import Retention
 
 @dataclass(frozen=True)
 class JobResources:
-    """What only performing jobs needs."""
+    """What is needed only to perform jobs."""
 
     http: httpx.AsyncClient
     capabilities: Capabilities

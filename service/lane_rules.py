@@ -1,4 +1,4 @@
-"""Which limits hold for a lane: the rules of SQL, and what jobs and kinds gave it. Pure."""
+"""The limits that apply to a lane: the rules in SQL, and the limits that jobs and kinds gave it. Pure."""
 
 import json
 import re
@@ -16,7 +16,7 @@ Forced = Literal["open", "closed"]
 
 
 class Limits(NamedTuple):
-    """Limits of a lane; None says nothing. `rate` is (starts, seconds). Only a kind gives a `longest_pause_s`."""
+    """Limits of a lane; None sets no limit. `rate` is (starts, seconds). Only a kind gives a `longest_pause_s`."""
 
     concurrency: int | None = None
     rate: tuple[int, float] | None = None
@@ -24,7 +24,7 @@ class Limits(NamedTuple):
     longest_pause_s: float | None = None
 
     def over(self, weaker: "Limits") -> "Limits":
-        """Return these limits, and of what they do not say what `weaker` does."""
+        """Return these limits, with those of `weaker` for each that is None here."""
         return Limits(
             weaker.concurrency if self.concurrency is None else self.concurrency,
             weaker.rate if self.rate is None else self.rate,
@@ -47,13 +47,13 @@ class Limits(NamedTuple):
 
 
 _UNLIMITED = Limits()
-# What `written_limits` writes of a lane that is given a strict order.
+# What `written_limits` writes for a lane that is given a strict order.
 STRICT_LIMITS = '"order":"strict"'
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row of `lanes`: what was said of a lane, of those that match a pattern, or of a kind or queue."""
+    """A row of `lanes`: what was set for a lane, for all lanes that match a pattern, or for a kind or queue."""
 
     key: str
     concurrency: int | None = None
@@ -85,7 +85,7 @@ class Rule:
 
 
 def in_order(lane: str | None, kind_lane: str | None) -> tuple[str, ...]:
-    """Return a job's lanes: the one that its request names before its kind's."""
+    """Return a job's lanes: its request's before its kind's."""
     if kind_lane is None:
         return () if lane is None else (lane,)
     return (kind_lane,) if lane is None or lane == kind_lane else (lane, kind_lane)
@@ -96,7 +96,7 @@ def is_pattern(key: str) -> bool:
 
 
 def check_rule_key(key: str) -> None:
-    """Raise `ValueError` unless a rule may have this key: a lane's, a pattern of them, or a kind's or queue's."""
+    """Raise `ValueError` unless a rule may have this key: of a lane, a pattern of lanes, a kind or a queue."""
     if key.startswith(RESERVED_PREFIXES):
         check_text(key)
         if is_pattern(key) or key in RESERVED_PREFIXES:
@@ -114,7 +114,7 @@ def matches(pattern: str, key: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # Each star but the last takes the least it can, for good: without going back, no pattern takes long.
+    # Each star but the last takes as little as it can. There is no backtracking, so no pattern takes long.
     first, *rest = (re.escape(part) for part in pattern.split("*"))
     middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
     last = f".*{rest[-1]}" if rest else ""
@@ -122,22 +122,22 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def specificity(pattern: str) -> tuple[int, int, str]:
-    """Return what orders patterns from the least specific to the most: by their literal text, then by fewer stars."""
+    """Return a sort key, from the least specific pattern to the most: by literal text, then by fewer stars."""
     stars = pattern.count("*")
     return len(pattern) - stars, -stars, pattern
 
 
 def rules_of(rules: Iterable[Rule], key: str) -> list[Rule]:
-    """Return the rules that hold for a lane, the most specific first: its own, then those whose patterns it fits."""
+    """Return the rules that apply to a lane, most specific first: its own, then those whose patterns it fits."""
     own = [rule for rule in rules if rule.key == key]
     patterns = [rule for rule in rules if is_pattern(rule.key) and matches(rule.key, key)]
     return own + sorted(patterns, key=lambda rule: specificity(rule.key), reverse=True)
 
 
 def limits_of(rules: Sequence[Rule], key: str, *, sent: Limits | None = None, of_kind: Limits | None = None) -> Limits:
-    """Return the limits that hold for a lane.
+    """Return the limits that apply to a lane.
 
-    Each limit is the most specific rule's that gives it, else the one `sent` with the latest job, else its kind's.
+    Each limit comes from the most specific rule that sets it, else from the latest job (`sent`), else from the kind.
     """
     held = Limits()
     for limits in (*(rule.limits for rule in rules_of(rules, key)), sent, of_kind):
@@ -160,11 +160,11 @@ def limits_in(lane: Lane) -> Limits:
 
 
 def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
-    """Write what a job's lanes were given.
+    """Write the limits that a job's lanes were given.
 
     It is `{key: {"concurrency"?, "rate"?: {"limit", "per"}, "order"?, "longest_pause"?, "label"?, "from"}}`.
-    A kind's lane is always told, for what it takes of a worker without limits of its own; a request's if it has limits.
-    One that both name has the limits of both, and counts as the kind's.
+    A kind's lane is always included, because even without limits it may take only its share of a worker; a request's
+    lane only if it has limits. A lane that both name has the limits of both, and counts as the kind's.
     """
     told: dict[str, Any] = {}
     if lane is not None and (limits := limits_in(lane)) != _UNLIMITED:
@@ -179,7 +179,7 @@ def written_limits(lane: Lane | None, kind_lane: Lane | None) -> str | None:
 
 
 def lane_fields(lane: Lane | None, kind_lane: Lane | None) -> dict[str, str | None]:
-    """Return a job's columns about its lanes, and its label; a lane that request and kind both name counts once."""
+    """Return a job's columns about its lanes, and its label. A lane that request and kind both name counts once."""
     is_same = lane is not None and kind_lane is not None and lane.key == kind_lane.key
     return {
         "lane": lane.key if lane else None,
@@ -201,7 +201,7 @@ def given_lane(key: str | None, lane_limits: str | None) -> Lane | None:
 
 
 def read_limits(written: Mapping[str, Any]) -> Limits:
-    """Read what `written_limits` wrote of one lane."""
+    """Read what `written_limits` wrote for one lane."""
     rate = written.get("rate")
     return Limits(
         written.get("concurrency"),
@@ -213,7 +213,7 @@ def read_limits(written: Mapping[str, Any]) -> Limits:
 
 @lru_cache(maxsize=1024)
 def label_in(lane_limits: str | None) -> str | None:
-    """Return the label of a job from what its row says of its lanes: only jobs in lanes have one."""
+    """Return the label of a job from its row's lane limits: only jobs in lanes have one."""
     if lane_limits is None or '"label":' not in lane_limits:
         return None
     return next((label for told in json.loads(lane_limits).values() if (label := told.get("label"))), None)

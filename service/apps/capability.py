@@ -16,7 +16,7 @@ from service.ledger.ledger import Ledger
 from service.settings import Settings
 from service.shared_reads import SharedReads
 
-# A change holds within two seconds, read and all.
+# A change takes effect within two seconds, the read included.
 FRESH_FOR_S = 1.0
 
 
@@ -44,10 +44,10 @@ class LedgerApps:
         return {name: self._app(name, *ways[name]) if name in ways else None for name in names}
 
     def _app(self, name: str, url: str, kept: str) -> App | SecretUnreadable:
-        """Return an app; one that has not changed stays the object that it was, with all that was made of it."""
+        """Return an app. An unchanged app stays the same object, with everything derived from it."""
         try:
             app = App(url, SECRET.open(self._ledger.vault, kept, name))
-        except SecretUnreadable as error:  # the others can be called
+        except SecretUnreadable as error:  # the other apps can still be called
             return error
         if self._seen.get(name) != app:
             self._seen[name] = app

@@ -1,4 +1,4 @@
-"""The page of apps: who may be called back, whether their calls go out, and what failed of late."""
+"""The page of apps: who may be called back, whether their calls go out, and what failed lately."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

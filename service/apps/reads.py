@@ -12,7 +12,7 @@ _SHOWN = (apps.c.name, apps.c.url, apps.c.created_at, apps.c.updated_at)
 
 
 async def list_apps(connection: AsyncConnection, *, after: str = "", limit: int) -> Sequence[Any]:
-    """Return apps without their secrets, in the order of their names, beginning after `after`."""
+    """Return apps without their secrets, ordered by name, starting after `after`."""
     found = select(*_SHOWN).where(apps.c.name > after).order_by(apps.c.name).limit(limit)
     return (await connection.execute(found)).all()
 
@@ -23,6 +23,6 @@ async def find_app(connection: AsyncConnection, name: str) -> Any | None:
 
 
 async def ways_to(connection: AsyncConnection, names: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return the address and what is kept of the secret of each app that there is."""
+    """Return the address of each app, and its secret as it is stored."""
     found = select(apps.c.name, apps.c.url, apps.c.secret).where(apps.c.name.in_(names))
     return {row.name: (row.url, row.secret) for row in await connection.execute(found)}

@@ -17,13 +17,13 @@ class Registered(StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     SAME = "same"
-    REFUSED = "refused"  # it is kept with another secret
+    REFUSED = "refused"  # registered with another secret
 
 
 def record_app(
     connection: Connection, name: str, *, url: str, secret: str, is_trusted: Callable[[str], bool]
 ) -> Registered:
-    """Register an app, or change it if `is_trusted` says so of the secret that is kept.
+    """Register an app, or change it if `is_trusted` accepts the stored secret.
 
     Raises `SecretUnreadable`.
     """
@@ -45,5 +45,5 @@ def record_app(
 
 
 def record_app_deleted(connection: Connection, name: str) -> bool:
-    """Forget an app; whether there was one."""
+    """Forget an app; return whether there was one."""
     return connection.execute(delete(apps).where(apps.c.name == name)).rowcount > 0

@@ -37,7 +37,7 @@ AppName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
 class AppRequest(BaseModel):
-    """Where an app is, and what its calls are signed with."""
+    """Where an app is, and the secret that signs its calls."""
 
     model_config = ConfigDict(extra="forbid")
 

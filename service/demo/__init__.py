@@ -14,5 +14,5 @@ figures.py    the minutes, levels and durations of it all
 schedules.py  schedules with their ticks
 operations.py operations, and what operators did
 
-All times lie in the past, all hosts below .example.com, and whatever is not over waits in a lane that is held.
+All times lie in the past, all hosts end with .example.com, and every job that has not ended waits in a held lane.
 """

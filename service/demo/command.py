@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--remove", is_flag=True, help="Take it away again: all jobs with the tag demo, and what came with them.")
+@click.option("--remove", is_flag=True, help="Remove it again: all jobs tagged demo, and all recorded with them.")
 def demo(remove: bool) -> None:
     """Fill an empty ledger with a believable day, to look at.
 
-    Some 5,000 jobs of 24 hours, an outage, a deploy, flows, schedules and operations. Nothing is sent: all of it is
-    over, or waits in a lane that is held. The ledger is that of the settings, as of `postlude dev`, which may run.
+    Some 5,000 jobs of 24 hours, an outage, a deploy, flows, schedules and operations. Nothing is sent: every job has
+    ended, or waits in a held lane. It fills the ledger named in the settings, like `postlude dev`, which may be
+    running.
     """
     from service.settings import Settings, describe_unknown
 
@@ -35,7 +36,7 @@ async def _fill(settings: "Settings") -> None:
     from service.resources import open_resources
 
     if settings.alert_to:
-        raise StartRefused("POSTLUDE_ALERT_TO is set, and would be told of the demo's troubles. Take it out first.")
+        raise StartRefused("POSTLUDE_ALERT_TO is set, so the demo's troubles would be reported there. Unset it first.")
     _be_quiet()
     began = time.monotonic()
     catalogue = jobs.load(settings.jobs)
@@ -62,7 +63,7 @@ async def _remove(settings: "Settings") -> None:
 
 
 def _be_quiet() -> None:
-    """Say nothing of a Redis that does not run yet: the worker tells it of the lanes before anything else."""
+    """Say nothing about a Redis that is not running yet: the worker tells it about the lanes before anything else."""
     from service import logs
 
     logs.configure("ERROR", "console")

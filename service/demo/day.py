@@ -19,11 +19,11 @@ from service.demo.troubles import (
 )
 
 JOBS = 5_000
-# By now no attempt is under way any more.
+# By this time no attempt is under way any more.
 _QUIET = timedelta(seconds=45)
 _PEAK_HOUR = 15
 ORDERS, CRM, BILLING = "hooks.orders.example.com", "crm.example.com", "billing.example.com"
-# Since then the receiver of orders is down: what comes for it is told in `waiting`.
+# The receiver of orders has been down since then; `waiting` makes the jobs for it.
 ORDERS_DOWN = timedelta(minutes=24)
 CRM_DOWN = (timedelta(hours=7, minutes=40), timedelta(hours=7))
 _EVENTS = ("order.paid", "order.shipped", "invoice.created", "customer.updated")
@@ -31,12 +31,12 @@ _PAGES = ("home", "pricing", "checkout", "docs")
 
 
 class Day:
-    """Tells what was enqueued in the day, and what became of it."""
+    """Makes the jobs of the day, and what became of them."""
 
     def __init__(self, author: Author) -> None:
         self._author = author
         self._now = author.staff.now
-        # It is to look real, and to be the same each time.
+        # The day must look real, and be the same each time.
         self._random = Random(14)  # noqa: S311  # nosec B311
         self._tellers: dict[Callable[[datetime], Story | None], float] = {
             self._counter: 36,
@@ -82,14 +82,14 @@ class Day:
         fails: Callable[[datetime], bool] = lambda _: True,
         lines: Sequence[Line] = (),
     ) -> Story:
-        """Let a job be tried until it is over: by then `trouble` has passed, or has ended it."""
+        """Let a job be tried until it ends: either `trouble` has passed by then, or it has ended the job."""
         while not story.is_over:
             at = story.next_at
             if trouble is not None and fails(at):
                 self._author.fail(story, at, trouble, self._took(usual_s))
                 if story.is_over or story.next_at < self._now - _QUIET:
                     continue
-                story.attempts.pop()  # its next attempt would come after the day
+                story.attempts.pop()  # the next attempt would come after the day
             self._author.succeed(story, at, self._took(usual_s), result, lines)
         return story
 
@@ -130,7 +130,7 @@ class Day:
         return self._play(self._call(at, "mail.send_welcome", email=email), 0.2, f"sent to {email}", lines=lines)
 
     def _image(self, at: datetime) -> Story:
-        """Tell of a function that the deploy has broken for some images."""
+        """Make the jobs of a function that the deploy has broken for some images."""
         name = f"photo-{self._random.randrange(10_000)}.jpg"
         trouble = unreadable_image(name) if at > self._author.staff.deployed and self._happens(0.6) else None
         return self._play(
@@ -138,7 +138,7 @@ class Day:
         )
 
     def _crm(self, at: datetime) -> Story:
-        """Tell of a function that fails while the CRM is down."""
+        """Make the jobs of a function that fails while the CRM is down."""
         since, until = (self._now - ago for ago in CRM_DOWN)
         story = self._call(at, "crm.sync_customer", customer=self._random.randrange(9000))
         return self._play(story, 2.0, {"pushed": True}, crm_away(), fails=lambda at: since < at < until)

@@ -23,7 +23,7 @@ _MINUTE = timedelta(minutes=1)
 _WORKERS = 3
 _SHOWN_CLOSELY = timedelta(hours=3)
 _ELSE_EACH = 10
-# Workers that live may have looked since.
+# Living workers may have recorded later levels.
 _LOOKED_UNTIL = timedelta(minutes=1)
 
 
@@ -51,7 +51,7 @@ def _events(stories: Sequence[Story]) -> Iterator[tuple[datetime, str, str]]:
 
 
 class _Span(NamedTuple):
-    """A stay of a job in a level."""
+    """The time for which a job counts in a level."""
 
     level: str
     since: datetime
@@ -59,7 +59,7 @@ class _Span(NamedTuple):
 
 
 def record_levels_of(connection: Connection, stories: Sequence[Story], staff: Staff) -> None:
-    """Record how levels stood: in each minute of the last hours, before that now and then."""
+    """Record the levels: each minute of the last hours, and less often before that."""
     changes = defaultdict[datetime, Counter[str]](Counter)
     oldest_at: datetime | None = None
     for story in stories:
@@ -84,7 +84,7 @@ def _mark(at: datetime) -> datetime:
 
 
 def _spans(story: Story, now: datetime) -> Iterator[_Span]:
-    """Yield where a job stood, and for how long."""
+    """Yield the levels that a job counts in, and for how long."""
     for attempt in story.attempts:
         yield _Span("running", attempt.at, attempt.ended_at)
     for before, after in pairwise(story.attempts):

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Filling:
-    """Lanes come first, so that whatever waits is held before a worker can see it."""
+    """Lanes come first, so that every waiting job is held before a worker can see it."""
 
     def __init__(self, ledger: Ledger, queue: Queue, catalogue: Catalogue, say: Say) -> None:
         self._ledger = ledger
@@ -64,7 +64,7 @@ class Filling:
         async with self._ledger.read() as connection:
             if (await connection.execute(select(jobs.c.id).limit(1))).first() is not None:
                 raise Conflict(
-                    "The ledger has jobs already, and the demo is for an empty one: give it a place of its own,"
+                    "The ledger already has jobs, and the demo needs an empty one: give it a place of its own,"
                     " POSTLUDE_DATA_DIR=./demo, or take an earlier demo away by `postlude demo --remove`."
                 )
 
@@ -98,7 +98,7 @@ class Filling:
         def write(connection: Connection) -> T:
             _keep_alive(connection, staff)
             recorded = record(connection)
-            _keep_alive(connection, staff)  # from its commit on, also where it took long
+            _keep_alive(connection, staff)  # counted from the commit, even if that took long
             return recorded
 
         return await self._run(write)
@@ -122,8 +122,8 @@ def _keep_alive(connection: Connection, staff: Staff) -> None:
     for worker in staff.workers:
         if not record_heartbeat(connection, worker.id, now_by(connection), 0.003, 0, worker.memory_bytes):
             raise Conflict(
-                "The demo was written too slowly: its workers were taken for dead. Nothing of it was sent. Take away"
-                " what there is by `postlude demo --remove`, and try again when the machine has less to do."
+                "The demo was written too slowly: its workers were taken for dead. Nothing was sent. Remove"
+                " what there is with `postlude demo --remove`, and try again when the machine is less busy."
             )
 
 

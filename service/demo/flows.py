@@ -10,7 +10,7 @@ from service.demo.troubles import Trouble, card_declined
 from service.ledger.models import NewFlow
 
 DONE, UNDER_WAY, FAILED = timedelta(hours=5), timedelta(minutes=11), timedelta(hours=2)
-# One job begins so long after another.
+# How long after one job the next one begins.
 _NEXT = timedelta(seconds=2)
 
 
@@ -30,7 +30,7 @@ def flows(author: Author) -> Iterator[ToldFlow]:
 def _order(
     author: Author, number: int, at: datetime, host: str, *, reached: int, trouble: Trouble | None = None
 ) -> ToldFlow:
-    """Tell of an order, whose first jobs were performed; with `trouble`, the one after them has failed."""
+    """Make the flow of an order whose first jobs were performed; with `trouble`, the job after them has failed."""
     flow = NewFlow(id_at(at), at, f"order-{number}")
     by_name: dict[str, Story] = {}
     for name, (kind, args, after) in _steps(number, host).items():

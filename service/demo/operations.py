@@ -32,7 +32,7 @@ def record_operations(connection: Connection, author: Author) -> list[Story]:
 
 
 def _replay(connection: Connection, author: Author) -> list[Story]:
-    """Let calls use up their attempts while the CRM is down, and let somebody replay them."""
+    """Make calls that used up their attempts while the CRM was down, and that somebody replayed."""
     now = author.staff.now
     stories = [_failed(author, number, now - CRM_DOWN[0] + timedelta(seconds=11 * number)) for number in range(_FAILED)]
     record_stories(connection, stories)
@@ -68,7 +68,7 @@ def _replayed(connection: Connection, ids: Sequence[str], at: datetime) -> dict[
 
 
 def _cancel(connection: Connection, author: Author) -> list[Story]:
-    """Let somebody cancel reminders, and stop half-way."""
+    """Make a cancelling of reminders that somebody stopped half-way."""
     at = author.staff.now - _CANCELLED
     stories = [_reminder(author, number, at - timedelta(minutes=50)) for number in range(_REMINDERS)]
     record_stories(connection, stories)

@@ -1,6 +1,6 @@
-"""Writes stories down by the ledger's own records, each in one transaction.
+"""Writes stories down with the ledger's own records, each in one transaction.
 
-So no worker beside it ever finds a job in between: it has ended, or waits in a lane that is held.
+So a worker that runs meanwhile never finds a job half-made: it has ended, or waits in a held lane.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ from service.ledger.states import COUNTS_AS_FAILURE
 
 
 def record_stories(connection: Connection, stories: Sequence[Story], flow: NewFlow | None = None) -> None:
-    """Record jobs with all of their attempts; those of a `flow` in the order in which they come after one another."""
+    """Record jobs with all of their attempts. Jobs of a `flow` come in order, parents first."""
     if flow is not None:
         record_enqueued(connection, [Enqueue(tuple(story.job for story in stories), API, flow=flow)])
         for story in stories:
@@ -40,7 +40,7 @@ def record_stories(connection: Connection, stories: Sequence[Story], flow: NewFl
 
 
 def record_attempts(connection: Connection, stories: Sequence[Story], first: int = 0) -> None:
-    """Record the attempts of jobs from the `first` on, which is counted from 0."""
+    """Record the attempts of jobs, starting with number `first`, counted from 0."""
     for number in range(first, max((len(story.attempts) for story in stories), default=0)):
         some = [(story, story.attempts[number]) for story in stories if number < len(story.attempts)]
         record_started(connection, list(_starts(some)))

@@ -1,4 +1,4 @@
-"""Takes the demo away: its jobs by their tag, and all that was recorded beside them."""
+"""Removes the demo: its jobs by their tag, and everything recorded with them."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,7 +29,7 @@ from service.tables import job_tags, tallies, ticks, workers
 
 
 class Removing:
-    """Every step is safe to repeat: what was broken off is gone on with by doing it again."""
+    """Every step is safe to repeat, so a removal that was interrupted is finished by running it again."""
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
         self._ledger = ledger
@@ -38,7 +38,7 @@ class Removing:
         self._queue = queue
 
     async def remove(self) -> int:
-        """Return how many jobs were deleted. Lanes are let go of last, when nothing waits in them any more."""
+        """Remove the demo; return how many jobs were deleted. Lanes go last, when nothing waits in them any more."""
         async with self._ledger.read() as connection:
             ended = select(func.max(workers.c.ended_at, type_=workers.c.ended_at.type)).where(_is_demo(workers))
             made_at = (await connection.execute(ended)).scalar_one()
@@ -59,7 +59,7 @@ class Removing:
         while ids := await self._tagged():
             cancelled = await self._run(partial(_record_cancelled, ids=ids))
             if cancelled:
-                with suppress(*UNREACHABLE):  # what stays there is dropped by the first worker that claims it
+                with suppress(*UNREACHABLE):  # the first worker that claims an id that stays there drops it
                     await self._queue.remove(QUEUE, [one.member.encode() for one in cancelled])
             gone = await self._run(partial(delete_jobs, ids=ids, belongings=self._ledger.belongings))
             deleted += gone["jobs"]
@@ -72,9 +72,9 @@ class Removing:
             return (await connection.execute(found.limit(PURGE_BATCH))).scalars().all()
 
     async def _purge_figures(self, made_at: datetime) -> None:
-        """Delete the figures up to then. The ledger was empty before, so they are the demo's, also where merged.
+        """Delete the figures up to then. The ledger was empty before, so they are the demo's, merged ones included.
 
-        Totals of events grow on from what the demo has counted: all of them go.
+        All totals of events go, because they include what the demo has counted.
         """
         await self._purge(event_counts, true())
         await self._purge(levels, levels.c.at <= made_at)
@@ -90,12 +90,12 @@ class Removing:
     async def _let_go(self, key: str) -> None:
         try:
             await self._lanes.delete(key)
-        except LaneNotFound:  # somebody has done so by hand
+        except LaneNotFound:  # somebody has done it by hand
             return
 
 
 def _rows(names: Sequence[str]) -> list[tuple[Table, ColumnElement[bool]]]:
-    """Return which rows of which tables are the demo's, besides its jobs."""
+    """Return which rows, besides its jobs, are the demo's, by table."""
     asked = operations.c.principal.in_(PRINCIPALS)
     ids = select(operations.c.id).where(asked)
     return [
@@ -118,7 +118,7 @@ def _record_schedules_deleted(connection: Connection, names: Sequence[str]) -> N
 
 
 def _record_cancelled(connection: Connection, ids: Sequence[str]) -> Sequence[Cancelled]:
-    """Cancel those of the jobs that have not ended, and decide what comes after them: then they can be deleted."""
+    """Cancel the jobs that have not ended, and decide what comes after them, so that all can be deleted."""
     now = now_by(connection)
     cancelled = record_cancelled(connection, [Cancel(job_id, API, now) for job_id in ids])
     while record_followups(connection, now, API).left:

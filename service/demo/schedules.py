@@ -1,4 +1,4 @@
-"""Schedules with the ticks of the day. What a worker beside them may fire only counts, and sends nothing."""
+"""Schedules with the ticks of the day. If a real worker fires them, their jobs only count, and send nothing."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from service.schedule_tables import schedules
 
 _DRY_RUN = {"dry_run": True, "older_than_days": 30}
 _DELETED = {"dry_run": True, "older_than_days": 30, "deleted": {"jobs": 0, "attempts": 0, "files": 0}}
-# A worker may be about to fire what has just come due.
+# A worker may be about to fire a tick that has just come due.
 _LEFT_TO_WORKERS = timedelta(minutes=2)
 _PAUSED = timedelta(minutes=40)
 
@@ -29,7 +29,7 @@ Outcomes = Callable[[int], tuple[TickOutcome, str | None]]
 
 
 class ToldSchedule(NamedTuple):
-    """A schedule; what became of a tick goes by how many have come since."""
+    """A schedule. What became of a tick depends on how many have come since."""
 
     said: NewSchedule
     outcome: Outcomes
@@ -68,7 +68,7 @@ def told_schedules(now: datetime) -> Sequence[ToldSchedule]:
 
 
 def record_schedules(connection: Connection, author: Author) -> list[Story]:
-    """Record schedules, their ticks of the day, and the jobs of these; return the jobs."""
+    """Record schedules, their ticks of the day and the jobs of those ticks; return the jobs."""
     now, stories = author.staff.now, list[Story]()
     for told in told_schedules(now):
         record_schedule(connection, told.said, author.staff.began)
@@ -98,7 +98,7 @@ def _record_ticks(connection: Connection, author: Author, told: ToldSchedule) ->
 
 
 def _times(connection: Connection, told: ToldSchedule, staff: Staff) -> list[datetime]:
-    """Return when it came due in the day before it was paused, the latest first."""
+    """Return when it came due during the day before it was paused, latest first."""
     row = connection.execute(select(schedules).where(schedules.c.name == told.said.name)).mappings().one()
     until = staff.now - _LEFT_TO_WORKERS if told.pause is None else told.pause.paused_at
     return list(takewhile(lambda due_at: due_at < until, plan_of_row(row).after(staff.began)))[::-1]

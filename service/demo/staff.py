@@ -1,4 +1,4 @@
-"""The workers of the day. A deploy replaces all of them, some fifty minutes before its end."""
+"""The workers of the day. A deploy replaces all of them some fifty minutes before the day ends."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 DAY = timedelta(hours=24)
 DEPLOYED = timedelta(minutes=52)
-# What the demo writes as a process begins so.
+# The prefix of the names of the demo's processes.
 PREFIX = "demo-"
 API = f"{PREFIX}api"
 SLOTS = 50
@@ -29,7 +29,7 @@ class Worker(NamedTuple):
 
 @dataclass(frozen=True)
 class Staff:
-    """Who was at work in the day that ends `now`."""
+    """The workers of the day that ends `now`."""
 
     now: datetime
 
@@ -47,7 +47,7 @@ class Staff:
         return before + [_worker(number, _AFTER, self.deployed, self.now) for number in range(_OF_EACH)]
 
     def at_work(self, at: datetime) -> str:
-        """Return the id of the worker that takes what is due at a time."""
+        """Return the id of the worker that takes a job due at this time."""
         first = _OF_EACH if at >= self.deployed else 0
         return self.workers[first + int(at.timestamp()) // _STEP_S % _OF_EACH].id
 

@@ -1,4 +1,4 @@
-"""A job with its attempts, as they are told before they are recorded."""
+"""A job with its attempts, made up before they are recorded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from service.lifecycle.new_job import new_job
 from service.options import Options
 
 TAG = "demo"
-# Workers claim together what has come due, so attempts begin in steps.
+# Workers claim all due jobs together, so attempts begin in steps.
 _STEP_S = 20.0
 _CLAIM = timedelta(milliseconds=35)
 _RANDOM_BITS = 80
@@ -27,7 +27,7 @@ _RANDOM_BITS = 80
 
 @dataclass(slots=True)
 class Attempt:
-    """An attempt that has ended, of a job that was due at `due_at`; where the job goes on, it does at `run_at`."""
+    """An ended attempt of a job that was due at `due_at`. If the job goes on, it does so at `run_at`."""
 
     worker: str
     at: datetime
@@ -73,7 +73,7 @@ class Story:
 
 
 class Author:
-    """Makes stories; every job of them has the tag."""
+    """Makes stories, whose jobs all have the tag."""
 
     def __init__(self, catalogue: Catalogue, staff: Staff) -> None:
         self._catalogue = catalogue
@@ -105,7 +105,7 @@ class Author:
         story.attempts.append(Attempt(self.staff.at_work(at), at, story.due_at, ended, *done))
 
     def fail(self, story: Story, at: datetime, trouble: Trouble, took_s: float) -> None:
-        """Let the next attempt of a job fail; its kind's delays say when it is tried again, if it is."""
+        """Let the next attempt of a job fail. Its kind's delays say when, if at all, it is tried again."""
         failures = sum(one.outcome in COUNTS_AS_FAILURE for one in story.attempts) + 1
         state = state_after(trouble.outcome, failures=failures, max_attempts=story.job.max_attempts)
         ended, again = at + timedelta(seconds=took_s), None
@@ -117,16 +117,16 @@ class Author:
 
 
 def step_of(at: datetime) -> datetime:
-    """Return when workers claim what comes due at this time."""
+    """Return when workers claim a job that comes due at this time."""
     return at + timedelta(seconds=_STEP_S - at.timestamp() % _STEP_S)
 
 
 def just_before_claim(at: datetime) -> datetime:
-    """Return a time soon after this one from which a job does not wait long."""
+    """Return a time soon after this one at which a job is claimed without a long wait."""
     return step_of(at) - _CLAIM
 
 
 def id_at(at: datetime) -> str:
-    """Return an id as it would have been made then."""
+    """Return an id as one made then would be."""
     milliseconds = int(at.timestamp() * 1000)
     return str(UUID(int=(milliseconds << _RANDOM_BITS) | (uuid_utils.uuid7().int & ((1 << _RANDOM_BITS) - 1))))

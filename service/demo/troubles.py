@@ -47,7 +47,7 @@ def refused_connection(host: str) -> Trouble:
 
 
 def server_error(host: str, status: int, reason: str) -> Trouble:
-    """The receiver answers, and not well."""
+    """The receiver answers with an error."""
     body = '{"error":"upstream timed out","request_id":"7d1f0c"}'
     answer = {"status": status, "reason": reason, "took_ms": 412, "bytes": len(body)}
     told = answer | {"content_type": "application/json", "body": body, "is_cut": False}
@@ -104,7 +104,7 @@ def unreadable_image(name: str) -> Trouble:
 
 
 def crm_away() -> Trouble:
-    """A function of the shop waits for others, and in vain."""
+    """A function of the shop waits for another service in vain."""
     message = "the CRM did not answer within 20 s"
     traceback = (
         "Traceback (most recent call last):\n"

@@ -1,6 +1,6 @@
-"""What has not ended: webhooks to a receiver that is down, a campaign that is paused.
+"""Jobs that have not ended: webhooks to a receiver that is down, and a campaign that is paused.
 
-All of it waits in lanes that are held, so that no worker ever sends any of it.
+All of them wait in held lanes, so no worker ever sends any of them.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from service.options import Options
 ORDERS_LANE = f"host:{ORDERS}"
 CAMPAIGN_LANE = "campaign:winter"
 CAMPAIGN_TAG = "newsletter"
-# Then somebody held the lane: what came before has been tried, and has failed.
+# When somebody held the lane: jobs enqueued before have been tried, and have failed.
 _HELD = timedelta(minutes=18)
 _COMES_EVERY = timedelta(seconds=14)
 _QUEUED, _SCHEDULED = 24, 36
 
 
 def waiting_for_orders(author: Author) -> Iterator[Story]:
-    """Yield the webhooks since the receiver went down: tried a few times before the lane was held, then not."""
+    """Yield the webhooks since the receiver went down, tried a few times until the lane was held."""
     rng, now = Random(24), author.staff.now  # noqa: S311  # nosec B311 - it is to look real
     at = now - ORDERS_DOWN
     while at < now - timedelta(seconds=25):

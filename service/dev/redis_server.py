@@ -102,7 +102,7 @@ async def _end_orphan(socket: Path) -> None:
     """Shut down whatever still answers: the data dir is ours alone, so a killed supervisor has left it behind."""
     try:
         async with asyncio.timeout(_ORPHAN_ENDS_S):
-            while await _ask(socket, b"SHUTDOWN\r\n") is not None:  # noqa: ASYNC110 - nothing tells of its end
+            while await _ask(socket, b"SHUTDOWN\r\n") is not None:  # noqa: ASYNC110 - nothing reports its end
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise StartRefused(f"a Redis still runs on {socket} and does not end. Stop it first.") from None

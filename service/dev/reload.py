@@ -36,8 +36,8 @@ async def _reload(supervisor: Supervisor, env: Mapping[str, str]) -> frozenset[P
         folders = await kinds.check(env)
     except StartRefused as error:
         say(f"the kinds cannot be loaded: {error}")
-        say("the API and the worker go on as they were; both are started anew when this is mended and saved")
+        say("the API and the worker go on as they were; fix this and save, and both are restarted")
         return None
-    say("a file of the kinds has changed: the API and the worker are started anew")
+    say("a file of the kinds has changed: restarting the API and the worker")
     await supervisor.reload()
     return folders

@@ -9,7 +9,7 @@ import click
 
 from service.settings import Settings
 
-if TYPE_CHECKING:  # the supervisor needs nothing of what a feature imports
+if TYPE_CHECKING:  # the supervisor needs nothing that features import
     from service.feature import DevServer
 
 # A job that every installation can run.

@@ -135,7 +135,7 @@ class Supervisor:
                 raise _died_early(child)
             if not child.was_told_to_stop:
                 wait_s = backoff.after(child.lived_s)
-                say(f"{child.program.name} (pid {child.pid}) {child.fate()}; it is started again in {wait_s:g} s")
+                say(f"{child.program.name} (pid {child.pid}) {child.fate()}; restarting it in {wait_s:g} s")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._reloading.wait(), wait_s)
             child = await self._start(child.program)

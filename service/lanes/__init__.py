@@ -1,1 +1,1 @@
-"""Lanes as users see them: what was said of them, what they hold back, and why a job does not run."""
+"""Lanes as users see them: their settings, what they hold back, and why a job does not run."""

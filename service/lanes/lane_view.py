@@ -1,4 +1,4 @@
-"""A lane as users see it: the limits that hold, what waits and runs in it, its breaker."""
+"""A lane as users see it: the limits that apply, what waits and runs in it, its breaker."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,9 +10,9 @@ from service.queue import LaneState
 
 
 class BreakerView(NamedTuple):
-    """How a breaker stands; a forced one stands as it was forced. `failures` are those in a row, None without Redis.
+    """The state of a breaker, which may be forced. `failures` counts them in a row; None without Redis.
 
-    `step` is how often it has opened in a row: each time but the first, a job had tried and failed.
+    `step` is how often it has opened in a row: each time but the first because a probe had failed.
     """
 
     state: BreakerState
@@ -24,14 +24,14 @@ class BreakerView(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Who says most of what limits a lane: a rule, its own or a pattern's `key`; a job that was sent; or the kind."""
+    """Where most of a lane's limits come from: a rule, with the `key` of the lane or a pattern; a job; or the kind."""
 
     sort: Literal["rule", "job", "kind"]
     key: str = ""
 
 
 class LaneView(NamedTuple):
-    """A lane; or a pattern, of which nothing is counted. `origin` is None where nothing limits it."""
+    """A lane; or a pattern, for which nothing is counted. `origin` is None if nothing limits it."""
 
     key: str
     limits: Limits
@@ -46,13 +46,13 @@ class LaneView(NamedTuple):
 def view_of(
     key: str, rules: Sequence[Rule], counts: LaneCounts | None, state: LaneState | None, now: datetime
 ) -> LaneView:
-    """Put together what the ledger and, where it answers, Redis know of a lane."""
+    """Combine what the ledger and, if it answers, Redis know about a lane."""
     own = next((rule for rule in rules if rule.key == key), Rule(key))
     if is_pattern(key):
         pause = own if own.is_paused(now) else None
         return LaneView(key, own.limits, pause, _breaker_of(own, None), None, None, Origin("rule", key))
     waiting, running = counts or LaneCounts(0, 0)
-    # Redis knows what jobs sent and kinds gave; what rules say is in the ledger first.
+    # Redis knows the limits from jobs and kinds; rules are in the ledger first.
     given = None if state is None else Limits(state.concurrency, state.rate, state.strict or None)
     limits = limits_of(rules, key, sent=given)
     origin, is_shared = _origin_of(rules, key, state), state is not None and state.is_shared
@@ -70,7 +70,7 @@ def _origin_of(rules: Sequence[Rule], key: str, state: LaneState | None) -> Orig
 
 
 def _breaker_of(own: Rule, state: LaneState | None) -> BreakerView:
-    """Tell of a breaker what Redis does, or the ledger: Redis has nothing of a lane in which nothing happens."""
+    """Return the breaker's state from Redis, or from the ledger: Redis has nothing about a lane without activity."""
     failures = None if state is None else state.failures
     stands: BreakerState
     if state is not None and state.breaker != "closed":
@@ -83,13 +83,13 @@ def _breaker_of(own: Rule, state: LaneState | None) -> BreakerView:
 
 
 def said_of(view: LaneView) -> dict[str, Any]:
-    """Return what a user may say of a lane, as it holds: without what is counted."""
+    """Return the settings of a lane that a user may change, as they apply, without counts."""
     limits = view.limits._asdict()
     pause = {"paused": view.pause is not None, "paused_until": view.pause.paused_until if view.pause else None}
     return {**limits, **pause, "breaker": view.breaker.forced}
 
 
 def target_of(key: str) -> tuple[str, str]:
-    """Return what a lane's key names, and its name: a kind and a queue are paused as lanes are."""
+    """Return the sort of thing that a lane's key names, and its name: kinds and queues are paused as lanes are."""
     sort, _, name = key.partition(":")
     return (sort, name) if sort in ("kind", "queue") else ("lane", key)

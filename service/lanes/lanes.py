@@ -1,4 +1,4 @@
-"""What users say of lanes, kinds and queues, and what they see of them. The ledger comes first, then Redis."""
+"""What users set for lanes, kinds and queues, and what they see of them. The ledger comes first, then Redis."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _REDIS_WITHIN_S = 0.7
 
 
 class Change(NamedTuple):
-    """What a change came to: the lane as it is now, whether its rule is new, and whether Redis has heard of it."""
+    """The result of a change: the lane as it is now, whether its rule is new, and whether Redis has heard of it."""
 
     lane: LaneView
     is_new: bool
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some lanes in the order of their keys. The next page begins `after` this key; None: there are no more."""
+    """Some lanes, ordered by key. The next page begins `after` this key; None: there are no more."""
 
     lanes: Sequence[LaneView]
     after: str | None
@@ -45,7 +45,7 @@ class Page(NamedTuple):
 class Lanes:
     """Lanes for users. Every method raises `LedgerUnavailable`; none waits long for Redis.
 
-    A change is recorded, then told to Redis. Should Redis not answer, the worker that leads the sweep tells it.
+    A change is recorded, then passed on to Redis. If Redis does not answer, the worker that leads the sweep does it.
     """
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
@@ -64,7 +64,7 @@ class Lanes:
             )
 
     async def find(self, key: str) -> LaneView:
-        """Return a lane, or a pattern. Raises `LaneNotFound` for one of which nothing is known."""
+        """Return a lane or a pattern. Raises `LaneNotFound` if nothing is known about it."""
         async with self._ledger.read() as connection:
             is_known = await reads.is_known(connection, key)
         if not is_known:
@@ -76,11 +76,11 @@ class Lanes:
         return await self.view(key)
 
     async def view(self, key: str) -> LaneView:
-        """Return a lane as it is, even if nothing is known of it."""
+        """Return a lane as it is, even if nothing is known about it."""
         return (await self._views([key]))[0]
 
     async def page(self, prefix: str, after: str, limit: int) -> Page:
-        """Return lanes and patterns in the order of their keys, those whose keys begin with `prefix`."""
+        """Return the lanes and patterns whose keys begin with `prefix`, ordered by key."""
         async with self._ledger.read() as connection:
             now = await self._ledger.database.now(connection)
             keys = await reads.lane_keys(connection, now, prefix=prefix, after=after, limit=limit + 1)
@@ -91,11 +91,11 @@ class Lanes:
         return await self._change(key, said)
 
     async def pause(self, key: str, span: timedelta | None) -> Change:
-        """Start nothing of a lane, a pattern, `kind:<name>` or `queue:<name>` for a while, or until it is resumed."""
+        """Pause a lane, a pattern, `kind:<name>` or `queue:<name>` for a while, or until it is resumed."""
         return await self._change(key, Said(paused=True), span)
 
     async def resume(self, key: str) -> Change:
-        """End a pause. Raises `PausedByPattern` for a lane that a pattern pauses, too."""
+        """End a pause. Raises `PausedByPattern` if a pattern pauses the lane, too."""
         change = await self._change(key, Said(paused=False, paused_until=None))
         pause = change.lane.pause
         if pause is not None:
@@ -105,20 +105,21 @@ class Lanes:
     async def close_breaker(self, key: str) -> Change:
         """Close a breaker before its time. It decides by itself again: the next failures may open it.
 
-        Redis closes one only where a user forces it. Whoever dies in between leaves it forced, which is shown.
+        Redis closes a breaker only when a user forces it. A process that dies in between leaves it forced, which is
+        shown.
         """
         await self._ledger.database.run(partial(_record_closed, key=key))
         await self._heard(key)
         return await self._change(key, Said(breaker_forced=None))
 
     async def delete(self, key: str) -> None:
-        """Forget all that was said of a lane or pattern. Raises `LaneNotFound` if nothing was."""
+        """Forget everything set for a lane or pattern. Raises `LaneNotFound` if there is nothing."""
         if not await self._ledger.database.run(partial(record_rule_deleted, key=key)):
-            raise LaneNotFound(f"Nothing was said of {key!r}: there is nothing to delete.")
+            raise LaneNotFound(f"Nothing was set for {key!r}: there is nothing to delete.")
         await self._heard(key)
 
     async def _change(self, key: str, said: Said, span: timedelta | None = None) -> Change:
-        if any(said.values()):  # not what takes away what is in its way
+        if any(said.values()):  # lifting a limit needs no check
             await self.refuse_beside_stock_worker()
         async with self._ledger.read() as connection:
             is_new = await reads.find_rule(connection, key) is None
@@ -127,7 +128,7 @@ class Lanes:
         return Change((await self._views([key], ask_redis=is_applied))[0], is_new, is_applied)
 
     async def _heard(self, key: str) -> bool:
-        """Tell Redis what holds from now on; False if it does not answer."""
+        """Tell Redis what applies from now on; return False if it does not answer."""
         self.outlook.forget()
         try:
             return await self._told(key)
@@ -136,7 +137,7 @@ class Lanes:
 
     async def _told(self, key: str) -> bool:
         async with self._ledger.read() as connection:
-            version = await reads.rules_version(connection)  # first: what changes now, the leader sees
+            version = await reads.rules_version(connection)  # first, so that the leader sees changes made meanwhile
             rules = await reads.rules(connection)
         try:
             async with asyncio.timeout(_REDIS_WITHIN_S):
@@ -148,7 +149,7 @@ class Lanes:
         return True
 
     async def views(self, keys: Sequence[str]) -> list[LaneView]:
-        """Return lanes and patterns as they are, even those of which nothing is known."""
+        """Return lanes and patterns as they are, even if nothing is known about them."""
         return await self._views(keys)
 
     async def _views(self, keys: Sequence[str], *, ask_redis: bool = True) -> list[LaneView]:
@@ -159,13 +160,13 @@ class Lanes:
             rules = await reads.rules_for(connection, keys)
             counts = await reads.count_in_lanes(connection, [key for key in keys if not is_pattern(key)])
         states = await self._states(keys) if ask_redis else {}
-        # Each lane with the rules that can be its own: hundreds of lanes may have one each.
+        # Each lane only with the rules that may apply to it: hundreds of lanes may have one each.
         own = {rule.key: [rule] for rule in rules}
         patterns = [rule for rule in rules if is_pattern(rule.key)]
         return [view_of(key, own.get(key, []) + patterns, counts.get(key), states.get(key), now) for key in keys]
 
     async def _states(self, keys: Sequence[str]) -> Mapping[str, LaneState]:
-        """Ask Redis; nothing if it does not answer."""
+        """Ask Redis; return nothing if it does not answer."""
         try:
             async with asyncio.timeout(_REDIS_WITHIN_S):
                 return await self._queue.lanes.states([key for key in keys if not is_pattern(key)])

@@ -1,4 +1,4 @@
-"""What is paused and which breakers are not closed, in words: so that nobody wonders why nothing runs."""
+"""What is paused and which breakers are not closed, in words, so that nobody wonders why nothing runs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,7 +40,7 @@ def _until(rule: Rule) -> str:
 def _broken(rule: Rule) -> str:
     if rule.breaker_forced is not None:
         return f"{rule.key}: forced {rule.breaker_forced}"
-    # A job may be trying by now, which only Redis knows.
+    # A probe may be under way by now, which only Redis knows.
     until = "" if rule.breaker_until is None else f", lets one job try at {moment(rule.breaker_until)}"
     reason = "" if rule.breaker_reason is None else f"; the last failure: {rule.breaker_reason}"
     return f"{rule.key}: {rule.breaker_state.replace('_', ' ')}{until}{reason}"

@@ -1,4 +1,4 @@
-"""What decides for all jobs whether they may run: pauses, breakers, and who is alive to run them."""
+"""What decides for all jobs whether they may run: pauses, breakers, and which workers are alive."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ _GLANCE_FOR_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How things stand at a moment, by the database's clock. `kinds` and `queues` are those of workers that take jobs.
+    """The situation at a moment, by the database's clock. `kinds` and `queues` are those of workers that take jobs.
 
-    `drained`: others live, too, but drain.
+    `drained`: other workers are alive too, but are draining.
     """
 
     held_back: HeldBack
@@ -37,17 +37,17 @@ class Overview:
     drained: bool = False
 
     def pause_of(self, key: str, now: datetime) -> Rule | None:
-        """Return what pauses `kind:<name>` or `queue:<name>`, if anything does."""
+        """Return the rule that pauses `kind:<name>` or `queue:<name>`, if any does."""
         rule = self.paused.get(key)
         return rule if rule is not None and rule.is_paused(now) else None
 
     def runs(self, kind: str, queue: str) -> bool:
-        """Whether somebody takes this kind on this queue, while no kind and no queue at all is paused."""
+        """Whether a worker takes this kind on this queue, and no kind and no queue at all is paused."""
         return not self.paused and queue in self.queues and kind in self.kinds
 
 
 class Outlook:
-    """Reads the overview at most once a second, for all who ask."""
+    """Reads the situation at most once a second, for all callers."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -56,13 +56,13 @@ class Outlook:
         self._looking: asyncio.Task[None] | None = None
 
     async def overview(self) -> Overview:
-        """Return how things stand, as of a second ago at most. Raises `LedgerUnavailable`."""
+        """Return the situation as of at most a second ago. Raises `LedgerUnavailable`."""
         return (await self._reads.of([""]))[""]
 
     def glance(self) -> Overview | None:
-        """Return how things stood, at once: as of some seconds ago at most, None if nobody has looked since.
+        """Return at once the situation as of a few seconds ago at most; None if nobody has looked since.
 
-        Looks again by itself, so who is in a hurry waits for nothing.
+        Starts another look in the background, so the caller never waits.
         """
         now = asyncio.get_running_loop().time()
         age = math.inf if self._seen is None else now - self._seen[0]
@@ -83,7 +83,7 @@ class Outlook:
             await asyncio.wait([self._looking])
 
     def forget(self) -> None:
-        """Read anew: something has changed, and who changed it looks next."""
+        """Read again for the next caller, because something has changed."""
         self._reads.forget()
         self._seen = None
 

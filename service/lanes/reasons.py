@@ -1,4 +1,4 @@
-"""Every reason why a job does not run, in the order in which the engine asks: a sentence and its facts. Pure."""
+"""Every reason why a job does not run, in the order in which the engine checks: a sentence and its facts. Pure."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -44,7 +44,7 @@ class Reason(NamedTuple):
     sentence: str
     name: str | None = None
     until: datetime | None = None
-    # Of a pause: since when. Of a breaker: what the destination said last.
+    # For a pause: since when. For a breaker: the destination's last answer.
     since: datetime | None = None
     told: str | None = None
 
@@ -53,7 +53,7 @@ A_FREE_SLOT = Reason(Why.NO_SLOT, "a free slot")
 
 
 class LaneNow(NamedTuple):
-    """A lane as Redis has it, None where it does not answer; and the first job of one in strict order."""
+    """A lane as Redis has it, None if it does not answer; and the first job of a lane in strict order."""
 
     state: LaneState | None = None
     is_built: bool = False
@@ -67,7 +67,7 @@ def lanes_of(job: Mapping[Any, Any]) -> tuple[str, ...]:
 def reasons(
     job: Mapping[Any, Any], overview: Overview, lanes: Mapping[str, LaneNow], now: datetime
 ) -> Iterator[Reason]:
-    """Yield what holds a waiting job back: a pause lasts until somebody acts, a limit until others are done."""
+    """Yield what holds a waiting job back: pauses, which last until somebody acts, before limits, which pass."""
     if job["run_at"] > now:
         yield due_later(job["run_at"])
     yield from nothing_runs(job["kind"], job["label"], job["queue"], overview, now)
@@ -78,7 +78,7 @@ def reasons(
 def other_jobs(count: int | None, first: Parent | None) -> Reason:
     """Say which jobs a blocked one comes after."""
     if first is None:
-        return Reason(Why.OTHER_JOBS, "the jobs that it comes after have come to what it needs: it follows in a moment")
+        return Reason(Why.OTHER_JOBS, "the jobs that it comes after have ended as it needs: it follows in a moment")
     named = f"job {first.id}" + (f" ({first.kind})" if first.kind else "")
     if count is None or count < 2:
         return Reason(Why.OTHER_JOBS, f"{named} {_TO[first.run_when]}", first.id, told=_TO[first.run_when])
@@ -91,15 +91,15 @@ def due_later(run_at: datetime) -> Reason:
 
 
 def nothing_runs(kind: str, label: str | None, queue: str, overview: Overview, now: datetime) -> Iterator[Reason]:
-    """Say why no job of this kind runs on this queue: somebody has paused it, or nobody works it."""
+    """Say why no job of this kind runs on this queue: it is paused, or no worker serves it."""
     if overview.paused:
         yield from _paused(kind, label, queue, overview, now)
     if not overview.queues:
-        yield Reason(Why.NO_WORKER, "every worker that is alive drains" if overview.drained else "no worker is alive")
+        yield Reason(Why.NO_WORKER, "every living worker is draining" if overview.drained else "no worker is alive")
         return
-    none = "no worker is alive that does not drain and" if overview.drained else "no worker is alive that"
+    none = "no worker that takes new jobs" if overview.drained else "no worker is alive that"
     if queue not in overview.queues:
-        yield Reason(Why.NO_WORKER_OF_QUEUE, f"{none} works the queue {queue}", queue)
+        yield Reason(Why.NO_WORKER_OF_QUEUE, f"{none} serves the queue {queue}", queue)
     if kind not in overview.kinds:
         yield Reason(Why.NO_WORKER_OF_KIND, f"{none} knows the kind {kind}", kind)
 
@@ -121,7 +121,7 @@ def held_by(key: str, lane: LaneNow, job_id: str) -> Reason | None:
     if state is None:
         return Reason(Why.REDIS_AWAY, f"Redis does not answer: it keeps the limits of its lane {key}", key)
     if not lane.is_built:
-        return Reason(Why.LANES_REBUILT, "lanes are being rebuilt from the ledger, since Redis has begun anew", key)
+        return Reason(Why.LANES_REBUILT, "lanes are being rebuilt from the ledger, since Redis has started anew", key)
     if state.paused:
         sentence = f"its lane {key} is paused{_until(state.paused_until)}"
         return Reason(Why.LANE_PAUSED, sentence, key, state.paused_until)
@@ -142,7 +142,7 @@ def _limit(key: str, state: LaneState) -> Reason | None:
         sentence = f"its lane {key} may start {limit} in {per_s:g} s{following}"
         return Reason(Why.LANE_RATE, sentence, key, state.opens_at)
     if state.is_shared and state.concurrency is None and state.running:
-        share = f"its lane {key} runs {state.running}, and takes a quarter of a worker's slots at most"
+        share = f"its lane {key} runs {state.running}, and may take at most a quarter of a worker's slots"
         return Reason(Why.LANE_SHARE, f"{A_FREE_SLOT.sentence}; {share}", key)
     return None
 
@@ -155,7 +155,7 @@ def _breaker(key: str, state: LaneState) -> Reason | None:
         sentence = f"the breaker of {key} is open{_until(state.breaker_until)}{_last_failure(told)}"
         return Reason(Why.BREAKER_OPEN, sentence, key, state.breaker_until, told=told)
     if state.breaker_forced is None and state.breaker == "half_open" and state.running:
-        sentence = f"the breaker of {key} waits for the end of one job that tries{_last_failure(told)}"
+        sentence = f"the breaker of {key} waits for the end of one probe job{_last_failure(told)}"
         return Reason(Why.BREAKER_TRIES, sentence, key, told=told)
     return None
 

@@ -1,4 +1,4 @@
-"""Knows why jobs wait: reads what the reasons depend on, together for all who ask."""
+"""Knows why jobs wait: reads the facts behind the reasons, together for all callers."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _REDIS_WITHIN_S = 1.0
 
 
 class WaitingFor:
-    """Knows why jobs wait. Whoever asks at the same moment shares the reads; a job without lanes takes none but one."""
+    """Knows why jobs wait. Callers at the same moment share the reads; a job without lanes takes a single read."""
 
     def __init__(self, ledger: Ledger, queue: Queue, outlook: Outlook) -> None:
         self._ledger = ledger
@@ -42,11 +42,11 @@ class WaitingFor:
         self._parents = SharedReads(lambda ids: in_time(self._read_parents(ids)), fresh_for_s=0)
 
     async def of(self, jobs: Sequence[RowMapping]) -> list[str | None]:
-        """Return a sentence for each job that waits, None for the others. Raises `LedgerUnavailable`."""
+        """Return a sentence for each waiting job, None for the others. Raises `LedgerUnavailable`."""
         return [found[0].sentence if found else None for found in await self.reasons_of(jobs)]
 
     async def reasons_of(self, jobs: Sequence[RowMapping]) -> list[Sequence[Reason]]:
-        """Return all that holds each job back, the decisive reason first; nothing for jobs that wait for nothing."""
+        """Return everything that holds each job back, decisive reason first; nothing for jobs that do not wait."""
         waiting = [job for job in jobs if job["state"] in WAITING]
         blocked = [job for job in jobs if job["state"] == State.BLOCKED]
         found = await self._of_blocked(blocked) if blocked else {}
@@ -68,7 +68,7 @@ class WaitingFor:
         return await self._lanes.of(keys) if keys else {}
 
     def of_new(self, job: NewJob) -> str | None:
-        """Return the sentence for a job that was just accepted, at once: None unless it is known without a look."""
+        """Return the sentence for a job that was just accepted; None unless it is known without a read."""
         if job.state is State.SCHEDULED:
             return due_later(job.run_at).sentence
         overview = self._outlook.glance()
@@ -81,7 +81,7 @@ class WaitingFor:
         return None if job.lanes else A_FREE_SLOT.sentence
 
     def forget(self) -> None:
-        """Ask anew: lanes have changed."""
+        """Ask again for the next caller, because lanes have changed."""
         self._lanes.forget()
 
     async def _read_parents(self, ids: Sequence[str]) -> Mapping[str, Parent | None]:

@@ -25,7 +25,7 @@ class Owner(NamedTuple):
 
     @property
     def event(self) -> str:
-        """Name its end as webhooks do: `job.succeeded`, `flow.failed`."""
+        """Return the name of its end, as webhooks write it: `job.succeeded`, `flow.failed`."""
         return f"{self.sort}.{self.state}"
 
 
@@ -73,7 +73,7 @@ def is_called(event: Event, state: State) -> bool:
 
 def job_of(template: str, *, id: str, now: datetime, owner: Owner) -> NewJob:  # noqa: A002 - as the field of NewJob
     """Make the job of a callback, to be recorded with the end of its `owner`."""
-    # A newer version may have written more: what is not known here must not keep its owner from ending.
+    # A newer version may have written more fields: an unknown one must not keep its owner from ending.
     made = Template(**{name: value for name, value in from_json(template).items() if name in _KNOWN})
     run_at = now + timedelta(seconds=made.delay_s or 0)
     return NewJob(
@@ -91,7 +91,7 @@ def job_of(template: str, *, id: str, now: datetime, owner: Owner) -> NewJob:  #
 
 
 def _told(args: str, made: Template, owner: Owner) -> str:
-    if made.told is None or is_sealed(args):  # by a key that is not here: its attempt will say so
+    if made.told is None or is_sealed(args):  # sealed with a key that is not here: its attempt will say so
         return args
     written: dict[str, Any] = from_json(args)
     return to_json(written | {"event": owner.event, made.told: readable(owner.shown)}).decode()

@@ -31,9 +31,9 @@ class ChangeResult(StrEnum):
 
 
 class Changed(NamedTuple):
-    """What became of a change, and the state that the job has now.
+    """The result of a change, and the state that the job has now.
 
-    One that waits elsewhere than before has moved: from `before` to `after`.
+    A job that now waits in another place has moved from `before` to `after`.
     """
 
     result: ChangeResult

@@ -9,7 +9,7 @@ from service.tables import Moment
 
 
 def now_by(connection: Connection) -> datetime:
-    """Read the database's clock. SQLite's is that of the process which runs it."""
+    """Read the database's clock. SQLite uses the clock of the process that runs it."""
     if connection.dialect.name == "sqlite":
         return agreed_time.now()
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()

@@ -32,13 +32,13 @@ from service.vault import OPEN_VAULT, Vault
 
 T = TypeVar("T")
 
-# Long enough for a full group on a slow disk; short enough that a connection which died in silence is soon given up.
+# Long enough for a full group on a slow disk; short enough that a connection that died in silence is soon given up.
 STATEMENT_LIMIT_S = 10
 # A large batch of jobs takes several statements, each of which says that the database is there.
 _STATEMENTS_IN_A_TRANSACTION = 4
 _STATEMENT_OF_A_JOB_LIMIT_S = 30
 _CLOSE_WITHIN_S = 2
-# Of a transaction that meets others in a deadlock. Each time one of them goes on.
+# Tries of a transaction that meets others in a deadlock. Each time, one of them goes on.
 _MOST_TRIES = 5
 _PAUSE_S = 0.05
 
@@ -84,8 +84,8 @@ class Database:
     def open(cls, url: str, *, limit_s: float = STATEMENT_LIMIT_S, vault: Vault = OPEN_VAULT) -> "Database":
         """Prepare engines for `url`; connections are made when they are needed.
 
-        Each statement ends within `limit_s` (SQLite: each wait for its lock within 3 s), each transaction within four
-        times that. `vault` seals and opens what is secret in the rows.
+        Each statement ends within `limit_s` (on SQLite each wait for its lock within 3 s), each transaction within four
+        times that. `vault` seals and opens the secrets in rows.
         """
         if make_url(url).get_backend_name() == "sqlite":
             for_jobs = sqlite_jobs_engine(url, wait_s=_STATEMENT_OF_A_JOB_LIMIT_S)
@@ -109,11 +109,11 @@ class Database:
         return cls(engine, engine, engine, limit_s=limit_s)
 
     async def keep_few_connections(self) -> None:
-        """Let go, again and again, of connections that were not needed for a while. Runs until it is cancelled."""
+        """Keep closing connections that were not needed for a while. Runs until it is cancelled."""
         await keep_shrinking({self._reader, self._for_jobs})
 
     async def close(self) -> None:
-        """Close all connections, those that do not answer without a goodbye."""
+        """Close all connections, without a goodbye to servers that do not answer."""
         engines = {self._reader, self._for_jobs}
         closing = [asyncio.create_task(engine.dispose(), name="engine-dispose") for engine in engines]
         if isinstance(self._writer, SqliteWriter):
@@ -126,10 +126,10 @@ class Database:
         await asyncio.gather(*closing, return_exceptions=bool(hanging))
 
     async def run(self, write: Callable[[Connection], T], *, is_one_statement: bool = False) -> T:
-        """Run `write` in a transaction, committed at the end; again where a migration or a deadlock came between.
+        """Run `write` in a transaction, committed at the end; run it again if a migration or a deadlock interfered.
 
-        One that `is_one_statement` on Postgres needs no transaction there, whose begin and end are round trips.
-        Raises `LedgerUnavailable`, and `FateUnknown` where the commit was not confirmed.
+        With `is_one_statement`, Postgres gets it without a transaction, which saves the round trips of begin and
+        commit. Raises `LedgerUnavailable`, and `FateUnknown` if the commit was not confirmed.
         """
         if isinstance(self._writer, SqliteWriter):
             return await self._run_in_thread(self._writer, write)
@@ -139,7 +139,7 @@ class Database:
             except LedgerUnavailable as error:
                 if not left or not (is_conflict(error.__cause__) or is_stale(error.__cause__)):
                     raise
-            # At once, the same ones would meet again.
+            # Repeated at once, the same transactions would meet again.
             await asyncio.sleep(random.uniform(0, _PAUSE_S * 2 ** (_MOST_TRIES - left)))  # nosec B311  # noqa: S311
         raise AssertionError("the last try returns or raises")
 
@@ -169,16 +169,16 @@ class Database:
                 asyncio.timeout(self._transaction_limit_s),
                 self._connected(self._autocommitting) as connection,
             ):
-                outage.committing = True  # it is sent with the statement
+                outage.committing = True  # the commit is sent with the statement
                 return await connection.run_sync(write)
 
     @asynccontextmanager
     async def connect(self, *, streams: bool = False) -> AsyncIterator[AsyncConnection]:
         """Open a connection to read from. Raises `LedgerUnavailable`.
 
-        Over our own Postgres there is no transaction, whose begin and end would be round trips, unless it `streams`
-        rows: in one, too, each statement would see what was committed when it began. A pooler before a database that
-        is not ours may need one.
+        Over our own Postgres there is no transaction, which saves the round trips of begin and commit, unless it
+        `streams` rows. It would change nothing: each statement sees what was committed when the statement began. A
+        pooler before a database that is not ours may need a transaction.
         """
         with translate_db_errors():
             engine = self._streams if streams else self._reads
@@ -186,7 +186,7 @@ class Database:
                 yield connection
 
     async def read(self, read: Callable[[Connection], T]) -> T:
-        """Run `read`, which takes a moment: a longer one would hold up others. Raises `LedgerUnavailable`."""
+        """Run a short `read`; a long one would hold up others. Raises `LedgerUnavailable`."""
         if self._short_reads is None:
             async with self.connect() as connection:
                 return await connection.run_sync(read)
@@ -195,7 +195,7 @@ class Database:
 
     @asynccontextmanager
     async def autocommitting(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection to Postgres on which each statement is a transaction: some cannot be part of one.
+        """Open a connection to Postgres on which each statement is its own transaction, as some statements require.
 
         Raises `LedgerUnavailable`.
         """
@@ -225,7 +225,7 @@ class Database:
         return AsyncSession(self._for_jobs, expire_on_commit=False)
 
     async def run_for_job(self, write: Callable[[Connection], T]) -> T:
-        """Run `write` as a job's own transaction, so that whatever it waits for holds up no write of the ledger.
+        """Run `write` in a job's own transaction, so that its waits hold up no write of the ledger.
 
         Raises what the driver and SQLAlchemy raise.
         """
@@ -235,7 +235,8 @@ class Database:
     async def transact(self, operations: Operations, *, is_one_statement: bool = False) -> list[Sequence[Any]]:
         """Run set-based operations in one transaction; see `GroupCommit`, and `run`.
 
-        A pooled connection that died while idle shows only when used: operations are safe to repeat, so they are, once.
+        A pooled connection that died while idle fails only when it is used. Operations are safe to repeat, so they are
+        repeated once.
         """
         try:
             return await self._transact_once(operations, is_one_statement)
@@ -245,7 +246,7 @@ class Database:
             try:
                 return await self._transact_once(operations, is_one_statement)
             except LedgerUnavailable as again:
-                if isinstance(error, FateUnknown):  # the repetition has not settled what became of the first
+                if isinstance(error, FateUnknown):  # the repetition does not tell what became of the first try
                     raise error from again
                 raise
 

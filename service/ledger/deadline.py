@@ -1,4 +1,4 @@
-"""The deadline for answers: whatever the ledger's database does, who asked is told something in time."""
+"""The deadline for answers: whatever the ledger's database does, the caller gets an answer in time."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,8 +14,8 @@ T = TypeVar("T")
 async def in_time(call: Coroutine[Any, Any, T], *, writes: bool = False, within_s: float = ANSWER_WITHIN_S) -> T:
     """Return the result of `call`. Raises `LedgerUnavailable` when it takes longer, or `FateUnknown` if it `writes`.
 
-    The call is a task of its own, told to end and then left alone: even clearing up after a connection that died in
-    silence may hang.
+    The call is a task of its own, which is cancelled and then left alone: even cleaning up after a connection that died
+    in silence may hang.
     """
     task = asyncio.create_task(call)
     task.add_done_callback(_note_error)
@@ -31,6 +31,6 @@ async def in_time(call: Coroutine[Any, Any, T], *, writes: bool = False, within_
 
 
 def _note_error(call: asyncio.Task[Any]) -> None:
-    """Nobody waits any more for a call that missed its deadline; asyncio need not complain of its error."""
+    """Keep asyncio from reporting the error of a call that missed its deadline: nobody waits for it any more."""
     if not call.cancelled():
         call.exception()

@@ -81,8 +81,8 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
         "statement_timeout": f"{limit_s * 1000:.0f}",
         "synchronous_commit": "on",
         "jit": "off",
-        # Every statement of the ledger has an index to use. A cached plan from when the table was small scanned all of
-        # it once it had grown: 300 us for a start instead of 30.
+        # Every statement of the ledger has an index to use. A plan cached while the table was small scanned the whole
+        # table once it had grown: 300 us for a start instead of 30.
         "enable_seqscan": "off",
     }
     if idle_limit_s is not None:
@@ -104,8 +104,8 @@ def postgres_engine(url: str, *, limit_s: float, idle_limit_s: float | None = No
 def postgres_guest_engine(url: str, *, limit_s: float) -> AsyncEngine:
     """Make an engine over a database that is not ours, whose statements take at most `limit_s`.
 
-    It makes no settings for its sessions and keeps no statements in them: there may be a pooler in between, which gives
-    them to others after each transaction.
+    It makes no settings for its sessions and keeps no statements in them: a pooler in between may give them to others
+    after each transaction.
     """
     bare, arguments = _for_asyncpg(make_url(url))
     keeping_none = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
@@ -181,7 +181,7 @@ def sqlite_reader(url: str, *, is_ours: bool = True) -> AsyncEngine:
 
 
 def sqlite_thread_reader(url: str) -> Engine:
-    """Make the same, with one connection for a thread; see `SqliteReads`."""
+    """Make the same kind of engine, with one connection for a thread; see `SqliteReads`."""
     engine = create_engine(make_url(url).set(drivername="sqlite"), pool_size=1, max_overflow=0, **_HIDDEN)
     _configure_sqlite(engine, writes=False)
     event.listen(engine, "begin", _begin_deferred)
@@ -242,7 +242,10 @@ def _configure_sqlite(engine: Engine, *, writes: bool, is_ours: bool = True) -> 
 
 
 def _let_commits_wait_for_readers(engine: Engine) -> None:
-    """Let commits wait, as they must in a file without a write-ahead log; beginnings still ask by themselves."""
+    """Let commits wait for the lock, as they must in a file without a write-ahead log.
+
+    Begins still ask again and again.
+    """
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 0"))
     event.listen(engine, "commit", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 3000"))
 
@@ -292,7 +295,7 @@ def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], 
     @event.listens_for(engine, "detach")
     def drop(_connection: Any, record: Any) -> None:
         if (turn := record.record_info.pop(_TURN, None)) is not None:
-            # In a thread of its own: whoever is interrupted by the garbage collector may have the turns' lock.
+            # In a thread of its own: the garbage collector may interrupt code that holds the turns' lock.
             threading.Thread(target=turns.leave, args=(turn,), name="dropped-turn", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""A job's final JSON, as its callbacks tell it: named as the API shows a job that has ended. Pure."""
+"""A job's final JSON, as callbacks send it: with the names that the API uses for an ended job. Pure."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ MOMENTS = ("run_at", "created_at", "started_at", "finished_at")
 
 
 def readable(stored: str) -> Any:
-    """Read JSON; what is nested too deep or the like is None, for it must not keep a job from ending."""
+    """Read JSON. Returns None for JSON that is nested too deep or the like, which must not keep a job from ending."""
     try:
         return from_json(stored)
     except ValueError:
@@ -33,7 +33,7 @@ def readable(stored: str) -> Any:
 
 
 def final_json(row: RowMapping) -> str:
-    """Write a row of `jobs` as it is shown, without attempts and what else is kept beside the row."""
+    """Write a row of `jobs` as it is shown, without its attempts and everything else kept in other tables."""
     error, done = row["error_type"], row["progress_done"]
     shown = {name: row[name] for name in PLAIN} | {"label": row["label"] or row["kind"]}
     shown |= {name: None if row[name] is None else moment_text(row[name]) for name in MOMENTS}

@@ -1,4 +1,4 @@
-"""The fingerprint of a failure: what it has in common with others that want the same cure."""
+"""The fingerprint of a failure: what it has in common with others that need the same fix."""
 
 from hashlib import sha256
 
@@ -8,9 +8,9 @@ _DIGITS = 16
 
 
 def fingerprint_of(kind: str, failure: Failure) -> str:
-    """Name the group by what the job counts as, the type of the error, and the function that it was raised in.
+    """Name the group by the job's label or kind, the type of the error, and the function that raised it.
 
-    The line is left out: an edit above it would make another group.
+    The line number is left out: an edit above it would make another group.
     """
     function = failure.place.function if failure.place else ""
     told = "\0".join((kind, failure.type, function))

@@ -1,4 +1,4 @@
-"""How statements ask what is still to come of edges."""
+"""Conditions on edges that are still open."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def is_open(edges: Any = job_edges) -> ColumnElement[bool]:
 
 
 def is_settled() -> ColumnElement[bool]:
-    """Ask whether nothing is to come of a job's edges any more: none is open, and nobody has to follow it up."""
+    """Ask whether a job's edges are settled: none is open, and no followup is left to do."""
     to_it, from_it = job_edges.alias("to_it"), job_edges.alias("from_it")
     awaits = is_any(select(to_it.c.child).where(to_it.c.child == jobs.c.id, is_open(to_it)))
     is_awaited = is_any(select(from_it.c.child).where(from_it.c.parent == jobs.c.id, is_open(from_it)))
@@ -25,10 +25,10 @@ def is_settled() -> ColumnElement[bool]:
 
 
 def is_left(dialect: str, name: str) -> ColumnElement[bool]:
-    """Ask whether any of the jobs in the parameter `name` (see `rows.is_one_of`) waits to be followed up."""
+    """Ask whether any of the jobs in the parameter `name` (see `rows.is_one_of`) waits for a followup."""
     return is_any(select(followups.c.job_id).where(is_one_of(dialect, followups.c.job_id, name)))
 
 
 def is_any(rows: Select[Any]) -> ColumnElement[bool]:
-    """Ask whether there is a row. With EXISTS, Postgres may read the whole other table into a hash first."""
+    """Ask whether there is a row. For EXISTS, Postgres may first read the whole other table into a hash."""
     return rows.limit(1).scalar_subquery().is_not(None)

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 Operation = Callable[[Connection, Sequence[Row]], Sequence[Result]]
 # Operations with their rows.
 Operations = Sequence[tuple[Operation[Any, Any], Sequence[Any]]]
-# Runs them in order and in one transaction; returns the results of each operation.
+# Runs operations in order and in one transaction; returns the results of each.
 Transact = Callable[[Operations], Awaitable[Sequence[Sequence[Any]]]]
 
 # Each group costs as much as dozens of rows. A request takes two turns of the loop from its arrival to its write.
@@ -116,7 +116,7 @@ class GroupCommit:
             self._committer = None
 
     def _note_not_begun(self, committer: asyncio.Task[None]) -> None:
-        """Give up what waits for a committer that was cancelled before its first step; the next write makes another."""
+        """Fail the writes of a committer that was cancelled before its first step; the next write starts another."""
         if self._committer is committer:
             self._committer = None
             self._give_up([])
@@ -143,7 +143,7 @@ class GroupCommit:
         began_s = time.perf_counter()
         try:
             results = await self._transact_group(group)
-        except Exception as error:  # noqa: BLE001 - handed to those who wait for the write
+        except Exception as error:  # noqa: BLE001 - passed to the callers that wait for the write
             if len(group) > 1 and self._is_data_error(error):
                 middle = len(group) // 2
                 await self._commit(group[:middle])

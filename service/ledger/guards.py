@@ -1,4 +1,4 @@
-"""How statements ask for what must be true of a row: as a guard in an UPDATE, or as a way in for the planner."""
+"""Conditions on a row, as the guard of an UPDATE or as a way to an index for the planner."""
 
 from datetime import datetime
 from functools import cache
@@ -14,9 +14,9 @@ CREATED_AT: ColumnElement[datetime] = func.coalesce(jobs.c.created_at, jobs.c.ru
 
 # Which lanes a job is in, and what was sent with it.
 IN_LANES = (jobs.c.lane, jobs.c.kind_lane, jobs.c.lane_limits)
-# What a job counts as where kinds are counted or named.
+# The name that a job counts under: its label, or else its kind.
 COUNTED_AS: ColumnElement[str] = func.coalesce(jobs.c.label, jobs.c.kind)
-# What putting a job on the queue needs, in the order in which `worker/keeping/redispatch.py` unpacks it.
+# The columns for putting a job on the queue, in the order in which `worker/keeping/redispatch.py` unpacks them.
 TO_DISPATCH = (
     jobs.c.id,
     jobs.c.attempt,
@@ -35,19 +35,19 @@ def state_is(*states: State) -> ColumnElement[bool]:
 
 
 def unindexed(column: ColumnElement[str]) -> ColumnElement[str]:
-    """Return a text column without offering any index to the planner: not one on the column, nor a partial one.
+    """Return a text column in a form for which the planner considers no index, neither a plain nor a partial one.
 
-    SQLite walked the index on state once for each JSON row (26 s for 1,000 rows) where the id's index takes 8 ms; and
-    that on kind (100 ms for 100 rows, among 3,000). Postgres walked through all that waits to find the 250 jobs to
-    start (60 ms instead of 8) as soon as the guard was in the partial index's words, which have `|| ''` behind.
+    SQLite walked the index on state once for each JSON row (26 s for 1,000 rows), while the index on id takes 8 ms; and
+    the index on kind (100 ms for 100 rows among 3,000). Postgres walked through all waiting jobs to find the 250 to
+    start (60 ms instead of 8) as soon as the guard had the words of the partial index, which puts `|| ''` last.
     """
     return literal_column("''", String) + column
 
 
 def found_by_state(*states: State, of: FromClause = jobs) -> ColumnElement[bool]:
-    """Ask for rows in `states` in the very words of the partial indexes in `service/tables.py`.
+    """Ask for rows in `states`, in exactly the words of the partial indexes in `service/tables.py`.
 
-    A bound parameter does not match an index's predicate: Postgres cannot know its value when it plans for any. `of` is
+    A bound parameter does not match an index's predicate: in a generic plan, Postgres does not know its value. `of` is
     the table `jobs`, or an alias of it.
     """
     column = of.c.state + literal_column("''")
@@ -59,8 +59,8 @@ def found_by_state(*states: State, of: FromClause = jobs) -> ColumnElement[bool]
 def key_taken() -> ColumnElement[bool]:
     """Ask whether another live job holds the row's unique key.
 
-    In the words of the partial index `jobs_unique_key`: with parameters instead of literals SQLite does not see that
-    it fits, and walks through all live jobs for each row.
+    Uses the words of the partial index `jobs_unique_key`: with parameters instead of literals, SQLite does not see that
+    the index fits, and walks through all live jobs for each row.
     """
     holders = jobs.alias("holders")
     holds = select(holders.c.id).where(
@@ -70,5 +70,5 @@ def key_taken() -> ColumnElement[bool]:
 
 
 def is_silent(at: datetime) -> ColumnElement[bool]:
-    """Ask for workers that have not ended, and were not heard of for `SILENT_AFTER`."""
+    """Ask for workers that have not ended, and have been silent for `SILENT_AFTER`."""
     return workers.c.ended_at.is_(None) & (workers.c.heartbeat_at < at - SILENT_AFTER)

@@ -1,8 +1,8 @@
-"""Indexes on Postgres that are built beside everything that goes on, since their tables may be large.
+"""Indexes on Postgres that are built while everything goes on, because their tables may be large.
 
-A plain CREATE INDEX keeps writers waiting for as long as it takes. One that does not cannot be part of a transaction.
-So it comes after all migrations: whatever the tables name and the database lacks is built, one by one. A build that was
-cut off leaves an invalid index behind, which is dropped and built again.
+A plain CREATE INDEX keeps writers waiting for as long as it takes; CREATE INDEX CONCURRENTLY cannot be part of a
+transaction. So these indexes come after all migrations: each one that the tables name and the database lacks is built
+in turn. An interrupted build leaves an invalid index behind, which is dropped and built again.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from service.ledger.database import Database
 
 log = structlog.get_logger(__name__)
 
-# What a migration calls an index in whose place another one of its name is to come.
+# What a migration appends to the name of an index that a new one of the same name will replace.
 REPLACED = "_replaced"
 _TURN_EVERY_S = 0.2
 _TOLD_EVERY_S = 10.0
-# Whoever waited for it within a statement would be waited for by the build.
+# Waiting for it within a statement would deadlock: the build waits for running statements.
 _TAKE_TURN = text("SELECT pg_try_advisory_lock(hashtext('postlude indexes'))")
 _LEAVE = text("SELECT pg_advisory_unlock(hashtext('postlude indexes'))")
 _STANDING = text(
@@ -33,7 +33,7 @@ _STANDING = text(
 ).bindparams(bindparam("tables", expanding=True))
 
 
-# A build waits for every transaction that is older than it: a dump, say, or one that somebody left open.
+# A build waits for every older transaction, such as a dump, or one that somebody left open.
 _UNDER_WAY = text(
     "SELECT index_relid::regclass::text AS index, phase, nullif(current_locker_pid, 0) AS waits_for_pid"
     " FROM pg_stat_progress_create_index WHERE datname = current_database()"
@@ -41,9 +41,9 @@ _UNDER_WAY = text(
 
 
 async def build_missing(database: Database, tables: Iterable[Table]) -> None:
-    """Build what is missing or invalid; drop what was replaced. Does nothing on SQLite, where migrations do it all.
+    """Build missing and invalid indexes; drop replaced ones. Does nothing on SQLite, where migrations do all of it.
 
-    Safe to repeat, and to stop at any moment; two that come at once take turns. Raises `LedgerUnavailable`.
+    Safe to repeat, and to stop at any moment; simultaneous calls take turns. Raises `LedgerUnavailable`.
     """
     if database.dialect != "postgresql":
         return
@@ -54,7 +54,7 @@ async def build_missing(database: Database, tables: Iterable[Table]) -> None:
             async with _told(database):
                 await _build(connection, wanted)
         except BaseException:
-            await connection.invalidate()  # the turn ends with its session, which may be gone already
+            await connection.invalidate()  # the turn ends with its session, which may already be gone
             raise
         await connection.execute(_LEAVE)
 
@@ -69,7 +69,7 @@ def are_whole(connection: Connection, tables: Iterable[Table]) -> bool:
 
 
 def concurrent_indexes(tables: Iterable[Table]) -> list[Index]:
-    """Return the indexes of tables, as they are built beside others' writes."""
+    """Return the indexes of tables, in the form that is built while others write."""
     copies = MetaData()
     indexes = [index for table in tables for index in table.to_metadata(copies).indexes]
     for index in indexes:
@@ -79,7 +79,7 @@ def concurrent_indexes(tables: Iterable[Table]) -> list[Index]:
 
 @asynccontextmanager
 async def _told(database: Database) -> AsyncIterator[None]:
-    """Say every few seconds what is being built, and whom it waits for."""
+    """Log every few seconds what is being built, and which process it waits for."""
     telling = asyncio.create_task(_tell(database))
     try:
         yield

@@ -1,4 +1,4 @@
-"""How statements ask for what must be true of a job's lanes."""
+"""Conditions on a job's lanes."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from service.tables import jobs, lanes, lanes_epoch
 
 
 def are_lanes_of(epoch: ColumnElement[str]) -> ColumnElement[bool]:
-    """Ask whether Redis' lanes are still those of `epoch`, and keep them so until the transaction ends.
+    """Ask whether Redis' lanes are still the ones of `epoch`, and keep them so until the transaction ends.
 
     A rebuild changes this row before it reads what runs: it sees the start, or the start sees the new epoch. SQLite has
     one writer at a time, and needs no lock for that.
@@ -19,9 +19,9 @@ def are_lanes_of(epoch: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 def are_lanes_of_claim(first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Ask whether the row's lanes are those out of which it was claimed; so are they where the claim named none.
+    """Ask whether the row's lanes are the ones from which it was claimed. True as well if the claim named none.
 
-    An arq client's id is claimed out of one lane, and enters no other.
+    An arq client's id is claimed from one lane, and enters no other.
     """
     own = [func.coalesce(column, "") for column in (jobs.c.lane, jobs.c.kind_lane)]
     claimed = (first, func.coalesce(second, ""))
@@ -40,7 +40,7 @@ _PAUSED_BY = {"kind": jobs.c.kind, "queue": jobs.c.queue}
 
 
 def is_behind(*keys: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Ask whether any of these lanes, where they are not null, has a live job that was enqueued before the row's."""
+    """Ask whether any of these lanes that is not null has a live job enqueued before this row."""
     return or_(*(exists(_earlier(column, keys)) for column in ("lane", "kind_lane")))
 
 

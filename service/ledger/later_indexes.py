@@ -1,4 +1,4 @@
-"""What migrations say of indexes on tables that may be large. On Postgres they are built later; see `indexes.py`."""
+"""How migrations declare indexes on tables that may be large. On Postgres they are built later; see `indexes.py`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from service.ledger.indexes import REPLACED
 
 
 def create_later(name: str, table: str, columns: Sequence[Any], where: str, *, unique: bool = False) -> None:
-    """Create a partial index that the tables name; on Postgres once all migrations are done."""
+    """Create a partial index that the tables name; on Postgres after all migrations."""
     if not _is_postgres():
         create(name, table, columns, where, unique=unique)
 
 
 def replace_later(name: str, table: str, columns: Sequence[Any], where: str, *, unique: bool = False) -> None:
-    """Create an index in the place of the one of its name, which on Postgres is there until the new one is."""
+    """Replace the index of the same name; on Postgres the old one stays until the new one is built."""
     if _is_postgres():
         op.execute(f"ALTER INDEX {name} RENAME TO {name}{REPLACED}")
     else:
@@ -25,7 +25,7 @@ def replace_later(name: str, table: str, columns: Sequence[Any], where: str, *, 
 
 
 def create(name: str, table: str, columns: Sequence[Any], where: str, *, unique: bool = False) -> None:
-    """Create a partial index at once, whoever waits."""
+    """Create a partial index at once, even if others have to wait."""
     op.create_index(name, table, columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
 
 

@@ -67,7 +67,7 @@ async def test_workers_are_listed_with_what_they_run_drained_and_forgotten(
 
     drained = (await api.post("/v1/workers/alive/drain")).json()
     waiting = await post(api)
-    assert "every worker that is alive drains" in (await get(api, waiting["id"]))["waiting_for"]
+    assert "every living worker is draining" in (await get(api, waiting["id"]))["waiting_for"]
     assert (await api.get("/readyz")).json()["checks"]["workers"].startswith("every worker is draining")
     assert (drained["state"], (await api.post("/v1/workers/alive/drain")).json()["drain_at"]) == (
         "draining",

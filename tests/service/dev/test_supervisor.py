@@ -100,7 +100,7 @@ def test_a_child_that_dies_is_restarted_and_the_screen_says_how_it_died(drive: C
     assert alive(api)
     os.kill(driver.process.pid, signal.SIGTERM)
     output = driver.end()
-    assert f"worker (pid {worker}) was killed by SIGKILL; it is started again in 0.5 s" in output
+    assert f"worker (pid {worker}) was killed by SIGKILL; restarting it in 0.5 s" in output
     assert driver.ended == ["worker", "api"]
 
 

@@ -86,7 +86,7 @@ async def test_without_a_worker_that_could_run_it(api: httpx.AsyncClient, settin
     assert later["waiting_for"] == await reason(api, later)
     await says(api, later, "it is due at TIME")
     async with working(settings, queues=("other",)):
-        await says(api, job, "no worker is alive that works the queue default")
+        await says(api, job, "no worker is alive that serves the queue default")
 
 
 async def test_that_no_worker_knows_its_kind(api: httpx.AsyncClient, settings: Settings) -> None:
@@ -159,7 +159,7 @@ async def test_a_destination_that_has_its_share_of_the_slots(api: httpx.AsyncCli
             await runs(api, await enqueue(api, kind="send_webhook", args=hook))
         waits = await enqueue(api, kind="send_webhook", args=hook)
         [lane] = waits["lanes"]
-        await says(api, waits, f"a free slot; its lane {lane} runs 2, and takes a quarter of a worker's slots at most")
+        await says(api, waits, f"a free slot; its lane {lane} runs 2, and may take at most a quarter of a worker's slots")
         await api.put(f"/v1/lanes/{lane}", json={"concurrency": 2})
         await says(api, waits, f"its lane {lane} runs 2 of at most 2")
 
