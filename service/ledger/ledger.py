@@ -36,7 +36,7 @@ from service.ledger.states import State
 from service.vault import OPEN_VAULT, Vault
 
 _SQLITE_GAP_S = 0.001
-# How often somebody else may come between what a request finds and what it writes.
+# How often another request may come between what a request finds and what it writes.
 _TRIES = 5
 _CLOSE_WITHIN_S = 3
 
@@ -51,7 +51,7 @@ class Ledger:
         self.vault = database.vault
         self._lookups = Lookups(database)
         self._group_commit = _group_commit(database)
-        # SQLite has one writer; elsewhere what ends is committed beside what begins.
+        # SQLite has one writer; elsewhere finishes are committed beside starts.
         self._finishes = self._group_commit if database.dialect == "sqlite" else _group_commit(database)
 
     @classmethod
@@ -65,9 +65,9 @@ class Ledger:
         statement_limit_s: float = STATEMENT_LIMIT_S,
         vault: Vault = OPEN_VAULT,
     ) -> AsyncIterator["Ledger"]:
-        """Open the ledger at a SQLAlchemy URL; at the end write what still waits, unless that takes too long.
+        """Open the ledger at a SQLAlchemy URL; on closing, commit the waiting writes, unless that takes too long.
 
-        `belongings` delete what features keep of the jobs that are purged. `vault` seals secrets.
+        `belongings` delete what features keep of purged jobs. `vault` seals secrets.
         """
         database = Database.open(url, limit_s=statement_limit_s, vault=vault)
         ledger = cls(database, retention=retention, belongings=belongings)
@@ -82,11 +82,11 @@ class Ledger:
             await database.close()
 
     async def find(self, job_id: str) -> Found | None:
-        """Find a job with its attempts, in one query with all who ask at the same time."""
+        """Find a job with its attempts, in one query for all callers of the same time."""
         return await self._lookups.find(job_id)
 
     async def enqueue(self, request: Enqueue) -> Enqueued:
-        """Record a request's jobs. Raises `Conflict` where others stand in its way."""
+        """Record a request's jobs. Raises `Conflict` if other jobs stand in their way."""
         for _ in range(_TRIES):
             try:
                 [enqueued] = await self._group_commit.write(record_enqueued, [request], weight=len(request.jobs))
@@ -102,23 +102,26 @@ class Ledger:
         return (await self._group_commit.write(record_started, [start], weight=len(start.ids)))[0]
 
     async def finish(self, finish: Finish) -> Finished | None:
-        """End an attempt; None when it had been taken away."""
+        """End an attempt; return None if it had been taken away."""
         return (await self._finishes.write(record_finished, [finish]))[0]
 
     async def finish_all(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
-        """End attempts, all or none of them; None for each that had been taken away."""
+        """End attempts, all or none of them; return None for each that had been taken away."""
         return await self._finishes.write(record_finished, finishes)
 
     async def cancel(self, job_id: str, writer: str, at: datetime) -> Cancelled | None:
-        """Cancel a job: a waiting one is cancelled, a running one will be. None: it is too late."""
+        """Cancel a job: a waiting one at once, a running one as soon as it has stopped.
+
+        Returns None if it is too late.
+        """
         return (await self._group_commit.write(record_cancelled, [Cancel(job_id, writer, at)]))[0]
 
     async def replay(
         self, job_id: str, at: datetime, *, from_start: bool = False, change: Change | None = None
     ) -> bool:
-        """Put a failed or cancelled job back, with a `change` if there is one; False where its state forbids it.
+        """Put a failed or cancelled job back, with a `change` if given; return False if its state forbids it.
 
-        Raises `UniqueKeyTaken`, and `ParentFailed` where it waits for a job that has failed.
+        Raises `UniqueKeyTaken`, and `ParentFailed` if it needs a job that has failed.
         """
         replayed = await self.try_replay(job_id, at, from_start=from_start, change=change)
         if replayed is Replayed.PARENT_FAILED:
@@ -137,7 +140,7 @@ class Ledger:
     async def try_replay(
         self, job_id: str, at: datetime, *, from_start: bool = False, change: Change | None = None
     ) -> Replayed:
-        """Put a failed or cancelled job back, or say why not. Many at the same moment are one statement."""
+        """Put a failed or cancelled job back, or say why not. Simultaneous replays share one statement."""
         replay = Replay(job_id, at, from_start)
         try:
             if change is not None:
@@ -147,11 +150,11 @@ class Ledger:
             return Replayed.UNIQUE_KEY_TAKEN
 
     async def change(self, changes: Sequence[Change]) -> Sequence[Changed]:
-        """Change jobs that have not started; say of each what became of it."""
+        """Change jobs that have not started; return the result for each."""
         return await self._group_commit.write(record_changed, changes)
 
     async def advance(self, job_id: str, at: datetime) -> Changed:
-        """Let a job that waits for its time be due."""
+        """Make a job that waits for its time due."""
         return (await self._group_commit.write(record_advanced, [Advance(job_id, at)]))[0]
 
     async def progress(self, job_id: str, attempt: int, done: int, total: int | None) -> None:
@@ -159,11 +162,14 @@ class Ledger:
         await self._group_commit.write(record_progress, [Progress(job_id, attempt, done, total)])
 
     async def keep_step(self, step: Step) -> bool:
-        """Keep the result of a step; False where the attempt was taken away. It may be kept again, and stays."""
+        """Keep the result of a step; return False if the attempt was taken away.
+
+        Safe to repeat: the first result stays.
+        """
         return (await self._group_commit.write(record_steps, [step]))[0]
 
     async def keep_checkpoint(self, checkpoint: Checkpoint) -> bool:
-        """Keep where an attempt is; False where it was taken away."""
+        """Keep an attempt's checkpoint; return False if the attempt was taken away."""
         return (await self._group_commit.write(record_checkpoints, [checkpoint]))[0]
 
     async def tick(self, wanted: Sequence[Tick], *, writer: str, now: datetime) -> Ticked:
@@ -196,9 +202,9 @@ def _group_commit(database: Database) -> GroupCommit:
 
 
 def _is_one_start(operations: Operations) -> bool:
-    """Whether this is one start alone, as nearly all are while a worker has little to do: one statement on Postgres.
+    """Whether this is a single start, as nearly all are while a worker has little to do: one statement on Postgres.
 
-    Results of parents, which it may read after that, are as good a moment later.
+    It may then read results of parents a moment later, which does no harm.
     """
     (operation, rows), *others = operations
     return operation is record_started and len(rows) == 1 and not others

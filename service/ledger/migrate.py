@@ -21,7 +21,7 @@ _LIMIT_S = 3600
 
 
 async def upgrade(settings: Settings, schemas: Sequence[Schema] = ()) -> None:
-    """Apply the migrations that are missing, all or none, and then build indexes. Raises `LedgerUnavailable`."""
+    """Apply the missing migrations, all or none, then build indexes. Raises `LedgerUnavailable`."""
     make_data_dir(settings.data_dir)
     database = Database.open(settings.sqlalchemy_url, limit_s=_LIMIT_S)
     try:
@@ -33,7 +33,7 @@ async def upgrade(settings: Settings, schemas: Sequence[Schema] = ()) -> None:
 
 
 def _upgrade(connection: Connection, schemas: Iterable[Schema]) -> None:
-    if connection.dialect.name == "postgresql":  # two that migrate at once take turns, as they do on SQLite
+    if connection.dialect.name == "postgresql":  # simultaneous migrations take turns, as they do on SQLite
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('postlude migrations'))"))
     _run(command.upgrade, connection, VERSION_TABLE, VERSIONS)
     for schema in schemas:
@@ -41,7 +41,7 @@ def _upgrade(connection: Connection, schemas: Iterable[Schema]) -> None:
 
 
 def _upgrade_schema(connection: Connection, schema: Schema) -> None:
-    """Create the tables that are missing. Where there were some already, they are migrated first; else all are new."""
+    """Create the missing tables. If some exist already, they are migrated first; otherwise all are new."""
     existing = set(inspect(connection).get_table_names())
     are_new = existing.isdisjoint(table.name for table in schema.tables)
     if schema.migrations is not None:

@@ -24,14 +24,14 @@ class Callback(NamedTuple):
     template: str
 
 
-@dataclass(slots=True)  # not frozen: that would take three times as long, and a batch makes 10,000
+@dataclass(slots=True)  # not frozen: that takes three times as long, and a batch makes 10,000
 class NewJob:
-    """A job as it is recorded first. Args, `trace_context`, `metadata`, `lane_limits` and `retry` are JSON.
+    """A job as it is first recorded. Args, `trace_context`, `metadata`, `lane_limits` and `retry` are JSON.
 
-    It may run once each of the jobs `after` is what `run_when` says. `request_hash` tells a repetition from another
-    request where the client made the id. `flow_name` is its name in its flow. `enqueued_by` is the id of the principal
-    who sent it. `files` are the ids of those that its args name; None: args of its kind name none. `traits` and
-    `blocked_by` are the ledger's own: whoever enqueues leaves them.
+    It may run once each of the jobs in `after` has come to what `run_when` asks. `request_hash` tells a repetition from
+    another request if the client made the id. `flow_name` is its name in its flow. `enqueued_by` is the id of the
+    principal who sent it. `files` are the ids of the files that its args name; None: its kind names no files. `traits`
+    and `blocked_by` are set by the ledger, never by callers.
     """
 
     id: str
@@ -84,7 +84,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class NewFlow:
-    """A flow as it is recorded first, with its jobs."""
+    """A flow as it is first recorded, with its jobs."""
 
     id: str
     created_at: datetime
@@ -122,7 +122,7 @@ class Standing(NamedTuple):
 class Enqueue:
     """One request: all of its jobs are recorded, or none. `writer` names the process in the tallies.
 
-    Jobs stand behind those of the same request that they come after.
+    Parents come before their children.
     """
 
     jobs: tuple[NewJob, ...]
@@ -133,7 +133,7 @@ class Enqueue:
 
 @dataclass(frozen=True, slots=True)
 class KeyHeld:
-    """The idempotency key was used before: for what request, and what was answered (None: look at the job)."""
+    """An idempotency key that was used before: for which request, and with which answer (None: look at the job)."""
 
     fingerprint: str
     answer: str | None
@@ -141,9 +141,9 @@ class KeyHeld:
 
 
 class Ended(NamedTuple):
-    """A job that has ended or, where `state` is not terminal, an attempt of it; `traits` are its row's.
+    """An ended job or, if `state` is not terminal, an ended attempt of it; `traits` come from its row.
 
-    `kind` is what it counts as, `has_attempted` as in `states.edge_state`.
+    `kind` is its label, or else its kind; `has_attempted` is explained in `states.edge_state`.
     """
 
     id: str
@@ -154,7 +154,7 @@ class Ended(NamedTuple):
 
 
 class Released(NamedTuple):
-    """A job that may run from now on: its parents let it, or it is a callback. Whoever wrote puts it on the queue."""
+    """A job that may run from now on: its parents are done, or it is a callback. The writer puts it on the queue."""
 
     id: str
     kind: str
@@ -171,7 +171,7 @@ class Released(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """What followed from the ends of jobs: the jobs released, and whether followups were left for after the commit."""
+    """What followed from the ends of jobs: the released jobs, and whether followups are left to do after the commit."""
 
     released: tuple[Released, ...] = ()
     left: bool = False
@@ -182,7 +182,7 @@ NOTHING_FOLLOWED = Followed()
 
 @dataclass(slots=True)  # not frozen, as NewJob
 class Enqueued:
-    """What became of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new.
+    """The result of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new.
 
     Jobs that wait for others are `blocked` in it, and those whose parents have failed `cancelled`. Where `unknown`
     names jobs or a flow that there are not, nothing was recorded; nor is anything with a `refusal`. Jobs that took over
@@ -203,19 +203,19 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A worker's wish to begin an attempt of each of the jobs `ids`, if its kind is among `kinds`, and it is due.
+    """A worker's wish to begin an attempt of each of the jobs `ids` that is of one of its `kinds` and due.
 
     `due_by` is Redis' current time; it defaults to `at`. A job that has crashed `crashes_below` times or more is not
-    started. `prefetched` attempts may have to wait for a slot: should the worker die, nobody will know which of them
-    had begun. A job that was lost like that is not prefetched again.
+    started. `prefetched` attempts may have to wait for a slot: if the worker dies, nobody knows which of them had
+    begun. A job that was lost like that is not prefetched again.
 
-    Jobs in lanes are started apart from others, with the `lanes_epoch` under which they were claimed: all are refused
-    when lanes were rebuilt since. `strict` has (id, lane) for each lane in strict order: the job is not started while
-    that lane has an earlier live one. After `until`, by this process's monotonic clock, none is started: by then their
-    claims may have been taken for lost. Without an epoch a job in a lane is refused, unless `past_lanes`, which is for
-    arq's own worker. A job that somebody has moved since its claim is refused: `lanes` has (id, lanes) of each claim,
-    and `queues` those that the worker works. Jobs that are `handed_over` were chosen by no claim: each is
-    started only where nothing pauses it, and comes with its parents.
+    Jobs in lanes are started separately, with the `lanes_epoch` under which they were claimed: all are refused if lanes
+    have been rebuilt since. `strict` has (id, lane) for each lane in strict order: the job is not started while that
+    lane has an earlier live job. After `until`, by this process's monotonic clock, none is started, because their
+    claims may have been taken for lost by then. Without an epoch, a job in a lane is refused, unless `past_lanes` is
+    set, for arq's own worker. A job that was moved since its claim is refused: `lanes` has (id, lanes) of each claim,
+    and `queues` has the queues that the worker serves. Jobs that are `handed_over` were not claimed: each is started
+    only if nothing pauses it, and comes with its parents.
     """
 
     ids: tuple[str, ...]
@@ -235,13 +235,13 @@ class Start:
 
 
 class Started(NamedTuple):
-    """An attempt that may now be performed, with all that performing it needs.
+    """An attempt that may now be performed, with everything needed for that.
 
-    Args, `trace_context`, `metadata` and `lane_limits` are JSON; `traits` are bits, see `traits.py`. An attempt that
-    was not claimed from a lane has none; of one that was, `claimed_ms` is the time of its claim by Redis' clock.
-    `retry` and `retry_until` are read later, and only where `traits` say that the job has a policy of its own. It was
-    due at `run_at` and, before an earlier attempt failed, at `due_since`.
-    `parents` are those that it came after, where they come with the start (`reads.particulars.few_parents_of`).
+    Args, `trace_context`, `metadata` and `lane_limits` are JSON; `traits` are bits, see `traits.py`. `claimed_ms` is
+    the time of its claim by Redis' clock if it was claimed from a lane. `retry` and `retry_until` are read later, and
+    only if `traits` say that the job has a policy of its own. It was due at `run_at` and, before an earlier attempt
+    failed, at `due_since`. `parents` are the jobs that it came after, if they come with the start
+    (`reads.particulars.few_parents_of`).
     """
 
     id: str
@@ -291,11 +291,11 @@ _CLAIMED_MS_AT = Started._fields.index("claimed_ms")
 
 
 class Finish(NamedTuple):
-    """An attempt's end: its outcome, and the state that the job goes to. `kind` is what the job counts as.
+    """An attempt's end: its outcome, and the job's next state. `kind` is the job's label, or else its kind.
 
-    `answered` and `hold_lane` are not recorded. They are for the job's lane: whether the destination was seen to
-    answer, and for how long the kind wants the lane held. `exchange` is JSON: see `exchange.py`. `fingerprint` names
-    the group of its failure, `destination` is the lane of the kind, and a `late` success has missed its kind's SLO.
+    `answered` and `hold_lane` are not recorded. They are for the job's lane: whether the destination has answered, and
+    for how long the kind wants the lane held. `exchange` is JSON: see `exchange.py`. `fingerprint` names the group of
+    its failure, `destination` is the kind's lane, and a `late` success has missed its kind's SLO.
     """
 
     id: str
@@ -319,9 +319,9 @@ class Finish(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A finish that took: the state may be `cancelled` where another was asked for.
+    """A recorded finish. Its state may be `cancelled` although the finish asked for another.
 
-    What followed from all finishes of a group is told with one of them.
+    One finish of a group carries what followed from all of them.
     """
 
     state: State

@@ -24,7 +24,7 @@ class OperationState(StrEnum):
 
 
 LIVE_OPERATION = (OperationState.COUNTING, OperationState.RUNNING)
-# Ended before it was through.
+# Ended before all members were dealt with.
 BROKEN_OFF = (OperationState.STOPPED, OperationState.FAILED)
 MOST_FAILURES_KEPT = 100
 # The kind of the jobs that carry operations out.
@@ -33,7 +33,7 @@ JOB_CANCELLED = "Its job was cancelled."
 
 
 class Place(NamedTuple):
-    """Where a job stands in the list of an operation's filter: when it was created or ended, and its id."""
+    """A job's place in the list of an operation's filter: when it was created or ended, and its id."""
 
     listed_at: datetime
     job_id: str
@@ -51,7 +51,7 @@ def read_place(stored: str | None) -> Place | None:
 
 
 class Against(NamedTuple):
-    """Why an operation failed on a member: a word to count by, and a sentence."""
+    """Why an operation failed on a member: a word for the counts, and a sentence."""
 
     reason: str
     message: str
@@ -59,9 +59,9 @@ class Against(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewOperation:
-    """An operation as it is recorded first. `filter` and `change` are JSON.
+    """An operation as it is first recorded. `filter` and `change` are JSON.
 
-    Without a job, whoever accepted it carries it out until `runner_until`.
+    Without a job, the process that accepted it carries it out until `runner_until`.
     """
 
     id: str
@@ -83,7 +83,7 @@ class NewOperation:
 class Operation:
     """An operation as it stands; `skipped` counts its failed members by reason, `cursor` is the last one dealt with.
 
-    Since `paced_at`, when `paced_from` members were dealt with, it goes at its rate.
+    It has had its rate since `paced_at`, when `paced_from` members had been dealt with.
     """
 
     id: str

@@ -25,7 +25,7 @@ _UNAVAILABLE_SQLSTATES = (
     "08", "53", "57", "58", "28", "3D", "25006", "25P03", "40", "55", "42501", "42703", "42883", "3F000", "42P05",
     "26000",
 )  # fmt: skip
-# A serialization failure, a deadlock: the transaction was rolled back to let another go on.
+# A serialization failure or a deadlock: the transaction was rolled back to let another go on.
 _CONFLICT_SQLSTATES = ("40001", "40P01")
 _LOCK_NOT_AVAILABLE = "55P03"
 # A connection that failed, a statement whose completion is unknown, an administrator's intervention.

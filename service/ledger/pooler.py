@@ -14,14 +14,14 @@ _BACKEND = text("SELECT pg_backend_pid()")
 
 
 async def refuse_changing_sessions(database: Database) -> None:
-    """Raise `StartRefused` where sessions do not stay on their connections. Raises `LedgerUnavailable`."""
+    """Raise `StartRefused` if sessions do not stay on their connections. Raises `LedgerUnavailable`."""
     if database.dialect == "sqlite":
         return
     try:
         async with database.connect() as one, database.connect() as other:
             before = await _backend(one)
             await one.rollback()
-            # Free now, for a pooler: it is given to whoever asks next.
+            # A pooler now gives the free connection to the next client.
             if await _backend(other) == before or await _backend(one) != before:
                 raise StartRefused(f"{POOLED}.")
     except LedgerUnavailable as error:

@@ -25,10 +25,10 @@ async def purge(
     dry_run: bool,
     belongings: Sequence[PurgeOfJobs] = (),
 ) -> dict[str, int]:
-    """Delete terminal jobs with all that belongs to them, flows without jobs, ended operations, ticks and ended workers
-    older than `older_than`, and idempotency keys that have expired. The latest tick of each schedule stays.
+    """Delete terminal jobs with everything that belongs to them, flows without jobs, ended operations, ticks and ended
+    workers older than `older_than`, and expired idempotency keys. The latest tick of each schedule stays.
 
-    Failed jobs are deleted past `failed_older_than`. Return the number of rows by table; with `dry_run` nothing is
+    Failed jobs are deleted after `failed_older_than`. Return the number of rows by table; with `dry_run` nothing is
     deleted.
     """
     async with database.connect() as connection:
@@ -46,7 +46,7 @@ async def purge(
 async def purge_jobs(
     database: Database, before: datetime, failed_before: datetime, belongings: Sequence[PurgeOfJobs]
 ) -> dict[str, int]:
-    """Go along the ends of jobs, the oldest first; past failed ones that are kept for longer."""
+    """Go through ended jobs, oldest end first, skipping failed ones that are kept for longer."""
     deleted = {"jobs": 0, "attempts": 0}
     for failed, ended_before in ((True, failed_before), (False, before)):
         reached: tuple[datetime, str] | None = None

@@ -1,4 +1,4 @@
-"""Audits the attempts of every job: they count from 1 without holes, and each ended one is recorded."""
+"""Audits the attempts of every job: they are numbered from 1 without gaps, and each ended one is recorded."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,10 +1,10 @@
 """The loss audit: which accepted jobs nobody answers for.
 
 Every job must be terminal, or running and held by a living worker, or waiting for its due time, or on the queue, or
-blocked by a job that will release it. A job that is wrong in itself (running, although its attempt has ended; blocked,
-although all that it waits for has ended) is found without more. A job that the sweep or the rescue would mend is judged
-only if they had the chance: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So while Redis is away,
-or no worker runs, due jobs and the jobs of dead workers wait, and are not lost; see `Sweeping`.
+blocked by a job that will release it. A job whose own rows contradict each other (running, although its attempt has
+ended; blocked, although everything it waits for has ended) is always reported. A job that the sweep or the rescue would
+mend is judged only if they had the chance: the sweep has made whole passes, without a gap, for `JUDGED_AFTER`. So while
+Redis is away, or no worker runs, due jobs and the jobs of dead workers wait, and are not lost; see `Sweeping`.
 """
 
 from collections.abc import Callable
@@ -110,12 +110,12 @@ def _blocked_for_nothing(late: datetime) -> _Question:
 
 
 def _not_on_the_queue(epoch: str, late: datetime) -> list[_Question]:
-    # A job that was handed back may have come due long ago, and have waited only since its latest attempt ended.
+    # A job that was handed back may have come due long ago, but has waited only since its latest attempt ended.
     ended_lately = select(literal(1)).where(*_LATEST, attempts.c.finished_at >= late).scalar_subquery()
     due = select(jobs.c.id, jobs.c.run_at).where(
         found_by_state(*WAITING), jobs.c.run_at < late, late > CREATED_AT, ended_lately.is_(None)
     )
-    # As in `dispatching.undispatched`: three ranges of the index. The range of '' must not scan jobs that are not due.
+    # As in `dispatching.undispatched`: three ranges of the index. The range of '' must skip jobs that are not due.
     ranges = (
         (jobs.c.dispatch_epoch == literal(""),),
         (jobs.c.dispatch_epoch > "", jobs.c.dispatch_epoch < epoch),

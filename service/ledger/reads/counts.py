@@ -1,4 +1,4 @@
-"""How many jobs there are, and were: by state, by kind, by what really runs."""
+"""How many jobs there are and were: by state, by kind, and how many really run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,17 @@ from service.tables import jobs, tallies, workers
 
 
 async def tally_totals(connection: AsyncConnection) -> Sequence[tuple[str, str, int]]:
-    """Return (kind, event, count), added up over all processes that ever were."""
+    """Return (kind, event, count), added up over all processes there ever were."""
     total = func.sum(tallies.c["count"])
     statement = select(tallies.c.kind, tallies.c.event, total).group_by(tallies.c.kind, tallies.c.event)
     return [(kind, event, int(count)) for kind, event, count in await connection.execute(statement)]
 
 
 async def count_live(connection: AsyncConnection) -> Mapping[str, int]:
-    """Count the jobs that really run, and those that wait; what a dead worker held is rescued, so it waits."""
+    """Count the jobs that really run, and the waiting ones.
+
+    A dead worker's jobs count as waiting: they will be rescued.
+    """
     waiting = select(func.count()).select_from(jobs).where(found_by_state(*WAITING))
     held = await count_held(connection)
     return {"running": held.running, "waiting": (await connection.execute(waiting)).scalar_one() + held.orphaned}
@@ -37,7 +40,7 @@ class Held(NamedTuple):
 
 
 async def count_held(connection: AsyncConnection) -> Held:
-    """Count by what workers can run at once: of what one has started beyond its slots, nothing runs yet."""
+    """Count by the slots of workers: jobs that a worker has started beyond its slots do not run yet."""
     held = (
         select(jobs.c.worker, func.count().label("held"))
         .where(found_by_state(State.RUNNING))
@@ -57,7 +60,7 @@ async def count_held(connection: AsyncConnection) -> Held:
 
 
 async def count_by_state(connection: AsyncConnection) -> Mapping[str, int]:
-    """Count all jobs by their state; reads an index as long as the history."""
+    """Count all jobs by state; reads an index as long as the history."""
     statement = select(jobs.c.state, func.count()).group_by(jobs.c.state).order_by(jobs.c.state)
     return {row[0]: row[1] for row in await connection.execute(statement)}
 
@@ -73,7 +76,7 @@ async def waiting_of_unknown_kinds(connection: AsyncConnection, now: datetime) -
 
 
 class QueueCounts(NamedTuple):
-    """Jobs of a queue. `oldest_due_at` is when the first of those that are due came due."""
+    """Jobs of a queue. `oldest_due_at` is when its oldest due job came due."""
 
     waiting: int = 0
     running: int = 0
@@ -81,7 +84,7 @@ class QueueCounts(NamedTuple):
 
 
 async def count_by_queue(connection: AsyncConnection, now: datetime) -> Mapping[str, QueueCounts]:
-    """Count what waits and runs on each queue that has any live job."""
+    """Count the waiting and running jobs on each queue that has any live job."""
     due_at = func.min(case((jobs.c.run_at <= now, jobs.c.run_at)), type_=jobs.c.run_at.type)
     waiting = select(jobs.c.queue, func.count(), due_at).where(found_by_state(*WAITING)).group_by(jobs.c.queue)
     running = select(jobs.c.queue, func.count()).where(found_by_state(State.RUNNING)).group_by(jobs.c.queue)

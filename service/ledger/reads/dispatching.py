@@ -1,4 +1,4 @@
-"""What the sweep asks: which waiting jobs are not known to be on the queue, and which have come due."""
+"""What the sweep reads: which waiting jobs are not known to be on the queue, and which have come due."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,8 +11,8 @@ from service.ledger.guards import CREATED_AT, TO_DISPATCH, found_by_state, state
 from service.ledger.states import PROMOTABLE, UNSTARTED, WAITING
 from service.tables import jobs
 
-# The API dispatches a job right after its commit; only what is older than this was perhaps forgotten. Sooner, a backlog
-# that is being worked off would be put a second time.
+# The API dispatches a job right after its commit; only an older job may have been forgotten. With a shorter time, a
+# backlog that is being worked off would be put a second time.
 GRACE_BEFORE_DISPATCH = timedelta(seconds=10)
 # Jobs due within the horizon wait in Redis, where they come due to the millisecond; later ones in SQL.
 HORIZON = timedelta(seconds=30)
@@ -23,7 +23,7 @@ async def undispatched(connection: AsyncConnection, epoch: str, at: datetime, li
     waiting = select(*TO_DISPATCH).where(
         found_by_state(*WAITING), jobs.c.run_at <= at + HORIZON, at - GRACE_BEFORE_DISPATCH >= CREATED_AT
     )
-    # Three ranges: "other than" cannot use an index, and '' stands alone so that of it only what is due is walked.
+    # Three ranges: "other than" cannot use an index, and '' is a range of its own so that only its due jobs are walked.
     never = waiting.where(jobs.c.dispatch_epoch == "").order_by(jobs.c.run_at)
     before = waiting.where(jobs.c.dispatch_epoch > "", jobs.c.dispatch_epoch < epoch)
     after = waiting.where(jobs.c.dispatch_epoch > epoch)
@@ -54,7 +54,7 @@ async def dispatched(
 
 
 async def still_waiting(connection: AsyncConnection, put: Sequence[tuple[str, int]]) -> set[str]:
-    """Return the ids still waiting at the given attempt number, of jobs that were put as (id, attempt)."""
+    """Return the ids of jobs, put as (id, attempt), that still wait at that attempt."""
     found = select(jobs.c.id, jobs.c.attempt).where(jobs.c.id.in_([job_id for job_id, _ in put]), state_is(*WAITING))
     rows = {(row.id, row.attempt) for row in await connection.execute(found)}
     return {job_id for job_id, attempt in put if (job_id, attempt) in rows}

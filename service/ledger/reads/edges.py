@@ -1,4 +1,4 @@
-"""What edges say of a job, and whether any is still to be changed."""
+"""What edges say about a job, and whether any of them is still open."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ FIRST_PLACE: Place = (datetime.min.replace(tzinfo=UTC), "")
 
 
 def blocked_for_nothing(late: datetime, beyond: Place | None = None) -> Select[Any]:
-    """Of the jobs that have been blocked the longest, find those whose release nothing brings about any more."""
+    """Find, among the jobs blocked the longest, the ones that nothing will release any more."""
     blocked = _page_of_blocked(late, beyond).limit(_MOST_BLOCKED).subquery("blocked")
     parents = jobs.alias("parents")
     is_live = unindexed(parents.c.state).in_([str(state) for state in LIVE])
@@ -50,9 +50,9 @@ def _page_of_blocked(late: datetime, beyond: Place | None) -> Select[Any]:
 async def unfollowed_parents(
     connection: AsyncConnection, late: datetime, beyond: Place, limit: int
 ) -> tuple[Sequence[str], Place]:
-    """Return up to `limit` jobs that have ended, and that jobs blocked since before `late` wait for all the same.
+    """Return up to `limit` ended jobs that jobs blocked since before `late` still wait for.
 
-    It looks at a page of the blocked jobs, and returns where the next page begins.
+    Looks at one page of the blocked jobs, and also returns where the next page begins.
     """
     stuck = blocked_for_nothing(late, beyond).subquery("stuck")
     found = select(job_edges.c.parent).where(job_edges.c.child == stuck.c.id, is_open()).limit(limit)
@@ -63,12 +63,12 @@ async def unfollowed_parents(
 
 
 async def has_followups(connection: AsyncConnection) -> bool:
-    """Return whether any job waits to be followed up."""
+    """Return whether any job waits for a followup."""
     return bool((await connection.execute(select(exists(select(followups.c.job_id))))).scalar_one())
 
 
 async def broken_parent(connection: AsyncConnection, job_id: str) -> tuple[str, str, str] | None:
-    """Return (id, kind, state) of the first parent whose end keeps a job from running."""
+    """Return (id, kind, state) of the first parent that keeps a job from running by how it ended."""
     of_child = (job_edges.c.child == job_id) & (job_edges.c.state == "broken")
     parent = select(jobs.c.id, COUNTED_AS.label("kind"), jobs.c.state).join_from(
         job_edges, jobs, jobs.c.id == job_edges.c.parent

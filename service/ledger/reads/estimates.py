@@ -1,4 +1,4 @@
-"""How many jobs match a filter: counted where they are few, estimated where a count would walk through the history."""
+"""How many jobs match a filter: counted if they are few, estimated if counting would walk through the history."""
 
 import json
 import random
@@ -32,10 +32,10 @@ from service.ledger.rows import ids_parameter, is_one_of
 from service.ledger.states import State
 from service.tables import job_tags, jobs
 
-# As many are counted one by one.
+# Up to this number, jobs are counted one by one.
 MOST_COUNTED = 10_000
 _MOST_READ = 1_000
-# SQLite has no statistics of its own, so some rows stand for all.
+# SQLite has no statistics of its own, so a sample of rows stands for all.
 _SAMPLE = 1_000
 _ROW: Any = literal_column("jobs.rowid", Integer)
 
@@ -63,10 +63,10 @@ async def _count_state(connection: AsyncConnection, state: State) -> int:
 
 
 async def count_matching(connection: AsyncConnection, wanted: Filter) -> Count:
-    """Count the jobs that a filter matches by what indexes and columns know; not for a filter that is searched.
+    """Count the jobs that match a filter on indexes and columns; not for a filter that has to search inside jobs.
 
-    Looks at no more jobs than are counted one by one, in the index that the list is read from; at fewer where the jobs
-    themselves have to be read.
+    Looks at a limited number of jobs in the index that the list is read from; at fewer if the jobs' own rows must be
+    read.
     """
     is_narrowed = listing.is_narrowed(wanted)
     looks = _MOST_READ if is_narrowed or wanted.error_types else MOST_COUNTED
@@ -95,7 +95,7 @@ async def _by_plan(connection: AsyncConnection, wanted: Filter) -> int:
 
 
 async def _by_sample(connection: AsyncConnection, filters: Sequence[Filter]) -> Sequence[int]:
-    """Look at rows here and there; what part of them matches is taken for the part of all."""
+    """Look at a sample of rows, and take the share that matches for the share of all."""
     first, last = (await connection.execute(select(*_ends()))).one()
     if first is None:
         return [0] * len(filters)
@@ -109,7 +109,7 @@ async def _by_sample(connection: AsyncConnection, filters: Sequence[Filter]) -> 
 
 
 def _ends() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Each end of the table by itself: asked for together, SQLite would walk from one to the other."""
+    """Read each end of the table by itself: for both together, SQLite would walk from one to the other."""
     return (
         select(func.min(_ROW)).select_from(jobs).scalar_subquery(),
         select(func.max(_ROW)).select_from(jobs).scalar_subquery(),
@@ -117,7 +117,7 @@ def _ends() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
 
 
 def _plainly(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return the conditions of a filter in words that statistics know."""
+    """Return the conditions of a filter in the form for which the planner has statistics."""
     is_tagged = exists().where(
         job_tags.c.tag == wanted.tag, job_tags.c.created_at == jobs.c.created_at, job_tags.c.job_id == jobs.c.id
     )

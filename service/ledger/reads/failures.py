@@ -11,20 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.figure_tables import failure_counts, failure_groups
 from service.ledger.guards import unindexed
 from service.ledger.reads.figures import step_start, steps_of
-from service.ledger.records.failed import SEVERAL as SEVERAL  # part of what `destination` says
+from service.ledger.records.failed import SEVERAL as SEVERAL  # what `destination` may be
 
 SortBy = Literal["failures", "jobs_failed", "first_at", "latest_at"]
-# Beyond this, the groups that failed most are looked at.
+# With more groups than this, only the ones that failed most are read.
 MOST_GROUPS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """A group, and what it counts since some moment.
+    """A group, and its counts since some moment.
 
-    `kind` is what its jobs count as. `message` is that of its first failure, `place` is file:line or None.
-    `destination` is the lane of the jobs' kind, such as `host:example.com`: None without one, `SEVERAL` for more.
-    `failures` are attempts, `jobs_failed` the jobs that used up theirs by one.
+    `kind` is the label of its jobs, or else their kind. `message` comes from its first failure, `place` is file:line or
+    None. `destination` is the lane of the jobs' kind, such as `host:example.com`: None without one, `SEVERAL` for more.
+    `failures` counts attempts, `jobs_failed` the jobs that used up all attempts with one of them.
     """
 
     fingerprint: str
@@ -48,9 +48,9 @@ async def groups(
     sort: SortBy = "failures",
     limit: int = 100,
 ) -> Sequence[FailureGroup]:
-    """Return the groups that failed since then, the most (or the latest) first.
+    """Return the groups that failed since then, most failures (or latest failure) first.
 
-    `text` is looked for in message, error type, place and kind, whatever its case.
+    `text` is searched for in message, error type, place and kind, in upper or lower case.
     """
     counted = _counted(since).order_by(func.sum(failure_counts.c.failures).desc()).limit(MOST_GROUPS)
     found = await _described(connection, (await connection.execute(counted)).all())
@@ -60,7 +60,7 @@ async def groups(
 
 
 async def find_group(connection: AsyncConnection, fingerprint: str, *, since: datetime) -> FailureGroup | None:
-    """Return a group, even if it has not failed since then; None where nothing is known of it."""
+    """Return a group, even if it has not failed since then; None if nothing is known about it."""
     of_it = failure_counts.c.fingerprint == fingerprint
     rows: Sequence[Any] = (await connection.execute(_counted(since).where(of_it))).all()
     if not rows:
@@ -88,7 +88,7 @@ async def failure_series(
 
 def _counted(since: datetime) -> Select[Any]:
     counts, destination = failure_counts.c, failure_counts.c.destination
-    # Without an index, or SQLite walks through all of it for the groups' sake.
+    # Without the index on it, because SQLite would walk through all of it to group the rows.
     fingerprint: ColumnElement[Any] = unindexed(counts.fingerprint)
     return (
         select(
@@ -105,7 +105,7 @@ def _counted(since: datetime) -> Select[Any]:
 
 
 async def _described(connection: AsyncConnection, counted: Sequence[Any]) -> list[FailureGroup]:
-    """Add what each group is: of the rows that processes wrote of it, the earliest tells."""
+    """Add the facts of each group, from the earliest of the rows that processes wrote about it."""
     of_them = failure_groups.c.fingerprint.in_([row[0] for row in counted])
     rows = await connection.execute(select(failure_groups).where(of_them).order_by(failure_groups.c.first_at))
     told: dict[str, Any] = {}

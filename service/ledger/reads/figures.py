@@ -1,4 +1,4 @@
-"""What happened in each minute, what stood at each moment, and how long things took."""
+"""What happened in each minute, the levels at each moment, and how long things took."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from service.ledger.rows import parameter, unfold
 from service.tables import Moment, moment_text
 
 _SEEN_WITHIN = timedelta(seconds=60)
-# The leader merges after hours; where there was none for so long, nothing was counted either.
+# The leader merges after hours; if there was no leader for that long, nothing was counted either.
 _MERGED_SURELY = timedelta(days=2)
 _MEASURES = ("wait", "run", "total")
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """How often each event happened in each step of a time, first to last: `counts["succeeded"][0]` in the first.
+    """How often each event happened in each step of a time span: `counts["succeeded"][0]` is for the first step.
 
     The last step ends at `until`, and may be shorter than the others: the series is some seconds behind.
     """
@@ -38,7 +38,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class LevelSeries:
-    """The highest that each level stood at in each step of a time; None: nobody looked."""
+    """The highest value of each level in each step of a time span; None: nobody looked."""
 
     start: datetime
     step: timedelta
@@ -47,7 +47,7 @@ class LevelSeries:
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """How long something took, in seconds; all but `count` are None where it is 0."""
+    """How long something took, in seconds; if `count` is 0, the others are None."""
 
     count: int
     mean: float | None
@@ -57,7 +57,7 @@ class Quantiles:
 
 
 class Ever(NamedTuple):
-    """A histogram of all time, and the sum of its durations."""
+    """An all-time histogram, and the sum of its durations."""
 
     counts: Sequence[int]
     sum_s: float
@@ -74,8 +74,8 @@ async def series(
 ) -> Series:
     """Count events (`enqueued`, `started`, `succeeded`, `failed`, `cancelled`, `retried`, `late` …) by time.
 
-    `kinds` are names that jobs count as: labels, or else kinds; None: all. Steps are whole minutes, and quarters of an
-    hour for what lies two days back; the first one begins at or before `since`.
+    `kinds` are labels, or kinds of jobs without a label; None: all. Steps are whole minutes, and quarters of an hour
+    for times two days back; the first one begins at or before `since`.
     """
     start = step_start(since, step)
     counts = {event: [0] * steps_of(start, until, step) for event in events}
@@ -104,7 +104,7 @@ async def growth(
     for kind, event, at, total in await connection.execute(found.order_by(event_counts.c.bucket_at)):
         before = reached.get((kind, event), 0)
         grown.append((event, at, max(0, total - before)))
-        # A leader that was frozen may have written an older total into a later minute.
+        # A leader that had been frozen may have written an older total into a later minute.
         reached[kind, event] = max(before, total)
     return grown
 
@@ -112,7 +112,7 @@ async def growth(
 async def totals_at(
     connection: AsyncConnection, wanted: Iterable[tuple[str, str]], before: datetime
 ) -> dict[tuple[str, str], int]:
-    """Return how often each (kind, event) had happened before a minute; those that never did are missing."""
+    """Return how often each (kind, event) had happened before a minute; pairs that never happened are left out."""
     totals = await totals_by_time(connection, [(kind, event, before) for kind, event in wanted])
     return {(kind, event): total for (kind, event, _), total in totals.items()}
 
@@ -120,7 +120,7 @@ async def totals_at(
 async def totals_by_time(
     connection: AsyncConnection, wanted: Iterable[tuple[str, str, datetime]]
 ) -> dict[tuple[str, str, datetime], int]:
-    """Do the same, each at a time of its own."""
+    """Return the same, with a separate time for each pair."""
     rows = [{"kind": kind, "event": event, "before": moment_text(before)} for kind, event, before in wanted]
     found = await connection.execute(_totals_at(connection.dialect.name), parameter(rows))
     return {(kind, event, before): int(total) for kind, event, before, total in found if total is not None}
@@ -128,9 +128,9 @@ async def totals_by_time(
 
 @cache
 def _totals_at(dialect: str) -> Any:
-    """Seek the end of each one's own part of the primary key.
+    """Seek the end of each pair's range in the primary key.
 
-    The order names all of the key: by its time alone, Postgres walks back through what was counted of all.
+    ORDER BY names the whole key: by time alone, Postgres walks back through the counts of all pairs.
     """
     its = event_counts.c
     wanted = unfold(dialect, "wanted", {"kind": String(255), "event": String(11), "before": Moment()})
@@ -142,7 +142,7 @@ def _totals_at(dialect: str) -> Any:
 
 
 async def counted_kinds(connection: AsyncConnection) -> list[str]:
-    """Return the names that events were ever counted by, but for that of all together."""
+    """Return all names under which events were ever counted, except the name of all kinds together."""
     first = select(func.min(event_counts.c.kind).label("kind")).where(event_counts.c.kind > ALL_KINDS)
     kinds = first.cte("kinds", recursive=True)
     following = select(func.min(event_counts.c.kind)).where(event_counts.c.kind > kinds.c.kind).correlate(kinds)
@@ -165,9 +165,9 @@ _FOR_EVER = EPOCH.replace(year=9999)
 async def levels(
     connection: AsyncConnection, names: Collection[str], *, since: datetime, until: datetime, step: timedelta
 ) -> LevelSeries:
-    """Return how levels stood (their names are in `service/insight/levels.py`).
+    """Return levels over time (their names are in `service/insight/levels.py`).
 
-    Steps are multiples of 10 s, of a minute for what lies six hours back, and of ten minutes after two days.
+    Steps are multiples of 10 s, of a minute for times six hours back, and of ten minutes after two days.
     """
     start = step_start(since, step)
     values: dict[str, list[float | None]] = {name: [None] * steps_of(start, until, step) for name in names}
@@ -182,7 +182,7 @@ async def levels(
 
 
 async def levels_now(connection: AsyncConnection, now: datetime) -> Mapping[str, float]:
-    """Return how all levels stood when they were last looked at: a minute ago at most, nothing if it was longer."""
+    """Return all levels as of the last look; nothing if that was more than a minute ago."""
     latest = select(func.max(levels_table.c.at)).where(levels_table.c.at > now - _SEEN_WITHIN).scalar_subquery()
     found = await connection.execute(
         select(levels_table.c.name, levels_table.c.value).where(levels_table.c.at == latest)
@@ -193,11 +193,11 @@ async def levels_now(connection: AsyncConnection, now: datetime) -> Mapping[str,
 async def quantiles(
     connection: AsyncConnection, kinds: Collection[str] | None, *, since: datetime
 ) -> Mapping[tuple[str, str], Quantiles]:
-    """Return by (kind, measure) how long attempts waited and ran, and jobs took in all.
+    """Return, by (kind, measure), how long attempts waited and ran, and how long jobs took in all.
 
     Measures: `wait` from when an attempt was due until it ran, `run` for how long it ran, `total` from when its job
-    came due at first until it succeeded. `kinds` are names that jobs count as; None: all together, as ("", measure).
-    `since` is rounded down to five minutes, and to the quarter of an hour for what lies some hours back.
+    first came due until it succeeded. `kinds` are labels, or kinds of jobs without a label; None: all together, as ("",
+    measure). `since` is rounded down to five minutes, and to the quarter of an hour for times some hours back.
     """
     found = select(durations.c.kind, durations.c.measure, durations.c["counts"], durations.c.sum_s).where(
         durations.c.bucket_at >= bucket_of(since), durations.c.kind.in_(_asked(kinds))
@@ -225,7 +225,7 @@ async def histograms(
 
 
 async def durations_ever(connection: AsyncConnection, now: datetime) -> Mapping[tuple[str, str], Ever]:
-    """Return by (kind, measure) what was ever counted: what was merged, and what is still to be."""
+    """Return the all-time counts by (kind, measure): merged and unmerged rows together."""
     is_unmerged = (durations.c.bucket_at > now - _MERGED_SURELY) & (durations.c.writer != "")
     found = select(durations.c.kind, durations.c.measure, durations.c["counts"], durations.c.sum_s).where(
         (durations.c.bucket_at == EPOCH) | is_unmerged, durations.c.kind != ALL_KINDS
@@ -246,7 +246,7 @@ def quantiles_of(counts: Sequence[int], sum_s: float) -> Quantiles:
 async def oldest_unmerged(
     connection: AsyncConnection, table: Table, step: timedelta, *, after: datetime, before: datetime
 ) -> datetime | None:
-    """Return the moment of the first row that stands for less than `step`, or for one process alone."""
+    """Return the moment of the first row that covers less than `step`, or a single process."""
     moment: ColumnElement[datetime] = table.c.at if "at" in table.c else table.c.bucket_at
     on_sqlite = connection.dialect.name == "sqlite"
     seconds = func.strftime("%s", moment) if on_sqlite else func.extract("epoch", moment)
@@ -258,7 +258,7 @@ async def oldest_unmerged(
 
 
 def step_start(since: datetime, step: timedelta) -> datetime:
-    """Return when the step began that a moment is in."""
+    """Return the beginning of the step that a moment is in."""
     return since - (since - EPOCH) % step
 
 

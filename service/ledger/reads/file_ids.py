@@ -1,4 +1,4 @@
-"""Which files are there for a new job to name, and which a job has named and made."""
+"""Which files exist for a new job to name, and which files a job has named and made."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ def is_there(now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
 async def ids_there(
     connection: AsyncConnection, ids: Collection[str], now: datetime, *, owner: str | None = None
 ) -> set[str]:
-    """Return which of the files are there, for an `owner` its own alone."""
+    """Return which of the files exist; for an `owner`, only its own."""
     dialect = connection.dialect.name
     found = select(files.c.id).where(is_one_of(dialect, files.c.id), is_there(now))
     if owner is not None:
@@ -46,7 +46,7 @@ class FileOfJob(NamedTuple):
 
 
 async def files_of(connection: AsyncConnection, job_id: str, now: datetime, limit: int) -> Sequence[FileOfJob]:
-    """List the files of a job that are there: those that its args name, then those that it made."""
+    """List the existing files of a job: the ones its args name, then the ones it made."""
     of_files = select(files.c.id, files.c.name).where(is_there(now))
     named = of_files.add_columns(literal(value=False).label("made")).where(
         files.c.id.in_(select(file_uses.c.file_id).where(file_uses.c.job_id == job_id))

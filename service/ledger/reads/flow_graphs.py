@@ -1,4 +1,4 @@
-"""Flows as graphs: the jobs of one, and which waits for which; and pages of flows with the counts of their jobs."""
+"""Flows as graphs: the jobs of one flow and their edges; and pages of flows with counts of their jobs."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from service.ledger.reads.flows import FlowCounts, counts_of, list_flows
 from service.ledger.states import RunWhen, State
 from service.tables import job_listing, jobs
 
-# Each flow of a list is counted: a page ends with the flows that exceed this many jobs.
+# The jobs of each flow in a list are counted: a page ends once its flows have more jobs than this.
 _MOST_COUNTED = 20_000
 _COUNTED_AT_ONCE = 10
 
@@ -59,9 +59,9 @@ async def jobs_of_graph(
     limit: int,
     states: Collection[State] = (),
 ) -> Sequence[FlowJob]:
-    """Return the jobs of a flow, each behind those that it comes after, from the one after `after`.
+    """Return the jobs of a flow, parents first, starting after `after`.
 
-    Where `states` are named, only jobs in one of them.
+    With `states`, only jobs in one of them.
     """
     of_job = ("attempt", "failures", "run_at", "started_at", "finished_at", "progress_done", "progress_total")
     ends = ("error_type", "error_message", "enqueued_by")
@@ -84,14 +84,14 @@ async def jobs_of_graph(
 
 
 async def edges_to(connection: AsyncConnection, children: Sequence[str]) -> Sequence[Edge]:
-    """Return the edges to these jobs, in the order in which each named its parents."""
+    """Return the edges to these jobs, in the order in which each job named its parents."""
     columns = (job_edges.c.parent, job_edges.c.child, job_edges.c.run_when, job_edges.c.state)
     statement = select(*columns).where(job_edges.c.child.in_(children)).order_by(job_edges.c.position)
     return [Edge(*row) for row in await connection.execute(statement)]
 
 
 async def page_of_flows(connection: AsyncConnection, after: tuple[datetime, str] | None, limit: int) -> FlowPage:
-    """Return up to `limit` flows, the newest first, from the one after `after`; fewer where they are large."""
+    """Return up to `limit` flows, newest first, starting after `after`; fewer if they are large."""
     rows = await list_flows(connection, after, limit + 1)
     shown: list[tuple[RowMapping, FlowCounts]] = []
     counted = 0

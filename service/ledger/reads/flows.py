@@ -17,7 +17,7 @@ from service.ledger.states import LIVE, PARENT_FAILED, REPLAYABLE, RunWhen, Stat
 from service.ledger.traits import Trait
 from service.tables import job_listing, jobs
 
-# A job or a flow that was replayed often has called as often.
+# A job or a flow that was replayed often has enqueued its callbacks as often.
 _MOST_CALLED = 100
 
 
@@ -30,7 +30,7 @@ class CallbackRow(NamedTuple):
 
 
 class Relations(NamedTuple):
-    """What a job has to do with others: the jobs that it came after, those it still waits for, and its callbacks."""
+    """A job's relations to others: the jobs that it came after, the ones it still waits for, and its callbacks."""
 
     after: Sequence[str] = ()
     blocked_by: Sequence[str] = ()
@@ -38,7 +38,7 @@ class Relations(NamedTuple):
 
 
 UNRELATED = Relations()
-# What jobs have that have any.
+# The traits of a job with any relations.
 RELATED = Trait.PARENTS | Trait.CALLBACKS
 
 
@@ -73,7 +73,7 @@ class InFlow(NamedTuple):
 
 
 async def relations_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> Mapping[str, Relations]:
-    """Return the relations of the jobs that have any, by their ids; nothing is read for the others."""
+    """Return the relations of the jobs that have any, by id; nothing is read for the others."""
     children = [row["id"] for row in rows if row["traits"] & Trait.PARENTS.value]
     owners = [row["id"] for row in rows if row["traits"] & Trait.CALLBACKS.value]
     edges = await _edges(connection, children) if children else {}
@@ -109,7 +109,7 @@ async def callbacks_of(connection: AsyncConnection, owners: Sequence[str]) -> Ma
 
 
 async def _called(connection: AsyncConnection, owners: Sequence[str]) -> Mapping[tuple[str, str], list[str]]:
-    """Return the latest jobs of each callback, in the order of their ids."""
+    """Return the latest jobs of each callback, ordered by id."""
     columns = (callback_jobs.c.owner, callback_jobs.c.event, callback_jobs.c.job_id)
     newest_first = func.row_number().over(partition_by=columns[:2], order_by=callback_jobs.c.job_id.desc())
     ranked = select(*columns, newest_first.label("place")).where(callback_jobs.c.owner.in_(owners)).subquery()
@@ -121,7 +121,7 @@ async def _called(connection: AsyncConnection, owners: Sequence[str]) -> Mapping
 
 
 async def open_parents(connection: AsyncConnection, children: Sequence[str]) -> Mapping[str, Parent]:
-    """Return a job that each of these waits for; one that waits for none is left out."""
+    """Return one job that each of these waits for; jobs that wait for none are left out."""
     is_open = job_edges.c.state == "open"
     one = select(job_edges.c.parent).where(job_edges.c.child == jobs.c.id, is_open).limit(1).scalar_subquery()
     found = select(jobs.c.id.label("child"), one.label("parent")).where(jobs.c.id.in_(children)).subquery()
@@ -142,7 +142,7 @@ async def get_flow(connection: AsyncConnection, flow_id: str) -> RowMapping | No
 async def list_flows(
     connection: AsyncConnection, after: tuple[datetime, str] | None, limit: int
 ) -> Sequence[RowMapping]:
-    """Return flows, the newest first, from the one after `after`."""
+    """Return flows, newest first, starting after `after`."""
     statement = select(flows).order_by(flows.c.created_at.desc(), flows.c.id.desc()).limit(limit)
     if after is not None:
         statement = statement.where(_before(flows.c.created_at, flows.c.id, after))
@@ -175,7 +175,10 @@ async def counts_of(connection: AsyncConnection, flow_ids: Sequence[str]) -> Map
 
 
 def _empty(flow_ids: Sequence[str]) -> Select[Any]:
-    """Ask when flows were made that then had no job; where jobs were deleted, nobody knows when the last one ended."""
+    """Ask when flows that never had a job were made.
+
+    If a flow's jobs were deleted, nobody knows when the last one ended.
+    """
     never_had = flows.c.traits.bitwise_and(Trait.EMPTY.value) != 0
     return select(flows.c.id, flows.c.created_at).where(flows.c.id.in_(flow_ids), never_had)
 
@@ -183,7 +186,7 @@ def _empty(flow_ids: Sequence[str]) -> Select[Any]:
 async def jobs_of_flow(
     connection: AsyncConnection, flow_id: str, after: tuple[datetime, str] | None, limit: int
 ) -> Sequence[RowMapping]:
-    """Return the jobs of a flow, each behind those that it comes after, from the one after `after`."""
+    """Return the jobs of a flow, parents first, starting after `after`."""
     named = (jobs.c.id, jobs.c.kind, COUNTED_AS.label("label"))
     shown = (*named, jobs.c.state, jobs.c.error_type, jobs.c.error_message)
     listed = (job_listing.c.created_at, job_listing.c.job_id)
@@ -202,8 +205,8 @@ async def jobs_of_flow(
 async def parents_in_flow(
     connection: AsyncConnection, flow_id: str, children: Sequence[str]
 ) -> Mapping[str, list[str]]:
-    """Return what these jobs come after: names where the parents have any in this flow, ids elsewhere."""
-    # Looked up edge by edge: joined, Postgres would read all jobs of a ledger of some size for a page of edges.
+    """Return what these jobs come after: names of parents in this flow, ids of others."""
+    # Looked up edge by edge: for a join, Postgres reads all jobs of a larger ledger to show one page of edges.
     enqueued_at = select(jobs.c.created_at).where(jobs.c.id == job_edges.c.parent).correlate(job_edges)
     name = select(job_listing.c.flow_name).where(
         job_listing.c.created_at == enqueued_at.scalar_subquery(),
@@ -224,7 +227,7 @@ async def parents_in_flow(
 async def live_in_flow(
     connection: AsyncConnection, flow_id: str, before: tuple[datetime, str] | None, limit: int
 ) -> Sequence[InFlow]:
-    """Return jobs of a flow that have not ended, the last first, from the one before `before`."""
+    """Return jobs of a flow that have not ended, last first, starting before `before`."""
     listed = (job_listing.c.created_at, job_listing.c.job_id)
     statement = (
         select(jobs.c.id, job_listing.c.created_at)
@@ -241,7 +244,7 @@ async def live_in_flow(
 async def replayable_in_flow(
     connection: AsyncConnection, flow_id: str, after: tuple[datetime, str] | None, limit: int
 ) -> Sequence[Member]:
-    """Return jobs of a flow that have failed, or that a user has cancelled, from the one after `after`."""
+    """Return jobs of a flow that have failed or that a user has cancelled, starting after `after`."""
     listed = (job_listing.c.created_at, job_listing.c.job_id)
     columns = (*(jobs.c[name] for name in Member._fields[:-2]), key_taken(), job_listing.c.created_at)
     by_itself = func.coalesce(jobs.c.error_type, "") != PARENT_FAILED
@@ -261,7 +264,7 @@ def _is_listed(connection: AsyncConnection) -> ColumnElement[bool]:
     return found_by(connection.dialect.name, jobs.c.id, job_listing.c.job_id)
 
 
-# SQLite would compare a row of values with text that is written in another way than its column's.
+# Not as row values: SQLite would compare these with text in another form than the column's.
 def _after(moment: Column[Any], row_id: Column[str], place: tuple[datetime, str]) -> ColumnElement[bool]:
     at, last = place
     return (moment >= at) & ((moment > at) | ((moment == at) & (row_id > last)))

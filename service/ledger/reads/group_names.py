@@ -1,4 +1,4 @@
-"""What groups of failures are, for those who name them by their fingerprints."""
+"""The facts about groups of failures, looked up by fingerprint."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class GroupName(NamedTuple):
 
 
 async def group_names(connection: AsyncConnection, fingerprints: Collection[str]) -> Mapping[str, GroupName]:
-    """Return what is known of these groups, by their fingerprints."""
+    """Return what is known about these groups, by fingerprint."""
     if not fingerprints:
         return {}
     columns = (failure_groups.c.fingerprint, failure_groups.c.kind, failure_groups.c.error_type)

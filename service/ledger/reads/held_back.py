@@ -1,4 +1,4 @@
-"""What holds jobs back by intention: pauses, and breakers that are not closed."""
+"""What holds jobs back on purpose: pauses, and breakers that are not closed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,18 +12,18 @@ from service.lane_rules import Rule
 from service.ledger.reads.lanes import rule_of
 from service.tables import lanes
 
-# How many of a sort are named; all of them are counted.
+# How many of each sort are named; all of them are counted.
 MOST_NAMED = 20
-# What lanes lead to, by how their keys begin; whatever else somebody named is `other`.
+# What lanes lead to, by the beginning of their keys; any other lane is `other`.
 CLASSES = ("host", "smtp", "app")
 _OTHER = "other"
 _UNTRIED_FOR = timedelta(hours=1)
 
 
 class HeldBack(NamedTuple):
-    """What is paused now, and whose breaker is not closed; of lanes the first by their keys.
+    """What is paused now, and which breakers are not closed; lanes are the first ones, ordered by key.
 
-    `held_by_class` counts the lanes that a breaker holds by what they lead to: not those that somebody forced closed.
+    `held_by_class` counts the lanes that a breaker holds by what they lead to, leaving out breakers forced closed.
     """
 
     kinds_and_queues: Sequence[Rule]
@@ -35,9 +35,9 @@ class HeldBack(NamedTuple):
 
 
 async def held_back(connection: AsyncConnection, now: datetime) -> HeldBack:
-    """Return what is paused now, and whose breaker is open, half open or forced.
+    """Return what is paused now, and which breakers are open, half open or forced.
 
-    An open breaker that no job has tried for long holds nobody back: its lane has none.
+    An open breaker without a probe for a long time holds nothing back: its lane has no jobs.
     """
     is_paused = and_(lanes.c.paused == 1, or_(lanes.c.paused_until.is_(None), lanes.c.paused_until > now))
     is_tried = or_(lanes.c.breaker_until.is_(None), lanes.c.breaker_until > now - _UNTRIED_FOR)

@@ -1,4 +1,4 @@
-"""With which key a job was sent."""
+"""The idempotency key that a job was sent with."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -10,9 +10,9 @@ from service.tables import idempotency_keys
 
 
 async def key_made_with(connection: AsyncConnection, made: Collection[str], expires_at: datetime) -> str | None:
-    """Return the key under which a job or a flow was made; None where it had none, or the key has expired.
+    """Return the key under which a job or a flow was made; None if it had none, or the key has expired.
 
-    Keys are found along their ends: which of them made a job, no index knows.
+    Keys are searched in the order in which they expire: no index leads from a job to its key.
     """
     found = select(idempotency_keys.c.key).where(
         idempotency_keys.c.expires_at == expires_at, idempotency_keys.c.job_id.in_(made)

@@ -1,4 +1,4 @@
-"""One job in full, as its page shows it: bounded, however often it was tried and however many wait for it."""
+"""One job in full, as its page shows it: bounded, however often it was tried and however many jobs wait for it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,12 +12,12 @@ from service.ledger.guards import COUNTED_AS, found_by_state, state_is
 from service.ledger.states import IN_TURN, WAITING, RunWhen, State
 from service.tables import attempts, jobs
 
-# Of an error's message, as much as a line has room for.
+# As much of an error's message as a line has room for.
 _LONGEST_LINE = 500
 
 
 class Related(NamedTuple):
-    """Another job, as a link to it says it."""
+    """Another job, as a link to it shows it."""
 
     id: str
     kind: str
@@ -34,7 +34,7 @@ class Child(NamedTuple):
 
 
 async def attempts_in_short(connection: AsyncConnection, job: RowMapping, limit: int) -> Sequence[Mapping[str, Any]]:
-    """Return the latest attempts of a job, first to last, without their tracebacks; the one that runs comes last."""
+    """Return the latest attempts of a job, first to last, without tracebacks; a running one comes last."""
     columns = (*(attempts.c[name] for name in _SHORT), func.substr(attempts.c.error_message, 1, _LONGEST_LINE))
     latest = select(*columns).where(attempts.c.job_id == job["id"]).order_by(attempts.c.number.desc()).limit(limit)
     found = [dict(zip((*_SHORT, "error_message"), row, strict=True)) for row in await connection.execute(latest)]
@@ -44,7 +44,7 @@ async def attempts_in_short(connection: AsyncConnection, job: RowMapping, limit:
 
 
 async def trace_context_of(connection: AsyncConnection, job_id: str) -> str | None:
-    """Return what was kept of the trace in which a job was enqueued, as JSON."""
+    """Return the trace context in which a job was enqueued, as JSON."""
     context: str | None = await connection.scalar(select(jobs.c.trace_context).where(jobs.c.id == job_id))
     return context
 
@@ -53,7 +53,7 @@ _SHORT = ("number", "outcome", "worker", "started_at", "finished_at", "error_typ
 
 
 def _running(job: RowMapping) -> Mapping[str, Any]:
-    """Make the attempt that runs: it is written when it ends."""
+    """Make the running attempt, whose row is written only when it ends."""
     unknown = dict.fromkeys((*_SHORT, "error_message"))
     return {**unknown, "number": job["attempt"], "worker": job["worker"], "started_at": job["started_at"]}
 
@@ -65,7 +65,7 @@ async def attempt_in_full(connection: AsyncConnection, job_id: str, number: int)
 
 
 async def related(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Related]:
-    """Return the jobs that there are of these ids."""
+    """Return the jobs with these ids that exist."""
     if not ids:
         return {}
     found = select(jobs.c.id, COUNTED_AS, jobs.c.state).where(jobs.c.id.in_(ids))
@@ -73,7 +73,7 @@ async def related(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[st
 
 
 async def children_of(connection: AsyncConnection, job_id: str, limit: int) -> Sequence[Child]:
-    """Return jobs that come after this one, by their ids."""
+    """Return jobs that come after this one, ordered by id."""
     found = (
         select(jobs.c.id, COUNTED_AS, jobs.c.state, job_edges.c.run_when)
         .join_from(job_edges, jobs, jobs.c.id == job_edges.c.child)
@@ -85,7 +85,7 @@ async def children_of(connection: AsyncConnection, job_id: str, limit: int) -> S
 
 
 async def count_alike(connection: AsyncConnection, fingerprint: str, limit: int) -> int:
-    """Count the jobs whose latest failure is of this group, `limit` at most."""
+    """Count the jobs whose latest failure is in this group, `limit` at most."""
     alike = select(literal(1)).where(jobs.c.fingerprint == fingerprint, jobs.c.fingerprint.is_not(None)).limit(limit)
     return int((await connection.execute(select(func.count()).select_from(alike.subquery()))).scalar_one())
 
@@ -105,6 +105,6 @@ async def count_ahead(connection: AsyncConnection, lane: str, seq: int, now: dat
 
 
 async def count_running_on(connection: AsyncConnection, queue: str) -> int:
-    """Count the jobs of a queue that run: as many as workers have slots, at most."""
+    """Count the running jobs of a queue, which are at most as many as workers have slots."""
     running = select(func.count()).select_from(jobs).where(found_by_state(State.RUNNING), jobs.c.queue == queue)
     return int((await connection.execute(running)).scalar_one())

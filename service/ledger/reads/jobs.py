@@ -1,4 +1,4 @@
-"""Jobs by their ids: as they are shown, and what tells that they have changed."""
+"""Jobs by id: as they are shown, and the version that tells whether they have changed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -14,13 +14,13 @@ from service.ledger.states import State
 from service.tables import attempts, jobs
 from service.vault import Vault
 
-# `sealed_args` carry secrets, and `trace_context` is for tracing: neither is ever read for answers. A page shows the
-# id of the trace, and no more of it.
+# `sealed_args` carry secrets, and `trace_context` is for tracing: neither is ever read for answers. A page shows only
+# the id of the trace.
 SHOWN = [column for column in jobs.c if column.name not in ("sealed_args", "trace_context")]
 
 
 class JobVersion(NamedTuple):
-    """What tells that a job has changed."""
+    """The version of a job: it differs after every change."""
 
     state: State
     attempt: int
@@ -35,18 +35,18 @@ async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None
 
 
 async def get_jobs(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[RowMapping]:
-    """Return the jobs that there are, in no order."""
+    """Return the jobs that exist, in no order."""
     return (await connection.execute(select(*SHOWN).where(jobs.c.id.in_(ids)))).mappings().all()
 
 
 async def whose_jobs(connection: AsyncConnection, ids: Collection[str]) -> Sequence[RowMapping]:
-    """Return of jobs what their limits go by: kind, label and queue."""
+    """Return the kind, label and queue of jobs, by which principals are limited."""
     asked = select(jobs.c.id, jobs.c.kind, jobs.c.label, jobs.c.queue).where(jobs.c.id.in_(sorted(ids)))
     return (await connection.execute(asked)).mappings().all()
 
 
 async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
-    """Return the attempts of each job, first to last; one that runs is written in its job's row."""
+    """Return the attempts of each job, first to last. A running attempt is only in its job's row."""
     of_job = {"job_id": jobs.c.id, "number": jobs.c.attempt, "worker": jobs.c.worker, "started_at": jobs.c.started_at}
     running = select(*(of_job.get(column.name, cast(null(), column.type)).label(column.name) for column in attempts.c))
     ended = select(attempts).where(attempts.c.job_id.in_(ids))
@@ -59,7 +59,7 @@ async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
 
 
 class StoredArgs(NamedTuple):
-    """A job's args as its attempts read them: `kept` in its row, to be opened by `vault`. Never for answers."""
+    """A job's args as its attempts read them: `kept` in its row, opened by `vault`. Never for answers."""
 
     job_id: str
     kept: str
@@ -82,7 +82,7 @@ async def stored_args(connection: AsyncConnection, ids: Sequence[str]) -> Mappin
 
 
 async def states_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, tuple[State, str]]:
-    """Return (state, kind) of each id that has a row."""
+    """Return (state, kind) of each job that exists."""
     rows = await connection.execute(select(jobs.c.id, jobs.c.state, jobs.c.kind).where(jobs.c.id.in_(ids)))
     return {row.id: (State(row.state), row.kind) for row in rows}
 
@@ -94,7 +94,7 @@ async def flow_of(connection: AsyncConnection, job_id: str) -> str | None:
 
 
 async def versions_of(connection: AsyncConnection, ids: Collection[str]) -> dict[str, JobVersion]:
-    """Return the version of each job that there is."""
+    """Return the version of each job that exists."""
     columns = [jobs.c[name] for name in JobVersion._fields]
     rows = await connection.execute(select(jobs.c.id, *columns).where(jobs.c.id.in_(ids)))
     return {job_id: JobVersion(*rest) for job_id, *rest in rows}
@@ -103,7 +103,7 @@ async def versions_of(connection: AsyncConnection, ids: Collection[str]) -> dict
 async def adopted_as(
     connection: AsyncConnection, enqueued_at: Mapping[str, datetime]
 ) -> Mapping[str, tuple[str, State]]:
-    """Find, by arq's ids, the jobs that arq clients' jobs were recorded as: those enqueued at the same times."""
+    """Find, by arq id, the jobs as which arq clients' jobs were recorded: they have the same enqueue times."""
     columns = (jobs.c.id, jobs.c.state, jobs.c.arq_id, jobs.c.created_at)
     rows = await connection.execute(select(*columns).where(jobs.c.arq_id.in_(enqueued_at)))
     return {row.arq_id: (row.id, State(row.state)) for row in rows if row.created_at == enqueued_at[row.arq_id]}

@@ -1,4 +1,4 @@
-"""What jobs have kept for their later attempts, as it is shown."""
+"""What jobs have kept for later attempts, as it is shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

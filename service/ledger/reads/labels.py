@@ -1,4 +1,4 @@
-"""Labels: what jobs count as in the place of their kind, e.g. the functions of apps."""
+"""Labels: names that jobs count under instead of their kind, e.g. the functions of apps."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from service.tables import job_listing, tallies
 
 
 class Label(NamedTuple):
-    """A label, the kind of its jobs, and how many of them were enqueued, started, ended, ... since they are counted."""
+    """A label, the kind of its jobs, and all-time counts of how many were enqueued, started, ended and so on."""
 
     name: str
     kind: str | None
@@ -18,14 +18,14 @@ class Label(NamedTuple):
 
 
 async def find_label(connection: AsyncConnection, name: str) -> Label | None:
-    """Return a label of which there are jobs."""
+    """Return a label that has jobs."""
     kind = select(job_listing.c.kind).where(job_listing.c.label == name, job_listing.c.label.is_not(None)).limit(1)
     found = (await connection.execute(kind)).scalar()
     return None if found is None else Label(name, found, (await _counts(connection, [name]))[name])
 
 
 async def list_labels(connection: AsyncConnection, limit: int) -> list[Label]:
-    """Return the first labels by name of which there are jobs."""
+    """Return the first labels that have jobs, ordered by name."""
     names = select(tallies.c.kind.label("name")).where(tallies.c.kind.like("%.%")).distinct().subquery()
     listed = job_listing.c.label == names.c.name, job_listing.c.label.is_not(None)
     kind = select(job_listing.c.kind).where(*listed).limit(1).scalar_subquery().label("kind")

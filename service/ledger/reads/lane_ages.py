@@ -1,4 +1,4 @@
-"""For how long jobs have waited in lanes, and how fast new ones arrive. What is read is bounded."""
+"""How long jobs have waited in lanes, and how fast new ones arrive. Reads are bounded."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,13 +12,13 @@ from service.ledger.rows import parameter, unfold
 from service.ledger.states import WAITING
 from service.tables import Moment, job_listing, jobs
 
-# Of each lane only the first are looked at: the others came later.
+# Only the first jobs of each lane are read: the others came later.
 _FIRST = 100
 MOST_ARRIVALS = 10_000
 
 
 async def oldest_in_lanes(connection: AsyncConnection, keys: Sequence[str], now: datetime) -> dict[str, datetime]:
-    """Return since when the oldest waiting job of each lane has been due; lanes without one are left out."""
+    """Return since when the oldest waiting job of each lane has been due; lanes without any are left out."""
     named = unfold(connection.dialect.name, "named", {"key": String(255)})
     oldest: dict[str, datetime] = {}
     for column in (jobs.c.lane, jobs.c.kind_lane):
@@ -53,7 +53,7 @@ async def count_arrivals(connection: AsyncConnection, key: str, since: datetime)
 
 
 async def first_waiting(connection: AsyncConnection, key: str, limit: int) -> list[str]:
-    """Return the ids of the waiting jobs of a lane whose turns come first."""
+    """Return the ids of the waiting jobs in a lane whose turns come first."""
     found: list[tuple[int, str]] = []
     for column in (jobs.c.lane, jobs.c.kind_lane):
         waiting = select(jobs.c.lane_seq, jobs.c.id).where(lives_in(column, key), state_is(*WAITING))

@@ -1,4 +1,4 @@
-"""How many jobs were started in lanes lately, and when breakers held them last."""
+"""How many jobs were started in lanes lately, and when breakers last held them."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -12,7 +12,7 @@ from service.ledger.records.durations import bucket_of
 
 
 class Hold(NamedTuple):
-    """From when until when a breaker held its lane; `over_at` is None while it does."""
+    """The time during which a breaker held its lane; `over_at` is None while it does."""
 
     held_at: datetime
     over_at: datetime | None
@@ -20,7 +20,7 @@ class Hold(NamedTuple):
 
 
 async def starts_in_lanes(connection: AsyncConnection, keys: Collection[str], since: datetime) -> dict[str, int]:
-    """Return how many jobs of each lane were started since then, which is rounded down to five minutes."""
+    """Return how many jobs of each lane were started since then, rounded down to five minutes."""
     found = select(lane_starts.c.lane, func.sum(lane_starts.c.started)).where(
         lane_starts.c.lane.in_(keys), lane_starts.c.bucket_at >= bucket_of(since)
     )
@@ -28,6 +28,6 @@ async def starts_in_lanes(connection: AsyncConnection, keys: Collection[str], si
 
 
 async def last_hold(connection: AsyncConnection, key: str) -> Hold | None:
-    """Return when its breaker held a lane last, as far as that is still known."""
+    """Return when a lane's breaker last held it, if that is still known."""
     row = (await connection.execute(select(lane_holds).where(lane_holds.c.key == key))).first()
     return None if row is None else Hold(row.held_at, row.over_at, row.reason)

@@ -1,4 +1,4 @@
-"""What holds for lanes, and what runs and waits in them."""
+"""The rules that apply to lanes, and the jobs that run and wait in them."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -32,7 +32,7 @@ from service.tables import Moment, job_listing, jobs, lanes, lanes_epoch
 
 
 class InLanes(NamedTuple):
-    """A job as it stands in its lanes; `member` is the id by which it stands on its queue."""
+    """A job in its lanes; `member` is its id on the queue."""
 
     id: str
     member: str
@@ -65,11 +65,11 @@ class LaneCounts(NamedTuple):
 
 
 _LANES_OF_A_PAGE = 500
-# Comes after any text, in the order of bytes.
+# Sorts after any text, in byte order.
 _LAST = "\U0010ffff"
 _STANDS = (jobs.c.id, jobs.c.arq_id, jobs.c.kind, jobs.c.queue, jobs.c.state, jobs.c.run_at, jobs.c.priority, *IN_LANES)
 
-# Every worker, or the leader, asks these each second. To build a statement anew costs twice as much as to execute it.
+# Every worker, or the leader, runs these each second. Building a statement costs twice as much as executing it.
 _RECORDED_EPOCH = select(lanes_epoch.c.epoch)
 _RULES_VERSION = select(func.count(), func.max(lanes.c.updated_at)).where(
     or_(
@@ -86,7 +86,7 @@ _PAUSED = select(lanes).where(
 
 
 def is_untried(before: datetime) -> ColumnElement[bool]:
-    """Ask for breakers that might have let a job try before then, and still have not."""
+    """Ask for breakers that could have let a probe through before then, but still have not."""
     return and_(lanes.c.breaker_state != "closed", lanes.c.breaker_until < before)
 
 
@@ -111,13 +111,13 @@ async def find_rule(connection: AsyncConnection, key: str) -> Rule | None:
 
 
 async def rules_for(connection: AsyncConnection, keys: Sequence[str]) -> list[Rule]:
-    """Return the rules that may hold for these lanes: their own, and all patterns."""
+    """Return the rules that may apply to these lanes: their own, and all patterns."""
     found = select(lanes).where(or_(lanes.c.key.in_(keys), lanes.c.key.contains("*")))
     return [rule_of(row) for row in await connection.execute(found)]
 
 
 async def is_known(connection: AsyncConnection, key: str) -> bool:
-    """Whether anything was said of a lane or pattern, or a job that is still kept was in the lane."""
+    """Whether anything was set for a lane or pattern, or a job that is still kept was in the lane."""
     columns = (job_listing.c.lane, job_listing.c.kind_lane)
     listed = (exists().where(column == key, column.is_not(None)) for column in columns)
     known = select(or_(exists().where(lanes.c.key == key), *listed))
@@ -125,41 +125,41 @@ async def is_known(connection: AsyncConnection, key: str) -> bool:
 
 
 async def rules_version(connection: AsyncConnection) -> str:
-    """Return what changes whenever a user changes a rule. What breakers note does not count."""
+    """Return a value that changes whenever a user changes a rule, and not when breakers write their state."""
     count, latest = (await connection.execute(_RULES_VERSION)).one()
     return f"{count} {latest}"
 
 
 async def recorded_epoch(connection: AsyncConnection) -> str | None:
-    """Return the epoch for which lanes were last rebuilt; None if they never were."""
+    """Return the epoch for which lanes were last rebuilt; None if never."""
     epoch: str | None = (await connection.execute(_RECORDED_EPOCH)).scalar_one_or_none()
     return epoch
 
 
 async def paused(connection: AsyncConnection, now: datetime) -> list[Rule]:
-    """Return the rules by which anything is paused now: lanes, patterns, kinds and queues."""
+    """Return the rules that pause anything now: lanes, patterns, kinds and queues."""
     return [rule_of(row) for row in await connection.execute(_PAUSED, {"now": now})]
 
 
 async def running_in_lanes(connection: AsyncConnection) -> list[InLanes]:
-    """Return what runs in any lane."""
+    """Return the jobs that run in any lane."""
     return [InLanes.of(row) for row in await connection.execute(select_running())]
 
 
 async def running_among(connection: AsyncConnection, members: Collection[str]) -> set[str]:
-    """Return the members of queues whose jobs run."""
+    """Return the queue members whose jobs run."""
     found = await connection.execute(select_running_among(members))
     return {member for row in found for member in row if member in members}
 
 
 async def standing_in_lanes(connection: AsyncConnection, ids: Collection[str]) -> list[InLanes]:
-    """Return how jobs stand in their lanes, of those that are in any."""
+    """Return the jobs, as they are in their lanes; jobs without lanes are left out."""
     found = select(*_STANDS).where(jobs.c.id.in_(ids), jobs.c.lane_seq.is_not(None))
     return [InLanes.of(row) for row in await connection.execute(found)]
 
 
 async def strict_head(connection: AsyncConnection, key: str) -> InLanes | None:
-    """Return the first live job of a lane: the one that may run next, or runs, where the order is strict."""
+    """Return the first live job of a lane: in strict order, the one that runs or may run next."""
     firsts = [
         select(*_STANDS, jobs.c.lane_seq).where(lives_in(column, key)).order_by(jobs.c.lane_seq).limit(1)
         for column in (jobs.c.lane, jobs.c.kind_lane)
@@ -188,16 +188,17 @@ async def first_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> di
 
 
 async def heads_of(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, InLanes]:
-    """Return the first live job of each lane that has any; see `strict_head`."""
+    """Return the first live job of each lane that has one; see `strict_head`."""
     firsts = await first_in_lanes(connection, keys)
     found = {one.id: one for one in await standing_in_lanes(connection, set(firsts.values()))}
     return {key: found[job_id] for key, job_id in firsts.items() if job_id in found}
 
 
 async def bring_order(connection: AsyncConnection, *, after: str) -> tuple[list[InLanes], str | None]:
-    """Return jobs that bring a strict order to a page of lanes beyond `after`, and its last lane, if any is left.
+    """Return jobs that bring a strict order to a page of lanes beyond `after`, and the page's last lane, if more are
+    left.
 
-    Looks at the first 100 jobs of each lane: a lane whose limits came with none of these has them from later ones.
+    Looks at the first 100 jobs of each lane: if none of these brought limits, later ones will.
     """
     keys = [
         key
@@ -217,7 +218,7 @@ async def bring_order(connection: AsyncConnection, *, after: str) -> tuple[list[
 def _brings_order(dialect: str, column: ColumnElement[str], named: Any) -> Any:
     live = select(jobs.c.id, jobs.c.lane_seq, jobs.c.lane_limits).where(lives_in(column, named.c.key))
     first = live.order_by(jobs.c.lane_seq).limit(100).correlate(named).subquery()
-    # Few jobs bring an order at all: only their limits are read as JSON. They may bring it to their other lane.
+    # Few jobs bring an order at all, so only their limits are read as JSON. The order may be for their other lane.
     order = case((first.c.lane_limits.contains(STRICT_LIMITS), _order_of(dialect, first, named)))
     found = select(first.c.id).where(order == "strict").order_by(first.c.lane_seq.desc())
     return found.limit(1).correlate(named).scalar_subquery()
@@ -233,9 +234,9 @@ def _order_of(dialect: str, job: Any, named: Any) -> Any:
 
 
 async def count_in_lanes(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, LaneCounts]:
-    """Count what waits and runs in lanes. Reads an index as far as these lanes have live jobs, and what runs.
+    """Count the waiting and running jobs in lanes. Reads the index of these lanes' live jobs, and all running jobs.
 
-    The index of a lane's live jobs does not know their states: to ask each of them takes twenty times as long.
+    The index of a lane's live jobs does not have their states: reading each row takes twenty times as long.
     """
     running = await _count_running(connection)
     live = dict.fromkeys(keys, 0)
@@ -258,7 +259,7 @@ async def _count_running(connection: AsyncConnection) -> Counter[str]:
 
 
 async def lane_keys(connection: AsyncConnection, now: datetime, *, prefix: str, after: str, limit: int) -> list[str]:
-    """Return a page of keys in their order: of lanes and patterns with a rule, and of lanes with a live job."""
+    """Return a page of keys, in order, of lanes and patterns with a rule and of lanes with a live job."""
     said = [func.substr(lanes.c.key, 1, len(reserved)) != reserved for reserved in RESERVED_PREFIXES]
     said.append(_says_anything(now))
     ruled = select(lanes.c.key).where(lanes.c.key > after, *said, *_begins(lanes.c.key, prefix))
@@ -271,7 +272,7 @@ async def lane_keys(connection: AsyncConnection, now: datetime, *, prefix: str, 
 
 
 async def has_lanes(connection: AsyncConnection, now: datetime) -> bool:
-    """Whether anything is said of lanes, kinds or queues, or a live job's request names a lane."""
+    """Whether anything is set for lanes, kinds or queues, or a live job's request names a lane."""
     ruled = select(literal(1)).select_from(lanes).where(_says_anything(now)).limit(1).scalar_subquery()
     lives = found_by_state(*IN_TURN)
     named = select(literal(1)).select_from(jobs).where(jobs.c.lane.is_not(None), lives).limit(1).scalar_subquery()
@@ -279,12 +280,12 @@ async def has_lanes(connection: AsyncConnection, now: datetime) -> bool:
 
 
 def select_running() -> Select[Any]:
-    """Select what runs in any lane."""
+    """Select the jobs that run in any lane."""
     return select(*_STANDS).where(found_by_state(State.RUNNING), jobs.c.lane_seq.is_not(None))
 
 
 def select_running_among(members: Collection[str]) -> Select[Any]:
-    """Select the ids, and arq's ids, of those members of queues whose jobs run."""
+    """Select the ids, and arq's ids, of the queue members whose jobs run."""
     return select(jobs.c.id, jobs.c.arq_id).where(
         or_(jobs.c.id.in_(members), and_(jobs.c.arq_id.is_not(None), jobs.c.arq_id.in_(members))),
         state_is(State.RUNNING),
@@ -297,7 +298,7 @@ def rule_of(row: Any) -> Rule:
 
 
 def _says_anything(now: datetime) -> ColumnElement[bool]:
-    """Match rules as `Rule.says_nothing` does not: a pause may have ended by itself."""
+    """Match the rules that set anything. Unlike `Rule.says_nothing`, it ignores a pause that has ended by itself."""
     given = lanes.c.concurrency.is_not(None) | lanes.c.rate_limit.is_not(None) | (lanes.c.strict == 1)
     broken = (lanes.c.breaker_state != "closed") | lanes.c.breaker_forced.is_not(None)
     paused = (lanes.c.paused == 1) & (lanes.c.paused_until.is_(None) | (lanes.c.paused_until > now))
@@ -305,7 +306,7 @@ def _says_anything(now: datetime) -> ColumnElement[bool]:
 
 
 def lives_in(column: ColumnElement[str], key: str | ColumnElement[str]) -> ColumnElement[bool]:
-    """Ask for the live jobs of a lane in the words of its index."""
+    """Ask for the live jobs of a lane, in the words of the lane's index."""
     return and_(column == key, column.is_not(None), found_by_state(*IN_TURN))
 
 
@@ -315,7 +316,7 @@ def _begins(column: ColumnElement[str], prefix: str) -> list[ColumnElement[bool]
 
 
 def _live_keys(column: ColumnElement[Any], prefix: str, after: str, limit: int) -> Any:
-    """Select the keys of lanes with live jobs: from each to the next one, whatever lies between."""
+    """Select the keys of lanes with live jobs, by seeking from each key to the next one."""
 
     def next_key(beyond: Any) -> Any:
         found = select(func.min(column).label("key")).where(

@@ -1,4 +1,4 @@
-"""How many jobs stand where, counted as far as it costs little."""
+"""How many jobs wait and run where, counted as far as that is cheap."""
 
 import json
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from service.ledger.reads.workers import living_workers
 from service.ledger.states import WAITING, State
 from service.tables import jobs
 
-# Beyond this, the rest is not counted: a level stands at it, and means "this many or more".
+# Counting stops here: a level of this height means "this many or more".
 MOST_COUNTED = 200_000
 
 
 class QueueLevel(NamedTuple):
-    """`oldest_at` is when the first of those that wait came due, `oldest_laneless_at` the first that no lane holds."""
+    """`oldest_at` is when the oldest waiting job came due, `oldest_laneless_at` the oldest one that no lane holds."""
 
     waiting: int = 0
     running: int = 0
@@ -28,10 +28,10 @@ class QueueLevel(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How many jobs are in each state, and how many can run at once. `orphaned` ones run in no living worker.
+    """How many jobs are in each state, and how many can run at once. `orphaned` jobs run in no living worker.
 
-    Workers that drain take none. `unknown_kinds` are those that no other living worker knows, by name with the jobs
-    that wait; none while there is no such worker.
+    Draining workers do not count. `unknown_kinds` has the waiting jobs of each kind that no other living worker knows;
+    it is empty while there is no such worker.
     """
 
     waiting: int
@@ -51,7 +51,7 @@ class Standing(NamedTuple):
 
 
 async def standing(connection: AsyncConnection, now: datetime) -> Standing:
-    """Count the jobs that are live, each sort up to `MOST_COUNTED`."""
+    """Count the live jobs, each sort up to `MOST_COUNTED`."""
     by_state, by_kind, queues = dict[str, int](), dict[str, int](), dict[str, QueueLevel]()
     for row in await connection.execute(_waiting()):
         by_state[row.state] = by_state.get(row.state, 0) + row.jobs
@@ -80,7 +80,7 @@ async def standing(connection: AsyncConnection, now: datetime) -> Standing:
 
 
 def _waiting() -> Select[Any]:
-    """Count what waits by all that levels tell apart, in one look along the index."""
+    """Count the waiting jobs by everything that levels tell apart, in one scan of the index."""
     some = _some(found_by_state(*WAITING)).subquery()
     is_laneless = case((some.c.lane_seq.is_(None), 1), else_=0).label("is_laneless")
     parts = (some.c.queue, some.c.state, some.c.kind, is_laneless)

@@ -34,12 +34,12 @@ from service.tables import job_listing, job_tags, jobs
 class Filter:
     """Which jobs a list shows, and in what order. A job must have one of the values given for each field.
 
-    No index knows `args`, `metadata` and `text`: see `searching.py`, which looks at what the others leave.
+    No index covers `args`, `metadata` and `text`: `searching.py` checks them in the jobs that the other filters leave.
 
-    Jobs are listed in the order of their creation or, if the filter asks for their end, of their end. `after` is the
-    (time, id) at which the page before ended, `until` the last one to list.
+    Jobs are listed by creation time or, if the filter asks for their end, by end. `after` is the (time, id) at which
+    the previous page ended, `until` the last place to list.
 
-    `within_kinds` and `within_queues` are what whoever asks is limited to: names, and beginnings that end with `*`.
+    `within_kinds` and `within_queues` are the caller's limits: names, and prefixes that end with `*`.
     """
 
     states: Sequence[str] = ()
@@ -74,7 +74,7 @@ class Filter:
 
 
 async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[RowMapping]:
-    """Return a page of jobs. The next page goes on from the `listed_at` and `id` of the last row."""
+    """Return a page of jobs. The next page starts after the `listed_at` and `id` of the last row."""
     statement = page_of(SHOWN, wanted, limit)
     if statement is None:
         return []
@@ -85,7 +85,7 @@ async def list_jobs(connection: AsyncConnection, wanted: Filter, limit: int) -> 
 async def list_columns(
     connection: AsyncConnection, columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int
 ) -> Sequence[Any]:
-    """Return a page of jobs with these columns, and `listed_at` and `listed_id` behind them."""
+    """Return a page of jobs with these columns, followed by `listed_at` and `listed_id`."""
     statement = page_of(columns, wanted, limit)
     return [] if statement is None else (await connection.execute(statement)).all()
 
@@ -119,14 +119,14 @@ def page_of(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -
 
 
 def is_narrowed(wanted: Filter) -> bool:
-    """Whether a page has to look at jobs that its index gives and the filter does not want."""
+    """Whether a page has to read jobs from its index that the filter may exclude."""
     return bool(_others(_way(wanted), wanted))
 
 
 def places_of(wanted: Filter, number: int) -> Any:
     """Select the place of the `number`th row of each range of the index that the page is read from.
 
-    That is how far a page has to look where few of the rows match what the index does not cover.
+    That is how far a page looks if few rows match the conditions that the index does not cover.
     """
     way = _way(wanted)
     places = [
@@ -157,7 +157,7 @@ def _ordered(statement: Select[Any], way: _Way, wanted: Filter) -> Select[Any]:
 
 
 def _beside(way: _Way, place: tuple[datetime, str], *, later: bool, or_there: bool) -> list[ColumnElement[bool]]:
-    """Ask for what is listed later than a place, or earlier; the first condition is the one that an index takes."""
+    """Ask for jobs listed later than a place, or earlier. The first condition is for the index."""
     at, job_id = place
     at_least, more = (operator.ge, operator.gt) if later else (operator.le, operator.lt)
     by_id = at_least if or_there else more
@@ -169,9 +169,9 @@ def _directed(column: ColumnElement[Any], wanted: Filter) -> ColumnElement[Any]:
 
 
 def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return the conditions on the fields that do not lead."""
+    """Return the conditions on all fields but the leading one."""
     listed = job_listing if way.table is job_listing else jobs
-    # Where the way goes through the jobs themselves, the index on state must not look like a better one.
+    # If the page is read from the jobs themselves, the index on state must not look better to the planner.
     state = state_is(*map(State, wanted.states)) if way.table is jobs else _one_of(jobs.c.state, wanted.states)
     tagged = exists().where(
         job_tags.c.tag == wanted.tag, job_tags.c.created_at == jobs.c.created_at, job_tags.c.job_id == jobs.c.id
@@ -188,7 +188,7 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
         "fingerprint": (wanted.fingerprint, jobs.c.fingerprint == wanted.fingerprint),
     }
     within = within_limits(listed, wanted)
-    # An empty text is asked for, too: no job has it. Left out, it would match all that the others do.
+    # An empty text is a condition, too, which no job meets. If it were left out, the filter would match too many jobs.
     others = [
         condition for name, (told, condition) in asked.items() if told not in (None, (), []) and name != way.leads
     ]
@@ -196,7 +196,7 @@ def _others(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def within_limits(listed: Table, wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return what keeps whoever asks within its limits."""
+    """Return the conditions that keep the caller within its limits."""
     limits = ((wanted.within_kinds, (listed.c.kind, listed.c.label)), (wanted.within_queues, (listed.c.queue,)))
     return [
         or_(false(), *(_is_listed(column, one) for one in names for column in columns))
@@ -206,7 +206,7 @@ def within_limits(listed: Table, wanted: Filter) -> list[ColumnElement[bool]]:
 
 
 def _is_listed(column: Column[Any], listed: str) -> ColumnElement[bool]:
-    """Match a name, or a beginning; LIKE would not tell small letters from large ones on SQLite."""
+    """Match a name or a prefix. On SQLite, LIKE would ignore case."""
     if not listed.endswith("*"):
         return column == listed
     return func.substr(column, 1, len(listed) - 1) == listed[:-1]
@@ -217,7 +217,7 @@ def _one_of(column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
 
 
 def of_kinds(listed: Table, names: Sequence[str], *, one_by_one: bool = False) -> list[ColumnElement[bool]]:
-    """Match jobs of kinds; what has a dot may also be a label. No job is matched twice."""
+    """Match jobs of kinds; a name with a dot may also be a label. No job is matched twice."""
     labels = [name for name in names if "." in name]
     unnamed = listed.c.kind.not_in(names)
     by_kind = [listed.c.kind == one for one in names] if one_by_one else [_one_of(listed.c.kind, names)]
@@ -238,8 +238,8 @@ def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 def _way(wanted: Filter) -> _Way:
     """Choose the index to read by.
 
-    A flow leads. So does a state, unless most of the history is in that state and the filter also names kinds, queues
-    or a lane.
+    A flow comes first. So does a state, unless most of the history is in that state and the filter also names kinds,
+    queues or a lane.
     """
     narrower = bool(wanted.kinds or wanted.queues or wanted.lane)
     if wanted.ids:
@@ -286,8 +286,8 @@ def _ends(states: Sequence[str]) -> list[ColumnElement[bool]]:
 def _error_is(error_type: str) -> ColumnElement[bool]:
     """Match an error type in the words of the index, which holds only its beginning: a type may be of any length.
 
-    The whole type is compared only if it is longer than the beginning. Postgres has statistics on the beginnings alone;
-    SQLite would put a value compared with the column into the expression, and no longer see the index.
+    The whole type is compared only if it is longer than that beginning. Postgres has statistics only on the beginnings;
+    SQLite would substitute a value that is compared with the column into the expression, and no longer see the index.
     """
     beginning = func.substr(jobs.c.error_type, literal_column("1"), literal_column("100")) == error_type[:100]
     whole = true() if len(error_type) < 100 else unindexed(jobs.c.error_type) == error_type

@@ -1,4 +1,4 @@
-"""The lines that attempts logged, as far as they were kept."""
+"""The kept lines that attempts logged."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.fact_tables import log_lines
 
-# Beyond what an attempt may keep: see `service/kept_lines.py`.
+# More than an attempt may keep: see `service/attempt_lines.py`.
 MOST_LINES = 1_000
 
 
@@ -29,7 +29,7 @@ class LogLine(NamedTuple):
     left_out: int = 0
 
 
-# (attempt, number) of a line: those after it come later.
+# (attempt, number) of a line. Later lines have greater positions.
 LinePosition = tuple[int, int]
 BEFORE_ALL: LinePosition = (0, 0)
 
@@ -38,7 +38,7 @@ async def latest_lines(connection: AsyncConnection, ids: Collection[str]) -> Map
     """Return the position of the latest line of each job that has any."""
     found: dict[str, LinePosition] = {}
     key = (log_lines.c.attempt, log_lines.c.number)
-    for job_id in ids:  # each is a step down the index; of them together, databases read all lines
+    for job_id in ids:  # one seek in the index for each; for all jobs together, databases read all lines
         latest = select(*key).where(log_lines.c.job_id == job_id).order_by(*(column.desc() for column in key)).limit(1)
         if row := (await connection.execute(latest)).first():
             found[job_id] = (row.attempt, row.number)
@@ -53,7 +53,7 @@ async def lines_of(
     after: LinePosition = BEFORE_ALL,
     limit: int = MOST_LINES,
 ) -> Sequence[LogLine]:
-    """Return the lines of a job, or of one attempt, first to last: at most `limit` of those after a line."""
+    """Return the lines of a job, or of one attempt, first to last: at most `limit`, starting after a line."""
     key = (log_lines.c.attempt, log_lines.c.number)
     wanted = [log_lines.c.job_id == job_id, tuple_(*key) > tuple_(*after)]
     if attempt is not None:

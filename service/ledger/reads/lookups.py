@@ -1,4 +1,4 @@
-"""Looks jobs up for all who ask at the same time: a thousand callers share one connection, and some ten queries."""
+"""Looks jobs up for all callers at the same time: a thousand of them share one connection and some ten queries."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _MOST_IN_A_QUERY = 100
 
 
 class Found(NamedTuple):
-    """A job's row and those of its attempts, what it has to do with other jobs, and what it has kept."""
+    """A job's row and its attempts' rows, its relations to other jobs, and what it has kept."""
 
     job: RowMapping
     attempts: Sequence[RowMapping]
@@ -26,14 +26,14 @@ class Found(NamedTuple):
 
 
 class Lookups:
-    """Reads jobs and their attempts, together for all who wait when a query begins."""
+    """Reads jobs and their attempts, together for all callers that wait when a query begins."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._reads = SharedReads(lambda ids: in_time(self._read(ids)), fresh_for_s=0, at_once=_MOST_IN_A_QUERY)
 
     async def find(self, job_id: str) -> Found | None:
-        """Find a job as it is now; None when there is none. Raises `LedgerUnavailable`."""
+        """Find a job as it is now; None if it does not exist. Raises `LedgerUnavailable`."""
         return (await self._reads.of([job_id]))[job_id]
 
     async def _read(self, ids: Sequence[str]) -> Mapping[str, Found | None]:

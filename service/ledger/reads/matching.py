@@ -1,4 +1,4 @@
-"""Whether a job's args and metadata hold what a filter asks for. Pure."""
+"""Whether a job's args and metadata match a filter. Pure."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ _MOST_STEPS = 10
 
 
 class PathIs(NamedTuple):
-    """A condition on JSON: what stands at `path` is one of `values`.
+    """A condition on JSON: the value at `path` is one of `values`.
 
     Each step is a name in an object or a number in a list; a name may hold dots, as several steps.
     """
@@ -31,16 +31,17 @@ class PathIs(NamedTuple):
 
 
 def path_is(path: str, *values: Scalar) -> PathIs:
-    """Ask for exactly one of these values. Raises `ValueError` for what no filter can have."""
+    """Ask for exactly one of these values. Raises `ValueError` for a value that no filter can have."""
     if any(isinstance(value, float) and not isfinite(value) for value in values):
         raise ValueError(f"The value of {path[:100]!r} is not a number that JSON has.")
     return PathIs(_steps(path, max((value for value in values if isinstance(value, str)), key=len, default="")), values)
 
 
 def path_reads(path: str, text: str) -> PathIs:
-    """Ask for a value that somebody wrote as text, without quotes: the text, or the number, true, false or null.
+    """Ask for a value written as text without quotes: the text itself, or the number, true, false or null that it reads
+    as.
 
-    In quotes, as JSON has them, it is text alone. Raises `ValueError` for what no filter can have.
+    In JSON's quotes it is only text. Raises `ValueError` for a value that no filter can have.
     """
     steps = _steps(path, text)
     try:
@@ -65,11 +66,11 @@ def _steps(path: str, text: str) -> tuple[str, ...]:
 
 
 class TextIn:
-    """Asks for text anywhere in JSON or in a message, whatever the case of its letters."""
+    """Asks for text anywhere in JSON or in a message, in upper or lower case."""
 
     def __init__(self, text: str) -> None:
         plain = text.casefold()
-        # As JSON writes it, too: with quotes and line breaks escaped.
+        # Also as JSON writes it: with quotes and line breaks escaped.
         self._wanted = {plain, json.dumps(text, ensure_ascii=False)[1:-1].casefold()}
 
     def is_in(self, texts: Sequence[str | None]) -> bool:
@@ -91,7 +92,7 @@ def _standing_at(value: Any, path: Sequence[str]) -> Iterator[Any]:
 
 
 def _are_same(one: Any, other: Scalar) -> bool:
-    """Compare as JSON does: true is not 1, and 1 is 1.0."""
+    """Compare as JSON does: true differs from 1, and 1 equals 1.0."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     return type(one) in (str, int, float, type(None)) and one == other

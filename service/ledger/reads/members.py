@@ -1,4 +1,4 @@
-"""The members of operations: the jobs that a filter matches, read and counted so that no read looks at many others."""
+"""The members of operations: the jobs that a filter matches, read and counted without looking at many others."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from service.tables import jobs
 
 
 class Member(NamedTuple):
-    """A job that an operation deals with, as it was read. `taken`: another live job holds its unique key."""
+    """A job that an operation deals with, as read. `taken`: another live job holds its unique key."""
 
     id: str
     kind: str
@@ -40,7 +40,7 @@ _TAKEN = Member._fields.index("taken")
 
 
 async def far_end(connection: AsyncConnection, wanted: Filter, number: int) -> Place | None:
-    """Return the place up to which at most `number` jobs of each range of the filter's index are to be looked at.
+    """Return the place up to which a read looks at no more than `number` jobs in each range of the filter's index.
 
     None: there are fewer up to the end.
     """
@@ -52,7 +52,7 @@ async def far_end(connection: AsyncConnection, wanted: Filter, number: int) -> P
 
 
 async def members_of(connection: AsyncConnection, wanted: Filter, limit: int) -> Sequence[Member]:
-    """Return a page of members, the newest first, with all that acting on them needs."""
+    """Return a page of members, newest first, with everything needed to act on them."""
     columns = [*(jobs.c[name] for name in Member._fields[:-2]), key_taken().label("taken")]
     statement = page_of(columns, wanted, limit)
     if statement is None:

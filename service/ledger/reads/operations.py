@@ -1,4 +1,4 @@
-"""Operations as they are shown, and those that nobody carries out any more."""
+"""Operations as they are shown, and the ones that nobody carries out any more."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from service.ledger.states import TERMINAL, State
 from service.operation_tables import LIVE_OPERATION_SQL, operation_failures, operation_members, operations
 from service.tables import jobs
 
-# A replay of more members is judged by its newest, which come first: each is a row to look up.
+# Of a larger replay, only this many of the newest members are judged: each is a row to look up.
 MOST_LOOKED_AT = 5_000
 _COLUMNS = [operations.c[name] for name in Operation.__dataclass_fields__]
 
@@ -35,7 +35,7 @@ class Orphan(NamedTuple):
 
 
 class Aftermath(NamedTuple):
-    """What became of the jobs that a replay let run again; of the newest of them, where `is_all` is False."""
+    """What became of the jobs that a replay let run again; only of the newest if `is_all` is False."""
 
     looked_at: int
     succeeded: int
@@ -76,7 +76,7 @@ def operation_of(row: Any) -> Operation:
 
 
 async def list_operations(connection: AsyncConnection, after: Place | None, limit: int) -> Sequence[Operation]:
-    """Return a page of operations, the newest first."""
+    """Return a page of operations, newest first."""
     created_at, operation_id = operations.c.created_at, operations.c.id
     statement = select(*_COLUMNS).order_by(created_at.desc(), operation_id.desc()).limit(limit)
     if after is not None:
@@ -87,7 +87,7 @@ async def list_operations(connection: AsyncConnection, after: Place | None, limi
 
 
 async def failures_of(connection: AsyncConnection, operation_id: str) -> Sequence[MemberFailed]:
-    """Return the members that it failed on first."""
+    """Return the first members that it failed on."""
     statement = select(operation_failures.c.job_id, operation_failures.c.reason, operation_failures.c.message)
     rows = await connection.execute(
         statement.where(operation_failures.c.operation_id == operation_id).order_by(operation_failures.c.job_id.desc())
@@ -96,7 +96,7 @@ async def failures_of(connection: AsyncConnection, operation_id: str) -> Sequenc
 
 
 async def live_operations(connection: AsyncConnection, limit: int) -> Sequence[Operation]:
-    """Return operations that have not ended, the newest first."""
+    """Return operations that have not ended, newest first."""
     statement = select(*_COLUMNS).where(_is_live()).order_by(operations.c.created_at.desc()).limit(limit)
     return [operation_of(row) for row in await connection.execute(statement)]
 
@@ -114,7 +114,7 @@ async def aftermath_of(connection: AsyncConnection, operation_id: str) -> Afterm
 
 
 async def failed_again(connection: AsyncConnection, operation_id: str, limit: int) -> Sequence[FailedAgain]:
-    """Return members of a replay that have failed since, the newest first; see `aftermath_of`."""
+    """Return members of a replay that have failed since, newest first; see `aftermath_of`."""
     newest = _newest_members(operation_id, MOST_LOOKED_AT).subquery()
     statement = (
         select(jobs.c.id, COUNTED_AS, jobs.c.error_type, jobs.c.error_message, jobs.c.finished_at)
@@ -145,5 +145,5 @@ async def orphans_among_operations(connection: AsyncConnection, now: datetime, l
 
 
 def _is_live() -> Any:
-    # `state` without its table: the words of the partial index.
+    # `state` without its table, in the words of the partial index.
     return text(LIVE_OPERATION_SQL.replace("state", "operations.state"))

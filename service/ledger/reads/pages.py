@@ -1,4 +1,4 @@
-"""Pages of jobs: as many as were asked for, unless they are so large that fewer make a page."""
+"""Pages of jobs: as many as were asked for, or fewer if they are large."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from service.ledger.reads import listing, searching
 from service.ledger.reads.listing import Filter
 from service.ledger.reads.members import far_end
 
-# A page ends with the job that exceeds this: args and results may have 256 KiB each.
+# A page ends with the job that passes this size: args and results may have 256 KiB each.
 PAGE_BYTES = 8 * 1024 * 1024
 _READ_AT_ONCE = 100
 _ATTEMPT_BYTES = 20_000  # its traceback and message, at most
@@ -22,7 +22,7 @@ _ATTEMPT_BYTES = 20_000  # its traceback and message, at most
 class Page(NamedTuple):
     """Rows to show, and the place after which there are more.
 
-    `searched` says at how many jobs it looked, where that is why it ends.
+    `searched` says how many jobs it looked at, if that is why it ends.
     """
 
     rows: Sequence[RowMapping]
@@ -36,7 +36,7 @@ async def read_page(
 ) -> Page:
     """Read up to `limit` jobs, and their attempts if they are wanted. A page of large jobs may be shorter.
 
-    With `looks` a page ends, too, when so many jobs of the filter's index were looked at: few of them may match.
+    With `looks`, a page also ends after looking at so many jobs of the filter's index: few of them may match.
     """
     if wanted.is_searched:
         page = await _search(connection, wanted, limit, with_attempts=with_attempts)
@@ -56,7 +56,7 @@ async def _list(connection: AsyncConnection, wanted: Filter, limit: int, *, with
 
 
 async def _search(connection: AsyncConnection, wanted: Filter, limit: int, *, with_attempts: bool) -> Page:
-    """Find the jobs first, then read as many as the page holds: the next one begins after the last of these."""
+    """Find the jobs first, then read as many as the page holds. The next page begins after the last of them."""
     search = await searching.search(connection, wanted, limit)
     rows: list[RowMapping] = []
     room, last = PAGE_BYTES, search.reached
@@ -96,5 +96,5 @@ async def _read_rows(
 
 
 def _size_of(row: RowMapping, *, with_attempts: bool) -> int:
-    """Estimate how many bytes a job takes in an answer; its attempts count with the most that they may have."""
+    """Estimate how many bytes a job takes in an answer; each attempt counts with the most that it may have."""
     return len(row["args"]) + len(row["result"] or "") + (row["attempt"] * _ATTEMPT_BYTES if with_attempts else 0)

@@ -1,4 +1,4 @@
-"""What few attempts are given beside their row: parents' results, what the job has kept, its own retry policy."""
+"""What only few attempts are given beside their row: parents' results, what the job has kept, its own retry policy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from service.tables import job_listing, jobs
 
 T = TypeVar("T")
 
-# So much comes with a start: its transaction stays short, and a thousand prefetched attempts stay small.
+# No more than this comes with a start: its transaction stays short, and a thousand prefetched attempts stay small.
 _FEW_PARENTS = 2_000
 _SHORT_RESULT = 1_024
 
@@ -31,22 +31,22 @@ class Retry(NamedTuple):
 
 
 async def parents_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
-    """Return the jobs that each came after, in its own order; those past their retention are left out."""
+    """Return the parents of each job, in the order in which it named them, except those past their retention."""
     dialect = connection.dialect.name
     return _in_order(ids, (await connection.execute(_parents(dialect), _asked(ids))).all())
 
 
 def few_parents_of(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Parent]]:
-    """Return the same at the start of these jobs, where it is little (see `few_of`)."""
+    """Return the same at the start of these jobs, if it is little (see `few_of`)."""
     dialect = connection.dialect.name
     found = connection.execute(_few_parents(dialect), _asked(ids))
     return few_of(ids, from_json(found.scalar_one()) if dialect == "sqlite" else found.all())
 
 
 def few_of(ids: Sequence[str], rows: Sequence[Any]) -> Mapping[str, list[Parent]]:
-    """Return the parents of jobs that have few, from rows of `select_few_parents`.
+    """Return the parents of jobs with few parents, from rows of `select_few_parents`.
 
-    Jobs with a long result among their parents' are left out, and so are all of them where their parents are many.
+    Jobs whose parents have a long result are left out; if there are too many parents in all, every job is left out.
     """
     if len(rows) > _FEW_PARENTS:
         return {}
@@ -100,15 +100,15 @@ def _parents(dialect: str) -> Select[Any]:
 
 
 def _unfold_asked(dialect: str) -> FromClause:
-    """Unfold ids, of which Postgres expects the same number in any plan.
+    """Unfold ids in a way that Postgres plans for the same number of them each time.
 
-    In an array it saw how few they are, and made a plan of its own for each start, which took longer than the rest.
+    For an array it saw how few there are, and made a new plan for each start, which took longer than the rest.
     """
     return unfold_lists(dialect, "asked", {"id": String(255)})
 
 
 def _select_parents(dialect: str, asked: FromClause) -> Select[Any]:
-    """Read of each parent its child, its place among the child's, its id, its name there, and its result."""
+    """Read, for each parent: its child, its place among the child's parents, its id, its name there, and its result."""
     of_edge = (job_edges.c.child, job_edges.c.position, job_edges.c.parent)
     of_parent = (jobs.c.created_at, jobs.c.flow, jobs.c.result)
     edge, edges = look_up(dialect, "edge", of_edge, {job_edges.c.child: asked.c.id})
@@ -126,7 +126,7 @@ def _select_parents(dialect: str, asked: FromClause) -> Select[Any]:
 
 
 def select_few_parents(dialect: str, asked: FromClause) -> Select[Any]:
-    """Read the same of so many that one more tells that there are too many, and of each how long its result is.
+    """Read the same, up to one more than the limit, which shows that there are too many; and the length of each result.
 
     `asked` has the ids of the children.
     """
@@ -140,6 +140,6 @@ def select_few_parents(dialect: str, asked: FromClause) -> Select[Any]:
 
 @cache
 def _few_parents(dialect: str) -> Select[Any]:
-    """Make a statement of it. SQLite returns one JSON text for the reason that `started._take_in_sqlite` has."""
+    """Make a statement of it. SQLite returns one JSON text, for the reason given in `started._take_in_sqlite`."""
     few = select_few_parents(dialect, _unfold_asked(dialect))
     return few if dialect != "sqlite" else select(json_rows(dialect, few.subquery("few").c))

@@ -26,9 +26,9 @@ class Ended(NamedTuple):
 async def oldest_ends(
     connection: AsyncConnection, before: datetime, after: tuple[datetime, str] | None, limit: int, *, failed: bool
 ) -> Sequence[Ended]:
-    """Go on along the ends of jobs from (time, id): of failed ones, or of all, of which the others are old.
+    """Go on through ended jobs from (time, id): failed ones, or all.
 
-    In their order: without one, Postgres may think that a walk through all jobs finds them soon.
+    Ordered by end: without an order, Postgres may expect that a scan of all jobs finds them soon.
     """
     is_old = is_settled() if failed else is_settled() & ~state_is(State.FAILED)
     ends = found_by_state(State.FAILED) if failed else found_by_state(*TERMINAL)

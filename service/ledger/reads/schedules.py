@@ -1,4 +1,4 @@
-"""What was said of schedules."""
+"""Schedules, as users have set them."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -11,7 +11,7 @@ _READ_AT_ONCE = 1_000
 
 
 async def signature(connection: AsyncConnection) -> tuple[int, int]:
-    """Return what differs after any change by a user, and costs little: a second is between two looks."""
+    """Return a value that differs after any change by a user. It is cheap, because workers read it every second."""
     found = select(func.count(), func.coalesce(func.sum(schedules.c.revision), 0)).select_from(schedules)
     count, revisions = (await connection.execute(found)).one()
     return int(count), int(revisions)
@@ -24,7 +24,7 @@ async def revisions(connection: AsyncConnection) -> Mapping[str, int]:
 
 
 async def rows_of(connection: AsyncConnection, names: Collection[str]) -> list[RowMapping]:
-    """Return the rows of these schedules, with the args as their kinds are to read them."""
+    """Return the rows of these schedules, with the args as the kinds read them."""
     wanted = sorted(names)
     rows: list[RowMapping] = []
     for start in range(0, len(wanted), _READ_AT_ONCE):
@@ -34,7 +34,7 @@ async def rows_of(connection: AsyncConnection, names: Collection[str]) -> list[R
 
 
 async def page(connection: AsyncConnection, after: str, limit: int) -> Sequence[RowMapping]:
-    """Return schedules that were made at run time, by their names."""
+    """Return schedules that were made at run time, ordered by name."""
     found = select(schedules).where(schedules.c.kind.is_not(None), schedules.c.name > after)
     return (await connection.execute(found.order_by(schedules.c.name).limit(limit))).mappings().all()
 

@@ -9,13 +9,13 @@ from service.ledger.database import Database
 from service.ledger.sealed import SealedColumn
 from service.vault import HEAD_LENGTH, sealing_key_of
 
-# Rows without a secret count, so that a page is bounded. A JSON object is read as a whole, to find its secret.
+# Rows without a secret count too, so that a page is bounded. A JSON object is read whole to find its secret.
 _PAGE = 5_000
 _PAGE_OF_OBJECTS = 200
 
 
 class SealedRow(NamedTuple):
-    """A row with a secret. `key_id` is None where that is kept in clear."""
+    """A row with a secret. `key_id` is None if the secret is kept in clear."""
 
     key: tuple[Any, ...]
     key_id: str | None
@@ -35,7 +35,7 @@ async def rows_with_secrets(database: Database, of: SealedColumn) -> AsyncIterat
 
 
 def page_of(of: SealedColumn, after: Sequence[Any] | None, limit: int) -> Select[Any]:
-    """Ask for a page of rows, with what tells the key of their secrets."""
+    """Ask for a page of rows, with the part that tells which key sealed their secrets."""
     value = func.substr(of.column, 1, HEAD_LENGTH) if of.part is None else of.column
     columns: list[ColumnElement[Any]] = [*of.key, value]
     page = select(*columns).order_by(*of.key).limit(limit)

@@ -1,4 +1,4 @@
-"""Filters that no index serves: they look at the newest jobs that the indexed ones leave, and say how far they came."""
+"""Filters without an index: they look at the newest jobs that the indexed filters leave, and say how far they came."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from service.ledger.reads.matching import TextIn
 from service.tables import jobs
 
 MOST_SEARCHED = 10_000
-# What one page may cost, whatever is in the jobs: they may have 256 KiB of args each.
+# Bounds on the cost of one page: jobs may have 256 KiB of args each.
 _LONGEST_S = 2.0
 _MOST_BYTES = 64 * 1024 * 1024
 _AT_ONCE = 1_000
@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What a search has found, and at how many jobs it has looked. It goes on beyond `reached`; None: it is done."""
+    """What a search has found, and how many jobs it has looked at. It goes on beyond `reached`; None: it is done."""
 
     found: Sequence[Found]
     searched: int
@@ -62,7 +62,7 @@ async def search(connection: AsyncConnection, wanted: Filter, limit: int) -> Sea
 
 
 class _Look:
-    """Judges rows by what no index knows of them."""
+    """Judges rows by the filters that have no index."""
 
     def __init__(self, wanted: Filter) -> None:
         self._wanted = wanted

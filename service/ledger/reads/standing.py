@@ -1,4 +1,4 @@
-"""How things stand at a glance, by reads that cost the same however long the queue and the history are."""
+"""The state of things at a glance, by reads whose cost does not grow with the queue or the history."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,9 +11,9 @@ from service.ledger.guards import found_by_state
 from service.ledger.states import PROMOTABLE, State
 from service.tables import jobs, tallies, workers
 
-# Beyond it, a count would cost more than it tells.
+# Counting stops here, because a larger count would cost more than it is worth.
 MOST_COUNTED = 10_000
-# How many of the jobs that come due next are looked at, to find the next of each state.
+# How many of the next due jobs are looked at to find the next one in each state.
 _LOOKED_AT = 1_000
 
 
@@ -33,7 +33,7 @@ class Deploy(NamedTuple):
 
 
 async def count_states(connection: AsyncConnection, states: Sequence[State]) -> Mapping[State, Counted]:
-    """Count the jobs in each state, as far as `MOST_COUNTED`."""
+    """Count the jobs in each state, up to `MOST_COUNTED`."""
     parts = []
     for state in states:
         some = (
@@ -48,7 +48,7 @@ async def count_states(connection: AsyncConnection, states: Sequence[State]) -> 
 
 
 class InQueue(NamedTuple):
-    """Jobs on a queue. `oldest_at` is when the first of those that wait came due."""
+    """Jobs on a queue. `oldest_at` is when its oldest waiting job came due."""
 
     waiting: int = 0
     running: int = 0
@@ -56,7 +56,10 @@ class InQueue(NamedTuple):
 
 
 async def count_by_queue(connection: AsyncConnection) -> Mapping[str, InQueue]:
-    """Count what is due and what runs by queue. Reads all of it: for when `count_states` has told that it is little."""
+    """Count due and running jobs by queue.
+
+    Reads all of them, so use it only if `count_states` has shown that they are few.
+    """
     oldest = func.min(jobs.c.run_at, type_=jobs.c.run_at.type)
     due = select(jobs.c.queue, func.count(), oldest).where(_is(State.QUEUED))
     running = select(jobs.c.queue, func.count()).where(found_by_state(State.RUNNING)).group_by(jobs.c.queue)
@@ -67,9 +70,9 @@ async def count_by_queue(connection: AsyncConnection) -> Mapping[str, InQueue]:
 
 
 async def next_due(connection: AsyncConnection) -> Mapping[State, datetime]:
-    """Return when the next scheduled job comes due, and the next attempt of one that is tried again.
+    """Return when the next scheduled job comes due, and when the next retrying one does.
 
-    A state is left out if the first jobs to come due are all of the other one.
+    A state is left out if all of the next due jobs are in the other one.
     """
     first = (
         select(jobs.c.state, jobs.c.run_at)
@@ -84,12 +87,12 @@ async def next_due(connection: AsyncConnection) -> Mapping[State, datetime]:
 
 
 async def was_ever_used(connection: AsyncConnection) -> bool:
-    """Whether anything was ever enqueued, even if it is long gone."""
+    """Whether anything was ever enqueued, even if it was purged long ago."""
     return bool((await connection.execute(select(exists().where(tallies.c.event == "enqueued")))).scalar_one())
 
 
 async def deploys(connection: AsyncConnection, since: datetime) -> Sequence[Deploy]:
-    """Return the versions whose first worker began since then, but for the first version of all."""
+    """Return the versions whose first worker began since then, except for the very first version."""
     first = (
         select(workers.c.version, func.min(workers.c.started_at, type_=workers.c.started_at.type).label("at"))
         .where(workers.c.version.is_not(None))
@@ -106,5 +109,5 @@ async def deploys(connection: AsyncConnection, since: datetime) -> Sequence[Depl
 
 
 def _is(state: State) -> ColumnElement[bool]:
-    """Ask for a state in words by which Postgres knows how likely it is: with a parameter it would plan for any."""
+    """Ask for a state as a literal, so that Postgres knows how frequent it is: with a parameter it plans for any."""
     return jobs.c.state == literal_column(f"'{state}'")

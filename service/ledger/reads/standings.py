@@ -1,4 +1,4 @@
-"""How jobs stand that a worker found on the queue, and could not start."""
+"""The standing of jobs that a worker found on the queue but could not start."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from service.tables import jobs
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a job stands, for a worker that could not start it."""
+    """The standing of a job, for a worker that could not start it."""
 
     id: str
     arq_id: str | None
@@ -32,9 +32,9 @@ class Standing:
 
 
 async def standings_of(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Standing]:
-    """Return, for each id on the queue that has a row, how its job stands.
+    """Return the standing of the job of each id on the queue that has one.
 
-    Where an arq client reused the id of an earlier job, its job is the waiting one that was recorded for it.
+    If an arq client reused the id of an earlier job, its job is the waiting one recorded for the client.
     """
     statement = select(*(jobs.c[name] for name in Standing.__slots__))
     by_id = {row.id: _standing(row) for row in await connection.execute(statement.where(jobs.c.id.in_(ids)))}

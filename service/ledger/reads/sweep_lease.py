@@ -13,7 +13,7 @@ from service.tables import sweep_lease
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds it, for how long yet, and the queue's epoch when it was last swept whole."""
+    """Who holds it and until when, and the queue's epoch at the last whole sweep."""
 
     leader: str
     left: timedelta
@@ -26,7 +26,7 @@ class Lease:
 
 
 async def read_lease(connection: AsyncConnection) -> Lease | None:
-    """Read the lease and the database's clock, in one round trip."""
+    """Read the lease and the database's clock in one round trip."""
     columns = (sweep_lease.c.leader, sweep_lease.c.leased_until, sweep_lease.c.epoch)
     row = (await connection.execute(select(*columns, clock_of(connection.dialect.name).label("now")))).first()
     return None if row is None else Lease(row.leader, row.leased_until - row.now, row.epoch)

@@ -15,7 +15,7 @@ from service.tables import jobs, workers
 
 
 class TickJob(NamedTuple):
-    """A tick's job as it stands; `worker` is the name of the machine that ran it last."""
+    """A tick's job as it is now; `worker` is the name of the machine that ran it last."""
 
     id: str
     label: str
@@ -28,7 +28,7 @@ class TickJob(NamedTuple):
 
 
 async def jobs_of_ticks(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, TickJob]:
-    """Return those of the jobs that there are, by their ids."""
+    """Return the jobs that still exist, by id."""
     if not ids:
         return {}
     dialect = connection.dialect.name

@@ -20,9 +20,9 @@ _OUTCOMES = ("fired", "skipped", "missed")
 async def latest_ticks(
     connection: AsyncConnection, names: Sequence[str], at: datetime
 ) -> Mapping[str, tuple[datetime, str]]:
-    """Return (due_at, cron) of each schedule's latest tick up to `at`, but for those that a user fired out of turn.
+    """Return (due_at, cron) of each schedule's latest tick up to `at`, leaving out ticks that a user fired out of turn.
 
-    A clock that was wrong may have left later ones.
+    A wrong clock may have left later ticks.
     """
     wanted = parameter([{"name": name, "at": moment_text(at)} for name in names])
     rows = await connection.execute(_latest(connection.dialect.name, in_turn=True), wanted)
@@ -39,7 +39,7 @@ async def last_ticks(connection: AsyncConnection, names: Sequence[str], at: date
 async def recent_ticks(
     connection: AsyncConnection, names: Sequence[str], at: datetime, number: int
 ) -> Mapping[str, Sequence[RowMapping]]:
-    """Return the last `number` ticks of each schedule up to `at`, the latest first."""
+    """Return the last `number` ticks of each schedule up to `at`, latest first."""
     wanted = parameter([{"name": name, "at": moment_text(at)} for name in names])
     found: dict[str, list[RowMapping]] = {name: [] for name in names}
     for row in (await connection.execute(_recent(connection.dialect.name, number), wanted)).mappings():
@@ -48,7 +48,7 @@ async def recent_ticks(
 
 
 async def history(connection: AsyncConnection, name: str, before: datetime | None, limit: int) -> Sequence[RowMapping]:
-    """Return a schedule's ticks, the latest first."""
+    """Return a schedule's ticks, latest first."""
     found = select(ticks).where(ticks.c.kind == name)
     if before is not None:
         found = found.where(ticks.c.due_at < before)
@@ -56,7 +56,7 @@ async def history(connection: AsyncConnection, name: str, before: datetime | Non
 
 
 async def count_ticks(connection: AsyncConnection, name: str, since: datetime, until: datetime) -> Mapping[str, int]:
-    """Count a schedule's ticks by what became of them. Reads all that came due in that time: one a second at most."""
+    """Count a schedule's ticks by what became of them. Reads all ticks of that time: one a second at most."""
     sums = (func.coalesce(func.sum(case((ticks.c.outcome == one, 1), else_=0)), 0) for one in _OUTCOMES)
     within = (ticks.c.kind == name, ticks.c.due_at > since, ticks.c.due_at <= until)
     counted = (await connection.execute(select(*sums).where(*within))).one()
@@ -66,7 +66,7 @@ async def count_ticks(connection: AsyncConnection, name: str, since: datetime, u
 async def recorded_among(
     connection: AsyncConnection, wanted: Sequence[tuple[str, datetime]]
 ) -> set[tuple[str, datetime]]:
-    """Return those of the ticks (schedule, due_at) that are recorded."""
+    """Return which of the ticks (schedule, due_at) are recorded."""
     rows = await connection.execute(recorded(connection.dialect.name), keys_of(wanted))
     return {(row.kind, row.due_at) for row in rows}
 

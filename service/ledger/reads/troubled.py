@@ -1,4 +1,4 @@
-"""What the words about troubles are made of: small, bounded reads of what is not as it should be."""
+"""The facts behind the words about troubles: small, bounded reads of what is wrong."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,28 +13,28 @@ from service.ledger.records.failed import minute_of
 from service.ledger.states import IN_TURN, WAITING, State
 from service.tables import jobs, ticks, workers
 
-# What a group has failed lately is compared with the hour before.
+# A group's recent failures are compared with the hour before.
 LATELY = timedelta(minutes=10)
 _HOUR = timedelta(hours=1)
 MOST_COUNTED = 50_000
 _FAILING_LOOKED_AT = timedelta(hours=3)
-# A destination that answered for so long has failed anew.
+# After a destination has answered for this long, a failure begins a new series.
 _LONGEST_QUIET = timedelta(minutes=15)
-# A group grows that fails so often, and so many times as often as before.
+# A group is growing if it fails at least this often, and this many times as often as before.
 _LEAST_GROWTH, _GROWS_TIMES = 10, 3
 _MOST_TICKS = 100
 _MOST_WORKERS = 20
 
 
 class Backlog(NamedTuple):
-    """What waits, up to `MOST_COUNTED`, and since when the first of it has been due."""
+    """How many jobs wait, up to `MOST_COUNTED`, and since when the oldest has been due."""
 
     waiting: int
     oldest_at: datetime | None
 
 
 class Failing(NamedTuple):
-    """How jobs failed towards a destination: since when without a break, in which kinds, most of them as a group."""
+    """How jobs to a destination failed: since when without a break, in which kinds, and mostly in which group."""
 
     since: datetime | None = None
     failures: int = 0
@@ -61,7 +61,7 @@ class OddTick(NamedTuple):
 
 
 async def backlog_of(connection: AsyncConnection, lane: str) -> Backlog:
-    """Look along a lane's index, no further than `MOST_COUNTED`."""
+    """Scan a lane's index, up to `MOST_COUNTED` entries."""
     waiting, oldest = 0, []
     for column in (jobs.c.lane, jobs.c.kind_lane):
         lives = (column == lane, column.is_not(None), found_by_state(*IN_TURN))
@@ -75,7 +75,7 @@ async def backlog_of(connection: AsyncConnection, lane: str) -> Backlog:
 
 
 async def backlog(connection: AsyncConnection, now: datetime) -> Backlog:
-    """Look along what is on the queue, and along what has come due and is not: no further than `MOST_COUNTED`."""
+    """Scan the jobs on the queue, and the due ones that are not, each up to `MOST_COUNTED`."""
     waiting, oldest, epoch = 0, [], jobs.c.dispatch_epoch
     for part in (epoch > "", (epoch == "") & (jobs.c.run_at <= now)):
         some = select(jobs.c.run_at).where(found_by_state(*WAITING), part).limit(MOST_COUNTED).subquery()
@@ -87,7 +87,7 @@ async def backlog(connection: AsyncConnection, now: datetime) -> Backlog:
 
 
 async def failing_towards(connection: AsyncConnection, lane: str, now: datetime) -> Failing:
-    """Add up the failures towards a lane's destination since it last answered for a while."""
+    """Add up the failures of a lane's destination since it last answered for a while."""
     counts = failure_counts.c
     found = (
         select(counts.bucket_at, counts.fingerprint, counts.failures, counts.jobs_failed)
@@ -108,7 +108,7 @@ async def failing_towards(connection: AsyncConnection, lane: str, now: datetime)
 
 
 async def growing_groups(connection: AsyncConnection, now: datetime) -> Sequence[tuple[str, int, int]]:
-    """Return (fingerprint, failures of the last ten minutes, of the hour before), the most first."""
+    """Return (fingerprint, failures of the last ten minutes, failures of the hour before), most failures first."""
     counts, then = failure_counts.c, minute_of(now - LATELY)
     fingerprint = unindexed(counts.fingerprint)
     lately = func.sum(case((counts.bucket_at >= then, counts.failures), else_=0))
@@ -124,9 +124,9 @@ async def growing_groups(connection: AsyncConnection, now: datetime) -> Sequence
 
 
 async def odd_ticks(connection: AsyncConnection, since: datetime, now: datetime, *, wanted: str) -> Sequence[OddTick]:
-    """Return of each schedule the latest tick since then that was not fired, the newest first.
+    """Return each schedule's latest tick since then that was not fired, newest first.
 
-    Those whose reason begins with `wanted` are left out: a schedule that is paused for long has many of them.
+    Ticks whose reason begins with `wanted` are left out: a schedule that has long been paused has many of them.
     """
     is_wanted = func.substr(func.coalesce(ticks.c.reason, ""), 1, len(wanted)) == wanted
     found = (
@@ -142,7 +142,7 @@ async def odd_ticks(connection: AsyncConnection, since: datetime, now: datetime,
 
 
 async def lost_workers(connection: AsyncConnection, now: datetime) -> Sequence[LostWorker]:
-    """Return the workers that are silent, or were declared dead within the last hour, the latest first."""
+    """Return the workers that are silent, or were declared dead within the last hour, latest first."""
     declared = (workers.c.ended_at > now - _HOUR) & (workers.c.declared_dead == 1)
     found = (
         select(workers.c.id, workers.c.heartbeat_at, workers.c.declared_dead)

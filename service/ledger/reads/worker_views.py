@@ -1,4 +1,4 @@
-"""Workers as they are shown: those that live, that ended lately, and that are silent; and what they run."""
+"""Workers as they are shown: living, silent and recently ended ones, and what they run."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from service.ledger.leases import SILENT_AFTER
 from service.ledger.states import State
 from service.tables import jobs, workers
 
-# For how long an end is shown: one in order, and a death that nobody has seen yet.
+# For how long an orderly end is shown, and a death that nobody has dismissed.
 _ENDED_SHOWN_FOR = timedelta(hours=1)
 _DEATH_SHOWN_FOR = timedelta(days=1)
 MOST_WORKERS = 500
@@ -31,7 +31,7 @@ class WorkerState(StrEnum):
 
 
 class Lately(NamedTuple):
-    """What workers run: how many jobs, and since when the oldest of them."""
+    """What a worker runs: how many jobs, and since when the oldest of them."""
 
     running: int = 0
     oldest_at: datetime | None = None
@@ -39,9 +39,9 @@ class Lately(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A worker. Its row's facts are as of its latest heartbeat.
+    """A worker. The facts in its row are as of its latest heartbeat.
 
-    `slots`, `version` and `memory_bytes` are unknown of workers of older versions. `rescued` is how many of its jobs
+    `slots`, `version` and `memory_bytes` are unknown for workers of older versions. `rescued` is how many of its jobs
     others took over when it died. `is_dead`: it was declared dead, and may be forgotten.
     """
 
@@ -67,7 +67,7 @@ class WorkerView:
 
 
 class RunningJob(NamedTuple):
-    """A job that runs now. `timeout_s` is None where its kind's holds."""
+    """A job that runs now. `timeout_s` is None if its kind's timeout applies."""
 
     id: str
     kind: str
@@ -82,7 +82,7 @@ class RunningJob(NamedTuple):
 
 
 async def list_workers(connection: AsyncConnection, now: datetime) -> list[WorkerView]:
-    """Return the workers to show, by name: the silent first, then those that live, then those that ended lately."""
+    """Return the workers to show: silent ones first, then living ones, then recently ended ones, each by name."""
     shown = or_(
         workers.c.ended_at.is_(None),
         workers.c.ended_at >= now - _ENDED_SHOWN_FOR,
@@ -96,7 +96,7 @@ async def list_workers(connection: AsyncConnection, now: datetime) -> list[Worke
 
 
 async def find_worker(connection: AsyncConnection, worker_id: str, now: datetime) -> WorkerView | None:
-    """Return a worker, whether it is in the list or not."""
+    """Return a worker, even if the list does not show it."""
     row = (await connection.execute(select(workers).where(workers.c.id == worker_id))).mappings().first()
     if row is None:
         return None
@@ -109,7 +109,7 @@ async def find_worker(connection: AsyncConnection, worker_id: str, now: datetime
 async def running_jobs(
     connection: AsyncConnection, *, worker: str | None = None, limit: int = 100
 ) -> Sequence[RunningJob]:
-    """Return the jobs that run, of all workers or of one, the longest running first."""
+    """Return the running jobs of all workers or of one, longest running first."""
     statement: Select[Any] = select(
         jobs.c.id,
         jobs.c.kind,

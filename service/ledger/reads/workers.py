@@ -1,4 +1,4 @@
-"""Who is alive, and what each worker runs by the ledger. A worker's heartbeat is the lease of all it runs."""
+"""Who is alive, and what each worker runs according to the ledger. A worker's heartbeat is the lease of all it runs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ async def worked_queues(connection: AsyncConnection) -> set[str]:
 
 
 async def is_anybody_silent(connection: AsyncConnection, at: datetime) -> bool:
-    """Whether there may be somebody to declare dead: a read, which takes SQLite's write lock from nobody."""
+    """Whether there may be a worker to declare dead. Only a read, so it does not take SQLite's write lock."""
     return bool((await connection.execute(select(exists().where(is_silent(at))))).scalar_one())
 
 
@@ -49,7 +49,7 @@ async def running_under(connection: AsyncConnection, worker_id: str) -> Sequence
 
 
 class Wishes(NamedTuple):
-    """What is wished of a worker: jobs cancelled, stacks of attempts told, or no new jobs taken."""
+    """Wishes about a worker: jobs to cancel, attempts whose stacks to report, or to take no new jobs."""
 
     cancel: frozenset[str] = frozenset()
     stacks: Sequence[tuple[str, int]] = ()
@@ -57,7 +57,7 @@ class Wishes(NamedTuple):
 
 
 async def wishes_of(connection: AsyncConnection, worker_id: str) -> Wishes:
-    """Find what somebody wishes of this worker, in one statement."""
+    """Find the wishes about this worker, in one statement."""
     cancel = select(literal("cancel").label("what"), jobs.c.id, jobs.c.attempt).where(
         found_by_state(State.RUNNING), jobs.c.worker == worker_id, jobs.c.cancel_requested_at.is_not(None)
     )
@@ -76,7 +76,7 @@ async def wishes_of(connection: AsyncConnection, worker_id: str) -> Wishes:
 
 
 async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMapping]:
-    """Find running jobs whose worker lives no more; `declared_dead` is 0 for one that had stopped in order."""
+    """Find running jobs whose worker is gone; `declared_dead` is 0 for a worker that had stopped in order."""
     living = select(workers.c.id).where(workers.c.ended_at.is_(None))
     orphaned = (
         select(*_RUNNING, workers.c.declared_dead)
@@ -90,7 +90,7 @@ async def orphans(connection: AsyncConnection, limit: int) -> Sequence[RowMappin
 async def isolated_losses(connection: AsyncConnection, job_id: str) -> int:
     """Count the attempts of an isolated job that were lost with their worker since its latest crash.
 
-    A replay takes crashes back, so it takes more of them to be isolated again.
+    A replay resets crashes, so a replayed job has to crash again before it is isolated.
     """
     of_job = attempts.c.job_id == job_id
     latest_crash = select(func.coalesce(func.max(attempts.c.number), 0)).where(

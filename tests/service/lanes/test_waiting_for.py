@@ -159,7 +159,8 @@ async def test_a_destination_that_has_its_share_of_the_slots(api: httpx.AsyncCli
             await runs(api, await enqueue(api, kind="send_webhook", args=hook))
         waits = await enqueue(api, kind="send_webhook", args=hook)
         [lane] = waits["lanes"]
-        await says(api, waits, f"a free slot; its lane {lane} runs 2, and may take at most a quarter of a worker's slots")
+        quarter = f"its lane {lane} runs 2, and may take at most a quarter of a worker's slots"
+        await says(api, waits, f"a free slot; {quarter}")
         await api.put(f"/v1/lanes/{lane}", json={"concurrency": 2})
         await says(api, waits, f"its lane {lane} runs 2 of at most 2")
 
