@@ -17,7 +17,7 @@ from service.ledger.schema import VERSION_TABLE, VERSIONS, Schema
 
 
 async def is_current(database: Database, schemas: Sequence[Schema] = ()) -> bool:
-    """Whether the database is at this version's newest migrations, or at newer ones: deploys migrate first."""
+    """Whether the database has this version's newest migrations, or newer ones: deploys migrate first."""
     known = await asyncio.to_thread(lambda: {table: revisions_in(versions) for table, versions in _chains(schemas)})
     async with database.connect() as connection:
         return await connection.run_sync(_is_current, schemas, known)
@@ -58,12 +58,12 @@ def _is_current(connection: Connection, schemas: Sequence[Schema], known: dict[s
     reached = [_reached(revisions, current.get(version_table)) for version_table, revisions in known.items()]
     if not all(reached):
         return False
-    # Of a newer version's tables nobody here can say what indexes they have.
+    # The indexes of a newer version's tables are not known here.
     return "newer" in reached or are_whole(connection, tables_of(schemas))
 
 
 def _revisions_of(connection: Connection, version_tables: Iterable[str]) -> dict[str, str]:
-    """Read where all chains are, in one statement: a start would wait for one after the other."""
+    """Read the positions of all chains in one statement: in several, a start would wait for each in turn."""
     each = (
         select(literal(name).label("chain"), column("version_num", String)).select_from(table_named(name))
         for name in version_tables
@@ -72,7 +72,7 @@ def _revisions_of(connection: Connection, version_tables: Iterable[str]) -> dict
 
 
 def _reached(revisions: tuple[str, ...], current: str | None) -> Literal["head", "newer"] | None:
-    """Say how far a chain is; None where migrations are missing."""
+    """Return how far a chain is; None if migrations are missing."""
     head, *older = revisions
     if current == head:
         return "head"

@@ -1,4 +1,4 @@
-"""A user has jobs run now: those that wait for their time are due at once."""
+"""A user runs jobs now: jobs that wait for their time become due at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Advance:
 
 
 def record_advanced(connection: Connection, advances: Sequence[Advance]) -> list[Changed]:
-    """Let jobs that wait for their time be due. One that is queued is so already; a blocked one waits for others."""
+    """Make jobs that wait for their time due. A queued job is already due; a blocked one waits for others."""
     rows = locked(connection, [advance.id for advance in advances])
     first = {advance.id: advance for advance in reversed(advances)}
     may = [row for row in rows.values() if row["state"] in PROMOTABLE]

@@ -1,4 +1,4 @@
-"""Troubles as they come, are told, and go. Each is told once, whichever process sees it first.
+"""Troubles as they come, are reported, and go. Each is reported once, whichever process sees it first.
 
 Every `at` is the database's (see `clock.py`).
 """
@@ -13,14 +13,14 @@ from sqlalchemy import Connection, Select, Update, delete, select, update
 from service.alert_tables import alerts
 from service.ledger.rows import insert_for
 
-# A trouble that comes back sooner was not over.
+# A trouble that comes back within this time was not over.
 OVER_AFTER = timedelta(seconds=30)
-# How long alerts are kept that are over.
+# How long alerts are kept once they are over.
 _KEPT_FOR = timedelta(days=30)
 
 
 class Alert(NamedTuple):
-    """A trouble that somebody is told of: when it was seen first, and what has been told by now."""
+    """A trouble that is reported: when it was first seen, and which reports were made."""
 
     key: str
     seen_at: datetime
@@ -35,9 +35,9 @@ class Alert(NamedTuple):
 
 
 def record_troubles(connection: Connection, seen: Mapping[str, str], at: datetime, *, is_all: bool = True) -> None:
-    """Note the troubles that there are now, as headlines by key; those not seen for a while are over.
+    """Record the present troubles, as headlines by key; troubles that have not been seen for a while are over.
 
-    Unless that `is_all`: then whatever lasted until now is taken to last.
+    Unless that `is_all`, troubles that lasted until now are assumed to go on.
     """
     lasting = alerts.c.over_at.is_(None)
     if not is_all:
@@ -53,13 +53,13 @@ def record_troubles(connection: Connection, seen: Mapping[str, str], at: datetim
 
 
 def untold(connection: Connection, at: datetime, after: timedelta) -> list[Alert]:
-    """Return the troubles that have lasted for `after` and that nobody was told of, the oldest first."""
+    """Return the unreported troubles that have lasted for `after`, oldest first."""
     rows = select(alerts).where(alerts.c.told_at.is_(None), alerts.c.over_at.is_(None), alerts.c.seen_at <= at - after)
     return _read(connection, rows)
 
 
 def untold_ends(connection: Connection) -> list[Alert]:
-    """Return the troubles that somebody was told of, and that are over since."""
+    """Return the reported troubles that are over since then."""
     was_told = alerts.c.told_at.is_not(None) | alerts.c.direct_at.is_not(None)
     return _read(
         connection, select(alerts).where(was_told, alerts.c.over_at.is_not(None), alerts.c.told_over_at.is_(None))
@@ -67,28 +67,28 @@ def untold_ends(connection: Connection) -> list[Alert]:
 
 
 def told_by_jobs(connection: Connection, at: datetime, since: timedelta) -> list[Alert]:
-    """Return the lasting troubles that jobs should have told of for `since`, and that were not told directly."""
+    """Return the lasting troubles whose report by jobs is overdue `since` then, and that were not reported directly."""
     is_due = alerts.c.told_at <= at - since
     rows = select(alerts).where(is_due, alerts.c.over_at.is_(None), alerts.c.direct_at.is_(None))
     return _read(connection, rows.where(alerts.c.job_ids.is_not(None)))
 
 
 def record_told(connection: Connection, alert: Alert, job_ids: Sequence[str], at: datetime) -> None:
-    """Note the jobs that tell of a trouble, or of its end."""
+    """Record the jobs that report a trouble, or its end."""
     column = alerts.c.told_over_at if alert.is_over else alerts.c.told_at
     values = {column: at} if alert.is_over else {column: at, alerts.c.job_ids: json.dumps(list(job_ids))}
     connection.execute(_of(alert).where(column.is_(None)).values(values))
 
 
 def record_direct(connection: Connection, alert: Alert, at: datetime) -> bool:
-    """Take it on to tell of a trouble directly; False where somebody else has taken it on."""
+    """Claim the direct report of a trouble; return False if another process has claimed it."""
     column = alerts.c.told_over_at if alert.is_over else alerts.c.direct_at
     values = {column: at} if alert.is_over else {column: at, alerts.c.told_at: alert.told_at or at}
     return connection.execute(_of(alert).where(column.is_(None)).values(values)).rowcount == 1
 
 
 def record_not_told(connection: Connection, alert: Alert) -> None:
-    """Give back what `record_direct` took on: nobody could be told."""
+    """Give back what `record_direct` claimed, because nobody could be reached."""
     values = (
         {alerts.c.told_over_at: None} if alert.is_over else {alerts.c.direct_at: None, alerts.c.told_at: alert.told_at}
     )

@@ -20,7 +20,7 @@ from service.ledger.states import State
 from service.tables import jobs
 from service.vault import Vault
 
-# Args are as they are shown: a callback is told no secrets.
+# Args as they are shown: a callback gets no secrets.
 _TOLD = [column for column in jobs.c if column.name not in ("sealed_args", "trace_context")]
 
 
@@ -36,7 +36,7 @@ def insert_callbacks(connection: Connection, owned: Sequence[tuple[str, Callback
 
 
 def delete_callbacks(connection: Connection, owners: Collection[str]) -> None:
-    """Delete the callbacks of jobs or flows that are deleted, and which jobs they were. Those stay."""
+    """Delete the callbacks of deleted jobs or flows, and the record of their jobs. The jobs themselves stay."""
     for table in (callbacks, callback_jobs):
         connection.execute(delete(table).where(table.c.owner.in_(owners)))
 
@@ -69,14 +69,14 @@ def call_back(connection: Connection, owners: Sequence[Owner], at: datetime) -> 
     insert_jobs(connection, [job for _, job in called])
     noted = [{"owner": row.owner, "event": row.event, "job_id": job.id, "recorded_at": at} for row, job in called]
     connection.execute(insert(callback_jobs), noted)
-    # So that its attempts are given the result of the job it was called for.
+    # So that its attempts get the result of the job that called it.
     of_jobs = [(row.owner, job.id) for row, job in called if by_id[row.owner].sort == "job"]
     insert_edges(connection, [Edge(owner, job_id, "ended", "met") for owner, job_id in of_jobs])
     return [job for _, job in called]
 
 
 def _opened(vault: Vault, row: Any) -> str:
-    """Return a template with its secrets in clear; one that cannot be read as it is: the attempt will say why."""
+    """Return a template with its secrets in clear, or unchanged if they cannot be read: the attempt will say why."""
     try:
         return CALLBACK_ARGS.opened(vault, row.template, row.owner, row.event)
     except SecretUnreadable:

@@ -31,9 +31,9 @@ class Cancel:
 
 
 class Cancelled(NamedTuple):
-    """What a job is now: `cancelled`, or still `running`. One that waited in `lanes` stands there as `member`.
+    """A job's present state: `cancelled`, or still `running`. If it waited in `lanes`, its id there is `member`.
 
-    What followed from all that were cancelled together is told with one of them.
+    One job of a group carries what followed from all that were cancelled with it.
     """
 
     state: State
@@ -43,7 +43,7 @@ class Cancelled(NamedTuple):
 
 
 def record_cancelled(connection: Connection, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
-    """Cancel jobs at once that have not started, and note the wish for running ones. None for each that had ended."""
+    """Cancel jobs that have not started at once, and note the wish for running ones. None for each that had ended."""
     dialect = connection.dialect.name
     # One time for the whole group: the latest, so that no job ends before it was created.
     writer, at = cancels[0].writer, max(cancel.at for cancel in cancels)
@@ -78,7 +78,7 @@ def _tally(connection: Connection, writer: str, taken: Sequence[Sequence[Any]], 
     tally(connection, counts, at)
 
 
-# Read by their places: to find columns by their names costs more.
+# Read by position: looking columns up by name costs more.
 _TAKEN = (jobs.c.id, jobs.c.arq_id, jobs.c.lane, jobs.c.kind_lane, jobs.c.kind, jobs.c.lane_limits, jobs.c.traits)
 _counted_by, _KIND, _TRAITS = itemgetter(4, 5), 4, 6
 

@@ -1,4 +1,4 @@
-"""A user changes jobs that have not started: each as a whole, or not at all where a worker was first."""
+"""A user changes jobs that have not started: each as a whole, or not at all if a worker was first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from service.vault import Vault
 
 
 class Values(TypedDict, total=False):
-    """What a job is to have from now on. Whatever is left out stays as it is."""
+    """The new values of a job. Whatever is left out stays as it is."""
 
     run_at: datetime
     priority: int
@@ -46,10 +46,10 @@ class Values(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A wish to change a job. What was derived from its args holds only while these are still kept as `of_args`.
+    """A wish to change a job. Values derived from its args are valid only while the args are still stored as `of_args`.
 
-    `lanes` are a new job's columns lane, kind_lane, lane_limits and label, in the place of the two `values`. `files`
-    are those that its args name from now on.
+    `lanes` are the columns lane, kind_lane, lane_limits and label of a new job, instead of the two in `values`. `files`
+    are the files that its args name from now on.
     """
 
     id: str
@@ -73,9 +73,9 @@ _LISTED = ("queue", "lane", "kind_lane", "label")
 
 
 def record_changed(connection: Connection, changes: Sequence[Change]) -> list[Changed]:
-    """Change jobs that have not started; say of each what became of it, and where it waits now.
+    """Change jobs that have not started; return the result for each, and where it waits now.
 
-    Their rows are locked before they are looked at: whoever starts one meanwhile finds it as it was, or as it will be.
+    Their rows are locked before they are read: a worker that starts one meanwhile sees it either before or after.
     """
     results: dict[int, Changed] = {}
     for some in _rounds(changes):
@@ -89,10 +89,10 @@ def record_changed(connection: Connection, changes: Sequence[Change]) -> list[Ch
 
 
 def locked(connection: Connection, ids: Sequence[str], *, args: bool = False) -> dict[str, Row]:
-    """Read what a change must know of jobs, by their ids, and keep it true until the transaction ends.
+    """Read what a change must know about jobs, by id, and keep it unchanged until the transaction ends.
 
-    In the order of ids, as all do who lock several. Where it is asked for, with
-    their `args` as attempts are given them, secrets still sealed.
+    Rows are locked in the order of ids, as everywhere. With `args`, the args are read too, as attempts get them,
+    secrets still sealed.
     """
     columns = (*_READ, _KEPT_ARGS) if args else _READ
     rows = connection.execute(select(*columns).where(jobs.c.id.in_(ids)).order_by(jobs.c.id).with_for_update())
@@ -117,7 +117,7 @@ def apply(connection: Connection, wanted: Sequence[tuple[Row, Change]]) -> list[
 
 
 def _rounds(changes: Sequence[Change]) -> Iterator[dict[int, Change]]:
-    """Split changes, by their numbers, so that each job is changed once in a round."""
+    """Split changes into rounds, by their numbers, so that each job is changed once in a round."""
     left = dict(enumerate(changes))
     while left:
         first = {change.id: number for number, change in reversed(left.items())}
@@ -136,7 +136,7 @@ def _refusal(row: Row | None, change: Change) -> Changed | None:
 
 
 def _columns(row: Row, change: Change) -> dict[str, Any]:
-    """Return the columns that a change sets, with what follows from them."""
+    """Return the columns that a change sets, including derived ones."""
     columns: dict[str, Any] = {**change.values}
     if "run_at" in columns:
         columns |= _moved_to(row, max(columns["run_at"], change.at), change.at)
@@ -162,7 +162,10 @@ def _moved_to(row: Row, run_at: datetime, at: datetime) -> dict[str, Any]:
 
 
 def _retried(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a job's own policy comes to: its time begins when the job is due, and not anew with each failure."""
+    """Return the columns of a job's own policy.
+
+    Its time begins when the job is due, and does not restart at a failure.
+    """
     retry = columns.get("retry", row["retry"])
     if retry == row["retry"] and (retry is None or row["failures"]):
         return {}
@@ -178,7 +181,7 @@ def _seal(vault: Vault, rows: Sequence[Row], new: Sequence[dict[str, Any]]) -> N
 
 
 def _number_in_lanes(connection: Connection, rows: Sequence[Row], new: Sequence[dict[str, Any]]) -> None:
-    """Let jobs come last in the lanes that they come into. One that leaves all lanes has no place in their order."""
+    """Put jobs last in the lanes that they enter. A job that leaves all lanes has no place in their order."""
     moved = [columns for row, columns in zip(rows, new, strict=True) if _lanes_after(row, columns) != _lanes_of(row)]
     entering = [columns for columns in moved if _lanes_of(columns)]
     seqs = iter(take_lane_seqs(connection, len(entering)) if entering else ())
@@ -208,7 +211,7 @@ def _place(row: Mapping[str, Any]) -> Place:
 
 
 def _update(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows, in one statement for all that set the same columns."""
+    """Write rows, with one statement for all that set the same columns."""
     by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         by_columns.setdefault(tuple(sorted(row)), []).append(_written(row))

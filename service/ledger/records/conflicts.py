@@ -1,4 +1,4 @@
-"""What stands in the way of new jobs: ids that clients made and sent before, and unique keys that others hold."""
+"""Conflicts of new jobs: ids that clients have sent before, and unique keys that other jobs hold."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,15 +20,15 @@ from service.tables import TERMINAL_SQL, jobs
 
 
 class Overtaken(ValueError):
-    """Somebody else has written meanwhile what this decided by: nothing is recorded, and it is to be tried again."""
+    """Another writer has changed what this decision was based on: nothing is recorded, and the caller tries again."""
 
 
 @dataclass(slots=True)
 class Conflicts:
-    """What was found before anything is inserted.
+    """What was found before the insertion.
 
-    `refusals` has one for each request, None for one that may be recorded. `standing` has the ids that stand for jobs
-    which are not to be inserted. `senders` are the requests that insert the ids which clients made.
+    `refusals` has one entry for each request, None if it may be recorded. `standing` has the ids that stand for jobs
+    that are not inserted. `senders` are the requests that insert the ids that clients made.
     """
 
     refusals: list[Conflict | None] = field(default_factory=list)
@@ -56,12 +56,12 @@ _NOTHING_ASKED = (None, "return", None)
 
 
 def may_conflict(requests: Sequence[Enqueue]) -> bool:
-    """Whether any job asks for more than its unique key alone, or has an id that its client made."""
+    """Whether any job sets more about its unique key than the key, or has an id that its client made."""
     return any(_asked_of(job) != _NOTHING_ASKED for request in requests for job in request.jobs)
 
 
 def conflicts_of(connection: Connection, requests: Sequence[Enqueue]) -> Conflicts:
-    """Look for what stands in the way of requests."""
+    """Look for the conflicts of requests."""
     asking = [job for request in requests for job in request.jobs if _asked_of(job) != _NOTHING_ASKED]
     hashes = _hashes(connection, [job.id for job in asking if job.request_hash is not None])
     holders = _holders_of(connection, [job for job in asking if job.unique_key is not None])
@@ -106,9 +106,9 @@ def _refusal(
 def settle(
     connection: Connection, requests: Sequence[Enqueue], found: Conflicts, ids: Mapping[str, str]
 ) -> tuple[Changed, ...]:
-    """Give waiting holders of unique keys what new jobs say that they now stand for.
+    """Let waiting holders of unique keys take over the fields of the new jobs that they stand for.
 
-    Raises `Overtaken` where what was found before the insertion holds no longer.
+    Raises `Overtaken` if what was found before the insertion is no longer true.
     """
     asking = [job for request in requests for job in request.jobs if _asked_of(job) != _NOTHING_ASKED]
     left = [job for job in asking if job.id not in found.standing]
@@ -120,7 +120,7 @@ def settle(
 
 
 def _replace(connection: Connection, wanted: Sequence[NewJob], ids: Mapping[str, str]) -> tuple[Changed, ...]:
-    """Give each holder all that the latest of its new jobs says."""
+    """Give each holder the fields of the latest of its new jobs."""
     latest: dict[str, Change] = {}
     for job in wanted:
         change = _change_by(job, ids[job.id])
@@ -177,9 +177,9 @@ def _holders_of(connection: Connection, asking: Sequence[NewJob]) -> dict[str | 
 
 
 def _ended_lately(connection: Connection, asking: Sequence[NewJob]) -> dict[str | None, str]:
-    """Return, by unique keys, the jobs that have ended and hold them still.
+    """Return, by unique key, the ended jobs that still hold it.
 
-    The one of a key that ended last is enough: any other with `unique_for` would have been it.
+    For each key, the job that ended last is enough: any other with `unique_for` would have kept it from being enqueued.
     """
     if not asking:
         return {}

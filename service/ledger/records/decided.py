@@ -19,18 +19,18 @@ from service.ledger.states import PARENT_FAILED, WAITING, State, edge_state
 from service.ledger.traits import Trait
 from service.tables import LIVE_SQL, Moment, jobs, moment_text
 
-# So many edges are changed in one transaction: a job's own end must not wait for tens of thousands of others.
+# At most this many edges change in one transaction: a job's own end must not wait for tens of thousands of others.
 MOST_EDGES = 1_000
-# So many levels more does a transaction decide that follows up: each takes three statements, and other writers wait.
+# At most this many further levels are decided in one transaction: each takes three statements, and other writers wait.
 MOST_LEVELS = 50
 _RETRY, _CHILDREN = Trait.RETRY.value, Trait.CHILDREN.value
 
 
 @dataclass(slots=True)
 class Decided:
-    """What was decided. The parents `left` may have more edges to change than one transaction should.
+    """What was decided. The parents in `left` may have more edges to change than one transaction should.
 
-    `deeper` are the cancelled whose own edges were decided as well.
+    `deeper` are the cancelled jobs whose own edges were decided as well.
     """
 
     released: list[Released] = field(default_factory=list)
@@ -55,9 +55,9 @@ class _Change(NamedTuple):
 
 
 def decide(connection: Connection, parents: Sequence[Parent], at: datetime, *, waits: bool = True) -> Decided:
-    """Let up to `MOST_EDGES` edges say what their `parents` are, which are locked, and their children follow.
+    """Decide up to `MOST_EDGES` edges of the locked `parents`, and what follows for their children.
 
-    Unless it `waits`, parents are left whose children another transaction has locked.
+    Unless it `waits`, parents whose children are locked by another transaction are left for later.
     """
     if all(parent.state is State.SUCCEEDED for parent in parents):
         released = let_pass(connection, parents, at, MOST_EDGES)
@@ -82,10 +82,10 @@ def decide(connection: Connection, parents: Sequence[Parent], at: datetime, *, w
 
 
 def decide_deeper(connection: Connection, decided: Decided, at: datetime) -> None:
-    """Let what comes after the cancelled jobs follow too, level by level, as far as one transaction should go.
+    """Also decide the edges of the cancelled jobs, level by level, as far as one transaction should go.
 
-    A commit for each level would let a long chain fall no faster than the disk syncs. Falls whose levels cross would
-    wait for each other, had they to: what another transaction has locked is left to be followed up.
+    With a commit for each level, cancelling a long chain would be limited by the disk's syncs. Two transactions whose
+    levels cross must not wait for each other, so jobs that another one has locked are left for a followup.
     """
     fallen: Sequence[Ended] = decided.cancelled
     for _ in range(MOST_LEVELS):
@@ -142,12 +142,12 @@ def _decide(
 
 
 def _fell_with_a_parent(row: Child) -> bool:
-    """Whether the job was cancelled by an edge that broke, and by no user."""
+    """Whether the job was cancelled by a broken edge, not by a user."""
     return bool(row.state == State.CANCELLED and row.error_type == PARENT_FAILED)
 
 
 def _become(row: Child, blocked_by: int, breaker: Parent | None, may_go_back: bool, at: datetime) -> _Change:
-    """Return what a child becomes, whose edges have been changed."""
+    """Return what a child becomes after its edges have changed."""
     state, run_at = row.state, row.run_at
     if state is State.BLOCKED and breaker is not None:
         return _Change(row.id, State.CANCELLED, blocked_by, run_at, at, PARENT_FAILED, reason_of(breaker))
@@ -158,7 +158,7 @@ def _become(row: Child, blocked_by: int, breaker: Parent | None, may_go_back: bo
 
 
 def reason_of(breaker: Parent) -> str:
-    """Say why a job is cancelled whose parent has ended."""
+    """Say why the end of a parent cancels a job."""
     how = "failed" if breaker.state is State.FAILED else "was cancelled"
     return f"Job {breaker.id} ({breaker.kind}) {how}, and this one needs it."
 
@@ -178,7 +178,7 @@ def _note(decided: Decided, row: Child, change: _Change) -> None:
 
 
 def _may_go_back(connection: Connection, fallen: Sequence[Child]) -> set[str]:
-    """Return which of the jobs that fell with a parent have no broken edge any more, nor anybody in their place."""
+    """Return which of the jobs cancelled with a parent have no broken edge left, and no other job in their place."""
     if not fallen:
         return set()
     broken = still_broken(connection, [row.id for row in fallen])

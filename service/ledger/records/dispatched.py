@@ -13,9 +13,9 @@ from service.tables import jobs
 
 
 def record_dispatched(connection: Connection, put: Sequence[tuple[str, int]], epoch: str) -> None:
-    """Note that jobs, each at its (id, attempt), were put on the queue of this `epoch`.
+    """Note that jobs, given as (id, attempt), were put on the queue of this `epoch`.
 
-    One that was started since is another attempt's matter: that may have ended, and wait where nobody put it.
+    Jobs that have been started since are left alone: a later attempt may have ended, and nobody has put the job since.
     """
     rows = parameter([{"id": job_id, "attempt": attempt} for job_id, attempt in put])
     connection.execute(_note(connection.dialect.name), {**rows, "epoch": epoch})

@@ -1,4 +1,4 @@
-"""Histograms of durations, as each process counts them by kind in five minutes."""
+"""Histograms of durations, which each process counts by kind for five minutes at a time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from service.tables import moment_text
 
 # The name of all kinds together.
 ALL_KINDS = ""
-# What was merged once must not be told again.
+# Counts that were merged once must not be written again.
 TOLD_WITHIN = timedelta(hours=1)
 MERGED_AFTER = timedelta(hours=2)
 _BUCKET = timedelta(minutes=5)
@@ -37,7 +37,7 @@ def bucket_of(at: datetime) -> datetime:
 
 
 def record_durations(connection: Connection, rows: Sequence[Histogram]) -> None:
-    """Record histograms whole: what is told again stands as before."""
+    """Record whole histograms, so that a repeated write changes nothing."""
     told = (
         (moment_text(one.bucket_at), one.kind, one.measure, one.writer, to_json(one.counts).decode(), one.sum_s)
         for one in rows

@@ -1,4 +1,4 @@
-"""Edges from parents to children: they say what each parent is, and stay until one of their jobs is purged."""
+"""Edges from parents to children: they say what became of each parent, and stay until one of their jobs is purged."""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
@@ -28,7 +28,7 @@ class Edge(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """A job that others come after, as it is now; see `states.edge_state`."""
+    """A job with children, as it is now; see `states.edge_state`."""
 
     id: str
     kind: str
@@ -37,7 +37,7 @@ class Parent(NamedTuple):
 
 
 def lock_parents(connection: Connection, ids: Iterable[str]) -> dict[str, Parent]:
-    """Read jobs, in the order of their ids, and keep them as they are until the transaction ends."""
+    """Read and lock jobs, in the order of their ids, until the transaction ends."""
     dialect = connection.dialect.name
     return {
         row.id: Parent(row.id, row.kind, State(row.state), bool(row.has_attempted))
@@ -46,27 +46,27 @@ def lock_parents(connection: Connection, ids: Iterable[str]) -> dict[str, Parent
 
 
 def mark_parents(connection: Connection, ids: Iterable[str]) -> None:
-    """Let the ends of jobs be followed up from now on. They are locked."""
+    """Have the ends of these locked jobs followed up from now on."""
     dialect = connection.dialect.name
     connection.execute(_mark(dialect), ids_parameter(dialect, ids))
 
 
 def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
-    """Insert edges that are not there yet, in the order of the indexes: that takes half the time for 100,000."""
+    """Insert missing edges in the order of the indexes, which halves the time for 100,000."""
     ordered = sorted(edges)
     for start in range(0, len(ordered), _ROWS_IN_A_STATEMENT):
-        # As plain tuples, which are written faster than named ones.
+        # Plain tuples are written faster than named ones.
         some = packed(map(tuple, ordered[start : start + _ROWS_IN_A_STATEMENT]))
         execute(connection, _insert(connection.dialect.name), some)
 
 
 def change_edges(connection: Connection, edges: Sequence[tuple[str, str, EdgeState]]) -> None:
-    """Let edges, by parent and child, be in the state that is given. Their parents and children are locked."""
+    """Set the states of edges, by parent and child. Their parents and children are locked."""
     execute(connection, _change(connection.dialect.name), packed(edges))
 
 
 def delete_edges(connection: Connection, ids: Collection[str]) -> None:
-    """Delete all edges of jobs that are deleted."""
+    """Delete all edges of deleted jobs."""
     for column in (job_edges.c.parent, job_edges.c.child):
         connection.execute(delete(job_edges).where(column.in_(ids)))
 

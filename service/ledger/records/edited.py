@@ -1,4 +1,4 @@
-"""A user replays a job with other args: both in one transaction, so that no worker starts it with the old ones."""
+"""A user replays a job with other args: both in one transaction, so that no worker starts it with the old args."""
 
 from sqlalchemy import Connection
 

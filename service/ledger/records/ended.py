@@ -1,4 +1,4 @@
-"""Jobs have ended: what comes after them is decided, and callbacks of theirs and of their flows are recorded."""
+"""Jobs have ended: their edges are decided, and the callbacks of the jobs and their flows are recorded."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -22,10 +22,10 @@ _CHILDREN, _CALLBACKS, _FLOW_CALLBACKS = Trait.CHILDREN.value, Trait.CALLBACKS.v
 def record_ended(
     connection: Connection, ended: Sequence[Ended], at: datetime, writer: str, *, empty_flows: Collection[str] = ()
 ) -> Followed:
-    """Follow up the ends of jobs, and of new flows without a job, in the transaction that recorded them.
+    """Follow up the ends of jobs, and of new flows without jobs, in the transaction that recorded them.
 
-    Call it with the jobs that have any of `FOLLOWED`, after their rows were changed. What is more than a transaction
-    should hold is left to `record_followups`.
+    Call it with the jobs that have any trait of `FOLLOWED`, after their rows have been changed. Work beyond what one
+    transaction should do is left to `record_followups`.
     """
     parents = [Parent(one.id, one.kind, one.state, one.has_attempted) for one in ended if one.traits & _CHILDREN]
     decided = decide(connection, parents, at) if parents else Decided()
@@ -42,7 +42,7 @@ def record_decided(
     ended: Sequence[Ended] = (),
     empty_flows: Collection[str] = (),
 ) -> Followed:
-    """Record what follows from jobs and flows that have ended, and from what was decided of others."""
+    """Record what follows from ended jobs and flows, and from the decisions about other jobs."""
     over = [*ended, *decided.cancelled]
     called = call_back_jobs(connection, [one.id for one in over if one.traits & _CALLBACKS], at)
     record_live_again(connection, decided.taken_back, at)
@@ -56,13 +56,13 @@ def record_decided(
 
 
 def record_live_again(connection: Connection, jobs: Sequence[Ended], at: datetime) -> None:
-    """Take note of jobs that had ended, and are live again: their children are taken back after the commit."""
+    """Note jobs that had ended and are live again: their children are taken back after the commit."""
     count_again(connection, [one.id for one in jobs if one.traits & _FLOW_CALLBACKS])
     leave(connection, [one.id for one in jobs if one.traits & _CHILDREN], at)
 
 
 def leave(connection: Connection, ids: Iterable[str], at: datetime) -> None:
-    """Let jobs be followed up after the commit; their rows are locked."""
+    """Have jobs followed up after the commit; their rows are locked."""
     rows = [{"job_id": job_id, "since": at} for job_id in sorted(ids)]
     if rows:
         connection.execute(insert_for(connection.dialect.name)(followups).on_conflict_do_nothing(), rows)

@@ -1,4 +1,4 @@
-"""A job that nobody started in time fails."""
+"""A job that was not started in time fails."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from service.tables import jobs
 
 
 class Expired(NamedTuple):
-    """A job that has failed so. One that waited in `lanes` stands there as `member`.
+    """A job that has expired. If it waited in `lanes`, its id there is `member`.
 
-    What followed from all that expired together is told with the first of them.
+    The first of the jobs that expired together carries what followed from all of them.
     """
 
     id: str
@@ -28,7 +28,7 @@ class Expired(NamedTuple):
 
 
 def record_expired(connection: Connection, writer: str, at: datetime, limit: int) -> list[Expired]:
-    """Fail up to `limit` jobs whose time to start has passed, whatever they wait for."""
+    """Fail up to `limit` jobs whose time to start has passed, whatever they are waiting for."""
     expired = (
         select(jobs.c.id)
         .where(found_by_state(*UNSTARTED), jobs.c.expires_at <= at)

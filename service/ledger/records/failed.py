@@ -14,15 +14,15 @@ from service.ledger.states import State
 from service.tables import moment_text
 
 SEVERAL = "*"
-# What was shown of a failure is in its attempt: of a group, what a list has room for.
+# As much as a list has room for: the attempt has the whole failure.
 _LONGEST_MESSAGE = 500
 
 
 def record_failures(connection: Connection, failed: Sequence[tuple[Finish, State]]) -> None:
     """Count failed attempts, with the states that their jobs went to, by group and minute.
 
-    Each process writes rows of its own, so it waits for nobody who writes of the same group. An attempt whose job was
-    cancelled counts as that.
+    Each process writes rows of its own, so it never waits for other writers of the same group. An attempt whose job was
+    cancelled counts as cancelled.
     """
     counted = [(finish, state) for finish, state in failed if state is not State.CANCELLED]
     if not counted:

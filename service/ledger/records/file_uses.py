@@ -1,4 +1,4 @@
-"""Which jobs name which files, noted in the transaction that records the jobs: none of the files is deleted then."""
+"""Which jobs name which files, recorded in the same transaction as the jobs, so that none of the files is deleted."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,12 +11,12 @@ from service.ledger.rows import execute, found_by, insert_for, packed, unfold_li
 
 
 def record_uses(connection: Connection, uses: Sequence[tuple[str, str]]) -> None:
-    """Note uses of files: (file, job). A file that is gone is none: the attempt will say so."""
+    """Record uses of files: (file, job). A file that is gone is left out: the attempt will say so."""
     execute(connection, _insert(connection.dialect.name), packed(uses))
 
 
 def change_uses(connection: Connection, changed: Sequence[tuple[str, tuple[str, ...]]]) -> None:
-    """Let jobs use other files than before: (job, files)."""
+    """Replace the files that jobs use: (job, files)."""
     connection.execute(delete(file_uses).where(file_uses.c.job_id.in_([job_id for job_id, _ in changed])))
     if uses := [(file_id, job_id) for job_id, named in changed for file_id in named]:
         record_uses(connection, uses)
@@ -24,7 +24,7 @@ def change_uses(connection: Connection, changed: Sequence[tuple[str, tuple[str, 
 
 @cache
 def _insert(dialect: str) -> Any:
-    """Whoever deletes a file has locked it: it is gone then, or its deletion finds the use."""
+    """Deleting a file locks it first: either it is gone by now, or its deletion sees the use."""
     new = unfold_lists(dialect, "new", {"file_id": String(), "job_id": String()})
     found = (
         select(files.c.id, new.c.job_id)

@@ -1,4 +1,4 @@
-"""Flows that have callbacks count their live jobs; each time the last one ends, the flow has ended."""
+"""Flows with callbacks count their live jobs; whenever the last one ends, the flow has ended."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -23,9 +23,9 @@ _CALLBACKS, _EMPTY = Trait.CALLBACKS.value, Trait.EMPTY.value
 
 
 def insert_flows(connection: Connection, new: Sequence[NewFlow], with_jobs: Collection[str | None]) -> set[str]:
-    """Insert flows that are not there yet, with their callbacks. Return the ids of those that have callbacks.
+    """Insert missing flows with their callbacks. Return the ids of the flows that have callbacks.
 
-    Jobs of the flows `with_jobs` are inserted; others stand for all jobs of the rest.
+    Jobs of the flows in `with_jobs` are inserted; all jobs of the other flows have existing jobs in their place.
     """
     rows = [
         {
@@ -46,43 +46,43 @@ def insert_flows(connection: Connection, new: Sequence[NewFlow], with_jobs: Coll
 
 
 def note_joined(connection: Connection, traits: Mapping[str, int]) -> None:
-    """Note that flows have jobs from now on, where none had any when they were made."""
+    """Note that flows have jobs from now on, although they had none when they were made."""
     if empty := [flow for flow, bits in traits.items() if bits & _EMPTY]:
         joined = update(flows).where(flows.c.id.in_(empty))
         connection.execute(joined.values(traits=flows.c.traits.bitwise_and(~_EMPTY)))
 
 
 def traits_of_flows(connection: Connection, ids: Collection[str]) -> dict[str, int]:
-    """Return the traits of the flows that there are."""
+    """Return the traits of the flows that exist."""
     rows = connection.execute(select(flows.c.id, flows.c.traits).where(flows.c.id.in_(ids)))
     return {row.id: row.traits for row in rows}
 
 
 def count_begun(connection: Connection, begun: Mapping[str, int]) -> None:
-    """Count jobs that are live from now on, by their flows."""
+    """Count jobs that are live from now on, by flow."""
     _count(connection, begun)
 
 
 def count_again(connection: Connection, ids: Sequence[str]) -> None:
-    """Count jobs that had ended, and are live again."""
+    """Count jobs that had ended and are live again."""
     if ids:
         _count(connection, _by_flow(connection, ids))
 
 
 def count_over(connection: Connection, ids: Sequence[str], at: datetime) -> list[NewJob]:
-    """Count jobs that have ended; return the jobs of the callbacks of flows that have ended with them."""
+    """Count ended jobs; return the callback jobs of flows that have ended with them."""
     if not ids:
         return []
     return _call_back_over(connection, {flow: -count for flow, count in _by_flow(connection, ids).items()}, at)
 
 
 def count_empty(connection: Connection, ids: Collection[str], at: datetime) -> list[NewJob]:
-    """Return the jobs of the callbacks of new flows without a job: others stand for all, so they have ended at once."""
+    """Return the callback jobs of new flows without jobs of their own, which have ended at once."""
     return _call_back_over(connection, dict.fromkeys(ids, 0), at)
 
 
 def record_flows_purged(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete up to `limit` flows made before then that have no jobs any more, with their callbacks."""
+    """Delete up to `limit` flows made before then that have no jobs left, with their callbacks."""
     chosen = select(flows.c.id).where(is_over_and_empty(before)).limit(limit)
     gone = connection.execute(delete(flows).where(flows.c.id.in_(chosen)).returning(flows.c.id)).scalars().all()
     if gone:
@@ -102,7 +102,7 @@ def _by_flow(connection: Connection, ids: Sequence[str]) -> Counter[str]:
 
 
 def _count(connection: Connection, counts: Mapping[str, int]) -> Sequence[Any]:
-    """Change what flows count, in the order of their ids; return their rows."""
+    """Change the counts of flows, in the order of their ids; return their rows."""
     if not counts:
         return []
     ids = sorted(counts)
@@ -114,7 +114,7 @@ def _count(connection: Connection, counts: Mapping[str, int]) -> Sequence[Any]:
 
 
 def _final(connection: Connection, row: Any, at: datetime) -> tuple[State, str]:
-    """Return the state that a flow has ended in, and its final JSON."""
+    """Return the state in which a flow has ended, and its final JSON."""
     is_listed = found_by(connection.dialect.name, jobs.c.id, job_listing.c.job_id)
     latest = func.max(jobs.c.finished_at, type_=jobs.c.finished_at.type)
     counted = select(jobs.c.state, func.count(), latest).join_from(job_listing, jobs, is_listed).group_by(jobs.c.state)

@@ -1,4 +1,4 @@
-"""Jobs whose edges do not all say yet what became of them are followed up, in bounded transactions."""
+"""Jobs with undecided edges are followed up, in bounded transactions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,14 +15,14 @@ _JOBS_AT_ONCE = 100
 
 
 def record_unfollowed(connection: Connection, ids: Sequence[str], at: datetime) -> None:
-    """Let jobs be followed up after all: a version that knew no edges may have ended them."""
+    """Have jobs followed up after all: a version without edges may have ended them."""
     leave(connection, lock_parents(connection, ids), at)
 
 
 def record_followups(connection: Connection, at: datetime, writer: str) -> Followed:
-    """Follow up some of the jobs that wait for it, the longest first; `left` says whether there may be more.
+    """Follow up some of the jobs that wait for it, longest wait first; `left` says whether there may be more.
 
-    What another process follows up at this moment is left to it.
+    Jobs that another process is following up at this moment are left to it.
     """
     oldest = select(followups.c.job_id).order_by(followups.c.since).limit(_JOBS_AT_ONCE)
     taken = connection.execute(oldest.with_for_update(skip_locked=True)).scalars().all()

@@ -1,4 +1,4 @@
-"""Idempotency keys: who was first with each, and what that was answered."""
+"""Idempotency keys: the first request with each key, and its answer."""
 
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -12,7 +12,7 @@ from service.tables import idempotency_keys, moment_text
 
 
 def take_keys(connection: Connection, wanted: Sequence[tuple[IdempotencyKey, str]]) -> dict[str, KeyHeld]:
-    """Take the keys that are free or expired for what is made, by its id; return whose each key is now."""
+    """Take free or expired keys for the ids that are made; return which id each key now belongs to."""
     rows = [
         {
             "key": key.key,

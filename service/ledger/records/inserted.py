@@ -1,4 +1,4 @@
-"""New rows of jobs, with all that is kept beside them for lists and tags."""
+"""New rows of jobs, with their rows for lists and tags."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -17,10 +17,10 @@ from service.ledger.traits import Trait
 from service.tables import LIVE_SQL, job_listing, job_tags, jobs, lane_sequence, moment_text
 from service.vault import Vault
 
-# What every job has.
+# Columns that every job has.
 _COMMON: tuple[str, ...] = ("id", "kind", "state", "queue", "priority", "args", "max_attempts", "run_at", "created_at")
-# What few have. Where no job of a statement has any of it, these columns are left out: on SQLite an insert then takes
-# 8 us for each job instead of 14.
+# Columns that few jobs have. If no job of a statement has any of them, they are left out: on SQLite an insert then
+# takes 8 us for each job instead of 14.
 _RARE: tuple[str, ...] = (
     "tags",
     "sealed_args",
@@ -34,7 +34,7 @@ _RARE: tuple[str, ...] = (
     "error_message",
     "finished_at",
 )
-# What jobs in lanes have, and those whose kind named one, or that say how these are limited: left out in the same way.
+# Columns of jobs in lanes, and of jobs with limits for lanes: left out in the same way.
 _LANE: tuple[str, ...] = ("lane_seq", "lane")
 _LANES: tuple[str, ...] = (*_LANE, "kind_lane", "lane_limits", "label")
 _lanes_of = attrgetter(*_LANES[1:])
@@ -42,29 +42,29 @@ _NO_LANES = (None,) * len(_LANES[1:])
 _rare_of = attrgetter(*_RARE)
 _NONE_RARE = ((), *[None] * (len(_RARE) - 1))
 
-# What only linked jobs have: left out in the same way. The last is not the row's, but its listing's.
+# Columns of linked jobs only: left out in the same way. The last one belongs to the job's listing, not to its row.
 _LINKED: tuple[str, ...] = ("traits", "blocked_by", "flow", "flow_name")
 _LISTED_ALONE = "flow_name"
-# What only jobs have whose request says more than most. A retry policy is among a job's traits, too.
+# Columns of jobs whose requests set rare options. A retry policy is also one of a job's traits.
 _MORE: tuple[str, ...] = ("retry", "retry_until", "unique_for", "request_hash")
 _linked_of, _more_of = attrgetter(*_LINKED, "retry"), attrgetter(*_MORE)
 _NOT_LINKED, _NO_MORE = (0, *[None] * len(_LINKED)), (None,) * len(_MORE)
 
-# All of that, looked at at once: nearly every job has none of it.
+# All of these, checked at once: nearly every job has none of them.
 _uncommon_of = attrgetter(*_RARE, *_LANES[1:], *_LINKED, *_MORE)
 _NOTHING_UNCOMMON = (*_NONE_RARE, *_NO_LANES, *_NOT_LINKED[:-1], *_NO_MORE)
 
-# Who sent it, where callers need a key.
+# Who sent it, if callers need a key.
 _SENT = ("enqueued_by",)
 
-# A statement's limit is for a database that is slow or gone, not for a batch that is large.
+# A statement's time limit is meant for a slow or lost database, not for a large batch.
 _ROWS_IN_A_STATEMENT = 1_000
 
 
 def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str, str], list[NewJob]]:
-    """Insert jobs; return the new ones, and for each id the one that stands for it: its own, or its key's holder.
+    """Insert jobs; return the new ones, and for each id the id that stands for it: its own, or its key's holder.
 
-    An id that is there already counts as inserted: the write was sent again because its answer was lost.
+    An id that already exists counts as inserted: the write was sent again because its answer was lost.
     """
     ids: dict[str, str] = {}
     created: set[str] = set()
@@ -74,7 +74,7 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
             created |= _insert_and_list(connection, left[start : start + _ROWS_IN_A_STATEMENT])
         ids |= {job.id: job.id for job in left if job.id in created}
         ids |= _standing_for(connection, [job for job in left if job.id not in ids])
-        # What is left had a holder of its unique key that ended between the two statements.
+        # For the rest, a holder of the unique key ended between the two statements.
         left = [job for job in left if job.id not in ids]
     inserted = [job for job in new if job.id in created]
     _insert_tags(connection, inserted)
@@ -84,7 +84,7 @@ def insert_jobs(connection: Connection, new: Sequence[NewJob]) -> tuple[dict[str
 
 
 def _insert_and_list(connection: Connection, some: Sequence[NewJob]) -> set[str]:
-    """Insert and list the jobs that nothing stands in the way of; return their ids."""
+    """Insert and list the jobs without a conflict; return their ids."""
     dialect = connection.dialect.name
     columns, values = _values(connection, some)
     if dialect == "postgresql":
@@ -109,7 +109,7 @@ def _values(connection: Connection, some: Sequence[NewJob]) -> tuple[tuple[str, 
 
 
 def _uncommon_values(connection: Connection, some: Sequence[NewJob]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Return what `_values` does, for jobs of which one has more than every job has."""
+    """Return what `_values` does, for jobs of which at least one needs further columns."""
     columns, values = _COMMON, [_common(job) for job in some]
     if any(_rare_of(job) != _NONE_RARE for job in some):
         vault = vault_of(connection)
@@ -138,7 +138,7 @@ def _standing_for(connection: Connection, missing: Sequence[NewJob]) -> dict[str
 
 
 def holders_of(connection: Connection, keys: Iterable[str]) -> Mapping[str | None, str]:
-    """Return the live jobs that hold unique keys, by these."""
+    """Return the live jobs that hold unique keys, by key."""
     holders = connection.execute(_holders(connection.dialect.name), parameter([{"key": key} for key in keys]))
     return {key: job_id for key, job_id in holders if job_id is not None}
 
@@ -154,7 +154,7 @@ def _common(job: NewJob) -> tuple[Any, ...]:
     return (
         job.id,
         job.kind,
-        str(job.state),  # an enum's member takes longer to be written
+        str(job.state),  # writing an enum's member takes longer
         job.queue,
         job.priority,
         job.args,
@@ -195,7 +195,7 @@ def _more(job: NewJob) -> tuple[Any, ...]:
 def _with_lanes(
     connection: Connection, lanes: Sequence[tuple[Any, ...]], values: Sequence[tuple[Any, ...]], count: int
 ) -> list[tuple[Any, ...]]:
-    """Add each job's number, and so many of the values in `lanes`. Postgres numbers jobs while it inserts them."""
+    """Add each job's number, and the first `count` values of its lanes. Postgres numbers jobs while it inserts them."""
     seqs = iter(take_lane_seqs(connection, len(lanes)) if connection.dialect.name == "sqlite" else ())
     return [
         (*value, next(seqs, None) if of_one[:2] != _NO_LANES[:2] else None, *of_one[:count])
@@ -215,7 +215,7 @@ def _insert_listing(dialect: str, columns: tuple[str, ...]) -> Any:
 
 @cache
 def _insert_and_list_at_once(dialect: str, columns: tuple[str, ...]) -> Any:
-    """Do both in one statement: each is a trip to the server. SQLite knows no INSERT in WITH."""
+    """Do both in one statement, to save a round trip. SQLite has no INSERT within WITH."""
     has_names = _LISTED_ALONE in columns
     new = select(_new(dialect, columns)).cte("new") if has_names else _new(dialect, columns)
     listed = (*_LISTED, *(name for name in _LISTED_OF_ROWS if name in columns))

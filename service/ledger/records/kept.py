@@ -50,7 +50,7 @@ class Checkpoint(NamedTuple):
     recorded_at: datetime
 
 
-_KEEPS = Trait.STEPS.value  # `&` with a flag takes thirty times as long
+_KEEPS = Trait.STEPS.value  # `&` on an enum's flag takes thirty times as long
 _KEYS: dict[str, TypeEngine[Any]] = {"job_id": String(255), "attempt": Integer()}
 _STEPS: dict[str, TypeEngine[Any]] = {
     **_KEYS,
@@ -63,7 +63,7 @@ _CHECKPOINTS: dict[str, TypeEngine[Any]] = {**_KEYS, "value": Text(), "recorded_
 
 
 def record_steps(connection: Connection, steps: Sequence[Step]) -> list[bool]:
-    """Keep steps; False where the attempt was taken away. One that is kept already stays as it is."""
+    """Keep steps; return False for an attempt that was taken away. A step that is already kept stays as it is."""
     kept = _running(connection, {step[:2] for step in steps})
     rows = [
         (*step[:4], moment_text(step.started_at), moment_text(step.finished_at)) for step in steps if step[:2] in kept
@@ -74,7 +74,7 @@ def record_steps(connection: Connection, steps: Sequence[Step]) -> list[bool]:
 
 
 def record_checkpoints(connection: Connection, checkpoints: Sequence[Checkpoint]) -> list[bool]:
-    """Keep the latest checkpoint of each job; False where the attempt was taken away."""
+    """Keep the latest checkpoint of each job; return False for an attempt that was taken away."""
     kept = _running(connection, {one[:2] for one in checkpoints})
     latest = {one.job_id: one for one in checkpoints if one[:2] in kept}
     rows = [(*one[:3], moment_text(one.recorded_at)) for one in latest.values()]
@@ -89,13 +89,16 @@ def delete_kept(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def forget_kept(connection: Connection, ids: Sequence[str]) -> None:
-    """Let jobs start over: delete what they have kept."""
+    """Let jobs start over: delete their kept steps and checkpoints."""
     delete_kept(connection, ids)
     connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(traits=jobs.c.traits.bitwise_and(~_KEEPS)))
 
 
 def _running(connection: Connection, keys: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Return those of the attempts that run, and mark their jobs. On Postgres, none of them ends before the commit."""
+    """Return which of the attempts are running, and mark their jobs.
+
+    On Postgres, none of them ends before the commit.
+    """
     rows = packed(keys)
     dialect = connection.dialect.name
     found = execute(connection, _lock(dialect), rows)
@@ -108,7 +111,7 @@ def _running(connection: Connection, keys: Collection[tuple[str, int]]) -> set[t
 
 @cache
 def _lock(dialect: str) -> Any:
-    """Choose the attempts that run. SQLite gives one JSON text, for the reason that `started._take_in_sqlite` has."""
+    """Choose the running attempts. SQLite returns one JSON text, for the reason given in `started._take_in_sqlite`."""
     wanted = unfold_lists(dialect, "wanted", _KEYS)
     columns = (jobs.c.id, jobs.c.attempt, jobs.c.traits)
     is_held = found_by(dialect, jobs.c.id, wanted.c.job_id) & (jobs.c.attempt == wanted.c.attempt)
@@ -117,7 +120,7 @@ def _lock(dialect: str) -> Any:
         chosen: Select[Any] = select(func.json_group_array(func.json_array(*columns)))
         return chosen.join_from(wanted, jobs, is_held).where(runs)
     chosen = select(*columns).join_from(wanted, jobs, is_held).where(runs)
-    # In order, so that no two of these wait for each other.
+    # In order, so that no two of these statements deadlock.
     return chosen.order_by(jobs.c.id).with_for_update(of=jobs, key_share=True)
 
 

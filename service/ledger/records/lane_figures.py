@@ -1,4 +1,4 @@
-"""What pages tell of lanes beside what holds for them: how many jobs were started, and when breakers held them."""
+"""Figures of lanes for the pages: how many jobs were started, and when breakers held them."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ STARTS_KEPT = timedelta(hours=2)
 
 
 class Starts(NamedTuple):
-    """How many jobs of a lane a process has started in five minutes."""
+    """How many jobs of a lane a process started within five minutes."""
 
     lane: str
     bucket_at: datetime
@@ -25,18 +25,18 @@ class Starts(NamedTuple):
 
 
 def record_lane_starts(connection: Connection, rows: Sequence[Starts]) -> None:
-    """Record counts whole: what is told again stands as before."""
+    """Record whole counts, so that a repeated write changes nothing."""
     told = ((one.lane, moment_text(one.bucket_at), one.writer, one.started) for one in rows)
     execute(connection, _set(connection.dialect.name), packed(told))
 
 
 def record_lane_starts_purged(connection: Connection, before: datetime) -> int:
-    """Delete a batch of what is older than that; return how many rows."""
+    """Delete a batch of older rows; return how many."""
     return record_rows_purged(connection, lane_starts, lane_starts.c.bucket_at < before)
 
 
 def record_held(connection: Connection, key: str, reason: str | None, at: datetime) -> None:
-    """Note that a breaker has opened, or opened again: then the lane is held since it did so first."""
+    """Note that a breaker has opened. If it has opened again, the lane has been held since the first time."""
     held = insert_for(connection.dialect.name)(lane_holds).values(key=key, held_at=at, over_at=None, reason=reason)
     since = case((lane_holds.c.over_at.is_(None), lane_holds.c.held_at), else_=held.excluded.held_at)
     new = {"held_at": since, "over_at": null(), "reason": held.excluded.reason}
@@ -44,7 +44,7 @@ def record_held(connection: Connection, key: str, reason: str | None, at: dateti
 
 
 def record_hold_over(connection: Connection, keys: Any, at: datetime) -> None:
-    """Note that breakers hold their lanes no more; `keys` are their keys, or select them."""
+    """Note that breakers no longer hold their lanes; `keys` are their keys, or a SELECT of them."""
     over = update(lane_holds).where(lane_holds.c.key.in_(keys), lane_holds.c.over_at.is_(None))
     connection.execute(over.values(over_at=at))
 

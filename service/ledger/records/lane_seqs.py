@@ -11,7 +11,7 @@ from service.tables import jobs, lane_counter, lane_sequence
 
 
 def take_lane_seqs(connection: Connection, count: int) -> list[int]:
-    """Take the next `count` numbers, in their order."""
+    """Take the next `count` numbers, in order."""
     if connection.dialect.name != "sqlite":
         return list(connection.execute(_next_of_sequence(), {"count": count}).scalars())
     latest: int = connection.execute(_next_of_counter(), {"count": count}).scalar_one()
@@ -19,13 +19,13 @@ def take_lane_seqs(connection: Connection, count: int) -> list[int]:
 
 
 def move_to_the_end(connection: Connection, ids: Sequence[str]) -> None:
-    """Let jobs come last in their lanes, in the order given."""
+    """Put jobs last in their lanes, in the given order."""
     seqs = take_lane_seqs(connection, len(ids))
     rows = parameter([{"id": job_id, "seq": seq} for job_id, seq in zip(ids, seqs, strict=True)])
     connection.execute(_move(connection.dialect.name), rows)
 
 
-# To build them anew would cost an enqueue more than to execute them.
+# Building these statements for each enqueue would cost more than executing them.
 @cache
 def _next_of_sequence() -> Any:
     numbers = func.generate_series(1, bindparam("count", type_=Integer)).table_valued(column("number", Integer))

@@ -1,6 +1,6 @@
-"""What users and breakers say of lanes, kinds and queues; and the rebuild of Redis' lanes begins.
+"""What users and breakers set for lanes, kinds and queues; and the start of a rebuild of Redis' lanes.
 
-Every `at` is the database's (see `clock.py`). A rule that says nothing any more is deleted.
+Every `at` is the database's (see `clock.py`). A rule that no longer sets anything is deleted.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ from service.tables import lanes, lanes_epoch
 
 
 class Said(TypedDict, total=False):
-    """What a user said of a lane: what is left out stays as it was."""
+    """What a user sets for a lane. Whatever is left out stays as it was."""
 
     concurrency: int | None
     rate_limit: int | None
@@ -36,7 +36,7 @@ class Said(TypedDict, total=False):
 
 
 class Breaker(NamedTuple):
-    """How the breaker of a lane stands."""
+    """The state of a lane's breaker."""
 
     key: str
     state: BreakerState
@@ -46,14 +46,14 @@ class Breaker(NamedTuple):
 
 
 class Rebuild(NamedTuple):
-    """What Redis' lanes are rebuilt from."""
+    """The data from which Redis' lanes are rebuilt."""
 
     rules: list[Rule]
     running: list[InLanes]
 
 
 _CLOSED = {"breaker_state": "closed", "breaker_until": None, "breaker_step": 0, "breaker_reason": None}
-# What `Rule.says_nothing` says of a row.
+# `Rule.says_nothing`, as a condition on a row.
 _SAYS_NOTHING = (
     lanes.c.concurrency.is_(None),
     lanes.c.rate_limit.is_(None),
@@ -65,7 +65,7 @@ _SAYS_NOTHING = (
 
 
 def record_rule(connection: Connection, key: str, said: Said, at: datetime) -> Rule:
-    """Note what was said of a lane, a pattern, `kind:<name>` or `queue:<name>`; return all that holds for it."""
+    """Record what was set for a lane, a pattern, `kind:<name>` or `queue:<name>`; return everything set for it."""
     _upsert(connection, key, {**said, "updated_at": at}, at)
     rule = rule_of(connection.execute(select(lanes).where(lanes.c.key == key)).one())
     if rule.says_nothing(at):
@@ -74,13 +74,13 @@ def record_rule(connection: Connection, key: str, said: Said, at: datetime) -> R
 
 
 def record_rule_deleted(connection: Connection, key: str) -> bool:
-    """Forget all that was said of a lane; False when nothing was."""
+    """Forget everything set for a lane; return False if there was nothing."""
     deleted = delete(lanes).where(lanes.c.key == key).returning(lanes.c.key)
     return connection.execute(deleted).first() is not None
 
 
 def record_breakers(connection: Connection, breakers: Sequence[Breaker], at: datetime) -> None:
-    """Note how breakers stand. It does not count as a change of the rules; see `reads.lanes.rules_version`."""
+    """Record the states of breakers. This does not count as a change of the rules; see `reads.lanes.rules_version`."""
     for breaker in sorted(breakers, key=lambda one: one.key):  # in one order, so that no two writers deadlock
         _note_hold(connection, breaker, at)
         values = {f"breaker_{name}": value for name, value in breaker._asdict().items() if name != "key"}
@@ -98,9 +98,10 @@ def _note_hold(connection: Connection, breaker: Breaker, at: datetime) -> None:
 
 
 def record_forgotten(connection: Connection, before: datetime) -> None:
-    """Forget breakers that might have let a job try before then, and still have not, and pauses that were over then.
+    """Forget pauses that were over then, and breakers that could have let a probe through before then but still have
+    not.
 
-    Nobody sends anything to such a destination any more: a row for each would stay for good.
+    Nobody sends anything to such a destination any more, so its row would stay for ever.
     """
     record_hold_over(connection, select(lanes.c.key).where(is_untried(before)), before)
     connection.execute(update(lanes).where(is_untried(before)).values(_CLOSED))
@@ -109,7 +110,7 @@ def record_forgotten(connection: Connection, before: datetime) -> None:
 
 
 def record_rebuild(connection: Connection, epoch: str) -> Rebuild:
-    """Refuse the starts of other epochs from now on; return what holds for lanes, and what runs in them."""
+    """Refuse starts of other epochs from now on; return the rules of lanes, and the jobs that run in them."""
     row = insert_for(connection.dialect.name)(lanes_epoch).values(id=1, epoch=epoch)
     connection.execute(row.on_conflict_do_update(index_elements=["id"], set_={"epoch": epoch}))
     rules = [rule_of(row) for row in connection.execute(select(lanes))]
@@ -117,7 +118,7 @@ def record_rebuild(connection: Connection, epoch: str) -> Rebuild:
 
 
 def running_behind_fence(connection: Connection, members: Collection[str]) -> set[str]:
-    """Return the members of queues whose jobs run, once every start that is under way is committed or given up."""
+    """Return the queue members whose jobs run, after every start under way has been committed or given up."""
     connection.execute(select(lanes_epoch.c.id).with_for_update())
     found = connection.execute(select_running_among(members))
     return {member for row in found for member in row if member in members}

@@ -1,4 +1,4 @@
-"""New jobs that come after others, have callbacks, or are in a flow: what is recorded of them beside their rows."""
+"""New jobs that come after others, have callbacks, or are in a flow: what is recorded beside their rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,15 +31,15 @@ _FLOW_CALLBACKS = Trait.FLOW_CALLBACKS.value
 
 
 def are_linked(requests: Sequence[Enqueue]) -> bool:
-    """Whether any of the requests has a job of this sort."""
+    """Whether any of the requests has such a job."""
     return any(_links_of(job) != _NO_LINKS for request in requests for job in request.jobs)
 
 
 @dataclass(slots=True)
 class Links:
-    """What requests refer to, as it is now, and the edges that they plan, by child.
+    """The present state of what requests refer to, and the edges that they plan, by child.
 
-    The parents are locked. `recorded` are jobs that were recorded before: the request was sent again.
+    The parents are locked. `recorded` are jobs that were recorded before, because the request was sent again.
     """
 
     parents: Mapping[str, Parent]
@@ -48,7 +48,7 @@ class Links:
     edges: dict[str, list[Edge]] = field(default_factory=dict)
 
     def unknown_to(self, request: Enqueue) -> tuple[str, ...]:
-        """Return the parents and the flows that a request names, but that there are not."""
+        """Return the parents and flows that a request names but that do not exist."""
         own = {job.id for job in request.jobs}
         if request.flow is not None:
             own.add(request.flow.id)
@@ -57,7 +57,7 @@ class Links:
         return tuple(one for one in named if one not in own and one not in self.parents and one not in self.flows)
 
     def plan(self, request: Enqueue) -> Enqueue:
-        """Return the request with its jobs as they are recorded: parents that have ended decide at once."""
+        """Return the request with its jobs in the states to record: parents that have ended decide at once."""
         parents, flows = dict(self.parents), dict(self.flows)
         if request.flow is not None:
             flows.setdefault(request.flow.id, _CALLBACKS if request.flow.callbacks else 0)
@@ -73,7 +73,7 @@ class Links:
         return replace(request, jobs=tuple(planned))
 
     def _let_wait(self, job: NewJob, parents: Mapping[str, Parent]) -> None:
-        """Plan the edges to a job, and let its fields say what it waits for."""
+        """Plan the edges to a job; return the job with its fields about parents filled in."""
         if not job.after or job.id in self.recorded:
             return
         edges = self.edges[job.id] = _edges_of(job, parents)
@@ -87,9 +87,9 @@ class Links:
 
 
 def links_of(connection: Connection, requests: Sequence[Enqueue]) -> Links:
-    """Read what requests refer to, and keep the parents as they are until the transaction ends.
+    """Read what requests refer to, and lock the parents until the transaction ends.
 
-    A parent of another request of the group is not there yet: who enqueues both must have heard of the first.
+    A parent from another request of the same group is not recorded yet: its caller must wait for the first answer.
     """
     asked = [job for request in requests for job in request.jobs]
     named = {parent for job in asked for parent in job.after}
@@ -114,7 +114,7 @@ def record_links(
     ids: Mapping[str, str],
     created: Sequence[NewJob],
 ) -> Followed:
-    """Record what the jobs `created` are linked to. `ids` has, for each job, the id that stands for it."""
+    """Record the links of the jobs in `created`. `ids` has, for each job, the id that stands for it."""
     writer, at = requests[0].writer, requests[0].jobs[0].created_at
     flows = [request.flow for request in requests if request.flow is not None]
     joined = {job.flow for job in created}
@@ -134,7 +134,7 @@ def record_links(
 
 
 def _record_edges(connection: Connection, links: Links, ids: Mapping[str, str], created: Sequence[NewJob]) -> set[str]:
-    """Insert the edges to new jobs. Return the parents that stand for others, which may have ended since."""
+    """Insert the edges to new jobs. Return the parents that stand for other jobs, which may have ended since."""
     stand_ins = {job_id: standing for job_id, standing in ids.items() if standing != job_id}
     edges = [edge for job in created for edge in links.edges.get(job.id, ())]
     holders: set[str] = set()
@@ -150,9 +150,9 @@ def _record_edges(connection: Connection, links: Links, ids: Mapping[str, str], 
 def _turn_to_holders(
     connection: Connection, edges: Sequence[Edge], stand_ins: Mapping[str, str], created: Sequence[NewJob]
 ) -> tuple[list[Edge], set[str]]:
-    """Let edges begin at the jobs that stand for their parents; return the edges, and which jobs those are.
+    """Move edges to the jobs that stand for their parents; return the edges, and those jobs.
 
-    A child may have named one of these beside the other: it waits for it once.
+    If a child has named both, it waits for that job once.
     """
     own: dict[str, dict[str, Edge]] = {}
     for edge in edges:

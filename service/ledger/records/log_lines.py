@@ -1,4 +1,4 @@
-"""What attempts logged is kept for readers: some lines of each, for as long as their job."""
+"""Lines that attempts logged are kept for readers: some lines of each attempt, for as long as the job."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -24,7 +24,7 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
 
 
 def record_log_lines(connection: Connection, kept: Sequence[KeptLines]) -> None:
-    """Keep lines of jobs that there still are. Safe to repeat."""
+    """Keep lines of jobs that still exist. Safe to repeat."""
     rows = [
         (of_it.job_id, of_it.attempt, line.number, moment_text(line.at), *line[2:])
         for of_it in kept
@@ -47,7 +47,8 @@ def _insert(dialect: str) -> Any:
     source = select(*(new.c[name] for name in _COLUMNS)).join_from(
         new, jobs, found_by(dialect, jobs.c.id, new.c.job_id)
     )
-    # Postgres: whoever deletes the job at this moment is waited for, or waits and finds the lines. Other writes go on.
+    # On Postgres, this waits for a deletion of the job under way, or the deletion waits and finds the lines. Other
+    # writes go on.
     source = source.with_for_update(read=True, key_share=True, of=jobs)
     return insert_for(dialect)(log_lines).from_select(list(_COLUMNS), source).on_conflict_do_nothing()
 

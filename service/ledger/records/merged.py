@@ -1,7 +1,7 @@
-"""Figures that have grown old are merged into coarser ones, and deleted in the end.
+"""Old figures are merged into coarser ones, and finally deleted.
 
-Whatever is merged is deleted by the statement that reads it, in one transaction: what is written meanwhile is either
-merged, or stays for the next time.
+Merged rows are deleted by the statement that reads them, in one transaction: a row written meanwhile is either merged,
+or stays for the next time.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ _BATCH = 1_000
 
 
 class Merge(Protocol):
-    """Merges the rows of a table from `start` to `end` into one for each of what they count, at `start`."""
+    """Merges the rows of a table from `start` to `end` into one row at `start` for each thing counted."""
 
     def __call__(self, connection: Connection, start: datetime, end: datetime) -> None: ...
 
 
 def merge_events(connection: Connection, start: datetime, end: datetime) -> None:
-    """Keep of each total what it had come to by the end."""
+    """Keep the last value of each total."""
     gone = _taken(connection, event_counts, event_counts.c.bucket_at, start, end)
     totals: dict[tuple[str, str], int] = {}
     for row in gone:
@@ -38,7 +38,7 @@ def merge_events(connection: Connection, start: datetime, end: datetime) -> None
 
 
 def merge_levels(connection: Connection, start: datetime, end: datetime) -> None:
-    """Keep of each level the highest that it stood at."""
+    """Keep the highest value of each level."""
     highest: dict[str, float] = {}
     for row in _taken(connection, levels, levels.c.at, start, end):
         highest[row.name] = max(row.value, highest.get(row.name, row.value))
@@ -62,7 +62,7 @@ _NOTHING = {"failures": 0, "jobs_failed": 0}
 
 
 def merge_durations(connection: Connection, start: datetime, end: datetime) -> None:
-    """Add up the histograms of each kind; those of all time grow by what no earlier merge has added."""
+    """Add up the histograms of each kind; all-time histograms grow by what no earlier merge has added."""
     of_the_hour: dict[Any, tuple[list[int], float]] = {}
     of_all_time: dict[Any, tuple[list[int], float]] = {}
     for row in _taken(connection, durations, durations.c.bucket_at, start, end):
@@ -90,12 +90,12 @@ def _sum(known: tuple[list[int], float] | None, row: Any) -> tuple[list[int], fl
     return added(counts, from_json(row[_COUNTS])), sum_s + row.sum_s
 
 
-# A row is a tuple, which has a method of that name.
+# A row is a tuple, which has a method of this name.
 _COUNTS = list(durations.c.keys()).index("counts")
 
 
 def record_groups_merged(connection: Connection, before: datetime) -> int:
-    """Let one row stand for what processes wrote of a group before then; return how many were merged."""
+    """Merge the rows that processes wrote about a group before then into one; return how many were merged."""
     written = failure_groups.c.writer != MERGED
     chosen = (
         select(failure_groups.c.fingerprint)
@@ -116,7 +116,7 @@ def record_groups_merged(connection: Connection, before: datetime) -> int:
 
 
 def record_figures_purged(connection: Connection, before: datetime) -> int:
-    """Delete a batch of what is older than that; return how many rows. The latest of each total stays."""
+    """Delete a batch of older rows; return how many. The latest row of each total stays."""
     later = event_counts.alias("later")
     is_not_latest = exists().where(
         later.c.kind == event_counts.c.kind,

@@ -30,14 +30,14 @@ from service.ledger.rows import execute, ids_parameter, insert_for, is_one_of, p
 from service.operation_tables import operation_failures, operation_members, operations
 from service.tables import Moment, jobs
 
-# Changes members in a page's transaction; returns on which of them it failed, by their ids.
+# Changes members in a page's transaction; returns the failures, by the member's id.
 ChangeMembers = Callable[[Connection], Mapping[str, Against]]
 _LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The ids of members of an operation between two places of its cursor; on `against` it has failed already."""
+    """The ids of members between two places of an operation's cursor; it has already failed on those in `against`."""
 
     operation_id: str
     before: Place | None
@@ -57,7 +57,7 @@ def record_operation(connection: Connection, new: NewOperation, job: NewJob | No
 
 
 def record_handed_over(connection: Connection, operation_id: str, job: NewJob, writer: str, at: datetime) -> bool:
-    """Give a job to an operation that nobody carries out, to count what is left and go on; False if it has one."""
+    """Give a job to an operation that nobody carries out, so that it goes on; return False if it has one."""
     is_alone = (operations.c.job_id.is_(None), operations.c.runner_until <= at)
     if not _update_live(connection, operation_id, *is_alone, job_id=job.id, state=OperationState.COUNTING):
         return False
@@ -66,25 +66,25 @@ def record_handed_over(connection: Connection, operation_id: str, job: NewJob, w
 
 
 def record_taken_over(connection: Connection, operation_id: str, at: datetime, until: datetime) -> bool:
-    """Let the caller carry out an operation `until` then, if it has no job, and nobody else does."""
+    """Let the caller carry out an operation `until` then, unless it has a job or another caller does."""
     is_alone = (operations.c.job_id.is_(None), operations.c.runner_until <= at)
     return _update_live(connection, operation_id, *is_alone, runner_until=until)
 
 
 def record_let_go(connection: Connection, operation_id: str, at: datetime) -> bool:
-    """Leave an operation to others, when whoever accepted it has no more time."""
+    """Leave an operation to others, because the process that accepted it has no more time."""
     return _update_live(connection, operation_id, operations.c.job_id.is_(None), runner_until=at)
 
 
 def record_begun(connection: Connection, operation_id: str, job_id: str) -> Operation | None:
-    """Return the operation that an attempt of this job is to go on with, as long as it is live; None: it has none.
+    """Return the live operation that an attempt of this job carries out; None if there is none.
 
-    One that was broken off goes on, for somebody has replayed its job. A dry run begins anew.
+    An interrupted operation goes on, because somebody has replayed its job. A dry run starts again.
     """
     operation = _locked(connection, operation_id)
     if operation is None or operation.job_id != job_id:
         return None
-    # A job that is asked to end was not replayed: its operation has just been stopped.
+    # A job that was asked to end has not been replayed: its operation has just been stopped.
     is_replayed = select(exists().where(jobs.c.id == job_id, jobs.c.cancel_requested_at.is_(None)))
     is_over = operation.state is OperationState.SUCCEEDED
     if is_over or (operation.state in BROKEN_OFF and not connection.execute(is_replayed).scalar_one()):
@@ -101,7 +101,7 @@ def record_begun(connection: Connection, operation_id: str, job_id: str) -> Oper
 
 
 def record_counted(connection: Connection, operation_id: str, matched: int, at: datetime, *, is_all: bool) -> bool:
-    """Note how many members were counted so far, or in all; False where it is not being counted any more."""
+    """Note how many members were counted so far, or in all; return False if it is no longer being counted."""
     values: dict[str, Any] = {"matched": matched}
     if is_all:
         dealt_with = operations.c.done + operations.c.failed
@@ -114,7 +114,7 @@ def record_counted(connection: Connection, operation_id: str, matched: int, at: 
 
 
 def record_rate(connection: Connection, operation_id: str, rate: float | None, at: datetime) -> Operation | None:
-    """Let a live operation go at another rate from now on. None where there is no such operation; see its state."""
+    """Change the rate of a live operation from now on. None if there is no such operation; check its state."""
     operation = _locked(connection, operation_id)
     if operation is None or operation.rate == rate:
         return operation
@@ -123,9 +123,9 @@ def record_rate(connection: Connection, operation_id: str, rate: float | None, a
 
 
 def record_page(connection: Connection, page: Page, change: ChangeMembers, at: datetime) -> Operation | None:
-    """Change a page's members, count them and move the cursor, all or nothing.
+    """Change a page's members, count them and move the cursor: all or nothing.
 
-    None, and nothing changes, where the cursor is not where the page begins, or the operation was stopped.
+    Returns None and changes nothing if the cursor is not at the page's beginning, or the operation was stopped.
     """
     operation = _locked(connection, page.operation_id)
     if operation is None or operation.state != OperationState.RUNNING or operation.cursor != page.before:
@@ -152,18 +152,18 @@ def record_page(connection: Connection, page: Page, change: ChangeMembers, at: d
 
 
 def states_now(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Return the states of those of the jobs that there are, which nobody changes before the transaction ends."""
+    """Lock jobs until the transaction ends; return the states of the ones that exist."""
     if not ids:
         return {}
     dialect = connection.dialect.name
     found = connection.execute(_lock_states(dialect), ids_parameter(dialect, ids)).all()
-    return {job_id: state for job_id, state in found}  # noqa: C416 - mypy takes no rows for pairs
+    return {job_id: state for job_id, state in found}  # noqa: C416 - mypy does not accept rows as pairs
 
 
 def are_all_in(connection: Connection, ids: Sequence[str], states: Sequence[str]) -> bool:
-    """Whether all of the jobs are in these states. Nobody changes any of them before the transaction ends.
+    """Lock jobs until the transaction ends; return whether all of them are in these states.
 
-    Nearly always they are: that is told in one number, where `states_now` reads a row for each.
+    Nearly always they are, and one number tells, while `states_now` reads a row for each.
     """
     dialect = connection.dialect.name
     parameters = {**ids_parameter(dialect, ids), **ids_parameter(dialect, states, "states")}
@@ -182,13 +182,13 @@ def _lock_and_count(dialect: str) -> Any:
     return select(func.count()).select_from(found).where(is_one_of(dialect, unindexed(found.c.state), "states"))
 
 
-# What was stopped, and what follows from the end of its job.
+# The stopped operation, and what follows from the end of its job.
 Stopped = tuple[Operation | None, Followed]
 
 
 def record_stopped(connection: Connection, operation_id: str, writer: str, at: datetime) -> Stopped:
-    """Stop a live operation, and cancel its job. None where there is no such operation; see its state."""
-    # In the order in which a cancel of the job locks both: crosswise, Postgres would have to break a deadlock.
+    """Stop a live operation, and cancel its job. None if there is no such operation; check its state."""
+    # Locked in the same order as by a cancel of the job, so that the two do not deadlock.
     job_id = select(operations.c.job_id).where(operations.c.id == operation_id).scalar_subquery()
     connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     stopped = _update_live(connection, operation_id, state=OperationState.STOPPED, finished_at=at)
@@ -207,7 +207,7 @@ def record_broken_off(
 
 
 def _locked(connection: Connection, operation_id: str) -> Operation | None:
-    """Read an operation, and let nobody else change it before the transaction ends."""
+    """Read and lock an operation until the transaction ends."""
     row = connection.execute(one_operation(operation_id).with_for_update()).first()
     return None if row is None else operation_of(row)
 

@@ -1,4 +1,4 @@
-"""A job with a retry policy of its own is due anew: from now on its `max_duration` counts."""
+"""A job with a retry policy of its own has become due again, so its `max_duration` restarts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ from service.tables import Moment, jobs, moment_text
 
 
 def renew_retries(connection: Connection, due: Mapping[str, datetime]) -> None:
-    """Let the jobs' own policies count from when they are due now. Those without one stay as they are."""
+    """Restart the jobs' own policies at their new due times. Jobs without a policy stay as they are."""
     columns = (jobs.c.id, jobs.c.retry)
     own = connection.execute(select(*columns).where(jobs.c.id.in_(due), jobs.c.retry.is_not(None)))
     until = {job_id: retry_until(retry, due[job_id]) for job_id, retry in own}

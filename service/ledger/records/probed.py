@@ -1,4 +1,4 @@
-"""A write that says nothing but that writes are possible."""
+"""A write whose only purpose is to show that writes are possible."""
 
 from datetime import datetime
 

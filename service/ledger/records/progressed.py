@@ -1,4 +1,4 @@
-"""A running attempt says how far it is."""
+"""A running attempt reports its progress."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Progress:
 
 
 def record_progress(connection: Connection, notes: Sequence[Progress]) -> list[bool]:
-    """Note how far attempts are. False where the attempt is over."""
+    """Record the progress of attempts; return False for an attempt that is over."""
     rows = [{"id": note.id, "attempt": note.attempt, "done": note.done, "total": note.total} for note in notes]
     noted = set(connection.execute(_progress(connection.dialect.name), parameter(rows)).scalars())
     return [note.id in noted for note in notes]

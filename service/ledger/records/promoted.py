@@ -1,4 +1,4 @@
-"""A scheduled job, or one that waits for another attempt, comes due."""
+"""A scheduled or retrying job comes due."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,10 +12,10 @@ from service.tables import jobs
 
 
 def record_promoted(connection: Connection, at: datetime, limit: int) -> Sequence[Any]:
-    """Make up to `limit` jobs that have come due `queued`, the earliest first.
+    """Make up to `limit` due jobs `queued`, earliest first.
 
-    Return these jobs: from now on, where one with a priority stands on the queue depends on it. Those that somebody is
-    starting or changing are passed over: to wait for them, in whatever order they are locked, would be a deadlock.
+    Return these jobs: from now on, a priority decides their places on the queue. Jobs that another writer is starting
+    or changing are skipped: waiting for them could deadlock, because they are locked in any order.
     """
     is_promotable = found_by_state(*PROMOTABLE)
     due = select(jobs.c.id).where(is_promotable, jobs.c.run_at <= at).order_by(jobs.c.run_at).limit(limit)

@@ -1,4 +1,4 @@
-"""What is past its retention is deleted, in batches small enough that nobody waits for them."""
+"""Rows past their retention are deleted, in batches small enough that nobody waits for them."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from service.ledger.states import TERMINAL
 from service.tables import attempts, job_listing, job_tags, jobs, tallies
 
 PURGE_BATCH = 500
-# Deletes what a feature keeps of the jobs with the given ids, in the transaction that deletes the jobs.
+# Deletes a feature's rows of the jobs with the given ids, in the transaction that deletes the jobs.
 PurgeOfJobs = Callable[[Connection, Sequence[str]], None]
 
 
@@ -33,11 +33,11 @@ def rows_of_jobs(table: Table) -> PurgeOfJobs:
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], belongings: Sequence[PurgeOfJobs]) -> dict[str, int]:
-    """Delete terminal jobs with all that belongs to them; return the number of rows by table.
+    """Delete terminal jobs with everything that belongs to them; return the number of rows by table.
 
     Jobs that others still wait for, or that wait for others, stay.
     """
-    # Jobs first: one that was replayed since it was chosen is no longer terminal, and keeps its attempts.
+    # Jobs first: a job that was replayed since it was chosen is no longer terminal, and keeps its attempts.
     deleted = delete(jobs).where(jobs.c.id.in_(ids), state_is(*TERMINAL), is_settled())
     rows = connection.execute(deleted.returning(jobs.c.created_at, jobs.c.id, jobs.c.traits)).all()
     gone = [(row.created_at, row.id) for row in rows]
@@ -59,13 +59,13 @@ def delete_jobs(connection: Connection, ids: Sequence[str], belongings: Sequence
 
 @cache
 def _delete_listing() -> Any:
-    """One by one: of a list of pairs SQLite makes a walk through all that are listed."""
+    """One by one: for a list of pairs, SQLite walks through all listed jobs."""
     at, of = bindparam("at", type_=job_listing.c.created_at.type), bindparam("of", type_=job_listing.c.job_id.type)
     return delete(job_listing).where(job_listing.c.created_at == at, job_listing.c.job_id == of)
 
 
 def record_rows_purged(connection: Connection, table: Table, expired: ColumnElement[bool]) -> int:
-    """Delete a batch of the rows that have `expired`; return their number."""
+    """Delete a batch of `expired` rows; return their number."""
     key = tuple_(*table.primary_key.columns)
     chosen = select(*table.primary_key.columns).where(expired).limit(PURGE_BATCH)
     return connection.execute(delete(table).where(key.in_(chosen))).rowcount

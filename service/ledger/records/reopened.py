@@ -1,4 +1,4 @@
-"""Jobs that are replayed together: what broke between them when they ended holds no longer."""
+"""Jobs that are replayed together: edges between them that broke when they ended are opened again."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -12,9 +12,9 @@ from service.tables import jobs
 
 
 def reopen(connection: Connection, children: Collection[str]) -> set[str]:
-    """Let broken edges to jobs that are about to be replayed say anew what their parents are, or are about to be.
+    """Decide broken edges to jobs that are about to be replayed again, by what their parents are or are about to be.
 
-    Return the jobs that still need one which has failed and is not replayed with them: their edges stay as they are.
+    Return the jobs that still need a failed job that is not replayed with them: their edges stay as they are.
     """
     broken = _broken(connection, children)
     if not broken:
@@ -40,7 +40,7 @@ def _broken(connection: Connection, children: Collection[str]) -> list[Edge]:
 
 
 def _fallen(broken: Sequence[Edge], parents: Mapping[str, Parent], children: Collection[str]) -> set[str]:
-    """Return the children that need a job which has failed: one that is not replayed, or that has fallen itself."""
+    """Return the children that need a failed job: one that is not replayed, or that fell with its own parent."""
     children_of: dict[str, list[str]] = {}
     for edge in broken:
         children_of.setdefault(edge.parent, []).append(edge.child)

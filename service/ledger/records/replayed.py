@@ -1,4 +1,4 @@
-"""A user replays a failed or cancelled job: it is queued again, due now; failures and crashes count anew."""
+"""A user replays a failed or cancelled job: it is queued again, due now, and failures and crashes restart at 0."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from service.tables import Moment, jobs
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A wish to replay a job; `from_start` without the steps and the checkpoint that it has kept."""
+    """A wish to replay a job; with `from_start` without its kept steps and checkpoint."""
 
     id: str
     at: datetime
@@ -42,11 +42,11 @@ class Replayed(StrEnum):
 
 
 def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[Replayed]:
-    """Put failed and cancelled jobs back, due now, at the end of their lanes; attempts go on counting.
+    """Put failed and cancelled jobs back, due now, at the end of their lanes; the attempt number goes on.
 
-    A job that waited for others when it was cancelled waits for them again. One whose parent has failed is left.
+    A job that waited for others when it was cancelled waits for them again. A job whose parent has failed is left out.
 
-    Raises `IntegrityError` where two of them have one unique key, or a new job takes it at this moment.
+    Raises `IntegrityError` if two of them have the same unique key, or a new job takes it at this moment.
     """
     at = max(replay.at for replay in replays)
     replayed = _put_back(connection, [replay.id for replay in replays], at, with_parents=False)
@@ -55,7 +55,7 @@ def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[R
     if with_parents := {job_id for job_id, traits in left.items() if traits & Trait.PARENTS.value}:
         broken = reopen(connection, with_parents)
         replayed |= _put_back(connection, with_parents - broken, at, with_parents=True)
-        # Their unique keys are taken: edges that were opened for their sake are decided once more.
+        # Jobs whose unique keys are taken: edges that were opened for them are decided again.
         leave(connection, [one for one in with_parents - broken if one not in replayed], at)
     if traits := {row.id: row.traits for row in replayed.values() if row[_TRAITS]}:
         _give_anew(connection, replays, traits)
@@ -66,7 +66,7 @@ def record_replayed(connection: Connection, replays: Sequence[Replay]) -> list[R
     return [_became(one.id, replayed, broken, left) for one in replays]
 
 
-# Read by their places: to find columns by their names costs more.
+# Read by position: looking columns up by name costs more.
 _RETURNED = (jobs.c.id, jobs.c.kind, jobs.c.state, jobs.c.lane_seq, jobs.c.traits)
 _LANE_SEQ, _TRAITS = 3, 4
 
@@ -78,7 +78,7 @@ def _put_back(connection: Connection, ids: Iterable[str], at: datetime, *, with_
 
 
 def _give_anew(connection: Connection, replays: Sequence[Replay], traits: Mapping[str, int]) -> None:
-    """Let what attempts are given count from this replay on."""
+    """Restart what counts from a replay on: steps if asked for, and the jobs' own policies."""
     replayed = [(replay, traits[replay.id]) for replay in replays if traits.get(replay.id)]
     if over := [replay.id for replay, has in replayed if replay.from_start and has & Trait.STEPS.value]:
         forget_kept(connection, over)
@@ -95,10 +95,10 @@ def _became(job_id: str, replayed: Container[str], broken: Container[str], left:
 
 
 def _lock_replayable(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
-    """Return the traits of jobs that have ended so, and keep them so: their edges are looked at next."""
+    """Lock jobs that may be replayed and return their traits: their edges are decided next."""
     if not ids:
         return {}
-    # With the jobs that keep them from running, in the order in which all lock them: parents come first.
+    # Parents are locked with them, and first, as everywhere.
     lock_parents(connection, {*ids, *broken_parents(connection, ids)})
     found = select(jobs.c.id, jobs.c.traits).where(jobs.c.id.in_(ids), state_is(*REPLAYABLE))
     return {row.id: row.traits for row in connection.execute(found)}
@@ -106,7 +106,7 @@ def _lock_replayable(connection: Connection, ids: Sequence[str]) -> dict[str, in
 
 @cache
 def _replay(dialect: str, *, with_parents: bool) -> Any:
-    """Put jobs back that came after no others or, once their edges were looked at, jobs `with_parents`."""
+    """Put jobs back: the ones without parents or, after their edges were decided, the ones `with_parents`."""
     parents = jobs.c.traits.bitwise_and(Trait.PARENTS.value)
     waits = func.coalesce(jobs.c.blocked_by, 0) > 0
     return (

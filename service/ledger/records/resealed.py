@@ -1,4 +1,4 @@
-"""Secrets are sealed anew, by the key that seals today."""
+"""Secrets are sealed again, with the first key of today."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -10,16 +10,16 @@ from service.ledger.sealed import SealedColumn, vault_of
 
 
 class Resealed(NamedTuple):
-    """How many secrets were sealed anew, and how many could not be: no key that is there opens them."""
+    """How many secrets were sealed again, and how many could not be, because no known key opens them."""
 
     done: int = 0
     unreadable: int = 0
 
 
 def record_resealed(connection: Connection, of: SealedColumn, names: Collection[Any]) -> Resealed:
-    """Seal the secrets of rows anew, by the first column of their keys. Safe to repeat, and beside whatever goes on.
+    """Seal the secrets of rows again, by the first column of their keys. Safe to repeat, and while everything goes on.
 
-    The rows are locked, in the order of their keys: whoever changes one meanwhile comes before or after.
+    The rows are locked in the order of their keys, so other changes come before or after.
     """
     vault = vault_of(connection)
     first, *_ = of.key

@@ -1,4 +1,4 @@
-"""What users say of schedules: made, changed, paused, deleted. Each change makes the revision grow."""
+"""Schedules are made, changed, paused and deleted by users. Each change makes the revision grow."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +12,13 @@ from service.ledger.sealed import SCHEDULE_ARGS, vault_of
 from service.schedule_tables import schedules
 
 CatchUp = Literal["none", "last", "all"]
-# What, when changed, makes other ticks: none of the new ones has been missed.
+# Columns whose change changes the ticks: none of the new ticks counts as missed.
 _TIMES = ("cron", "time_zone", "start_at", "end_at")
 
 
 @dataclass(frozen=True, slots=True)
 class NewSchedule:
-    """A schedule as a user has said it. Args and options are JSON."""
+    """A schedule as a user has set it. Args and options are JSON."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class NewSchedule:
 
 
 class Pause(NamedTuple):
-    """Since when a schedule is paused, by whom, and why in their words."""
+    """Since when a schedule is paused, by whom, and why, in their words."""
 
     paused_at: datetime
     paused_by: str | None = None
@@ -43,7 +43,7 @@ class Pause(NamedTuple):
 
 
 def record_schedule(connection: Connection, said: NewSchedule, now: datetime) -> bool:
-    """Make a schedule, or change it; return whether it is new. It stays paused if it was."""
+    """Make or change a schedule; return whether it is new. A paused schedule stays paused."""
     row = _held(connection, said.name)
     values = asdict(said)
     if said.sealed_args is not None:
@@ -67,7 +67,7 @@ def record_schedule_deleted(connection: Connection, name: str) -> bool:
 def record_paused(connection: Connection, name: str, pause: Pause, *, is_of_code: bool) -> bool:
     """Pause a schedule; return whether there is one. A kind's own gets a row when it is first paused.
 
-    A schedule that is paused already stays so since then; who paused it and why is told anew.
+    A paused schedule stays paused since then; who paused it and why is replaced.
     """
     row, now = _held(connection, name), pause.paused_at
     if row is not None:
@@ -88,7 +88,7 @@ def record_resumed(
     missed: Callable[[RowMapping], Sequence[Tick]],
     writer: str,
 ) -> bool:
-    """Resume a schedule; return whether it has a row. Its ticks up to now are dealt with: `missed` are recorded."""
+    """Resume a schedule; return whether it has a row. Its ticks up to now are done with: `missed` ones are recorded."""
     row = _held(connection, name)
     if row is None:
         return False
@@ -112,5 +112,5 @@ def _change(connection: Connection, row: RowMapping, now: datetime, **values: An
 
 
 def _revision(before: int, now: datetime) -> int:
-    """Return a greater one that goes by the time: a schedule that is deleted and made anew has another."""
+    """Return a greater revision, by the time: a schedule that is deleted and made again gets another one."""
     return max(before + 1, int(now.timestamp() * 1000))

@@ -1,4 +1,4 @@
-"""What happened until now, by kind and event, is written into the row of the minute."""
+"""Totals up to now, by kind and event, are written into the row of the minute."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,13 +13,13 @@ from service.tables import moment_text
 
 
 def record_totals(connection: Connection, totals: Mapping[tuple[str, str], int], minute: datetime) -> None:
-    """Record totals of all time as they are in this minute. Totals only grow, so a repetition changes nothing."""
+    """Record all-time totals in the row of this minute. Totals only grow, so a repeated write changes nothing."""
     rows = ((kind, event, moment_text(minute), total) for (kind, event), total in sorted(totals.items()))
     execute(connection, _raise_totals(connection.dialect.name), packed(rows))
 
 
 def record_levels(connection: Connection, values: Mapping[str, float], at: datetime) -> None:
-    """Record how levels stand; of two who look at the same moment, the later one is right."""
+    """Record levels; if two processes look at the same moment, the later write wins."""
     rows = ((name, moment_text(at), value) for name, value in sorted(values.items()))
     execute(connection, _set_levels(connection.dialect.name), packed(rows))
 

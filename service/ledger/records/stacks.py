@@ -1,4 +1,4 @@
-"""Somebody asks where a running attempt stands, and its worker answers."""
+"""Somebody asks where a running attempt is, and its worker answers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,9 +22,9 @@ class TakenStack(NamedTuple):
 
 
 def record_stack_wish(connection: Connection, job_id: str, at: datetime) -> int | None:
-    """Ask for the stack of a job's attempt, anew where it was asked for before; return its number.
+    """Ask for the stack of a job's attempt, again if it was asked for before; return the attempt's number.
 
-    None: the job does not run.
+    Returns None if the job does not run.
     """
     running = select(jobs.c.attempt, jobs.c.worker).where(jobs.c.id == job_id, state_is(State.RUNNING))
     row = connection.execute(running).first()

@@ -1,4 +1,4 @@
-"""One process leads the sweep, by a lease in one row; beside it stands how the sweep fared (see `reads/audit.py`).
+"""One process leads the sweep, by a lease in one row, which also says how the sweep is doing (see `reads/audit.py`).
 
 Every `at` is the database's (see `clock.py`).
 """
@@ -13,7 +13,7 @@ from service.tables import Moment, sweep_lease
 
 
 def record_leader(connection: Connection, leader: str, at: datetime) -> bool:
-    """Take the lease if it is free, or renew it; False when somebody else was first."""
+    """Take the lease if it is free, or renew it; return False if another process was first."""
     insert = insert_for(connection.dialect.name)(sweep_lease).values(id=1, leader=leader, leased_until=at + SWEEP_LEASE)
     held = sweep_lease.c.leased_until.between(at, at + LONGEST_SWEEP_LEASE)
     statement = insert.on_conflict_do_update(
@@ -25,7 +25,10 @@ def record_leader(connection: Connection, leader: str, at: datetime) -> bool:
 
 
 def record_swept(connection: Connection, leader: str, epoch: str, at: datetime) -> None:
-    """Note a pass that left nothing to mend, in ledger and queue. Changes nothing for one who leads no more."""
+    """Note a pass that left nothing to mend, in ledger and queue.
+
+    Changes nothing for a process that no longer leads.
+    """
     no_gap = sweep_lease.c.swept_at >= at - LONGEST_SWEEP_GAP
     noted = update(sweep_lease).where(sweep_lease.c.leader == leader)
     since = case((no_gap, sweep_lease.c.swept_since), else_=literal(at, Moment()))
@@ -33,7 +36,7 @@ def record_swept(connection: Connection, leader: str, epoch: str, at: datetime) 
 
 
 def record_behind(connection: Connection, leader: str) -> None:
-    """Note that there is much to mend, or no queue: until it is done, nothing can be judged by the sweep."""
+    """Note that there is much to mend, or no queue. Until that is over, the audit judges nothing by the sweep."""
     noted = update(sweep_lease).where(sweep_lease.c.leader == leader, sweep_lease.c.swept_at.is_not(None))
     connection.execute(noted.values(swept_at=None, swept_since=None))
 

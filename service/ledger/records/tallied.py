@@ -1,4 +1,4 @@
-"""Counters that survive every process: what each one has enqueued, started and ended, by kind."""
+"""Counters that outlive processes: what each process has enqueued, started and ended, by kind."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ Event = tuple[str, str, str]  # writer, kind, event
 
 
 def tally(connection: Connection, events: Iterable[Event] | Mapping[Event, int], at: datetime) -> None:
-    """Count `events`, or add what is counted already, in the transaction of what they count."""
+    """Count `events`, or add counts, in the transaction of the counted changes."""
     if counts := Counter(events):
         rows = packed((*event, count, moment_text(at)) for event, count in sorted(counts.items()))
         execute(connection, _add(connection.dialect.name), rows)

@@ -25,10 +25,10 @@ Overlap = Literal["allow", "skip", "replace"]
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A due time of a schedule, and what shall become of it: one that is fired has a `job`, any other a `reason`.
+    """A due time of a schedule, and its outcome: a fired tick has a `job`, any other a `reason`.
 
-    `revision` is that of the schedule's row when this was decided; None: it had no row, as kinds' own have none until
-    they are paused.
+    `revision` is the revision of the schedule's row when this was decided. None: it had no row, because a kind's own
+    schedule gets one only when it is first paused.
     """
 
     schedule: str
@@ -53,7 +53,7 @@ class Tick:
 
 
 class Ticked(NamedTuple):
-    """What was recorded. `deferred` are schedules that were changed since, or are being changed: decide anew."""
+    """What was recorded. `deferred` are schedules that have been or are being changed: decide their ticks again."""
 
     recorded: tuple[Tick, ...] = ()
     cancelled: tuple[Cancelled, ...] = ()
@@ -61,7 +61,7 @@ class Ticked(NamedTuple):
 
 
 def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str, now: datetime) -> Ticked:
-    """Record ticks, those of a schedule in the order of their times. One that is there already is left as it is."""
+    """Record ticks; ticks of one schedule must be in the order of their times. A tick that exists is left as it is."""
     held = _hold(connection, {tick.schedule for tick in wanted})
     current = [tick for tick in wanted if _revision(held.get(tick.schedule)) == tick.revision]
     deferred = frozenset(tick.schedule for tick in wanted) - {tick.schedule for tick in current}
@@ -80,7 +80,7 @@ def record_ticks(connection: Connection, wanted: Sequence[Tick], *, writer: str,
 
 @cache
 def recorded(dialect: str) -> Any:
-    """Ask which ticks of `keys_of` are there, one by one: SQLite would walk through all for a list of pairs."""
+    """Ask which ticks of `keys_of` exist, one by one: for a list of pairs, SQLite would walk through all ticks."""
     wanted = unfold(dialect, "wanted", {"kind": String(100), "due_at": Moment()})
     is_it = found_by(dialect, ticks.c.kind, wanted.c.kind, (ticks.c.due_at, wanted.c.due_at))
     return select(ticks.c.kind, ticks.c.due_at).select_from(wanted).join(ticks, is_it)
@@ -92,7 +92,7 @@ def keys_of(wanted: Sequence[tuple[str, datetime]]) -> dict[str, str]:
 
 
 def _hold(connection: Connection, names: set[str]) -> Mapping[str, Any]:
-    """Lock the schedules' rows. One that somebody else has locked is left out: it must not hold up the others."""
+    """Lock the schedules' rows, leaving out rows that others have locked: they must not hold up the rest."""
     c = schedules.c
     rows = connection.execute(
         select(c.name, c.revision, c.last_job_id, c.since)
@@ -117,9 +117,9 @@ def _not_there(connection: Connection, wanted: Sequence[Tick]) -> list[Tick]:
 def _decide(
     connection: Connection, wanted: Sequence[Tick], held: Mapping[str, Any]
 ) -> tuple[list[Tick], set[str], Mapping[str, Sequence[str]]]:
-    """Apply the schedules' overlap policies; return the ticks, the jobs that are replaced, and those that live then.
+    """Apply the schedules' overlap policies; return the ticks, the replaced jobs, and the jobs still live.
 
-    Several live where a user fired a tick out of turn.
+    Several jobs are live if a user fired a tick out of turn.
     """
     asked = {tick.schedule for tick in wanted if tick.overlap != "allow" and tick.schedule in held}
     before = _live(connection, {name: (held[name].last_job_id or "").split(",") for name in asked})
@@ -172,9 +172,9 @@ def _go_on(
     live: Mapping[str, Sequence[str]],
     now: datetime,
 ) -> None:
-    """Note up to when ticks have been dealt with, and the job of the latest; also ticks that others have recorded.
+    """Note up to when ticks have been dealt with, even by other workers, and the job of the latest tick.
 
-    Where a policy asks for it, the jobs of earlier ticks that have not ended are noted before that job.
+    If a policy needs them, jobs of earlier ticks that have not ended are noted before that job.
     """
     since = {tick.schedule: tick.due_at for tick in current if tick.reason != RUN_NOW and tick.schedule in held}
     latest = {
@@ -195,7 +195,7 @@ def _go_on(
 
 
 def _later(since: datetime | None, due_at: datetime | None, now: datetime) -> datetime:
-    """Return the later time; one that lies ahead comes from a clock that was wrong."""
+    """Return the later time. A time in the future comes from a wrong clock."""
     known = [one for one in (since, due_at) if one is not None and one <= now]
     return max(known, default=now)
 

@@ -1,4 +1,4 @@
-"""What is to be decided after parents have ended: their edges and the children, read and locked in one statement."""
+"""Edges to decide after parents have ended, and their children: read and locked in one statement."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,7 +28,7 @@ from service.tables import jobs
 
 
 class Child(NamedTuple):
-    """A job that comes after others, as it is now, and locked."""
+    """A job that comes after others, as it is now; it is locked."""
 
     id: str
     kind: str
@@ -50,9 +50,9 @@ class Child(NamedTuple):
 
 
 class Undecided(NamedTuple):
-    """Edges that may not say yet what their parents are, with the children by their ids.
+    """Edges that may not yet say what became of their parents, with their children by id.
 
-    `is_left` where any of the parents waits to be followed up.
+    `is_left`: one of the parents waits for a followup.
     """
 
     edges: Sequence[Edge]
@@ -66,10 +66,10 @@ _STATES = {str(state): state for state in State}
 
 
 def undecided(connection: Connection, parents: Sequence[Parent], limit: int, *, waits: bool) -> Undecided:
-    """Return up to `limit` edges of parents that are locked, and the children; unless it `waits`, those that are free.
+    """Return up to `limit` edges of the locked parents, and the children. Unless it `waits`, skips locked children.
 
-    Open ones, where a parent has ended, or was attempted where that is enough. Broken ones, where it no longer breaks
-    them: it was replayed, and so it is left to be followed up.
+    Open edges are returned if the parent has ended, or was attempted and that is enough. Broken edges are returned if
+    the parent no longer breaks them: it was replayed, and therefore waits for a followup.
     """
     dialect = connection.dialect.name
     ids = {
@@ -94,7 +94,7 @@ def _child(row: list[Any]) -> Child:
 
 @cache
 def _undecided(dialect: str, *, waits: bool) -> Select[Any]:
-    """Read all as JSON texts in one row, for the reason that `started._take_in_sqlite` has."""
+    """Read everything as JSON texts in one row, for the reason given in `started._take_in_sqlite`."""
     edge = _edges(dialect).cte("edge")
     told = [jobs.c[name] for name in Child._fields]
     each = select(edge.c.child).distinct().subquery("each_child")
