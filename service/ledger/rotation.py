@@ -1,4 +1,4 @@
-"""Rotation of keys: every secret is sealed by the first key, batch after batch, while everything else goes on."""
+"""Rotation of keys: every secret is sealed with the first key, batch after batch, while everything else goes on."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -10,12 +10,12 @@ from service.ledger.reads.sealed_rows import rows_with_secrets
 from service.ledger.records.resealed import Resealed, record_resealed
 from service.ledger.sealed import SealedColumn
 
-# Large ones may have 256 KiB each.
+# Large secrets may have 256 KiB each.
 _AT_ONCE = 50
 
 
 class Progress(NamedTuple):
-    """How far the rotation of one column is. `looked_at` are rows that hold a secret."""
+    """The progress of one column's rotation. `looked_at` counts rows with a secret."""
 
     of: SealedColumn
     looked_at: int
@@ -23,7 +23,7 @@ class Progress(NamedTuple):
 
 
 async def count_by_key(database: Database, of: SealedColumn) -> Counter[str | None]:
-    """Return how many secrets each key has sealed; None counts those in clear."""
+    """Return how many secrets each key has sealed; None counts secrets in clear."""
     counts = Counter[str | None]()
     async for rows in rows_with_secrets(database, of):
         counts.update(row.key_id for row in rows)
@@ -31,9 +31,9 @@ async def count_by_key(database: Database, of: SealedColumn) -> Counter[str | No
 
 
 async def rotate(database: Database, of: SealedColumn) -> AsyncIterator[Progress]:
-    """Seal anew what another key has sealed, or none; yield after each page how far that is.
+    """Seal again the secrets that another key, or none, has sealed; yield the progress after each page.
 
-    It may be stopped or killed at any moment. Begun again, it passes over what is done.
+    It may be stopped or killed at any moment. Started again, it skips what is done.
     """
     looked_at, done, unreadable = 0, 0, 0
     async for rows in rows_with_secrets(database, of):

@@ -1,4 +1,4 @@
-"""Many rows in one statement: one JSON parameter, unfolded by the database into a typed table."""
+"""Many rows in one statement: a JSON parameter that the database unfolds into a typed table."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -53,9 +53,9 @@ def parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def unfold_lists(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
-    """Build the same of rows that are lists in the order of `columns` (see `packed`).
+    """Build the same for rows that are lists in the order of `columns` (see `packed`).
 
-    SQLite unfolds lists in two thirds of the time that objects take; objects may omit what is null.
+    SQLite unfolds lists in two thirds of the time of objects; objects may omit nulls.
     """
     if dialect == "sqlite":
         item = func.json_each(bindparam(_PARAMETER, type_=Text)).table_valued("value", name=f"{name}_json")
@@ -83,8 +83,8 @@ def packed(rows: Iterable[Sequence[Any]]) -> str:
 def execute(connection: Connection, statement: ClauseElement, rows: str) -> CursorResult[Any]:
     """Execute a statement made with `unfold_lists`, as the driver's own text.
 
-    SQLAlchemy's way from a statement to the driver takes as long as the database does for a dozen rows. `statement`
-    must be kept by its maker: its text is.
+    SQLAlchemy's way from a statement to the driver takes as long as a dozen rows take the database. The caller must
+    keep `statement`, because its text is cached.
     """
     return connection.exec_driver_sql(_written(statement, connection.dialect).text, (rows,))
 
@@ -127,12 +127,12 @@ def found_by(
     told: ColumnElement[Any],
     *rest: tuple[ColumnElement[Any], ColumnElement[Any]],
 ) -> ColumnElement[bool]:
-    """Join a table with one that is unfolded: each row is looked up in the index on `key`.
+    """Join a table with an unfolded one, looking each row up in the index on `key`.
 
-    By `=`, Postgres may as well walk through the whole table and hash what is unfolded. With a plan from when the table
-    was small, it goes on so until the next ANALYZE, however large the table has become. By an ANY it can neither hash
-    nor merge, whatever it takes the sizes for; nor by a range, which serves for the `rest` of an index's columns.
-    (Up to version 16, Postgres may read all rows of the first column for an ANY of the second.)
+    With `=`, Postgres may as well walk through the whole table and hash the unfolded one. A plan from when the table
+    was small stays in use until the next ANALYZE, however large the table has become. With ANY it can neither hash nor
+    merge, whatever it estimates; nor with a range, which serves for the `rest` of an index's columns. (Up to version
+    16, Postgres may read all rows of the first column for an ANY on the second.)
     """
     if dialect == "sqlite":
         return and_(key == told, *(one == other for one, other in rest))
@@ -142,10 +142,10 @@ def found_by(
 def look_up(
     dialect: str, name: str, columns: Sequence[Column[Any]], by: Mapping[Column[Any], ColumnElement[Any]]
 ) -> tuple[FromClause, ColumnElement[bool]]:
-    """Return what to join, and on what: for each row so far, the rows whose keys equal what `by` names of it.
+    """Return the table to join and the condition: for each row so far, the rows whose keys equal its columns in `by`.
 
-    Joined by `found_by`, Postgres may still walk through a table that it takes for tiny, if what it is joined to is
-    itself a join: it keeps what they give, and compares it with each row. A LATERAL with an OFFSET is looked up.
+    With `found_by`, Postgres may still walk through a table that it takes for tiny if the other side is itself a join:
+    it materializes that join and compares it with each row. A LATERAL with an OFFSET is always looked up.
     """
     if dialect == "sqlite":
         table = select(*columns, *by).subquery(name)
@@ -155,12 +155,12 @@ def look_up(
 
 
 def is_one_of(dialect: str, asked: ColumnElement[str], name: str = _IDS) -> ColumnElement[bool]:
-    """Ask for the rows whose column is one of the statement's ids (see `ids_parameter`): one statement for any number.
+    """Ask for rows whose column is one of the statement's ids (see `ids_parameter`): one statement for any number of
+    ids.
 
-    Where it is executed often: SQLAlchemy writes a statement with an `in_` anew each time.
+    For statements that are executed often, because SQLAlchemy compiles an `in_` again each time.
 
-    Joined with a table that is unfolded, Postgres may walk through all that a partial index has: it takes that for
-    little, whatever it is.
+    For a join with an unfolded table, Postgres may walk through a whole partial index, which it always takes for small.
     """
     if dialect == "sqlite":
         return asked.in_(select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value))
@@ -173,12 +173,12 @@ def ids_parameter(dialect: str, ids: Iterable[str], name: str = _IDS) -> dict[st
 
 
 def json_rows(dialect: str, columns: Iterable[ColumnElement[Any]]) -> ColumnElement[str]:
-    """Return rows as one JSON text, a list of lists; null or an empty list where there are none."""
+    """Return rows as one JSON text, a list of lists; null or an empty list if there are none."""
     if dialect == "sqlite":
         return func.json_group_array(func.json_array(*columns), type_=Text)
     return cast(func.json_agg(func.json_build_array(*columns)), Text)
 
 
 def insert_for(dialect: str) -> Any:
-    """Return the dialect's `insert`, which knows ON CONFLICT in the same words on both."""
+    """Return the dialect's `insert`; both have the same API for ON CONFLICT."""
     return sqlite.insert if dialect == "sqlite" else postgresql.insert

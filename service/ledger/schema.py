@@ -1,4 +1,4 @@
-"""What `migrate.py` needs to know; apart from it, since API and workers have no use for Alembic, which is 8 MB."""
+"""What `migrate.py` needs to know, in a file of its own because API and workers have no use for Alembic (8 MB)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ VERSION_TABLE = "alembic_version"
 class Schema:
     """A feature's tables, and the folder of the migrations that have changed them since their first version.
 
-    Its migrations are a chain of their own, which the table `alembic_version_<name>` keeps: a feature that is removed
-    leaves nothing in the ledger's chain.
+    Its migrations are a chain of their own, recorded in the table `alembic_version_<name>`, so a removed feature leaves
+    nothing in the ledger's chain.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which columns hold secrets, and where each secret stands: what is sealed there is bound to it."""
+"""Which columns hold secrets. Each sealed secret is bound to its place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from service.schedule_tables import schedules
 from service.tables import jobs
 from service.vault import OPEN_VAULT, SEALED, Vault
 
-# The execution option by which an engine knows the vault of its process.
+# The execution option with which an engine carries the vault of its process.
 VAULT = "postlude_vault"
 
 
 def vault_of(connection: Connection | AsyncConnection) -> Vault:
-    """Return the vault of the database that a connection is to."""
+    """Return the vault of a connection's database."""
     if isinstance(connection, AsyncConnection):
         assert connection.sync_connection is not None
         connection = connection.sync_connection
@@ -29,7 +29,7 @@ def vault_of(connection: Connection | AsyncConnection) -> Vault:
 
 @dataclass(frozen=True)
 class SealedColumn:
-    """A column of secrets. `part` is the member that holds the secret, where the column is a JSON object."""
+    """A column of secrets. `part` is the member that holds the secret, if the column is a JSON object."""
 
     table: Table
     name: str
@@ -49,7 +49,7 @@ class SealedColumn:
         return f"{self.table.name}.{self.name}"
 
     def seal(self, vault: Vault, secret: str, *key: object) -> str:
-        """Return what the row with this primary key keeps of a secret."""
+        """Return a secret in the form in which the row with this primary key stores it."""
         return vault.seal(secret, self.table.name, self.name, *map(str, key))
 
     def open(self, vault: Vault, kept: str, *key: object) -> str:
@@ -57,11 +57,11 @@ class SealedColumn:
         return vault.open(kept, self.table.name, self.name, *map(str, key))
 
     def kept_in(self, value: str) -> str | None:
-        """Return what a row's value keeps of a secret; None where it has none."""
+        """Return the stored secret in a row's value; None if it has none."""
         return value if self.part is None else from_json(value).get(self.part)
 
     def with_kept(self, value: str, kept: str) -> str:
-        """Return a row's value that keeps this of its secret."""
+        """Return a row's value with this stored secret."""
         return kept if self.part is None else to_json(from_json(value) | {self.part: kept}).decode()
 
     def sealed(self, vault: Vault, value: str, *key: object) -> str:

@@ -1,4 +1,4 @@
-"""A pool that lets go of connections it has no use for: Postgres has few, and other processes want them."""
+"""A pool that closes connections it has no use for: Postgres has few, and other processes need them."""
 
 import asyncio
 
@@ -22,18 +22,18 @@ class ShrinkingPool(AsyncAdaptedQueuePool):
         return entry
 
     def shrink(self) -> None:
-        """Close what has not been in use since the last call."""
+        """Close the connections that have not been in use since the last call."""
         wanted, self._most_in_use = self._most_in_use, self.checkedout()
         for _ in range(min(self.checkedin(), self.checkedin() + self.checkedout() - wanted)):
             if not self.checkedin():
-                return  # others have taken them, while one was closed
+                return  # others took them while one was being closed
             entry = self._pool.get(block=False)
             self._dec_overflow()
             entry.close()
 
 
 async def keep_shrinking(engines: set[AsyncEngine], every_s: float = SHRINK_EVERY_S) -> None:
-    """Shrink the pools of engines again and again."""
+    """Keep shrinking the pools of engines."""
     while True:
         await asyncio.sleep(every_s)
         for engine in engines:
@@ -48,4 +48,4 @@ async def _shrink(engine: AsyncEngine) -> None:
         async with asyncio.timeout(_CLOSE_WITHIN_S), engine.connect() as connection:
             await connection.run_sync(lambda _: pool.shrink())
     except (SQLAlchemyError, OSError, TimeoutError):
-        return  # the database is away; connections that are dead are no burden to it
+        return  # the database is away; dead connections are no burden to it

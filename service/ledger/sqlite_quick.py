@@ -1,6 +1,6 @@
-"""aiosqlite with one hop to its thread for a statement: it takes four, to open a cursor, execute, fetch and close.
+"""aiosqlite with one hop to its thread for a statement, instead of four: open a cursor, execute, fetch, close.
 
-For each hop two threads wake each other and wait for Python's lock, which costs more than most reads do in SQLite.
+In each hop, two threads wake each other and wait for Python's lock, which costs more than most reads in SQLite.
 """
 
 import sqlite3
@@ -15,15 +15,15 @@ _ROWS_AT_ONCE = 1_000
 
 
 class QuickConnection(aiosqlite.Connection):
-    """A connection to read over. A transaction begins in the hop of its first statement."""
+    """A connection for reads. A transaction begins in the hop of its first statement."""
 
     _is_to_begin = False
 
     @classmethod
     def to(cls, database: str, **options: Any) -> Self:
-        """Prepare a connection, which is made when it is awaited."""
+        """Prepare a connection, which is opened when it is awaited."""
         connection = cls(partial(sqlite3.connect, database, **options), iter_chunk_size=_ROWS_AT_ONCE)
-        connection._thread.daemon = True  # as SQLAlchemy has it: the end of the process waits for no read
+        connection._thread.daemon = True  # as SQLAlchemy does: the process does not wait for reads when it ends
         return connection
 
     def begin_with_next(self) -> None:
@@ -31,7 +31,7 @@ class QuickConnection(aiosqlite.Connection):
         self._is_to_begin = True
 
     def takes_begin(self) -> bool:
-        """Return whether the statement that asks has to begin the transaction."""
+        """Return whether the calling statement has to begin the transaction."""
         begins, self._is_to_begin = self._is_to_begin, False
         return begins
 
@@ -45,7 +45,7 @@ class QuickConnection(aiosqlite.Connection):
 
 
 class QuickCursor(aiosqlite.Cursor):
-    """A cursor that executes a statement and fetches its first rows in one hop: of most statements, all there are."""
+    """A cursor that executes a statement and fetches its first rows in one hop: for most statements, all rows."""
 
     _conn: QuickConnection
 
@@ -74,7 +74,7 @@ class QuickCursor(aiosqlite.Cursor):
         return rows[0] if rows else None
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Fetch up to `size` rows: fewer where the first rows end."""
+        """Fetch up to `size` rows; fewer at the end of the first rows."""
         if not self._rows and self._is_open:
             return list(await super().fetchmany(size))
         count = self.arraysize if size is None else size
@@ -86,6 +86,6 @@ class QuickCursor(aiosqlite.Cursor):
         return [*taken, *await super().fetchall()] if self._is_open else taken
 
     async def close(self) -> None:
-        """Close what is still open: a statement that has given its last row is closed by that."""
+        """Close the statement, unless its last row has been fetched, which closed it."""
         if self._is_open:
             await super().close()

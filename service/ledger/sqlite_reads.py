@@ -1,6 +1,6 @@
-"""SQLite's short reads, each whole in a thread: one hop there and one back, as for `SqliteWriter`.
+"""SQLite's short reads, each entirely in a thread: one hop there and one back, as in `SqliteWriter`.
 
-Over an async connection, one row by its id takes two hops, each through a greenlet, and more CPU for them than for
+Over an async connection, reading a row by id takes two hops, each through a greenlet, and these cost more CPU than
 everything else.
 """
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class SqliteReads:
-    """Reads over `engine`, one after the other."""
+    """Reads over `engine`, one at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -26,7 +26,7 @@ class SqliteReads:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
 
     async def close(self) -> None:
-        """Close the connection, after the reads that wait."""
+        """Close the connection after the waiting reads."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
         self._thread.shutdown(wait=False)
 

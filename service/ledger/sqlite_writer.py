@@ -1,7 +1,7 @@
-"""SQLite's writes, each transaction whole in a thread of its own: one hop there and one back.
+"""SQLite's writes, each transaction entirely in one thread: one hop there and one back.
 
-aiosqlite takes a hop for every call of the driver, some thirty for a group's transaction, and at each of them the loop
-and the thread wait for Python's lock.
+aiosqlite takes a hop for every call of the driver, some thirty for a group's transaction, and at each the loop and the
+thread wait for Python's lock.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ T = TypeVar("T")
 
 
 class SqliteWriter:
-    """Writes over `engine`, one transaction after the other."""
+    """Writes over `engine`, one transaction at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
 
     async def transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
-        """Run `write` in a transaction, committed at the end; one that is not waited for any more is committed too."""
+        """Run `write` in a transaction, committed at the end even if the caller no longer waits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, write, outage)
 
     async def close(self) -> None:
-        """Close the connection, after the transactions that wait."""
+        """Close the connection after the waiting transactions."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
         self._thread.shutdown(wait=False)
 

@@ -42,9 +42,9 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Literal
 
-# What a parent must have come to before its child may run: succeeded, ended however it did, or attempted once.
+# What a parent must have done before its child may run: succeeded, ended in any way, or been attempted once.
 RunWhen = Literal["succeeded", "ended", "attempted"]
-# What an edge says of its parent. A broken one keeps its child from running; one that was met stays so.
+# What an edge says about its parent. A broken edge keeps its child from running; a met edge stays met.
 EdgeState = Literal["open", "met", "broken"]
 
 
@@ -62,13 +62,13 @@ class State(StrEnum):
 WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
 # Become `queued` once they are due.
 PROMOTABLE = (State.SCHEDULED, State.RETRYING)
-# Not started yet, whatever they wait for. A blocked job stands in no lane: it takes its place when it is released.
-# In the order of the partial indexes' words.
+# Not started yet, whatever they wait for. A blocked job is in no lane: it takes its place when it is released.
+# In the order of the words in the partial indexes.
 UNSTARTED = (State.SCHEDULED, State.BLOCKED, State.QUEUED, State.RETRYING)
 LIVE = (*UNSTARTED, State.RUNNING)
 IN_TURN = (*WAITING, State.RUNNING)
 TERMINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-# Replaying a succeeded job would repeat an effect that was wanted once: enqueue it anew instead.
+# Replaying a succeeded job would repeat an effect that was wanted once; enqueue a new job instead.
 REPLAYABLE = (State.FAILED, State.CANCELLED)
 
 
@@ -86,23 +86,23 @@ class Outcome(StrEnum):
 # Python 3.11 takes 0.2 µs to find a member by its name, and what follows from a success is asked six times an attempt.
 SUCCESS = Outcome.SUCCEEDED
 COUNTS_AS_FAILURE = (Outcome.FAILED, Outcome.TIMED_OUT)
-# What something went wrong in: such attempts are shown by what it was.
+# Outcomes in which something went wrong: such attempts are shown with their error.
 FAILS = (*COUNTS_AS_FAILURE, Outcome.DISCARDED, Outcome.CRASHED)
-# An isolated attempt that is lost with its worker has not crashed. But one that takes down the whole machine, and its
-# worker with it, must end some day.
+# An isolated attempt that is lost with its worker has not crashed. But an attempt that takes down the whole machine,
+# and its worker with it, must end some day.
 MAX_LOST = 10
 # The error type of an isolated attempt that was lost with its worker.
 WORKER_LOST = "WorkerLost"
 
 
-# The error type of a job that was cancelled because an edge to it broke: the mark by which it is taken back.
+# The error type of a job that was cancelled because an edge to it broke: the mark of jobs that a replay takes back.
 PARENT_FAILED = "ParentFailed"
 
 
 def edge_state(parent: State, *, has_attempted: bool, run_when: RunWhen) -> EdgeState:
     """Return what an edge says when its parent is in this state.
 
-    `has_attempted`: an attempt of it has ended, other than by its worker, which may have stopped before it began.
+    `has_attempted`: an attempt of the parent has ended, and not because its worker ended, perhaps before it began.
     """
     if parent not in TERMINAL:
         return "met" if run_when == "attempted" and has_attempted else "open"
@@ -122,7 +122,7 @@ def isolated_from(max_crashes: int) -> int:
 
 
 class Loss(Enum):
-    """How an attempt was lost that nobody performs any more."""
+    """How an attempt that nobody performs any more was lost."""
 
     HANDED_BACK = "its worker stopped in order, and could not record it"
     WAITED = "its worker died, and it may have waited for a slot there"
@@ -143,7 +143,7 @@ def loss_of(*, in_order: bool, prefetched: bool, crashes: int, max_crashes: int,
 
 
 def state_when_moved(state: State, *, is_due: bool) -> State:
-    """Return what a job that has not started becomes when its time is changed."""
+    """Return the state of an unstarted job after a change of its time."""
     if state is State.BLOCKED:
         return state
     if is_due:
@@ -152,17 +152,17 @@ def state_when_moved(state: State, *, is_due: bool) -> State:
 
 
 def state_after_crash(crashes: int, max_crashes: int) -> State:
-    """Return what a job becomes after a crash; `crashes` includes this one."""
+    """Return a job's state after a crash; `crashes` includes this one."""
     return State.FAILED if crashes >= max_crashes else State.QUEUED
 
 
 def state_after_isolated_loss(losses: int) -> State:
-    """Return what an isolated job becomes whose worker died; `losses` includes this one, since its latest crash."""
+    """Return an isolated job's state after its worker died; `losses` since its latest crash includes this one."""
     return State.FAILED if losses >= MAX_LOST else State.QUEUED
 
 
 def state_after(outcome: Outcome, *, failures: int, max_attempts: int, may_retry: bool = True) -> State:
-    """Return what a job becomes after an attempt; `failures` includes this one."""
+    """Return a job's state after an attempt; `failures` includes this one."""
     match outcome:
         case Outcome.SUCCEEDED:
             return State.SUCCEEDED
@@ -180,16 +180,16 @@ def state_after(outcome: Outcome, *, failures: int, max_attempts: int, may_retry
 
 @dataclass(slots=True)
 class Counts:
-    """What counts against a job, told again from its attempts, first to last."""
+    """What counts against a job, recounted from its attempts, first to last."""
 
     failures: int = 0
     crashes: int = 0
     losses: int = 0
 
     def end(self, outcome: Outcome, error_type: str | None, *, max_attempts: int, max_crashes: int) -> State:
-        """Count an attempt that has ended; return what that made of the job.
+        """Count an ended attempt; return the job's state after it.
 
-        Whatever comes after the job's own end is the matter of a replay, and is counted anew.
+        Attempts after the job's own end belong to a replay, so counting restarts.
         """
         state = self._count(outcome, error_type, max_attempts, max_crashes)
         if state in TERMINAL:

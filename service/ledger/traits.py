@@ -1,10 +1,10 @@
-"""What few jobs and flows have, as bits of `traits`: a start or a finish learns of it without another look."""
+"""Properties of few jobs and flows, as bits of `traits`, so that a start or a finish sees them without another read."""
 
 from enum import IntFlag
 
 
 class Trait(IntFlag):
-    """A job's own, but for FLOW_CALLBACKS; none of them says how many. A flow has CALLBACKS and EMPTY."""
+    """All but FLOW_CALLBACKS are the job's own; none of them says how many. A flow has CALLBACKS and EMPTY."""
 
     PARENTS = 1  # it came after other jobs: its attempts may read their results
     CHILDREN = 2  # jobs come after it
@@ -12,10 +12,10 @@ class Trait(IntFlag):
     FLOW_CALLBACKS = 8  # the flow that it is in has callbacks
     STEPS = 16  # it has kept steps or a checkpoint
     RETRY = 32  # it has a retry policy of its own
-    EMPTY = 64  # others stood for all jobs of the flow: it ended when it was made
+    EMPTY = 64  # existing jobs stood for all jobs of the flow, so it ended when it was made
 
 
-# What a finish must follow up. Plain numbers: the bits of a flag are tested in Python, ten times as slowly.
+# What a finish must follow up. A plain number, because testing the bits of an enum's flag takes ten times as long.
 FOLLOWED = int(Trait.CHILDREN | Trait.CALLBACKS | Trait.FLOW_CALLBACKS)
 # What an attempt is given before it begins.
 PREPARED = int(Trait.PARENTS | Trait.STEPS | Trait.RETRY)

@@ -1,4 +1,4 @@
-"""Tries a write: a database that can be read may have become a standby, or full, or taken away its rights."""
+"""Tries a write: a database that can be read may be a standby or full by now, or may have revoked our rights."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ _EVERY_S = 5.0
 
 
 class WriteProbe:
-    """Writes one row, the same each time, at most once in some seconds however often it is asked."""
+    """Writes the same row each time, at most once in some seconds however often it is asked."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -20,11 +20,11 @@ class WriteProbe:
         self._next = 0.0
 
     async def check(self) -> None:
-        """Raise `LedgerUnavailable` as the latest try did; while one is under way, wait for it."""
+        """Raise `LedgerUnavailable` if the latest try failed; wait for a try that is under way."""
         if self._trying is None or (self._trying.done() and time.monotonic() >= self._next):
             self._next = time.monotonic() + _EVERY_S
             self._trying = asyncio.create_task(self._try(), name="write-probe")
-        # Shielded: whoever gives up waiting must not end a write that others wait for.
+        # Shielded: a caller that gives up must not cancel a write that others wait for.
         if (error := await asyncio.shield(self._trying)) is not None:
             raise error
 

@@ -1,7 +1,8 @@
-"""Turns at writing to a SQLite file: within a process nobody fights for its one write lock, but queues for it.
+"""Turns at writing to a SQLite file: within a process, writers queue for its one write lock instead of fighting for it.
 
-The ledger's writer, the heartbeat's and the connection of jobs all write, each from a thread of its own. One that finds
-the lock taken can only ask again and again; whom its turn wakes up asks once. Between processes there is only asking.
+The ledger's writer, the heartbeat's and the connection of jobs all write, each from a thread of its own. A writer that
+finds the lock taken can only ask again and again; a writer that is woken by its turn asks once. Between processes,
+asking is the only way.
 """
 
 import threading
@@ -19,7 +20,7 @@ class WriteTurns:
         self._waiting: deque[Future[None]] = deque()
 
     def ask(self) -> Future[None]:
-        """Return a turn, which is done when it has come. Whoever asks must `leave` it."""
+        """Return a turn, a future that is done when the turn comes. The caller must `leave` it."""
         turn: Future[None] = Future()
         with self._lock:
             if self._is_taken:

@@ -29,9 +29,9 @@ _LONGEST_TAG = 255
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """An arq job that was dealt with, and how its job stands on the queue.
+    """An arq job that was dealt with, and its job as it is on the queue.
 
-    One with a `refusal` will not run, and the ledger may have no job for it.
+    With a `refusal` it will not run, and the ledger may have no job for it.
     """
 
     arq_job: ArqJob
@@ -43,9 +43,9 @@ class Adopted:
 async def adopt(
     enqueuer: Enqueuer, catalogue: Catalogue, arq_jobs: Sequence[ArqJob], due_by: datetime
 ) -> list[Adopted]:
-    """Record arq jobs of known kinds, which were due by `due_by`; what cannot run becomes a failed job.
+    """Record arq jobs of known kinds, which were due by `due_by`. A job that cannot run is recorded as failed.
 
-    Each is recorded on its own, so that one which cannot be recorded keeps no other from it. That one is left out: it
+    Each is recorded on its own, so that a job that cannot be recorded does not affect the others. It is left out, and
     comes up again.
     """
     if not arq_jobs:
@@ -65,18 +65,18 @@ async def adopt(
 
 
 async def _record(enqueuer: Enqueuer, job: NewJob) -> str | None:
-    """Record a job; return why it will not run, if it will not."""
+    """Record a job; return why it will not run, or None."""
     try:
         await enqueuer.record([job])
     except LedgerUnavailable:
         raise
-    except PostludeError as refusal:  # by a hook
+    except PostludeError as refusal:  # refused by a hook
         return refusal.detail
     return job.error_message
 
 
 def _job_of(arq_job: ArqJob, kind: Kind[Any, Any], due_by: datetime, *, is_taken: bool) -> NewJob:
-    """Make the row of an arq job, under its own id where that is free and can be looked up; else it is a tag."""
+    """Make the row of an arq job. Its id becomes the job's id if that is free and can be looked up, or else a tag."""
     keeps_id = not is_taken and _can_be_looked_up(arq_job.id)
     fields = {"arq_id": arq_job.id, "id": arq_job.id if keeps_id else new_id()}
     options = Options(queue=arq_job.queue, tags=() if keeps_id else (f"arq:{arq_job.id}"[:_LONGEST_TAG],))
@@ -84,7 +84,7 @@ def _job_of(arq_job: ArqJob, kind: Kind[Any, Any], due_by: datetime, *, is_taken
         job = new_job(kind, _args_of(arq_job, kind), options, arq_job.enqueued_at, **fields)
     except (ValueError, ArgsInvalid) as refusal:
         return _refused_job(arq_job, kind, str(refusal), fields)
-    return replace(job, run_at=min(job.run_at, due_by))  # it is due, whatever its client's clock said
+    return replace(job, run_at=min(job.run_at, due_by))  # it is due now, whatever its client's clock says
 
 
 def _args_of(arq_job: ArqJob, kind: Kind[Any, Any]) -> Any:

@@ -27,22 +27,22 @@ def accepted_args(kind: Kind[Any, Any], args: BaseModel | Mapping[str, Any] | No
 
 
 def written_args(kind: Kind[Any, Any], args: BaseModel) -> tuple[str, str | None]:
-    """Return args as JSON: as they are shown and, where that hides secrets, as the kind is to read them.
+    """Return args as JSON: as they are shown and, if that hides secrets, as the kind reads them.
 
-    Raises `ArgsInvalid` when they are too large, or would be read back as something else.
+    Raises `ArgsInvalid` if they are too large, or would be read back as something else.
     """
     try:
         visible, sealed = written_by(kind.write, args)
         if len((sealed or visible).encode()) > MAX_ARGS_BYTES:
             raise ArgsInvalid(f"The args of {kind.name} are larger than {MAX_ARGS_BYTES // 1024} KiB as JSON.")
-        kind.check_args(args)  # only now: large args take long to compare
+        kind.check_args(args)  # after the size check: large args take long to compare
     except ArgsChanged as error:
         raise _changed(kind, error) from error
     return visible, sealed
 
 
 def describe(error: ValidationError) -> list[dict[str, Any]]:
-    """Say where and why validation failed, without the input: it may be a secret."""
+    """Say where and why validation failed, without the input, which may be a secret."""
     return shown(error.errors(include_url=False, include_context=False, include_input=False))
 
 

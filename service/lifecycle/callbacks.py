@@ -1,4 +1,4 @@
-"""What is enqueued when a job or a flow ends: checked now, as an enqueue would be, and kept as a job's template."""
+"""What is enqueued when a job or a flow ends: checked now, like an enqueue, and kept as the template of a job."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -24,7 +24,7 @@ POSTS = "send_webhook"
 
 
 class Asked(NamedTuple):
-    """The job that is asked for; `args` as they came in JSON. `told` names the arg that gets what has ended."""
+    """The requested job; `args` as they came in JSON. `told` names the arg that gets the ended job or flow."""
 
     kind: str
     args: Mapping[str, Any] | None
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 def post_to(url: str, secret: str | None, headers: Mapping[str, str] | None) -> Asked:
-    """Ask for a signed post of what has ended. Its event says how: it is known only then."""
+    """Ask for a signed post of the ended job or flow. The event, which says how it ended, is filled in then."""
     args: dict[str, Any] = {"url": url, "event": "job.ended", "data": None}
     args |= {"secret": secret} if secret is not None else {}
     args |= {"headers": dict(headers)} if headers else {}
@@ -43,7 +43,7 @@ def post_to(url: str, secret: str | None, headers: Mapping[str, str] | None) -> 
 def callback_of(
     event: Event, asked: Asked, catalogue: Catalogue, check_queue: Callable[[str | None], None]
 ) -> Callback:
-    """Make a callback. Raises `KindUnknown`, `QueueUnknown`, and `ArgsInvalid` located within the args."""
+    """Make a callback. Raises `KindUnknown`, `QueueUnknown`, and `ArgsInvalid` with places within the args."""
     with located("kind"):
         kind = known_kind(catalogue, asked.kind)
     with located("queue"):
@@ -77,7 +77,7 @@ def _template(job: NewJob, asked: Asked) -> Template:
 
 
 def _args_of_json(kind: Kind[Any, Any], args: Mapping[str, Any] | None) -> BaseModel:
-    """Validate args that came in JSON, as an enqueue does. Raises `ArgsInvalid`."""
+    """Validate args from JSON, as an enqueue does. Raises `ArgsInvalid`."""
     sent = {} if args is None else args
     try:
         kind.check_keys(sent, from_json=True)

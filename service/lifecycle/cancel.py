@@ -16,12 +16,12 @@ async def cancel(ledger: Ledger, dispatcher: Dispatcher, following: Following, j
         raise await forbidden(ledger, job_id, "cancelled")
     following.carry_on(cancelled.followed)
     if cancelled.lanes:
-        # Its id is found and removed some day, but a strict lane would wait for it until it had been due.
+        # A claim removes its id some day, but until it was due, a strict lane would wait for it.
         await dispatcher.release([Release(cancelled.member, cancelled.lanes, claim_ms=NO_CLAIM_MS)])
 
 
 async def forbidden(ledger: Ledger, job_id: str, verb: str) -> JobNotFound | StateForbids:
-    """Make the refusal of what the ledger did not do to a job."""
+    """Make the error for an action that the ledger refused."""
     async with ledger.read() as connection:
         state = (await queries.states_of(connection, [job_id])).get(job_id)
     if state is None:

@@ -1,4 +1,4 @@
-"""Changing jobs that have not started: what a request says of a job becomes what its row is to have."""
+"""Changing jobs that have not started: the fields of a request become values of the job's row."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,12 +20,12 @@ from service.lifecycle.kinds import known_kind
 from service.lifecycle.lanes import kind_lane
 from service.options import metadata_json
 
-# The args that a lane was derived from may be changed meanwhile, by somebody else.
+# Somebody else may change the args meanwhile from which a lane was derived.
 _TRIES = 5
 
 
 class Wanted(TypedDict, total=False):
-    """What a job is to have; whatever is left out stays as it is. None stands for what a new job would have."""
+    """The new values of a job; whatever is left out stays as it is. None stands for a new job's default."""
 
     run_at: datetime | None
     priority: int | None
@@ -39,7 +39,7 @@ class Wanted(TypedDict, total=False):
 
 
 def needs_args(wanted: Wanted, kind: Kind[Any, Any] | None) -> bool:
-    """Whether a change of a job of this kind depends on the args that are stored."""
+    """Whether a change to a job of this kind depends on the stored args."""
     return "lane" in wanted and "args" not in wanted and kind is not None and kind.lane is not None
 
 
@@ -52,9 +52,9 @@ def change_of(
     catalogue: Catalogue,
     stored: queries.StoredArgs | None = None,
 ) -> Change:
-    """Make the change of a job. `stored` are its args as attempts read them, where `needs_args`.
+    """Make the change of a job. `stored` are its args as attempts read them, if `needs_args`.
 
-    Raises `KindUnknown` if the change needs what only the kind knows, `ArgsInvalid` and `SecretUnreadable`.
+    Raises `KindUnknown` if the change needs the kind, `ArgsInvalid` and `SecretUnreadable`.
     """
     values = _plain(kind_name, wanted, now, catalogue)
     kind = catalogue.get(kind_name)
@@ -137,7 +137,7 @@ class Changer:
         raise Conflict("Others keep changing this job's args. Send the request again.")
 
     async def run_now(self, job_id: str) -> None:
-        """Let a job be due at once.
+        """Make a job due at once.
 
         Raises `JobNotFound`, and `StateForbids` for one that is blocked, runs or has ended.
         """
@@ -148,7 +148,7 @@ class Changer:
 
 
 def refusal_of(job_id: str, changed: Changed, verb: str) -> JobNotFound | StateForbids:
-    """Make the refusal of a change that did not take."""
+    """Make the error for a change that was refused."""
     if changed.state is None:
         return JobNotFound(f"There is no job {job_id!r}. It may be past its retention.")
     return StateForbids(f"The job is {changed.state}: it cannot be {verb}.")

@@ -1,4 +1,4 @@
-"""Dispatching: putting the ids of recorded jobs on the queue, together, in bounded time, and never in their way."""
+"""Dispatching: putting the ids of recorded jobs on the queue, together and in bounded time."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
@@ -22,18 +22,21 @@ _WITHIN_S_WHILE_AWAY = 0.2
 
 
 class Dispatcher:
-    """Puts recorded jobs on the queue. Never raises because of Redis: what it does not take in time, the sweep puts."""
+    """Puts recorded jobs on the queue.
+
+    Never raises because of Redis: the sweep puts what Redis does not take in time.
+    """
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._redis_answers = True
         self._entries: list[Entry] = []
         self._callers: list[asyncio.Future[None]] = []
-        self._next: asyncio.Task[None] | None = None  # it has not begun
+        self._next: asyncio.Task[None] | None = None  # one that has not begun
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def dispatch(self, jobs: Sequence[NewJob]) -> None:
-        """Put newly recorded jobs on the queue, but for those that are blocked or cancelled already; see `put`."""
+        """Put newly recorded jobs on the queue, except blocked and cancelled ones; see `put`."""
         if all(job.state is State.QUEUED for job in jobs):  # due already, whatever the time
             if jobs:
                 await self._join([entry_of_new(job) for job in jobs])
@@ -41,7 +44,7 @@ class Dispatcher:
             await self.put([entry_of_new(job) for job in jobs if job.state in WAITING])
 
     async def put_released(self, released: Iterable[Released]) -> None:
-        """Put jobs on the queue that may run from now on; see `put`."""
+        """Put jobs that may run from now on on the queue; see `put`."""
         await self.put(
             [
                 Entry(one.id, one.kind, one.queue, one.run_at, one.priority, one.lanes, one.lane_limits)
@@ -50,23 +53,23 @@ class Dispatcher:
         )
 
     async def put(self, waiting: Sequence[Entry]) -> None:
-        """Put what is due soon on the queue, in one call with all that is put at this moment."""
+        """Put jobs that are due soon on the queue, in one call with everything else that is put at this moment."""
         soon = agreed_time.now() + HORIZON
         if entries := [entry for entry in waiting if entry.due_at <= soon]:
             await self._join(entries)
         await self._tell_orders([entry for entry in waiting if entry.due_at > soon and entry.brings_order])
 
     async def _tell_orders(self, later: Sequence[Entry]) -> None:
-        """Let lanes know of the order that jobs bring which SQL keeps until they are almost due."""
+        """Tell lanes the order that later jobs bring, which stay in SQL until they are almost due."""
         if later:
             orders = [Runs(entry.id, entry.lanes, entry.queue, entry.lane_limits) for entry in later]
             await self._in_time(self._queue.lanes.hear_orders(orders), "lanes_not_told", len(orders))
 
     def _join(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
-        """Let entries be put with those of others; return what is done when they are."""
+        """Add entries to the next call; return a future that is done when they have been put."""
         if self._next is None:
             self._next = asyncio.create_task(self._put_all(), name="dispatch")
-            self._tasks.add(self._next)  # asyncio itself does not keep it
+            self._tasks.add(self._next)  # asyncio keeps no reference of its own
             self._next.add_done_callback(self._tasks.discard)
             self._next.add_done_callback(self._note_not_begun)
         self._entries += entries
@@ -74,10 +77,10 @@ class Dispatcher:
         return done
 
     async def move(self, changed: Iterable[Changed]) -> None:
-        """Let changed jobs wait where they are to wait now, and no longer where they did.
+        """Move changed jobs from their old places on the queue to their new ones.
 
-        Of what Redis does not hear, the sweep puts what is missing; what is left in an old place comes up there, and is
-        sent to its new one when its start is refused.
+        If Redis does not hear of it, the sweep puts missing ids. An id left in an old place comes up there, and is sent
+        to its new place when its start is refused.
         """
         moved = [(one.before, one.after) for one in changed if one.before is not None and one.after is not None]
         if not moved:
@@ -92,7 +95,7 @@ class Dispatcher:
         await self._tell_orders([entry for entry in new if entry.due_at > soon and entry.brings_order])
 
     async def put_anew(self, entries: Sequence[Entry]) -> None:
-        """Put replayed jobs on the queue. An id that is left there from before the replay loses its old due time."""
+        """Put replayed jobs on the queue. An id left there from before the replay loses its old due time."""
         await self._put_in_time(self._put_in_place_of(entries, entries), len(entries))
 
     async def _put_in_place_of(self, old: Sequence[Entry], new: Sequence[Entry]) -> None:
@@ -104,14 +107,17 @@ class Dispatcher:
         await self._queue.put(new)
 
     async def release(self, releases: Sequence[Release]) -> None:
-        """Let go of jobs that are over in their lanes, or wait again. What Redis does not take, the leader mends."""
+        """Let jobs that have ended, or wait again, leave their lanes.
+
+        If Redis does not take it, the leader mends it.
+        """
         if releases:
             await self._in_time(self._queue.lanes.release(releases), "lanes_not_released", len(releases))
 
     async def release_lost(self, ended: Iterable[tuple[RowMapping, Finished | None]], claim_ms: int | None) -> None:
-        """Let go of jobs whose attempts somebody else has ended: rows, and the finishes that took.
+        """Let jobs whose attempts another process has ended leave their lanes: their rows, and their recorded finishes.
 
-        `claim_ms` is Redis' clock from before that; where it did not answer, the leader mends.
+        `claim_ms` is Redis' clock from before that. If Redis did not answer, the leader mends it.
         """
         if claim_ms is not None:
             await self.release(releases_of(ended, claim_ms))
@@ -126,7 +132,7 @@ class Dispatcher:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def _put_all(self) -> None:
-        """Put the entries of all who wait, whose jobs one commit has recorded, and wake them."""
+        """Put the entries of all waiting callers, whose jobs one commit has recorded, and wake the callers."""
         self._next = None
         entries, self._entries = self._entries, []
         callers, self._callers = self._callers, []
@@ -136,7 +142,7 @@ class Dispatcher:
             _wake(callers)
 
     def _note_not_begun(self, task: asyncio.Task[None]) -> None:
-        """Leave to the sweep what was to be put by a task that was cancelled before its first step."""
+        """Leave the entries of a task that was cancelled before its first step to the sweep."""
         if self._next is task:
             self._next = None
             entries, self._entries = self._entries, []
@@ -150,7 +156,7 @@ class Dispatcher:
             metrics.dispatch_failures.inc(count)
 
     async def _in_time(self, write: Coroutine[Any, Any, Any], failed: str, count: int) -> bool:
-        """Wait for `write`, but hardly at all for a Redis that did not answer the last time; whether it did."""
+        """Wait for `write`, but hardly at all if Redis did not answer the last time; return whether it answered."""
         try:
             async with asyncio.timeout(_WITHIN_S if self._redis_answers else _WITHIN_S_WHILE_AWAY):
                 await write
@@ -173,7 +179,7 @@ def _wake(callers: Iterable[asyncio.Future[None]]) -> None:
 
 
 def entry_of_new(job: NewJob) -> Entry:
-    """Return what is put on the queue for a job that was just recorded."""
+    """Return the queue entry of a job that was just recorded."""
     if job.lane is None and job.kind_lane is None:
         return Entry(job.id, job.kind, job.queue, job.run_at, job.priority)
     return Entry(job.id, job.kind, job.queue, job.run_at, job.priority, job.lanes, job.lane_limits)
@@ -184,7 +190,7 @@ def _entry_at(place: Place) -> Entry:
 
 
 def releases_of(ended: Iterable[tuple[RowMapping, Finished | None]], claim_ms: int) -> list[Release]:
-    """Return what lanes are told of jobs whose attempts are over by the ledger, and were claimed before `claim_ms`."""
+    """Return the releases of jobs whose attempts have ended by the ledger and were claimed before `claim_ms`."""
     return [
         Release(
             row["arq_id"] or row["id"],

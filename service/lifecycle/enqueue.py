@@ -14,7 +14,7 @@ from service.lifecycle.dispatch import Dispatcher
 from service.lifecycle.following import Following
 
 T = TypeVar("T")
-# Makes a request's idempotency key, with the answer that it stands for, from the jobs as the hooks left them.
+# Makes a request's idempotency key, with its answer, from the jobs as the hooks left them.
 KeyFor = Callable[[Sequence[NewJob]], IdempotencyKey | None]
 
 
@@ -56,9 +56,9 @@ class Enqueuer:
         return self.ledger.enqueue(Enqueue(tuple(jobs), self.writer, key, flow))
 
     async def within_hooks(self, jobs: Sequence[NewJob], write: Callable[[Sequence[NewJob]], Awaitable[T]]) -> T:
-        """Write jobs as the hooks leave them. What a hook raises before it yields refuses them all.
+        """Write jobs as the hooks leave them. An error that a hook raises before it yields refuses all of them.
 
-        Raises what `write` raises, even where a hook swallows it: a job that was not recorded must not look accepted.
+        Raises what `write` raises, even if a hook swallows it: a job that was not recorded must not look accepted.
         """
         if not self._hooks.enqueues:
             return await write(jobs)

@@ -1,4 +1,4 @@
-"""New args are refused if they name files that are not there: the attempt would find none."""
+"""New args are refused if they name files that do not exist, because the attempt would not find them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ from service.ledger.reads.file_ids import ids_there
 
 
 class FileCheck:
-    """Looks for the files that args name; those of an `owner` alone, if one is given.
+    """Looks for the files that args name; with an `owner`, only for its own.
 
-    Only where args name any does it read the ledger.
+    Reads the ledger only if args name any.
     """
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue, owner: str | None = None) -> None:
@@ -27,11 +27,11 @@ class FileCheck:
         self._owner = owner
 
     async def check_jobs(self, jobs: Sequence[NewJob], *place: str) -> None:
-        """Raise `ArgsInvalid`; with a `place`, that is where the list of the jobs lies in the request."""
+        """Raise `ArgsInvalid` if a file is missing. `place` is where the list of jobs is in the request."""
         await self._check(_named_by_all(jobs, place))
 
     async def check_flow(self, jobs: Sequence[NewJob], callbacks: Sequence[Callback]) -> None:
-        """Do the same for a flow and what is enqueued at its end."""
+        """Check a flow, and what is enqueued at its end."""
         later = [one for callback in callbacks for one in _named_later(callback, [])]
         await self._check([*_named_by_all(jobs, ["jobs"]), *later])
 
@@ -44,7 +44,7 @@ class FileCheck:
             raise _refusal(errors)
 
     async def check_args(self, kind: Kind[Any, Any], args: BaseModel) -> None:
-        """Raise `ArgsInvalid` for args that a job or a schedule shall have from now on."""
+        """Check the new args of a job or a schedule."""
         if (named := kind.files_of(args)) and (missing := await self._missing(set(named))):
             raise _refusal(list(_errors(args, missing, ["args"])))
 
@@ -56,7 +56,7 @@ class FileCheck:
 
 
 class _Named(NamedTuple):
-    """Files that args name, and where the args lie in a request."""
+    """Files that args name, and where the args are in a request."""
 
     files: Sequence[str]
     kind: str
@@ -65,7 +65,7 @@ class _Named(NamedTuple):
 
 
 def may_name_files(job: NewJob) -> bool:
-    """Whether there may be any to check: most jobs name none, and ask for nothing at their end."""
+    """Whether there may be files to check: most jobs name none, and have no callbacks."""
     return bool(job.files or job.callbacks)
 
 

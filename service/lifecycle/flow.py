@@ -1,4 +1,4 @@
-"""What may happen to a flow as a whole: its live jobs are cancelled, or its failed ones are replayed."""
+"""Actions on a whole flow: its live jobs are cancelled, or its failed ones are replayed."""
 
 import asyncio
 import time
@@ -19,16 +19,16 @@ from service.lifecycle.following import Following
 from service.lifecycle.runnable import Runnable
 from service.queue import NO_CLAIM_MS, Entry, Release
 
-# Jobs in a transaction: each holds the database for a moment.
+# Jobs in one transaction: each takes the database a moment.
 _PAGE = 500
 
 
 async def cancel_flow(
     ledger: Ledger, dispatcher: Dispatcher, following: Following, flow_id: str, *, writer: str, within_s: float
 ) -> bool:
-    """Cancel what lives in a flow, for `within_s`; whether that was all.
+    """Cancel the live jobs of a flow, for `within_s`; return whether that was all.
 
-    The last come first: a job that runs however its parents end would otherwise be let go by their cancels.
+    Last jobs first: otherwise, cancelling parents would release a job that runs however they end.
     """
     deadline, before, left = time.monotonic() + within_s, None, False
     try:
@@ -50,20 +50,21 @@ async def cancel_flow(
                 return len(page) < _PAGE
             before = (page[-1].listed_at, page[-1].id)
     finally:
-        # Not page by page: what is left to follow are edges to jobs that are cancelled by then.
+        # Not page by page: the edges left to follow up lead to jobs that are cancelled by then.
         following.carry_on(Followed(left=left))
 
 
 async def replay_flow(
     ledger: Ledger, dispatcher: Dispatcher, following: Following, runnable: Runnable, flow_id: str, *, within_s: float
 ) -> bool:
-    """Replay what has failed in a flow, and what a user has cancelled, for `within_s`; whether that was all.
+    """Replay the jobs of a flow that failed or that a user cancelled, for `within_s`; return whether that was all.
 
-    The first come first: what was cancelled since they had failed follows them. Jobs that could not run today stay as
-    they are.
+    First jobs first: jobs that were cancelled because these had failed follow them. Jobs that could not run today stay
+    as they are.
     """
     deadline, after = time.monotonic() + within_s, None
-    # First what a cancel may have left, as it would lock the same jobs; what others left must not use up the time.
+    # First the followups that a cancel may have left, because they would lock the same jobs; but others' followups must
+    # not use up the time.
     await following.follow_up_for(within_s / 2)
     try:
         while True:

@@ -1,4 +1,4 @@
-"""What follows from the ends of jobs, after their commit: released jobs go on the queue, and followups are done."""
+"""What follows from the ends of jobs after the commit: released jobs go on the queue, and followups are done."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Following:
-    """Carries on what was recorded with ends of jobs. What this process does not get to, the sweep does.
+    """Carries on what was recorded with the ends of jobs. The sweep does what this process does not get to.
 
     `writer` names this process in the tallies.
     """
@@ -32,29 +32,29 @@ class Following:
         self._more = False
 
     def carry_on(self, followed: Followed) -> None:
-        """Put what was released, and follow up what was left. Nobody waits for it."""
+        """Put released jobs on the queue, and do the followups. Nobody waits for this."""
         if followed.released:
             task = asyncio.create_task(self._dispatcher.put_released(followed.released), name="dispatch-released")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if followed.left:
             self._more = True
-            if self._following_up is None or self._following_up.done():  # one that was cancelled before it began
+            if self._following_up is None or self._following_up.done():  # a task that was cancelled before it began
                 self._following_up = asyncio.create_task(self._follow_up(), name="followups")
 
     async def settled(self) -> None:
-        """Wait until all that this process was to carry on is carried on."""
+        """Wait until this process has carried on everything."""
         while doing := [task for task in (*self._tasks, self._following_up) if task is not None and not task.done()]:
             await asyncio.wait(doing)
 
     async def follow_up_for(self, longest_s: float) -> bool:
-        """Follow up whatever waits for it, for `longest_s`; return whether something is left."""
+        """Do waiting followups for `longest_s`; return whether some are left."""
         until = time.monotonic() + longest_s
         while True:
             record = partial(record_followups, at=agreed_time.now(), writer=self._writer)
             try:
                 followed = await self._ledger.database.run(record)
-            except IntegrityError:  # a new job has taken a unique key at this moment: the next look sees it
+            except IntegrityError:  # a new job has just taken a unique key: the next look sees it
                 followed = Followed(left=True)
             await self._dispatcher.put_released(followed.released)
             if not followed.left or time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""Finding a kind by the name that somebody gave."""
+"""Finding a kind by the name in a request."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which lanes a new job is in: the one that its request names, and the one that its kind derives from its args."""
+"""The lanes of a new job: the one that its request names, and the one that its kind derives from its args."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from service.lane_rules import lane_fields
 
 
 def lanes_for(kind: Kind[Any, Any], args: BaseModel, lane: Lane | None) -> dict[str, str | None]:
-    """Return the fields of a new job about its lanes; one that request and kind both name counts once.
+    """Return the fields of a new job about its lanes. A lane that request and kind both name counts once.
 
     Raises `ArgsInvalid`.
     """
@@ -18,7 +18,7 @@ def lanes_for(kind: Kind[Any, Any], args: BaseModel, lane: Lane | None) -> dict[
 
 
 def kind_lane(kind: Kind[Any, Any], args: BaseModel) -> Lane | None:
-    """Ask the kind for the job's lane. Raises `ArgsInvalid` where its lane function fails on the args."""
+    """Ask the kind for the job's lane. Raises `ArgsInvalid` if its lane function fails on the args."""
     try:
         return kind.lane_of(args)
     except Exception as error:

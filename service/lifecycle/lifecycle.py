@@ -1,4 +1,4 @@
-"""The door through which the API, cron, workers and kinds move jobs: first the ledger, after its commit the queue."""
+"""The one way in which the API, cron, workers and kinds move jobs: first the ledger, after its commit the queue."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -36,9 +36,9 @@ _NO_HOOKS = Hooks()
 
 
 class Lifecycle:
-    """Moves jobs. `writer` names this process in the tallies; every job that comes in passes `hooks`.
+    """Moves jobs. `writer` names this process in the tallies; every new job passes `hooks`.
 
-    `check_queue` raises `QueueUnknown` for a queue that nobody works. Every method raises `LedgerUnavailable`.
+    `check_queue` raises `QueueUnknown` for a queue that no worker serves. Every method raises `LedgerUnavailable`.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Lifecycle:
     async def enqueue_one(
         self, kind_name: str, args: BaseModel | Mapping[str, Any] | None, options: Options, **fields: Any
     ) -> str:
-        """Enqueue a job by its kind's name; return its id, or the id of the holder of its unique key.
+        """Enqueue a job by its kind's name; return its id, or the id of its unique key's holder.
 
-        `fields` are further ones of `NewJob`. Raises `Refused` where it is to follow what there is not.
+        `fields` are further fields of `NewJob`. Raises `Refused` if it names parents or a flow that do not exist.
         """
         check(options)
         kind = known_kind(self.catalogue, kind_name)
@@ -101,19 +101,19 @@ class Lifecycle:
         await self._changer.change(job_id, kind, wanted)
 
     async def run_now(self, job_id: str) -> None:
-        """Let a job that waits for its time be due at once; see `Changer.run_now`."""
+        """Make a job that waits for its time due at once; see `Changer.run_now`."""
         await self._changer.run_now(job_id)
 
     async def replay(self, job_id: str, *, from_start: bool = False) -> None:
-        """Run a failed or cancelled job again, under its own id; `from_start` without the steps that it has kept.
+        """Run a failed or cancelled job again, under its own id; with `from_start` without its kept steps.
 
-        Raises `UniqueKeyTaken`, `ParentFailed`, and what enqueueing it would: `KindUnknown`, `QueueUnknown`,
+        Raises `UniqueKeyTaken`, `ParentFailed`, and the errors of enqueueing it: `KindUnknown`, `QueueUnknown`,
         `ArgsInvalid`.
         """
         await replay.replay(self.ledger, self.dispatcher, self.following, self._runnable, job_id, from_start=from_start)
 
     async def replay_edited(self, job_id: str, kind: str, args: BaseModel, *, from_start: bool = False) -> None:
-        """Replay a job of this kind with other args. Raises what `replay` does, but for what its old args are."""
+        """Replay a job of this kind with other args. Raises what `replay` does, except errors about its old args."""
         edited = await asyncio.to_thread(
             change_of, job_id, kind, Wanted(args=args), agreed_time.now(), catalogue=self.catalogue
         )
@@ -128,13 +128,13 @@ class Lifecycle:
         )
 
     async def cancel_flow(self, flow_id: str, *, within_s: float) -> bool:
-        """Cancel what lives in a flow; False where the time was up with jobs left."""
+        """Cancel the live jobs of a flow; return False if time ran out with jobs left."""
         return await flows.cancel_flow(
             self.ledger, self.dispatcher, self.following, flow_id, writer=self._writer, within_s=within_s
         )
 
     async def replay_flow(self, flow_id: str, *, within_s: float) -> bool:
-        """Replay what has failed in a flow, and what a user has cancelled; False as above."""
+        """Replay the jobs of a flow that failed or that a user cancelled; return False if time ran out."""
         return await flows.replay_flow(
             self.ledger, self.dispatcher, self.following, self._runnable, flow_id, within_s=within_s
         )

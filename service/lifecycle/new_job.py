@@ -15,14 +15,14 @@ from service.lifecycle.lanes import lanes_for
 from service.options import NO_OPTIONS, Options, metadata_json
 from service.own_retry import OwnRetry, retry_until
 
-# A policy that says nothing.
+# A policy that sets nothing.
 _LIKE_ITS_KIND = OwnRetry()
 
 
 def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: datetime, **fields: Any) -> NewJob:
     """Make a job's row.
 
-    Raises `ArgsInvalid` when the args are too large, would be read back as something else, or give no lane.
+    Raises `ArgsInvalid` if the args are too large, would be read back as something else, or yield no lane.
     """
     visible, sealed = written_args(kind, args)
     if kind.names_files:
@@ -57,14 +57,14 @@ def new_job(kind: Kind[Any, Any], args: BaseModel, options: Options, now: dateti
 
 
 def _plain(kind: Kind[Any, Any], args: str, sealed_args: str | None, now: datetime, **fields: Any) -> NewJob:
-    """Make the row of a job as most are, without a look at each option."""
+    """Make the row of a job without options, as most are, without checking each option."""
     job_id = fields.pop("id", None) or new_id()
     own = (job_id, kind.name, State.QUEUED, kind.queue, args, now, now, kind.max_attempts, sealed_args)
     return NewJob(*own, **fields)
 
 
 def attempts_of(retry: OwnRetry | None, kind: Kind[Any, Any]) -> int:
-    """Return how many failures a job may have that says nothing of it: its own delays do, or its kind."""
+    """Return how many attempts a job has if its options do not say: by its own delays, or by its kind."""
     return len(retry.delays) + 1 if retry is not None and retry.delays else kind.max_attempts
 
 
