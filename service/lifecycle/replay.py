@@ -25,7 +25,7 @@ async def replay(
     from_start: bool,
     edited: Change | None = None,
 ) -> None:
-    """Replay a job; `from_start` without what it has kept, `edited` with other args.
+    """Replay a job; with `from_start` without what it has kept, with `edited` with other args.
 
     Raises `JobNotFound`, `StateForbids`, `UniqueKeyTaken`, `ParentFailed`, and what `Runnable.check` does.
     """
@@ -46,10 +46,10 @@ async def replay(
 
 
 async def _check(ledger: Ledger, runnable: Runnable, job_id: str, edited: Change | None) -> None:
-    """Refuse a job that could not run. One that is missing, or may not be replayed, is refused by the ledger."""
+    """Refuse a job that could not run. The ledger refuses a missing job, and one that may not be replayed."""
     async with ledger.read() as connection:
         row = await queries.get_job(connection, job_id)
         stored = await queries.stored_args(connection, [job_id])
     if row is not None and row["state"] in REPLAYABLE and job_id in stored:
-        # Edited args were checked by the kind when they were read; what is stored need not fit any more.
+        # Edited args were checked by the kind when they were read; stored args need not fit any more.
         runnable.check(job_id, row["kind"], row["queue"], None if edited else stored[job_id].whole)

@@ -17,13 +17,13 @@ from service.lifecycle.kinds import known_kind
 
 log = structlog.get_logger(__name__)
 
-# Args, of up to 256 KiB each: a few first, then as many as are so large together.
+# Args may have 256 KiB each: read a few first, then as many as are that large together.
 _READ_FIRST = 50
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 
 
 class Runnable:
-    """Judges jobs by `catalogue` and by `check_queue`, which raises `QueueUnknown` for a queue that nobody works."""
+    """Judges jobs by `catalogue` and `check_queue`, which raises `QueueUnknown` for a queue that no worker serves."""
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue, check_queue: Callable[[str], None]) -> None:
         self._ledger = ledger
@@ -31,7 +31,10 @@ class Runnable:
         self._check_queue = check_queue
 
     def check(self, job_id: str, kind_name: str, queue: str, args: str | None) -> None:
-        """Raise `KindUnknown`, `QueueUnknown` or `ArgsInvalid` for a job that could not run; None: its args could."""
+        """Raise `KindUnknown`, `QueueUnknown` or `ArgsInvalid` for a job that could not run.
+
+        Args of None are not checked.
+        """
         kind = known_kind(self._catalogue, kind_name)
         self._check_queue(queue)
         if args is None:
@@ -52,7 +55,7 @@ class Runnable:
             ) from error
 
     async def reasons_against(self, jobs: Sequence[Member]) -> dict[str, str]:
-        """Return why jobs could not run, by their ids; a job that could is left out."""
+        """Return why jobs could not run, by id; jobs that could are left out."""
         unworked = await self._unworked({job.queue for job in jobs})
         reasons = dict.fromkeys((job.id for job in jobs if job.queue in unworked), "queue_unknown")
         unknown = {job.kind for job in jobs} - self._catalogue.keys()
@@ -68,7 +71,7 @@ class Runnable:
         return reasons
 
     async def _unworked(self, queues: set[str]) -> set[str]:
-        """Return the queues that neither this process knows nor any worker has worked: their settings may differ."""
+        """Return the queues that neither this process knows nor any worker has served: workers' settings may differ."""
         unknown = {queue for queue in queues if not self._is_known(queue)}
         if unknown:
             async with self._ledger.read() as connection:

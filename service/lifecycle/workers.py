@@ -1,4 +1,4 @@
-"""What users may wish of workers: to take no new jobs, or to be shown no more."""
+"""What users may ask of workers: to take no new jobs, or to be shown no more."""
 
 from service.errors import WorkerEnded, WorkerLives, WorkerNotFound
 from service.ledger.clock import now_by
@@ -26,9 +26,9 @@ async def forget(ledger: Ledger, worker_id: str) -> WorkerView:
     view = await read_worker(ledger, worker_id)
     if not forgotten:
         raise WorkerLives(
-            f"Worker {worker_id} was not declared dead. One that is silent is, within 30 s, by the worker that leads."
+            f"Worker {worker_id} was not declared dead. The leading worker does that within 30 s of its last heartbeat."
             if view.ended_at is None
-            else f"Worker {worker_id} has ended in order, and is shown for an hour."
+            else f"Worker {worker_id} ended in order, and is shown for an hour."
         )
     return view
 

@@ -1,4 +1,4 @@
-"""`POST /v1/jobs/replay`: an operation that the API carries out for a moment, and a worker when that was too short."""
+"""`POST /v1/jobs/replay`: an operation that the API carries out for a moment; a worker does the rest."""
 
 import asyncio
 import time
@@ -15,16 +15,16 @@ from service.lifecycle.operations.job_filter import stored_filter
 from service.lifecycle.operations.operations import Operations
 from service.lifecycle.operations.walk import Walk
 
-# Beyond its time, an API that carries out a replay may still be at its last page.
+# After its time is up, an API that carries out a replay may still be at its last page.
 _GRACE = timedelta(seconds=5)
 _LOOK_EVERY_S = 0.1
-# A request looks at its time between two pages.
+# A request checks its time between two pages.
 _PAGE = 500
 
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What a dry run has found; it goes on beyond `reached`, None: that is all."""
+    """What a dry run has found. It goes on beyond `reached`; None: it is done."""
 
     matched: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
@@ -32,7 +32,7 @@ class Rehearsal:
 
 
 class BulkReplay:
-    """Carries out replays within the time that a request has."""
+    """Carries out replays within the time of a request."""
 
     def __init__(self, operations: Operations, writer: str) -> None:
         self._operations = operations
@@ -40,7 +40,7 @@ class BulkReplay:
         self._writer = writer
 
     async def begin(self, new: NewOperation, within_s: float) -> Operation:
-        """Record a replay, and go on with it for `within_s`. Raises `KindUnknown`."""
+        """Record a replay, and carry it out for `within_s`. Raises `KindUnknown`."""
         self._operations.check(new)
         now = agreed_time.now()
         begun = replace(new, state=OperationState.RUNNING, started_at=now, runner_until=_until(within_s))
@@ -77,7 +77,7 @@ class BulkReplay:
         return left
 
     async def rehearse(self, new: NewOperation, beyond: Place | None, within_s: float) -> Rehearsal:
-        """Say what a replay would do, for as many members as `within_s` is enough for. Nothing is recorded."""
+        """Say what a replay would do, for as many members as `within_s` allows. Nothing is recorded."""
         self._operations.check(new)
         deadline, found = time.monotonic() + within_s, Rehearsal()
         deed = self._operations.deed_of(new)

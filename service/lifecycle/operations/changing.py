@@ -1,4 +1,4 @@
-"""What the action `change` sets, as the ledger keeps it; and the deeds of changing members, and of letting them run."""
+"""What the action `change` sets, as the ledger stores it; and how members are changed and run now."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _READ_AT_ONCE = 50  # args, of up to 256 KiB each
 
 
 class _Stored(BaseModel):
-    """`Wanted` as JSON; the args are those of the one kind that the filter names."""
+    """`Wanted` as JSON; the args are of the one kind that the filter names."""
 
     model_config = ConfigDict(ser_json_timedelta="float")
 
@@ -45,7 +45,7 @@ class _Stored(BaseModel):
 
 
 def written_change(wanted: Wanted) -> str:
-    """Write what `change` sets for the ledger, as a request would say it."""
+    """Write what `change` sets for the ledger, in the words of a request."""
     stored = cast(dict[str, Any], dict(wanted))
     if "args" in wanted:
         stored["args"] = wanted["args"].model_dump(mode="json", by_alias=True, round_trip=True)
@@ -55,7 +55,7 @@ def written_change(wanted: Wanted) -> str:
 
 
 def read_change(stored: str, kind: Kind[Any, Any] | None) -> Wanted:
-    """Read what `written_change` wrote; `kind` is that of the args. Raises `ArgsInvalid`."""
+    """Read what `written_change` wrote; `kind` is the kind of the args. Raises `ArgsInvalid`."""
     read = _Stored.model_validate_json(stored)
     wanted = {name: getattr(read, name) for name in read.model_fields_set}
     if "lane" in wanted:
@@ -113,7 +113,7 @@ class ChangeMembers:
 
 
 class RunMembersNow:
-    """Members that wait for their time are due at once."""
+    """Members that wait for their time become due at once."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher

@@ -26,7 +26,7 @@ _PARENTS = Trait.PARENTS.value  # `&` with a flag takes thirty times as long
 
 
 class Done(NamedTuple):
-    """What was done in a page's transaction: on whom it failed, what Redis is to be told, and what followed from it."""
+    """What was done in a page's transaction: the members that it failed on, what to tell Redis, and what followed."""
 
     against: Mapping[str, Against]
     told: Sequence[Any] = ()
@@ -36,7 +36,7 @@ class Done(NamedTuple):
 class Deed(Protocol):
     """One action. `prepare` only reads, `apply` is in the page's transaction, `tell` comes after its commit.
 
-    `apply` guards each member, which may have changed since it was read. What Redis is not told, the sweep mends.
+    `apply` guards each member, which may have changed since it was read. The sweep mends what Redis is not told.
     """
 
     async def prepare(self, members: Sequence[Member]) -> dict[str, Against]: ...
@@ -47,7 +47,7 @@ class Deed(Protocol):
 
 
 class ReplayMembers:
-    """Members run again. Of those that share a unique key, the newest that can run does."""
+    """Members run again. If several share a unique key, only the newest that can run does."""
 
     _MESSAGES: Mapping[str, str] = {
         "kind_unknown": "There is no kind {0.kind!r} any more.",
@@ -95,7 +95,7 @@ class ReplayMembers:
 
 
 class CancelMembers:
-    """Members are cancelled, or asked to end where they run."""
+    """Members are cancelled; running ones are asked to end."""
 
     def __init__(self, dispatcher: Dispatcher, following: Following, writer: str) -> None:
         self._dispatcher = dispatcher
@@ -121,7 +121,7 @@ class CancelMembers:
 
 
 class DeleteMembers:
-    """Members that have ended are deleted, with all that belongs to them."""
+    """Ended members are deleted, with everything that belongs to them."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._belongings = ledger.belongings
@@ -135,7 +135,7 @@ class DeleteMembers:
         return Done({one: _not_deleted(state) for one, state in states_now(connection, ids).items()})
 
     async def tell(self, done: Done) -> None:
-        """Ids that are left on a queue come up once more, and are removed."""
+        """Ids left on a queue come up once more, and are removed."""
 
 
 def _entry(one: Member, at: datetime) -> Entry:

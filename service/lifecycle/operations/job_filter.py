@@ -1,4 +1,4 @@
-"""The filter of an operation, as requests write it and as the ledger keeps it: which jobs are meant."""
+"""The filter of an operation, as requests write it and as the ledger stores it: which jobs are meant."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -52,7 +52,10 @@ _ReplayableStates = Annotated[
 
 
 class JobFilter(BaseModel):
-    """Which jobs are meant: they match every member that is sent, at least one. Any value of a list will do."""
+    """Which jobs are meant: jobs that match every field that is sent. Send at least one.
+
+    In a list, any value matches.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,16 +71,16 @@ class JobFilter(BaseModel):
     created_before: Moment | None = None
     finished_after: Moment | None = None
     finished_before: Moment | None = None
-    ids: _Ids = Field(None, description="These jobs, as far as they match the rest.")
+    ids: _Ids = Field(None, description="These jobs, if they match the rest.")
     args: _Paths = Field(
-        None, description='What stands in the args, by its path: `{"user.id": 42}`; in a list: any of them.'
+        None, description='Values in the args, by path: `{"user.id": 42}`; in a list: any of them.'
     )
     metadata: _Paths = None
     q: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
-        None, description="Text in args, metadata or the error, whatever its case."
+        None, description="Text in the args, the metadata or the error, in upper or lower case."
     )
 
-    within_kinds: SkipJsonSchema[list[str] | None] = None  # what whoever asked for it was limited to
+    within_kinds: SkipJsonSchema[list[str] | None] = None  # the limits of the caller who asked for it
     within_queues: SkipJsonSchema[list[str] | None] = None
 
     @model_validator(mode="after")
@@ -113,7 +116,10 @@ _NAMED = [name for name in JobFilter.model_fields if not name.startswith("within
 
 
 class ReplayFilter(JobFilter):
-    """Which jobs to replay: they match every member that is sent, at least one. Any value of a list will do."""
+    """Which jobs to replay: jobs that match every field that is sent. Send at least one.
+
+    In a list, any value matches.
+    """
 
     state: _ReplayableStates = Field(None, description="Default: both.")  # type: ignore[assignment]
 
@@ -123,7 +129,7 @@ class ReplayFilter(JobFilter):
 
 
 def stored_filter(action: Action, stored: str, created_at: datetime) -> Filter:
-    """Read the filter of an operation: jobs that were enqueued after it was accepted are not its members."""
+    """Read the filter of an operation; jobs enqueued after it was accepted are not its members."""
     model = ReplayFilter if action == "replay" else JobFilter
     wanted = model.model_validate_json(stored).filter()
     before = min(filter(None, (wanted.created_before, created_at)))

@@ -1,4 +1,4 @@
-"""Operations are accepted, carried out by the worker of their job, stopped, and handed over where nobody goes on."""
+"""Operations are accepted, carried out by the worker of their job, stopped, and handed over if they are abandoned."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +44,7 @@ _ORPHANS_AT_ONCE = 100
 
 
 class Operations:
-    """See the package. Every method raises `LedgerUnavailable`; `operate` outlives outages once it has begun."""
+    """See the package. Every method raises `LedgerUnavailable`, but `operate` outlives outages once it has begun."""
 
     def __init__(self, enqueuer: Enqueuer, following: Following, catalogue: Catalogue, runnable: Runnable) -> None:
         self.ledger = enqueuer.ledger
@@ -54,7 +54,10 @@ class Operations:
         self._runnable = runnable
 
     async def accept(self, new: NewOperation) -> Operation:
-        """Record an operation with the job that carries it out. Raises `KindUnknown` for the kind of a replay."""
+        """Record an operation with the job that carries it out.
+
+        Raises `KindUnknown` for a replay of an unknown kind.
+        """
         self.check(new)
 
         async def write(job: NewJob) -> None:
@@ -70,7 +73,7 @@ class Operations:
         kinds = stored_filter(new.action, new.filter, new.created_at).kinds if new.action == "replay" else ()
         with located("filter", "kind"):
             for kind in kinds:
-                if "." not in kind:  # what has a dot may be a label
+                if "." not in kind:  # a name with a dot may be a label
                     known_kind(self._catalogue, kind)
 
     async def find(self, operation_id: str) -> Operation:
@@ -82,17 +85,17 @@ class Operations:
         return found
 
     async def failures(self, operation_id: str) -> Sequence[MemberFailed]:
-        """Return the members that an operation failed on first."""
+        """Return the first members that an operation failed on."""
         async with self.ledger.read() as connection:
             return await failures_of(connection, operation_id)
 
     async def page(self, after: Place | None, limit: int) -> Sequence[Operation]:
-        """List operations, the newest first."""
+        """List operations, newest first."""
         async with self.ledger.read() as connection:
             return await list_operations(connection, after, limit)
 
     async def stop(self, operation_id: str) -> Operation:
-        """Stop an operation: no member is dealt with any more. Raises `OperationNotFound` and `OperationEnded`."""
+        """Stop an operation: no further member is acted on. Raises `OperationNotFound` and `OperationEnded`."""
         record = partial(record_stopped, operation_id=operation_id, writer=self._enqueuer.writer, at=agreed_time.now())
         operation, followed = await self.ledger.database.run(record)
         self._following.carry_on(followed)
@@ -103,7 +106,7 @@ class Operations:
         return operation
 
     async def set_rate(self, operation_id: str, rate: float | None) -> Operation:
-        """Let an operation go at another rate from now on. Raises `OperationNotFound` and `OperationEnded`."""
+        """Change an operation's rate from now on. Raises `OperationNotFound` and `OperationEnded`."""
         record = partial(record_rate, operation_id=operation_id, rate=rate, at=agreed_time.now())
         operation = await self.ledger.database.run(record)
         if operation is None:
@@ -122,12 +125,12 @@ class Operations:
         return Operated(str(left.state), left.matched, left.done, left.failed, is_over=not left.is_live)
 
     def runner(self, operation: Operation, progress: Progress | None = None, *, page: int = PAGE) -> Runner:
-        """Make what carries out an operation, `page` members at once."""
+        """Make the runner of an operation, with pages of `page` members."""
         wanted = stored_filter(operation.action, operation.filter, operation.created_at)
         return Runner(self.ledger, wanted, self.deed_of(operation), progress, page=page)
 
     def deed_of(self, new: NewOperation | Operation) -> Deed:
-        """Make what does the action to members. Raises `ArgsInvalid` for args that do not fit their kind."""
+        """Make the deed of an operation's action. Raises `ArgsInvalid` for args that do not fit their kind."""
         dispatcher, writer = self._enqueuer.dispatcher, self._enqueuer.writer
         match new.action:
             case "replay":
@@ -145,9 +148,10 @@ class Operations:
                 return ChangeMembers(self.ledger, dispatcher, self._catalogue, wanted)
 
     async def adopt_orphans(self) -> bool:
-        """See to the live operations that nobody carries out any more; return whether there may be more of them.
+        """Take care of live operations that nobody carries out any more; return whether there may be more of them.
 
-        One that an API could not finish gets a job. One whose job has ended cannot go on, until that is replayed.
+        An operation that an API could not finish gets a job. An operation whose job has ended fails, until the job is
+        replayed.
         """
         now = agreed_time.now()
         async with self.ledger.read() as connection:

@@ -1,4 +1,4 @@
-"""Goes through the members of one operation, page by page, from where its cursor is."""
+"""Goes through the members of one operation, page by page, starting at its cursor."""
 
 import asyncio
 import time
@@ -26,18 +26,18 @@ from service.lifecycle.operations.walk import Step, Walk
 
 log = structlog.get_logger(__name__)
 
-# As many as hold the database for a moment only.
+# Few enough to take the database only a moment.
 PAGE = 1_000
 _TELL_EVERY_S = 0.5
 _WAIT_FOR_DATABASE_S = 1.0
-# A wait for the next member that is longer than this is not slept through: the rate may be changed meanwhile.
+# A longer wait for the next member is slept in pieces, because the rate may be changed meanwhile.
 _LOOK_EVERY_S = 1.0
 
 Progress = Callable[[int, int | None], Awaitable[None]]
 
 
 class Runner:
-    """Carries out an operation whose members are what `wanted` matches, by `deed`."""
+    """Carries out an operation: does `deed` to the members that `wanted` matches."""
 
     def __init__(
         self, ledger: Ledger, wanted: Filter, deed: Deed, progress: Progress | None = None, *, page: int = PAGE
@@ -51,9 +51,9 @@ class Runner:
         self._telling: asyncio.Task[None] | None = None
 
     async def run(self, operation: Operation, *, until: float) -> Operation:
-        """Count, and go on until all members are dealt with, somebody stops it, or the monotonic clock is at `until`.
+        """Count, and go on until all members are dealt with, somebody stops it, or the monotonic clock reaches `until`.
 
-        Deals with one page at least. Outlives outages of the database.
+        Deals with at least one page. Outlives outages of the database.
         """
         try:
             return await self._run(operation, until)
@@ -82,11 +82,11 @@ class Runner:
     async def _now(self, operation: Operation) -> Operation:
         async with self._ledger.read() as connection:
             found = await get_operation(connection, operation.id)
-        # One that was purged meanwhile is over.
+        # An operation that was purged meanwhile is over.
         return found or replace(operation, state=OperationState.STOPPED)
 
     async def _count(self, operation: Operation, walk: Walk) -> None:
-        """Count what is left from the cursor on; should it be cut off, it begins again."""
+        """Count the members after the cursor. If it is interrupted, counting begins again."""
         matched, place, told_at = operation.done + operation.failed, operation.cursor, time.monotonic()
         while True:
             counted, place = await walk.count(place)
@@ -99,7 +99,7 @@ class Runner:
                 return
 
     async def _go_on(self, operation: Operation, walk: Walk, pace: Pace) -> Operation | None:
-        """Deal with a page; None if it has to be looked at again how the operation stands."""
+        """Deal with a page; return None if the operation has to be read again."""
         step = await walk.read(operation.cursor, pace.page(self._largest))
         against = await self._deed.prepare(step.members)
         if not await self._have_turn(operation, pace.turn_of(len(step.members))):
@@ -107,7 +107,7 @@ class Runner:
         try:
             left = await self._record(operation, step, against)
         except IntegrityError:
-            # A new job has taken a unique key at this moment. The next try sees it, or finds whose key it is.
+            # A new job has just taken a unique key. The next try sees it, or finds the key's holder.
             if len(step.members) > 1:
                 self._largest = max(1, len(step.members) // 2)
                 return None
@@ -117,7 +117,7 @@ class Runner:
         return left
 
     async def _have_turn(self, operation: Operation, at: float) -> bool:
-        """Wait until then; False where the operation goes at another rate meanwhile, or was stopped."""
+        """Wait until then; return False if the operation was stopped or its rate changed meanwhile."""
         while (left_s := at - time.monotonic()) > 0:
             await asyncio.sleep(min(left_s, _LOOK_EVERY_S))
             if left_s > _LOOK_EVERY_S:
@@ -141,11 +141,11 @@ class Runner:
         left = await self._ledger.database.run(partial(record_page, page=page, change=change, at=at))
         if left is not None and done != Done({}):
             await self._told()
-            self._telling = asyncio.create_task(self._deed.tell(done), name="operation-tells")  # beside the next page
+            self._telling = asyncio.create_task(self._deed.tell(done), name="operation-tells")  # during the next page
         return left
 
     async def _told(self) -> None:
-        """Wait until Redis has heard of the page before."""
+        """Wait until Redis has heard of the previous page."""
         if self._telling is not None:
             await self._telling
             self._telling = None
@@ -158,7 +158,7 @@ class Runner:
         return done._replace(against={**late, **done.against})
 
     def _late(self, connection: Connection, members: Sequence[Member]) -> dict[str, Against]:
-        """Lock members, in the order of ids, as all do who change several; return those whose state has changed."""
+        """Lock members, in the order of ids, as everywhere; return the ones whose state has changed."""
         wanted, ids = self._wanted.states or tuple(State), [one.id for one in members]
         if are_all_in(connection, ids, wanted):
             return {}
@@ -166,11 +166,11 @@ class Runner:
         return {one: forbids(state, "dealt with any more") for one, state in states.items() if state not in wanted}
 
     async def _tell(self, operation: Operation) -> None:
-        """Note the progress of the job now and then, and at the end."""
+        """Record the progress of the job now and then, and at the end."""
         if self._progress is None:
             return
         if not operation.is_live:
             await self._progress(operation.done + operation.failed, operation.matched)
         elif time.monotonic() >= self._told_at + _TELL_EVERY_S:
             self._told_at = time.monotonic()
-            self._progress(operation.done + operation.failed, operation.matched)  # written beside the next page
+            self._progress(operation.done + operation.failed, operation.matched)  # written during the next page

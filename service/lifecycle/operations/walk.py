@@ -1,4 +1,4 @@
-"""A walk through the members of an operation, the newest first; no read looks at many more jobs than it returns."""
+"""A walk through the members of an operation, newest first; no read looks at many more jobs than it returns."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +13,13 @@ from service.ledger.reads.listing import Filter
 from service.ledger.reads.members import Member
 from service.ledger.reads.searching import search
 
-# How many jobs that the filter's index leaves are looked at for one page, or to count.
+# How many jobs of the filter's index are looked at for one page, or for counting.
 LOOKED_AT = 5_000
 _COUNTED_AT_MOST = 1_000_000  # far more than are looked at
 
 
 class Step(NamedTuple):
-    """Members, the place that was reached with them, and whether it is the end."""
+    """Members, the place reached with them, and whether it is the end."""
 
     members: Sequence[Member]
     reached: Place | None
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class Walk:
-    """Reads what `wanted` matches. Between two reads it remembers how far it may look."""
+    """Reads the jobs that `wanted` matches. Between two reads it remembers how far it may look."""
 
     def __init__(self, ledger: Ledger, wanted: Filter) -> None:
         self._ledger = ledger
@@ -36,7 +36,7 @@ class Walk:
         self._knows_end = False
 
     async def read(self, after: Place | None, limit: int) -> Step:
-        """Read up to `limit` members beyond a place; there may be none on the way to the place that is reached."""
+        """Read up to `limit` members beyond a place; there may be none up to the place reached."""
         async with self._ledger.read() as connection:
             stretch = await self._stretch(connection, after)
             if stretch.is_searched:
@@ -51,7 +51,7 @@ class Walk:
         return Step(found, self._end or last, is_last=self._end is None)
 
     async def count(self, after: Place | None) -> tuple[int, Place | None]:
-        """Count the members on a stretch beyond a place; return the end of the stretch, None at the end of all."""
+        """Count the members on a stretch beyond a place; also return the end of the stretch, None at the end of all."""
         async with self._ledger.read() as connection:
             stretch = await self._stretch(connection, after)
             if stretch.is_searched:
@@ -65,7 +65,7 @@ class Walk:
         return counted, self._end
 
     async def _stretch(self, connection: AsyncConnection, after: Place | None) -> Filter:
-        """Return the filter from a place on, as far as this read may look."""
+        """Return the filter for the jobs after a place, as far as this read may look."""
         wanted = replace(self._wanted, after=after)
         is_beyond = self._end is not None and after is not None and after <= self._end
         if not self._knows_end or is_beyond:
@@ -75,7 +75,7 @@ class Walk:
 
 
 async def _searched(connection: AsyncConnection, wanted: Filter, limit: int) -> tuple[Sequence[Member], Place | None]:
-    """Read the members among the jobs that only a look into them tells; return how far the look came, None: far."""
+    """Read members by a filter that needs a look into each job; also return how far the look came, None: to the end."""
     looked = await search(connection, wanted, limit)
     ids = [one.id for one in looked.found]
     found = await members.members_of(connection, Filter(ids=ids), limit) if ids else []

@@ -1,1 +1,1 @@
-"""Schedules: when they come due, what becomes of their ticks, and what users do with them."""
+"""Schedules: when they come due, what becomes of their ticks, and what users do to them."""

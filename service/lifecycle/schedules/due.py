@@ -15,7 +15,7 @@ NO_WORKER = "no worker saw it come due"
 
 
 class DueTick(NamedTuple):
-    """A tick that has come due: to be fired if there is no reason against it."""
+    """A tick that has come due. It is fired unless there is a reason against it."""
 
     plan: Plan
     due_at: datetime
@@ -26,7 +26,7 @@ class DueTick(NamedTuple):
 def due_ticks(plan: Plan, since: datetime, now: datetime) -> list[DueTick]:
     """Return the ticks after `since` that have come due, oldest first.
 
-    Of a long gap there are the last thousand, and one missed tick before them, which stands for all others.
+    For a long gap, these are the last thousand, and one missed tick before them, which stands for all others.
     """
     due = plan.between(since, now, MOST_CAUGHT_UP + 1)
     wanted = set() if plan.paused else set(_wanted(plan, due, now))
@@ -38,7 +38,7 @@ def due_ticks(plan: Plan, since: datetime, now: datetime) -> list[DueTick]:
 
 
 def _wanted(plan: Plan, due: Sequence[datetime], now: datetime) -> Sequence[datetime]:
-    """Choose the due ticks that become jobs: all that are on time, and of the missed ones what `catch_up` says."""
+    """Choose the due ticks that become jobs: all that are on time, and the missed ones that `catch_up` asks for."""
     if plan.catch_up == "all":
         return due[-MOST_CAUGHT_UP:]
     on_time = [tick for tick in due[-MOST_CAUGHT_UP:] if tick >= now - ON_TIME]

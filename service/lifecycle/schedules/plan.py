@@ -24,9 +24,9 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Plan:
-    """When a schedule comes due, and what it enqueues. `args` are JSON, as they are kept; None: the kind's defaults.
+    """When a schedule comes due, and what it enqueues. `args` are JSON, as stored; None: the kind's defaults.
 
-    `revision` is that of its row; None: it has none.
+    `revision` comes from its row; None: it has none.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Plan:
         return moment if self.start is None or self.start <= moment else self.start - _INSTANT
 
     def run_at(self, due_at: datetime) -> datetime:
-        """Return when the job of a tick runs: within the jitter, and the same whoever asks."""
+        """Return when the job of a tick runs: within the jitter, and the same in every process."""
         if not self.jitter_s:
             return due_at
         digest = hashlib.sha256(f"{self.name}\n{due_at.timestamp()}".encode()).digest()
@@ -75,7 +75,7 @@ class Plan:
 
 
 def plan_of_kind(kind: Kind[Any, Any], row: RowMapping | None) -> Plan:
-    """Make the plan of a kind that has an expression; its row says whether it is paused."""
+    """Make the plan of a kind with a cron expression; its row says whether it is paused."""
     assert kind.catch_up is not None
     plan = Plan(kind.name, "code", kind.name, kind.expression, kind.catch_up)
     return plan if row is None else replace(plan, paused=bool(row["paused"]), revision=row["revision"])
@@ -84,7 +84,7 @@ def plan_of_kind(kind: Kind[Any, Any], row: RowMapping | None) -> Plan:
 def plan_of_row(row: RowMapping) -> Plan:
     """Make the plan of a schedule that was made at run time.
 
-    Raises `CronInvalid` where its expression or its time zone cannot be used here.
+    Raises `CronInvalid` if its expression or its time zone cannot be used here.
     """
     return Plan(
         name=row["name"],
@@ -104,5 +104,5 @@ def plan_of_row(row: RowMapping) -> Plan:
 
 
 def kinds_with_ticks(catalogue: Catalogue) -> dict[str, Kind[Any, Any]]:
-    """Return the kinds that have a schedule of their own, by their names."""
+    """Return the kinds with a schedule of their own, by name."""
     return {name: catalogue[name] for name in sorted(catalogue) if catalogue[name].cron is not None}

@@ -1,4 +1,4 @@
-"""What users do with schedules, and what they see of them."""
+"""What users do to schedules, and what they see of them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 class View(NamedTuple):
-    """A schedule as it is shown: its `plan`, or the reason why there is none; its row; its last tick."""
+    """A schedule as it is shown: its `plan`, or why there is none; its row; its last tick."""
 
     name: str
     plan: Plan | None
@@ -47,14 +47,17 @@ class View(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some schedules in the order of their names. The next page begins `after` this name; None: there are no more."""
+    """Some schedules, ordered by name. The next page begins `after` this name; None: there are no more."""
 
     views: Sequence[View]
     after: str | None
 
 
 class Schedules:
-    """Schedules for users. Every method raises `LedgerUnavailable`; those that name one, `ScheduleNotFound`."""
+    """Schedules for users.
+
+    Every method raises `LedgerUnavailable`; methods for one schedule raise `ScheduleNotFound`.
+    """
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue, ticking: Ticking, *, writer: str) -> None:
         self._ledger = ledger
@@ -64,12 +67,12 @@ class Schedules:
         self._of_code = kinds_with_ticks(catalogue)
 
     async def say(self, said: NewSchedule) -> bool:
-        """Make a schedule or change it; return whether it is new. Raises `ScheduleOfCode`."""
+        """Make or change a schedule; return whether it is new. Raises `ScheduleOfCode`."""
         self._refuse_of_code(said.name, "changed here")
         record = partial(record_schedule, said=said, now=agreed_time.now())
         try:
             return await self._ledger.database.run(record)
-        except IntegrityError:  # somebody else has made one of this name at the same moment
+        except IntegrityError:  # somebody else has just made one with this name
             return await self._ledger.database.run(record)
 
     async def delete(self, name: str) -> None:
@@ -79,14 +82,17 @@ class Schedules:
             raise _not_found(name)
 
     async def pause(self, name: str, *, by: str | None = None, reason: str | None = None) -> None:
-        """Fire no ticks of a schedule until it is resumed. Of a paused one, only who paused it and why changes."""
+        """Fire no ticks of a schedule until it is resumed.
+
+        If it is already paused, only who paused it and why changes.
+        """
         pause = Pause(agreed_time.now(), by, reason)
         record = partial(record_paused, name=name, pause=pause, is_of_code=name in self._of_code)
         if not await self._ledger.database.run(record):
             raise _not_found(name)
 
     async def resume(self, name: str) -> None:
-        """Fire the ticks from now on. Those of the pause are missed, whether a worker has told them or not."""
+        """Fire the ticks from now on. Ticks during the pause are missed, whether or not a worker has recorded them."""
         now = agreed_time.now()
 
         def record(connection: Connection) -> bool:
@@ -99,7 +105,7 @@ class Schedules:
     async def run(self, name: str) -> RowMapping:
         """Enqueue the schedule's job now, out of turn; return its tick.
 
-        Raises `ScheduleInvalid` when the job cannot be made.
+        Raises `ScheduleInvalid` if the job cannot be made.
         """
         for _ in range(_TRIES):
             now = agreed_time.now()
@@ -122,7 +128,7 @@ class Schedules:
         return self._view(name, row, last.get(name))
 
     async def page(self, after: str, limit: int) -> Page:
-        """Return schedules by name, those of kinds among them."""
+        """Return schedules by name, including the kinds' own."""
         async with self._ledger.read() as connection:
             made = {row["name"]: row for row in await reads.page(connection, after, limit + 1)}
             names = sorted({name for name in self._of_code if name > after} | made.keys())
@@ -132,7 +138,7 @@ class Schedules:
         views = []
         for name in shown:
             views.append(self._view(name, rows.get(name) or made.get(name), last.get(name)))
-            await asyncio.sleep(0)  # the next tick of a rare expression takes some milliseconds to find
+            await asyncio.sleep(0)  # finding the next tick of a rare expression takes some milliseconds
         return Page(views, shown[-1] if len(names) > limit else None)
 
     async def next(self, name: str, count: int) -> list[datetime]:
@@ -143,7 +149,7 @@ class Schedules:
         return list(islice(view.plan.after(agreed_time.now()), count))
 
     async def ticks(self, name: str, before: datetime | None, limit: int) -> Sequence[RowMapping]:
-        """Return the history of a schedule, the latest tick first; also after its deletion."""
+        """Return the history of a schedule, latest tick first, even after its deletion."""
         async with self._ledger.read() as connection:
             told = await history(connection, name, before, limit)
         if not told:
@@ -172,7 +178,7 @@ class Schedules:
             )
 
     def _missed(self, row: RowMapping, now: datetime) -> list[Tick]:
-        """Return the ticks of a pause that no worker has told."""
+        """Return the ticks of a pause that no worker has recorded."""
         plan, _ = self._plan(row["name"], row)
         if plan is None or row["since"] is None:
             return []

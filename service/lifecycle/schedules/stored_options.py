@@ -13,7 +13,7 @@ _DURATIONS = ("timeout", "expires_in")
 
 
 def written_options(options: Options) -> str:
-    """Write the options that are not the default, as a request names them."""
+    """Write the options that differ from the default, under their names in requests."""
     said = {name: value for name, value in options._asdict().items() if value != Options._field_defaults[name]}
     for name in _DURATIONS:
         if name in said:

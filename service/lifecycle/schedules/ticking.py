@@ -26,7 +26,7 @@ from service.schedule_tables import RUN_NOW
 
 log = structlog.get_logger(__name__)
 
-# They hold up the loop for some 25 ms.
+# This many hold up the loop for some 25 ms.
 _AT_ONCE = 250
 
 
@@ -39,9 +39,9 @@ class Ticking:
         self._catalogue = catalogue
 
     async def tick(self, due: Sequence[DueTick], now: datetime) -> frozenset[str]:
-        """Deal with ticks; return the schedules that somebody is changing, whose ticks must be decided anew.
+        """Deal with ticks; return the schedules that somebody is changing, whose ticks must be decided again.
 
-        Whatever is wrong with a schedule becomes the reason of its tick, and holds up no other.
+        Whatever is wrong with a schedule becomes the reason of its tick, and holds up no other schedule.
         """
         deferred: frozenset[str] = frozenset()
         for some in self._batches(due):
@@ -54,7 +54,7 @@ class Ticking:
         return deferred
 
     def job_of(self, one: DueTick, now: datetime) -> NewJob:
-        """Make the job of a tick. Raises what is wrong with the schedule."""
+        """Make the job of a tick. Raises the error if something is wrong with the schedule."""
         plan, due_at = one.plan, one.due_at
         kind = known_kind(self._catalogue, plan.kind)
         tags = ("cron", f"tick:{due_at:%Y-%m-%dT%H:%M:%SZ}", f"schedule:{plan.name}")
@@ -65,7 +65,7 @@ class Ticking:
         return new_job(kind, args, options, now)
 
     def _batches(self, due: Sequence[DueTick]) -> Iterator[list[DueTick]]:
-        """Put schedules with few ticks first, and those that replace jobs last, which may have to wait for these."""
+        """Yield batches: schedules with few ticks first, and last the ones that replace jobs, which may wait for locks."""
         of_each = [list(ticks) for _, ticks in groupby(due, key=attrgetter("plan.name"))]
         of_each.sort(key=lambda ticks: (_replaces(ticks), len(ticks)))
         in_order = [tick for ticks in of_each for tick in ticks]
@@ -88,13 +88,13 @@ class Ticking:
             return tick
         try:
             return tick.with_job(self.job_of(one, now))
-        except Exception as error:  # noqa: BLE001 - an author's validators raise what they like
+        except Exception as error:  # noqa: BLE001 - an author's validators may raise anything
             reason = _reason(error, self._catalogue.get(plan.kind))
             log.error("cron_tick_failed", schedule=plan.name, due_at=one.due_at.isoformat(), reason=reason)
             return tick.skipped(reason)
 
     async def _record(self, wanted: Sequence[Tick], now: datetime) -> list[Ticked]:
-        """Record ticks. Where one cannot be recorded with its job, record the others, and the reason."""
+        """Record ticks. If one cannot be recorded with its job, record the others, and the reason for that one."""
         try:
             return [await self._write(wanted, now)]
         except LedgerUnavailable:
@@ -139,7 +139,7 @@ def _replaces(ticks: Sequence[DueTick]) -> bool:
 
 
 def _reason(error: Exception, kind: Kind[Any, Any] | None) -> str:
-    """Say what is wrong with a schedule, without values of its args: they may be secrets."""
+    """Say what is wrong with a schedule, without values of its args, which may be secrets."""
     if isinstance(error, ValidationError) and kind is not None:
         return f"its args no longer fit {kind.name}: {listed(describe(error))}"
     if isinstance(error, PostludeError):
