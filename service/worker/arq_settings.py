@@ -28,7 +28,7 @@ def make(settings: Settings) -> type:
         log.warning("package_hidden", reason=sentence)
     startup = Startup(settings, catalogue)
     if not settings.stock_worker:
-        # arq's CLI builds `arq.worker.Worker` by that name and has no option for another class.
+        # arq's CLI looks `arq.worker.Worker` up by name, and has no option for another class.
         arq.worker.Worker = Worker  # type: ignore[misc]
 
     class WorkerSettings:

@@ -1,4 +1,4 @@
-"""How long to wait before trying again. Pure, but for the dice."""
+"""How long to wait before trying again. Pure, except for chance."""
 
 import random
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def retry_wait(policy: RetryPolicy, failures_before: int) -> timedelta:
 
 
 def outage_waits(first_s: float = 0.2, cap_s: float = 5.0) -> Iterator[float]:
-    """Return the waits while a server is away: doubling to a cap, each jittered by half. Without end."""
+    """Yield waits for a server that is away, without end: doubling up to a cap, each jittered by half."""
     wait_s = first_s
     while True:
         yield wait_s * random.uniform(0.5, 1.0)  # nosec B311  # noqa: S311

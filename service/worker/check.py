@@ -1,6 +1,6 @@
-"""What `arq worker_settings.WorkerSettings --check` does: look at one key in Redis, and say in a line what is there.
+"""`arq worker_settings.WorkerSettings --check`: looks at one key in Redis, and says in one line what is there.
 
-Imports next to nothing: it runs every few seconds, as a process of its own, wherever containers are probed.
+Imports next to nothing, because it runs as a process of its own every few seconds wherever containers are probed.
 """
 
 import logging
@@ -22,7 +22,7 @@ def health_check_key(settings: QueueSettings) -> str:
 
 
 def check_health(settings: QueueSettings) -> int:
-    """Return the exit code of arq's CLI: 0 for a living worker, 1 for none; also where Redis cannot be asked."""
+    """Return the exit code of arq's CLI: 0 for a living worker, 1 for none or if Redis cannot be asked."""
     try:
         with redis.Redis.from_url(
             settings.redis_dsn, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S

@@ -72,9 +72,7 @@ class JobFilter(BaseModel):
     finished_after: Moment | None = None
     finished_before: Moment | None = None
     ids: _Ids = Field(None, description="These jobs, if they match the rest.")
-    args: _Paths = Field(
-        None, description='Values in the args, by path: `{"user.id": 42}`; in a list: any of them.'
-    )
+    args: _Paths = Field(None, description='Values in the args, by path: `{"user.id": 42}`; in a list: any of them.')
     metadata: _Paths = None
     q: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
         None, description="Text in the args, the metadata or the error, in upper or lower case."

@@ -65,7 +65,7 @@ class Ticking:
         return new_job(kind, args, options, now)
 
     def _batches(self, due: Sequence[DueTick]) -> Iterator[list[DueTick]]:
-        """Yield batches: schedules with few ticks first, and last the ones that replace jobs, which may wait for locks."""
+        """Yield batches: schedules with few ticks first, last the ones that replace jobs and may wait for locks."""
         of_each = [list(ticks) for _, ticks in groupby(due, key=attrgetter("plan.name"))]
         of_each.sort(key=lambda ticks: (_replaces(ticks), len(ticks)))
         in_order = [tick for ticks in of_each for tick in ticks]

@@ -1,4 +1,4 @@
-"""Adopts the jobs of plain arq clients among claimed ids, and tells their clients what cannot run or has ended."""
+"""Adopts the jobs of plain arq clients among claimed ids, and tells the clients which jobs cannot run or have ended."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ from service.worker.performing.arq_result import result_of_arq_job
 
 log = structlog.get_logger(__name__)
 
-# A payload has up to 1 MiB: so many are read at a time.
+# How many payloads are read at a time: each may have 1 MiB.
 _PAGE = 50
 
 
 class Adoption:
-    """Turns ids of plain arq clients into jobs of the ledger, a page of them at a time."""
+    """Turns ids of plain arq clients into jobs of the ledger, a page at a time."""
 
     def __init__(self, lifecycle: Lifecycle, unknown_kinds: UnknownKinds) -> None:
         self._lifecycle = lifecycle
@@ -35,7 +35,8 @@ class Adoption:
     async def adopt(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> Mapping[str, str]:
         """Adopt the arq jobs with these claimed ids, given with their queues.
 
-        Return the jobs to start, each with its id in arq. Those whose kinds put them in lanes wait there, `into_lanes`.
+        Return the jobs to start, each with its arq id. With `into_lanes`, jobs whose kinds put them in lanes wait
+        there.
         """
         members = iter(queues.items())
         startable: dict[str, str] = {}

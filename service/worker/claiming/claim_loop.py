@@ -26,7 +26,7 @@ _LOOK_EVERY_S = 0.002
 
 
 class ClaimLoop:
-    """Claims what is due, and begins its attempts. `on_finished` hears of the end of each."""
+    """Claims due jobs and begins their attempts. `on_finished` hears of the end of each."""
 
     def __init__(self, performer: Performer, stopping: asyncio.Event, on_finished: OnFinished, *, burst: bool) -> None:
         self._performer = performer
@@ -39,11 +39,11 @@ class ClaimLoop:
         self._burst = burst
 
     async def run(self) -> None:
-        """Claim until told to stop or, in burst mode, until nothing runs and nothing is due but what nobody may start.
+        """Claim until told to stop or, in burst mode, until nothing runs and nothing is due that anybody may start.
 
-        A burst waits for rates and for refusals that pass by themselves; not for pauses, breakers, and other workers.
+        A burst waits for rates and for refusals that pass by themselves, but not for pauses, breakers or other workers.
         """
-        if not self._burst:  # which tells by the queue, and by what runs, whether it is done
+        if not self._burst:  # a burst is done when the queue is empty and nothing runs
             self._performer.take_released = self._handover.take
         try:
             await self._run()
@@ -68,9 +68,9 @@ class ClaimLoop:
             _end_if_cancelled()
 
     async def _claim(self) -> bool:
-        """Claim as many as there is room for; whether there may be more.
+        """Claim as many jobs as there is room for; return whether there may be more.
 
-        What takes less than its room has left nothing that is due here. A burst asks once more all the same.
+        A claim that takes less than its room has left nothing due here. A burst asks once more all the same.
         """
         if not self._performer.may_claim:
             await self._pause(_NOT_ALLOWED_WAIT_S)
@@ -88,7 +88,10 @@ class ClaimLoop:
         return bool(started) and (self._burst or len(started) >= min(room.laneless, max(room.in_lanes, 1)))
 
     async def _room(self) -> Room | None:
-        """Return what may be claimed. What a full kind runs may be about to end: to have its ids wait costs more."""
+        """Return what may be claimed.
+
+        Waits a moment for attempts of full kinds to end: leaving their ids behind costs more.
+        """
         until = time.monotonic() + _MAY_END_WITHIN_S
         while True:
             self._workload.changed.clear()
@@ -98,7 +101,7 @@ class ClaimLoop:
             await self._pause(_LOOK_EVERY_S)
 
     def _ends_soon(self, room: Room) -> bool:
-        """Whether a kind is full of which attempts have just ended."""
+        """Whether attempts of a full kind have just ended, so that others may soon."""
         full = room.full_kinds
         return bool(full) and not self._workload.slots.lately.by_kind.keys().isdisjoint(full)
 
@@ -106,7 +109,10 @@ class ClaimLoop:
         return room_for(self._workload, await self._performer.pauses.names(), self._processes)
 
     async def _room_for(self, left: Left) -> None:
-        """Wait until there is room for some of what the last claim left: until then, another would find no more."""
+        """Wait until there is room for some of what the last claim left.
+
+        Another claim before that would find no more.
+        """
         while True:
             await self._workload.changed.wait()
             self._workload.changed.clear()
@@ -115,7 +121,7 @@ class ClaimLoop:
                 return
 
     async def _is_done(self) -> bool:
-        """Wait for something to claim; whether a burst has nothing to wait for."""
+        """Wait for something to claim; return whether a burst has nothing left to wait for."""
         if not self._burst:
             await self._claims.waiting.wait(self._stopping, self._room_for)
         elif wait_s := self._claims.next_try_in_s:
@@ -123,14 +129,14 @@ class ClaimLoop:
         elif self._performer.busy:
             await self._wait_for_change()
         else:
-            # The leader may have put something since the last claim.
+            # The leader may have put jobs since the last claim.
             return not (await self._is_anything_left() or await self._waits_for_rates() or await self._claim())
         return False
 
     async def _is_anything_left(self) -> bool:
-        """Find what is due although the queue did not offer it.
+        """Look for due jobs that the queue did not offer; return whether there are any.
 
-        What it came after was not followed up yet; it was never dispatched; or its lanes are closed.
+        Their parents were not followed up yet, they were never dispatched, or their lanes are closed.
         """
         ledger, queue = self._performer.lifecycle.ledger, self._performer.lifecycle.queue
         following = self._performer.lifecycle.following
@@ -140,7 +146,7 @@ class ClaimLoop:
         return bool(await Redispatch(ledger, queue).dispatch())
 
     async def _waits_for_rates(self) -> bool:
-        """Wait for the next start, if rates hold back what is due."""
+        """Wait for the next start, if rates hold back due jobs; return whether they do."""
         resources = self._performer.resources
         if not await resources.queue.lanes.hold_by_rates(resources.settings.queues):
             return False
@@ -161,7 +167,7 @@ class ClaimLoop:
 
 
 def _end_if_cancelled() -> None:
-    """Raise a cancellation that a library has swallowed: by it the worker learns that a kind cancels all tasks."""
+    """Raise a cancellation that a library has swallowed: it tells the worker that a kind cancels all tasks."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

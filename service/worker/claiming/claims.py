@@ -22,25 +22,28 @@ from service.worker.workload import Workload
 
 log = structlog.get_logger(__name__)
 
-# How long arq's clients are shown an adopted job as in progress, beyond its timeout.
+# How long, beyond its timeout, arq's clients see an adopted job as in progress.
 _HOLD_MARGIN_S = 60.0
 
 
 @dataclass
 class _Started:
-    """What a claim has started; `at_once` must not wait for a slot. Others `wait` where the next claim finds them."""
+    """What a claim has started. `at_once` must not wait for a slot.
+
+    With `wait`, further jobs wait for the next claim.
+    """
 
     others: dict[str, Started]
     at_once: dict[str, Started] = field(default_factory=dict)
     wait: bool = False
 
     def in_order(self) -> list[Started]:
-        """Return the attempts in the order in which they ask for slots: some are held for the first ones."""
+        """Return the attempts in the order in which they ask for slots: the held slots are for the first ones."""
         return [*self.at_once.values(), *self.others.values()]
 
 
 class Claims:
-    """Claims due ids, and starts what the ledger lets it start."""
+    """Claims due ids, and starts the jobs that the ledger lets it start."""
 
     def __init__(self, resources: Resources, lifecycle: Lifecycle, workload: Workload) -> None:
         self.waiting = Waiting(resources.queue, resources.settings.queues)
@@ -60,9 +63,9 @@ class Claims:
         return max(self._next_try_at - time.monotonic(), 0.0)
 
     async def take(self, room: Room) -> list[Started]:
-        """Claim the due ids for which there is room and start them; nothing means that nothing is due.
+        """Claim the due ids for which there is room, and start their jobs. An empty list means that nothing is due.
 
-        Claimed ids that cannot be started leave the due range, so that what is behind them comes next.
+        Claimed ids that cannot be started leave the due range, so that the ids behind them come next.
         Raises `UNREACHABLE` and `LedgerUnavailable`.
         """
         while True:
@@ -78,7 +81,7 @@ class Claims:
                 return attempts
 
     async def start(self, taken: Taken, until: float = math.inf) -> list[Started]:
-        """Start the jobs behind claimed ids; what cannot start is taken off the queue or left for others.
+        """Start the jobs of claimed ids. Ids that cannot start are taken off the queue or left to others.
 
         Nothing in a lane is started after `until`.
         """
@@ -86,20 +89,20 @@ class Claims:
 
     async def _start(self, taken: Taken, until: float) -> "_Started":
         by_id = {job_id: one for one in taken.claimed if (job_id := self._job_id(one)) is not None}
-        # Attempts that may have to wait for a slot are marked so.
+        # Attempts that may have to wait for a slot are marked as prefetched.
         prefetched = len(by_id) > self._workload.slots.unused
         claim = Claim(taken, until)
         started = _Started(await self.starts.record(by_id, claim, prefetched=prefetched))
         try:
             await self._tidy(by_id, started, claim, prefetched=prefetched)
-        except Exception as error:  # noqa: BLE001 - what is started must be performed, whatever happens to the rest
+        except Exception as error:  # noqa: BLE001 - started attempts must be performed, whatever happens to the rest
             log.warning(
                 "queue_not_tidied", error=repr(error.__cause__ or error), remedy="it is tried at the next claim"
             )
         return started
 
     async def _tidy(self, by_id: Mapping[str, Claimed], started: "_Started", claim: Claim, *, prefetched: bool) -> None:
-        """Take started ids off the queue, and settle the others; adds to `started` what is started on the way."""
+        """Take started ids off the queue, and settle the others; add jobs that start on the way to `started`."""
         others = started.others
         self._take_off([by_id[job_id] for job_id in others if others[job_id].arq_id is None])
         holds = self._workload.holds
@@ -119,13 +122,13 @@ class Claims:
             await self._hold(adopted)
 
     def _queues(self) -> list[str]:
-        """Return the queues, each time beginning with the next one, so that none starves the others."""
+        """Return the queues, each time starting with the next one, so that no queue starves the others."""
         queues = self._resources.settings.queues
         self._first = (self._first + 1) % len(queues)
         return [*queues[self._first :], *queues[: self._first]]
 
     def _job_id(self, claimed: Claimed) -> str | None:
-        """Read a member as a job's id; one that can be no id is removed."""
+        """Read a member as a job's id; remove a member that cannot be one."""
         try:
             job_id = claimed.member.decode()
         except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""A job that is released by an end recorded here begins here, while this worker waits for work anyway."""
+"""A job released by a finish that was recorded here begins here, if this worker is waiting for work anyway."""
 
 import asyncio
 import math
@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 class Handover:
     """Starts released jobs without sending their ids through Redis and back.
 
-    Nothing is passed over by that: the last claim has left nothing, and whatever is put meanwhile wakes the claim loop,
-    which goes on to wait beside it. Should the worker die before the start is recorded, the sweep finds the job as it
-    finds any that was not put; if its id gets on the queue as well, the second start is refused.
+    This overtakes nothing: the last claim has left nothing, and a put meanwhile wakes the claim loop, which goes on
+    waiting. If the worker dies before the start is recorded, the sweep finds the job like any other that was not put.
+    If its id gets on the queue as well, the second start is refused.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Handover:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, released: Sequence[Released]) -> Sequence[Released]:
-        """Begin what is in no lane, if there are slots for all of it; return what goes on the queue.
+        """Begin the jobs that are in no lane, if there are slots for all of them; return the jobs to put on the queue.
 
-        One claim takes a fan that is larger, and other workers have their part of it.
+        A larger fan-out goes on the queue, where one claim takes many and other workers get their part.
         """
         laneless = [one for one in released if not one.lanes]
         if not 0 < len(laneless) <= self._room():
@@ -59,7 +59,7 @@ class Handover:
         return [one for one in released if one.lanes]
 
     def _room(self) -> int:
-        """Return how many could begin at once. What else is in the way of a job is for its start to find."""
+        """Return how many jobs could begin at once. The start finds everything else that keeps a job from running."""
         if not self._waiting.is_idle or not self._performer.may_claim:
             return 0
         room = room_for(self._workload, (), self._processes)
@@ -82,6 +82,6 @@ class Handover:
         await self._performer.lifecycle.dispatcher.put_released([one for one in taken if one.id not in started])
 
     async def close(self) -> None:
-        """Wait until all that was taken has begun, or is on the queue."""
+        """Wait until all taken jobs have begun or are on the queue."""
         if self._tasks:
             await asyncio.wait(self._tasks)

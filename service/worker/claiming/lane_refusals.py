@@ -1,4 +1,4 @@
-"""What lanes are told of claimed ids that the ledger did not start."""
+"""What lanes are told about claimed ids that the ledger did not start."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -16,14 +16,14 @@ def lanes_of(standing: Standing) -> tuple[str, ...]:
 
 
 class LaneRefusals:
-    """Lets refused ids go, and turns strict lanes to the jobs that come first."""
+    """Lets refused ids leave their lanes, and turns strict lanes to the jobs that come first."""
 
     def __init__(self, resources: Resources) -> None:
         self._ledger = resources.ledger
         self._lanes = resources.queue.lanes
 
     async def turn_to_heads(self, refused: Mapping[str, Claimed]) -> set[str]:
-        """Let each strict lane that offered a refused id wait for its first live job; return the ids behind one."""
+        """Make each strict lane that offered a refused id wait for its first live job; return the ids behind one."""
         lanes = {lane for claimed in refused.values() for lane in claimed.strict}
         heads: dict[str, str] = {}
         for lane in lanes:
@@ -41,9 +41,9 @@ class LaneRefusals:
     async def let_go(
         self, refused: Mapping[str, Claimed], standings: Mapping[str, Standing], behind: Collection[str], claim_ms: int
     ) -> None:
-        """Take ids that are not put back out of their lanes' running sets. A job that runs stays in its own.
+        """Remove ids that are not put back from their lanes' running sets. A running job stays in its own lanes.
 
-        Strict lanes go on waiting for those that wait elsewhere by now, unless these are `behind` others.
+        Strict lanes go on waiting for jobs that now wait elsewhere, unless these are `behind` others.
         """
         heads = {member: standing for member, standing in standings.items() if member not in behind}
         releases = [
@@ -61,6 +61,6 @@ def _runs_in(standing: Standing | None, lane: str) -> bool:
 
 
 def _goes_on(standing: Standing | None, lane: str) -> datetime | None:
-    """Return when a job that is in this lane is due; None for one that has left it, or is over."""
+    """Return when a job in this lane is due; None if it has left the lane or has ended."""
     waits = standing is not None and standing.state in WAITING and lane in lanes_of(standing)
     return standing.run_at if standing is not None and waits else None

@@ -1,4 +1,4 @@
-"""Claimed ids whose start the ledger refused: each goes back, aside, or off the queue, or turns out to be arq's."""
+"""Claimed ids whose start the ledger refused: each goes back, aside or off the queue, or turns out to be arq's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from service.worker.workload import Workload
 
 log = structlog.get_logger(__name__)
 
-# A job may be refused for what passes: it has expired and is about to be failed, or its claimer is declared dead.
+# A refusal may be temporary: the job has expired and is about to be failed, or its claimer was declared dead.
 NEXT_TRY = timedelta(seconds=1)
 # A job of an unknown kind at the head of a strict lane holds up all others there.
 _HEADS_TRY = timedelta(seconds=5)
@@ -31,9 +31,9 @@ _PAYLOADS_AT_ONCE = 50
 
 @dataclass
 class _Sorted:
-    """Where refused ids of a claim go. Those `behind` wait for others in strict lanes; those `moved` wait elsewhere.
+    """Where refused ids of a claim go. Ids `behind` wait for others in strict lanes; ids `moved` wait elsewhere.
 
-    `standings` says by id what the ledger knows of each job that there is. Those of `later` come due in `NEXT_TRY`.
+    `standings` has what the ledger knows about each existing job, by id. Ids in `later` come due in `NEXT_TRY`.
     """
 
     taken: Taken
@@ -53,10 +53,11 @@ class _Sorted:
 
 @dataclass(frozen=True)
 class Startable:
-    """The jobs that may be started: those of arq's clients, and `at_once` those that must not wait for a slot.
+    """The jobs that may be started: `jobs` of arq's clients, and jobs to start `at_once`, which must not wait for a
+    slot.
 
-    Others `wait`, for a child process, where the next claim finds them; or `come_again` after `NEXT_TRY`. So do those
-    of `at_once` whose start is refused once more: they go back as their `entries` say.
+    `wait`: further jobs wait for a child process where the next claim finds them. `come_again`: further jobs come due
+    after `NEXT_TRY`. A job of `at_once` whose start is refused again goes back by its entry in `entries`.
     """
 
     jobs: dict[str, Claimed]
@@ -88,10 +89,10 @@ class NotStarted:
         self._adoption = Adoption(lifecycle, self._unknown)
 
     async def settle(self, refused: Mapping[str, Claimed], taken: Taken) -> Startable:
-        """Deal with refused ids; return the jobs that may be started all the same.
+        """Deal with refused ids; return the jobs that may be started after all.
 
-        A job that has crashed, or was lost while it may have waited, begins at once in a slot that is held for it: so
-        it is known to have begun when its worker dies. So does one for which a child process is free.
+        A job that has crashed, or was lost while it may have been waiting, begins at once in a slot that is held for
+        it, so that it is known to have begun if its worker dies. So does a job for which a child process is free.
         """
         async with self._resources.ledger.read() as connection:
             standings = await standings_of(connection, list(refused))
@@ -121,7 +122,7 @@ class NotStarted:
             await self._queue.put_back(entries, taken.claim_ms)
 
     async def _at_once(self, places: _Sorted) -> list[str]:
-        """Hold slots for the jobs that must begin at once; return those for which there is one."""
+        """Hold slots for the jobs that must begin at once; return the jobs that got one."""
         suspects = self._suspects.may_start(list(places.suspects), self._workload.begun)
         in_processes = list(places.in_processes)[: self._processes.left(self._workload)]
         wanted = [*suspects, *places.certain, *in_processes]
@@ -135,7 +136,7 @@ class NotStarted:
         lanes = lanes_of(standing) if self._knows_lanes else ()
         limits = standing.lane_limits
         entry = Entry(member, standing.kind, claimed.queue, standing.run_at, standing.priority, lanes, limits)
-        # Beyond the horizon a job waits in SQL; an arq client would miss the payload of one that it waits for.
+        # Beyond the horizon a job waits in SQL, except an arq client's, which would miss its payload.
         is_soon = standing.run_at <= due_by + HORIZON or standing.arq_id is not None
         if _has_moved(standing, claimed, lanes):
             places.off[member] = claimed
@@ -160,7 +161,7 @@ class NotStarted:
         elif standing.crashes or standing.prefetched:
             places.certain[standing.id] = later
         elif standing.kind in self._processes.kinds:
-            places.in_processes[standing.id] = entry  # in its place: a child may be free in a moment, here or elsewhere
+            places.in_processes[standing.id] = entry  # keeps its place: a child may soon be free, here or elsewhere
         elif standing.id != entry.id:
             places.startable[standing.id] = claimed
         else:
@@ -190,7 +191,7 @@ class NotStarted:
         return adopted
 
     async def _own(self, members: Sequence[str]) -> set[str]:
-        """Find the ids, of jobs that run or are over, that no arq client has used again or is still shown."""
+        """Find the ids of running and ended jobs that no arq client has reused or still sees."""
         own: set[str] = set()
         for first in range(0, len(members), _PAYLOADS_AT_ONCE):
             payloads = await self._queue.arq.payloads(members[first : first + _PAYLOADS_AT_ONCE])
@@ -203,16 +204,16 @@ def _later(entry: Entry, taken: Taken) -> Entry:
 
 
 def _sort_unknown(places: _Sorted, entry: Entry, again_at: datetime) -> None:
-    """Place a job whose kind this worker does not know. In a lane it stays: that has no place aside."""
+    """Place a job whose kind this worker does not know. A job in a lane stays there: lanes have no place aside."""
     if entry.lanes:
-        places.back.append(entry._replace(due_at=again_at))  # others may know its kind, and wait behind it
+        places.back.append(entry._replace(due_at=again_at))  # others may know its kind, and jobs wait behind it
     else:
         places.aside.append(entry)
 
 
 def _has_moved(standing: Standing, claimed: Claimed, lanes: Sequence[str]) -> bool:
-    """Whether a job waits elsewhere than where its id was claimed: somebody has changed it since it was put there."""
+    """Whether a job, changed since its id was put there, waits in another place than where the id was claimed."""
     left = set(claimed.lanes) - set(lanes)
-    # An arq client's id is claimed out of one of its lanes.
+    # An arq client's id is claimed from only one of its lanes.
     come = set(lanes) - set(claimed.lanes) if claimed.in_lane and standing.arq_id is None else set()
     return standing.queue != claimed.queue or bool(left or come)

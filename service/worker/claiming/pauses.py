@@ -1,4 +1,4 @@
-"""Which queues and kinds are paused, as of the ledger: it counts while Redis cannot tell."""
+"""Which queues and kinds are paused according to the ledger, for when Redis cannot tell."""
 
 from jobs.kit.lane import RESERVED_PREFIXES
 from service import agreed_time
@@ -7,14 +7,14 @@ from service.ledger.reads.lanes import paused
 
 
 class Pauses:
-    """Knows the paused `queue:<name>` and `kind:<name>` as they were at the last look."""
+    """Knows the paused `queue:<name>` and `kind:<name>` as of the last look."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._names: tuple[str, ...] | None = None
 
     async def names(self) -> tuple[str, ...]:
-        """Return them; who has not looked yet looks, so that a new worker claims nothing of them."""
+        """Return the paused names. Looks first if it never has, so that a new worker claims no paused jobs."""
         if self._names is None:
             await self.look()
         return self._names or ()

@@ -1,8 +1,8 @@
 """How many attempts of kinds with `runs="process"` a worker may start: hardly more than it has child processes free.
 
-What waits for a child waits on the queue, where other workers find it, and takes no slot from other kinds. As many as
-ended within a moment are prefetched, as for slots. arq's own class claims one by one, and knows no such room: there,
-attempts wait for a child in their slots.
+Jobs that wait for a child wait on the queue, where other workers find them, and take no slot from other kinds. As with
+slots, as many are prefetched as have ended within a moment. arq's own class claims one by one and ignores this room:
+there, attempts wait for a child in their slots.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _MOST_BEGUN = 4  # times the children
 
 
 class ProcessRoom:
-    """The room that the children of one worker are for kinds that run in them."""
+    """The room that one worker's children make for kinds that run in them."""
 
     def __init__(self, kinds: frozenset[str], size: int) -> None:
         self.kinds = kinds
@@ -23,13 +23,16 @@ class ProcessRoom:
 
     @classmethod
     def of(cls, resources: Resources) -> Self:
-        """Return the room of a worker of all kinds of the catalogue."""
+        """Return the room of a worker with all kinds of the catalogue."""
         in_processes = {kind.name for kind in resources.catalogue.values() if kind.runs == "process"}
         stock = resources.settings.stock_worker
         return cls(frozenset() if stock else frozenset(in_processes), resources.settings.most_processes)
 
     def left(self, workload: Workload) -> int:
-        """Return how many more may be started now: 0 while most prefetched ones still wait, to start them together."""
+        """Return how many more may be started now.
+
+        Returns 0 while most prefetched attempts still wait, to start them together.
+        """
         begun = sum(one.kind in self.kinds for one in workload.begun)
         lately = sum(count for kind, count in workload.slots.lately.by_kind.items() if kind in self.kinds)
         prefetched = min(lately, (_MOST_BEGUN - 1) * self._size)
@@ -37,7 +40,7 @@ class ProcessRoom:
         return left if left > prefetched / 2 else 0
 
     def held(self, workload: Workload, share: int) -> Mapping[str, int]:
-        """Return, by `kind:<name>`, how much of a kind's share to call held, for what is left to be the room here."""
+        """Return, by `kind:<name>`, how much of a kind's share counts as held, so that the rest is the room here."""
         if not self.kinds:
             return {}
         held = max(0, share - self.left(workload))

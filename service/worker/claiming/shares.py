@@ -1,4 +1,4 @@
-"""How much of a worker a destination and a kind may take, and so what a claim has room for."""
+"""How much of a worker a destination and a kind may take, and therefore what a claim has room for."""
 
 from typing import NamedTuple
 
@@ -8,23 +8,23 @@ from service.worker.workload import Workload
 
 
 class Shares(NamedTuple):
-    """The most slots, of those of a worker, that go to one destination and to one kind."""
+    """The most slots of a worker that go to one destination and to one kind."""
 
     of_a_lane: int
     of_a_kind: int
 
 
 def shares_of(slots: int) -> Shares:
-    """Leave slots for whoever comes next: no destination and no kind that hangs may have all of a worker."""
+    """Leave slots free for others: a destination or a kind that hangs must not take all of a worker."""
     return Shares(max(1, slots // 4), slots - max(1, slots // 8) if slots >= 4 else slots)
 
 
 def room_for(workload: Workload, paused: tuple[str, ...], processes: ProcessRoom) -> Room | None:
-    """Return what the next claim may take; None while there is room for nothing.
+    """Return what the next claim may take; None if there is no room.
 
     Jobs in lanes get slots that are unused or come free within a moment, ahead of others: behind a stream of short
-    attempts they would never find an unused one. A claim that may take any kind takes no more than is left of the share
-    of the most frequent one. Once nothing is left, the script looks at the kind of each id.
+    attempts they would never find an unused slot. A claim that may take any kind takes no more than is left of the most
+    frequent kind's share. Once nothing is left, the script looks at the kind of each id.
     """
     slots = workload.slots
     room = slots.room

@@ -1,4 +1,4 @@
-"""Records the starts of claimed jobs: of those in lanes apart from the others, and behind the fence of a rebuild."""
+"""Records the starts of claimed jobs. Jobs in lanes are recorded separately, guarded by the epoch of the lanes."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from service.worker.claiming.process_room import ProcessRoom
 from service.worker.suspects import Suspects
 from service.worker.workload import Workload
 
-# A claim in a lane that leads to nothing is taken for lost some time later (`keeping/lanes.py`). By then its start must
-# have come, or never come.
+# A claim in a lane without a start is taken for lost some time later (`keeping/lanes.py`). The start must be recorded
+# before then, or never.
 START_WITHIN_S = 5.0
 
 
 class Claim(NamedTuple):
-    """What a claim took. What is in lanes may be started `until` then, by the monotonic clock."""
+    """What a claim took. Jobs in lanes may be started `until` then, by the monotonic clock."""
 
     taken: Taken
     until: float
 
 
 class Starts:
-    """Starts what the ledger lets this worker start, and holds the ids."""
+    """Starts the jobs that the ledger lets this worker start, and holds their ids."""
 
     def __init__(self, resources: Resources, workload: Workload, suspects: Suspects, processes: ProcessRoom) -> None:
         self._ledger = resources.ledger
@@ -49,8 +49,8 @@ class Starts:
     ) -> dict[str, Started]:
         """Record the starts of the jobs that may start, given by their ids, and hold these ids.
 
-        Those that have crashed before start only where that is `at_once`; so do those that need a child process, unless
-        there is one for each id, whatever its kind.
+        Jobs that have crashed start only with `at_once`. So do jobs that need a child process, unless there is a free
+        child for every id, whatever its kind.
         """
         new = self._workload.reserve(claimed)
         started: dict[str, Started] = {}
@@ -85,7 +85,7 @@ class Starts:
         starts = [_in_lanes(start, in_lanes, claimed, claim)]
         if laneless := tuple(job_id for job_id in ids if not claimed[job_id].in_lane):
             starts.append(replace(start, ids=laneless))
-        # At the same moment they are one transaction. Where they are two, one may fail alone.
+        # Simultaneous writes share a transaction. If they end up in two, one may fail alone.
         results = await asyncio.gather(*map(self._ledger.start, starts), return_exceptions=True)
         failed = next((one for one in results if isinstance(one, BaseException)), None)
         started = {job_id: one for some in results if isinstance(some, dict) for job_id, one in some.items()}

@@ -9,19 +9,19 @@ from service.queue import Entry, Queue
 
 log = structlog.get_logger(__name__)
 
-# Foreign clients may name anything: what is remembered has an end.
+# Foreign clients may name any kind, so the number of remembered names is bounded.
 _MOST_REPORTED = 1_000
 
 
 class UnknownKinds:
-    """Sets jobs aside, and says so once for each kind."""
+    """Sets jobs aside, and logs this once for each kind."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._reported: set[str] = set()
 
     async def set_aside(self, entries: Sequence[Entry], now: datetime) -> None:
-        """Leave claimed jobs to workers that know their kinds; this one meets each again once a minute at most."""
+        """Leave claimed jobs to workers that know their kinds; this worker meets each again at most once a minute."""
         await self._queue.set_aside(entries, now)
         for entry in entries:
             if entry.kind not in self._reported and len(self._reported) < _MOST_REPORTED:

@@ -1,4 +1,4 @@
-"""How an idle worker waits for work: for a put, for what comes due next, and now and then for a look all the same."""
+"""How an idle worker waits for work: for a put, or for the next due time, with a look now and then all the same."""
 
 import asyncio
 import contextlib
@@ -9,15 +9,15 @@ from typing import Any
 
 from service.queue import NOTHING, UNREACHABLE, Left, Queue, Taken
 
-# Two commands in so many seconds. Plain arq clients wake nobody: what they put is found by a look at the head.
+# Two commands in this many seconds. Plain arq clients wake nobody: a look at the head of the queue finds their jobs.
 _LOOK_EVERY_S = 2.0
-# Each so many looks also for ids that stand elsewhere: set aside by a worker that does not know their kind, say.
+# Every so many looks also check other places, such as ids set aside by a worker that does not know their kind.
 _WIDER_LOOK_EVERY = 2
 _SHORTEST_S = 0.002
 
 
 class Waiting:
-    """Waits on `queues`, by Redis' clock, which each claim tells."""
+    """Waits on `queues`, by Redis' clock, which each claim returns."""
 
     def __init__(self, queue: Queue, queues: Sequence[str]) -> None:
         self._queue = queue
@@ -30,16 +30,16 @@ class Waiting:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is due but what somebody has just put: the last claim has left nothing."""
+        """Whether the last claim has left nothing, so that only newly put jobs can be due."""
         return self._waits and self._left == NOTHING
 
     def note(self, taken: Taken) -> None:
-        """Hear of a claim: what Redis' clock says, and what it left for want of room here."""
+        """Note a claim: Redis' clock, and what it left for lack of room here."""
         self._ahead_s = taken.due_by.timestamp() - time.time()
         self._left = taken.left
 
     async def wait(self, stopping: asyncio.Event, room_for: Callable[[Left], Coroutine[Any, Any, None]]) -> None:
-        """Return when there may be something to claim, or when `stopping` is set. Raises `UNREACHABLE`.
+        """Wait until there may be something to claim, or `stopping` is set. Raises `UNREACHABLE`.
 
         `room_for` waits until there is room for some of what the last claim left.
         """
@@ -69,7 +69,7 @@ class Waiting:
                 return
 
     async def _woken(self, within_s: float) -> bool:
-        """Wait for a put. A wait that is over goes on in Redis: to cut it off could lose the token of a put."""
+        """Wait for a put. A wait that is over goes on in Redis: cutting it off could lose the token of a put."""
         token = self._token or asyncio.create_task(self._queue.woken(self._queues, _LOOK_EVERY_S), name="wake")
         if token is not self._token:
             self._token = token
@@ -85,7 +85,7 @@ class Waiting:
             self._token = None
 
     def _pass_on(self, token: asyncio.Task[bool]) -> None:
-        """Let another worker have a token that came while this one was busy."""
+        """Pass a token that came while this worker was busy on to another worker."""
         if self._waits or token.cancelled() or token.exception() is not None:
             return
         self._let_go(token)
@@ -97,7 +97,7 @@ class Waiting:
             await self._queue.wake(self._queues)
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting for good."""
         for task in (self._token, self._passing):
             if task is not None:
                 task.cancel()
