@@ -1,6 +1,6 @@
-"""Tells `sys.exit()` in a task or callback that a kind left to the event loop from an end of the worker itself.
+"""Distinguishes `sys.exit()` in a task or callback that a kind left to the event loop from the worker's own end.
 
-asyncio passes `SystemExit` and `KeyboardInterrupt` on to whoever runs the loop; the loop can still go on.
+asyncio passes `SystemExit` and `KeyboardInterrupt` on to the caller that runs the loop; the loop can still go on.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 from service.performing import performing
 
 Names = Mapping[str, Any]
-# Takes the attempt that an exit comes from, or None if it comes from no attempt; says whether to go on.
+# Gets the attempt that an exit comes from, None if it comes from none; returns whether to go on.
 GoesOn = Callable[[Names | None, BaseException], bool]
 
 
@@ -21,11 +21,11 @@ def run_through_exits(loop: asyncio.AbstractEventLoop, main: asyncio.Future[Any]
         try:
             loop.run_until_complete(main)
         except (SystemExit, KeyboardInterrupt) as error:
-            # An exit in the same turn in which `main` ends cuts nothing short.
+            # An exit in the same turn as the end of `main` cuts nothing short.
             if not main.done() and not goes_on(_attempt_behind(error), error):
                 raise
         except RuntimeError:
-            # The loop was stopped: by a kind, or by a future that was done in the turn of an exit, too late to say so.
+            # Stopped by a kind, or by a future that was done in the turn of an exit.
             if main.done() or loop.is_closed():
                 raise
     main.result()
@@ -35,7 +35,7 @@ def _attempt_behind(error: BaseException) -> Names | None:
     """Find the attempt in whose context the loop ran what raised `error`; remove the loop from its traceback."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - the one place all callbacks pass
+        if trace.tb_frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - the one place that all callbacks pass
             handle = trace.tb_frame.f_locals["self"]
             error.__traceback__ = trace.tb_next
             attempt = handle._context.get(performing)  # noqa: SLF001 - no other way in 3.11

@@ -10,7 +10,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# How long threads that a kind has left behind get to end by themselves.
+# How long threads that a kind has left behind have to end by themselves.
 _THREADS_WAIT_S = 1.0
 
 
@@ -27,7 +27,7 @@ def exit_after_signal(seconds: float, status: Callable[[], int]) -> None:
 
 
 def exit_without_threads(status: int) -> None:
-    """Guarantee that the process ends although a kind has left threads behind that Python would wait for."""
+    """Make sure that the process ends even if a kind has left threads behind that Python would wait for."""
     left = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
     if left:
         log.warning("threads_left", threads=left, reason="they are not waited for")

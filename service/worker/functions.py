@@ -1,4 +1,4 @@
-"""The catalogue as arq functions: what makes arq's worker, ours or its own, perform kinds."""
+"""The catalogue as arq functions, so that arq's worker, ours or its own, performs kinds."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from service.queue import Claimed, Taken
 from service.worker.claiming.claims import Claims
 from service.worker.performing.attempt import Performer, performer_of
 
-# Under arq's own class: its limits must never be what ends an attempt, for only the ledger counts.
+# Under arq's own class: its limits must never end an attempt, because only the ledger counts.
 _STOCK_TIMEOUT_S = 86_400 + 600
 _STOCK_MAX_TRIES = 1_000_000
 
@@ -40,7 +40,7 @@ def kind_functions(catalogue: Catalogue) -> list[KindFunction]:
 
 
 def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
-    """Make what arq's own class calls for a job of `kind`: start and perform it as our worker would."""
+    """Make the function that arq's own class calls for a job of `kind`: it starts and performs it as ours does."""
 
     async def perform_claimed(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
         performer = performer_of(ctx)
@@ -57,9 +57,9 @@ def _stock_coroutine(kind: Kind[Any, Any]) -> Any:
 
 
 async def _performed(performer: Performer, started: Started) -> Finished | None:
-    """Perform an attempt. When arq cancels us, because its worker stops, the attempt goes back without cost.
+    """Perform an attempt. If arq cancels us because its worker stops, the attempt goes back without cost.
 
-    However often arq does so, the attempt's end is recorded.
+    However often arq cancels, the attempt's end is recorded.
     """
     recorded: asyncio.Future[Finished | None] = asyncio.get_running_loop().create_future()
     performer.begin(started, recorded.set_result)

@@ -1,4 +1,4 @@
-"""The key that `arq --check` looks at: written while the worker's loop turns, and gone soon after it does not."""
+"""The key that `arq --check` looks at: written while the worker's loop turns, and gone soon after it stops turning."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _KEPT_MS = 5_500
 
 
 class Health:
-    """`async with Health(...)`: the worker is healthy meanwhile, as far as its event loop and Redis are."""
+    """`async with Health(...)`: meanwhile the worker counts as healthy as long as its event loop and Redis are."""
 
     def __init__(self, redis: ArqRedis, key: str, describe: Callable[[], str]) -> None:
         self._redis = redis

@@ -1,1 +1,4 @@
-"""What a worker does beside performing jobs. `chores.py` lists every chore with its interval; each has its own file."""
+"""What a worker does besides performing jobs.
+
+`chores.py` lists every chore with its interval; each has its own file.
+"""

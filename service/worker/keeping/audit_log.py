@@ -1,4 +1,4 @@
-"""Logs the jobs that nobody answers for, if there are any."""
+"""Logs the jobs that nothing accounts for, if there are any."""
 
 import structlog
 
@@ -11,14 +11,14 @@ _SHOWN = 20
 
 
 class AuditLog:
-    """Audits the ledger; tells of each change once."""
+    """Audits the ledger; logs each change once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._told: tuple[int, set[Unaccounted]] = (0, set())
 
     async def look(self) -> None:
-        """Audit, and tell of what has changed since the last time."""
+        """Audit, and log what has changed since the last time."""
         async with self._ledger.read() as connection:
             now = await self._ledger.database.now(connection)
             total = await count_unaccounted(connection, now)

@@ -1,4 +1,4 @@
-"""Says where an attempt stands that blocks the event loop: from another thread, for the loop cannot be asked."""
+"""Reports the stack of an attempt that blocks the event loop, from another thread, because the loop cannot be asked."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from service.worker.workload import Workload
 
 
 class BlockedStack:
-    """Looks for wishes about the attempt that the loop is in. Made on the loop."""
+    """Looks for wishes about the attempt that the loop is busy with. Create it on the loop."""
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
@@ -21,7 +21,7 @@ class BlockedStack:
         self._thread_id = threading.get_ident()
 
     async def tell(self, database: Database) -> None:
-        """Tell the stack of the attempt that blocks the loop, if somebody has asked for it."""
+        """Report the stack of the attempt that blocks the loop, if somebody has asked for it."""
         task = asyncio.current_task(self._loop)
         blocking = next((one for one in self._workload.running if one.is_in(task)), None)
         if blocking is None:

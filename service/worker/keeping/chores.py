@@ -70,7 +70,7 @@ def sweep_of(resources: Resources, lifecycle: Lifecycle, worker_id: Callable[[],
             Chore("ends without followup", 5.0, followups.mend),
             Chore("followups", EACH_PASS, followups.follow_up),
             Chore("operations", 1.0, lifecycle.operations.adopt_orphans),
-            # Without Redis, a pass ends here, but for the audit.
+            # Without Redis, a pass ends here, except for the audit.
             Chore("queue", EACH_PASS, watch.look),
             Chore("lanes", EACH_PASS, watch.while_it_answers(lanes.keep)),
             Chore("priorities", EACH_PASS, watch.while_it_answers(priorities.move)),

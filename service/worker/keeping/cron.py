@@ -1,4 +1,4 @@
-"""Cron: the ticks of all schedules, those of kinds and those made at run time, as they come due."""
+"""Cron: the ticks of all schedules, the kinds' own and the ones made at run time, as they come due."""
 
 import asyncio
 import heapq
@@ -23,15 +23,18 @@ log = structlog.get_logger(__name__)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _LOOK_EVERY = timedelta(seconds=1)
 _LEFT_TO_OTHERS = timedelta(seconds=8)
-# Then the loop turns once: a rare expression takes some milliseconds to find its next tick.
+# After this many, the loop turns once: finding the next tick of a rare expression takes some milliseconds.
 _IN_A_TURN = 20
-# Then those that have come due meanwhile have their turn.
+# After this many, timers that have come due meanwhile have their turn.
 _IN_A_PASS = 250
 
 
 @dataclass(eq=False)
 class _Timer:
-    """The ticks of a plan. Those up to `since` have been dealt with; `seen_at` is when the next were seen to be due."""
+    """The ticks of a plan.
+
+    Ticks up to `since` have been dealt with; `seen_at` is when the next ones were seen to be due.
+    """
 
     plan: Plan
     since: datetime
@@ -47,12 +50,12 @@ class _Timer:
         self.since, self.next_due, self.follows_at = since, next(coming, None), next(coming, None)
 
     def was_behind(self) -> bool:
-        """Whether several ticks were due: others may have dealt with some."""
+        """Whether several ticks were due, so that other workers may have dealt with some."""
         return self.follows_at is not None and self.follows_at <= self.seen_at
 
 
 class Cron:
-    """Deals with ticks as they come due, and with missed ones as their schedules say."""
+    """Deals with ticks as they come due, and with missed ticks as their schedules ask."""
 
     def __init__(self, lifecycle: Lifecycle, clock: Callable[[], datetime] = agreed_time.now) -> None:
         self._lifecycle = lifecycle
@@ -102,7 +105,7 @@ class Cron:
         self._signature, self._looked = signature, now
 
     async def _take_over(self, rows: Mapping[str, RowMapping], without_row: Iterable[str], now: datetime) -> None:
-        """Make timers of changed rows, and of kinds whose row there is not; forget schedules that are gone."""
+        """Make timers for changed rows, and for kinds without a row; forget schedules that are gone."""
         gone = [name for name in without_row if name not in self._kinds]
         for name in gone:
             del self._timers[name]
@@ -119,7 +122,7 @@ class Cron:
         kind = self._kinds.get(row["name"])
         if kind is not None:
             return plan_of_kind(kind, row)
-        if row["kind"] is None:  # of a kind that this process does not know
+        if row["kind"] is None:  # the schedule of a kind that this process does not know
             return None
         try:
             return plan_of_row(row)
@@ -129,7 +132,7 @@ class Cron:
             return None
 
     def _since(self, plan: Plan, row: RowMapping | None, now: datetime) -> datetime:
-        """Return up to when a plan's ticks have been dealt with, as far as its row and this process know."""
+        """Return up to when a plan's ticks have been dealt with, according to its row and this process."""
         timer = self._timers.get(plan.name)
         since = None if row is None else row["since"]
         if since is None:
@@ -137,14 +140,14 @@ class Cron:
         return min(since, now)
 
     async def _go_on_from_ledger(self, timers: Sequence[_Timer], now: datetime) -> None:
-        """Go on from what is in the ledger: other workers may have dealt with ticks meanwhile."""
+        """Go on from the latest ticks in the ledger: other workers may have dealt with some meanwhile."""
         if not timers:
             return
         async with self._lifecycle.ledger.read() as connection:
             latest = await latest_ticks(connection, [timer.plan.name for timer in timers], now)
         for number, timer in enumerate(timers):
             due_at, cron = latest.get(timer.plan.name, (None, None))
-            # A schedule that never ticked, or whose expression is new, has missed nothing before it was seen here.
+            # A schedule that never ticked, or that has a new expression, has missed nothing before it was seen here.
             known = due_at if due_at is not None and cron == timer.plan.cron else timer.since
             is_first = self._seen is None and timer.plan.source == "code"
             timer.go_on_from(known if is_first else min(now, max(known, timer.since)))
@@ -169,7 +172,7 @@ class Cron:
     def _see_due(self, now: datetime) -> None:
         """Take the timers that have come due, the most frequent last.
 
-        One that was replaced or has gone on since it was queued is dropped.
+        A timer that was replaced, or has gone on since it was queued, is dropped.
         """
         seen = []
         while self._coming and self._coming[0][0] <= now:
@@ -180,7 +183,7 @@ class Cron:
         self._due.extend(sorted(seen, key=lambda one: one.follows_at or _NEVER, reverse=True))
 
     def _next_due(self) -> list[_Timer]:
-        """Take those that were seen last, whom no crowd shall delay, and as many that have waited longest."""
+        """Take the timers that were seen last, which no crowd should delay, and as many that have waited longest."""
         count = min(len(self._due), _IN_A_PASS)
         last = [self._due.pop() for _ in range(count // 2)]
         return last + [self._due.popleft() for _ in range(count - count // 2)]
@@ -196,7 +199,10 @@ class Cron:
                 heapq.heappush(self._coming, (wakes_at, hash(timer.plan.name), id(timer), timer))
 
     def _wakes_at(self, timer: _Timer) -> datetime | None:
-        """Leave a tick of an unknown kind to workers that know it, which may be newer, while it is on time."""
+        """Return when a timer wakes.
+
+        A tick of an unknown kind is left to newer workers that may know it, while it is on time.
+        """
         if timer.next_due is None or timer.plan.kind in self._lifecycle.catalogue:
             return timer.next_due
         return timer.next_due + _LEFT_TO_OTHERS

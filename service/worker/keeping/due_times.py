@@ -1,4 +1,4 @@
-"""Times that have come: scheduled and retrying jobs become `queued`, and jobs past their `expires_in` fail."""
+"""Due times: scheduled and retrying jobs become `queued`, and jobs past their `expires_in` fail."""
 
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ _BATCH = 1_000
 
 
 class DueTimes:
-    """Promotes and expires, a batch of each in a pass. `writer` names this process in the tallies."""
+    """Promotes and expires jobs, a batch of each in a pass. `writer` names this process in the tallies."""
 
     def __init__(
         self, ledger: Ledger, writer: str, priorities: Priorities, dispatcher: Dispatcher, following: Following
@@ -34,7 +34,7 @@ class DueTimes:
         self._priorities = priorities
 
     async def keep(self) -> bool:
-        """Promote and expire what there is; return whether a batch was full. Where there is nothing, only read."""
+        """Promote and expire jobs; return whether a batch was full. If there are none, it only reads."""
         now = agreed_time.now()
         async with self._ledger.read() as connection:
             due, expired = await dispatching.has_come_due(connection, now)

@@ -19,7 +19,7 @@ _START = (datetime.min.replace(tzinfo=UTC), "")
 
 
 class Evictions:
-    """Goes over all jobs that should be on the queue, a page in each pass, again and again."""
+    """Checks all jobs that should be on the queue, a page in each pass, again and again."""
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
         self._ledger = ledger
@@ -27,7 +27,7 @@ class Evictions:
         self._beyond = _START
 
     async def mend(self, epoch: str) -> None:
-        """Check the next page against Redis, and put again what is gone."""
+        """Check the next page against Redis, and put missing ids again."""
         async with self._ledger.read() as connection:
             rows = await dispatching.dispatched(connection, epoch, self._beyond, _PAGE)
         self._beyond = (rows[-1].run_at, rows[-1].id) if len(rows) == _PAGE else _START
@@ -42,7 +42,7 @@ class Evictions:
             )
 
     async def _gone(self, rows: Sequence[Any]) -> list[Any]:
-        """Return the rows of jobs that wait, but not in Redis. A started job is no longer there, either."""
+        """Return the rows of jobs that wait, but are not in Redis. A started job is no longer there, either."""
         missing = await self._queue.missing(map(member_of, rows)) if rows else set()
         suspects = [row for row in rows if missing and member_of(row) in missing]
         if not suspects:

@@ -1,4 +1,4 @@
-"""The leader keeps the figures: what has happened is counted by the minute, levels are noted, old rows are merged."""
+"""The leader keeps the figures: it counts events by the minute, records levels, and merges old rows."""
 
 import time
 from datetime import datetime, timedelta
@@ -26,13 +26,13 @@ _PICK_UP_OF = timedelta(minutes=10)
 _MOST_KINDS = 500
 _OTHER = "other"
 _MERGES_AT_ONCE = 50
-# A count of 100,000 waiting jobs takes 0.2 s: so many times as long passes until the next. Levels older than a minute
-# would be taken for none.
+# Counting 100,000 waiting jobs takes 0.2 s; the next count comes after this many times as long. Levels older than a
+# minute would be ignored.
 _RESTS, _RESTS_AT_MOST_S = 100, 30.0
 
 
 class Figures:
-    """Does nothing that a second leader, at the same time or later, would do wrongly."""
+    """Everything it does is right even if a second leader does it, too, at the same time or later."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -41,14 +41,14 @@ class Figures:
         self._counts_again_s = 0.0
 
     async def note_totals(self) -> None:
-        """Write the totals that have changed since the last time into the row of this minute.
+        """Write totals that have changed since the last time into the row of this minute.
 
-        They shrink where somebody takes a demo away.
+        They shrink if somebody removes a demo.
         """
         async with self._ledger.read() as connection:
             if self._kinds is None:
                 self._kinds = set(await counted_kinds(connection))
-            minute = minute_of(await self._ledger.database.now(connection))  # first: the totals are no older
+            minute = minute_of(await self._ledger.database.now(connection))  # first, so that totals are no older
             totals = self._summed(await tally_totals(connection))
         changed = {one: total for one, total in totals.items() if total != self._noted.get(one, 0)}
         if changed:
@@ -56,7 +56,7 @@ class Figures:
             self._noted |= changed
 
     def _summed(self, tallied: Any) -> dict[tuple[str, str], int]:
-        """Add up the totals of all kinds, and of kinds beyond the first 500, which are not told apart."""
+        """Add up the totals of all kinds, and of the kinds beyond the first 500, which are counted together."""
         assert self._kinds is not None
         totals: dict[tuple[str, str], int] = {}
         for kind, event, count in tallied:
@@ -68,7 +68,7 @@ class Figures:
         return totals
 
     async def note_levels(self) -> None:
-        """Note how levels stand, unless counting what waits would take more than a hundredth of the time."""
+        """Record levels, unless counting waiting jobs would take more than a hundredth of the time."""
         began_s = time.monotonic()
         if began_s < self._counts_again_s:
             return
@@ -85,7 +85,7 @@ class Figures:
 
 
 class _Merging(NamedTuple):
-    """A way to make rows coarser: those older than `after`, by spans of `step`."""
+    """A way to make rows coarser: rows older than `after` are merged into spans of `step`."""
 
     table: Table
     merge: merged.Merge
@@ -93,7 +93,7 @@ class _Merging(NamedTuple):
     step: timedelta
 
 
-# What `GET /v1/stats/series` shows by the calendar of any time zone grows no coarser than a quarter.
+# `GET /v1/stats/series` shows these by the calendar of any time zone, so they get no coarser than a quarter.
 _MERGINGS = (
     _Merging(event_counts, merged.merge_events, 2 * _DAY, _QUARTER),
     _Merging(failure_counts, merged.merge_failures, 2 * _DAY, _HOUR),
@@ -104,14 +104,14 @@ _MERGINGS = (
 
 
 class MergingOfFigures:
-    """Merges what has grown old, span after span; a new leader looks through all of them once."""
+    """Merges old rows, span after span; a new leader looks through all spans once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._reached = [EPOCH for _ in _MERGINGS]
 
     async def merge(self) -> bool:
-        """Merge for a while; return whether something is left."""
+        """Merge for a while; return whether there is more to do."""
         async with self._ledger.read() as connection:
             now = await self._ledger.database.now(connection)
         left = [await self._merge(place, now) for place in range(len(_MERGINGS))]

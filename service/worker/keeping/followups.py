@@ -1,4 +1,4 @@
-"""Follows up the jobs whose writer did not get to it: it died, or the database went away after the commit."""
+"""Follows up jobs whose writer did not get to it, because it died, or the database went away after the commit."""
 
 from datetime import timedelta
 from functools import partial
@@ -21,14 +21,14 @@ class Followups:
         self._beyond = FIRST_PLACE
 
     async def follow_up(self) -> bool:
-        """Follow up for a while; return whether something is left. Where nothing waits for it, only read."""
+        """Follow up for a while; return whether there is more to do. If nothing waits for it, only reads."""
         async with self._ledger.read() as connection:
             if not await has_followups(connection):
                 return False
         return await self._following.follow_up_for(_LONGEST_S)
 
     async def mend(self) -> None:
-        """Let be followed up what has ended without: in a deploy, a worker that knows no edges ends jobs."""
+        """Have jobs followed up that ended without it: during a deploy, a worker that knows no edges may end jobs."""
         now = agreed_time.now()
         async with self._ledger.read() as connection:
             ended, self._beyond = await unfollowed_parents(connection, now - _BLOCKED_FOR, self._beyond, _BATCH)

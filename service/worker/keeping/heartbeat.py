@@ -28,7 +28,7 @@ _LAST_WORD_WITHIN_S = 3.0
 
 
 class Heartbeat:
-    """Beats for the worker that `worker_id` names; `on_lost` hears, on the loop, of an id that was declared dead.
+    """Beats for the worker with this `worker_id`; `on_lost` is called on the loop with an id that was declared dead.
 
     `while_blocked` is called each second while the loop is blocked.
     """
@@ -61,7 +61,7 @@ class Heartbeat:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Beat no more. A beat under way is let finish for a while; the thread keeps no process alive."""
+        """Stop beating. A beat under way may finish for a while; the thread does not keep the process alive."""
         self._told_to_stop = True
         if self._own_loop is not None:
             with contextlib.suppress(RuntimeError):  # its loop is closed already
@@ -70,7 +70,7 @@ class Heartbeat:
             await asyncio.wait_for(self._ended.wait(), _STOP_WAIT_S)
 
     def end_process(self) -> None:
-        """End this process, whose loop is dead; what it runs has crashed, and need not wait for a lease to run out."""
+        """End this process, whose loop is dead. Its jobs have crashed, and need not wait for the lease to run out."""
         if self._dying is None:
             self._dying = asyncio.create_task(self._die())
 
@@ -82,7 +82,7 @@ class Heartbeat:
                 await database.run(
                     lambda connection: record_ended(connection, self._worker_id(), now_by(connection), crashed=True)
                 )
-        except Exception as error:  # noqa: BLE001 - its lease runs out by itself
+        except Exception as error:  # noqa: BLE001 - the lease runs out by itself
             log.warning("worker_not_signed_off", error=repr(error.__cause__ or error))
         finally:
             os._exit(1)
@@ -123,7 +123,7 @@ class Heartbeat:
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY_S)
 
     async def _beat_on(self, database: Database) -> None:
-        """Beat every few seconds, and at once when the loop is found blocked or turns again."""
+        """Beat every few seconds, and at once if the loop is found blocked or turns again."""
         failing = False
         while not self._stopping.is_set():
             wait_s = HEARTBEAT_EVERY.total_seconds()

@@ -1,4 +1,4 @@
-"""Keeps house: does the chores of `chores.py` again and again, each through any outage."""
+"""Keeps house: does the chores of `chores.py` again and again, through any outage."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ _LAST_PASS_S = 2.0
 
 
 class Housekeeping:
-    """`async with Housekeeping(...)`: registers the worker, keeps house, and at the end takes it off the books."""
+    """`async with Housekeeping(...)`: registers the worker, keeps house, and finally signs the worker off."""
 
     def __init__(self, performer: Performer) -> None:
         resources, workload = performer.resources, performer.workload
@@ -45,7 +45,7 @@ class Housekeeping:
             for feature in self._resources.features:
                 if feature.chores is not None:
                     self._chores += await stack.enter_async_context(feature.chores(self._tools()))
-            # No part of the sweep, for telling takes as long as a mail server does; the leader does it all the same.
+            # Not part of the sweep, because reporting takes as long as a mail server does; but only the leader does it.
             if alerting := await stack.enter_async_context(open_alerting(self._resources, self._lifecycle)):
                 look = partial(alerting.look_if, lambda: self._sweep.leadership.leads)
                 self._chores.append(Chore("alerts", LOOK_EVERY_S, look))
@@ -66,7 +66,7 @@ class Housekeeping:
             await self._sign_off()
 
     async def _sign_off(self) -> None:
-        """End the lease before anything else may fail: as long as it lives, others take this worker for alive."""
+        """End the lease before anything else can fail: until then, others take this worker for alive."""
         try:
             await self._lease.end()
         except LedgerUnavailable as error:
@@ -76,7 +76,7 @@ class Housekeeping:
             await self._durations.tell()
             await self._lane_starts.tell()
         except LedgerUnavailable as error:
-            log.warning("figures_not_told", error=str(error.__cause__), reason="those of the last seconds are lost")
+            log.warning("figures_not_told", error=str(error.__cause__), reason="the last seconds' figures are lost")
 
     def _tools(self) -> ChoreTools:
         return ChoreTools(
@@ -89,7 +89,7 @@ class Housekeeping:
         )
 
     async def _end_chores(self) -> None:
-        """Let each finish its pass: cancelling a database call in the middle costs the connection, or worse."""
+        """Let each chore finish its pass: cancelling a database call half-way costs the connection, or worse."""
         self._stopping.set()
         _, late = await asyncio.wait(self._doing, timeout=_LAST_PASS_S)
         for chore in late:
@@ -111,7 +111,7 @@ class Housekeeping:
                 await self._pause(chore.every_s)
 
     async def _outlive(self, name: str, do: Callable[[], Awaitable[bool | None]]) -> bool | None:
-        """Do it, waiting through outages for as long as they take; say so once when one begins and ends."""
+        """Do it, waiting through outages for as long as they take; log once when one begins and when it ends."""
         waiting = False
         for wait_s in outage_waits():
             try:

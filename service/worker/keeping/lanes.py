@@ -1,4 +1,4 @@
-"""The leader's care for lanes: rebuilds them for each life of Redis, mends drift, and has the rules of SQL hold."""
+"""The leader's work on lanes: rebuilds them for each life of Redis, mends drift, and applies the rules in SQL."""
 
 import time
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from service.queue.codec import milliseconds
 
 log = structlog.get_logger(__name__)
 
-# Starts of a claim come within 5 s, and a statement ends within 10 s. A worker that was frozen in between is declared
-# dead by then, and starts nothing.
+# The start of a claim comes within 5 s, and a statement ends within 10 s. A worker that froze in between has been
+# declared dead by then, and starts nothing.
 LOST_AFTER_S = 30.0
-# And they were seen for so long by this clock: Redis' own may have been set forward since the claim.
+# They must also have been seen for this long by our clock: Redis' clock may have been set forward since the claim.
 SEEN_FOR_S = 5.0
 _LOOK_FOR_DRIFT_EVERY_S = 5.0
-# A look at a million lanes takes seconds, in which the leader does nothing else.
+# A look at a million lanes takes seconds, during which the leader does nothing else.
 _MOST_OF_THE_TIME = 0.05
-# Lanes are closed, and the leader does nothing else.
+# Meanwhile, lanes are closed and the leader does nothing else.
 _LOOK_FOR_ORDERS_S = 2.0
-# Of lanes whose order is kept: those beyond are looked after at the next look, seconds later.
+# How many lanes with a kept order are handled in one look: the others follow in the next look, seconds later.
 _PAGES_AT_A_LOOK = 10
-# Redis rounds, and its clock goes on meanwhile.
+# Redis rounds, and its clock runs on meanwhile.
 _LATE_BY_MS = 2_000
 # Lanes that remember an order or failures expire after ten minutes.
 _TIDY_EVERY_S = 60.0
@@ -39,7 +39,7 @@ _BATCH = 500
 
 
 class LaneKeeping:
-    """Keeps the lanes of Redis true to the ledger. Every step is safe to repeat, and by two leaders at once."""
+    """Keeps Redis' lanes true to the ledger. Every step is safe to repeat, even by two leaders at once."""
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
         self._ledger = ledger
@@ -55,7 +55,7 @@ class LaneKeeping:
         if not await self._are_open(epoch, recorded):
             await self.build()
             return
-        # Redis was away when they were changed, or was told of older ones after that, or this leader is new.
+        # Redis was away when the rules changed, or was told older ones afterwards, or this leader is new.
         if version != self._applied or version != await self._queue.lanes.rules_version():
             await self._apply_rules(version)
         if time.monotonic() >= self._look_at:
@@ -75,10 +75,10 @@ class LaneKeeping:
         await self._ledger.database.run(partial(record_forgotten, before=before))
 
     async def build(self) -> bool:
-        """Rebuild lanes from the ledger, if they are closed; whether they were.
+        """Rebuild lanes from the ledger if they are closed; return whether they were.
 
-        From the moment at which the ledger is read, it refuses the starts of all claims that were made before: each
-        rebuild has an epoch of its own, so that of two at once only one can hold.
+        From the moment it is read, the ledger refuses the starts of all earlier claims: each rebuild has an epoch of
+        its own, so only one of two simultaneous rebuilds can prevail.
         """
         epoch = await self._queue.epoch()
         async with self._ledger.read() as connection:
@@ -94,13 +94,13 @@ class LaneKeeping:
         return True
 
     async def _bring_order(self) -> list[Runs]:
-        """Return jobs that bring a strict order to their lanes, as far as there is time: others bring it when put."""
+        """Return jobs that bring a strict order to their lanes, as far as time allows: others bring it when put."""
         began, found, after = time.monotonic(), list[Runs](), ""
         while time.monotonic() < began + _LOOK_FOR_ORDERS_S:
             try:
                 async with self._ledger.read() as connection:
                     some, last = await queries.bring_order(connection, after=after)
-            except LedgerUnavailable as error:  # too slow for a page: lanes must open all the same
+            except LedgerUnavailable as error:  # not even time for a page: lanes must open all the same
                 log.warning("orders_not_looked_for", reason=error.detail)
                 break
             found += map(_runs, some)
@@ -110,12 +110,12 @@ class LaneKeeping:
         return found
 
     async def _are_open(self, epoch: str, recorded: str | None) -> bool:
-        """Whether lanes are built for this life of Redis, and the ledger lets their claims start."""
+        """Whether lanes are built for this life of Redis, and the ledger accepts starts of their claims."""
         built = await self._queue.lanes.built_epoch()
         return built is not None and built == recorded and built.startswith(f"{epoch}/")
 
     async def _apply_rules(self, version: str) -> None:
-        """Have the rules hold; again if they were changed meanwhile, for whoever did so may have told Redis first."""
+        """Apply the rules; again if they changed meanwhile, because the changer may have told Redis first."""
         self._applied = None
         while version != self._applied:
             async with self._ledger.read() as connection:
@@ -137,9 +137,9 @@ class LaneKeeping:
         self._look_at = _next_at(began, _LOOK_FOR_DRIFT_EVERY_S)
 
     async def _turn_to_heads(self, now_ms: int) -> None:
-        """Turn strict lanes to their first jobs where they wait for others, or too long, with nobody to tell them so.
+        """Turn strict lanes to their first jobs if they wait for other jobs, or for too long.
 
-        Two lanes may each wait for a job that waits in the other one: neither would ever offer anything.
+        Two lanes may each wait for a job that waits in the other one: without this, neither would ever offer anything.
         """
         async for heads in self._queue.lanes.heads():
             if not heads:
@@ -152,7 +152,7 @@ class LaneKeeping:
                     await self._queue.lanes.set_head(lane, first.member, first.run_at, in_place_of=head)
 
     async def _keep_orders(self) -> None:
-        """Have empty lanes remember the strict order that a job brought for as long as any job lives there."""
+        """Have empty lanes remember the strict order that a job brought for as long as a live job is in the lane."""
         for _ in range(_PAGES_AT_A_LOOK):
             at_ms, lanes = await self._queue.lanes.remembered_orders()
             if not lanes:
@@ -165,9 +165,9 @@ class LaneKeeping:
                 return
 
     async def _hold_again(self, running: Sequence[queries.InLanes], holders: Sequence[Holder]) -> None:
-        """Put back what runs by the ledger and no longer in Redis, which has evicted it.
+        """Put back jobs that run according to the ledger but that Redis has evicted from their lanes.
 
-        One that ends just now may be put back for nothing: it is released as lost a few seconds later.
+        A job that is ending right now may be put back for nothing; it is released as lost a few seconds later.
         """
         held = {(one.lane, one.id) for one in holders}
         gone = [one for one in running if any((lane, one.member) not in held for lane in one.lanes)]
@@ -185,7 +185,7 @@ class LaneKeeping:
             log.warning("evicted_from_lanes_put_back", jobs=len(gone), remedy=remedy)
 
     async def _release_lost(self, holders: Sequence[Holder], at: float) -> None:
-        """Release what runs in lanes and not by the ledger: a worker died before a start, or before a release."""
+        """Release jobs that run in lanes but not according to the ledger: a worker died before a start or a release."""
         self._seen = {one: self._seen.get(one, at) for one in holders}
         old = [one for one, since in self._seen.items() if since <= at - SEEN_FOR_S]
         lost: list[Holder] = []
@@ -197,7 +197,7 @@ class LaneKeeping:
             log.warning("lanes_mended", claims=len(lost), reason="they were neither started nor released")
 
     async def _lost_of(self, holders: Sequence[Holder]) -> list[Holder]:
-        """Return the holders whose jobs do not run, whatever start may still be under way."""
+        """Return the holders whose jobs do not run, after waiting for starts that are under way."""
         async with self._ledger.read() as connection:
             running = await queries.running_among(connection, {one.id for one in holders})
         lost = [one for one in holders if one.id not in running]
@@ -208,7 +208,7 @@ class LaneKeeping:
 
 
 def _next_at(began: float, every_s: float) -> float:
-    """Return when to look again after a look that began then and ends now."""
+    """Return when to look again after a look that began then and has just ended."""
     now = time.monotonic()
     return now + max(every_s, (now - began) / _MOST_OF_THE_TIME)
 
