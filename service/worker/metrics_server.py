@@ -1,6 +1,6 @@
-"""A worker's own `/metrics`, on a port of the settings: what its process alone can tell.
+"""A worker's own `/metrics`, on a port named in the settings: figures that only its process knows.
 
-It is served from threads, so that it answers while the event loop is blocked, and says so.
+It is served from threads, so that it answers, and reports the lag, while the event loop is blocked.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from service.worker.performing.attempt import Performer
 
 log = structlog.get_logger(__name__)
 
-# How long a look waits for the loop. A loop that is blocked for longer is told as blocked for so long.
+# How long a look waits for the loop. A loop that is blocked for longer is reported as blocked for this long.
 _LOOP_WAIT_S = 1.0
 
 
@@ -56,11 +56,11 @@ class _WorkerMetrics(Collector):
         self._loop = loop
 
     def collect(self) -> Iterator[Metric]:
-        """Tell how the worker is, and what its process has counted."""
+        """Report the worker's state, and what its process has counted."""
         workload, threads = self._performer.workload, self._performer.threads
         yield _gauge("attempts_running", "Attempts that run now", len(workload.running))
         yield _gauge("slots", "How many attempts run at once", self._performer.resources.settings.max_jobs)
-        yield _gauge("draining", "1: takes no new jobs until it is stopped", workload.drains)
+        yield _gauge("draining", "1 if the worker takes no new jobs until it is stopped", workload.drains)
         yield _gauge("threads_hung", "Calls in threads that go on although nobody waits for them", threads.hung)
         yield _gauge("loop_turn_seconds", "How long the event loop took to turn just now, 1 at most", self._lag())
         if (resident := resident_bytes()) is not None:
@@ -71,7 +71,7 @@ class _WorkerMetrics(Collector):
         turned, asked_at = threading.Event(), time.perf_counter()
         try:
             self._loop.call_soon_threadsafe(turned.set)
-        except RuntimeError:  # it is closed: the worker ends
+        except RuntimeError:  # the loop is closed: the worker is ending
             return 0.0
         turned.wait(_LOOP_WAIT_S)
         return time.perf_counter() - asked_at

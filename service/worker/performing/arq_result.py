@@ -1,4 +1,4 @@
-"""How a job ended, in the words of arq's protocol."""
+"""How a job ended, in terms of arq's protocol."""
 
 import json
 from datetime import datetime
@@ -12,7 +12,7 @@ from service.queue import Again, ArqJob, Result, key_of, serialize
 
 
 def word_after(started: Started, finish: Finish, finished: Finished) -> Again | Result:
-    """Return what Redis is told after an attempt of an adopted job: its next time, or its result."""
+    """Return what to tell Redis after an attempt of an adopted job: its next time, or its result."""
     assert started.arq_id is not None
     if finished.state not in TERMINAL:
         return Again(started.arq_id, finished.queue, finished.run_at)
@@ -26,7 +26,7 @@ def word_after(started: Started, finish: Finish, finished: Finished) -> Again | 
 
 
 def result_of_arq_job(arq_job: ArqJob, at: datetime, *, success: bool, value: Any, tries: int) -> Result:
-    """Return the result of an arq job that no attempt of this worker has ended."""
+    """Return the result of an arq job that was not ended by an attempt of this worker."""
     times = (arq_job.enqueued_at, at, at)
     return _result(arq_job.function, arq_job.id, arq_job.queue, times, tries=tries, success=success, value=value)
 

@@ -44,14 +44,14 @@ CTX_KEY = "postlude"
 _logger = logging.getLogger(__name__)
 
 OnFinished = Callable[[Finished | None], None]
-# Begins some of the jobs that were released here, and returns those that go on the queue.
+# Begins some of the jobs that were released here, and returns the ones to put on the queue.
 TakeReleased = Callable[[Sequence[Released]], Sequence[Released]]
 
 
 class Performer:
     """Performs attempts for one worker, each in one story: `_perform`.
 
-    What many attempts do together (waiting for slots, recording, telling Redis) stands behind what a story awaits.
+    What many attempts do together (waiting for slots, recording, telling Redis) is hidden behind the story's awaits.
     """
 
     def __init__(self, resources: Resources, job_resources: JobResources) -> None:
@@ -82,7 +82,7 @@ class Performer:
     def begin(self, started: Started, on_finished: OnFinished, *, has_slot: bool = False) -> None:
         """Begin a started attempt as soon as there is a slot, in the order of these calls; at once if it `has_slot`.
 
-        `on_finished` hears what the ledger made of its end: None if the attempt was taken away meanwhile.
+        `on_finished` gets the recorded finish: None if the attempt was taken away meanwhile.
         """
         if started.in_lane:
             self.lane_starts.note(started.lanes)
@@ -111,7 +111,7 @@ class Performer:
                 self.workload.leave_lanes(started)
             finish, finished = await self._finishing.record(started, finish)
         finally:
-            # Before its job is on the queue again, where this very worker may claim it at once.
+            # Before the job is on the queue again, where this very worker may claim it at once.
             self.workload.release((started.id,))
         if not is_quiet(finish, finished) or _logger.isEnabledFor(logging.DEBUG):
             tell_end(finish, finished)
@@ -125,7 +125,10 @@ class Performer:
         on_finished(finished)
 
     async def _run(self, started: Started, kind: Kind[Any, Any]) -> Finish:
-        """Run the kind under its timeout, within the hooks; judge how it ended. An attempt that cannot begin fails."""
+        """Run the kind under its timeout, within the hooks, and judge how it ended.
+
+        An attempt that cannot begin fails.
+        """
         given = NOTHING
         try:
             if is_sealed(started.args):
@@ -138,7 +141,7 @@ class Performer:
             return finish if finish.failure is None else without_secrets(finish, kind, started.args)
         except LedgerUnavailable:
             return finish_of(started, outcome.of_unprepared(), kind.retry, agreed_time.now())
-        except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
+        except Exception as error:  # noqa: BLE001 - whatever happens, no job may stay `running` for ever
             return finish_of(started, outcome.of_error(error), kind.retry, agreed_time.now())
         finally:
             self.threads.leave(started.id, started.attempt)
@@ -162,12 +165,12 @@ class Performer:
 
     @property
     def may_claim(self) -> bool:
-        """Whether more work may be taken on: the lease is held, outcomes can be written, and it does not drain."""
+        """Whether the worker may take on more work: it holds its lease, can write outcomes, and is not draining."""
         return not (self.workload.lease_lost or self.workload.drains or self._finishing.unwritable)
 
     @property
     def busy(self) -> bool:
-        """Whether something runs, or its outcome is not recorded yet, or Redis not told of it."""
+        """Whether an attempt is running, its outcome is unrecorded, or Redis has not been told about it."""
         return not self.workload.is_empty or self._settling.busy
 
     async def idle(self) -> None:
@@ -177,6 +180,6 @@ class Performer:
 
 
 def performer_of(ctx: Mapping[Any, Any]) -> Performer:
-    """Find the performer in arq's ctx: the one key there that is ours."""
+    """Return the performer from arq's ctx, where it is the only key of ours."""
     performer: Performer = ctx[CTX_KEY]
     return performer

@@ -1,4 +1,4 @@
-"""What the log says of an attempt's end: a warning where the job goes on, one error where it has failed for good."""
+"""What the log says about an attempt's end: a warning if the job goes on, one error if it has failed for good."""
 
 import structlog
 
@@ -17,14 +17,14 @@ def is_quiet(finish: Finish, finished: Finished | None) -> bool:
 
 
 def tell_end(finish: Finish, finished: Finished | None, *, rescued: bool = False) -> None:
-    """Say how an attempt ended, and what the ledger made of it (None: it had been taken away). Never raises."""
+    """Log how an attempt ended, and what was recorded (None: the attempt had been taken away). Never raises."""
     names = {"job_id": finish.id, "kind": finish.kind, "attempt": finish.attempt, "outcome": str(finish.outcome)}
     if finish.failure is not None:
         names |= {"error": finish.failure.type, "error_message": finish.failure.message}
     if finished is None:
         logs.surely(log.warning, "finish_refused", reason="the attempt was taken from this worker", **names)
     elif finished.state is State.FAILED:
-        # `exception` is where structlog's renderers expect a traceback that is text already.
+        # structlog's renderers expect a traceback that is already text in `exception`.
         trace = {"exception": finish.failure.traceback} if finish.failure and finish.failure.traceback else {}
         logs.surely(log.error, "job_failed", **names, **trace)
     else:

@@ -1,4 +1,4 @@
-"""What a context has for its attempt alone, each made when it is first used: most attempts use none of it."""
+"""The parts of a context for its attempt alone, each made when it is first used: most attempts use none."""
 
 from collections.abc import Awaitable
 from typing import Any

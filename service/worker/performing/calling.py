@@ -1,4 +1,4 @@
-"""What stands around each call of a kind, in whichever process: its args are read, its result written."""
+"""What surrounds each call of a kind, in any process: its args are read, its result is written."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from service.worker.performing.result import kept_result
 
 
 class KindExited(Exception):
-    """A kind, or a task of its own, called `sys.exit()` or raised something else that would have ended the worker."""
+    """A kind, or one of its tasks, called `sys.exit()` or raised something else that would have ended the worker."""
 
 
 def args_of(started: Started, kind: Kind[Any, Any]) -> Any:
@@ -26,5 +26,5 @@ def args_of(started: Started, kind: Kind[Any, Any]) -> Any:
 
 
 def success_of(kind: Kind[Any, Any], value: Any) -> AttemptOutcome:
-    """Read what a kind returned. Raises what writing it does, and `ResultTooLarge`."""
+    """Read what a kind returned. Raises `ResultTooLarge`, and the errors of writing it."""
     return outcome.of_result(kept_result(kind.dump_result(value)), value)

@@ -1,4 +1,4 @@
-"""The timeouts of all attempts behind one timer: few attempts need theirs, and arming one for each costs CPU."""
+"""The timeouts of all attempts, behind one timer: few attempts reach theirs, and a timer for each costs CPU."""
 
 import asyncio
 from typing import Protocol
@@ -6,18 +6,18 @@ from typing import Protocol
 
 class Timed(Protocol):
     def time_out(self) -> None:
-        """Hear that the deadline has come."""
+        """Called when the deadline has come."""
 
 
 class Deadlines:
-    """Tells attempts when their time is up, on the loop."""
+    """Tells attempts, on the loop, when their time is up."""
 
     def __init__(self) -> None:
         self._due_at: dict[Timed, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, timed: Timed, at: float) -> None:
-        """Have `timed` told at a time of the loop's clock, unless it is removed by then."""
+        """Tell `timed` at a time of the loop's clock, unless it is removed before."""
         self._due_at[timed] = at
         if self._timer is None or at < self._timer.when():
             self._look_at(at)
@@ -35,7 +35,7 @@ class Deadlines:
         now = asyncio.get_running_loop().time()
         for timed in [timed for timed, at in self._due_at.items() if at <= now]:
             del self._due_at[timed]
-            # By a callback of its own: an error in one must not keep the others from being told.
+            # In a callback of its own, so that an error in one does not affect the others.
             asyncio.get_running_loop().call_soon(timed.time_out)
         if self._due_at:
             self._look_at(min(self._due_at.values()))

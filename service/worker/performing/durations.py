@@ -1,7 +1,7 @@
-"""How long attempts waited and ran: histograms in memory, told to the ledger now and then.
+"""How long attempts waited and ran: histograms in memory, written to the ledger now and then.
 
-What is told is the whole of what this process has counted in five minutes, so it may be told again. Only a process that
-is killed loses what it has not told: some seconds.
+Each write has everything that this process has counted in five minutes, so it may be repeated. Only a process that is
+killed loses counts, of some seconds.
 """
 
 from bisect import bisect_left
@@ -22,7 +22,7 @@ _OTHER = "other"
 
 
 class _OfKind:
-    """The histograms of a kind, and the sums of its durations; `told` is how many of its runs the ledger knows."""
+    """The histograms of a kind, and the sums of its durations; `told` is how many of its runs the ledger has."""
 
     __slots__ = ("run", "run_s", "told", "total", "total_s", "wait", "wait_s")
 
@@ -51,7 +51,7 @@ class Durations:
         self._current = self._buckets[0].kinds
 
     def note(self, started: Started, finish: Finish, ran_s: float) -> None:
-        """Count an attempt that has ended. Written out: it is done for each one."""
+        """Count an ended attempt. Written out without helpers, because it runs for each attempt."""
         of_kind = self._current.get(finish.kind) or self._new_kind(finish.kind)
         due_s = (finish.at - (started.run_at or started.started_at)).total_seconds()
         of_kind.run[bisect_left(BOUNDS, ran_s)] += 1
@@ -67,7 +67,7 @@ class Durations:
             of_kind.total_s += due_s
 
     async def tell(self) -> None:
-        """Record what was counted since the last time."""
+        """Record what has been counted since the last time."""
         now = agreed_time.now()
         if (at := bucket_of(now)) != self._buckets[-1].at:
             self._buckets.append(_Bucket(at))

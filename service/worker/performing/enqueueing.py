@@ -1,4 +1,4 @@
-"""`ctx.enqueue`: a job enqueues another, after others and in its own flow if it says so."""
+"""`ctx.enqueue`: a job enqueues another one, if asked after other jobs and in its own flow."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -40,7 +40,7 @@ class Enqueueing:
         return await self._lifecycle.enqueue_one(kind, args, wanted, **following)
 
     async def _following(self, by: str, said: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of a new job that have to do with other jobs. Raises `Refused`."""
+        """Return the fields of a new job about other jobs. Raises `Refused`."""
         after, run_when, flow = said.get("after", ()), said.get("run_when", "succeeded"), said.get("flow")
         if isinstance(after, str) or not all(isinstance(one, str) for one in after):
             raise Refused("`after` is a list of ids of jobs.")
@@ -90,7 +90,7 @@ def _asked(said: Mapping[str, Any]) -> Asked:
 
 
 def _options(said: Mapping[str, Any]) -> Options:
-    """Read options that Python code gives: durations may be seconds. Raises `TypeError`."""
+    """Read options from Python code, in which durations may be seconds. Raises `TypeError`."""
     options = dict(said) | {"tags": tuple(said.get("tags", ()))}
     for name in ("delay", "timeout", "expires_in", "unique_for"):
         if options.get(name) is not None:

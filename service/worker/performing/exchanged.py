@@ -1,4 +1,4 @@
-"""What an attempt sent and got, as it is kept with an attempt that has not succeeded."""
+"""What an attempt sent and received, as it is kept with an unsuccessful attempt."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ log = structlog.get_logger(__name__)
 
 
 def with_exchange(finish: Finish, attempt: Performing, kind: Kind[Any, Any]) -> Finish:
-    """Return the finish with what the attempt sent last, if it sent anything and has not succeeded. Never raises."""
+    """Return the finish with the attempt's last exchange, if there was one and it has not succeeded. Never raises."""
     if attempt.exchange is None or finish.outcome is SUCCESS:
         return finish
     try:
         told = to_json(attempt.exchange.told(Redaction(kind, attempt.args))).decode()
-    except Exception as error:  # noqa: BLE001 - whatever was sent or got, the attempt must end
+    except Exception as error:  # noqa: BLE001 - whatever was sent or received, the attempt must end
         logs.surely(log.warning, "exchange_not_told", error=type_name(error), **attempt.names)
         return finish
     return finish._replace(exchange=told)

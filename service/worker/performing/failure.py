@@ -43,7 +43,7 @@ def failure_of(error: BaseException, cause: BaseException | None = None) -> Fail
 
 
 def traceback_of(error: BaseException, trace: TracebackType | None) -> str:
-    """Write `error` with its traceback, of which `trace` is where to begin. Never raises."""
+    """Write `error` with its traceback, starting at `trace`. Never raises."""
     try:
         text = "".join(_Writer().write(error, trace))
     except BaseException as problem:  # noqa: BLE001 - whatever an author's exception does, its attempt must end
@@ -54,7 +54,7 @@ def traceback_of(error: BaseException, trace: TracebackType | None) -> str:
 def _place(error: BaseException) -> CodePlace | None:
     try:
         return place_of(_read(error, "__traceback__"))
-    except BaseException:  # noqa: BLE001 - as above; without a place it is grouped by what it is
+    except BaseException:  # noqa: BLE001 - as above; without a place it is grouped by its type
         return None
 
 

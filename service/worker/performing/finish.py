@@ -1,4 +1,4 @@
-"""An attempt's finish: from its outcome to the state that its job goes to, and to when the job runs again."""
+"""An attempt's finish: from its outcome to its job's next state, and when the job runs again."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -25,11 +25,11 @@ _OF_NO_FAILURE = tuple(Finish._field_defaults[name] for name in Finish._fields[F
 
 
 def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: datetime) -> Finish:
-    """Say where the job goes after this attempt, and when it runs again."""
+    """Decide the job's next state after this attempt, and when it runs again."""
     if ended.outcome is SUCCESS:
         names = (started.id, started.counted_as, started.attempt, started.worker)
         told = (SUCCESS, _SUCCEEDED, at, 0, 0, None, ended.result, ended.failure)
-        return tuple.__new__(Finish, (*names, *told, *_OF_NO_FAILURE))  # in a third of the time that `Finish` takes
+        return tuple.__new__(Finish, (*names, *told, *_OF_NO_FAILURE))  # takes a third of the time of `Finish(...)`
     failures = int(ended.outcome in COUNTS_AS_FAILURE)
     wait = _wait(started, ended, policy)
     if wait is not None and failures and started.retry_until is not None and at + wait > started.retry_until:
@@ -62,7 +62,7 @@ def finish_of(started: Started, ended: AttemptOutcome, policy: RetryPolicy, at: 
 
 
 def finish_of_lost(running: Mapping[Any, Any], ended: AttemptOutcome, by: str, at: datetime) -> Finish:
-    """End an attempt, known by its row alone, that nobody performs any more; its job is queued again at once."""
+    """End an attempt that nobody performs any more, and that is known only from its row; its job is queued at once."""
     state, kind = State.FAILED if ended.final else State.QUEUED, counted_as(running["kind"], running["lane_limits"])
     return Finish(
         id=running["id"],
@@ -80,7 +80,7 @@ def finish_of_lost(running: Mapping[Any, Any], ended: AttemptOutcome, by: str, a
 
 
 def _fingerprint(kind: str, ended: AttemptOutcome, state: State) -> str | None:
-    """Name the group of an attempt's failure; None for an end that is none."""
+    """Name the group of an attempt's failure; None if it did not fail."""
     is_failure = ended.outcome in FAILS or state is State.FAILED
     return fingerprint_of(kind, ended.failure) if is_failure and ended.failure is not None else None
 
@@ -94,14 +94,14 @@ def _wait(started: Started, ended: AttemptOutcome, policy: RetryPolicy) -> timed
         if chosen is None or (ended.after is not None and not _or_later(ended.error)):
             return None if chosen is None else ended.after
         return max(ended.after or timedelta(0), min(retry_wait(chosen, started.failures), LONGEST_WAIT))
-    except BaseException as problem:  # noqa: BLE001 - a policy is an author's code, too
+    except BaseException as problem:  # noqa: BLE001 - a policy may run an author's code
         names = {"job_id": started.id, "kind": started.kind, "error": type_name(problem)}
-        logs.surely(log.error, "retry_policy_failed", remedy="the default policy counts instead", **names)
+        logs.surely(log.error, "retry_policy_failed", remedy="the default policy is used instead", **names)
         return retry_wait(RetryPolicy(), started.failures)
 
 
 def policy_of(own: OwnRetry, kinds: RetryPolicy) -> RetryPolicy:
-    """Return the policy with the waits that the job has of its own; its kind's where it has none."""
+    """Return the policy with the job's own waits; its kind's policy if it has none."""
     said = {name: value for name, value in own._asdict().items() if value is not None and name != "max_duration"}
     return RetryPolicy(**said) if said else kinds
 
@@ -112,9 +112,10 @@ def _or_later(error: BaseException | None) -> bool:
 
 
 def _policy_for(error: BaseException, policy: RetryPolicy, failures: int) -> RetryPolicy | None:
-    """Choose for a group what its errors ask for: never where one does, else the longest wait.
+    """Choose a policy for a group of errors: none if one of them forbids retries, otherwise the one with the longest
+    wait.
 
-    A `Retry` wants another attempt whatever `never` says; beside other errors it does not keep these from being heard.
+    A `Retry` asks for another attempt whatever `never` says, but it does not override other errors in the group.
     """
     leaves = [one for one in leaves_of(error) if not is_instance(one, Retry, Snooze)]
     if not leaves:
@@ -123,5 +124,5 @@ def _policy_for(error: BaseException, policy: RetryPolicy, failures: int) -> Ret
     chosen = [policy.for_error(one) for one in asked.values()]
     if any(one is None for one in chosen):
         return None
-    # A group's own class asks nothing that its errors do not.
+    # A group's own class asks for nothing beyond its errors.
     return max(chosen[1:] or chosen, key=lambda one: one.longest_wait(failures))  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Records how attempts ended, each together with whatever else has ended meanwhile, for as long as it takes."""
+"""Records how attempts ended, together with all others that ended meanwhile, for as long as it takes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ from service.worker.performing.finish import finish_of
 
 log = structlog.get_logger(__name__)
 
-# After an error that says nothing about the data, and is no outage that is known as one.
+# The wait after an error that is neither about the data nor a known outage.
 _TRY_AGAIN_AFTER_S = 2.0
-# Under a stream of short attempts, hundreds end within milliseconds, but at first only those that had slots; in a
-# transaction of their own they would cost as much as all. In a slot, the next one ends three turns of the loop later.
+# Under a stream of short attempts, hundreds end within milliseconds, but at first only the ones with slots, whose own
+# transaction would cost as much as one for all. The next attempt in a slot ends three turns of the loop later.
 _MOST_TOGETHER = 1_000
 _QUIET_TURNS = 3
 _GATHER_WITHIN_S = 0.01
 
 
 class OutcomeNotRecordable(Exception):
-    """The ledger refuses what an attempt came to, for its data."""
+    """The ledger refuses an attempt's outcome because of its data."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,8 +56,8 @@ class Finishing:
     async def record(self, started: Started, finish: Finish) -> tuple[Finish, Finished | None]:
         """Record a finish, however long the database is away.
 
-        Return the finish as it was recorded (a failure, where the ledger refused the outcome for its data), and what
-        the ledger made of it: None if the attempt had been taken away.
+        Return the finish as it was recorded (a failure, if the ledger refused the outcome because of its data), and the
+        result: None if the attempt had been taken away.
         """
         ended = _Ended(started, finish, asyncio.get_running_loop().create_future())
         self._add(ended)
@@ -65,7 +65,7 @@ class Finishing:
 
     def _add(self, ended: _Ended) -> None:
         self._waiting.append(ended)
-        if self._recording is None or self._recording.done():  # one that was cancelled before it began
+        if self._recording is None or self._recording.done():  # a task that was cancelled before it began
             self._recording = asyncio.create_task(self._record_all(), name="finishing")
 
     async def _record_all(self) -> None:
@@ -83,10 +83,10 @@ class Finishing:
             self._recording = None
 
     async def _record(self, group: Sequence[_Ended]) -> None:
-        """Record finishes together, or each on its own where that fails."""
+        """Record finishes together or, if that fails, each on its own."""
         try:
             finished = await self._record_in_the_end([one.finish for one in group])
-        except Exception as error:  # noqa: BLE001 - whatever it is, no job may stay `running` for ever
+        except Exception as error:  # noqa: BLE001 - whatever happens, no job may stay `running` for ever
             if len(group) == 1:
                 await self._record_all_the_same(group[0], error)
                 return
@@ -97,7 +97,7 @@ class Finishing:
                 one.tell(of_one)
 
     async def _record_all_the_same(self, one: _Ended, error: Exception) -> None:
-        """Record that an outcome is refused for its data; what fails for another reason is tried again in a while."""
+        """Record a failure in place of an outcome that was refused for its data; retry after any other error."""
         problem = error
         if is_data_error(error):
             one.finish = self._unrecordable(one.started, error)
@@ -129,7 +129,7 @@ class Finishing:
         raise AssertionError("outage_waits has no end")
 
     def _unrecordable(self, started: Started, error: Exception) -> Finish:
-        """The database takes writes, but not this outcome: the attempt has failed, and says so."""
+        """Return the failure of an attempt whose outcome the database refuses although it takes writes."""
         logs.surely(log.error, "outcome_not_recordable", job_id=started.id, kind=started.kind, exc_info=error)
         reason = OutcomeNotRecordable(f"The ledger refused the attempt's outcome: {type(error).__name__}.")
         policy = self._catalogue[started.kind].retry

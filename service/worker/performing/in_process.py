@@ -25,9 +25,9 @@ from service.worker.performing.within_hooks import within_hooks
 
 log = structlog.get_logger(__name__)
 
-# What an attempt gets to clean up after its timeout; then it is over, whether it has ended or not.
+# How long an attempt may clean up after its timeout; then it is over, whether it has ended or not.
 STOP_WAIT_S = 5.0
-# A timeout that comes so much later than it should was held up by a blocked loop.
+# A timeout that comes this much too late was held up by a blocked loop.
 _LATE_S = 1.0
 
 
@@ -78,7 +78,7 @@ class InProcessAttempt:
                 try:
                     await self._over
                 except asyncio.CancelledError:
-                    continue  # by a kind beside it that cancels whatever tasks there are
+                    continue  # by another kind that cancels all tasks it finds
             self._deadlines.remove(self)
         return self._judge()
 
@@ -101,7 +101,7 @@ class InProcessAttempt:
         value = await self._kind.call(self._context, args_of(self.started, self._kind))
         return success_of(self._kind, value)
 
-    # ---- ended early
+    # ---- ending early
 
     def stop(self, outcome: Outcome) -> None:
         """Cancel the kind's coroutine; the attempt ends as `outcome`. Only the first call counts."""
@@ -110,7 +110,7 @@ class InProcessAttempt:
             self._cancel()
 
     def time_out(self) -> None:
-        """Cancel the kind's coroutine, for its time is up; what does not end then is given up."""
+        """Cancel the kind's coroutine, because its time is up; give it up if it does not end then."""
         assert self._task is not None
         if self._task.done():
             self._end()
@@ -121,14 +121,14 @@ class InProcessAttempt:
         loop.call_later(STOP_WAIT_S, self.give_up)
 
     def give_up(self) -> None:
-        """Wait no longer for a coroutine that does not end."""
+        """Stop waiting for a coroutine that does not end."""
         if not self._is_over:
             self._abandon()
-            reason = "it goes on although it was cancelled"
+            reason = "it goes on running although it was cancelled"
             logs.surely(log.error, "attempt_abandoned", reason=reason, **self._names())
 
     def exit(self, error: BaseException) -> None:
-        """Hear that a task or callback which the kind left to the loop raised `SystemExit` or the like."""
+        """Called when a task or callback that the kind left to the loop raised `SystemExit` or the like."""
         if self._exited is None and not self._is_over:
             self._exited = KindExited(f"a task of the kind raised {line_of(error)}")
             self._exited.__cause__ = error
@@ -136,7 +136,7 @@ class InProcessAttempt:
             asyncio.get_running_loop().call_later(STOP_WAIT_S, self.give_up)
 
     def crash(self, what: str) -> None:
-        """End it here and now as crashed: the process that runs it ends."""
+        """End the attempt now, as crashed: the process that runs it is ending."""
         if not self._is_over:
             self._crashed = outcome.of_crash(what, self.started.crashes + 1, self._max_crashes)
             self._abandon()
@@ -154,10 +154,10 @@ class InProcessAttempt:
             return
         try:
             self._task.cancel()
-        except BaseException as error:  # noqa: BLE001 - it may wait for an author's future, with its own `cancel`
+        except BaseException as error:  # noqa: BLE001 - it may wait for an author's future with a `cancel` of its own
             logs.surely(log.warning, "attempt_not_cancelled", error=type_name(error), **self._names())
         if not self._has_begun:
-            self._end()  # it never will
+            self._end()  # it never will begin
 
     def _abandon(self) -> None:
         self._end()
@@ -169,22 +169,22 @@ class InProcessAttempt:
             logs.surely(log.warning, "abandoned_attempt_ended", error=type_name(error), **self._names())
 
     def _end(self) -> None:
-        """From here on the attempt is over, whatever its coroutine does."""
+        """Mark the attempt as over, whatever its coroutine does."""
         if not self._is_over:
             self._is_over = self._performing.is_over = True
             self._ran_for_s = asyncio.get_running_loop().time() - self._began_at
             if self._over is not None and not self._over.done():
                 self._over.set_result(None)
 
-    # ---- judged
+    # ---- judging
 
     def _judge(self) -> Finish:
-        """Judge the end. Never raises: an end that cannot be told is a plain failure."""
+        """Judge the end. Never raises: an end that cannot be judged is a plain failure."""
         at = agreed_time.now()
         try:
             finish = finish_of(self.started, self._outcome(), self._kind.retry, at)
             return finish if self._performing.exchange is None else with_exchange(finish, self._performing, self._kind)
-        except BaseException as problem:  # noqa: BLE001 - no attempt may run for ever because its end is odd
+        except BaseException as problem:  # noqa: BLE001 - no attempt may stay `running` for ever because its end is odd
             logs.surely(log.error, "outcome_untold", error=type_name(problem), **self._names())
             return finish_of(self.started, outcome.of_untold(problem), RetryPolicy(), at)
 
@@ -209,11 +209,11 @@ class InProcessAttempt:
         return task.result()
 
     def _blocked(self) -> outcome.Blocked | None:
-        """Say that the timeout came late because the loop did not turn, where it did."""
+        """Say whether the timeout came late because the loop was blocked."""
         return outcome.Blocked(self._ran_for_s, by_itself=self.blocked_s > 0) if self._timed_out_late else None
 
     def _tell_if_late(self) -> None:
-        """Warn of a kind that returned before its timeout could be noticed: it has succeeded, what it did is done."""
+        """Warn about a kind that returned too late, before a blocked loop noticed: it has succeeded all the same."""
         if self._ran_for_s > self.timeout_s + _LATE_S:
             took = {"ran_for_s": round(self._ran_for_s, 1), "timeout_s": self.timeout_s}
             reason = "the event loop was blocked, so its timeout could not end it"

@@ -1,6 +1,6 @@
 """An attempt in a child process of its own, which dies with this one: its crash takes no neighbour with it.
 
-Which attempts are isolated is said in `service/worker/suspects.py`.
+`service/worker/suspects.py` says which attempts are isolated.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ log = structlog.get_logger(__name__)
 
 HANDED: TypeAdapter[tuple[Started, Given]] = TypeAdapter(tuple[Started, Given])
 FINISH: TypeAdapter[Finish] = TypeAdapter(Finish)
-# Both are sent behind their length: the end of a stream is no mark, for a grandchild may keep it open for ever.
+# Both are sent behind their length. The end of the stream marks nothing: a grandchild may keep it open for ever.
 LENGTH_BYTES = 8
-# Beyond its timeout: for the interpreter to start, and for the attempt to be given up in there.
+# Beyond its timeout: time for the interpreter to start, and for the child to give the attempt up.
 _MARGIN_S = 20.0
-# What a child that has died may have sent before is here by then; and one that has answered gets as long to end.
+# By then, everything that a dead child has sent has arrived. A child that has answered gets as long to end.
 _LAST_WORD_S = 1.0
 
 
@@ -59,15 +59,15 @@ class IsolatedAttempt:
         self._killer: asyncio.TimerHandle | None = None
 
     async def run(self) -> Finish:
-        """Have the attempt performed; a child that dies over it has crashed."""
+        """Have the attempt performed; if the child dies over it, the attempt has crashed."""
         log.warning("suspect_runs_apart", job_id=self.started.id, kind=self.started.kind, crashes=self.started.crashes)
         try:
             return await self._perform_in_child()
-        except asyncio.CancelledError:  # by a kind beside it that cancels whatever tasks there are
+        except asyncio.CancelledError:  # by another kind that cancels all tasks it finds
             return self._finish(outcome.of_stop(self._stop_as or Outcome.INTERRUPTED))
 
     def stop(self, outcome: Outcome) -> None:
-        """Have the attempt cancelled; it ends as `outcome`. Only the first call counts, and puts off no kill."""
+        """Have the attempt cancelled; it ends as `outcome`. Only the first call counts."""
         if self._stop_as is None:
             self._stop_as = outcome
             self._terminate()
@@ -82,17 +82,17 @@ class IsolatedAttempt:
         self.stop(Outcome.INTERRUPTED)
 
     def exit(self, error: BaseException) -> None:
-        """Nothing that this attempt does runs on the loop of this process."""
+        """Do nothing: no code of this attempt runs on the loop of this process."""
 
     def is_in(self, _task: asyncio.Task[Any] | None) -> bool:
         return False
 
     async def stack(self) -> list[str] | None:
-        """The child looks for such wishes itself."""
+        """Return nothing: the child looks for such wishes itself."""
         return None
 
     def _terminate(self) -> None:
-        """Tell the process to stop, or have it told as soon as it is there; one that does not is killed."""
+        """Tell the process to stop, now or as soon as it exists; kill it if it does not."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -125,9 +125,9 @@ class IsolatedAttempt:
         return FINISH.validate_json(said) if said else self._finish(self._outcome_of_death(fate))
 
     async def _exchange(self, process: asyncio.subprocess.Process, ours: socket.socket) -> bytes | None:
-        """Hand the attempt over and wait for its finish; None where the process ends without one.
+        """Hand the attempt over and wait for its finish; None if the process ends without one.
 
-        Our end of the socket stays open for as long as we live, which is how the process knows that we do.
+        Our end of the socket stays open for as long as we live: that is how the process knows.
         """
         reader, writer = await asyncio.open_connection(sock=ours)
         answer = asyncio.create_task(_answer_from(reader))
@@ -151,7 +151,7 @@ class IsolatedAttempt:
         self._killer = asyncio.get_running_loop().call_later(seconds, kill)
 
     def _time_out(self) -> None:
-        """Kill what its own timeout has not ended in there: its loop is blocked, or its interpreter stuck."""
+        """Kill a child that its own timeout has not ended: its loop is blocked, or its interpreter is stuck."""
         self._timed_out = True
         self.give_up()
 
@@ -161,7 +161,7 @@ class IsolatedAttempt:
         if self._timed_out:
             timeout = timedelta(seconds=self.timeout_s - _MARGIN_S)
             return outcome.of_timeout(timeout, outcome.Blocked(self.timeout_s, by_itself=True))
-        if fate == -signal.SIGTERM:  # whoever stops the worker may tell all of its processes
+        if fate == -signal.SIGTERM:  # a supervisor that stops the worker may signal all of its processes
             return outcome.of_stop(Outcome.INTERRUPTED)
         how = f"by signal {-fate}" if fate < 0 else f"with exit code {fate}"
         what = f"The process that ran this job alone ended {how}."

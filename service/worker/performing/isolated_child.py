@@ -36,7 +36,7 @@ from service.worker.performing.recorded_log import RecordedLog
 from service.worker.performing.threads import JobThreads
 
 _TELL_EVERY_S = 0.5
-# Less than what the worker waits for this process to end.
+# Less than the worker waits for this process to end.
 _LAST_LINES_WITHIN_S = 0.7
 
 
@@ -67,7 +67,7 @@ def _run(settings: Settings, handed: tuple[Started, Given], worker: socket.socke
 
 
 def _take_stdin() -> socket.socket:
-    """Move the socket away from stdin: processes that the kind starts would have it, and read from it."""
+    """Move the socket away from stdin, so that processes started by the kind neither inherit it nor read from it."""
     worker = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -79,13 +79,13 @@ def _read(worker: socket.socket, size: int) -> bytes:
     read = b""
     while len(read) < size:
         if not (more := worker.recv(size - len(read))):
-            os._exit(1)  # the worker has died already
+            os._exit(1)  # the worker has already died
         read += more
     return read
 
 
 def _end_with_worker(worker: socket.socket) -> None:
-    """A worker that died has lost its lease: whatever runs on here would be run a second time."""
+    """End with the worker: a dead worker has lost its lease, so the job would run twice."""
     with contextlib.suppress(OSError):
         worker.recv(1)
     os._exit(1)
@@ -121,7 +121,8 @@ async def _perform(
         with recorded_log.keeping.listening():
             telling = asyncio.create_task(_tell_on(recorded_log, resources.ledger, attempt))
             finish = await attempt.run()
-        # Answer before anything else, and end: what the kind left behind, threads too, must not undo its success.
+        # Answer before anything else, and end: whatever the kind left behind, threads included, must not undo its
+        # success.
         worker.sendall(framed(FINISH.dump_json(finish)))
         telling.cancel()
         if recorded_log.keeping.has_any:
@@ -132,7 +133,7 @@ async def _perform(
 
 
 async def _tell_on(recorded_log: RecordedLog, ledger: Ledger, attempt: InProcessAttempt) -> None:
-    """Tell readers of the attempt while it runs: what it logs, and where it stands if somebody asks."""
+    """Serve readers while the attempt runs: record what it logs, and its stack if somebody asks."""
     while True:
         await asyncio.sleep(_TELL_EVERY_S)
         with contextlib.suppress(LedgerUnavailable):

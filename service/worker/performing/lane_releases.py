@@ -1,4 +1,4 @@
-"""Lets jobs leave their lanes once their attempts are over by the ledger, and tells the breakers how these ended."""
+"""Lets jobs leave their lanes once the ends of their attempts are recorded, and tells breakers how they ended."""
 
 import asyncio
 from collections import deque
@@ -18,12 +18,12 @@ from service.worker.performing.lane_verdict import verdict_of
 log = structlog.get_logger(__name__)
 
 _TELL_WITHIN_S = 5.0
-# Releases that wait for Redis to come back. The leader finds those beyond: members whose jobs do not run.
+# Releases that wait for Redis to come back. The leader finds the rest: lane members whose jobs do not run.
 _MOST_UNTOLD = 10_000
 
 
 def release_after(started: Started, finish: Finish, finished: Finished) -> Release:
-    """Return what the lanes are told of an attempt whose end is recorded. A job that goes on holds its strict lanes."""
+    """Return the release of an attempt whose end is recorded. A job that goes on holds its strict lanes."""
     return Release(
         started.arq_id or started.id,
         started.lanes,
@@ -34,7 +34,7 @@ def release_after(started: Started, finish: Finish, finished: Finished) -> Relea
 
 
 class LaneReleases:
-    """Tells Redis of releases, many in one call; those that it did not take are told again with the next ones."""
+    """Tells Redis about releases, many in one call; releases that it did not take are sent again with the next ones."""
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
         self._ledger = ledger
@@ -47,9 +47,9 @@ class LaneReleases:
         return bool(self._untold)
 
     async def tell(self, releases: Sequence[Release]) -> bool:
-        """Tell Redis of releases, and of those that it did not take before; whether it took them.
+        """Tell Redis about releases, including earlier ones that it did not take; return whether it took them.
 
-        It may be told twice: each is of a claim, which ends once.
+        Repeating a release does no harm: it is for one claim, which ends only once.
         """
         told = [*self._untold, *releases]
         if not told:
@@ -70,9 +70,9 @@ class LaneReleases:
         return True
 
     def _note_soon(self, changes: Sequence[BreakerChange]) -> None:
-        """Have the ledger note how breakers stand, without keeping any release waiting for it."""
+        """Record the states of breakers, without making any release wait for it."""
         task = asyncio.create_task(self._note(changes), name="breakers")
-        self._noting.add(task)  # asyncio itself does not keep it
+        self._noting.add(task)  # asyncio keeps no reference of its own
         task.add_done_callback(self._noting.discard)
 
     async def _note(self, changes: Sequence[BreakerChange]) -> None:

@@ -1,4 +1,4 @@
-"""What the errors of an attempt say about the destination of its job. Pure."""
+"""What an attempt's errors say about its job's destination. Pure."""
 
 import errno
 import socket
@@ -15,12 +15,12 @@ from service.worker.performing.failure import is_instance
 
 _LONGEST_HOLD = timedelta(days=1)
 _NO_WAY_THERE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ETIMEDOUT}
-# A mail server that closes the connection, whatever it was asked (RFC 5321, 3.8).
+# A mail server that closes the connection, whatever the command (RFC 5321, 3.8).
 _CLOSING = 421
 
 
 class Sign(NamedTuple):
-    """Whether the destination answers, as far as errors show, and for how long an author wants its lane held."""
+    """Whether the destination answers, as far as errors show, and for how long the author wants its lane held."""
 
     answered: bool | None = None
     hold: timedelta | None = None

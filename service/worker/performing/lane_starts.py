@@ -1,7 +1,7 @@
-"""How many jobs this process has started in each lane: counted in memory, told to the ledger now and then.
+"""How many jobs this process has started in each lane: counted in memory, written to the ledger now and then.
 
-What is told is the whole of what was counted in five minutes, so it may be told again. Only a process that is killed
-loses what it has not told: some seconds.
+Each write has everything counted in five minutes, so it may be repeated. Only a process that is killed loses counts, of
+some seconds.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ _MOST_LANES = 5_000
 
 @dataclass(slots=True)
 class _Bucket:
-    """Five minutes; `told` is what the ledger knows of them."""
+    """The counts of five minutes; `told` is what the ledger has of them."""
 
     at: datetime
     counts: Counter[str] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ class LaneStarts:
                 self._current[lane] += 1
 
     async def tell(self) -> None:
-        """Record what was counted since the last time."""
+        """Record what has been counted since the last time."""
         now = agreed_time.now()
         if (at := bucket_of(now)) != self._buckets[-1].at:
             self._buckets.append(_Bucket(at))

@@ -1,4 +1,4 @@
-"""What the end of an attempt tells the breaker of its lane. Pure."""
+"""What the end of an attempt tells its lane's breaker. Pure."""
 
 from service.ledger.models import Finish
 from service.ledger.states import SUCCESS
@@ -9,7 +9,7 @@ _ALIVE = Verdict(alive=True)
 
 
 def verdict_of(finish: Finish) -> Verdict | None:
-    """Return what the breaker is told of a recorded end; None where it says nothing."""
+    """Return what to tell the breaker about a recorded end; None if it says nothing about the destination."""
     if finish.outcome is SUCCESS:
         return _ALIVE
     answered = finish.answered

@@ -1,10 +1,10 @@
-"""What becomes of the attempts of a worker that ends: drained if it was told to stop, recorded as crashed if not."""
+"""What becomes of the attempts of an ending worker: drained if it was told to stop, otherwise recorded as crashed."""
 
 import asyncio
 
 from service.worker.performing.attempt import Performer
 
-# How long interrupted attempts get to end, and outcomes to be written.
+# How long interrupted attempts have to end, and outcomes to be written.
 STOP_WAIT_S = 2.0
 
 
@@ -24,7 +24,7 @@ async def drain(performer: Performer, *, within_s: float, hurry: asyncio.Event) 
 
 
 async def record_crashes(performer: Performer, error: BaseException, main: asyncio.Task[None]) -> None:
-    """Record what runs as crashed now, not when a lease runs out; `main` is ending meanwhile."""
+    """Record running attempts as crashed now, not when a lease runs out; `main` is ending meanwhile."""
     performer.workload.crash(error)
     idle = asyncio.create_task(performer.idle())
     await asyncio.wait({main, idle}, timeout=STOP_WAIT_S)

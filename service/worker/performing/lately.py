@@ -1,16 +1,16 @@
-"""Counts the attempts that ended within a moment: as many are likely to end within the next one."""
+"""Counts the attempts that ended within the last moment: as many are likely to end within the next one."""
 
 import time
 from collections import defaultdict
 
-# Attempts that end within a moment would leave slots empty for the ledger's round trips. So as many more are started
-# as have ended in such a moment lately, and these wait for the slots that will be free by then. With half of it, groups
-# on a busy machine were half as large, and a job cost up to a quarter more CPU.
+# Attempts that end within a moment would leave slots empty during the ledger's round trips. So as many extra attempts
+# are started as have lately ended in such a moment, and wait for the slots that will be free by then. With half of that
+# time, groups on a busy machine were half as large, and a job cost up to a quarter more CPU.
 MOMENT_S = 0.2
 
 
 class Lately:
-    """What ended in this moment, or in the one before if that was more."""
+    """Counts the ends in this moment, or in the one before if that was more."""
 
     def __init__(self) -> None:
         self._moment = 0
@@ -18,7 +18,10 @@ class Lately:
         self._before: defaultdict[str, int] = defaultdict(int)
 
     def note(self, kind: str) -> None:
-        """Hear that an attempt has ended. It is on the path of each, and shares are asked for once a claim."""
+        """Note that an attempt has ended.
+
+        Kept cheap, because it runs for each attempt, while shares are read once a claim.
+        """
         moment = _this_moment()
         if moment != self._moment:
             self._turn_to(moment)
@@ -32,7 +35,7 @@ class Lately:
 
     @property
     def by_kind(self) -> dict[str, int]:
-        """How many ended of each kind of which any did."""
+        """How many ended of each kind, without zeros."""
         self._turn_to(_this_moment())
         return {kind: max(self._now.get(kind, 0), self._before.get(kind, 0)) for kind in (*self._now, *self._before)}
 

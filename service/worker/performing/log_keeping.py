@@ -1,7 +1,7 @@
-"""Keeps what attempts log: taken off the log as it is written, bounded, and recorded a moment later.
+"""Keeps what attempts log: taken from the log as it is written, bounded, and recorded a moment later.
 
-An attempt that logs nothing has no part in this. No line ever waits for the ledger, and none is in an attempt's way:
-where there is no room for a line it is dropped, and counted.
+An attempt that logs nothing costs nothing here. No line ever waits for the ledger or delays an attempt: if there is no
+room for a line, it is dropped and counted.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from service.performing import Performing, performing
 from service.worker.performing.log_record import read_record
 from service.worker.performing.redaction import Redaction
 
-# Of all attempts, beyond what is recorded.
+# For the unrecorded lines of all attempts.
 MOST_BYTES = 16 * 1024 * 1024
 
 
 class LogKeeping(logging.Handler):
-    """Hears all that is logged in this process, and keeps what belongs to attempts."""
+    """Hears everything logged in this process, and keeps the lines of attempts."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class LogKeeping(logging.Handler):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Hear the log from here on."""
+        """Start to hear the log."""
         root = logging.getLogger()
         root.addHandler(self)
         try:
@@ -43,7 +43,7 @@ class LogKeeping(logging.Handler):
             root.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add a line to what its attempt has logged. Never raises."""
+        """Add a line to its attempt's lines. Never raises."""
         attempt = performing.get()
         if attempt is None or attempt.is_over:
             return
@@ -51,7 +51,7 @@ class LogKeeping(logging.Handler):
             self._add(attempt, record)
             if self.on_line is not None:
                 self.on_line()
-        except Exception:  # noqa: BLE001 - a line may be made of anything, and must not end its attempt
+        except Exception:  # noqa: BLE001 - a line may hold any object, and must not end its attempt
             self.drop()
 
     def _add(self, attempt: Performing, record: logging.LogRecord) -> None:
@@ -79,13 +79,13 @@ class LogKeeping(logging.Handler):
         return bool(self._open)
 
     def news(self) -> list[tuple[AttemptLines, News, KeptLines]]:
-        """Return what is to be recorded, without secrets. Best called in a thread: it may be a lot to look through."""
+        """Return the lines to record, without secrets. Best called in a thread: there may be a lot to look through."""
         with self._held():
             new = [(lines, lines.news(), *of_it) for lines, of_it in self._open.items()]
         return [(lines, one, kept_lines(attempt, one, redaction)) for lines, one, attempt, redaction in new if any(one)]
 
     def note_kept(self, told: Sequence[tuple[AttemptLines, News, KeptLines]]) -> None:
-        """Hear that this was recorded. Attempts that are over, and have no more to record, are forgotten."""
+        """Note that these lines were recorded. Ended attempts with nothing more to record are forgotten."""
         with self._held():
             for lines, news, _ in told:
                 lines.note_kept(news)
@@ -96,7 +96,7 @@ class LogKeeping(logging.Handler):
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
-        """Keep others from adding lines. It is the lock of `handle`, which logging makes anew in a forked process."""
+        """Keep others from adding lines. Uses the lock of `handle`, which logging replaces in a forked process."""
         self.acquire()
         try:
             yield
@@ -105,7 +105,7 @@ class LogKeeping(logging.Handler):
 
 
 def kept_lines(attempt: Performing, news: News, redaction: Redaction) -> KeptLines:
-    """Write down the lines of an attempt as they are kept."""
+    """Write the lines of an attempt as they are kept."""
     return KeptLines(attempt.job_id, attempt.attempt, [_kept(line, redaction) for line in news.lines], news.left_out)
 
 

@@ -1,4 +1,4 @@
-"""A record of Python's logging as a line to keep, whether structlog has made it or a library: bounded, and clean."""
+"""A record of Python's logging as a line to keep, whether from structlog or a library: bounded and clean."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from service.worker.performing.redaction import plain
 MOST_TEXT = 4 * 1024
 _MOST_NAMES_BYTES = 4 * 1024
 _LONGEST_LEVEL = 8
-# What every line has, or its place in the history says already.
+# Names that every line has, or that its place in the history already tells.
 _ELSEWHERE = frozenset(
     {"attempt", "event", "exc_info", "exception", "job_id", "kind", "level", "logger", "stack", "timestamp"}
 )
@@ -47,7 +47,7 @@ def read_record(record: logging.LogRecord) -> Line:
 
 
 def _error_of(exc_info: Any) -> BaseException | None:
-    """Return the error that a line is about, by any of the ways to say so."""
+    """Return the error that a line is about, in whichever way it was passed."""
     match exc_info:
         case BaseException():
             return exc_info

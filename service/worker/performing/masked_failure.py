@@ -1,4 +1,4 @@
-"""What an attempt failed of is told without the secrets of its args, whoever has put them into the error."""
+"""Failures are recorded without the secrets of the args, whatever code has put them into the error."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ _HIDDEN = "(not told: what is secret in it could not be found)"
 
 
 def without_secrets(finish: Finish, kind: Kind[Any, Any], args: str) -> Finish:
-    """Return a finish whose failure has no secret of `args` in its message and traceback. Never raises."""
+    """Return the finish without secrets of `args` in the failure's message and traceback. Never raises."""
     failure = finish.failure
     if failure is None or not kind.has_secrets:
         return finish
@@ -25,7 +25,7 @@ def without_secrets(finish: Finish, kind: Kind[Any, Any], args: str) -> Finish:
         mask = Redaction(kind, args)
         trace = None if failure.traceback is None else mask(failure.traceback)
         masked = replace(failure, message=mask(failure.message, is_cut=True), traceback=trace)
-    except Exception as error:  # noqa: BLE001 - an author's model is asked what is secret
+    except Exception as error:  # noqa: BLE001 - an author's model says what is secret
         logs.surely(log.warning, "failure_not_masked", job_id=finish.id, error=type_name(error))
         masked = replace(failure, message=_HIDDEN, traceback=None)
     return finish._replace(failure=masked)

@@ -25,7 +25,7 @@ LONGEST_WAIT = timedelta(days=3650)
 
 
 class AttemptOutcome(NamedTuple):
-    """An attempt's outcome, with all that follows from it.
+    """An attempt's outcome, with everything that follows from it.
 
     `after` is the wait that the kind asked for. `error` chooses the retry policy. `final` ends the job even if another
     attempt could follow. `sign` is what the errors say of the job's destination.
@@ -58,7 +58,7 @@ def of_error(error: BaseException) -> AttemptOutcome:
     """Read what a kind raised. The errors of a group are read together. Never raises."""
     try:
         return _read(error, leaves_of(error))
-    except BaseException:  # noqa: BLE001 - an author's `after` may be anything; the attempt has failed all the same
+    except BaseException:  # noqa: BLE001 - an author's `after` may be anything, but the attempt has failed all the same
         return AttemptOutcome(Outcome.FAILED, failure=failure_of(error), error=error)
 
 
@@ -85,7 +85,7 @@ def _longest_after(leaves: Iterable[BaseException]) -> timedelta | None:
 
 
 def of_untold(problem: BaseException) -> AttemptOutcome:
-    """Read an end that could not be judged: a plain failure that says so."""
+    """Make the outcome of an end that could not be judged: a plain failure that says so."""
     message = f"How the attempt ended cannot be told: judging it raised {type_name(problem)}."
     return AttemptOutcome(Outcome.FAILED, failure=Failure("OutcomeUntold", message))
 

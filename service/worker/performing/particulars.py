@@ -1,4 +1,4 @@
-"""What an attempt is given before it begins, where its job's traits say that there is anything."""
+"""What an attempt is given before it begins, if its job's traits say that there is anything."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from service.ledger.traits import PREPARED, Trait
 from service.own_retry import own_retry_of
 from service.shared_reads import SharedReads
 
-_MOST_IN_A_QUERY = 50  # each job may have kept 8 MiB
+_MOST_IN_A_QUERY = 50  # few, because each job may have kept 8 MiB
 
 # Plain numbers, see `traits.FOLLOWED`.
 _READ = PREPARED & ~Trait.PARENTS.value
@@ -22,7 +22,7 @@ Prepared = tuple[Started, Given]
 
 
 class Particulars:
-    """Reads what attempts are given, together for all that begin at the same moment."""
+    """Reads what attempts are given, together for all attempts that begin at the same moment."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -30,9 +30,9 @@ class Particulars:
         self._reads = SharedReads(self._read, fresh_for_s=0, at_once=_MOST_IN_A_QUERY)
 
     async def of(self, started: Started) -> Prepared:
-        """Return the attempt with its job's own retry policy, and what it is given. Raises `LedgerUnavailable`.
+        """Return the attempt with its job's own retry policy, and what to give it. Raises `LedgerUnavailable`.
 
-        Parents that have come with the start are all that most children are given.
+        Most children need only the parents that came with the start.
         """
         if started.parents is not None and not started.traits & _READ:
             return started, Given(parents=started.parents)
@@ -41,7 +41,7 @@ class Particulars:
         return (await self._reads.of([name]))[name]
 
     async def _read(self, names: Sequence[str]) -> dict[str, Prepared]:
-        # Whoever asked may be gone by now; those who asked with it wait for the answer.
+        # The first caller may be gone by now, but others wait for the same answer.
         asking = [self._asking.pop(name) for name in names]
         async with self._ledger.read() as connection:
             return dict(zip(names, await _prepare(connection, asking), strict=True))

@@ -12,7 +12,7 @@ from service.ledger.failure import CodePlace
 _ROOT = PurePath(__file__).parents[3]
 _LIBRARIES = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
 _LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
-# What stands around every kind says nothing about why one failed.
+# Frames around every kind say nothing about why one failed.
 _ENGINE = (_ROOT / "service" / "worker", _ROOT / "jobs" / "kit")
 _OURS = (_ROOT / "service", _ROOT / "jobs")
 _STDLIB_ELSEWHERE = re.compile(r"/lib/python3(\.\d+)?/")
@@ -22,7 +22,7 @@ _LONGEST = 300
 
 
 def place_of(trace: TracebackType | None) -> CodePlace | None:
-    """Find the place in a traceback; None where all of it is other people's."""
+    """Find the place in a traceback; None if it has only frames of libraries and the engine."""
     found: tuple[str, int, str] | None = None
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -33,7 +33,7 @@ def place_of(trace: TracebackType | None) -> CodePlace | None:
 
 
 def place_in(text: str) -> CodePlace | None:
-    """Find the place in a traceback that another process wrote: of its paths, the last parts are shown."""
+    """Find the place in a traceback that another process wrote, and show the last parts of its path."""
     for file, line, function in reversed(_FRAME.findall(text)):
         path = PurePath(file)
         is_library = _LIBRARY_FOLDERS & set(path.parts) or _STDLIB_ELSEWHERE.search(file) or file.startswith("<")

@@ -23,7 +23,7 @@ from service.worker.performing.processes.messages import Ask, Handed
 from service.worker.performing.processes.pool import AllBusy, NoProcess, ProcessPool
 from service.worker.performing.within_hooks import HookFailed, within_hooks
 
-# Children that die idle, or are stuck, say nothing about the attempt; so many in a row say that something is wrong.
+# Children that die idle, or are stuck, say nothing about the attempt; this many in a row mean that something is wrong.
 _MOST_CHILDREN = 5
 
 
@@ -40,7 +40,7 @@ class EndedBadly(Exception):
 
 
 class ProcessAttempt:
-    """An attempt that waits for a child, and is performed there. Its time counts from when the child begins it."""
+    """An attempt that waits for a child and is performed there. Its timeout counts from when the child begins it."""
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class ProcessAttempt:
             return self._finish(outcome.of_no_slot())
         except (NoProcess, HookFailed) as error:
             return self._finish(outcome.of_error(error))
-        except asyncio.CancelledError:  # by a kind beside it that cancels whatever tasks there are
+        except asyncio.CancelledError:  # by another kind that cancels all tasks it finds
             return self._finish(outcome.of_stop(self._stop_as or Outcome.INTERRUPTED))
         finally:
             self._deadlines.remove(self)
 
     def stop(self, outcome: Outcome) -> None:
-        """Kill the child, or wait for none any more; the attempt ends as `outcome`. Only the first call counts."""
+        """Kill the child, or stop waiting for one; the attempt ends as `outcome`. Only the first call counts."""
         if self._stop_as is None:
             self._stop_as = outcome
             self.give_up()
@@ -108,7 +108,7 @@ class ProcessAttempt:
         self.stop(Outcome.INTERRUPTED)
 
     def exit(self, error: BaseException) -> None:
-        """Nothing that this attempt does runs on the loop of this process."""
+        """Do nothing: no code of this attempt runs on the loop of this process."""
 
     def is_in(self, _task: asyncio.Task[Any] | None) -> bool:
         return False
@@ -160,7 +160,7 @@ class ProcessAttempt:
     async def _carry_out(self, asked: Ask) -> Any:
         """Carry out a call of the context that the kind has made in the child."""
         of_it = self.started
-        # Over: what the worker has to say meanwhile is for its own log. The child keeps the lines of the attempt.
+        # Over: lines that the worker now logs are its own. The child keeps the lines of the attempt.
         performing.set(Performing(of_it.id, of_it.kind, of_it.attempt, of_it.args, is_over=True))
         args, options = asked.read()
         steps = self._context.steps()

@@ -1,4 +1,4 @@
-"""One child process, as its worker sees it: warm, and busy with one attempt at most."""
+"""One child process, as its worker sees it: warm, and busy with at most one attempt."""
 
 import asyncio
 import contextlib
@@ -30,8 +30,8 @@ from service.worker.performing.processes.messages import (
     read,
 )
 
-# With this process's path: of its own, Python would look first in the folder in which the worker was started, and a
-# `service` there may be somebody else's.
+# With this process's path: by itself, Python would look first in the folder in which the worker was started, where a
+# `service` may be somebody else's.
 _BOOT = """
 import sys
 sys.path[:] = sys.argv[4:]
@@ -41,17 +41,17 @@ with gc_put_off():
 main(*map(int, sys.argv[1:4]))
 """
 _STARTS_WITHIN_S = 60.0
-# A warm child has an attempt within a millisecond; one that was stopped or swapped out, later.
+# A warm child takes an attempt within a millisecond; a stopped or swapped-out one takes longer.
 _BEGINS_WITHIN_S = 10.0
-# What a child that has died may have sent before is here by then.
+# By then, everything that a dead child has sent has arrived.
 _LAST_WORD_S = 1.0
-# To run what Python runs at the end of a program.
+# For Python's own cleanup at the end of a program.
 _ENDS_WITHIN_S = 1.0
-# To write where it stands.
+# For writing its stack.
 _DUMPS_WITHIN_S = 0.4
 _DUMP_LOOKS = 20
 _LONGEST_DUMP = 256 * 1024
-# A process that even SIGKILL does not end waits for a disk or a server within the kernel.
+# A process that even SIGKILL does not end is waiting for a disk or a server within the kernel.
 _DIES_WITHIN_S = 5.0
 
 # Carries out a call of the context: its name, args and options.
@@ -63,7 +63,7 @@ class ChildNotStarted(Exception):
 
 
 class NeverBegun(Exception):
-    """A child was dead, or stuck, before it took the attempt it was handed."""
+    """A child was dead or stuck before it took the attempt that it was handed."""
 
 
 class Child:
@@ -124,7 +124,7 @@ class Child:
                     *sys.path,
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=fds,
-                    start_new_session=True,  # a group of its own, to be killed with all that the kind has started
+                    start_new_session=True,  # a group of its own, killed with everything that the kind has started
                 )
         except BaseException:
             writer.close()
@@ -140,7 +140,7 @@ class Child:
     async def perform(
         self, handed: Handed, call: Call, on_begun: Callable[[], None], hear: Callable[[KeptLines], None]
     ) -> Done | None:
-        """Have an attempt performed; None where the process ends without its end. Raises `NeverBegun`."""
+        """Have an attempt performed; return None if the process ends before the attempt does. Raises `NeverBegun`."""
         try:
             async with asyncio.timeout(_BEGINS_WITHIN_S):
                 said = await self.exchange(handed)
@@ -168,9 +168,9 @@ class Child:
         return None
 
     async def stack(self) -> str:
-        """Have the process write where it stands, whatever it is busy with; '' where it does not."""
+        """Have the process write its stack, whatever it is busy with; '' if it does not."""
         self._dump.truncate(0)
-        self._dump.seek(0)  # the child shares this place in the file
+        self._dump.seek(0)  # the child shares this position in the file
         with contextlib.suppress(ProcessLookupError, PermissionError):
             self._process.send_signal(DUMP_SIGNAL)
         written = -1
@@ -182,7 +182,7 @@ class Child:
         return os.pread(self._dump.fileno(), _LONGEST_DUMP, 0).decode(errors="replace")
 
     def kill(self) -> None:
-        """Kill the process, and all in its group. Safe to repeat."""
+        """Kill the process and its group. Safe to repeat."""
         self.is_usable = False
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -211,7 +211,7 @@ class Child:
         self._dump.close()
 
     async def exchange(self, message: Message) -> Message | None:
-        """Send a message, and wait for the next one; None once the process is dead, or has sent what is none."""
+        """Send a message, and wait for the next one; None once the process is dead, or has sent nonsense."""
         with contextlib.suppress(OSError):
             self._writer.write(framed(message))
             await self._writer.drain()
@@ -228,7 +228,7 @@ class Child:
             return None
 
     def _hear_last_word(self, _died: asyncio.Task[int]) -> None:
-        """Read for a moment only: a process that the child has left behind may hold the socket open for ever."""
+        """Read only for a moment: a process that the child has left behind may hold the socket open for ever."""
         asyncio.get_running_loop().call_later(_LAST_WORD_S, self._writer.transport.abort)
 
     async def _answer(self, asked: Ask, call: Call) -> None:

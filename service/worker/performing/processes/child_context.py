@@ -1,4 +1,4 @@
-"""The context of an attempt in a child process: what it keeps, notes and enqueues goes through the worker."""
+"""The context of an attempt in a child process: steps, progress and enqueues go through the worker."""
 
 import asyncio
 import threading
@@ -41,8 +41,8 @@ def context_in_child(handed: Handed, kind: Kind[Any, Any], calls: "Calls") -> Co
 class Calls:
     """The calls that the worker carries out. Each begins at once, whether it is awaited or not.
 
-    `run_here` waits for them in the thread of a `def`. By way of a loop, an answer would wake three threads in turn,
-    which take more CPU than to ask, and wait for it beside others that compute.
+    `run_here` waits for them in the thread of a `def`. Through a loop, an answer would wake three threads in turn,
+    which costs more CPU than the call itself, and they would compete with threads that compute.
     """
 
     def __init__(self, handed: Handed, link: Link) -> None:
@@ -79,13 +79,13 @@ class Calls:
         raise AssertionError("it awaits something else")
 
     async def settled(self) -> None:
-        """Wait until the worker has carried out all that was asked for."""
+        """Wait until the worker has carried out all calls."""
         if self._under_way:
             await asyncio.wait(set(self._under_way))
 
 
 class _Here(threading.local):
-    """Whether this thread waits for its calls itself."""
+    """Whether this thread itself waits for its calls."""
 
     waits = False
 
@@ -114,7 +114,7 @@ class StepsOverLink(Steps):
 
 
 class _Absent:
-    """What the loop of a worker has, and its children do not."""
+    """Stands for what a worker's loop has and its children do not."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,6 +1,6 @@
-"""`ctx.files` in a child process: its worker lends it files by their paths, and stores what it has written.
+"""`ctx.files` in a child process: its worker lends it files by path, and stores what it has written.
 
-Bytes travel in files too, but for a few, which go over the link at once.
+Bytes travel in files too, except small amounts, which go over the link.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from jobs.kit.files import StoredFile
 from jobs.kit.outcomes import Seconds
 
 _BLOCK_BYTES = 1 << 20
-# A file of a bucket is a copy on the disk. Larger ones do not wait for the next loan to be given back.
+# A file from a bucket is a copy on disk. A larger one is given back at once, not with the next loan.
 _SMALL_BYTES = 64 << 20
 
 
@@ -27,7 +27,7 @@ class FilesOverLink:
         self._call = call
         self._numbers = itertools.count()
         self._lent: dict[str, StoredFile] = {}
-        self._returned: deque[int] = deque()  # the worker hears of them with the next loan, or at the end
+        self._returned: deque[int] = deque()  # returned to the worker with the next loan, or at the end
 
     def of(self, _job_id: str, _attempt: int) -> "FilesOverLink":
         return self
@@ -58,7 +58,7 @@ class FilesOverLink:
                 self._returned.append(number)
 
     def _take_returned(self) -> list[int]:
-        """Several threads of a kind may do so at once."""
+        """Safe to call from several threads of a kind at once."""
         returned = []
         with suppress(IndexError):
             while True:
@@ -77,7 +77,7 @@ class FilesOverLink:
         if isinstance(source, bytes) and len(source) <= _BLOCK_BYTES:
             return await self._call("store_file", source, **options)  # type: ignore[no-any-return]
         if isinstance(source, Path):
-            whole = Path.cwd() / source  # the worker's folder may be another
+            whole = Path.cwd() / source  # the worker may be in another folder
             return await self._call("store_file", whole, **options)  # type: ignore[no-any-return]
         with tempfile.NamedTemporaryFile() as file:
             if isinstance(source, bytes):

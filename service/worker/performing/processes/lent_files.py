@@ -1,4 +1,4 @@
-"""`ctx.files` of an attempt in a child, as its worker carries it out: paths are exchanged, and few bytes."""
+"""`ctx.files` of an attempt in a child, as its worker carries it out: mostly paths are exchanged."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -11,7 +11,7 @@ from jobs.kit.files import Files, StoredFile
 
 
 class LentFiles:
-    """The files that an attempt has on its machine's disk, until it gives them back or is over."""
+    """The files that an attempt has on its machine's disk, until it gives them back or ends."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -19,7 +19,7 @@ class LentFiles:
 
     @cached_property
     def _files(self) -> Files:
-        """The same for all calls of the attempt: it knows the file that was asked for last."""
+        """The same object for all calls of the attempt, because it knows the last file."""
         return self._context.files
 
     async def get(self, file_id: str) -> StoredFile:
@@ -44,6 +44,6 @@ class LentFiles:
         await self._files.delete(file_id)
 
     async def take_all_back(self) -> None:
-        """Take back the rest: what was returned last, and what a child had when it died."""
+        """Take back the rest: the last returned files, and files that a child had when it died."""
         for number in list(self._lent):
             await self.take_back(number)

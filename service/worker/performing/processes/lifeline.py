@@ -1,4 +1,4 @@
-"""How a child dies with its worker, by whatever the worker died, and outlives the signals that only stop it."""
+"""How a child dies with its worker, however the worker dies, and outlives signals that only stop the worker."""
 
 import contextlib
 import faulthandler
@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-# Asks a child where it stands.
+# Asks a child for its stack.
 DUMP_SIGNAL = signal.SIGUSR2
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -18,9 +18,9 @@ _mask = threading.local()  # any thread may fork
 
 
 def die_with(worker: socket.socket) -> None:
-    """Kill this process and its group, which its own children are in, as soon as the other end of `worker` closes.
+    """Kill this process and its group, which includes its own children, as soon as the other end of `worker` closes.
 
-    Linux does it, even where C code holds the interpreter; elsewhere a thread does.
+    Linux does it even while C code holds the interpreter; elsewhere a thread does it.
     """
     if sys.platform != "linux":
         threading.Thread(target=_wait_for_end, args=(worker,), daemon=True).start()
@@ -30,7 +30,7 @@ def die_with(worker: socket.socket) -> None:
     fcntl.fcntl(worker, fcntl.F_SETFL, fcntl.fcntl(worker, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
     with contextlib.suppress(BlockingIOError):
         worker.recv(1)
-        _die()  # the worker had died before, which sends no signal
+        _die()  # the worker had already died, which sends no signal
 
 
 def _wait_for_end(worker: socket.socket) -> None:
@@ -44,26 +44,27 @@ def _die() -> None:
 
 
 def leave_signals_to_worker() -> None:
-    """Outlive the signals that stop a worker: it lets attempts finish for a while, then it kills its children.
+    """Ignore the signals that stop a worker, which lets attempts finish for a while, then kills its children.
 
-    Whoever stops it may tell all processes of its group or its unit. Processes that a kind starts know nothing of this.
+    A supervisor may signal all processes of the worker's group or unit. Processes that a kind starts do not inherit
+    this.
     """
     for one in _SIGNALS:
-        signal.signal(one, _ignore)  # a handler, and not SIG_IGN, which would be inherited by other programs
+        signal.signal(one, _ignore)  # a handler, not SIG_IGN, which other programs would inherit
     os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals_go, after_in_child=_heed)
 
 
 def tell_stack_when_asked(file: int, of_tasks: Callable[[], str]) -> None:
-    """Write where all threads stand at each `DUMP_SIGNAL`, even while C code holds the interpreter.
+    """Write the stacks of all threads at each `DUMP_SIGNAL`, even while C code holds the interpreter.
 
-    As soon as it does not, `of_tasks` follows.
+    The output of `of_tasks` follows once it no longer does.
     """
     signal.signal(DUMP_SIGNAL, lambda _signal, _frame: _write(file, of_tasks))
     faulthandler.register(DUMP_SIGNAL, file, all_threads=True, chain=True)
 
 
 def _write(file: int, of_tasks: Callable[[], str]) -> None:
-    with contextlib.suppress(Exception):  # it interrupts an author's code, which must not notice
+    with contextlib.suppress(Exception):  # the signal interrupts an author's code, which must not notice
         os.write(file, of_tasks().encode())
 
 
@@ -72,7 +73,7 @@ def _ignore(_signal: int, _frame: object) -> None:
 
 
 def _hold_signals() -> None:
-    """Let no signal come before a forked process heeds it: there, it would be ignored and gone."""
+    """Block the signal until a forked process handles it: before that, it would be ignored and lost."""
     _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
