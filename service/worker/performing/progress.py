@@ -1,4 +1,4 @@
-"""Progress notes: the latest counts, one write under way at most, however often a kind calls."""
+"""Progress: only the latest counts are written, by one write at a time, however often a kind calls."""
 
 import asyncio
 from collections.abc import Awaitable

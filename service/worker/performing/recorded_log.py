@@ -1,4 +1,4 @@
-"""Records what attempts have logged, a moment after they did, and never in the way of anything else."""
+"""Records what attempts have logged, a moment later, and without delaying anything else."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from service.worker.performing.log_keeping import LogKeeping
 
 log = structlog.get_logger(__name__)
 
-# Of what children sent, until it is recorded.
+# For lines from children, until they are recorded.
 MOST_HEARD_LINES = 10_000
 _MOST_IN_A_WRITE = 1_000
 _LAST_WRITE_WITHIN_S = 2.0
 
 
 class RecordedLog:
-    """What a process keeps of its own log, and what its children sent."""
+    """Lines of attempts from this process's own log, and from its children."""
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue) -> None:
         self.keeping = LogKeeping(catalogue)
@@ -34,7 +34,7 @@ class RecordedLog:
         self._heard_lines = 0
 
     def hear(self, kept: KeptLines) -> None:
-        """Take over lines that a child has kept."""
+        """Take lines that a child has kept."""
         if self._heard_lines + len(kept.lines) > MOST_HEARD_LINES:
             self.keeping.drop(len(kept.lines))
             return
@@ -42,7 +42,7 @@ class RecordedLog:
         self._heard_lines += len(kept.lines)
 
     async def record(self) -> None:
-        """Record what was logged since the last time. Raises `LedgerUnavailable`: then the next time has it too."""
+        """Record lines logged since the last time. Raises `LedgerUnavailable`: then the next call records them too."""
         while self._heard:
             await self._write([kept := self._heard[0]])
             self._heard.popleft()
@@ -57,7 +57,7 @@ class RecordedLog:
             log.warning("log_lines_dropped", lines=dropped, reason="they cannot be recorded, or not as fast")
 
     async def close(self, within_s: float = _LAST_WRITE_WITHIN_S) -> None:
-        """Record what is left, unless that takes too long."""
+        """Record the rest, unless that takes too long."""
         with contextlib.suppress(LedgerUnavailable, TimeoutError):
             async with asyncio.timeout(within_s):
                 await self.record()
@@ -75,12 +75,12 @@ class RecordedLog:
             await self._write_group(group)
 
     async def _write_group(self, group: Sequence[KeptLines]) -> None:
-        """Write lines together or, where the database refuses some for their data, those of each attempt alone."""
+        """Write lines together or, if the database refuses some because of their data, for each attempt separately."""
         try:
             await self._ledger.database.run(partial(record_log_lines, kept=group))
         except LedgerUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - lines that nobody can write must not keep others from being written
+        except Exception as error:  # noqa: BLE001 - lines that cannot be written must not hold up others
             if len(group) > 1:
                 for one in group:
                     await self._write_group([one])

@@ -1,4 +1,4 @@
-"""Takes secrets out of what an attempt leaves behind: the values of its secret args, and whatever is named as one."""
+"""Takes secrets out of what an attempt leaves behind: values of its secret args, and values with a secret's name."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from service.worker.performing.failure import cleaned, type_name
 _SECRET_NAME = re.compile(
     r"passw|passphrase|secret|token(?!s)|authori[sz]ation|cookie|credential|(api|private|access|signing)_?-?key", re.I
 )
-# Such a name with a value, in a text.
+# A secret's name with a value, in a text.
 _NAMED = re.compile(
     r"((?:password|passwd|passphrase|secret|token(?!s\b)|authorization|cookie|api[_-]?key)[\w-]{0,30}[\"']?\s{0,3}[=:]\s{0,3}"
     r"(?:(?:Bearer|Basic)\s{1,3})?)(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"']+)",
@@ -23,23 +23,23 @@ _NAMED = re.compile(
 _DEEPEST = 6
 _TOO_DEEP = "(nested too deeply to be shown)"
 _MOST_ITEMS = 50
-# In all: a line has room for fewer, and whoever logs waits.
+# The most values in all: a line has room for fewer, and the code that logs is waiting.
 _MOST_VALUES = 1_000
 _LONGEST_VALUE = 1024
 
 
 class Redaction:
-    """What is secret in an attempt with these args, which are JSON with their secrets in clear."""
+    """The secrets of an attempt with these args, which are JSON with secrets in clear."""
 
     def __init__(self, kind: Kind[Any, Any] | None, args: str) -> None:
         self._masks = Masks(secrets_of(kind, args))
 
     def __call__(self, text: str, *, is_cut: bool = False) -> str:
-        """Return a text without secrets; with `is_cut`, also without the beginning of one at its end."""
+        """Return a text without secrets; with `is_cut`, also without the beginning of a secret at its end."""
         return self._masks(_NAMED.sub(rf"\1{MASK}", text), is_cut=is_cut)
 
     def value(self, value: Any) -> Any:
-        """Return a value of JSON without secrets, as `plain` has made it."""
+        """Return a JSON value, made by `plain`, without secrets."""
         match value:
             case str():
                 return self(value, is_cut=len(value) >= _LONGEST_VALUE)
@@ -52,7 +52,7 @@ class Redaction:
 
 
 def plain(value: Any) -> Any:
-    """Return a copy of any value as JSON has it, bounded; what is named as a secret is masked already."""
+    """Return a bounded copy of any value as JSON, with values that have a secret's name already masked."""
     return _plain(value, 0, iter(range(_MOST_VALUES)))
 
 
@@ -86,12 +86,12 @@ def _plain_items(mapping: Mapping[Any, Any], deep: int, room: Iterator[int]) -> 
 
 
 def mask_of(kind: Kind[Any, Any], args: str) -> Masks | None:
-    """Return what takes the secrets of args out of a text; None where there are none."""
+    """Return a function that takes the secrets of args out of a text; None if they have no secrets."""
     return Masks(_secrets_in(kind, args)) if kind.has_secrets else None
 
 
 def secrets_of(kind: Kind[Any, Any] | None, args: str) -> Iterable[str | bytes]:
-    """Return the secrets among args, and what of them a receiver would repeat. Read only when they are asked for."""
+    """Return the secrets in args, and the forms in which a receiver would repeat them. Read only on first use."""
     if kind is not None and not kind.has_secrets:
         return ()
     return _secrets_in(kind, args)
@@ -106,7 +106,7 @@ def _secrets_in(kind: Kind[Any, Any] | None, args: str) -> Iterator[str | bytes]
 
 
 def _hidden(kind: Kind[Any, Any] | None, args: str) -> Iterator[str | bytes]:
-    """Yield the values of secret fields; of args that no kind can read, all texts."""
+    """Yield the values of secret fields; for args that the kind cannot read, all texts."""
     try:
         read = None if kind is None else kind.load_args(args)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""A kind's result as the ledger keeps it."""
+"""A kind's result as the ledger stores it."""
 
 from jobs.kit.kept_json import JsonTooLarge, kept_json
 
@@ -6,11 +6,11 @@ MAX_RESULT_BYTES = 256 * 1024
 
 
 class ResultTooLarge(Exception):
-    """A result is larger than the ledger takes."""
+    """A result is larger than the ledger allows."""
 
 
 def kept_result(result: str) -> str:
-    """Return a result's JSON as the ledger keeps it. Raises `ResultTooLarge`, and `ValueError`."""
+    """Return a result's JSON as the ledger stores it. Raises `ResultTooLarge`, and `ValueError`."""
     try:
         return kept_json(result, MAX_RESULT_BYTES)
     except JsonTooLarge as error:

@@ -1,4 +1,4 @@
-"""Tells Redis how attempts ended, apart from the recording of outcomes: no outcome ever waits for Redis."""
+"""Tells Redis how attempts ended, separately from the recording of outcomes, which never waits for Redis."""
 
 import asyncio
 from collections import deque
@@ -18,14 +18,14 @@ log = structlog.get_logger(__name__)
 
 _TELL_WITHIN_S = 5.0
 _TRY_AGAIN_AFTER_S = 2.0
-# A kind that cancels all tasks of its loop may do so again and again.
+# A kind that cancels all tasks of its loop may do it again and again.
 _BEGIN_AGAIN_AFTER_S = 0.1
-# Results that wait for Redis to come back. Of those beyond, an arq client hears when its id is claimed the next time.
+# Results that wait for Redis to come back. For the rest, an arq client hears when its id is next claimed.
 _MOST_UNTOLD = 1_000
 
 
 class Settling:
-    """Puts jobs that go on on the queue again, and keeps arq's protocol for adopted ones; one round for all that wait.
+    """Puts jobs that go on back on the queue, and keeps arq's protocol for adopted jobs, in rounds for all that wait.
 
     `on_settled` is called after each round.
     """
@@ -46,15 +46,14 @@ class Settling:
 
     @property
     def busy(self) -> bool:
-        """Whether a round is under way or begins again; results that wait for Redis to come back do not count."""
+        """Whether a round is under way or about to begin. Results that wait for Redis to come back do not count."""
         return self._settling is not None or self._begins_again
 
     async def settle(self, started: Started, finish: Finish, finished: Finished | None) -> None:
-        """Tell Redis of an attempt whose outcome is recorded; return once it knows, or has not answered in time.
+        """Tell Redis about an attempt whose outcome is recorded; return once it knows, or has not answered in time.
 
-        There is nothing to tell of an attempt that was taken away (`finished` is None), nor of a job that has ended,
-        unless an arq client waits for it, or it was in a lane: its lanes hear soon of a success, and nothing waits for
-        that.
+        There is nothing to tell about an attempt that was taken away (`finished` is None), nor about an ended job,
+        unless an arq client waits for it or it was in a lane. Lanes hear of a success soon, but nothing waits for that.
         """
         if finished is None:
             return
@@ -77,7 +76,7 @@ class Settling:
     def _add_word(self, started: Started, finish: Finish, finished: Finished) -> None:
         try:
             self._words.append(word_after(started, finish, finished))
-        except Exception:  # noqa: BLE001 - a result that arq's protocol cannot carry is no reason to lose others
+        except Exception:  # noqa: BLE001 - a result that arq's protocol cannot carry must not lose the others
             logs.surely(log.exception, "arq_client_not_told", job_id=started.id)
 
     def _add_release(self, started: Started, finish: Finish, finished: Finished) -> None:
@@ -95,14 +94,14 @@ class Settling:
             self._settling.add_done_callback(self._note_not_begun)
 
     def _note_not_begun(self, settling: asyncio.Task[None]) -> None:
-        """Begin again instead of a task that was cancelled before its first step."""
+        """Begin again in place of a task that was cancelled before its first step."""
         if self._settling is settling:
             self._settling = None
             self._begin_again()
             self._on_settled()
 
     def _begin_again(self) -> None:
-        """Hold up nobody for a round that was cancelled, and tell what is left in another one."""
+        """Release the callers of a round that was cancelled, and tell the rest in another round."""
         waiting, self._waiting = self._waiting, []
         _let_go(waiting)
         self._begins_again = self._has_more
@@ -130,7 +129,7 @@ class Settling:
         self._untold.clear()
         try:
             await asyncio.gather(self._lifecycle.dispatcher.put(entries), self._tell(words), self._release())
-        except Exception:  # noqa: BLE001 - other outcomes wait to be told
+        except Exception:  # noqa: BLE001 - other outcomes are waiting to be told
             logs.surely(log.exception, "outcomes_not_settled", remedy="the sweep dispatches what goes on")
         except asyncio.CancelledError:
             self._keep_results(words)
@@ -154,7 +153,7 @@ class Settling:
             await self._lifecycle.dispatcher.put(entries)
 
     async def _tell(self, words: Sequence[Again | Result]) -> None:
-        """Keep arq's protocol for adopted jobs. Jobs that go on are the sweep's where Redis does not answer."""
+        """Keep arq's protocol for adopted jobs. If Redis does not answer, the sweep dispatches jobs that go on."""
         if not words:
             return
         try:

@@ -13,7 +13,7 @@ _MOST_PREFETCHED = 10  # times the slots
 # An attempt that waits longer, because the others have become slow, is handed back: another worker may have a slot.
 _WAITS_AT_MOST_S = 1.0
 
-# Begins an attempt that has got its slot (true), or is not to wait for one any longer (false).
+# Begins an attempt that has got its slot (true), or tells it to stop waiting for one (false).
 Begin = Callable[[bool], object]
 
 
@@ -59,9 +59,9 @@ class Slots:
         return int(self.unused + self.prefetched - len(self._first))
 
     def ask(self, begin: Begin, *, first: bool = False) -> None:
-        """Call `begin` with true once there is a slot, or with false when none came in time.
+        """Call `begin` with true once there is a slot, or with false if none came in time.
 
-        Who asks `first` goes ahead of who does not.
+        Callers that ask `first` go ahead of the others.
         """
         if self._held:
             self._held -= 1
@@ -75,25 +75,25 @@ class Slots:
                 self._look_in(_WAITS_AT_MOST_S)
 
     def free(self, kind: str) -> None:
-        """Pass the slot of an attempt of this kind, which is over, on to the next one."""
+        """Pass the slot of an ended attempt of this kind on to the next one."""
         self.lately.note(kind)
         self._free_one()
 
     def take(self) -> bool:
-        """Take an unused slot for an attempt that is about to be started; whether there was one."""
+        """Take an unused slot for an attempt that is about to be started; return whether there was one."""
         is_unused = self._taken < self._count
         self._taken += is_unused
         return is_unused
 
     def give_back(self) -> None:
-        """Pass a slot on that was taken for an attempt which was not started."""
+        """Pass on a slot that was taken for an attempt that was not started."""
         self._free_one()
 
     async def hold(self, count: int) -> int:
         """Hold up to `count` slots for attempts that must begin as soon as they are started; return how many.
 
-        Slots that come free within a moment count, before the attempts that wait for one: under a stream of short
-        attempts no slot is ever unused.
+        Slots that come free within a moment are held too, ahead of waiting attempts: under a stream of short attempts
+        no slot is ever unused.
         """
         self.release()
         self._held = int(min(count, self.unused))
@@ -105,13 +105,13 @@ class Slots:
         return self._held
 
     def release(self) -> None:
-        """Let go of the slots that are held."""
+        """Let go of the held slots."""
         while self._held:
             self._held -= 1
             self._free_one()
 
     def hand_back(self, waiting_for_s: float = 0.0) -> None:
-        """Tell the attempts that have waited so long that they get no slot here."""
+        """Tell attempts that have waited this long that they get no slot here."""
         since = time.monotonic() - waiting_for_s
         for waiting in (self._first, self._waiting):
             while waiting and waiting[0][0] <= since:

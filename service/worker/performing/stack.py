@@ -1,4 +1,4 @@
-"""Where an attempt stands: the frames of its coroutine, of its threads, or of its child process. No variables."""
+"""The stack of an attempt: the frames of its coroutine, its threads or its child process. No variables."""
 
 import asyncio
 import re
@@ -16,15 +16,15 @@ from service.worker.performing.failure import cleaned
 
 _MOST_FRAMES = 60
 _MOST_TASKS = 10
-# Stands before what a child writes of its tasks.
+# Precedes what a child writes about its tasks.
 OF_TASKS = "\nTasks:\n"
 _LONGEST = 16_000
-# As `faulthandler` writes them, the innermost first.
+# As `faulthandler` writes them, innermost first.
 _DUMPED = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)$')
 
 
 def of_task(task: asyncio.Task[Any]) -> list[str]:
-    """Return the frames of what a task awaits, outermost first; those of tasks that it waits for, too."""
+    """Return the frames of what a task awaits, outermost first, including those of tasks that it waits for."""
     awaited: Any = task
     lines: list[str] = []
     while isinstance(awaited, asyncio.Task) and len(lines) < _MOST_FRAMES:
@@ -34,7 +34,7 @@ def of_task(task: asyncio.Task[Any]) -> list[str]:
 
 
 def of_loop(main: str) -> list[str]:
-    """Return the frames of all tasks of the running loop: first those of the coroutine called `main`, which is ours."""
+    """Return the frames of all tasks of the running loop, starting with our own coroutine `main`."""
     tasks = asyncio.all_tasks()
     mains = [task for task in tasks if getattr(task.get_coro(), "__name__", "") == main]
     others = [task for task in tasks if task not in mains][:_MOST_TASKS]
@@ -45,7 +45,10 @@ def of_loop(main: str) -> list[str]:
 
 
 def of_thread(ident: int) -> list[str]:
-    """Return the frames of a thread, outermost first: of one that runs a loop, those of the task that it is in."""
+    """Return the frames of a thread, outermost first.
+
+    For a thread with a loop, these are the frames of its current task.
+    """
     frame = sys._current_frames().get(ident)  # noqa: SLF001 - the documented way to another thread's stack
     frames = [] if frame is None else list(traceback.walk_stack(frame))[::-1]
     turns = [at for at, (one, _) in enumerate(frames) if one.f_code is _TURN_OF_LOOP]
@@ -88,12 +91,12 @@ def _frames_of(awaited: Any) -> Iterator[Frame]:
             return
 
 
-# Of a coroutine, a generator and an asynchronous generator: where it stands, and what it awaits.
+# For a coroutine, a generator and an asynchronous generator: where it is, and what it awaits.
 _CHAINS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 
 
 def _without_ours(frames: list[Frame]) -> list[Frame]:
-    """Leave out what leads to the author's function: our frames, and those of Python that begin a thread."""
+    """Leave out the frames that lead to the author's function: ours, and Python's that begin a thread."""
     return list(dropwhile(lambda one: one[0].f_code.co_filename.startswith(_OURS), frames)) or frames
 
 

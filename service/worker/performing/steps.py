@@ -37,9 +37,10 @@ class RecordedSteps(Steps):
         await self._write(lambda: self._ledger.keep_checkpoint(kept))
 
     async def _write(self, write: Callable[[], Awaitable[bool]]) -> None:
-        """Write, however long the database is away. An attempt that was taken away ends here: others perform the job.
+        """Write, however long the database is away. An attempt that was taken away ends here, because others perform
+        the job.
 
-        What has been done is kept even if the attempt is cancelled meanwhile: a repeated write changes nothing.
+        Finished work is kept even if the attempt is cancelled meanwhile: a repeated write changes nothing.
         """
         try:
             is_held = await self._write_surely(write)

@@ -16,13 +16,16 @@ from service.performing import performing
 
 log = structlog.get_logger(__name__)
 
-# Threads for asyncio's own calls, beside those of attempts: look-ups of names, and whatever libraries ask for.
+# Threads for asyncio's own calls, beside the attempts' threads: name look-ups, and whatever libraries ask for.
 _FOR_LIBRARIES = 32
 _LONGEST_NAME = 200
 
 
 class Call(Future[Any]):
-    """A call in a thread. asyncio cancels it once nobody waits for it; a call that still runs then hangs."""
+    """A call in a thread.
+
+    asyncio cancels it once nobody waits for it; a call that is still running then counts as hung.
+    """
 
     def __init__(self, function: Callable[[], Any], on_abandoned: Callable[["Call"], None]) -> None:
         super().__init__()
@@ -30,7 +33,7 @@ class Call(Future[Any]):
         self.thread: int | None = None
         self.hangs = False
         self.is_over = False
-        self.counts = not _is_lookup(function)  # among the calls that hang
+        self.counts = not _is_lookup(function)  # counted among the hung calls
         self._function = function
         self._on_abandoned = on_abandoned
 
@@ -63,9 +66,9 @@ class Call(Future[Any]):
 
 
 class JobThreads(ThreadPoolExecutor):
-    """Threads for `count` calls of attempts at once, and for some calls of libraries. Calls that hang take no room.
+    """Threads for `count` calls of attempts at once, and for some calls of libraries. Hung calls take no room.
 
-    `on_full` is called on the loop when `count` calls hang. Look-ups of names do not count: they end by themselves, and
+    `on_full` is called on the loop when `count` calls hang. Name look-ups do not count: they end by themselves, and
     while the name servers are silent, every attempt to connect leaves one behind. The threads are daemons, so none
     keeps the process from ending. asyncio takes only a `ThreadPoolExecutor` as its default; its own threads are unused.
     """
@@ -93,7 +96,7 @@ class JobThreads(ThreadPoolExecutor):
         return call
 
     def leave(self, job_id: str, attempt: int) -> None:
-        """Note that an attempt is over, so that nobody waits any more for those of its calls that still run."""
+        """Note that an attempt is over, so that nobody waits for its running calls any more."""
         if self._running:
             with self._news:
                 left = [call for call in self._running if call.is_of(job_id, attempt)]
@@ -101,13 +104,13 @@ class JobThreads(ThreadPoolExecutor):
                 self._abandon(call)
 
     def of_attempt(self, job_id: str, attempt: int) -> list[int]:
-        """Return the threads in which calls of an attempt run."""
+        """Return the threads that run calls of an attempt."""
         with self._news:
             calls = [call for call in self._running if call.is_of(job_id, attempt)]
         return [call.thread for call in calls if call.thread is not None]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let idle threads end. Wait for none: a call that runs may hang. Later calls are still served."""
+        """Let idle threads end, without waiting: a running call may hang. Later calls are still served."""
         with self._news:
             self._retired = True
             self._news.notify_all()
@@ -166,7 +169,7 @@ class JobThreads(ThreadPoolExecutor):
         if not call.counts:
             return
         remedy = "give what it calls a timeout of its own"
-        reason = "nobody waits for it any more, and it goes on: a thread cannot be stopped"
+        reason = "nobody waits for it any more, but it goes on running: a thread cannot be stopped"
         logs.surely(log.warning, "thread_hangs", hung=self.hung, reason=reason, remedy=remedy, **call.names)
         if self.is_full and self.on_full is not None:
             self.on_full()

@@ -1,4 +1,4 @@
-"""The hooks around an attempt: what the kind raises passes through them, and what they raise is told apart from it."""
+"""The hooks around an attempt: the kind's errors pass through them, and their own errors are told apart."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +14,7 @@ class HookFailed(Exception):
 
 
 async def within_hooks(around: AbstractAsyncContextManager[None], call: Callable[[], Awaitable[T]]) -> T:
-    """Await `call` within hooks, and raise what it raises, even where a hook swallows it. Raises `HookFailed`."""
+    """Await `call` within hooks, and raise what it raises, even if a hook swallows it. Raises `HookFailed`."""
     raised: BaseException | None = None
     returned: list[T] = []
     try:

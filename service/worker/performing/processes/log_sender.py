@@ -1,4 +1,4 @@
-"""Sends what the attempt in a child process logs to its worker, which records it."""
+"""Sends the lines that an attempt in a child process logs to its worker, which records them."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from service.worker.performing.log_keeping import LogKeeping
 from service.worker.performing.processes.link import Link
 from service.worker.performing.processes.messages import Said
 
-# How long lines wait for others to go with them.
+# How long lines wait for more lines to go with them.
 _GATHER_S = 0.05
 
 
@@ -24,7 +24,7 @@ class LogSender:
         keeping.on_line = self._start
 
     def _start(self) -> None:
-        """Begin with the first line: most children never log any."""
+        """Start with the first line: most children never log any."""
         self._keeping.on_line = None
         threading.Thread(target=self._send_on, name="log", daemon=True).start()
 
@@ -35,9 +35,9 @@ class LogSender:
                 self.send()
 
     def send(self) -> None:
-        """Send what was logged since the last time."""
+        """Send the lines logged since the last time."""
         if not self._keeping.has_any or os.getpid() != self._pid:
-            return  # a copy of this process, by a kind that forked, does not speak
+            return  # a copy of this process, made by a kind that forked, must not send
         with self._sending:
             told = self._keeping.news()
             for _, _, kept in told:

@@ -12,16 +12,16 @@ from jobs import Context, Kind
 from jobs.kit.kind import is_async
 
 _MB = 1024 * 1024
-# A child that has kept so much more than after its first attempt leaks.
+# A child that has kept this much more memory than after its first attempt is leaking.
 _MOST_KEPT_MB = 256
 
 
-# Of 1,000: what the kernel adds to the share of the memory that a process has when it looks for one to kill.
+# Of 1,000: the kernel adds this to a process's share of memory when it looks for one to kill.
 _OOM_SCORE = 500
 
 
 class MemoryExceeded(MemoryError):
-    """An attempt wanted more memory than its kind allows."""
+    """An attempt needed more memory than its kind allows."""
 
 
 def die_before_worker() -> None:
@@ -31,7 +31,7 @@ def die_before_worker() -> None:
 
 
 def limited(kind: Kind[Any, Any]) -> Kind[Any, Any]:
-    """Return the kind with the limit that it names around its function, for a process that performs nothing else."""
+    """Return the kind with its memory limit around its function, for a process that performs nothing else."""
     if kind.memory_mb is None:
         return kind
 
@@ -63,7 +63,7 @@ def limit(memory_mb: int | None) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        resource.setrlimit(resource.RLIMIT_DATA, before)  # to tell of it takes some memory
+        resource.setrlimit(resource.RLIMIT_DATA, before)  # reporting it takes some memory
         raise MemoryExceeded(
             f"the attempt wanted more than the {memory_mb} MB of memory_mb, which the kind allows it"
         ) from error
@@ -78,7 +78,7 @@ class Leaks:
         self._first_kb: int | None = None
 
     def found(self) -> bool:
-        """Look, after an attempt. The first one loads what the kinds import late; that is no leak."""
+        """Look, after an attempt. The first attempt loads what the kinds import late, which is no leak."""
         if sys.platform != "linux":
             return False
         held_kb = _status_kb("VmRSS")

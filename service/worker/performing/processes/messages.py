@@ -1,4 +1,4 @@
-"""What a worker and its children tell each other: pickled, each message behind its length.
+"""The messages between a worker and its children: pickled, each behind its length.
 
 Both ends run this code, as one user and from one checkout, and a kind may do whatever the worker may: pickle gives
 nobody a right that they lack.
@@ -13,7 +13,7 @@ from service.attempt_lines import KeptLines
 from service.ledger.models import Finish, Started
 
 LENGTH_BYTES = 8
-# Beyond all that may be kept of a job: what claims to be longer is no message.
+# More than may be kept of a job: anything that claims to be longer is no message.
 MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -30,13 +30,13 @@ class Setup(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The child has loaded the kinds; or has not, for a reason, and ends."""
+    """The child has loaded the kinds; or it has not, for a reason, and ends."""
 
     refusal: str | None = None
 
 
 class Handed(NamedTuple):
-    """An attempt to perform, at the time on which the service agrees."""
+    """An attempt to perform, with the service's agreed time."""
 
     started: Started
     given: Given
@@ -44,11 +44,11 @@ class Handed(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """The child has the attempt, and calls the kind now."""
+    """The child has the attempt, and is about to call the kind."""
 
 
 class Ask(NamedTuple):
-    """A call of the context that the worker carries out. What it is called with may be what the worker cannot read."""
+    """A call of the context that the worker carries out. The worker may be unable to read its arguments."""
 
     number: int
     name: str
@@ -61,7 +61,7 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What such a call returned or raised."""
+    """The result or the error of such a call."""
 
     number: int
     value: Any = None
@@ -75,7 +75,7 @@ class Said(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The attempt's end. A child that is worn out is not used again."""
+    """The attempt's end. A worn-out child is not used again."""
 
     finish: Finish
     worn: bool
@@ -114,7 +114,7 @@ def read(written: bytes) -> Message:
 
 
 def crossing(error: BaseException) -> BaseException:
-    """Return the error as it can be sent: one whose class does not allow that keeps its name and its text alone."""
+    """Return the error in a form that can be sent: if its class cannot be pickled, only its name and text are kept."""
     try:
         pickle.loads(pickle.dumps(error))  # nosec B301  # noqa: S301 - our own bytes
     except Exception:  # noqa: BLE001 - a class may do anything when it is pickled

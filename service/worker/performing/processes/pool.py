@@ -1,4 +1,4 @@
-"""The pool of child processes of a worker: warm, bounded, and filled again as children die or wear out."""
+"""A worker's pool of child processes: warm, bounded, and refilled as children die or wear out."""
 
 import asyncio
 from collections import deque
@@ -30,7 +30,7 @@ class AllBusy(Exception):
 class ProcessPool:
     """At most `POSTLUDE_PROCESSES` children, each with one attempt at a time.
 
-    They are started when they are needed, and stay: a worker whose jobs run elsewhere has none.
+    They are started when needed, and stay. A worker that needs none has none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +52,7 @@ class ProcessPool:
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        """End all children; those that are idle in order."""
+        """End all children; idle ones in order."""
         self._closed = True
         starting = set(self._starting)
         for task in starting:
@@ -65,13 +65,13 @@ class ProcessPool:
 
     @property
     def pids(self) -> set[int]:
-        """The processes of all children that are ready."""
+        """Return the processes of all ready children."""
         return {child.pid for child in self._children}
 
     async def take(self) -> Child:
-        """Wait for a child that is free. Raises `NoProcess` while none can be started, and `AllBusy`."""
+        """Wait for a free child. Raises `NoProcess` while none can be started, and `AllBusy`."""
         if self._idle:
-            return self._idle.pop()  # the latest: its memory is warm
+            return self._idle.pop()  # the one used last, because its memory is warm
         waiting: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         self._have_enough()
@@ -90,7 +90,7 @@ class ProcessPool:
                 self._waiting.remove(waiting)
 
     def give_back(self, child: Child) -> None:
-        """Let the next attempt have the child or, if that cannot be used again, another one."""
+        """Give the child, or another one if it cannot be used again, to the next attempt."""
         if child.is_usable:
             self._offer(child)
         else:
@@ -135,7 +135,7 @@ class ProcessPool:
             await asyncio.sleep(self._wait_s)
         try:
             child = await Child.start(self._setup)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+        except Exception as error:  # noqa: BLE001 - whatever happens, nobody may wait for ever
             self._wait_s = next(self._waits)
             log.error("process_not_started", reason=str(error), again_in_s=round(self._wait_s, 1))
             self._refuse_waiting(str(error))
@@ -146,14 +146,17 @@ class ProcessPool:
         self._offer(child)
 
     def _bury(self, child: Child) -> None:
-        """Replace a child that died while it was idle; one that died over an attempt comes back with it."""
+        """Replace a child that died while it was idle.
+
+        A child that died over an attempt comes back with the attempt.
+        """
         if child in self._idle and not self._closed:
             log.warning("process_died", pid=child.pid, reason="it was idle")
             child.kill()
             self._replace(child)
 
     def _refuse_waiting(self, reason: str) -> None:
-        """Fail the attempts that wait, unless there is a child that they may still get."""
+        """Fail the waiting attempts, unless there is a child that they may still get."""
         if self._children:
             return
         while self._waiting:

@@ -1,4 +1,4 @@
-"""What a child process runs: attempts one after the other, each in its main thread. See `child.py`."""
+"""What a child process runs: attempts, one at a time, each in its main thread. See `child.py`."""
 
 import asyncio
 import concurrent.futures
@@ -32,7 +32,7 @@ from service.worker.performing.processes.memory import Leaks, die_before_worker,
 from service.worker.performing.processes.messages import Begun, Done, Handed, Ready, Setup
 from service.worker.performing.redaction import mask_of
 
-# How far the clocks may be apart for the time that a message takes.
+# How far apart clocks may seem because of the time that a message takes.
 _ON_THE_WAY = timedelta(seconds=0.1)
 
 
@@ -68,7 +68,7 @@ def main(link_fd: int, lifeline_fd: int, dump_fd: int) -> None:
 
 
 def perform(handed: Handed, catalogue: Catalogue, link: Link, leaks: Leaks) -> Done:
-    """Perform an attempt, and judge how it ended. Whatever a kind raises is told, and ends the attempt alone."""
+    """Perform an attempt, and judge how it ended. Whatever a kind raises is reported, and ends only the attempt."""
     started, at = handed.started, datetime.now(UTC)
     agreed_time.agree(handed.at - at, _ON_THE_WAY)
     kind = limited(catalogue[started.kind])
@@ -80,7 +80,7 @@ def perform(handed: Handed, catalogue: Catalogue, link: Link, leaks: Leaks) -> D
     attempt.is_over = True
     finish = finish_of(started, ended, kind.retry, agreed_time.now())
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BaseException):  # a kind may have put anything in their place, or closed them
+        with contextlib.suppress(BaseException):  # a kind may have replaced or closed them
             stream.flush()
     return Done(finish, worn=call.has_left_tasks or is_out_of_memory(ended) or leaks.found())
 
@@ -109,16 +109,19 @@ class _Call:
             exited = KindExited(f"the kind raised {line_of(error)}")
             exited.__cause__ = error
             return outcome.of_error(exited)
-        except BaseException as error:  # noqa: BLE001 - the attempt has failed, whatever it is
+        except BaseException as error:  # noqa: BLE001 - whatever was raised, the attempt has failed
             return outcome.of_error(error)
 
     def _here(self, args: Any) -> Any:
-        """Call a `def` in this thread; what it has run besides the calls of the context runs on a loop beside it."""
+        """Call a `def` in this thread.
+
+        Coroutines that it runs, other than calls of the context, run on a loop in another thread.
+        """
         context = ThreadContext.over(self._context, _run_beside, self._calls.run_here)
         return self._kind.invoke(context, args)
 
     def _in_a_loop(self, args: Any) -> Any:
-        """Await an `async def` in a loop of its own. What it leaves on the loop ends with this process."""
+        """Await an `async def` in a loop of its own. Whatever it leaves on the loop ends with this process."""
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
@@ -146,7 +149,7 @@ class _Call:
 
 
 def _told_tasks() -> str:
-    """Write where the tasks of this thread's loop stand; '' while none runs."""
+    """Write the stacks of the tasks on this thread's loop; '' while no loop runs."""
     with contextlib.suppress(RuntimeError):
         return stack.OF_TASKS + "".join(stack.of_loop(main=_Call.settled.__name__))
     return ""
@@ -169,7 +172,7 @@ class _LoopThread:
         threading.Thread(target=self._loop.run_forever, name="context", daemon=True).start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine there, and return what it returns. Raises what it raises, and `AttemptOver`."""
+        """Run a coroutine there; return its result. Raises what it raises, and `AttemptOver`."""
         try:
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         except concurrent.futures.CancelledError:
