@@ -1,4 +1,4 @@
-"""What happens before a worker's first job and after its last: arq's `on_startup` and `on_shutdown`."""
+"""What happens before a worker's first job and after its last one: arq's `on_startup` and `on_shutdown`."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -50,7 +50,7 @@ class Startup:
             performer = Performer(resources, job_resources)
             stack.callback(performer.threads.shutdown)
             await stack.enter_async_context(performer.processes)
-            # What `ctx.thread` runs in: asyncio's own default has a handful of threads, fewer than there can be jobs.
+            # The threads of `ctx.thread`: asyncio's own default has a handful, fewer than there can be jobs.
             asyncio.get_running_loop().set_default_executor(performer.threads)
             stack.push_async_callback(performer.recorded_log.close)
             stack.enter_context(performer.recorded_log.keeping.listening())

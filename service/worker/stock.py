@@ -1,4 +1,4 @@
-"""arq's own worker class in the place of ours (`POSTLUDE_STOCK_WORKER=1`): it knows neither lanes nor pauses."""
+"""arq's own worker class in place of ours (`POSTLUDE_STOCK_WORKER=1`): it knows neither lanes nor pauses."""
 
 import asyncio
 
@@ -16,9 +16,9 @@ _REFUSAL = (
 
 
 async def begin(resources: Resources) -> None:
-    """Tell everybody that arq's own worker is at work; raise `StartRefused` where it would run past lanes.
+    """Announce that arq's own worker is at work; raise `StartRefused` if it would bypass lanes or pauses.
 
-    Waits for both servers. It looks a second time because a rule may have come before everybody had been told.
+    Waits for both servers. It checks twice because a rule may be set before the announcement reaches everybody.
     """
     for wait_s in outage_waits():
         try:

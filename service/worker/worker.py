@@ -27,9 +27,9 @@ from service.worker.performing.last_attempts import drain, record_crashes
 
 log = structlog.get_logger(__name__)
 
-# How much longer than the grace the process may take to end.
+# How much longer than the grace period the process may take to end.
 _EXIT_MARGIN_S = 4.5
-# What a crashing worker gets, in all, to record the crashes of its attempts and to sign off.
+# The time a crashing worker has, in all, to record the crashes of its attempts and to sign off.
 _CRASHED_EXIT_S = 15.0
 # How long all threads may hang before the worker gives up.
 _HUNG_FOR_S = 5.0
@@ -58,7 +58,10 @@ class Worker(arq.worker.Worker):
                 await drain(performer, within_s=self._grace_s, hurry=self._hurry)
 
     def run(self) -> None:
-        """Run until told to stop. An end that nobody asked for has a non-zero status, and a sentence that says why."""
+        """Run until told to stop.
+
+        An end that nobody asked for has a non-zero exit status and a sentence that says why.
+        """
         if not self._performs_kinds:
             super().run()
             return
@@ -67,7 +70,7 @@ class Worker(arq.worker.Worker):
             run_through_exits(self.loop, self.main_task, self._kind_exited)
         except asyncio.CancelledError as error:
             if CTX_KEY in self.ctx and not self._stop.is_set():
-                self._crash(error)  # a kind cancels tasks that are not its own
+                self._crash(error)  # a kind cancelled tasks that are not its own
                 raise SystemExit(1) from error
         except BaseException as error:
             if CTX_KEY not in self.ctx or self._is_ctrl_c(error):
@@ -116,7 +119,7 @@ class Worker(arq.worker.Worker):
         signal.siginterrupt(signum, False)
 
     def _exit_in_time(self, _signum: int, _frame: FrameType | None) -> None:
-        """Make sure that the process ends after a signal, even if a kind blocks the loop that `handle_sig` needs."""
+        """Make sure that the process ends after a signal, even if a kind blocks the loop, which `handle_sig` needs."""
         if self._performs_kinds:
             exit_after_signal(self._grace_s + _EXIT_MARGIN_S, lambda: self._status)
 
@@ -157,31 +160,31 @@ class Worker(arq.worker.Worker):
             return False
         remedy = "raise an ordinary exception instead"
         log.error("kind_exited", error=line_of(error), remedy=remedy, **attempt)
-        # Tasks that a kind has left behind may exit while the worker closes; closing goes on, too.
+        # Tasks that a kind has left behind may call `sys.exit()` while the worker closes; closing goes on all the same.
         running = performer_of(self.ctx).workload.attempt_of(attempt["job_id"]) if CTX_KEY in self.ctx else None
         if running is not None and running.started.attempt == attempt["attempt"]:
             self.loop.call_soon(running.exit, error)
         return True
 
     def _is_ctrl_c(self, error: BaseException) -> bool:
-        """Whether the error is Python's word for SIGINT, which matters if this worker handles no signals."""
+        """Whether the error is Python's own for SIGINT, which matters if this worker handles no signals."""
         return isinstance(error, KeyboardInterrupt) and not self._handle_signals
 
     def _crash(self, error: BaseException) -> None:
-        """Record at once that all running attempts have crashed, for nobody asked for this end."""
+        """Record at once that all running attempts have crashed, because nobody asked for this end."""
         self._crashed = True
         self._exit_in_the_end(_CRASHED_EXIT_S)
         performer = performer_of(self.ctx)
         running = {one.started.id: one.started.kind for one in performer.workload.running}
         log.critical("worker_crashed", error=line_of(error), running=running, exc_info=error)
         assert self.main_task is not None
-        self._stop.set()  # claim no more, even if a library swallows the cancellation
+        self._stop.set()  # stop claiming, even if a library swallows the cancellation
         self.main_task.cancel()
         ending = self.loop.create_task(record_crashes(performer, error, self.main_task))
         run_through_exits(self.loop, ending, lambda _attempt, _error: True)
 
     def _look_at_threads(self) -> None:
-        """Look again in a while whether all threads hang: some calls may return."""
+        """Check again in a while whether all threads hang: some calls may return."""
         self.loop.call_later(_HUNG_FOR_S, self._give_up_if_full)
 
     def _give_up_if_full(self) -> None:
@@ -189,7 +192,7 @@ class Worker(arq.worker.Worker):
         if threads is not None and threads.is_full and not self._stop.is_set():
             self._gave_up = (
                 f"{threads.hung} calls in threads hang, as many as POSTLUDE_MAX_JOBS; a thread cannot be stopped, so"
-                " this worker hands back what it runs and ends, for its supervisor to start it anew"
+                " this worker hands its jobs back and ends, for its supervisor to restart it"
             )
             log.error("worker_gives_up", reason=self._gave_up, remedy="give what these kinds call a timeout of its own")
             self._stop.set()

@@ -1,4 +1,4 @@
-"""What a worker has in hand: the ids it holds, its slots and attempts, and the lease under which it holds them."""
+"""What a worker is working on: the ids it holds, its slots and attempts, and the lease under which it holds them."""
 
 import asyncio
 from collections import Counter
@@ -30,7 +30,7 @@ class Attempt(Protocol):
         """Wait no longer for what does not end."""
 
     def crash(self, what: str) -> None:
-        """Hear that this process ends, unasked."""
+        """Called when this process ends unasked."""
 
     def exit(self, error: BaseException) -> None:
         """Hear that a task or callback which the kind left to the loop raised `SystemExit` or the like."""
@@ -39,11 +39,11 @@ class Attempt(Protocol):
         """Whether `task` is the kind's own coroutine."""
 
     async def stack(self) -> list[str] | None:
-        """Return the frames in which it stands, apart from those in threads. None: its own process tells."""
+        """Return its frames, except those in threads. None: its own process reports them."""
 
 
 class Workload:
-    """Owns what a worker has in hand. Only its own methods write its fields.
+    """Owns what a worker is working on. Only its own methods write its fields.
 
     `held_ids` are the jobs that the worker is starting, is performing, keeps waiting for a slot, or has ended without
     a recorded outcome yet. `worker_id` names the lease. `changed` is set whenever something ends.
@@ -72,13 +72,13 @@ class Workload:
         return job_id in self._held_ids
 
     def reserve(self, ids: Iterable[str]) -> list[str]:
-        """Hold ids before the ledger knows, so that nobody takes them for forgotten; return those that are new."""
+        """Hold ids before the ledger knows, so that nobody takes them for forgotten; return the new ones."""
         new = [job_id for job_id in ids if job_id not in self._held_ids]
         self._held_ids.update(new)
         return new
 
     def release(self, ids: Iterable[str]) -> None:
-        """Let go of ids: they were not started, or their outcome is recorded."""
+        """Let go of ids that were not started, or whose outcome is recorded."""
         self._held_ids.difference_update(ids)
         self.changed.set()
 
@@ -95,7 +95,7 @@ class Workload:
 
     @property
     def begun(self) -> Iterable[Started]:
-        """The attempts that run, or wait for a slot."""
+        """The attempts that run or wait for a slot."""
         return self._begun.values()
 
     @property
@@ -104,9 +104,9 @@ class Workload:
         return list(self._attempts.values())
 
     def begin(self, started: Started, begin: Begin, *, has_slot: bool = False) -> None:
-        """Take on a started attempt; `begin` hears whether it has got a slot, in the order of these calls.
+        """Take on a started attempt; `begin` is told whether it has got a slot, in the order of these calls.
 
-        Attempts in lanes go ahead: what waits here keeps others in their lanes waiting, in all workers.
+        Attempts in lanes go ahead: while one waits here, others in its lanes wait too, in all workers.
         """
         self._begun[started.id] = started
         in_lane = started.in_lane
@@ -118,7 +118,7 @@ class Workload:
             self.slots.ask(begin, first=in_lane)
 
     def run(self, attempt: Attempt) -> None:
-        """Note that an attempt runs. It is stopped at once if all were by now, or its lease is lost."""
+        """Note that an attempt runs. It is stopped at once if everything has been stopped, or its lease is lost."""
         self._attempts[attempt.started.id] = attempt
         if self._stopped or self._crashed or attempt.started.worker != self._worker_id:
             attempt.stop(Outcome.INTERRUPTED)
@@ -126,8 +126,8 @@ class Workload:
     def end(self, started: Started, *, has_slot: bool, handed_back: bool = False) -> None:
         """Note that an attempt is over: its slot, if it has one, goes to the next one.
 
-        One that was `handed_back` unperformed says nothing of how soon others end: to start more in its place would
-        hand those back, too.
+        An attempt that was `handed_back` unperformed says nothing about how soon others end: attempts started in its
+        place would be handed back, too.
         """
         self._begun.pop(started.id, None)
         self._attempts.pop(started.id, None)
@@ -139,33 +139,33 @@ class Workload:
 
     @property
     def by_kind(self) -> Mapping[str, int]:
-        """How many attempts of each kind run or wait, beyond as many as ended lately.
+        """Return how many attempts of each kind run or wait, beyond as many as have ended lately.
 
-        Those that end within a moment hold up nobody, so the ones prefetched behind them take nothing from others.
+        Attempts that end within a moment hold up nobody, so the ones prefetched behind them take nothing from others.
         """
         counts = Counter(one.kind for one in self._begun.values())
         counts.subtract(self.slots.lately.by_kind)
         return counts
 
     def leave_lanes(self, started: Started) -> None:
-        """Let others have the share of its destination that an attempt has of this worker. Only the first call counts.
+        """Free the share of this worker that an attempt takes for its destination. Only the first call counts.
 
-        One that has failed keeps its share until its lanes know: before their breaker has heard of a dead destination,
-        the next ones would be sent there.
+        A failed attempt keeps its share until its lanes know: before their breaker has heard of a dead destination, the
+        next attempts would be sent there.
         """
         if self._in_lanes and self._in_lanes.pop((started.id, started.attempt), None) is not None:
             self.changed.set()
 
     @property
     def by_lane(self) -> Mapping[str, int]:
-        """How many attempts run or wait in each lane, or have failed there and not left it."""
+        """Return how many attempts run or wait in each lane, or have failed there and not left it yet."""
         return Counter(chain.from_iterable(self._in_lanes.values()))
 
     def attempt_of(self, job_id: str) -> Attempt | None:
         return self._attempts.get(job_id)
 
     def stop_all(self) -> None:
-        """Interrupt what runs, or is about to; it goes back without cost."""
+        """Interrupt all attempts that run or are about to; they go back without cost."""
         self._stopped = True
         for attempt in self.running:
             attempt.stop(Outcome.INTERRUPTED)
@@ -186,21 +186,24 @@ class Workload:
 
     @property
     def drains(self) -> bool:
-        """Whether no new jobs are to be taken, until the worker is stopped."""
+        """Whether the worker takes no new jobs until it is stopped."""
         return self._drains
 
     def drain(self) -> None:
-        """Take no new jobs. What runs, or waits for a slot, goes on to its end."""
+        """Take no new jobs. Attempts that run or wait for a slot go on to their end."""
         self._drains = True
         self.changed.set()
 
     @property
     def crashed(self) -> bool:
-        """Whether the process ends although nobody has asked it to."""
+        """Whether the process is ending although nobody has asked it to."""
         return self._crashed
 
     def lose_lease(self, worker_id: str) -> bool:
-        """Stop everything, for others run it by now. False if `worker_id` is not, or no longer, the lease held here."""
+        """Stop everything, because others run it by now.
+
+        Returns False if `worker_id` is not, or no longer, the lease held here.
+        """
         if worker_id != self._worker_id or self._lease_lost:
             return False
         self._lease_lost = True
@@ -214,10 +217,10 @@ class Workload:
         self._lease_lost = self._stopped = False
 
     def crash(self, error: BaseException) -> None:
-        """End what runs in this process as crashed: the process ends, and nobody has asked it to.
+        """End the attempts in this process as crashed: the process is ending, and nobody has asked it to.
 
-        What waits for a slot goes back without cost, and so do isolated attempts, whose processes are not the one that
-        crashed. An attempt that does not end in time is lost: the ledger tells that by itself.
+        Attempts that wait for a slot go back without cost, and so do isolated ones, whose processes have not crashed.
+        An attempt that does not end in time is lost, which the ledger shows by itself.
         """
         self._crashed = True
         self.slots.hand_back()
@@ -227,11 +230,11 @@ class Workload:
     # ---- for the watch of the loop, in its thread
 
     def on_the_loop(self) -> list[Running]:
-        """What the loop is busy with."""
+        """Return what the loop is busy with."""
         return [Running(one.started.id, one.started.kind, one.timeout_s) for one in self.running]
 
     def note_blocked(self, task: asyncio.Task[Any] | None, for_s: float) -> None:
-        """Hear whose task does not let the loop turn."""
+        """Note whose task does not let the loop turn."""
         for attempt in self.running:
             if attempt.is_in(task):
                 attempt.blocked_s += for_s

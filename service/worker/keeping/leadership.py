@@ -1,4 +1,4 @@
-"""One worker leads the sweep: the holder of the lease. A frozen or killed leader loses the lease within `LEASE`."""
+"""One worker leads the sweep: the holder of its lease. A frozen or killed leader loses the lease within `LEASE`."""
 
 from datetime import timedelta
 
@@ -13,12 +13,12 @@ from service.ledger.records.sweep_lease import record_behind, record_leader, rec
 
 log = structlog.get_logger(__name__)
 
-# Renewed only below this, so that an idle leader writes once in three seconds and not at every pass.
+# Renewed only when less than this is left, so that an idle leader writes every three seconds and not in every pass.
 _RENEW_BELOW = timedelta(seconds=7)
 
 
 class Leadership:
-    """Holds the sweep's lease for the process `me`, or finds that another does."""
+    """Holds the sweep's lease for the process `me`, or finds that another process holds it."""
 
     def __init__(self, ledger: Ledger, me: str) -> None:
         self._ledger = ledger
@@ -30,7 +30,7 @@ class Leadership:
 
     @property
     def leads(self) -> bool:
-        """Whether this process has led when it looked last."""
+        """Whether this process was the leader at its last look."""
         return self._leads
 
     async def is_held(self) -> bool:
@@ -48,13 +48,13 @@ class Leadership:
         return leads
 
     def swept(self, epoch: str) -> None:
-        """Hear that a pass has left nothing to mend; the ledger is told when the lease is renewed."""
+        """Note that a pass has left nothing to mend; the ledger is told when the lease is renewed."""
         self._swept, self._is_behind = epoch, False
 
     async def note_epoch(self, epoch: str | None) -> None:
-        """Hear the queue's current epoch; None: Redis does not answer.
+        """Note the queue's current epoch; None: Redis does not answer.
 
-        The ledger is told at once of an epoch that was never swept whole: no job can be judged by it.
+        The ledger is told at once about an epoch without a whole sweep, because no job can be judged by it.
         """
         if self._is_behind or (epoch is not None and epoch in (self._epoch, self._swept)):
             return

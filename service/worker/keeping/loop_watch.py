@@ -15,9 +15,9 @@ from service.ledger.leases import BLOCKED_AFTER_S
 
 log = structlog.get_logger(__name__)
 
-# Beyond the longest timeout of what runs: then nothing can bring the loop back.
+# Beyond the longest timeout of the running attempts: after that, nothing can bring the loop back.
 DEAD_AFTER_S = 60.0
-# A look that comes later than this was held up itself: the whole process stood still, not the loop alone.
+# A look that comes later than this was itself held up: the whole process stood still, not only the loop.
 _LONGEST_LOOK_S = 2.0
 _STACK_LINES = 12
 
@@ -32,10 +32,10 @@ class Running:
 
 
 class LoopWatch:
-    """`look()` now and then, from a thread that is not the loop's, which must make it on the loop.
+    """Call `look()` now and then from another thread; create it on the loop.
 
-    `lag_s` is how long the loop has been seen blocked, `turn_s` how long it took to turn when it was asked last.
-    `on_blocked` hears which task has not let the loop turn since the last look; `end` ends the process.
+    `lag_s` is how long the loop has been seen blocked, `turn_s` how long it took to turn when last asked.
+    `on_blocked` gets the task that has not let the loop turn since the last look; `end` ends the process.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LoopWatch:
         return self.lag_s >= BLOCKED_AFTER_S
 
     def look(self, elapsed_s: float) -> bool:
-        """Ask the loop for a turn; `elapsed_s` since the last look. Whether it began or ceased to be blocked."""
+        """Ask the loop for a turn, `elapsed_s` after the last look; return whether it began or ceased to be blocked."""
         before = self.blocked
         if self._asked_at_s is not None:
             self.lag_s += min(elapsed_s, _LONGEST_LOOK_S)
@@ -88,6 +88,6 @@ class LoopWatch:
         return kinds
 
     def _stack(self) -> str:
-        """Where the loop's thread is: the innermost lines."""
+        """Return the innermost lines of the loop's thread."""
         frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to another thread's stack
         return "".join(traceback.format_stack(frame)[-_STACK_LINES:])

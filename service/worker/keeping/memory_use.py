@@ -1,4 +1,4 @@
-"""How much memory this process has resident."""
+"""The resident memory of this process."""
 
 import os
 import sys
@@ -8,9 +8,10 @@ _STATM = Path("/proc/self/statm")
 
 
 def resident_bytes() -> int | None:
-    """Return what is resident now; None where the system does not tell, as when it has no file left to open.
+    """Return the resident memory now; None if the system does not tell, for example because no more files can be
+    opened.
 
-    The heartbeat tells it, and must go on without.
+    The heartbeat reports it, and must go on without it.
     """
     if sys.platform != "linux":
         return None

@@ -1,4 +1,4 @@
-"""Priorities count from the moment that a job is due: then its id moves to the score of its priority."""
+"""Priorities count from the moment a job is due: then its id moves to the score of its priority."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from service.queue import Entry, Queue
 
 
 class Priorities:
-    """Moves jobs that have come due; where Redis is away, when it is back."""
+    """Moves jobs that have come due; if Redis is away, once it is back."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -17,7 +17,7 @@ class Priorities:
         self._to_move += entries
 
     async def move(self, _epoch: str) -> None:
-        """Move the jobs that were noted."""
+        """Move the noted jobs."""
         if self._to_move:
             await self._queue.prioritise(self._to_move)
             self._to_move = []

@@ -20,7 +20,7 @@ WithEpoch = Callable[[str], Awaitable[bool | None]]
 
 
 class QueueWatch:
-    """Lets chores that need Redis run while it answers, and says once when it ceases to, and when it does again."""
+    """Lets chores that need Redis run while it answers; logs once when it stops answering and when it is back."""
 
     def __init__(self, queue: Queue, leadership: Leadership, durability: Durability, redispatch: Redispatch) -> None:
         self._queue = queue
@@ -46,7 +46,7 @@ class QueueWatch:
             await self._durability.check()
 
     def while_it_answers(self, do: WithEpoch) -> Callable[[], Awaitable[bool | None]]:
-        """Make a chore that is left out, once Redis has not answered, until `look` finds Redis again."""
+        """Make a chore that is skipped once Redis has not answered, until `look` finds Redis again."""
 
         async def guarded() -> bool | None:
             if self._epoch is None:
@@ -60,7 +60,7 @@ class QueueWatch:
         return guarded
 
     def once_all_is_dispatched(self, do: WithEpoch) -> Callable[[], Awaitable[bool | None]]:
-        """Make a chore that is also left out while jobs are left to dispatch."""
+        """Make a chore that is also skipped while jobs are left to dispatch."""
 
         async def with_nothing_left(epoch: str) -> bool | None:
             return False if self._redispatch.left else await do(epoch)
@@ -68,7 +68,7 @@ class QueueWatch:
         return self.while_it_answers(with_nothing_left)
 
     async def end_pass(self, epoch: str) -> None:
-        """Note that Redis took all that it was given and, if so, that nothing is left to mend."""
+        """Note that Redis took everything in this pass and, unless jobs are left to dispatch, that nothing is left to mend."""
         if not self._redispatch.left:
             self._leadership.swept(epoch)
         if self._is_away:

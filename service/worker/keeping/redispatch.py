@@ -1,4 +1,4 @@
-"""Dispatches what nobody has dispatched to the Redis of today: its API died in between, or Redis has forgotten."""
+"""Dispatches jobs that are not known to be in the present Redis: their API died in between, or Redis has forgotten."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _LONGEST_CALM_S = 0.1
 
 
 class Redispatch:
-    """Puts waiting jobs on the queue whose rows are not marked with its epoch."""
+    """Puts waiting jobs whose rows are not marked with the queue's epoch on the queue."""
 
     def __init__(self, ledger: Ledger, queue: Queue) -> None:
         self._ledger = ledger
@@ -32,9 +32,10 @@ class Redispatch:
         return found
 
     async def dispatch_for_a_while(self, epoch: str) -> bool:
-        """Dispatch batch after batch, well within the lease; `left` says whether some are left, the result if urgent.
+        """Dispatch batch after batch, well within the lease; return whether more are urgent. `left` says whether any
+        are left.
 
-        They are urgent if any of them was missing from the queue.
+        They are urgent if any job was missing from the queue.
         """
         began, put = time.monotonic(), 0
         self.left = True
@@ -56,11 +57,11 @@ class Redispatch:
         members = [member_of(row) for row in rows]
         missing = await self._queue.missing(members)
         put = [row for row, member in zip(rows, members, strict=True) if member in missing]
-        # An adopted job's id stays on the queue while it runs, as in progress for as long as its timeout, and is moved
-        # ahead by each claim. After its worker's death it is let go of, to where it is due.
+        # An adopted job's id stays on the queue while it runs, marked as in progress for as long as its timeout, and
+        # each claim moves it ahead. After its worker's death it is put back at its due time.
         adopted = ((row, member) for row, member in zip(rows, members, strict=True) if row[_ARQ_ID] is not None)
         held = [row for row, member in adopted if member not in missing]
-        # Raises if Redis refuses any of it, and then nothing is noted: what was put before is put again.
+        # Raises if Redis refuses any of it, before anything is noted, so everything is put again later.
         await self._queue.put(map(entry_of, put))
         if held:
             await self._queue.put_back(list(map(entry_of, held)))
@@ -69,18 +70,18 @@ class Redispatch:
         return len(rows), len(put) + len(held)
 
 
-# Rows of `TO_DISPATCH` are read by their places: to find columns by their names costs more, and while a backlog is
-# worked off, a thousand rows come in each pass.
+# Rows of `TO_DISPATCH` are read by position: looking columns up by name costs more, and while a backlog is worked off,
+# a thousand rows come in each pass.
 _ARQ_ID = 5
 
 
 def member_of(row: Sequence[Any]) -> Member:
-    """Return the id of a row that `dispatching` found as it stands on its queue."""
+    """Return the queue member of a row that `dispatching` found."""
     job_id, _, kind, queue, _, arq_id, _, lane, kind_lane, lane_limits = row
     return Member(queue, arq_id or job_id, kind, in_order(lane, kind_lane), label_in(lane_limits) or "")
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """Return what is put on the queue for a row that `dispatching` found."""
+    """Return the queue entry of a row that `dispatching` found."""
     job_id, _, kind, queue, run_at, arq_id, priority, lane, kind_lane, lane_limits = row
     return Entry(arq_id or job_id, kind, queue, run_at, priority, in_order(lane, kind_lane), lane_limits)

@@ -38,7 +38,7 @@ class Rescue:
         self._max_crashes = resources.settings.max_crashes
 
     async def rescue(self) -> None:
-        """Take their jobs from dead workers. Only a worker whose own lease has been kept may call others dead."""
+        """Take the jobs of dead workers. Only a worker that has kept its own lease may declare others dead."""
         as_worker = self._worker_id()
         async with self._ledger.read() as connection:
             silent = await is_anybody_silent(connection, await self._ledger.database.now(connection))
@@ -69,7 +69,7 @@ class Rescue:
         return finished
 
     async def _count(self, workers: Iterable[str]) -> None:
-        """Note with each worker how many of its jobs were rescued."""
+        """Record with each worker how many of its jobs were rescued."""
         if rescued := Counter(workers):
             await self._ledger.database.run(partial(record_rescued, rescued=rescued))
 

@@ -1,4 +1,4 @@
-"""The sweep: pass after pass compares ledger and queue, and mends the difference."""
+"""The sweep: each pass compares ledger and queue, and mends the differences."""
 
 import time
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from service.worker.keeping.leadership import Leadership
 
 
 class Sweep:
-    """Does its chores one after the other; each is bounded. One worker leads.
+    """Does its chores one at a time; each is bounded. One worker leads.
 
-    All that the leader does is guarded or harmless twice: one that was frozen in the middle of a pass, and has been
-    replaced, does no harm when it goes on.
+    Everything that the leader does is guarded, or harmless if done twice: a leader that froze in the middle of a pass,
+    and has been replaced, does no harm when it goes on.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class Sweep:
         return await self._do(self.of_the_leader)
 
     async def release(self) -> None:
-        """Let another worker lead, when this one stops."""
+        """Let another worker lead, because this one stops."""
         await self.leadership.release()
 
     async def _do(self, chores: Sequence[Chore]) -> bool:
-        """Do the chores whose time it is; return whether one of them has more to do."""
+        """Do the chores that are due; return whether one of them has more to do."""
         more = False
         for chore in chores:
             first_at = time.monotonic() + chore.every_s if chore.waits else 0.0

@@ -1,4 +1,4 @@
-"""Does what somebody wishes of this worker: stops jobs, says where attempts stand, or takes no new ones."""
+"""Fulfils wishes about this worker: stops jobs, reports stacks of attempts, or takes no new jobs."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ from service.worker.performing.attempt import Performer
 
 log = structlog.get_logger(__name__)
 
-# Of a worker that runs nothing, only a drain may be wished: a thousand of them are not to ask twice a second.
+# A worker that runs nothing can only be asked to drain, and a thousand idle workers should not look twice a second.
 _LOOKS_WHEN_IDLE = 4
 
 
 class Wishes:
-    """Looks in the ledger for wishes about this worker, and about what it runs."""
+    """Looks in the ledger for wishes about this worker and its attempts."""
 
     def __init__(self, performer: Performer) -> None:
         self._performer = performer
@@ -29,7 +29,7 @@ class Wishes:
         self._idle_looks = 0
 
     async def look(self) -> None:
-        """Find what is wished, and do it; where nothing runs, only each fourth time."""
+        """Find wishes, and fulfil them; if nothing runs, only every fourth time."""
         self._idle_looks = 0 if self._workload.running else (self._idle_looks + 1) % _LOOKS_WHEN_IDLE
         if self._idle_looks:
             return
@@ -45,7 +45,7 @@ class Wishes:
             await self._tell_stacks(wishes.stacks)
 
     async def _tell_stacks(self, wanted: Iterable[tuple[str, int]]) -> None:
-        # Together: a child may take a moment to tell, and nobody is to wait for all the others.
+        # Together, because a child may take a moment to answer.
         told = await asyncio.gather(*(self._stack_of(job_id, number) for job_id, number in wanted))
         if taken := [one for one in told if one is not None]:
             await self._ledger.database.run(partial(record_stacks, taken=taken, at=agreed_time.now()))

@@ -1,6 +1,6 @@
 """A worker's lease on all that it runs: its row in the ledger, from registration to sign-off.
 
-The heartbeat renews it from a thread of its own (`heartbeat.py`) and reports a loss to the loop; all else happens here.
+The heartbeat renews it from a thread of its own (`heartbeat.py`) and reports a loss to the loop; the rest is here.
 The id of the lease is the worker's id. A lost lease is replaced by one under a new id, never won back.
 """
 
@@ -65,30 +65,30 @@ class WorkerLease:
         self._heartbeat.start()
 
     async def end(self) -> None:
-        """Sign off: in order, or as the crash of what still runs. Raises `LedgerUnavailable`."""
+        """Sign off: in order, or as the crash of the attempts that still run. Raises `LedgerUnavailable`."""
         await self._heartbeat.stop()
         if self._workload.crashed:
-            await self.hand_back_unknown()  # a start that was cut off is no crash of what had not begun
+            await self.hand_back_unknown()  # an attempt whose start was cut off had not begun, so it has not crashed
         worker_id, crashed = self._workload.worker_id, self._workload.crashed
         await self._ledger.database.run(
             lambda connection: record_ended(connection, worker_id, now_by(connection), crashed=crashed)
         )
 
     def lose(self, worker_id: str) -> None:
-        """Hear that `worker_id` was declared dead: stop all that it runs, for others run it by now."""
+        """Called when `worker_id` was declared dead: stop everything it runs, because others run it by now."""
         attempts = len(self._workload.running)
         if self._workload.lose_lease(worker_id):
             log.error("worker_was_declared_dead", worker=worker_id, attempts_stopped=attempts)
 
     async def begin_anew_if_lost(self) -> None:
-        """Replace a lost lease by one under a new id; until then nothing is claimed."""
+        """Replace a lost lease with one under a new id; until then nothing is claimed."""
         if self._workload.lease_lost:
             worker_id = new_process_id()
             await self._register(worker_id)
             self._workload.renew_lease(worker_id)
 
     async def hand_back_unknown(self) -> None:
-        """Hand back what runs here only by the ledger: a start was committed, and its answer lost."""
+        """Hand back attempts that run here only by the ledger: their start was committed, but the answer was lost."""
         held_before = self._workload.held_ids
         async with self._ledger.read() as connection:
             rows = await running_under(connection, self._workload.worker_id)

@@ -110,7 +110,7 @@ def test_a_signal_during_the_wait_before_a_restart_stops_all(drive: Callable[...
     worker = driver.pid_of("worker")
     read_until(driver, "ready for jobs")
     os.kill(worker, signal.SIGKILL)
-    read_until(driver, "started again")
+    read_until(driver, "restarting it")
     driver.process.terminate()
     output = driver.end()
     assert driver.process.returncode == 0, output
