@@ -1,4 +1,4 @@
-"""Structured logs: JSON in production, readable in development. No secret args are in them, whoever logs what."""
+"""Structured logs: JSON in production, readable text in development. They never contain secret args, whoever logs."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.StackInfoRenderer(),
     structlog.processors.UnicodeDecoder(),
 ]
-# At INFO these write a line for each request or connection.
+# At INFO, these libraries write a line for each request or connection.
 _CHATTY = (
     "httpx",
     "httpcore",
@@ -62,23 +62,23 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
 
 
 def surely(say: Callable[..., None], event: str, **names: Any) -> None:
-    """Log where a line that fails must do no harm: while the end of an attempt is recorded.
+    """Log without ever raising, while the end of an attempt is recorded.
 
-    Only an author's own handler or processor can fail there, and there is nobody to tell.
+    Only an author's own handler or processor can fail here, and there is nobody to tell.
     """
     with contextlib.suppress(Exception):
         say(event, **names)
 
 
 def mute_arq() -> None:
-    """Take back the handler that arq's CLI installs, and its chatter: at INFO, arq's own class logs a job's args."""
+    """Remove the handler that arq's CLI installs, and its chatter: at INFO, arq's own class logs a job's args."""
     arq = logging.getLogger("arq")
     arq.handlers = []
     arq.setLevel(logging.WARNING)
 
 
 class _WithoutSecrets(structlog.stdlib.ProcessorFormatter):
-    """Takes the secrets of its args out of whatever is logged while an attempt runs."""
+    """Takes the secrets of an attempt's args out of everything logged while it runs."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -87,7 +87,7 @@ class _WithoutSecrets(structlog.stdlib.ProcessorFormatter):
             return line
         try:
             return attempt.mask(line)
-        except Exception:  # noqa: BLE001 - an author's model is asked what is secret; logging would print the line
+        except Exception:  # noqa: BLE001 - an author's model says what is secret
             return json.dumps({"event": "line_not_told", "level": record.levelname.lower(), **attempt.names})
 
 

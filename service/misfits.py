@@ -1,4 +1,4 @@
-"""What does not fit its model, in the words of the API."""
+"""Validation errors, in the words of the API."""
 
 import re
 from collections.abc import Iterable, Mapping

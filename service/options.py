@@ -25,8 +25,8 @@ LONGEST_TAG = 100
 MOST_TAGS = 20
 MOST_METADATA_BYTES = 4 * 1024
 MOST_DELAYS = 100
-# What a new job does whose unique key a waiting job holds: it stands for that one, which takes over what the new job
-# says (`replace`), and its time too (`debounce`).
+# What happens to a new job whose unique key a waiting job holds: the waiting job is returned, after taking over the new
+# job's fields (`replace`), or its fields and its time (`debounce`).
 OnConflict = Literal["return", "replace", "debounce"]
 # Its backslash is not itself escaped.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -51,7 +51,7 @@ class Options(NamedTuple):
     on_conflict: OnConflict = "return"
 
 
-# What a job has whose request asks for none: the same object, so that plain jobs are told by it.
+# The options of a job whose request sets none: always the same object, by which plain jobs are recognised.
 NO_OPTIONS = Options()
 
 
@@ -71,12 +71,12 @@ def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_retry(retry: OwnRetry) -> OwnRetry:
-    """Return a job's own retry policy. Raises `ValueError` for what a kind could not declare, either."""
+    """Return a job's own retry policy. Raises `ValueError` for a policy that a kind could not declare, either."""
     given = {name: value for name, value in retry._asdict().items() if value is not None}
     given.pop("max_duration", None)
     RetryPolicy(**given)
     if "delays" in given and len(given) > 1:
-        raise ValueError("delays say each wait themselves: leave out base and cap")
+        raise ValueError("delays already set each wait: leave out base and cap")
     if "delays" in given and not 1 <= len(given["delays"]) <= MOST_DELAYS:
         raise ValueError(f"delays are 1 to {MOST_DELAYS} numbers of seconds")
     return retry

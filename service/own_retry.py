@@ -28,11 +28,11 @@ def own_retry_of(stored: str) -> OwnRetry:
 
 
 def retry_until(stored: str, run_at: datetime) -> datetime | None:
-    """Return when the last attempt may begin of a job that is due at `run_at`; None: whenever it is its turn."""
+    """Return when the last attempt of a job due at `run_at` may begin; None: at any time."""
     max_duration = own_retry_of(stored).max_duration
     if max_duration is None:
         return None
     try:
         return run_at + timedelta(seconds=max_duration)
-    except OverflowError:  # the calendar ends before
+    except OverflowError:  # beyond the end of the calendar
         return None

@@ -1,4 +1,4 @@
-"""The attempt that is performed: what names it in the log, and what it leaves behind for readers meanwhile."""
+"""The attempt under way: its names for the log, and what it leaves behind for readers."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -9,11 +9,11 @@ from service.exchange import Exchange
 
 
 class Performing:
-    """An attempt that is performed. Its `args` are JSON, secrets in clear: for finding them in what it leaves behind.
+    """An attempt under way. Its `args` are JSON with secrets in clear, to find these in what it leaves behind.
 
-    `mask` takes them out of a text; None: the args have none.
+    `mask` takes secrets out of a text; None: the args have none.
 
-    `lines` and `exchange` are made when there is something to put there, which for most attempts is never. Once it
+    `lines` and `exchange` are made when there is something to put into them, which for most attempts is never. Once it
     `is_over`, nothing is added.
     """
 
@@ -40,7 +40,7 @@ class Performing:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What names it in the log."""
+        """Its names for the log."""
         return {"job_id": self.job_id, "kind": self.kind, "attempt": self.attempt}
 
 

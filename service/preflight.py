@@ -1,8 +1,9 @@
-"""Whether this configuration is fit to start: one check for each thing, by `postlude api`, `worker` and `dev` alike.
+"""Whether this configuration is fit to start: one function for each check, for `postlude api`, `worker` and `dev`
+alike.
 
-Each check raises `StartRefused` with a sentence that says what to do. A server that is away is not judged: it is waited
-for. What may break promises but leaves a choice is warned about in `durability.py`. Heavy modules are imported inside
-the checks that need them: most refusals come before.
+Each check raises `StartRefused` with a sentence that says what to do. A server that is away is not judged: the process
+waits for it. Settings that may break promises but leave a choice are warned about in `durability.py`. Heavy modules are
+imported inside the checks that need them, because most refusals come before.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ _NETWORK_FILESYSTEMS = {
 
 
 async def check_api(settings: Settings) -> None:
-    """Check all that the API needs."""
+    """Check everything that the API needs."""
     from jobs import Catalogue
     from service.resources import open_resources
 
@@ -57,14 +58,14 @@ async def check_api(settings: Settings) -> None:
 
 
 def check_ledger_file(settings: Settings) -> None:
-    """Check that the ledger's file, where SQLite keeps it, can be written and is safe there. Makes the data dir."""
+    """Check that SQLite's file for the ledger can be written and is in a safe place. Makes the data dir."""
     check_filesystem(settings)
     make_data_dir(settings.data_dir)
     path = _sqlite_path(settings)
-    # Nothing is written: a disk that is full is no reason to refuse, for what is there can still be read.
+    # Nothing is written: a full disk is no reason to refuse, because what is there can still be read.
     if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
         raise StartRefused(
-            f"the ledger's folder {path.parent} is not there or cannot be written. Mend that, or choose another with "
+            f"the ledger's folder {path.parent} does not exist or cannot be written. Fix that, or choose another with "
             "POSTLUDE_DATA_DIR or POSTLUDE_DATABASE_URL."
         )
 
@@ -84,9 +85,9 @@ def check_filesystem(settings: Settings, mounts: Path = _MOUNTS) -> None:
 
 
 async def check_servers(database: "Database", redis: "ArqRedis") -> None:
-    """Check that neither server is one that cannot be used at all.
+    """Check that both servers can be used at all.
 
-    Refused are a Redis that is a cluster or too old, and a pooler that changes connections within a session.
+    A Redis that is a cluster or too old is refused, and so is a pooler that changes connections within a session.
     """
     from service.ledger.pooler import refuse_changing_sessions
     from service.queue import refuse_unfit
@@ -133,9 +134,9 @@ def check_address(settings: Settings, *, patience_s: float = 0.0, knows_somebody
 
 
 def check_keys(settings: Settings) -> None:
-    """Check that no key of the settings can be guessed: tickets and cookies carry signatures to try guesses on.
+    """Check that no key in the settings can be guessed: guesses can be tried on the signatures of tickets and cookies.
 
-    Where only this machine reaches the API, which would need no key at all, a short one is warned of.
+    If only this machine reaches the API, which would need no key at all, a short key only causes a warning.
     """
     if all(len(key.get_secret_value()) >= _SHORTEST_KEY for key in settings.api_keys):
         return
@@ -146,7 +147,7 @@ def check_keys(settings: Settings) -> None:
 
 
 def warn_of_clear_secrets(settings: Settings) -> None:
-    """Warn where other machines reach the API, and whoever has the database can read the secrets of its jobs."""
+    """Warn if other machines reach the API and anybody with the database can read the secrets of its jobs."""
     if not settings.secret_keys and _are_reached(_resolve(settings)):
         remedy = "set POSTLUDE_SECRET_KEYS to the base64 of 32 random bytes (openssl rand -base64 32)"
         log.warning("secrets_kept_in_clear", remedy=remedy)
@@ -174,7 +175,7 @@ def only_one(settings: Settings) -> Iterator[float]:
 
 
 def _sqlite_path(settings: Settings) -> Path | None:
-    """Return the ledger's file; None where it is another database."""
+    """Return the ledger's file; None if the ledger is another database."""
     from sqlalchemy import make_url
 
     url = make_url(settings.sqlalchemy_url)

@@ -47,7 +47,7 @@ async def _prepare(settings: Settings, socket: Path) -> None:
     runtime_folder.prepare(settings, socket)
     try:
         async with asyncio.timeout(_PREDECESSOR_ENDS_S):
-            while await _is_answered(socket):  # noqa: ASYNC110 - nothing tells of another process' end
+            while await _is_answered(socket):  # noqa: ASYNC110 - nothing reports another process' end
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise StartRefused(f"an inbox already runs on {socket}. Stop that one first.") from None

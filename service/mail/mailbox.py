@@ -174,11 +174,11 @@ def _text(part: Message) -> str:
     payload = _payload(part)
     try:
         text = payload.decode(part.get_content_charset("utf-8"), errors="replace")
-    except (LookupError, ValueError):  # the mail names a charset that is none
+    except (LookupError, ValueError):  # the mail names an unknown charset
         text = payload.decode(errors="replace")
     return text.replace("\r\n", "\n")
 
 
 def _clean(text: str) -> str:
-    """Replace what cannot be written as UTF-8: bytes of the mail that are no text."""
+    """Replace what cannot be written as UTF-8: bytes of the mail that are not text."""
     return text.encode("utf-8", errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What is noted of a mail's transaction, for the attempt that sends it."""
+"""What is noted about a mail's transaction, for the attempt that sends it."""
 
 import aiosmtplib
 
@@ -7,7 +7,7 @@ from service.mail.smtp_server import SmtpServer
 from service.performing import performing
 
 _VERBS = frozenset({"AUTH", "DATA", "EHLO", "HELO", "MAIL", "NOOP", "QUIT", "RCPT", "RSET", "STARTTLS", "."})
-# The final dot, whose answer is the server's word on the message.
+# The final dot, whose answer is the server's decision on the message.
 MESSAGE = b"."
 
 
@@ -25,7 +25,7 @@ def note_connected(client: aiosmtplib.SMTP) -> None:
 
 
 def note_answer(command: bytes, answer: aiosmtplib.SMTPResponse) -> None:
-    """Note a command by its verb, and its answer. Of a login nothing is noted but how it went."""
+    """Note a command by its verb, and its answer. For a login, only the answer is noted."""
     if (exchange := _exchange()) is not None:
         verb = _verb(command)
         text = "" if verb == "AUTH" and answer.code < 400 else answer.message
@@ -44,6 +44,6 @@ def _exchange() -> SmtpExchange | None:
 
 
 def _verb(command: bytes) -> str:
-    """Return the verb. What is none belongs to a login, and is its secret."""
+    """Return the verb. Any other text belongs to a login, and is its secret."""
     verb = command[:10].decode("ascii", "replace").upper()
     return verb if verb in _VERBS else "AUTH"

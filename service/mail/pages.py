@@ -57,7 +57,7 @@ async def mail(page: PageDep, mail_id: str) -> HTMLResponse:
 
 
 def _mailbox(page: Page) -> Mailbox | None:
-    """Return the mailbox; None where there is none, or where the caller may not see what is in args."""
+    """Return the mailbox; None if there is none, or if the caller may not see args."""
     settings = page.resources.settings
     return Mailbox(settings.inbox_dir) if keeps_mail(settings) and page.principal.sees_args else None
 

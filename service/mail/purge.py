@@ -1,4 +1,4 @@
-"""When a job is deleted, so is what the mail server said of its recipients."""
+"""When a job is deleted, so are the mail server's answers about its recipients."""
 
 from service.feature import Purge
 from service.ledger.records.purged import rows_of_jobs

@@ -1,4 +1,4 @@
-"""What the page of mails shows: whether they go out, and what was refused of late."""
+"""What the page of mails shows: whether they go out, and what was refused lately."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _MOST_LANES = 20
 
 @dataclass(frozen=True, slots=True)
 class MailPage:
-    """`server` is where mail goes, as host and port; None: it stays in the inbox. The counts are of a day."""
+    """`server` is where mail goes, as host and port; None: it stays in the inbox. The counts are for one day."""
 
     server: str | None
     lanes: Sequence[LaneView]
@@ -64,12 +64,12 @@ async def read_mail_page(resources: Resources, lanes: Lanes, principal: Principa
 
 
 def server_of(settings: Settings) -> str | None:
-    """Return the mail server of the settings, without what signs in there."""
+    """Return the mail server of the settings, without its credentials."""
     if settings.smtp_url is None:
         return None
     url = settings.smtp_url.get_secret_value()
     try:
         server = SmtpServer.from_url(url, tls=settings.smtp_tls, ca_file=settings.smtp_ca_file)
-    except StartRefused:  # no worker starts with these settings, and each says why
+    except StartRefused:  # no worker starts with these settings, and each logs why
         return "nowhere, for POSTLUDE_SMTP_URL cannot be used"
     return f"{server.hostname}:{server.port}"

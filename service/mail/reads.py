@@ -1,4 +1,4 @@
-"""Reads of what the mail server said."""
+"""Reads of the mail server's answers."""
 
 from sqlalchemy import Connection, select
 

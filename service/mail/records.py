@@ -1,4 +1,4 @@
-"""Writes of what the mail server said."""
+"""Writes of the mail server's answers."""
 
 from collections.abc import Mapping
 

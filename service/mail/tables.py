@@ -1,4 +1,4 @@
-"""What the mail server has said of each recipient, while others of the same mail still wait."""
+"""The mail server's final answer for each recipient, while other recipients of the same mail still wait."""
 
 from sqlalchemy import Column, MetaData, String, Table, Text
 

@@ -22,7 +22,7 @@ DENIED: tuple[Network, ...] = tuple(
         "168.63.129.16/32",  # Azure's platform service, on a public address
         "169.254.0.0/16",  # link-local; the metadata service of most clouds
         "172.16.0.0/12",  # private
-        "192.0.0.0/24",  # protocol assignments; also Oracle's metadata service
+        "192.0.0.0/24",  # protocol assignments; also the metadata service of Oracle
         "192.0.2.0/24",  # documentation
         "192.88.99.0/24",  # 6to4 relays
         "192.168.0.0/16",  # private
@@ -31,7 +31,7 @@ DENIED: tuple[Network, ...] = tuple(
         "203.0.113.0/24",  # documentation
         "224.0.0.0/4",  # multicast
         "240.0.0.0/4",  # reserved, broadcast
-        # Only 2000::/3 is global unicast. All else is denied whole: unspecified, loopback, v4-compatible, NAT64,
+        # Only 2000::/3 is global unicast. Everything else is denied: unspecified, loopback, v4-compatible, NAT64,
         # 100::/64 discard, 5f00::/16, fc00::/7 private, fe80::/10 link-local, fec0::/10 site-local, ff00::/8 multicast.
         "::/3",
         "4000::/2",

@@ -1,7 +1,7 @@
 """Parses answers for aiohttp's connections, in place of aiohttp's own parser.
 
-That one is all or nothing: a 2xx whose body has one byte too many in the same segment is an error without a status, and
-the job would be posted again. This one delivers a complete head first, whatever follows it.
+aiohttp's parser is all or nothing: a 2xx whose body has one byte too many in the same segment is an error without a
+status, and the job would be posted again. This parser delivers a complete head first, whatever follows it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_INTERIM = 20
-# aiohttp reads decoded fields for the cookies alone, and none are kept; the transport passes the raw ones on.
+# aiohttp reads decoded fields only for cookies, which are not kept; the transport passes the raw fields on.
 _NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 Message = tuple[RawResponseMessage, StreamReader]
@@ -29,7 +29,7 @@ Parsed = tuple[list[Message], bool, bytes]
 
 
 class AnswerParser:
-    """Reads one answer for `connection`, and tells it when the answer is whole."""
+    """Reads one answer for `connection`, and tells it when the answer is complete."""
 
     def __init__(self, connection: "GuardedConnection", *, limit: int, timer: Any, asked_for_head: bool) -> None:
         self.has_begun = False
@@ -43,7 +43,7 @@ class AnswerParser:
         self._payload: StreamReader = EMPTY_PAYLOAD
 
     def pause_reading(self) -> None:
-        """Do nothing: all that has been read is in the body already."""
+        """Do nothing: everything read so far is already in the body."""
 
     def feed_data(self, data: bytes) -> Parsed:
         """Return the answer's head once it is complete. Raises `BadHttpMessage` once there can be none."""

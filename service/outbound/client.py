@@ -35,10 +35,10 @@ class OutboundClient(httpx.AsyncClient):
         auth: "AuthTypes | UseClientDefault | None" = httpx.USE_CLIENT_DEFAULT,
         follow_redirects: "bool | UseClientDefault" = httpx.USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
-        """Send as httpx does.
+        """Send a request, as httpx does.
 
-        Asked for a stream, no auth and no redirects, the request goes straight to the transport: httpx's layers for
-        these, for cookies and hooks cost more than the post. Such an answer has no `elapsed` and no `next_request`.
+        With `stream`, and without auth and redirects, the request goes straight to the transport: httpx's layers for
+        these, for cookies and for hooks cost more than the post. Such an answer has no `elapsed` and no `next_request`.
         """
         around = around_call.get()
         if around is None:

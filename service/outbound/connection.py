@@ -23,8 +23,8 @@ from service.outbound.head import Head
 class ConnectionStale(aiohttp.ClientConnectionError):
     """A kept connection turned out dead or unclean before the answer.
 
-    `is_unsent` says that the receiver cannot have had the whole request. This is no subclass of the errors after which
-    aiohttp sends again by itself: one repeat is enough, on a fresh connection.
+    `is_unsent` says that the receiver cannot have got the whole request. This is no subclass of the errors after which
+    aiohttp itself sends again: one repeat, on a fresh connection, is enough.
     """
 
     def __init__(self, message: str, *, is_unsent: bool) -> None:
@@ -62,10 +62,10 @@ class GuardedConnection(ResponseHandler):
         self._parser = cast(Any, self._answer)
 
     async def expect_answer(self) -> bool:
-        """Expect an answer from here on: the request is about to be written. Return False if it must not be.
+        """Expect an answer from here on, because the request is about to be written. Return False if it must not be.
 
-        Bytes that have arrived already are read first, and `data_received` refuses them. Messages of TLS itself, such
-        as the session tickets after a handshake, are neither an answer nor a fault.
+        Bytes that have already arrived are read first, and `data_received` refuses them. Messages of TLS itself, such
+        as session tickets after a handshake, are neither an answer nor a fault.
         """
         while not self._is_asked and self._exception is None and self._has_unread_bytes():
             if self.transport is None:

@@ -48,8 +48,8 @@ def fresh_connection() -> Iterator[None]:
 class GuardedConnector(aiohttp.TCPConnector):
     """Dials addresses that are public or in `allow`, several at once where the first is slow (RFC 8305).
 
-    Names, IP literals and what only the system reads as an address (`127.1`) take one way: resolve, check all, dial.
-    Should aiohttp resolve in another way some day, the check of each socket still refuses.
+    Names, IP literals and forms that only the system reads as addresses (`127.1`) are treated alike: resolve, check
+    all, dial. If aiohttp ever resolves in another way, the check of each socket still refuses.
     """
 
     def __init__(self, allow: Sequence[Network], max_kept: int, resolve: Resolve):
@@ -59,7 +59,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             ssl=context,
             use_dns_cache=False,
             keepalive_timeout=KEEPALIVE_S,
-            limit=0,  # the transport bounds requests, so that a wait for a slot and a slow connection are told apart
+            limit=0,  # the transport bounds requests, so that a wait for a slot differs from a slow connection
             socket_factory=self._checked_socket,
         )
         self._factory = cast(Any, partial(GuardedConnection, self._loop))

@@ -8,7 +8,7 @@ from service.outbound.connection import ConnectionStale, SpokeUnasked
 
 
 def as_httpx(error: aiohttp.ClientError) -> httpx.TransportError:
-    """Return the error of httpx that says the same."""
+    """Return the corresponding error of httpx."""
     return _class_of(error)(_message(error))
 
 

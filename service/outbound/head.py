@@ -24,7 +24,7 @@ _QUOTED_BYTES = 1024
 
 
 class NotReadable(Exception):
-    """The bytes are no answer in HTTP. The message says what they are."""
+    """The bytes are not an HTTP answer. The message says what they are."""
 
 
 class Head(NamedTuple):

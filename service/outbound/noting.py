@@ -1,4 +1,4 @@
-"""What is noted of each request: for the attempt that sends it, and for the metrics of its process."""
+"""What is noted about each request: for the attempt that sends it, and for the metrics of its process."""
 
 import asyncio
 from typing import Final
@@ -54,7 +54,7 @@ def note_failure(exchange: HttpExchange | None, error: BaseException) -> None:
 
 
 def _prefer(exchange: HttpExchange) -> None:
-    """Keep this one, whatever began since or begins later: it is what the attempt may fail for."""
+    """Keep this exchange, even if others began since or begin later: the attempt may fail because of it."""
     exchange.went_wrong = True
     attempt = performing.get()
     if attempt is not None and not attempt.is_over:

@@ -15,8 +15,8 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 class ThreadedResolver:
     """Asks the system's resolver in threads of its own: jobs may hold all threads of the loop.
 
-    Callers that ask for the same name at the same time share one lookup, so that a name whose servers are silent holds
-    one thread, and not all of them.
+    Simultaneous callers for the same name share one lookup, so that a name with silent servers holds one thread, not
+    all of them.
     """
 
     def __init__(self, max_threads: int):
@@ -38,7 +38,7 @@ class ThreadedResolver:
     def _answered(self, question: tuple[str, int], asked: "asyncio.Future[list[str]]") -> None:
         del self._asked[question]
         if not asked.cancelled():
-            asked.exception()  # whoever asked may have gone meanwhile
+            asked.exception()  # the caller may have gone meanwhile
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -22,7 +22,7 @@ Timeouts = Mapping[str, float | None]
 
 MOST_RESOLVER_THREADS = 32
 WRITTEN_AT_ONCE_BYTES = 64 * 1024  # what asyncio takes without making the writer wait
-# By these headers a receiver recognises a request that it has had before.
+# Headers by which a receiver recognises a request that it has already had.
 REPEATABLE_BY = ("webhook-id", "idempotency-key")
 IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 # httpx has set these, or has been told not to.
@@ -67,7 +67,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return response
 
     def _stream_of(self, answer: aiohttp.ClientResponse, exchange: HttpExchange | None) -> httpx.AsyncByteStream:
-        """Return the body: plain bytes where all of it has arrived, and the slot is free, for nobody waits any more."""
+        """Return the body. If all of it has arrived, these are plain bytes, and the slot is freed at once."""
         if not answer.content.is_eof() or answer.content.exception() is not None:
             return _Body(answer, self._slots.release, exchange)
         body = answer.content.read_nowait()
@@ -78,7 +78,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return httpx.ByteStream(body)
 
     async def _ask(self, request: httpx.Request, timeouts: Timeouts) -> aiohttp.ClientResponse:
-        """Ask once, or once more on a fresh connection where a kept one turned out stale."""
+        """Send once, or once more on a fresh connection if a kept one turned out stale."""
         try:
             try:
                 return await self._ask_once(request, timeouts)
@@ -152,7 +152,7 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if self._open:
             self._open = False
-            self._answer.close()  # where the body was read to its end, the connection has gone back already
+            self._answer.close()  # after a body was read to its end, the connection has already gone back
             self._release()
 
 
@@ -170,12 +170,12 @@ def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout
 
 def _headers(request: httpx.Request) -> CIMultiDict[str]:
     headers = CIMultiDict([(name.decode(), value.decode()) for name, value in request.headers.raw])
-    headers.popall("transfer-encoding", None)  # aiohttp frames a body of unknown length itself
+    headers.popall("transfer-encoding", None)  # aiohttp itself frames a body of unknown length
     return headers
 
 
 def _may_be_repeated(request: httpx.Request) -> bool:
-    """Return whether a receiver that has had the request recognises a repeat (RFC 9110, 9.2.2)."""
+    """Return whether a receiver that already has the request recognises a repeat (RFC 9110, 9.2.2)."""
     if not isinstance(request.stream, httpx.ByteStream):
         return False
     return request.method in IDEMPOTENT or any(name in request.headers for name in REPEATABLE_BY)

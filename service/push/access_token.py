@@ -1,4 +1,4 @@
-"""An OAuth access token: fetched once for all who need it, and kept until shortly before its end."""
+"""An OAuth access token: fetched once for all callers, and kept until shortly before its end."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ _TIMEOUT = httpx.Timeout(FETCH_TIMEOUT_S, connect=10).as_dict()
 _LONGEST_MARGIN_S = 300.0
 _MARGIN = 0.2
 _HOLD = timedelta(seconds=10)
-# RFC 6749, 5.1 leaves the lifetime out where it is known elsewhere; Google's is an hour.
+# RFC 6749, 5.1 allows servers to leave the lifetime out; Google's is an hour.
 _LIVES_S = 3600.0
 _LONGEST_LIFE_S = 86_400
 
@@ -44,17 +44,17 @@ class AccessTokens:
         self._fetching: asyncio.Task[AccessToken] | None = None
 
     async def get(self, http: httpx.AsyncClient) -> str:
-        """Return a token that is fresh. Raises `NoAccessToken`, for all who wait for the same fetch."""
+        """Return a fresh token. Raises `NoAccessToken`, for all callers that wait for the same fetch."""
         if self._kept is not None and time.monotonic() < self._kept.fresh_until:
             return self._kept.value
         if self._fetching is None:
-            # In a context of its own: the fetch is no request of the attempt that happens to be the first to ask.
+            # In a context of its own: the fetch is not a request of the attempt that happens to ask first.
             self._fetching = asyncio.create_task(self._fetch(http), name="access-token", context=Context())
             self._fetching.add_done_callback(self._keep)
         return (await asyncio.shield(self._fetching)).value
 
     def forget(self, value: str) -> None:
-        """Fetch another one for the next who asks, unless that has happened."""
+        """Fetch another token for the next caller, unless that has already happened."""
         if self._kept is not None and self._kept.value == value:
             self._kept = None
 

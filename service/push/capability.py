@@ -1,4 +1,4 @@
-"""What `send_push` and `send_web_push` ask for: whom pushes are from."""
+"""What `send_push` and `send_web_push` ask for: the accounts that pushes are sent from."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class SetUp:
-    """What the settings have; see `jobs.push.accounts.PushAccounts`."""
+    """The accounts in the settings; see `jobs.push.accounts.PushAccounts`."""
 
     project: Fcm | None
     key: Vapid | None

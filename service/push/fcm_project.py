@@ -39,7 +39,7 @@ class FcmProject:
             raise StartRefused(f"POSTLUDE_FCM_CREDENTIALS: its private_key cannot sign: {error}") from None
 
     def _grant(self) -> TokenGrant:
-        """Sign what a token is asked for with (RFC 7523, 2.1)."""
+        """Sign the assertion that asks for a token (RFC 7523, 2.1)."""
         from joserfc import jwt
         from joserfc.jwk import RSAKey
 

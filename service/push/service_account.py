@@ -36,6 +36,6 @@ def _file(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        # What is so long is no path, but a key in a form that is not read, such as base64.
+        # A longer text is not a path, but a key in an unsupported form, such as base64.
         named = path if len(str(path)) <= _LONGEST_SHOWN else "what it names"
         raise StartRefused(f"{_SETTING}: {named} cannot be read: {reason}.") from None

@@ -1,4 +1,4 @@
-"""The job that a plain arq client has put into Redis, read without trusting it."""
+"""A job that a plain arq client has put into Redis, read without trusting it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ _DEEPEST = 100
 
 
 class NotAnArqJob(Exception):
-    """There is no arq job behind an id on the queue. The message says what is there instead."""
+    """An id on the queue is not an arq job's. The message says what is there instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ def _parse(member: str, queue: str, payload: bytes) -> ArqJob:
     try:
         data = deserialize(payload)
         function: str = data["f"]
-        function.encode()  # a lone surrogate can be written nowhere
+        function.encode()  # a lone surrogate cannot be stored anywhere
         enqueued_at = datetime.fromtimestamp(data["et"] / 1000, UTC)
         arq_job = ArqJob(member, queue, function, list(data["a"]), dict(data["k"]), enqueued_at)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise NotAnArqJob("its payload is not a job in arq's format as JSON") from error
     if not 0 < len(function) <= _LONGEST_KIND or "\0" in function:
-        raise NotAnArqJob("the name of its function is no kind's")
+        raise NotAnArqJob("no kind has the name of its function")
     if _is_deep(data):
         raise NotAnArqJob(f"its payload is nested more than {_DEEPEST} levels deep")
     return arq_job

@@ -1,6 +1,6 @@
-"""arq's protocol, kept for the jobs of plain arq clients: payload, in progress, next attempt, result.
+"""arq's protocol for the jobs of plain arq clients: payload, in progress, next attempt, result.
 
-Each method takes many jobs, and makes one round trip for all of them, or for each hundred.
+Each method takes many jobs, and makes one round trip for all of them or for each hundred.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from service.queue.codec import MAX_PAYLOAD_BYTES, PayloadUnreadable, millisecon
 from service.queue.keys import in_progress_key_prefix, job_key_prefix, key_of, result_key_prefix
 
 RESULT_KEPT_S = 3600
-# A result may have 256 KiB. A hundred of them in one transaction are a burden to neither side.
+# A result may have 256 KiB. A hundred of them in one transaction burden neither side.
 _AT_ONCE = 100
 
 
@@ -27,7 +27,7 @@ class Again(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an arq client's `Job.result()` returns, in arq's own format."""
+    """The result that an arq client's `Job.result()` returns, in arq's own format."""
 
     member: str
     queue: str
@@ -52,7 +52,7 @@ class ArqProtocol:
         return {member: _payload(payload) for member, payload in zip(members, found, strict=True)}
 
     async def hold(self, for_s: Mapping[str, float]) -> None:
-        """Show arq's clients that jobs are in progress, each for at most the given seconds."""
+        """Show jobs to arq's clients as in progress, each for at most the given seconds."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for member, seconds in for_s.items():
                 pipe.set(in_progress_key_prefix + member, b"1", px=int(seconds * 1000))

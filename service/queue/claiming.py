@@ -23,7 +23,7 @@ _ASIDE_KEPT_S = 600
 
 
 class Claimed(NamedTuple):
-    """An id taken off the head of a queue, or out of `lanes`; `strict` names those of them in strict order."""
+    """An id taken from the head of a queue, or from `lanes`; `strict` names its lanes in strict order."""
 
     member: bytes
     queue: str
@@ -37,9 +37,10 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a claim took. All of it was due by `due_by`: Redis' clock, rounded up to the next millisecond.
+    """What a claim took. All ids were due by `due_by`: Redis' clock, rounded up to the next millisecond.
 
-    Ids in lanes may only be started while the ledger's epoch of lanes is `lanes_epoch`; their claims are of `claim_ms`.
+    Ids in lanes may only be started while the ledger's epoch of lanes is `lanes_epoch`; they were claimed at
+    `claim_ms`.
     """
 
     claimed: list[Claimed]
@@ -53,11 +54,11 @@ class Claiming(OverRedis):
     """Claims ids for a worker."""
 
     async def claim(self, queues: Sequence[str], room: Room, kinds: Sequence[str] = ()) -> Taken:
-        """Take the due ids for which there is room; nobody else gets them for `CLAIM_HOLD_MS`.
+        """Take the due ids for which there is room. Nobody else gets them for `CLAIM_HOLD_MS`.
 
-        Half of the room is for lanes and half for other ids; what one half leaves, the other gets. Each queue has a
-        share; the first queues come first if there is not a share for each. Ids that were set aside are taken only if
-        their kinds are among `kinds`. Whatever in Redis would block every claim is mended, and reported in the log.
+        Half of the room is for lanes and half for other ids; either half gets what the other leaves. Each queue has a
+        share; if there is not enough for all, the first queues come first. Ids that were set aside are taken only if
+        their kinds are in `kinds`. Anything in Redis that would block every claim is mended, and logged.
         """
         now_ms, mended, lanes, members = await self._scripts.claim(queues, room, CLAIM_HOLD_MS, kinds)
         for one in mended:
@@ -73,10 +74,10 @@ class Claiming(OverRedis):
         return Taken(claimed, due_by, lanes.epoch.decode(), now_ms, _left(room, left, closed=not lanes.epoch))
 
     async def put_back(self, entries: Sequence[Entry], claim_ms: int | None = None) -> None:
-        """Let go of claimed ids: each comes due at its entry's time. An id that has left the queue stays away.
+        """Let go of claimed ids: each comes due at its entry's time. An id that has left the queue stays off it.
 
-        One with lanes leaves them, unless it was claimed again after `claim_ms`, and what its start would have taken of
-        their rates is given back.
+        An id with lanes leaves them, unless it was claimed again after `claim_ms`, and gives its share of their rates
+        back.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry in entries:
@@ -89,7 +90,7 @@ class Claiming(OverRedis):
             await self._scripts.put_in_lanes("back", in_lanes, scores, agreed_time.now(), claim_ms)
 
     async def set_aside(self, entries: Sequence[Entry], now: datetime) -> None:
-        """Let go of claimed ids of unknown kinds, and put them where only claimers that know the kinds look."""
+        """Let go of claimed ids of unknown kinds, and put them where only workers that know the kinds look."""
         async with self.redis.pipeline(transaction=True) as pipe:
             for entry in entries:
                 kinds, ids = aside_key_of(entry.queue), f"{aside_key_of(entry.queue)}:{entry.kind}"
@@ -120,10 +121,10 @@ def _report(mended: Mended) -> None:
 # What the claim script mends, and what the log says about it.
 _MENDED = {
     "queue_key_parked": {
-        "reason": "it was not of the type that a queue has; it was renamed to what was found",
+        "reason": "it did not have the type of a queue; it was renamed, see `found`",
         "remedy": "see who writes to this Redis, then delete the renamed key; the sweep puts accepted jobs again",
     },
-    "queue_member_removed": {"reason": "it is empty or too long: it can be no job's id"},
+    "queue_member_removed": {"reason": "it is empty or too long to be a job's id"},
     "endless_claim_ended": {
         "reason": "its arq:in-progress key had no expiry, and would have kept it from every worker",
     },

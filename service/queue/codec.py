@@ -21,7 +21,7 @@ def deserialize(data: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(loaded, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - to the caller, just another sort of bad data
+        raise ValueError("not a JSON object")  # noqa: TRY004 - for the caller, just another sort of bad data
     return loaded
 
 
@@ -40,9 +40,9 @@ def is_own_payload(payload: bytes) -> bool:
 def payload_of(
     kind: str, due_at: datetime, lanes: Sequence[str] = (), given: Sequence[str] = (), label: str | None = None
 ) -> str:
-    """Write the payload of one of our jobs, under arq's field names. The args stay in the ledger.
+    """Write the payload of one of our own jobs, with arq's field names. The args stay in the ledger.
 
-    `given` is what each of its lanes was given; see `given_to`. Only a job in lanes has a `label`.
+    `given` has the limits that each of its lanes was given; see `given_to`. Only a job in lanes has a `label`.
     """
     labelled = f'"label":{_quoted(label)},' if label else ""
     in_lanes = f'{labelled}"lanes":{_listed(tuple(lanes))},"limits":{_listed(tuple(given))},' if lanes else ""
@@ -55,7 +55,7 @@ def _listed(texts: tuple[str, ...]) -> str:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a moment in ms since 1970, as arq's scores are."""
+    """Return a moment in ms since 1970, like arq's scores."""
     return int(moment.timestamp() * 1000)
 
 

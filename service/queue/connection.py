@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from service.addresses import redis_arguments
 from service.queue.codec import deserialize, serialize
 
-# redis-py lets the built-in TimeoutError and OSError of a socket through.
+# redis-py lets a socket's built-in TimeoutError and OSError through.
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 SOCKET_TIMEOUT_S = 3.0
 _PACKER = HiredisRespSerializer()
@@ -23,7 +23,7 @@ def open_redis(url: str) -> ArqRedis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=20,
-        timeout=2,  # for a free connection
+        timeout=2,  # how long to wait for a free connection
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=1,
         health_check_interval=30,
@@ -50,7 +50,7 @@ def _quick_and_plain(connection_class: Any) -> Any:
 
     redis-py's asyncio client packs in Python. If a transport was reset after the last command, uvloop raises
     RuntimeError and redis-py lets it through, so nobody would see that Redis is away. And redis-py sends within
-    `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes when all is just sent.
+    `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that arrives just as everything is sent.
     """
 
     class Connection(connection_class):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A job as it stands on a queue."""
+"""A job's entry on a queue."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,9 +13,9 @@ _PRIORITY_STEP_MS = PRIORITY_STEP // timedelta(milliseconds=1)
 
 
 class Entry(NamedTuple):
-    """A job on its queue: at its due time and, once it is due, moved by its priority.
+    """A job on its queue: at its due time, moved by its priority once it is due.
 
-    A job in `lanes` waits in them. `lane_limits` is what its row says that its request and its kind gave them.
+    A job in `lanes` waits in them. `lane_limits`, from its row, has the limits that its request and its kind gave them.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Whether a server can be the queue at all: new enough, and no cluster. Restricted users may send HELLO, too."""
+"""Whether a server can be the queue at all: new enough, and not a cluster. Restricted users may send HELLO, too."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ async def refuse_unfit(redis: ArqRedis) -> None:
 
 
 async def _refuse_without_zmscore(redis: ArqRedis) -> None:
-    """Try the newest command that the queue needs, on a server that does not tell its version."""
+    """Try the newest command that the queue needs, for a server that does not tell its version."""
     try:
         await redis.zmscore("postlude:probe", ["m"])
     except ResponseError as error:

@@ -1,4 +1,4 @@
-"""What an idle worker asks: when something may come due, and to be woken by a put."""
+"""How an idle worker waits: it asks when something may come due, and is woken by a put."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Any, cast
@@ -14,7 +14,10 @@ class Idling(OverRedis):
     """Tells workers when to claim again."""
 
     async def woken(self, queues: Sequence[str], within_s: float) -> bool:
-        """Wait up to `within_s` for a put on one of `queues`; say whether there was one. Each put wakes one worker."""
+        """Wait up to `within_s` for a put on one of `queues`; return whether there was one.
+
+        Each put wakes one worker.
+        """
         keys = [wake_key_of(queue) for queue in queues]
         # The type allows whole seconds only; Redis takes fractions.
         return await cast(Awaitable[Any], self.redis.blpop(keys, timeout=cast(int, within_s))) is not None
@@ -24,7 +27,7 @@ class Idling(OverRedis):
         await cast(Awaitable[Any], self.redis.lpush(wake_key_of(queues[0]), b"1"))
 
     async def next_due_ms(self, queues: Sequence[str], left: Left = NOTHING) -> float | None:
-        """Return when something on `queues` comes due, in ms by Redis' clock, but for what the last claim `left`.
+        """Return when something on `queues` comes due, in ms by Redis' clock, except what the last claim `left`.
 
         None if nothing waits.
         """
@@ -43,6 +46,6 @@ class Idling(OverRedis):
         return min(scores, default=None)
 
     async def has_out_of_order(self, queues: Sequence[str]) -> bool:
-        """Whether there may be due ids that do not stand at their due times: low ones, set aside, or in lanes."""
+        """Whether there may be due ids in other places: with negative priority, set aside, or in lanes."""
         keys = [name(queue) for queue in queues for name in _OUT_OF_ORDER]
         return bool(await self.redis.exists(*keys))

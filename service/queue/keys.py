@@ -1,4 +1,4 @@
-"""The names of keys in Redis: arq's own, for its clients and its worker, and ours, which begin with `postlude:`."""
+"""The names of keys in Redis: arq's own, for its clients and its worker, and ours, with the prefix `postlude:`."""
 
 from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, result_key_prefix
 
@@ -8,11 +8,12 @@ __all__ = ["in_progress_key_prefix", "job_key_prefix", "key_of", "result_key_pre
 
 MARKER = "postlude:epoch"
 PARKED = "postlude:parked:"
-# There while arq's own worker class works, which knows neither lanes nor pauses.
+# Exists while arq's own worker class is at work, which knows neither lanes nor pauses.
 STOCK_WORKER = "postlude:stock-worker"
-# The lanes in which anything waits or runs; the rules of all; what is paused, until when; the epoch they are built for.
+# The lanes in which anything waits or runs; all rules; what is paused and until when; the epoch that lanes are built
+# for.
 LANES = "postlude:lanes"
-# Lanes in which nothing waits or runs, whose order came with a job: by when the leader looks whether one still lives.
+# Empty lanes whose order came with a job, by when the leader checks whether they still have live jobs.
 LANES_IN_ORDER = "postlude:lanes-in-order"
 LANE_RULES = "postlude:lane-rules"
 LANE_PATTERNS = "postlude:lane-patterns"
@@ -31,7 +32,7 @@ _TURNS = "postlude:lane-turns:"
 _LANE_LOW = "postlude:lane-low:"
 _WAKE = "postlude:wake:"
 
-# What the scripts call these names.
+# The names of these keys in the scripts.
 IN_LUA = {
     "QUEUE": default_queue_name,
     "JOB": job_key_prefix,
@@ -59,12 +60,12 @@ IN_LUA = {
 
 
 def low_key_of(queue: str) -> str:
-    """Name the sorted set of due ids of negative priority, which are also in the queue's own set, further back."""
+    """Name the sorted set of due ids with negative priority, which are also in the queue's own set, further back."""
     return f"postlude:low:{queue}"
 
 
 def aside_key_of(queue: str) -> str:
-    """Name the set of kinds that some worker did not know. <this>:<kind> has their ids, which stay on the queue too."""
+    """Name the set of kinds that a worker did not know. <this>:<kind> has their ids, which also stay on the queue."""
     return f"postlude:aside:{queue}"
 
 
@@ -89,10 +90,10 @@ def waiting_key_of(queue: str, lane: str) -> str:
 
 
 def turns_key_of(queue: str) -> str:
-    """Name the sorted set of a queue's lanes that may start something, by when they may."""
+    """Name the sorted set of a queue's lanes that may start something, by the time when they may."""
     return _TURNS + queue
 
 
 def lane_low_key_of(queue: str) -> str:
-    """Name the sorted set of due ids in lanes of negative priority, which also wait for their lanes, further back."""
+    """Name the sorted set of due ids with negative priority in lanes, which also wait in their lanes, further back."""
     return _LANE_LOW + queue

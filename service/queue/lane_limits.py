@@ -1,4 +1,4 @@
-"""What the scripts are told of lanes' limits: JSON with flat names, and milliseconds."""
+"""Lanes' limits in the form for the scripts: JSON with flat names, and milliseconds."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from service.queue.codec import milliseconds
 
 @lru_cache(maxsize=1024)
 def given_to(lanes: Sequence[str], lane_limits: str | None) -> tuple[str, ...]:
-    """Return what each lane was given: `s` and limits sent with a job, `g` and a kind's, or nothing."""
+    """Return what each lane was given: `s` and limits sent with a job, `g` and its kind's limits, or nothing."""
     told = json.loads(lane_limits) if lane_limits else {}
     return tuple(_given(told[lane]) if lane in told else "" for lane in lanes)
 
@@ -26,7 +26,7 @@ def written_rule(rule: Rule, now: datetime) -> str:
 
 
 def written_patterns(rules: Sequence[Rule], now: datetime) -> str:
-    """Write the rules for patterns, the most specific first."""
+    """Write the rules for patterns, most specific first."""
     patterns = [rule for rule in rules if is_pattern(rule.key)]
     patterns.sort(key=lambda rule: specificity(rule.key), reverse=True)
     return json.dumps([{"key": rule.key, **_told(rule, now)} for rule in patterns], ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Reads what the scripts tell of lanes. Whatever is nonsense there counts as not told."""
+"""Reads the scripts' answers about lanes. Nonsense counts as no answer."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is told of lanes, and what they tell."""
+"""The data that lanes receive and return."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,23 +9,22 @@ from service.lane_rules import BreakerState, Forced
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the end of an attempt says about its destination: it answers, or it does not; `hold_s` opens at once."""
+    """What the end of an attempt says about its destination: whether it answers. `hold_s` opens the breaker at once."""
 
     alive: bool
     hold_s: float | None = None
     reason: str = ""
 
 
-# For a job that was waiting: whoever has claimed it meanwhile is refused, and lets go of it.
+# For a job that was waiting: a worker that has claimed it meanwhile is refused, and lets go of it.
 NO_CLAIM_MS = -1
 
 
 class Release(NamedTuple):
     """A job that leaves its lanes' running sets: its finish is recorded, or it was not started.
 
-    Only a claim that is not newer than `claim_ms` is ended: who was frozen before this must not end one of today. None
-    ends any. The verdict goes to the last of `lanes`.
-    A job that goes on holds its strict lanes until `head_due`.
+    Only a claim that is not newer than `claim_ms` is ended: a worker that was frozen must not end a newer claim. None
+    ends any. The verdict goes to the last of `lanes`. A job that goes on holds its strict lanes until `head_due`.
     """
 
     id: str
@@ -39,7 +38,7 @@ class Release(NamedTuple):
 class BreakerChange:
     """A lane's breaker in its new state.
 
-    An open one lets a probe through at `until`; it has opened `step` times in a row.
+    An open breaker lets a probe through at `until`; it has opened `step` times in a row.
     """
 
     lane: str
@@ -50,7 +49,7 @@ class BreakerChange:
 
 
 class Holder(NamedTuple):
-    """A member of a lane's running set. Its claim was made at `claim_ms` by Redis' clock; 0 after a rebuild."""
+    """A member of a lane's running set, claimed at `claim_ms` by Redis' clock; 0 after a rebuild."""
 
     lane: str
     id: str
@@ -59,9 +58,9 @@ class Holder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """A lane as Redis has it. `opens_at` is when it may start something: None if it is held until somebody opens it.
+    """A lane as Redis has it. `opens_at` is when it may start something; None: it is held until somebody opens it.
 
-    `tokens` are the starts that its rate allows now: None without a rate. `is_shared`: it is a kind's lane, which takes
+    `tokens` are the starts that its rate allows now; None without a rate. `is_shared`: it is a kind's lane, which takes
     a share of each worker's slots unless it has a `concurrency`.
     """
 
@@ -85,6 +84,6 @@ class LaneState:
 
     @property
     def waits_for_rate(self) -> bool:
-        """Whether it may start something but for its rate."""
+        """Whether only its rate may keep it from starting something."""
         is_open = not self.paused and self.breaker == "closed" and self.opens_at is not None
         return is_open and self.tokens is not None and self.tokens < 1

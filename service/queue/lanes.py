@@ -1,4 +1,4 @@
-"""Lanes: what runs in them, the limits that hold, and their rebuilding from the ledger."""
+"""Lanes: what runs in them, the limits that apply, and their rebuilding from the ledger."""
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class Runs(NamedTuple):
-    """A job that runs, or brings an order: its id on its queue, its lanes, and what its row says these were given."""
+    """A job that runs, or brings an order: its id on its queue, its lanes, and the limits that its row has for them."""
 
     id: str
     lanes: tuple[str, ...]
@@ -49,7 +49,7 @@ class Runs(NamedTuple):
 
 
 class Lanes:
-    """The lanes in one Redis. Every method raises one of `UNREACHABLE` when Redis does not answer."""
+    """The lanes in one Redis. Every method raises one of `UNREACHABLE` if Redis does not answer."""
 
     def __init__(self, redis: ArqRedis, scripts: Scripts) -> None:
         self._redis = redis
@@ -64,49 +64,49 @@ class Lanes:
         return changed
 
     async def release_if(self, lane: str, job_id: str, claim_ms: int) -> None:
-        """End a claim that nobody answers for, unless the job has been claimed again since."""
+        """End a claim that led to nothing, unless the job has been claimed again since."""
         await self.release([Release(job_id, (lane,), claim_ms=claim_ms)])
 
     async def hold(self, running: Iterable[Runs]) -> None:
-        """Let running jobs count in their lanes again, of which Redis has lost that they run."""
+        """Count running jobs in their lanes again, after Redis has lost them."""
         for some in _in_batches(running):
             await self._scripts.build("", "hold", [part for one in some for part in _running(one)])
 
     async def started(self, jobs: Iterable[Runs]) -> None:
-        """Let started jobs wait no longer. `remove` does so too, for jobs that no arq client looks for."""
+        """Remove started jobs from the waiting sets. `remove` does this too, for jobs that no arq client looks for."""
         for some in _in_batches(jobs):
             await self._scripts.build("", "started", [part for one in some for part in _running(one)])
 
     async def set_head(self, lane: str, job_id: str, due_at: datetime, *, in_place_of: str = "") -> None:
-        """Let a strict lane start nothing but this job, at its due time; with `in_place_of`, if that is its head."""
+        """Let a strict lane start only this job, at its due time; with `in_place_of`, if that job is its head now."""
         await self._scripts.build("", "head", [lane, job_id, milliseconds(due_at), in_place_of])
 
     async def hear_orders(self, jobs: Iterable[Runs]) -> None:
-        """Let lanes remember the order that these jobs bring, though they wait elsewhere."""
+        """Let lanes remember the order that these jobs bring, although the jobs wait elsewhere."""
         for some in _in_batches(jobs):
             await self._scripts.build("", "hear", [part for one in some for part in _running(one)])
 
     async def remembered_orders(self) -> tuple[int, list[str]]:
-        """Return Redis' time in ms, and empty lanes of which it is time to ask whether they have live jobs."""
+        """Return Redis' time in ms, and the empty lanes that are due for a check whether they have live jobs."""
         seconds, microseconds = await self._redis.time()
         now_ms = seconds * 1000 + microseconds // 1000
         lanes = await self._redis.zrangebyscore(LANES_IN_ORDER, "-inf", now_ms, start=0, num=_AT_ONCE)
         return now_ms, [lane.decode(errors="replace") for lane in lanes]
 
     async def keep_orders(self, live: Sequence[str], over: Sequence[str], at_ms: int) -> None:
-        """Let lanes remember their order for longer; those forget it that had no live jobs at this time of Redis'."""
+        """Let lanes remember their order for longer; lanes without live jobs at this time of Redis' forget it."""
         await self._scripts.build("", "keep", live)
         await self._scripts.build("", "forget", [at_ms, *over])
 
     async def apply(self, rules: Sequence[Rule], version: str = "") -> None:
-        """Let these rules, which are of this version, hold from the next claim on, and no others."""
+        """Apply these rules, which have this version, and no others, from the next claim on."""
         resumed = await self._write(rules, version)
         await self._on_active("", "place")
         for queue in resumed:
             await cast(Awaitable[int], self._redis.lpush(wake_key_of(queue), b"1"))
 
     async def stop_expiry(self) -> None:
-        """Let only empty lanes expire: in a rolling upgrade, workers of older versions let those in use expire, too."""
+        """Let only empty lanes expire: in a rolling upgrade, workers of older versions also let lanes in use expire."""
         await self._on_active("", "stay")
 
     async def rebuild(
@@ -118,14 +118,14 @@ class Lanes:
         in_order: Iterable[Runs] = (),
         first: bool = False,
     ) -> None:
-        """Close all lanes, let them hold exactly what runs, and know of orders, and open them for this epoch.
+        """Close all lanes, fill them with exactly the running jobs and the orders, and open them for this epoch.
 
-        The epoch may be followed by `/` and whatever tells this rebuild from others; claims are told all of it.
-        Buckets begin empty, for nobody knows what was started; full, if lanes are built for the `first` time ever.
-        Raises `RedisError` if somebody else has begun to rebuild them meanwhile.
+        The epoch may be followed by `/` and a mark that tells this rebuild from others; claims get all of it. Buckets
+        begin empty, because nobody knows what was started; full, if lanes are built for the `first` time ever. Raises
+        `RedisError` if another process has begun to rebuild them meanwhile.
         """
         builder = uuid_utils.uuid7().hex
-        seconds, microseconds = await self._redis.time()  # starts are counted by its clock
+        seconds, microseconds = await self._redis.time()  # starts are counted by Redis' clock
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(LANES_EPOCH)
             pipe.set(LANES_BUILDING, builder)
@@ -140,12 +140,12 @@ class Lanes:
         await self._scripts.build(builder, "open", [epoch, *queues])
 
     async def built_epoch(self) -> str | None:
-        """Return the epoch for which lanes were built, with what was after it; None while they are closed."""
+        """Return the epoch for which lanes were built, with its mark; None while they are closed."""
         found: bytes | None = await self._redis.get(LANES_EPOCH)
         return None if found is None else found.decode()
 
     async def rules_version(self) -> str:
-        """Return of which version the rules are that hold; '' if nobody said."""
+        """Return the version of the rules that apply; '' if none was set."""
         return (await self._redis.get(LANE_RULES_VERSION) or b"").decode(errors="replace")
 
     async def states(self, keys: Sequence[str]) -> Mapping[str, LaneState]:
@@ -156,9 +156,9 @@ class Lanes:
         return states
 
     async def hold_by_rates(self, queues: Sequence[str]) -> bool:
-        """Whether a job that is due on `queues` waits for nothing but the rate of its lane.
+        """Whether a due job on `queues` waits for nothing but the rate of its lane.
 
-        Of more lanes than can be asked at once, those whose turns come first are.
+        If there are more lanes than can be asked at once, asks the ones whose turns come first.
         """
         seconds, microseconds = await self._redis.time()
         now_ms = seconds * 1000 + microseconds // 1000
@@ -184,11 +184,11 @@ class Lanes:
         }
 
     async def count(self) -> int:
-        """Count the lanes in which anything waits or runs, and the `kind:<name>` for which anything waits."""
+        """Count the lanes in which anything waits or runs, and the kinds (`kind:<name>`) for which anything waits."""
         return int(await cast(Awaitable[int], self._redis.scard(LANES)))
 
     async def running(self) -> AsyncIterator[Holder]:
-        """Go over all that runs in lanes."""
+        """Iterate over everything that runs in lanes."""
         async for some in self._active():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for lane in some:
@@ -199,7 +199,7 @@ class Lanes:
                     yield Holder(lane, member.decode(errors="replace"), math.ceil(score))
 
     async def heads(self) -> AsyncIterator[dict[str, tuple[str, float]]]:
-        """Go over the jobs for which strict lanes wait, some at a time: by lane, the id and the ms when it is due."""
+        """Iterate over the jobs for which strict lanes wait, some at a time: by lane, the id and its due time in ms."""
         async for some in self._active():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for lane in some:
@@ -209,7 +209,7 @@ class Lanes:
             yield {lane: (id_.decode(errors="replace"), number_of(due_ms) or 0) for lane, id_, due_ms in told if id_}
 
     async def _active(self) -> AsyncIterator[list[str]]:
-        """Go over these lanes, some at a time: there may be a million. A few may come twice."""
+        """Iterate over these lanes, some at a time, because there may be a million. A few may come twice."""
         cursor = -1
         while cursor:
             cursor, some = await cast(
@@ -219,7 +219,7 @@ class Lanes:
                 yield batch
 
     async def _write(self, rules: Sequence[Rule], version: str) -> list[str]:
-        """Write the rules; return the queues that were paused until now: nobody puts anything there that would wake."""
+        """Write the rules; return the queues that were paused until now, whose workers no put would wake."""
         now = datetime.now(UTC)
         exact = {rule.key: written_rule(rule, now) for rule in rules if not is_pattern(rule.key)}
         paused = {rule.key: paused_until_ms(rule, now) for rule in rules if rule.key.startswith(("kind:", "queue:"))}
@@ -238,7 +238,7 @@ class Lanes:
         return [name.removeprefix("queue:") for name in were_paused if name.startswith("queue:") and name not in until]
 
     async def _on_active(self, builder: str, step: BuildStep) -> list[str]:
-        """Take a step for all active lanes; return the queues on which anything waits in them."""
+        """Do a step for all active lanes; return the queues on which anything waits in them."""
         queues: set[bytes] = set()
         async for some in self._active():
             queues.update(await self._scripts.build(builder, step, some))
@@ -246,7 +246,7 @@ class Lanes:
 
 
 async def _answers(pipe: Pipeline) -> list[Any]:
-    """Send commands; None for a key of another type: the next script that comes upon it puts it aside."""
+    """Send commands; None for a key of the wrong type, which the next script that meets it puts aside."""
     found: list[Any] = await pipe.execute(raise_on_error=False)
     for one in found:
         if isinstance(one, Exception) and not (isinstance(one, ResponseError) and "WRONGTYPE" in str(one)):
@@ -254,12 +254,15 @@ async def _answers(pipe: Pipeline) -> list[Any]:
     return [None if isinstance(one, Exception) else one for one in found]
 
 
-# What releases may have in common: all but their ids.
+# What releases may have in common: everything but their ids.
 _Common = tuple[tuple[str, ...], Verdict | None, datetime | None, int | None]
 
 
 def _grouped(releases: Iterable[Release]) -> list[tuple[_Common, list[str]]]:
-    """Group what has all but its id in common. The verdicts on a lane keep their order, for its breaker counts them."""
+    """Group releases that differ only in their ids.
+
+    Verdicts on a lane keep their order, because its breaker counts them.
+    """
     groups: list[tuple[_Common, list[str]]] = []
     latest: dict[str, tuple[_Common, list[str]]] = {}
     for job_id, *rest in releases:

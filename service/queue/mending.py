@@ -1,4 +1,4 @@
-"""What the sweep asks and mends: Redis' epoch, which ids are missing, and where due ids belong."""
+"""What the sweep checks and mends: Redis' epoch, which ids are missing, and where due ids belong."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from service.queue.scripts import OverRedis
 
 
 class Member(NamedTuple):
-    """An id, and the queue that it is on, or should be. One in lanes, or of a kind held back, waits elsewhere."""
+    """An id, and the queue that it is or should be on. With lanes, or a kind that is held back, it waits elsewhere."""
 
     queue: str
     id: str
@@ -26,10 +26,10 @@ class Mending(OverRedis):
     """Compares the queue with what the ledger says."""
 
     async def epoch(self) -> str:
-        """Name this life of this Redis: another server, a restart, a failover or a wipe is another epoch.
+        """Return the name of this life of this Redis: another server, a restart, a failover or a wipe is another epoch.
 
-        Users who may not run INFO get the marker alone, which a wipe deletes. Ids that a restart or a failover loses
-        without it are found by the sweep's look at single ids.
+        Users who may not run INFO get only the marker, which a wipe deletes. The sweep's checks of single ids find ids
+        lost in a restart or a failover that leaves the marker.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.get(MARKER)
@@ -45,12 +45,12 @@ class Mending(OverRedis):
     async def missing(self, members: Iterable[Member]) -> set[Member]:
         """Return the members that are neither on their queues nor in their lanes, in a few round trips.
 
-        While arq's own worker is at work, only its queues count.
+        While arq's own worker is at work, only the queues count.
         """
         wanted = list(members)
         laneless = {one for one in wanted if not one.lanes}
         away = await self._off_queue(laneless) if laneless else set()
-        # Those of a kind that is held back wait elsewhere.
+        # Members of a kind that is held back wait elsewhere.
         suspects = [*away, *(one for one in wanted if one.lanes)]
         if not suspects:
             return away
@@ -60,7 +60,7 @@ class Mending(OverRedis):
         return {suspects[place] for place in await self._scripts.absent([*places])}
 
     async def _off_queue(self, members: Iterable[Member]) -> set[Member]:
-        """Return the members that do not stand on their queues."""
+        """Return the members that are not on their queues."""
         by_queue: dict[str, list[Member]] = {}
         for member in members:
             by_queue.setdefault(member.queue, []).append(member)
@@ -88,10 +88,10 @@ class Mending(OverRedis):
 
 
 def _history_of(replication: Any) -> str:
-    """Return what INFO calls the history that this server writes; '' if this user may not run INFO.
+    """Return the id that INFO gives to this server's replication history; '' if this user may not run INFO.
 
-    A restart and a failover begin another one. The server's own run id would be the same after a failover there and
-    back, which loses what the replica had not heard.
+    A restart and a failover begin another history. The server's own run id would be the same after a failover there and
+    back, which loses everything that the replica had not received.
     """
     if isinstance(replication, Exception):
         if is_not_allowed(replication):

@@ -123,7 +123,7 @@ def _on_sets_and_hashes(key: str) -> tuple[Command, ...]:
 
 
 def _on_our_keys(queues: Sequence[str]) -> Iterable[tuple[str, Command]]:
-    """Yield a read and a write for each sort of key, which change nothing: XX writes only to what is there."""
+    """Yield a read and a write for each sort of key. They change nothing: XX writes only to existing entries."""
     for prefix in (job_key_prefix, in_progress_key_prefix, result_key_prefix):
         yield f"keys {prefix}*", ("SET", f"{prefix}postlude-probe", 1, "PX", 1, "XX")
         yield f"keys {prefix}*", ("GET", f"{prefix}postlude-probe")

@@ -1,4 +1,4 @@
-"""Putting ids on queues and taking them off: all callers of the same moment share one round trip."""
+"""Putting ids on queues and taking them off: simultaneous callers share one round trip."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -26,33 +26,36 @@ class Putting(OverRedis):
         self._next_flush: asyncio.Task[None] | None = None
 
     async def put(self, entries: Iterable[Entry]) -> None:
-        """Put jobs on their queues, or into their lanes. A job that is there already keeps its place.
+        """Put jobs on their queues, or into their lanes. A job that is already there keeps its place.
 
-        Left-over claims are lifted. Ids to remove at the same moment are removed first.
+        Left-over claims are lifted. Simultaneous removals come first.
         """
         self._to_put += entries
         await asyncio.shield(self._flush())
 
     async def remove(self, queue: str, members: Iterable[bytes]) -> None:
-        """Take ids off for good, with all that belongs to them. What runs in lanes stays there until it is released."""
+        """Take ids off for good, with everything that belongs to them.
+
+        Running jobs stay in their lanes until released.
+        """
         await asyncio.shield(self.remove_soon(queue, members))
 
     def remove_soon(self, queue: str, members: Iterable[bytes]) -> asyncio.Future[None]:
-        """Take ids off without waiting: an id that stays comes up again, and its start is refused."""
+        """Take ids off without waiting: an id that stays comes up again, where its start is refused."""
         self._to_remove.setdefault(queue, []).extend(members)
         return self._flush()
 
     def take_off_soon(self, started: Iterable[Claimed]) -> asyncio.Future[None]:
-        """Take the ids of started jobs off without waiting, but for those that arq's clients look for.
+        """Take the ids of started jobs off without waiting, except ids that arq's clients look for.
 
-        It costs less than `remove`, because their claims tell where they stand.
+        It costs less than `remove`, because their claims tell where the ids are.
         """
         for one in started:
             self._to_take_off.setdefault(one.queue, []).append(one)
         return self._flush()
 
     def _flush(self) -> asyncio.Task[None]:
-        # One that was cancelled before it began has written nothing; the next one writes that, too.
+        # A task that was cancelled before it began has written nothing; the next one writes that, too.
         if self._next_flush is None or self._next_flush.done():
             self._next_flush = asyncio.create_task(self._write_waiting(), name="queue-write")
             self._next_flush.add_done_callback(_note_error)
@@ -89,6 +92,6 @@ class Putting(OverRedis):
 
 
 def _note_error(put: asyncio.Task[None]) -> None:
-    """Keep asyncio from logging an error that nobody waits for any more; a caller who waits gets it."""
+    """Keep asyncio from logging an error that nobody waits for any more; a waiting caller gets it."""
     if not put.cancelled():
         put.exception()

@@ -10,14 +10,14 @@ from service.queue.lanes import Lanes
 from service.queue.mending import Mending
 from service.queue.putting import Putting
 
-# Its worker says so again every 10 s.
+# Its worker announces itself again every 10 s.
 _STOCK_WORKER_KNOWN_S = 30
 
 
 class Queue(Putting, Claiming, Idling, Mending):
     """The ids in one Redis. `arq` keeps arq's protocol for the jobs of plain arq clients; `lanes` are what they share.
 
-    Every method raises one of `UNREACHABLE` when Redis does not answer.
+    Every method raises one of `UNREACHABLE` if Redis does not answer.
     """
 
     def __init__(self, redis: ArqRedis) -> None:
@@ -26,7 +26,7 @@ class Queue(Putting, Claiming, Idling, Mending):
         self.lanes = Lanes(redis, self._scripts)
 
     async def mark_stock_worker(self) -> None:
-        """Let it be known, for a while, that arq's own worker class is at work."""
+        """Announce, for a while, that arq's own worker class is at work."""
         await self.redis.set(STOCK_WORKER, b"1", ex=_STOCK_WORKER_KNOWN_S)
 
     async def stock_worker_runs(self) -> bool:

@@ -60,5 +60,5 @@ def refusal_of(error: BaseException) -> str | None:
 
 
 def is_not_allowed(error: BaseException) -> bool:
-    """Whether this user may not run the command here, or the server does not know it."""
+    """Whether this user may not run the command, or the server does not know it."""
     return refusal_of(error) in (_LACKS_PERMISSION, _UNKNOWN)

@@ -1,4 +1,4 @@
-"""What a worker has room for when it claims, and what a claim had to leave for want of it."""
+"""What a worker has room for when it claims, and what a claim had to leave for lack of room."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a claim left although it may be due: an idle worker need not come back for it.
+    """What a claim left although it may be due, and for which an idle worker need not come back.
 
-    `names` are lanes and `kind:<name>` whose shares of this worker are full, and `queue:<name>` that are paused.
+    `names` are lanes and kinds (`kind:<name>`) whose shares of this worker are full, and paused `queue:<name>`.
     """
 
     all_laneless: bool = False
@@ -20,11 +20,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a worker takes: `laneless` ids, and ids `in_lanes`, for slots that they get at once.
+    """How much a worker takes: `laneless` ids, and ids `in_lanes`, which get their slots at once.
 
     Both together are at most the greater of the two. The worker runs at most `lane_share` jobs of a destination's lane
-    without a limit of its own, and `kind_share` of a kind; `held` is what it has by lane and by `kind:<name>`.
-    `paused` names the `queue:<name>` and `kind:<name>` paused by SQL, which count while Redis cannot tell.
+    without a limit of its own, and `kind_share` of a kind; `held` is how many it has by lane and by `kind:<name>`.
+    `paused` names the `queue:<name>` and `kind:<name>` paused in SQL, which count while Redis cannot tell.
     """
 
     laneless: int
@@ -36,17 +36,17 @@ class Room:
 
     @property
     def has_full_kind(self) -> bool:
-        """Whether the worker has as much of a kind as it may."""
+        """Whether the worker has as many jobs of a kind as it may."""
         return bool(self.full_kinds)
 
     @property
     def full_kinds(self) -> list[str]:
-        """The kinds of which the worker has as much as it may."""
+        """The kinds of which the worker has as many jobs as it may."""
         kinds = ((name.removeprefix("kind:"), held) for name, held in self.held.items() if name.startswith("kind:"))
         return [name for name, held in kinds if held >= self.kind_share]
 
     def holds_some_of(self, left: Left) -> bool:
-        """Whether there is room for some of what a claim left. Queues that are paused wait for no room."""
+        """Whether there is room for some of what a claim left. Paused queues do not wait for room."""
         shares = {name: self.kind_share if name.startswith("kind:") else self.lane_share for name in left.names}
         return (
             (left.all_laneless and self.laneless > 0)

@@ -24,7 +24,7 @@ from service.queue.keys import (
 from service.queue.lane_limits import given_to
 from service.queue.room import Room
 
-# What `claim` mended: an event, the key, and the member or the key's new name.
+# What `claim` has mended: an event, the key, and the member or the key's new name.
 Mended = tuple[bytes, bytes, bytes]
 BuildStep = Literal["clear", "run", "hold", "place", "started", "head", "hear", "keep", "forget", "open", "stay"]
 
@@ -71,7 +71,7 @@ class Scripts:
         args: list[str | int] = []
         told, payload = None, ""
         for entry in entries:
-            if told != (entry.kind, entry.due_at):  # jobs of a batch, and of a page of an operation, share theirs
+            if told != (entry.kind, entry.due_at):  # jobs of a batch, or of an operation's page, share theirs
                 told, payload = (entry.kind, entry.due_at), payload_of(entry.kind, entry.due_at)
             args += (queues.index(entry.queue), int(entry.is_low(now)), entry.id, entry.score(now), payload)
         await cast(Awaitable[None], self._put(keys=keys, args=args))
@@ -132,13 +132,13 @@ class OverRedis:
 
 
 def _with_lanes(*names: str) -> str:
-    """Put scripts together, behind those of lanes."""
+    """Join scripts, after the scripts of lanes."""
     return _read("patterns", "lane_free", "lane_limits", "lane_breakers", "lane_turns", "lanes", *names)
 
 
 @cache
 def _read(*names: str) -> str:
-    """Read scripts, with the names of keys: as locals, these would cost each call some microseconds."""
+    """Read scripts, with the names of keys filled in: as locals, these would cost each call some microseconds."""
     together = "\n".join((Path(__file__).parent / f"{name}.lua").read_text() for name in names)
     return _NAMES.sub(lambda found: f"'{IN_LUA[found.group()]}'", together)
 

@@ -96,7 +96,7 @@ def test_a_ledger_that_cannot_be_kept_where_the_settings_say_is_refused(command:
     url = f"sqlite:///{tmp_path}/none/postlude.db"
     data_dir = str(tmp_path / "data")
     done = postlude(command, POSTLUDE_DATABASE_URL=url, POSTLUDE_PORT=str(free_port()), POSTLUDE_DATA_DIR=data_dir)
-    assert_refused(done, "is not there or cannot be written", "POSTLUDE_DATABASE_URL")
+    assert_refused(done, "does not exist or cannot be written", "POSTLUDE_DATABASE_URL")
 
 
 def test_dev_without_a_usable_redis_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -230,5 +230,5 @@ async def test_a_redis_without_the_commands_of_6_2_is_too_old(short_dir: Path, t
 
 def test_a_ledger_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/none/postlude.db", data_dir=tmp_path)
-    with pytest.raises(StartRefused, match=r"none is not there or cannot be written.*POSTLUDE_DATABASE_URL"):
+    with pytest.raises(StartRefused, match=r"none does not exist or cannot be written.*POSTLUDE_DATABASE_URL"):
         preflight.check_ledger_file(settings)

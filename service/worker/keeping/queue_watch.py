@@ -68,7 +68,7 @@ class QueueWatch:
         return self.while_it_answers(with_nothing_left)
 
     async def end_pass(self, epoch: str) -> None:
-        """Note that Redis took everything in this pass and, unless jobs are left to dispatch, that nothing is left to mend."""
+        """Note that Redis took everything and, unless jobs are left to dispatch, that nothing is left to mend."""
         if not self._redispatch.left:
             self._leadership.swept(epoch)
         if self._is_away:

@@ -342,7 +342,7 @@ FOREIGN = {
     "no time": (_call(et=None), "not a job in arq's format"),
     "no such time": (_call(et=1e300), "not a job in arq's format"),
     "surrogate": (_call(f="\ud800"), "not a job in arq's format"),
-    "long name": (_call(f="x" * 101), "is no kind's"),
+    "long name": (_call(f="x" * 101), "no kind has the name"),
     "ours no more": (_call(postlude=1), "does not know it"),
 }
 
