@@ -40,17 +40,17 @@ class Resources:
 
     @property
     def known_queues(self) -> set[str]:
-        """The queues that jobs may be put on: those worked here, and those that kinds name."""
+        """The queues that jobs may be put on: the ones served here, and the ones that kinds name."""
         return {*self.settings.queues, *(kind.queue for kind in self.catalogue.values())}
 
     def check_queue(self, queue: str | None) -> None:
-        """Raise `QueueUnknown` for a queue that nobody would work; None stands for the kind's own."""
+        """Raise `QueueUnknown` for a queue that no worker would serve; None stands for the kind's own."""
         if queue is not None and queue not in self.known_queues:
             raise QueueUnknown(f"The queue is unknown. Known queues: {', '.join(sorted(self.known_queues))}.")
 
 
 def new_process_id() -> str:
-    """Name this process for the ledger, legibly: host, pid, and something that never comes again."""
+    """Return a readable, unique name of this process for the ledger: host, pid, and a random part."""
     return f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid_utils.uuid7().hex[-12:]}"
 
 

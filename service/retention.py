@@ -1,4 +1,4 @@
-"""What is past its retention is purged: from the ledger, and from what each feature keeps."""
+"""Data past its retention is purged, from the ledger and from every feature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ def kept_until(settings: Settings, state: str, finished_at: datetime) -> datetim
 
 @dataclass(frozen=True)
 class Retention:
-    """What `ctx.ledger` is; see `jobs.kit.context.RetentionApi`."""
+    """The object behind `ctx.ledger`; see `jobs.kit.context.RetentionApi`."""
 
     settings: Settings
     ledger: Ledger
@@ -35,7 +35,7 @@ class Retention:
     async def purge(
         self, older_than: timedelta, *, failed_older_than: timedelta | None = None, dry_run: bool
     ) -> dict[str, int]:
-        """Purge the ledger, after it the features in their order, and the trail, which has an age of its own."""
+        """Purge the ledger, then the features in their order, and the trail, which has an age of its own."""
         deleted = await self.ledger.purge(older_than, failed_older_than=failed_older_than, dry_run=dry_run)
         for feature in self.features:
             if (by_age := feature.purge.by_age) is not None:

@@ -1,4 +1,4 @@
-"""The short folder of this user for sockets whose path in the data dir would be too long."""
+"""This user's short folder for sockets whose path in the data dir would be too long."""
 
 import contextlib
 import stat
@@ -10,13 +10,13 @@ from service.settings import Settings
 
 
 def prepare(settings: Settings, socket: Path) -> None:
-    """Make the folder, where `socket` is to be in it. Raises `StartRefused`."""
+    """Make the folder, if `socket` belongs in it. Raises `StartRefused`."""
     if socket.parent != settings.data_dir:
         _make_private(socket.parent)
 
 
 def clean_up(settings: Settings, socket: Path) -> None:
-    """Remove the folder, where there is one and it is empty."""
+    """Remove the folder, if it exists and is empty."""
     if socket.parent != settings.data_dir:
         with contextlib.suppress(OSError):
             socket.parent.rmdir()
@@ -25,7 +25,7 @@ def clean_up(settings: Settings, socket: Path) -> None:
 def _make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    # In a folder that all may write to, somebody else may have made it first.
+    # In a world-writable folder, somebody else may have made it first.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise StartRefused(
             f"{folder} is not a private folder of yours. Remove it, or choose a shorter POSTLUDE_DATA_DIR."

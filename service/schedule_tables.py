@@ -1,4 +1,4 @@
-"""The table of schedules that were made at run time, and of what was said of kinds' own; their ticks are in `ticks`."""
+"""The table of schedules made at run time, and of pauses of kinds' own schedules; their ticks are in `ticks`."""
 
 from sqlalchemy import BigInteger, Column, Double, Integer, String, Table, Text
 
@@ -6,7 +6,7 @@ from service.tables import Moment, metadata
 
 # The reason of a tick that a user fired out of turn.
 RUN_NOW = "run now"
-# Listed in the order of their bytes, as SQLite and Python sort them, in any database.
+# Listed in byte order, as SQLite and Python sort, in any database.
 ScheduleName = String(100).with_variant(String(100, collation="C"), "postgresql")
 
 schedules = Table(

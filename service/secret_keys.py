@@ -1,4 +1,4 @@
-"""Keys of POSTLUDE_SECRET_KEYS: as they are written, and how they are named. Pure."""
+"""Keys of POSTLUDE_SECRET_KEYS: how they are written and named. Pure."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ ID_LENGTH = 8
 
 
 def key_id_of(key: bytes) -> str:
-    """Name a key: it is neither made of nor tells anything about its 256 random bits."""
+    """Return the name of a key, which reveals nothing about its 256 random bits."""
     return hashlib.sha256(b"postlude secret key\n" + key).hexdigest()[:ID_LENGTH]
 
 

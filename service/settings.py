@@ -32,7 +32,7 @@ from service.secret_keys import read_key
 _LONGEST_SOCKET_PATH = 100
 
 _PREFIX = "POSTLUDE_"
-# Settings of the client, which may be in the same environment: they are not misspelt settings of the service.
+# Settings of the client, which may be in the same environment, and are not misspelt settings of the service.
 _CLIENT_NAMES = tuple(
     f"{_PREFIX}{name}" for name in ("URL", "API_KEY", "REQUIRED", "APP_NAME", "APP_URL", "APP_SECRET")
 )
@@ -299,12 +299,12 @@ class Settings(QueueSettings):
 
     @property
     def retention_files(self) -> timedelta:
-        """How long files are kept that say nothing of it."""
+        """How long files are kept if they do not say."""
         return timedelta(days=self.retention_files_days or self.retention_days)
 
     @property
     def stats_kept(self) -> timedelta | None:
-        """How long counts by the quarter of an hour are kept; None: for ever."""
+        """How long quarter-hourly counts are kept; None: for ever."""
         return None if self.stats_days is None else timedelta(days=self.stats_days)
 
     @property
@@ -314,12 +314,12 @@ class Settings(QueueSettings):
 
     @property
     def files_dir(self) -> Path:
-        """Where files lie if no bucket is named."""
+        """Where files are if no bucket is named."""
         return self.data_dir / "files"
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables with the prefix that are no settings, each with the most similar setting."""
+    """Return the variables with the prefix that are not settings, each with the most similar setting."""
     ours = {name: name.upper() for name in sorted(environment) if name.upper().startswith(_PREFIX)}
     unknown = {}
     for name, upper in ours.items():
@@ -342,7 +342,7 @@ def describe_invalid(error: ValidationError) -> str:
     """Say in one sentence which settings cannot be used, and why. Leaves out their values, which may be secrets."""
     reasons: dict[str, list[str]] = {}
     for one in error.errors(include_input=False, include_context=False, include_url=False):
-        # What settings have to do with one another is said of none of them.
+        # An error about several settings is not attributed to any single one.
         name = f"POSTLUDE_{one['loc'][0]}".upper() if one["loc"] else ""
         reasons.setdefault(name, []).append(one["msg"].removeprefix("Value error, "))
     told = {name: ", ".join(dict.fromkeys(messages)) for name, messages in reasons.items()}

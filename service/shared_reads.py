@@ -1,4 +1,4 @@
-"""Reads for all who ask at the same moment: a thousand callers who look at jobs of one lane ask Redis once."""
+"""Reads shared by simultaneous callers: a thousand callers who look at jobs of one lane ask Redis once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -12,10 +12,10 @@ _CANCELLED = "The read was cancelled. Ask again."
 
 
 class SharedReads(Generic[V]):
-    """Reads values by their names: together for all who ask until a read has ended, and not again for `fresh_for_s`.
+    """Reads values by name: together for all callers until a read has ended, and not again for `fresh_for_s`.
 
-    Where that is 0, nobody is told what was read for those who asked before. `read` is given `at_once` names at most,
-    and returns a value for each, or raises; an error is told to those who wait for it, and to nobody else.
+    If that is 0, no caller gets a value that was read for earlier callers. `read` gets at most `at_once` names, and
+    returns a value for each, or raises. An error goes only to the callers that wait for that read.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class SharedReads(Generic[V]):
         return told
 
     def forget(self) -> None:
-        """Read anew for all who ask from now on: something has changed."""
+        """Read again for all later callers, because something has changed."""
         self._known.clear()
         self._under_way = {}
 
@@ -72,13 +72,13 @@ class SharedReads(Generic[V]):
             self._end_reading()
 
     def _note_not_begun(self, reading: asyncio.Task[None]) -> None:
-        """Give up a reader that was cancelled before its first step; whoever asks next makes another."""
+        """Give up a reader that was cancelled before its first step; the next caller starts another."""
         if self._reading is reading:
             self._end_reading()
 
     def _end_reading(self) -> None:
         self._reading = None
-        for answer in self._asked.values():  # a reader that was cancelled leaves some
+        for answer in self._asked.values():  # a cancelled reader leaves some
             answer.set_exception(LedgerUnavailable(_CANCELLED))
         self._asked.clear()
 
@@ -108,6 +108,6 @@ class SharedReads(Generic[V]):
 
 
 def _note_error(answer: asyncio.Future[V]) -> None:
-    """Those who asked may have gone; asyncio need not complain of an error that nobody has seen."""
+    """Keep asyncio from reporting an error that nobody has seen: the callers may have gone."""
     if not answer.cancelled():
         answer.exception()

@@ -1,4 +1,4 @@
-"""The tables of steps: what attempts of a job have kept for those that follow."""
+"""The tables of steps: what attempts of a job have kept for later attempts."""
 
 from sqlalchemy import Column, Integer, String, Table, Text
 

@@ -49,7 +49,7 @@ class Moment(TypeDecorator[datetime]):
         return moment_text(value) if dialect.name == "sqlite" else storable(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        return _moment_of_text if dialect.name == "sqlite" else None  # asyncpg gives UTC
+        return _moment_of_text if dialect.name == "sqlite" else None  # asyncpg returns UTC
 
 
 def storable(value: datetime) -> datetime:
@@ -68,15 +68,15 @@ def _moment_of_text(value: str | None) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-@lru_cache(maxsize=256)  # the jobs of a batch share theirs
+@lru_cache(maxsize=256)  # the jobs of a batch share one
 def moment_text(value: datetime) -> str:
-    """Write `value` as SQLite keeps it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
+    """Write `value` as SQLite stores it, and as Postgres reads it: 2026-01-31T12:00:00.000000Z."""
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)
     return utc.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-# The partial indexes below serve statements that repeat these very words: `found_by_state` does. `|| ''` keeps
-# SQLite from the index on state, which it takes for the better one, and walks through all that waits.
+# The partial indexes below serve statements that repeat exactly these words, as `found_by_state` does. `|| ''` keeps
+# SQLite from the index on state, which it prefers although it then walks through all waiting jobs.
 WAITING_SQL = "(state || '') IN ('scheduled', 'queued', 'retrying')"
 LIVE_SQL = "state IN ('scheduled', 'blocked', 'queued', 'retrying', 'running')"
 TERMINAL_SQL = "(state || '') IN ('succeeded', 'failed', 'cancelled')"
@@ -90,7 +90,7 @@ def partial_index(name: str, *columns: str | TextClause, where: str) -> Index:
     return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
-# Keys of lanes are listed in the order of their bytes, as SQLite and Python sort them, in any database.
+# Keys of lanes are listed in byte order, as SQLite and Python sort, in any database.
 LaneKey = String(255).with_variant(String(255, collation="C"), "postgresql")
 
 jobs = Table(
@@ -148,14 +148,14 @@ jobs = Table(
     partial_index("jobs_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {EXPIRING_SQL}"),
     partial_index("jobs_running", "worker", where=RUNNING_SQL),
     partial_index("jobs_finished", "finished_at", "id", where=TERMINAL_SQL),
-    # What succeeds, which is nearly all, writes to none of these.
+    # Jobs that succeed, nearly all, write to none of these.
     partial_index("jobs_failed", "finished_at", "id", where="(state || '') = 'failed'"),
     partial_index("jobs_cancelled", "finished_at", "id", where="(state || '') = 'cancelled'"),
     partial_index(
         "jobs_by_error", text("substr(error_type, 1, 100)"), "created_at", "id", where="error_type IS NOT NULL"
     ),
     partial_index("jobs_blocked", "created_at", "id", where="(state || '') = 'blocked'"),
-    # Jobs without `unique_for` write to it neither.
+    # Nor do jobs without `unique_for` write to this one.
     partial_index("jobs_unique_for", "unique_key", "finished_at", where=f"unique_for IS NOT NULL AND {TERMINAL_SQL}"),
     Index(
         "jobs_unique_key",
@@ -172,8 +172,8 @@ jobs = Table(
     partial_index("jobs_in_kind_lane", "kind_lane", "lane_seq", where=f"kind_lane IS NOT NULL AND {LIVE_IN_LANE_SQL}"),
 )
 
-# What lists are ordered by and narrowed down to, and no job ever changes. It stands apart because Postgres writes to
-# every index of a row whenever one indexed column changes: these would cost 40 % of each start and finish.
+# Columns by which lists are ordered and filtered, and which never change. They have their own table because Postgres
+# writes to every index of a row whenever an indexed column changes: that would cost 40 % of each start and finish.
 job_listing = Table(
     "job_listing",
     metadata,
@@ -203,7 +203,7 @@ job_tags = Table(
     Column("job_id", String(255), primary_key=True, index=True),
 )
 
-attempts = Table(  # those that have ended; one that runs is in its job's row
+attempts = Table(  # ended attempts; a running one is only in its job's row
     "attempts",
     metadata,
     Column("job_id", String(255), primary_key=True),
@@ -287,7 +287,7 @@ tallies = Table(
     Column("updated_at", Moment, nullable=False),
 )
 
-lanes = Table(  # what was said of lanes at run time; a row that says nothing is deleted
+lanes = Table(  # what was set for lanes at run time; a row that sets nothing is deleted
     "lanes",
     metadata,
     Column("key", LaneKey, primary_key=True, comment="a lane, a pattern of lanes, kind:<name> or queue:<name>"),
@@ -316,7 +316,7 @@ lanes_epoch = Table(
     ),
 )
 
-# What `lane_seq` grows by: a sequence on Postgres, a counter on SQLite, which has none.
+# The source of `lane_seq`: a sequence on Postgres, a counter on SQLite, which has no sequences.
 lane_sequence = Sequence("lane_sequence", metadata=metadata)
 lane_counter = Table(
     "lane_counter",

@@ -1,7 +1,7 @@
-"""Secrets at rest: what the database keeps of a secret can be read only with a key of POSTLUDE_SECRET_KEYS.
+"""Secrets at rest: the database stores secrets sealed with a key of POSTLUDE_SECRET_KEYS.
 
-AES-256-GCM with random nonces, written as `v1:<key id>:<base64 of nonce and ciphertext>`. What is sealed is bound to
-its place: one row's secret put into another opens nowhere.
+AES-256-GCM with random nonces, written as `v1:<key id>:<base64 of nonce and ciphertext>`. A sealed secret is bound to
+its place: copied into another row, it cannot be opened.
 """
 
 import base64
@@ -17,9 +17,9 @@ from service.secret_keys import ID_LENGTH, key_id_of, read_key
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-# How what is sealed begins. In clear it is JSON, or begins with the prefix of its sort.
+# The beginning of a sealed secret. One in clear is JSON, or begins with the prefix of its sort.
 SEALED = "v1:"
-# As much of it tells the key.
+# This much of it tells the key.
 HEAD_LENGTH = len(SEALED) + ID_LENGTH + 1
 _NONCE_BYTES = 12
 
@@ -28,7 +28,7 @@ class Vault:
     """Seals with the first of its keys, and opens with any. Without keys, secrets are kept as they are."""
 
     def __init__(self, keys: Iterable[SecretStr] = ()) -> None:
-        """Raises `ValueError` for what is no key."""
+        """Raises `ValueError` for a text that is not a key."""
         raw = [read_key(key.get_secret_value()) for key in keys]
         self.key_ids = tuple(key_id_of(key) for key in raw)
         self._ciphers = {key_id_of(key): _cipher(key) for key in raw}
@@ -39,7 +39,10 @@ class Vault:
         return self.key_ids[0] if self.key_ids else None
 
     def seal(self, secret: str, *place: str) -> str:
-        """Return what is kept of a secret at its `place`: table, column, and the row's key. What is sealed stays so."""
+        """Return a secret as it is stored at its `place`: table, column, and the row's key.
+
+        A sealed one stays sealed.
+        """
         if self.key_id is None or is_sealed(secret):
             return secret
         nonce = os.urandom(_NONCE_BYTES)
@@ -47,7 +50,7 @@ class Vault:
         return f"{SEALED}{self.key_id}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, kept: str, *place: str) -> str:
-        """Return the secret that is kept at `place`; one kept in clear as it is. Raises `SecretUnreadable`."""
+        """Return the secret stored at `place`, sealed or in clear. Raises `SecretUnreadable`."""
         key_id = sealing_key_of(kept)
         if key_id is None:
             return kept
@@ -60,7 +63,7 @@ class Vault:
         return _opened(cipher, kept, place)
 
     def is_current(self, kept: str) -> bool:
-        """Whether what is kept would be sealed with the same key today."""
+        """Whether a stored secret is sealed with the present key."""
         return sealing_key_of(kept) == self.key_id
 
 
@@ -68,7 +71,7 @@ OPEN_VAULT = Vault()
 
 
 def sealing_key_of(kept: str) -> str | None:
-    """Return the id of the key that sealed what is kept; None where it is kept in clear."""
+    """Return the id of the key that sealed a stored secret; None if it is stored in clear."""
     if not is_sealed(kept):
         return None
     return kept.split(":", 2)[1]

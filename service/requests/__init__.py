@@ -1,1 +1,1 @@
-"""What a request says of a job, read from JSON: for the HTTP API and for outboxes alike."""
+"""What requests say about jobs, read from JSON: for the HTTP API and for outboxes alike."""

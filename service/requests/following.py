@@ -1,4 +1,4 @@
-"""What a request says of other jobs: which ones come before its own, which flow it joins, and what is to follow."""
+"""What a request says about other jobs: its parents, the flow that it joins, and what follows at its end."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from service.requests.known import Known
 MOST_PARENTS = 10_000
 MOST_EDGES = 100_000
 _EVENTS = {"on_success": "success", "on_failure": "failure", "on_end": "end"}
-# What a request says of other jobs.
+# The fields of a request about other jobs.
 FOLLOWING = frozenset({"after", "run_when", "flow", *_EVENTS})
 _NONE: dict[str, Any] = {}
 
@@ -46,22 +46,22 @@ def callbacks_of(wanted: Callbacks, known: Known) -> tuple[Callback, ...]:
 
 
 def following(wanted: Any, known: Known) -> dict[str, Any]:
-    """Return the fields of a new job that have to do with other jobs: none, for nearly every job."""
+    """Return the fields of a new job about other jobs: none, for nearly every job."""
     said = wanted.model_fields_set
     if FOLLOWING.isdisjoint(said):
         return _NONE
     return {
         "after": tuple(dict.fromkeys(wanted.after)),
         "run_when": wanted.run_when,
-        "flow": wanted.flow if "flow" in said else None,  # a job that comes with its flow has no such field
+        "flow": wanted.flow if "flow" in said else None,  # a job in the request of its flow has no such field
         "callbacks": () if said.isdisjoint(_EVENTS) else callbacks_of(wanted, known),
     }
 
 
 def check_parents(jobs: Sequence[NewJob], *place: str) -> None:
-    """Raise `ArgsInvalid` if jobs come after more others than one transaction should lock.
+    """Raise `ArgsInvalid` if jobs have more parents than one transaction should lock.
 
-    Raises `FlowInvalid` if one comes after itself, or after one that stands behind it in the batch.
+    Raises `FlowInvalid` if a job comes after itself, or after a job that is behind it in the batch.
     """
     linked = [(number, job) for number, job in enumerate(jobs) if job.after]
     if not linked:
@@ -90,7 +90,7 @@ def _mistake(told: str, number: int, where: tuple[str | int, ...], place: tuple[
 
 
 def refuse_unknown(jobs: Sequence[NewJob], unknown: Collection[str], *place: str) -> None:
-    """Raise `ParentUnknown` or `FlowUnknown` if jobs name others, or a flow, that there are not."""
+    """Raise `ParentUnknown` or `FlowUnknown` if jobs name other jobs, or a flow, that do not exist."""
     if not unknown:
         return
     wrong = frozenset(unknown)

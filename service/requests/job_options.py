@@ -1,4 +1,4 @@
-"""The options that any job may be given: one that is enqueued now, and one that is enqueued when another ends."""
+"""The options that any job may have, whether it is enqueued now or when another job ends."""
 
 from datetime import timedelta
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What requests may name: `Resources` fits, and so does what the chores of features are given."""
+"""What requests may name: implemented by `Resources`, and by the tools of features' chores."""
 
 from typing import Protocol
 
@@ -6,10 +6,10 @@ from jobs import Catalogue
 
 
 class Known(Protocol):
-    """The kinds and the queues that there are."""
+    """The known kinds and queues."""
 
     @property
     def catalogue(self) -> Catalogue: ...
 
     def check_queue(self, queue: str | None) -> None:
-        """Raise `QueueUnknown` for a queue that nobody would work; None stands for the kind's own."""
+        """Raise `QueueUnknown` for a queue that no worker would serve; None stands for the kind's own."""

@@ -1,4 +1,4 @@
-"""A request becomes the row of a job: with its args, its options, and what it has to do with other jobs."""
+"""A request becomes the row of a job: its args, its options, and its relations to other jobs."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The body of a request for an operation: an action, the jobs that it is for, and at what pace."""
+"""The body of a request for an operation: an action, the jobs that it is for, and the pace."""
 
 from typing import Annotated, Any
 
@@ -51,7 +51,7 @@ class OperationRequest(BaseModel):
 
     @property
     def sets_lane(self) -> bool:
-        """Whether jobs are to be in a lane, which a stock worker of arq's does not know."""
+        """Whether it puts jobs into a lane, which arq's own worker does not know."""
         return (self.change or {}).get("lane") is not None
 
 
@@ -86,7 +86,7 @@ def as_sent(body: bytes) -> str:
 
 
 def _change(known: Known, changes: ChangeRequests, wanted: OperationRequest) -> Wanted:
-    """Read a change as `PATCH /v1/jobs/{id}` does. Args are changed where the filter names the one kind they are of."""
+    """Read a change as `PATCH /v1/jobs/{id}` does. Args can be changed if the filter names a single kind."""
     kinds = wanted.filter.kind or []
     kind = known.catalogue.get(kinds[0]) if len(kinds) == 1 else None
     if "args" in (wanted.change or {}):
@@ -102,6 +102,6 @@ def _change(known: Known, changes: ChangeRequests, wanted: OperationRequest) -> 
 
 def _check_args_changeable(kind: Kind[Any, Any] | None) -> None:
     if kind is None:
-        raise ArgsInvalid("To change the args of many jobs, name the one kind that they are of: filter.kind.")
+        raise ArgsInvalid("To change the args of many jobs, name their one kind in filter.kind.")
     if kind.has_secrets:
         raise ArgsInvalid(f"The args of {kind.name} hold secrets, which operations do not keep. Change job by job.")

@@ -26,7 +26,7 @@ from service.requests.retry_in import RetryIn
 
 MAX_BATCH = 10_000
 
-# What says nothing of a job's own options: most requests have nothing else.
+# Fields that set none of a job's options: most requests have no others.
 _BARE = {"kind", "args", "id", "name", *FOLLOWING}
 _BARE_IN_LANE = {*_BARE, "lane"}
 
@@ -100,7 +100,7 @@ class BatchOptions(BaseModel):
 
 
 class FlowOptions(Callbacks):
-    """What a request says of a flow, besides its jobs."""
+    """What a request says about a flow, besides its jobs."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

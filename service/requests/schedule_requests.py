@@ -1,4 +1,4 @@
-"""What requests say of schedules: the schedule itself, and why one is paused."""
+"""What requests say about schedules: the schedule itself, and why one is paused."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union
@@ -22,7 +22,7 @@ from service.resources import Resources
 LONGEST_NAME = 100
 MOST_JITTER_S = 3600
 LONGEST_REASON = 500
-# A tick has its own time, and `overlap` is for those that must not meet.
+# A tick has its own time, and `overlap` says what to do with jobs that must not overlap.
 _OPTIONS = ("queue", "priority", "max_attempts", "timeout", "expires_in", "tags", "metadata", "lane")
 
 
@@ -54,7 +54,7 @@ ScheduleOptions: Any = create_model(
 
 
 class ScheduleRequest(BaseModel):
-    """When to enqueue which kind with which args. Whatever is left out has its default, also in a change."""
+    """When to enqueue which kind with which args. Fields left out get their defaults, even in a change."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -106,7 +106,7 @@ class PauseOfSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: str | None = Field(
-        None, min_length=1, max_length=LONGEST_REASON, description="For whoever looks at it later."
+        None, min_length=1, max_length=LONGEST_REASON, description="For anyone who looks at it later."
     )
 
 
@@ -114,7 +114,7 @@ _pause: TypeAdapter[PauseOfSchedule] = TypeAdapter(PauseOfSchedule)
 
 
 def parse_pause(body: bytes) -> str | None:
-    """Read the reason of a pause; None where there is no body. Raises `BodyMalformed` and `ArgsInvalid`."""
+    """Read the reason of a pause; None without a body. Raises `BodyMalformed` and `ArgsInvalid`."""
     return parse(_pause, body, {}).reason if body else None
 
 
@@ -124,7 +124,7 @@ def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
 
 
 def parse_schedule(requests: ScheduleRequests, resources: Resources, name: str, body: bytes) -> NewSchedule:
-    """Read a schedule. Raises what enqueueing its job would, and `BodyMalformed`."""
+    """Read a schedule. Raises the errors of enqueueing its job, and `BodyMalformed`."""
     wanted = parse(requests.one, body, requests.kinds)
     options: Options = EnqueueOptions(**wanted.options.model_dump(exclude_unset=True, exclude={"lane"})).options()
     if wanted.options.lane is not None:

@@ -1,7 +1,7 @@
-"""What Sentry is told: errors of the API that nobody foresaw, and the failure that a job ends with.
+"""What Sentry is told: unforeseen errors of the API, and the failure with which a job ends.
 
-Failures that a job is retried after are not told: most of them mend themselves. Neither are args, local variables and
-bodies, which hold secrets.
+Failures that are followed by a retry are not reported: most of them pass. Nor are args, local variables and bodies,
+which may hold secrets.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ async def around_attempt(started: Started, context: Context) -> AsyncIterator[No
     except Exception as error:
         if _is_last(started, error):
             _report(started, error)
-            if started.crashes:  # it may run in a process of its own, which ends without another word
+            if started.crashes:  # it may run in a process of its own, which ends without flushing
                 await asyncio.to_thread(sentry_sdk.flush, _FLUSH_WITHIN_S)
         raise
 

@@ -1,4 +1,4 @@
-"""Whether errors are reported at all. Without a DSN, or without the package, it costs nothing."""
+"""Whether errors are reported at all. Without a DSN or the package, this costs nothing."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 def hooks_of(environment: Mapping[str, str]) -> Hooks:
-    """Return the hooks that report errors; none where the environment names nobody to report them to."""
+    """Return the hooks that report errors; none if the environment names no DSN."""
     if not environment.get("SENTRY_DSN"):
         return Hooks()
     if find_spec("sentry_sdk") is None:

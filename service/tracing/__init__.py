@@ -1,4 +1,4 @@
-"""The tracing feature: spans for OpenTelemetry, where `OTEL_EXPORTER_OTLP_ENDPOINT` says where they go."""
+"""The tracing feature: spans for OpenTelemetry, sent to `OTEL_EXPORTER_OTLP_ENDPOINT`."""
 
 import os
 

@@ -1,6 +1,6 @@
-"""Where spans go: to the OTLP endpoint of the environment, in batches, from a thread of their own.
+"""Sends spans to the environment's OTLP endpoint, in batches, from a thread of their own.
 
-An application that has a provider of its own, set before the first span, keeps it.
+An application that sets a provider of its own before the first span keeps it.
 """
 
 import os
@@ -25,7 +25,7 @@ def tracer() -> trace.Tracer:
 
 
 def flush(within_s: float) -> None:
-    """Send the spans that have ended."""
+    """Send all ended spans."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.force_flush(int(within_s * 1000))

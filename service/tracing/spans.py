@@ -1,4 +1,4 @@
-"""The spans of a job, in its caller's trace: its enqueue, its wait, its attempts, and the calls and mails of those."""
+"""The spans of a job, in its caller's trace: its enqueue, its wait, its attempts, and their calls and mails."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ from service.ledger.models import NewJob, Started
 from service.outbound.around import around_call, around_mail
 from service.tracing.provider import flush, tracer
 
-# Probes and streams tell nobody anything.
+# Spans of probes and streams are of no use.
 _UNTRACED = "/healthz,/readyz,/metrics,/assets/.*,/stream"
 _ID = re.compile(r"/[0-9a-f]{8}-[0-9a-f-]{27}(?=/|$)")
 _FLUSH_WITHIN_S = 2.0
 
 
 def around_requests(app: ASGIApp) -> ASGIApp:
-    """Make a span for each request, as a child of the caller's where it sent a `traceparent`."""
+    """Make a span for each request, as a child of the caller's if it sent a `traceparent`."""
     return OpenTelemetryMiddleware(
         _NamedInLogs(app),
         excluded_urls=_UNTRACED,
@@ -39,7 +39,7 @@ def around_requests(app: ASGIApp) -> ASGIApp:
 
 @asynccontextmanager
 async def around_enqueue(jobs: Sequence[NewJob]) -> AsyncIterator[Sequence[NewJob]]:
-    """Make a span for what is enqueued together, and have each job carry its context."""
+    """Make a span for the jobs that are enqueued together, and let each job carry its context."""
     kinds = sorted({job.kind for job in jobs})
     attributes: Mapping[str, AttributeValue] = {
         "messaging.system": "postlude",
@@ -84,13 +84,13 @@ async def around_attempt(started: Started, context: Context) -> AsyncIterator[No
     finally:
         around_call.reset(call)
         around_mail.reset(mail)
-        if started.crashes:  # it may run in a process of its own, which ends without another word
+        if started.crashes:  # it may run in a process of its own, which ends without flushing
             await asyncio.to_thread(flush, _FLUSH_WITHIN_S)
 
 
 @contextmanager
 def _noted(span: Span) -> Iterator[None]:
-    """Note on a span how an attempt or a mail ended, without the error's text, which may tell secrets."""
+    """Note on a span how an attempt or a mail ended, without the error's text, which may contain secrets."""
     try:
         yield
     except BaseException as error:
@@ -102,7 +102,7 @@ def _noted(span: Span) -> Iterator[None]:
 
 @asynccontextmanager
 async def _around_call(request: httpx.Request) -> AsyncIterator[Callable[[httpx.Response], None]]:
-    """Make a span for an HTTP call. Its URL is told without query and credentials, which may be secret."""
+    """Make a span for an HTTP call. Its URL is recorded without query and credentials, which may be secret."""
     url = request.url
     attributes: Mapping[str, AttributeValue] = {
         "http.request.method": request.method,
@@ -125,7 +125,7 @@ async def _around_call(request: httpx.Request) -> AsyncIterator[Callable[[httpx.
 
 @asynccontextmanager
 async def _around_mail(server: str, port: int | None, recipients: int) -> AsyncIterator[None]:
-    """Make a span for a mail, from the connection to the server's word. Nobody's address is told."""
+    """Make a span for a mail, from the connection to the server's answer. No address is recorded."""
     attributes: dict[str, AttributeValue] = {
         "network.protocol.name": "smtp",
         "server.address": server,
@@ -147,7 +147,7 @@ async def _around_mail(server: str, port: int | None, recipients: int) -> AsyncI
 
 
 class _NamedInLogs:
-    """Has what is logged during a request carry the names of its trace and its span."""
+    """Adds the ids of a request's trace and span to everything logged during it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -165,6 +165,6 @@ def _names_of(span: Span) -> dict[str, str]:
 
 
 def _name_of(scope: Scope) -> tuple[str, dict[str, str]]:
-    """Name a request without the ids in its path: they would make a name for each job."""
+    """Name a request without the ids in its path, which would make a name for each job."""
     path = _ID.sub("/{id}", scope.get("path", ""))
     return f"{scope.get('method', '')} {path}".strip(), {}

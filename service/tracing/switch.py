@@ -1,4 +1,4 @@
-"""Whether spans are made at all. Without a place to send them to, or without the packages, tracing costs nothing."""
+"""Whether spans are made at all. Without an endpoint or the packages, tracing costs nothing."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ _PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "ope
 
 
 def hooks_of(environment: Mapping[str, str]) -> Hooks:
-    """Return the hooks that make spans; none where the environment names no place for them, or switches them off."""
+    """Return the hooks that make spans; none if the environment names no endpoint, or switches tracing off."""
     off = (
         environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none"
     )

@@ -1,4 +1,4 @@
-"""An action on the trail, as it is written and as it is read."""
+"""An action on the trail, as written and as read."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from typing import Any
 class Ending(StrEnum):
     """How an action ended."""
 
-    UNKNOWN = "unknown"  # it goes on, or its process has died
+    UNKNOWN = "unknown"  # it is still under way, or its process has died
     DONE = "done"
     REFUSED = "refused"
 
@@ -31,7 +31,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an action ended. `before` and `after` are JSON of what differs."""
+    """How an action ended. `before` and `after` are JSON of the differences."""
 
     id: str
     target: str
@@ -61,7 +61,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class TrailFilter:
-    """Which actions are asked for: those at or after `after` and before `before`, beyond the place `beyond`."""
+    """Which actions to read: at or after `after` and before `before`, beyond the place `beyond`."""
 
     principal: str | None = None
     action: str | None = None

@@ -11,7 +11,7 @@ from service.ledger.records.purged import PURGE_BATCH, record_rows_purged
 
 
 async def purge_trail(database: Database, *, kept_for: timedelta, dry_run: bool) -> int:
-    """Delete actions that are older than that, batch after batch; return how many. With `dry_run` only count."""
+    """Delete older actions, batch after batch; return how many. With `dry_run` only count."""
     async with database.connect() as connection:
         expired = trail.c.at < await database.now(connection) - kept_for
         if dry_run:

@@ -13,7 +13,7 @@ from service.trail.entries import Ending, Noted, TrailFilter
 
 
 async def list_actions(connection: AsyncConnection, wanted: TrailFilter, limit: int) -> Sequence[Noted]:
-    """Return actions, the newest first."""
+    """Return actions, newest first."""
     rows = await connection.execute(actions(wanted, limit))
     return [
         Noted(**row | {"ending": Ending(row["ending"]), "before": _read(row["before"]), "after": _read(row["after"])})
@@ -22,13 +22,13 @@ async def list_actions(connection: AsyncConnection, wanted: TrailFilter, limit: 
 
 
 async def who_last(connection: AsyncConnection, action: str, target_type: str, target: str) -> str | None:
-    """Return the name of whoever took an action on something last, if the trail still knows."""
+    """Return the name of the principal who last took this action on a target, if the trail still knows."""
     newest = await list_actions(connection, TrailFilter(action=action, target_type=target_type, target=target), 1)
     return next((one.principal_name for one in newest if one.ending is not Ending.REFUSED), None)
 
 
 def actions(wanted: TrailFilter, limit: int) -> Select[Any]:
-    """Ask for actions along the index of what is named, or of all."""
+    """Ask for actions along the index that fits the filter, or along that of all actions."""
     return select(trail).where(*_conditions(wanted)).order_by(trail.c.at.desc(), trail.c.id.desc()).limit(limit)
 
 

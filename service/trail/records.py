@@ -1,4 +1,4 @@
-"""Writes of the trail: those that wait at the same moment share a transaction, and each is safe to repeat."""
+"""Writes of the trail: simultaneous writes share a transaction, and each is safe to repeat."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +18,7 @@ def record_begun(connection: Connection, begun: Sequence[Begun]) -> Sequence[Non
 
 
 def record_ended(connection: Connection, ended: Sequence[Ended]) -> Sequence[None]:
-    """Note how actions ended, each once."""
+    """Record how actions ended, each once."""
     names = ("target", "ending", "before", "after", "refused")
     begun = (trail.c.id == bindparam("of")) & (trail.c.ending == Ending.UNKNOWN)
     statement = update(trail).where(begun).values({name: bindparam(f"its_{name}") for name in names})

@@ -1,4 +1,4 @@
-"""What the trail keeps of a thing before and after an action: what differs, and long parts only as their size. Pure."""
+"""What the trail keeps of a target before and after an action: the differences, with long parts only as sizes. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from pydantic_core import to_json, to_jsonable_python
 
 # A job's args and result may have 256 KiB each, and the trail outlives the job.
 _LONGEST_VALUE = 4_000
-# The parts of jobs, schedules and operations that tell what is in args, which not everybody may see.
+# The parts of jobs, schedules and operations that reveal args, which not everybody may see.
 OF_ARGS = frozenset(
     {"args", "result", "metadata", "checkpoint", "steps", "attempts", "callbacks", "options", "filter", "change"}
 )
 
 
 def differences(before: object, after: object) -> tuple[Any, Any]:
-    """Return of both what differs, where both have named parts; else both as they are."""
+    """Return the differing parts of both if both have named parts; otherwise both unchanged."""
     was, now = _plain(before), _plain(after)
     if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
         return was, now
@@ -23,7 +23,7 @@ def differences(before: object, after: object) -> tuple[Any, Any]:
 
 
 def snapshot(value: object) -> str | None:
-    """Write a value as JSON; long parts of it as their size. None for nothing."""
+    """Write a value as JSON, with long parts only as sizes; None for None."""
     if value is None:
         return None
     plain = _plain(value)

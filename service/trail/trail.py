@@ -1,4 +1,4 @@
-"""Notes what operators do: first that they do it, then how it ended. A crash in between leaves its ending unknown."""
+"""Records what operators do: first the action, then how it ended. A crash in between leaves the ending unknown."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -35,7 +35,7 @@ class Actor(Protocol):
 
 @dataclass(slots=True)
 class Entry:
-    """What an action is done to, and how that was `before` and `after`: what a GET would show, never a secret."""
+    """An action's target, `before` and `after`: as a GET would show it, never with a secret."""
 
     target: str
     before: object = None
@@ -58,9 +58,9 @@ class Trail:
         before: object = None,
         **said: object,
     ) -> AsyncIterator[Entry]:
-        """Record that `principal` begins to do `action` to the `target`; at the end of the block, how that ended.
+        """Record that `principal` begins `action` on the `target` and, at the end of the block, how it ended.
 
-        The caller fills in `before` and `after`, and the target of what is only made within. `said` goes to the log.
+        The caller fills in `before` and `after`, and the target if it is made only within. `said` goes to the log.
         Raises `LedgerUnavailable` if the beginning cannot be recorded: then nothing is done.
         """
         begun = Begun(
@@ -93,7 +93,7 @@ class Trail:
         try:
             await self._group_commit.write(record_ended, [ended])
         except LedgerUnavailable as error:
-            # What was done is done, and is answered as such: only the trail does not know.
+            # The action is done, and answered as done: only the trail does not know how it ended.
             log.warning("trail_end_not_recorded", entry=entry_id, reason=error.detail)
 
 
