@@ -1,4 +1,4 @@
-"""The API's app, without what takes up to a second for each and is the same for all."""
+"""The API's app, which shares the parts that take up to a second to make and are the same in all tests."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -46,7 +46,7 @@ def made_app(settings: Settings) -> FastAPI:
 
 
 def _install_openapi(app: FastAPI, requests: Requests, schedule_requests: ScheduleRequests) -> None:
-    """Let apps share their OpenAPI document: it tells of routes and kinds, and where the app is."""
+    """Let apps share their OpenAPI document if they have the same routes, kinds and address."""
     _INSTALL(app, requests, schedule_requests)
     make = app.openapi
 
@@ -61,7 +61,7 @@ def _install_openapi(app: FastAPI, requests: Requests, schedule_requests: Schedu
 
 
 def routes_of(routes: Iterable[Any]) -> Iterator[Any]:
-    """Return the routes of an app, and those of the routers in it."""
+    """Return the routes of an app, including those of its routers."""
     for one in routes:
         if hasattr(one, "original_router"):
             yield from routes_of(one.original_router.routes)

@@ -1,4 +1,4 @@
-"""The whole app, and a client that asks it as a browser would."""
+"""The whole app, and a client that sends requests like a browser."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A canary: a secret that must be found nowhere, in whatever form; and all places where it might be."""
+"""A canary: a secret that must not appear anywhere, in any form; and all the places where it might."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ WHSEC = "whsec_" + base64.b64encode(CANARY.encode()).decode()
 
 
 def found_in(text: str | bytes) -> list[str]:
-    """Return around where the canary, or any form of it, stands in a text."""
+    """Return the text around the canary, or any form of it."""
     whole = text if isinstance(text, bytes) else text.encode(errors="replace")
     return [
         repr(whole[max(0, at.start() - 120) : at.end() + 60]) for form in _forms() for at in re.finditer(form, whole)

@@ -1,4 +1,4 @@
-"""Kinds that have a secret, and try to give it away wherever a kind may say something."""
+"""Kinds that have a secret, and try to leak it wherever a kind may write something."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Cancels helper tasks, as a kind does that cancels all tasks of its loop."""
+"""Cancels helper tasks, like a kind that cancels all tasks of its loop."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What changes of jobs ask the ledger, and enqueues that may be in conflict with others; see `plans.py`."""
+"""The statements of changes of jobs, and of enqueues with conflicts; see `plans.py`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,7 +27,7 @@ async def _run_now(connection: AsyncConnection, now: datetime) -> object:
 
 
 async def _enqueue(connection: AsyncConnection, now: datetime) -> None:
-    """Enqueue jobs that are there, that replace others, and whose keys are held beyond an end."""
+    """Enqueue jobs that exist, that replace others, and whose keys are held beyond an end."""
 
     def new(job_id: str, **fields: Any) -> NewJob:
         return NewJob(job_id, "k1", State.QUEUED, "default", "{}", now, now, 3, **fields)

@@ -1,4 +1,4 @@
-"""A kind that notes what its attempts are given: for tests of changes, whose worker runs in the same loop."""
+"""A kind that records what its attempts are given, for tests of changes, whose worker runs in the same loop."""
 
 import asyncio
 from collections import defaultdict
@@ -9,7 +9,7 @@ from jobs import Context, RetryPolicy, job
 
 
 class Notes:
-    """What attempts saw, by job; and of the attempts of one name, how many ran at once at most."""
+    """What attempts saw, by job; and how many attempts with one name ran at once at most."""
 
     def __init__(self) -> None:
         self.seen: dict[str, list[tuple[str, float]]] = defaultdict(list)

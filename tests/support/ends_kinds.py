@@ -64,7 +64,7 @@ async def exit_in_a_child(ctx: Context, args: ExitArgs) -> None:
 
 @job("ends_worker_exit", timeout=120)
 async def exit_of_nobody(_ctx: Context, _args: Args) -> None:
-    """Call `sys.exit(0)` where it cannot be told whose it is."""
+    """Call `sys.exit(0)` where nobody can tell which kind did it."""
     contextvars.Context().run(asyncio.get_running_loop().call_soon, sys.exit, 0)
     await asyncio.sleep(100)
 
@@ -77,7 +77,7 @@ async def hang(ctx: Context, args: Args) -> None:
 
 @job("ends_leave", timeout=120)
 async def leave(_ctx: Context, args: Args) -> str:
-    """Succeed, and leave behind what Python waits for at its end."""
+    """Succeed, and leave something behind that Python waits for at its end."""
     match args.how:
         case "thread":
             threading.Thread(target=time.sleep, args=(300,)).start()
@@ -109,14 +109,14 @@ async def block(_ctx: Context, args: Args) -> str:
 
 @job("ends_deaf", timeout=600)
 async def deaf(ctx: Context, args: Args) -> None:
-    """Block the loop, so that no cancellation is heard."""
+    """Block the loop, so that no cancellation arrives."""
     await ctx.progress(1)
     time.sleep(args.seconds)
 
 
 @job("ends_exit_again", timeout=120)
 async def exit_again_and_again(_ctx: Context, _args: Args) -> None:
-    """Succeed, and leave behind what calls `sys.exit()` for as long as the loop turns."""
+    """Succeed, and leave something behind that calls `sys.exit()` for as long as the loop turns."""
     loop = asyncio.get_running_loop()
 
     def again() -> None:
@@ -128,7 +128,7 @@ async def exit_again_and_again(_ctx: Context, _args: Args) -> None:
 
 @job("ends_cancel_all", timeout=120)
 async def cancel_all(ctx: Context, _args: Args) -> None:
-    """Cancel every task there is, as if the loop were the kind's own."""
+    """Cancel all tasks, as if the loop were the kind's own."""
     await ctx.progress(1)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()

@@ -1,4 +1,4 @@
-"""What is asked of the facts that attempts and workers leave behind, among many."""
+"""The reads of facts that attempts and workers leave behind, on a large database."""
 
 import re
 from collections.abc import Mapping

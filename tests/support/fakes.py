@@ -64,7 +64,7 @@ def fake_context(
     capabilities: Mapping[type[Any], Any] | None = None,
     **overrides: Any,
 ) -> Context:
-    """Make a context for attempt 1 of a job; name what the kind under test needs for real."""
+    """Make a context for attempt 1 of a job; pass what the kind under test really needs."""
     offered: dict[type[Any], Any] = {Mailer: mailer or FakeMailer(), FilesOfJobs: OneFiles(files)}
     context = Context(
         job_id="018f0000-0000-7000-8000-000000000001",
@@ -82,7 +82,7 @@ def fake_context(
 
 
 def fake_thread_context(**named: Any) -> ThreadContext:
-    """Make a context for a kind that is a `def`; named is what `fake_context` takes."""
+    """Make a context for a kind that is a `def`; takes what `fake_context` takes."""
     return ThreadContext.over(fake_context(**named), _run_here)
 
 

@@ -1,4 +1,4 @@
-"""What the ledger is asked and told about figures, on a database with 60 days of them."""
+"""The reads and writes of figures, on a database with 60 days of them."""
 
 import json
 import re
@@ -156,7 +156,7 @@ CALLS: Mapping[str, Call] = {
 
 
 def reads_all_figures(plan: str) -> bool:
-    """Whether a plan walks through all figures of a sort, or back in time through those of all kinds."""
+    """Whether a plan walks through all figures of a sort, or back in time through the figures of all kinds."""
     names = "|".join(_TABLES)
     walks = rf"Seq Scan on ({names})|^SCAN ({names})( |$)|Backward using event_counts_by_time"
     return re.search(walks, plan, re.MULTILINE) is not None

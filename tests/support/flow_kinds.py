@@ -10,7 +10,7 @@ from jobs import Context, Discard, Retry, job
 
 @dataclass
 class Notes:
-    """What ran, in its order, and what is to fail, by the names in the args; jobs `held` stay until they are let go."""
+    """What ran, in order, and which jobs shall fail, by the names in the args; jobs in `held` stay until released."""
 
     ran: list[str] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
@@ -18,7 +18,7 @@ class Notes:
 
 
 NOTES: dict[str, Notes] = {}
-"""By the name of the test's own; a test makes it."""
+"""By a name of the test's own; the test makes it."""
 
 
 class NoteArgs(BaseModel):
@@ -28,7 +28,7 @@ class NoteArgs(BaseModel):
 
 @job("note", max_attempts=1)
 async def note(_ctx: Context, args: NoteArgs) -> str:
-    """Note that it ran; fail where it is to."""
+    """Record that it ran; fail if it should."""
     notes = NOTES[args.of]
     if args.name in notes.held:
         await notes.held[args.name].wait()
@@ -40,7 +40,7 @@ async def note(_ctx: Context, args: NoteArgs) -> str:
 
 @job("note_twice", max_attempts=5)
 async def note_twice(ctx: Context, args: NoteArgs) -> str:
-    """Note each attempt; the first ones fail while it is to."""
+    """Record each attempt; the first ones fail as often as they should."""
     notes = NOTES[args.of]
     notes.ran.append(f"{args.name}:{ctx.attempt}")
     if args.name in notes.failing:

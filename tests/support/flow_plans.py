@@ -1,4 +1,4 @@
-"""What the ledger is asked and told about flows, on a database with a long history of them."""
+"""The reads and writes of flows, on a database with a long history of them."""
 
 import re
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ async def fill_flows(database: Database) -> None:
 
 
 async def _enqueue(connection: AsyncConnection, now: datetime) -> object:
-    """Enqueue a flow after jobs that run, that have succeeded and that have failed, and a job of a unique key twice."""
+    """Enqueue a flow after running, succeeded and failed jobs, and a job with a unique key twice."""
     parents = [f"{sort}-{n}" for sort in ("runs", "waits", "done") for n in range(1, 34)]
     callbacks = (Callback("end", _TEMPLATE),)
     new = [
@@ -181,7 +181,7 @@ _TABLES = "job_edges|callbacks|callback_jobs|flows|job_listing"
 
 
 def walks_of_flows(plan: str) -> list[str]:
-    """Return the lines of a plan that read a table of flows otherwise than at the rows that are asked for."""
+    """Return the lines of a plan that read rows of a flow table other than the wanted ones."""
     lines = plan.splitlines()
     walks = [line for line in lines if re.search(rf"Seq Scan on ({_TABLES})\b|^SCAN ({_TABLES})\b", line)]
     by_index = re.compile(rf"Index (Only )?Scan using \w+ on ({_TABLES})\b|Bitmap Index Scan on ({_TABLES})")

@@ -1,7 +1,7 @@
 """Starts our commands as forks of a process that has imported them: the imports take most of the CPU of a start.
 
-A fork runs what the command's script runs, with its own arguments, settings and folder, and is a process as any other;
-only its parent is another one. Linux only.
+A fork runs what the command's script runs, with its own arguments, settings and folder, and is a process like any
+other; only its parent is another one. Linux only.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ _READ_AT_IMPORT = ("OTEL_", "SENTRY_")
 
 
 class Fork:
-    """A command that runs, in the words of `subprocess.Popen`."""
+    """A running command, with the interface of `subprocess.Popen`."""
 
     def __init__(self, server: "ForkServer", pid: int) -> None:
         self.pid = pid
@@ -81,7 +81,7 @@ class ForkServer:
         return self._statuses.get(pid)
 
     def _hear(self, told: Mapping[str, int]) -> int | None:
-        """Note the end of a fork, or return the id of one that begins."""
+        """Record the end of a fork, or return the id of one that begins."""
         if "started" in told:
             self._statuses.pop(told["started"], None)
             return told["started"]
@@ -103,7 +103,7 @@ def can_fork(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
 
 
 def _module_of(argv: Sequence[str]) -> str:
-    """Return the module that `argv` runs as a script; "" if it is no Python."""
+    """Return the module that `argv` runs as a script; "" if it is not Python."""
     return argv[2] if tuple(argv[:2]) == (sys.executable, "-m") else ""
 
 
@@ -128,7 +128,7 @@ def _import_commands() -> Mapping[str, Any]:
 
 
 def _wanted(server: socket.socket) -> dict[str, Any]:
-    """Fork for each request, and tell of each end; return the request in its fork."""
+    """Fork for each request, and report each end; return the request in its fork."""
     rung, bell = os.pipe()
     os.set_blocking(bell, False)
     signal.set_wakeup_fd(bell)

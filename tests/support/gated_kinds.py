@@ -10,7 +10,7 @@ from jobs import Context, Retry, RetryPolicy, job
 
 @dataclass
 class Gate:
-    """Where jobs stay until it is opened; `inside` and `passed` have their ids in order."""
+    """A gate where jobs wait until it opens; `inside` and `passed` have their ids in order."""
 
     inside: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Gate:
             self.inside.remove(job_id)
 
     def let_out(self, count: int = 1) -> None:
-        """Let so many jobs end, now or when they come."""
+        """Let this many jobs end, now or when they come."""
         for _ in range(count):
             self._turns.release()
 
@@ -56,5 +56,5 @@ class HoldArgs(BaseModel):
 
 @job("holds_lane", lane="dest:busy", retry=RetryPolicy(base=60))
 async def holds_lane(_ctx: Context, args: HoldArgs) -> None:
-    """Ask for the lane to be held, for whatever number of seconds that is."""
+    """Ask for the lane to be held for any number of seconds."""
     raise Retry("busy", hold_lane=float(args.seconds))

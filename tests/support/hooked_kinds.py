@@ -1,4 +1,4 @@
-"""A kind that tells what the hooks around it have set. In an isolated child its module brings a hook along."""
+"""A kind that returns what the hooks around it have set. In an isolated child, its module brings a hook along."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ class Nothing(BaseModel):
 
 @job("hooks_traced", timeout=60)
 async def traced(_ctx: Context, _args: Nothing) -> int | None:
-    """Return the process whose hook stands around this attempt."""
+    """Return the process whose hook wraps this attempt."""
     return traced_by.get()
 
 
@@ -34,7 +34,7 @@ async def trace(_started: Started, _context: Context) -> AsyncIterator[None]:
 
 
 def _hook_in() -> None:
-    """Add the hook to whatever hooks there are: the child builds its own, as the worker does."""
+    """Add the hook to all other hooks: the child builds its own, as the worker does."""
     build = Hooks.__init__
 
     def build_with_trace(hooks: Hooks, requests: Any = (), enqueues: Any = (), attempts: Any = ()) -> None:

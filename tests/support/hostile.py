@@ -1,4 +1,4 @@
-"""Hostile clients of the API: they speak over raw sockets, send what nobody should, and measure what that costs."""
+"""Hostile clients of the API: they use raw sockets, send what nobody should, and measure what it costs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -85,7 +85,7 @@ def batch_of(jobs: Iterable[bytes]) -> bytes:
 
 
 def hostile_bodies(size: int) -> dict[str, bytes]:
-    """Make batches of about `size` bytes, none of which is good, and each of which cost somebody a lot."""
+    """Make invalid batches of about `size` bytes, each of which was once expensive to refuse."""
     unknown = b",".join(b'"a%d":1' % number for number in range(size // 12))
     stat = b'{"kind":"update_stats","args":{"subject":"s","event":"e"}'
     return {

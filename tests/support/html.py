@@ -1,4 +1,4 @@
-"""HTML as a reader meets it: the words, and the elements with their attributes."""
+"""HTML as a reader sees it: the words, and the elements with their attributes."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser

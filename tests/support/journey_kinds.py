@@ -44,7 +44,7 @@ async def talk(ctx: Context, args: RestArgs) -> None:
 
 @job("journey_held")
 async def held(ctx: Context, args: RestArgs) -> int:
-    """Say that it runs, and hold on; tell by the result which process it was."""
+    """Report that it runs, and wait; the result says which process it was."""
     await ctx.progress(1)
     await asyncio.sleep(args.first_seconds)
     return os.getpid()

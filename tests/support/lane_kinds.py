@@ -1,4 +1,4 @@
-"""Kinds that say what of them runs: for tests of lanes, whose worker runs in the same loop."""
+"""Kinds that record what runs, for tests of lanes, whose worker runs in the same loop."""
 
 import asyncio
 from collections import defaultdict
@@ -9,7 +9,7 @@ from jobs import Context, Retry, RetryPolicy, job
 
 
 class Gauge:
-    """What runs now, by lane; what ran at once at most; who began, in which order."""
+    """What runs now, by lane; how many ran at once at most; which jobs began, in order."""
 
     def __init__(self) -> None:
         self.now: dict[str, int] = defaultdict(int)

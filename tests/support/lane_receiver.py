@@ -1,4 +1,4 @@
-"""A receiver that notes who is with it at every moment, and judges the limits of lanes by that alone.
+"""A receiver that records which requests are in flight at every moment, and judges the limits of lanes only by that.
 
 A request names its lanes in the query of its URL; see `LaneReceiver.url`. It is in flight from its arrival until its
 answer is written or its client has hung up.
@@ -38,7 +38,7 @@ class LaneReceiver:
     visits: list[Visit] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
-    """What the answers of a lane say beside their status."""
+    """What the answers of a lane say besides their status."""
     port: int = 0
     _here: dict[Visit, tuple[asyncio.StreamWriter, asyncio.Timeout]] = field(default_factory=dict)
     _seen: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class LaneReceiver:
         return [visit for visit in self._here if lane in visit.lanes]
 
     def speak(self, *lanes: str) -> None:
-        """Answer what a silent lane has sent and will send."""
+        """Answer all requests of a silent lane, past and future."""
         self.silent.difference_update(lanes)
         for visit, (_, patience) in self._here.items():
             if not self.silent.intersection(visit.lanes) and patience.when() is None:
@@ -130,7 +130,7 @@ class LaneReceiver:
         return visit
 
     def _see_off(self, lane: str) -> None:
-        """Count nobody whose client is gone, though this loop has not read so yet."""
+        """Leave out requests whose client is gone, even if this loop has not noticed yet."""
         gone = [visit for visit, (writer, _) in self._here.items() if lane in visit.lanes and _has_hung_up(writer)]
         for visit in gone:
             self._left(visit)
@@ -174,7 +174,7 @@ def inversions(visits: Sequence[Visit]) -> list[tuple[int, int]]:
 
 
 def beyond_rate(visits: Sequence[Visit], limit: int, per_s: float, slack_s: float = 0) -> float:
-    """Return by how much the worst window exceeds what a token bucket of capacity `limit` lets through.
+    """Return by how much the worst window exceeds the starts that a token bucket of capacity `limit` allows.
 
     `slack_s` is how much later than another's token a request may have arrived.
     """

@@ -1,4 +1,4 @@
-"""Makes thousands of jobs at once, in whatever states a test asks for."""
+"""Makes thousands of jobs at once, in the states that a test asks for."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ENDED = ("succeeded", "failed", "cancelled")
 async def make_jobs(
     ledger: Ledger, number: int, *, state: str = "failed", tags: Sequence[str] = (), **fields: Any
 ) -> list[str]:
-    """Record so many jobs of `update_stats` in a state, a millisecond apart, the last one now; return their ids."""
+    """Record this many jobs of `update_stats` in a state, a millisecond apart, the last one now; return their ids."""
     now = datetime.now(UTC)
     rows = [_job(now - timedelta(milliseconds=number - at), state, fields) for at in range(number)]
     async with writing(ledger.database) as connection:

@@ -1,4 +1,4 @@
-"""A small OpenID provider on a real socket: it signs in whoever it is told to, and can be told to misbehave."""
+"""A small OpenID provider on a real socket: it signs in the user it is told to, and can be told to misbehave."""
 
 import asyncio
 import hashlib

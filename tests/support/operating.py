@@ -1,4 +1,4 @@
-"""Drives operations over HTTP, and looks at what they left behind."""
+"""Drives operations over HTTP, and checks what they left behind."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ async def ended(api: httpx.AsyncClient, operation: dict[str, Any]) -> dict[str, 
 
 
 async def done_by(api: httpx.AsyncClient, action: str, wanted: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """Carry out an operation to its end; return what it tells of its members."""
+    """Carry out an operation to its end; return what it says about its members."""
     found = await ended(api, await start(api, action, wanted, **options))
     assert found["state"] == "succeeded", found
     return {name: found[name] for name in ("matched", "done", "failed", "skipped")}

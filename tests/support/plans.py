@@ -1,4 +1,4 @@
-"""What housekeeping asks the ledger, on a database with a long history: each statement as it is sent, and its plan."""
+"""The statements of housekeeping, as they are sent to a database with a long history, and their plans."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Kinds that run in child processes, and do there whatever a kind may do."""
+"""Kinds that run in child processes, and do everything there that a kind may do."""
 
 import asyncio
 import ctypes
@@ -89,7 +89,7 @@ class _Odd(Exception):
 
 @job("process_die", runs="process", max_attempts=1)
 def die(ctx: Context, args: How) -> str:
-    """End the process, or upset it, in a way that Python does not notice."""
+    """End the process, or damage it, in a way that Python does not notice."""
     match args.how:
         case "exit":
             os._exit(7)
@@ -132,7 +132,7 @@ def hang(ctx: Context, args: How) -> None:
 
 @job("process_hang_once", runs="process", timeout=600)
 async def hang_in_a_loop(ctx: Context, args: How) -> None:
-    """Hang in a loop, and ignore that it is cancelled."""
+    """Hang in a loop, and ignore cancellations."""
     Path(args.path).write_text(str(os.getpid()))
     while True:
         try:
@@ -257,7 +257,7 @@ def wait_for(ctx: Context, args: How) -> None:
 
 @job("process_copy", runs="process")
 def stop_copies(ctx: Context, args: Nothing) -> list[int]:
-    """Fork, and end each copy at once, as whoever uses `multiprocessing` does; return their statuses, each once.
+    """Fork, and end each copy at once, like users of `multiprocessing`; return their statuses, each once.
 
     A thread that keeps the interpreter busy gives the signal time to come before the copy has done anything.
     """
@@ -280,7 +280,7 @@ def _status_of_a_stopped_copy() -> int:
 
 @job("process_late", runs="process")
 def speak_late(ctx: ThreadContext, path: str) -> int:
-    """Leave a thread that speaks in the name of this attempt, when it is over."""
+    """Leave a thread behind that acts in the name of this attempt after its end."""
 
     def speak() -> None:
         while not Path(path).exists():

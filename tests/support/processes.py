@@ -36,9 +36,10 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens, nor begins to before the caller does.
+    """Return a port of loopback on which nobody listens, or will listen before the caller does.
 
-    Ports that the system picks are given to whoever connects meanwhile. These are below them, and used in turn.
+    Ports that the system picks may be given to another connection meanwhile. These are below that range, and used in
+    turn.
     """
     for port in _ports:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -58,7 +59,7 @@ _ports = _ports_of_this_process()
 
 
 class Child(Protocol):
-    """A command that runs, in the words of `asyncio.subprocess.Process`."""
+    """A running command, with the interface of `asyncio.subprocess.Process`."""
 
     @property
     def pid(self) -> int: ...
@@ -113,7 +114,7 @@ def ran(argv: Sequence[str], variables: Mapping[str, str], folder: Path = ROOT) 
 
 @asynccontextmanager
 async def process(command: str, *options: str, **settings: str) -> AsyncIterator[Child]:
-    """Run a command of the environment; at the end it gets SIGTERM, and SIGKILL when it does not heed that."""
+    """Run a command of the environment; at the end it gets SIGTERM, and SIGKILL if it ignores that."""
     child = await _started((str(BIN / command), *options), environment(**settings))
     try:
         yield child
@@ -129,7 +130,7 @@ async def process(command: str, *options: str, **settings: str) -> AsyncIterator
 
 
 async def _started(argv: Sequence[str], variables: Mapping[str, str]) -> Child:
-    """Start a command whose output goes where that of the tests goes."""
+    """Start a command whose output goes where the tests' output goes."""
     if can_fork(argv, variables):
         return ForkedChild(fork_server(os.getpid()).start(argv, variables, ROOT, 1, 2))
     return await asyncio.create_subprocess_exec(*argv, env=variables, cwd=ROOT, start_new_session=True)

@@ -1,4 +1,4 @@
-"""A proxy that does to connections what networks do: delays, swallows, cuts in slices, resets, refuses."""
+"""A proxy that treats connections as networks do: it delays, swallows, slices, resets and refuses."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ class _Connection:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
     lost_bytes: bool = False
-    """What fell into the black hole never arrives: such a connection is silent for good, until it is closed."""
+    """Bytes that fell into the black hole never arrive: such a connection stays silent until it is closed."""
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
@@ -45,9 +45,9 @@ class FaultProxy:
     """Write 1 to this many bytes at a time."""
     bytes_per_s: float = 0
     black_hole: bool = False
-    """Accept connections and swallow all that comes; not even a close passes."""
+    """Accept connections and swallow everything; not even a close passes."""
     resets: bool = False
-    """Reset each new connection at once; `reset()` is for those that stand."""
+    """Reset each new connection at once; `reset()` is for established ones."""
 
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     port: int = field(default=0, init=False)
@@ -57,7 +57,7 @@ class FaultProxy:
     _serving: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def start(self) -> None:
-        """Listen, also again after `refuse()`; a port stays the same."""
+        """Listen, or listen again after `refuse()`, on the same port."""
         if self.listen is not None:
             self.listen.unlink(missing_ok=True)
             self._server = await asyncio.start_unix_server(self._serve, self.listen)
@@ -66,13 +66,13 @@ class FaultProxy:
             self.port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
-        """Refuse new connections until `start()`; standing ones stand."""
+        """Refuse new connections until `start()`; established ones stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     def reset(self) -> None:
-        """Reset every standing connection (RST over TCP, a close on a Unix socket)."""
+        """Reset every established connection (RST over TCP, a close on a Unix socket)."""
         for connection in list(self._connections):
             connection.reset()
 

@@ -1,4 +1,4 @@
-"""Google and a browser's push service on loopback sockets: they check what they get as the real ones do."""
+"""Google and a browser's push service on loopback sockets: they check requests as the real ones do."""
 
 import asyncio
 import base64
@@ -74,7 +74,10 @@ def written(status: int, body: Any, headers: dict[str, str]) -> bytes:
 
 @dataclass
 class Google(Server):
-    """FCM and OAuth. `answers` are given in turn to messages, `grants` to requests for tokens; then all is well."""
+    """FCM and OAuth.
+
+    Messages get `answers` in turn, requests for tokens get `grants`; after these, everything succeeds.
+    """
 
     answers: list[Answer | bytes] = field(default_factory=list)
     grants: list[Answer | bytes] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A receiver on a raw loopback socket that plays a script on each connection: it may answer wrongly or unasked."""
+"""A receiver on a raw loopback socket that plays a script on each connection: it may answer wrongly, or unasked."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Lets a rescue be now: the lease of a dead worker runs out at once, as if it had been silent for long."""
+"""Makes a rescue happen now: the lease of a dead worker runs out at once, as if it had long been silent."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from tests.support.writing import writing
 
 
 async def let_the_rescue_be_now(ledger: Ledger) -> None:
-    """Set the clocks of leases back, as if the dead had been silent for long; call it before others begin."""
+    """Set the times of leases back, as if dead workers had long been silent; call it before others begin."""
     long_ago = datetime.now(UTC) - timedelta(minutes=1)
     async with writing(ledger.database) as connection:
         await connection.execute(update(workers).values(heartbeat_at=long_ago))
@@ -20,7 +20,7 @@ async def let_the_rescue_be_now(ledger: Ledger) -> None:
 
 
 async def let_it_rescue(ledger: Ledger) -> None:
-    """Let the worker that lives be one that has been alive for long."""
+    """Make the living worker look as if it had long been alive."""
     long_ago = datetime.now(UTC) - timedelta(minutes=1)
 
     async def registered() -> bool:
@@ -33,7 +33,7 @@ async def let_it_rescue(ledger: Ledger) -> None:
 
 
 async def let_be_silent(ledger: Ledger, pids: Collection[int]) -> None:
-    """Let the workers with these pids, which are dead, have been silent for long, and all others alive."""
+    """Make the dead workers with these pids look as if they had long been silent, and all others as if alive."""
     long_ago = datetime.now(UTC) - timedelta(minutes=1)
     async with writing(ledger.database) as connection:
         await connection.execute(update(workers).where(workers.c.pid.in_(pids)).values(heartbeat_at=long_ago))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def round_robin(ports: Sequence[int]) -> AsyncIterator[int]:
-    """Serve ports of loopback in turns; return the port that stands for them."""
+    """Serve ports of loopback in turn; return the port in front of them."""
     turns = itertools.cycle(ports)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

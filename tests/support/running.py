@@ -25,12 +25,12 @@ TIMEOUT_S = 60.0
 
 
 async def eventually(condition: Callable[[], Awaitable[T]], timeout_s: float = TIMEOUT_S) -> T:
-    """Wait until `condition` gives something true, and give it; fail after `timeout_s`."""
+    """Wait until `condition` returns something true, and return that; fail after `timeout_s`."""
     pause_s = 0.02
     async with asyncio.timeout(timeout_s):
         while not (value := await condition()):
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.1, 0.1)  # to ask again and again takes time from what is waited for
+            pause_s = min(pause_s * 1.1, 0.1)  # polling takes time from the work that it waits for
         return value
 
 

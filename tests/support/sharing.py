@@ -1,4 +1,4 @@
-"""What clients and engines make anew for each test, and would find the same: made once for the process."""
+"""Objects that clients and engines would make again, identically, for each test: made once for the process."""
 
 import os
 import ssl

@@ -86,7 +86,7 @@ Script = str | Callable[[str], str]
 
 @dataclass
 class ScriptedServer:
-    """Return the answer whose key is the longest beginning of the line received, or what it makes of that line.
+    """Return the answer whose key is the longest prefix of the received line; a function is called with the line.
 
     `""` is the greeting, `.` the end of a message. An answer that ends with `HANG_UP` is the last one.
     """
@@ -159,7 +159,7 @@ async def answering(answers: Mapping[str, Script] | None = None) -> AsyncIterato
 
 
 def at_most(number: int, answer: str = "452 4.5.3 too many recipients") -> dict[str, Script]:
-    """Take so many recipients in one transaction, and answer the others so."""
+    """Take this many recipients in one transaction, and give the others this answer."""
     taken = 0
 
     def begin(_line: str) -> str:
