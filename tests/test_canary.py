@@ -135,7 +135,7 @@ async def be_refused(api: httpx.AsyncClient, echo: str) -> None:
 async def look_everywhere(api: httpx.AsyncClient, settings: Settings, known: dict[str, str]) -> None:
     """Ask for every page and every call that only reads, and for what a search might find."""
     for path in sorted(readable(settings)):
-        # What a new page is asked for is not known here: anything that there is.
+        # The parameters of a new page are not known here: try everything.
         asked = [[known[name]] if name in known else _NAMES for name in _parameters(path)]
         for values in itertools.product(*asked):
             await look_at(api, path.format_map(dict(zip(_parameters(path), values, strict=True))))
@@ -172,7 +172,7 @@ def _parameters(path: str) -> list[str]:
 
 
 async def all_has_ended(api: httpx.AsyncClient) -> bool:
-    """Whether nothing is to come; what retries has failed once, in each of its ways."""
+    """Whether nothing is left to happen: retrying jobs have failed once in each of their ways."""
     live = {"state": ["scheduled", "blocked", "queued", "running"]}
     return not (await done(api, "GET", "/v1/jobs", params=live))["jobs"]
 

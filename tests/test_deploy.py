@@ -28,7 +28,7 @@ from tests.support.running import eventually, running_api, running_worker
 ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboard.json").read_text())
-# What Prometheus itself tells of all that it scrapes, and adds to it.
+# Series and labels that Prometheus itself adds to everything that it scrapes.
 ITS_OWN, ITS_LABELS = {"up", "ALERTS"}, {"job", "instance", "alertname"}
 LEVELS = {"gap": 0.0, "blocked": 0.0, "oldest_s": 9.0, "queue_waiting:default": 1.0}
 

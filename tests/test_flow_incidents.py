@@ -54,7 +54,7 @@ class Args(BaseModel):
 
 
 class Unspeakable(Exception):
-    """An error that cannot even be told."""
+    """An error whose text cannot even be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
@@ -214,7 +214,7 @@ def _fail(*_args: Any) -> None:
 async def test_incident_two_that_followed_up_at_once_released_jobs_twice(
     desk: Desk, settings: Settings, monkeypatch: pytest.MonkeyPatch, swept_at_once: None
 ) -> None:
-    """dbos-py 742: whoever follows up, and however many at once, each job is released once and calls back once."""
+    """dbos-py 742: however many processes follow up at once, each job is released once and calls back once."""
     monkeypatch.setattr(decided, "MOST_EDGES", 5)
     first = made()
     children = [made(first, run_when="ended", callbacks=all_events(CALLED.to_json())) for _ in range(60)]
@@ -288,7 +288,7 @@ def _link(tmp_path: Path, number: int) -> dict[str, Any]:
 
 @on_sqlite
 async def test_incident_hidden_args_were_read_through_callbacks_and_flows(api: httpx.AsyncClient) -> None:
-    """Hatchet GHSA-hf2m-86fv-rjw5: a secret of a job of a flow, or of a callback, is told by nothing."""
+    """Hatchet GHSA-hf2m-86fv-rjw5: nothing shows the secret of a flow's job, or of a callback."""
     secret = webhook(secret=SECRET)
     url = {"url": "http://127.0.0.1:9/", "secret": SECRET}
     named = {"name": "a", **secret, "on_end": url, "on_failure": secret}

@@ -1,4 +1,4 @@
-"""What docs/from-background-tasks.md says of BackgroundTasks and of Postlude, section by section, on real servers.
+"""Checks docs/from-background-tasks.md, on BackgroundTasks and on Postlude, section by section, on real servers.
 
 Tests named `test_background_task...` show the installed FastAPI losing work. The others show what Postlude does.
 """

@@ -1,4 +1,4 @@
-"""What stands in args, results and filters is found in no answer to those who may not see args."""
+"""Values in args, results and filters are in no answer to callers who may not see args."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ async def done(api: httpx.AsyncClient, method: str, path: str, **options: Any) -
 
 
 async def make_all(api: httpx.AsyncClient, ledger: Ledger) -> dict[str, str]:
-    """Put the mark wherever only those who see args may find it; return what there is, by its parameter."""
+    """Put the mark everywhere where only callers who see args may find it; return the ids, by parameter."""
     hook = {"kind": "send_webhook", "args": {"url": "http://127.0.0.1:9/", "event": "e", "data": {"card": MARK}}}
     told = {"metadata": {"card": MARK}, "on_success": hook, "unique_key": "k"}
     job = await done(api, "POST", "/v1/jobs", json=hook | told)

@@ -90,6 +90,6 @@ def test_the_shape_that_the_guide_shows_is_that_of_an_operation() -> None:
 
 def test_the_guide_names_all_members_of_a_filter_and_the_kind() -> None:
     section = GUIDE.partition("## What is a member\n")[2].partition("\n## ")[0]
-    ours = {"within_kinds", "within_queues"}  # noted for whoever is limited to them, and sent by nobody
+    ours = {"within_kinds", "within_queues"}  # noted for callers with limits, and sent by nobody
     assert [name for name in {*JobFilter.model_fields} - ours if f"`{name}`" not in section] == []
     assert f"`{operate.operate.name}`" in GUIDE

@@ -1,4 +1,4 @@
-"""Postlude beside an app that has modules of the same names: told at start with both paths, by every command."""
+"""Postlude beside an app that has modules of the same names: every command reports both paths at its start."""
 
 import subprocess
 from pathlib import Path
@@ -109,6 +109,6 @@ def test_an_app_that_was_installed_over_ours_is_named(tmp_path: Path) -> None:
         SystemExit, match=rf"^error: shop-2\.0 has put {tmp_path}/service/app\.py over Postlude's own file"
     ):
         refuse_clashes(tmp_path)
-    (tmp_path / "service" / "app.py").unlink()  # as it is when the shop is uninstalled again, beside a part of it
+    (tmp_path / "service" / "app.py").unlink()  # as after an incomplete uninstall of the shop
     with pytest.raises(SystemExit, match=r"shop-2\.0 has put"):
         refuse_clashes(tmp_path)

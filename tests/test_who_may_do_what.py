@@ -24,10 +24,10 @@ PASSWORD = "correct horse battery"
 # What anybody may ask for: probes and documents, how the pages look, and the way in.
 OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/redoc", "/openapi.json", "/sign-in", "/sign-in/oidc"}
 OPEN |= {"/sign-in/oidc/back", "/docs/assets/{path:path}", "/assets/{digest}/{name:path}"}
-# A ticket changes nothing, so whoever reads may make one.
+# A ticket changes nothing, so readers may make one.
 READS_BY_POST = {"/v1/jobs/{job_id}/events/tickets"}
 ENQUEUES = {"/v1/jobs", "/v1/jobs/batch", "/v1/flows", "/v1/apps/{name}", "/v1/files", "/files/upload"}
-# Whoever may enqueue finds its own there.
+# Callers who may enqueue find their own jobs there.
 READS_OWN = {"/v1/files/{file_id}"}
 FOR_ADMINS = ("/v1/keys", "/v1/audit", "/keys", "/users", "/audit")
 DELETES_APPS = {("DELETE", "/v1/apps/{name}"), ("POST", "/apps/{name}/delete")}
@@ -53,7 +53,7 @@ def passwords_are_hashed_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked_for(settings: Settings) -> list[tuple[str, str]]:
-    """Return the method and the path of every route but those that are open."""
+    """Return the method and the path of every route, except open ones."""
     routes = [(method, route.path) for route in routes_of(made_app(settings).routes) for method in route.methods]
     return [(method, path) for method, path in routes if path not in OPEN and method != "HEAD"]
 
@@ -64,7 +64,7 @@ def filled(path: str) -> str:
 
 
 def scope_of(method: str, path: str) -> str:
-    """Return the scope that a route is to ask for, by what it does."""
+    """Return the scope that a route should ask for, by what it does."""
     if path.startswith(FOR_ADMINS) or (method, path) in DELETES_APPS:
         return "admin"
     if (method in ("POST", "PUT") and path in ENQUEUES) or "/enqueue" in path:

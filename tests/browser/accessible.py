@@ -12,7 +12,7 @@ _RUN = """(only) => axe.run({
 
 
 async def serious_findings(page: Page, *only: str) -> list[str]:
-    """Return what is serious or critical, by all rules or by those that are named."""
+    """Return the serious and critical violations, of all rules or of the named ones."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(_AXE)
     found: dict[str, Any] = await page.evaluate(_RUN, list(only))

@@ -47,7 +47,7 @@ def watch() -> Watch:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def new_page(chromium: Browser, site: Site, watch: Watch) -> AsyncIterator[NewPage]:
-    """Open pages of the site, signed in as an admin unless told otherwise; fails when anything went wrong on one."""
+    """Open pages of the site, signed in as an admin by default; fails if anything went wrong on one."""
     async with AsyncExitStack() as stack:
 
         async def open_page(**options: Any) -> Page:

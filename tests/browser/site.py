@@ -59,7 +59,7 @@ class Site:
 
 @asynccontextmanager
 async def running_site(folder: Path, template: Path, redis: RedisServer, **settings: Any) -> AsyncIterator[Site]:
-    """Run the product over a fresh ledger; whoever calls needs a key."""
+    """Run the product over a fresh ledger; callers need a key."""
     released.clear()
     shutil.copy(template, folder / "postlude.db")
     with Redis.from_url(redis.url) as client:

@@ -1,4 +1,4 @@
-"""The exercise: a receiver goes down. Whoever is on call finds it, sees why, and mends it, with the browser alone.
+"""The exercise: a receiver goes down. The person on call finds it, sees why, and fixes it, using only the browser.
 
 `make test` does it with 300 jobs, `make faults` with 5,000.
 """

@@ -218,7 +218,7 @@ _ENDS = ("/postlude/docs", "/postlude/audit")
 
 
 def _sorts(address: str) -> set[str]:
-    """Return what is to be seen of an address: its path, ids left out, with each of its parameters."""
+    """Return the visible parts of an address: its path without ids, and each of its parameters."""
     parts = urlsplit(address)
     path = _ID.sub("*", parts.path)
     return {path, *(f"{path}?{name}" for name in parse_qs(parts.query))}

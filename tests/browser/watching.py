@@ -41,7 +41,7 @@ class Watch:
 
     @contextmanager
     def expecting(self, pattern: str) -> Iterator[None]:
-        """Expect what this brings about; until the test ends, for the console's word may come late."""
+        """Expect the problems that this causes, until the test ends, because the console's messages may come late."""
         self._expected.append(pattern)
         yield
 

@@ -151,7 +151,7 @@ async def take(
     more: Annotated[list[UploadFile], File()],
     note: Annotated[str, Form()],
 ) -> list[str | None]:
-    await file.read(10)  # as whoever looks at its beginning does
+    await file.read(10)  # as a reader who looks at its beginning does
     handles = [tasks.add_task(take_in, file, more, note=note), tasks.add_task(take_in_thread, file)]
     return [handle.id for handle in handles]
 

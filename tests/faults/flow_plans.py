@@ -33,7 +33,7 @@ class JobPlan:
     late: bool = False
     args: dict[str, Any] = field(default_factory=dict)
     changed: bool | None = False
-    """Whether it was changed; None: nobody was told."""
+    """Whether it was changed; None: the answer was lost."""
 
     def body(self) -> dict[str, Any]:
         callback = {f"on_{self.event}": {"kind": "fault_called"}}

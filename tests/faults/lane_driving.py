@@ -24,7 +24,7 @@ async def fill(
 
 
 async def are_here(system: System, lane: str, count: int, within_s: float = 30) -> None:
-    """Wait until so many requests of a lane are in flight."""
+    """Wait until this many requests of a lane are in flight."""
 
     async def check() -> bool:
         return len(system.receiver.here(lane)) == count
@@ -49,7 +49,7 @@ async def lanes_are_open(system: System, load: Load, within_s: float = 60) -> No
 
 
 async def shows(system: System, lane: str, *, waiting: int, running: int) -> None:
-    """Wait until the API shows so many jobs of a lane."""
+    """Wait until the API shows this many jobs of a lane."""
     now: dict[str, Any] = {}
 
     async def check() -> bool:

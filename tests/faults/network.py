@@ -1,4 +1,4 @@
-"""What a network can do to those who talk over it."""
+"""What a network can do to the programs that talk over it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

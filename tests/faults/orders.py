@@ -1,4 +1,4 @@
-"""What the application of the outbox faults keeps beside its outbox, and the verdict on both."""
+"""What the application of the outbox faults stores besides its outbox, and the verdict on both."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

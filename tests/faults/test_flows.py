@@ -33,7 +33,7 @@ class Flows:
         self._mended = system.folder / "mended"
 
     async def send(self, count: int) -> None:
-        """Send so many flows, several at a time."""
+        """Send this many flows, several at a time."""
         plans = [random_plan(self._chance, self._chance.randint(2, 9), str(self._mended)) for _ in range(count)]
         turns = asyncio.Semaphore(4)
 

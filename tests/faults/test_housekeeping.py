@@ -124,7 +124,7 @@ async def test_schedule_of_each_second_fires_each_tick_once_while_workers_are_ki
 
 
 async def _due_until(system: System, until: datetime) -> list[datetime]:
-    """Return the ticks of the schedule in their order; none while one up to `until` is to come."""
+    """Return the ticks of the schedule in order; none while one up to `until` is missing."""
     async with system.ledger() as ledger, ledger.read() as connection:
         found = await connection.execute(select(ticks.c.due_at).where(ticks.c.kind == "seconds"))
     due = sorted(one.astimezone(UTC) for one in found.scalars())

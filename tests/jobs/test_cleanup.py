@@ -23,7 +23,7 @@ from tests.support.writing import writing
 
 
 async def ended(ledger: Ledger, *days_ago: float) -> list[NewJob]:
-    """Add jobs that ended so many days ago, and a file whose time is up."""
+    """Add jobs that ended this many days ago, and an expired file."""
     now = datetime.now(UTC)
     file = {"id": str(UUID(int=1)), "name": "old.txt", "size": 0, "content_type": "text/plain", "sha256": "0" * 64}
     async with writing(ledger.database) as connection:

@@ -1,4 +1,4 @@
-"""`operate` asks the service's operator to go on, and ends, goes on later or gives up by what it is told."""
+"""`operate` asks the service's operator to go on, and ends, goes on later or gives up as the answer says."""
 
 from collections.abc import Awaitable, Callable
 

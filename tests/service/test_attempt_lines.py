@@ -1,4 +1,4 @@
-"""Of what an attempt logs, the first and the latest lines are kept, whenever they are written down."""
+"""The first and the latest lines that an attempt logs are kept, whenever they are written down."""
 
 import random
 from datetime import UTC, datetime

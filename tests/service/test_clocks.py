@@ -150,7 +150,7 @@ async def test_time_goes_on_as_agreed_while_redis_is_away(
     await clocks.compare()
     has_own_clock = ledger.database.dialect == "postgresql"
     assert (error_s() < 1) == has_own_clock
-    set_clock.ahead_s = 7200.0  # beside SQLite alone, the machine's clock is the one that all processes have
+    set_clock.ahead_s = 7200.0  # with only SQLite, all processes have the machine's clock
     await clocks.compare()
     assert (error_s() < 1) == has_own_clock
     assert has_own_clock or 7199 < error_s() < 7201

@@ -1,4 +1,4 @@
-"""Commands on the ledger itself are on the trail, as whoever runs them."""
+"""Commands on the ledger itself are on the trail, under the name of the person who runs them."""
 
 import asyncio
 import base64

@@ -32,10 +32,10 @@ KINDS_OF = {
 EACH = [[name] for name in KINDS_OF]
 # Quicker: every other feature is taken away, and then the others.
 HALVES = [list(KINDS_OF)[::2], list(KINDS_OF)[1::2]]
-# Quick tests that use no feature, of rooms that every feature stands on.
+# Quick tests, without features, of rooms that every feature is based on.
 TELLING_TESTS = "test_architecture.py or test_names or test_states"
 # Imports all, migrates, and does what `postlude dev` does before it starts its children; then what these would do, in
-# one process: the API takes a job, a worker performs it, and the API tells of it.
+# one process: the API takes a job, a worker performs it, and the API shows it.
 START = """
 import asyncio, gc, importlib, json, pathlib, pkgutil, subprocess, sys, httpx, jobs, service
 gc.disable()  # a fifth of the time that the imports take

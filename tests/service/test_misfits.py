@@ -1,4 +1,4 @@
-"""Misfits are told by places and words of the API, whatever code of ours finds them."""
+"""Validation errors have the API's places and words, whatever code of ours finds them."""
 
 from enum import StrEnum
 from typing import Annotated, Literal

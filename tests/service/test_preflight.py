@@ -86,7 +86,7 @@ async def test_keys_and_users_of_the_ledger_count_as_those_of_the_settings_do(
     await Keys(ledger.database).create("one", [Scope.READ])
     assert await preflight.knows_somebody(everywhere)
     preflight.check_address(everywhere, knows_somebody=True)
-    # One that is away may have some: the API starts, and lets nobody in until it is back.
+    # An absent ledger may have some: the API starts, and lets nobody in until it is back.
     away = Settings(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     assert await preflight.knows_somebody(away)
 

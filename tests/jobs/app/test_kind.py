@@ -47,7 +47,7 @@ def verdict(**said: Any) -> bytes:
 
 
 class OneApp:
-    """The apps that there are: one, or none."""
+    """The registered apps: one, or none."""
 
     def __init__(self, http: Any, app: App | None) -> None:
         self.http = http

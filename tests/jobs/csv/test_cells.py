@@ -1,4 +1,4 @@
-"""Cells become values; what is no value of its column is told."""
+"""Cells become values; cells that do not fit their column are reported."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal

@@ -21,7 +21,7 @@ def jpeg(*, progressive: bool = False) -> bytes:
 
 
 def with_scans_more(count: int) -> bytes:
-    """Make a progressive JPEG, whose last scan comes again so many times."""
+    """Make a progressive JPEG, whose last scan is repeated this many times."""
     content = jpeg(progressive=True)
     last_scan = content[content.rindex(_SCAN) : -2]
     return content[:-2] + last_scan * count + _END

@@ -1,4 +1,4 @@
-"""Which files args name, wherever the mark stands."""
+"""Which files args name, wherever the mark is."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Growing delays for those who guess."""
+"""Growing delays for callers who guess."""
 
 from itertools import repeat
 

@@ -1,4 +1,4 @@
-"""Whoever is to be told hears of a trouble once, and of its end; directly where the way of jobs is what is broken."""
+"""The people in the settings hear of a trouble once, and of its end; directly if jobs themselves do not go out."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what workers did, and how it stands, in its text format."""
+"""Figures for Prometheus, in its text format: what workers did, and the present levels."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The order of a flow's jobs, and what is said where there is none."""
+"""The order of a flow's jobs, and the refusal if there is none."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""Flows over HTTP, with a worker: what runs after what, what is cancelled with what, and how it is told."""
+"""Flows over HTTP, with a worker: what runs after what, what is cancelled with what, and how it is shown."""
 
 import asyncio
 import json
@@ -308,7 +308,7 @@ async def _noted(driver: Driver, names: list[str]) -> bool:
 
 
 async def posted(receiver: Receiver, count: int) -> dict[str, Any]:
-    """Wait for so many posts; return the last one, whose signature is the secret's."""
+    """Wait for this many posts; return the last one, after checking its signature."""
 
     async def have_come() -> bool:
         return len(receiver.requests) >= count

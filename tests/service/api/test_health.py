@@ -1,4 +1,4 @@
-"""Alive, ready, and what there is to measure."""
+"""Liveness, readiness and metrics."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Lanes over HTTP: their limits, pauses and breakers; what callers may say, and what they are told."""
+"""Lanes over HTTP: their limits, pauses and breakers; what callers may set, and what they see."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -70,6 +70,6 @@ async def _opened(url: str, folder: Path) -> tuple[str, set[str]]:
     command += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--log-net-log={log}"]
     command += ["--virtual-time-budget=30000", "--dump-dom", url]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=90, check=False)
-    # What the browser asks its maker by itself is none of the page's.
+    # Requests that the browser sends to its vendor are not the page's.
     hosts = set(re.findall(r'"url":"https?://([^/":]+)', log.read_text()))
     return done.stdout, {host for host in hosts if not host.endswith(("google.com", "googleapis.com", "gvt1.com"))}

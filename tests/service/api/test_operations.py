@@ -1,4 +1,4 @@
-"""Operations over HTTP, with a real worker: what each action does to thousands of jobs, and what is told of it."""
+"""Operations over HTTP, with a real worker: what each action does to thousands of jobs, and what is reported."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

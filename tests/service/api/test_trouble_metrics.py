@@ -1,4 +1,4 @@
-"""What troubles are made of is told as metrics: from a real ledger, by labels that are few."""
+"""The facts behind troubles as metrics: from a real ledger, with few labels."""
 
 from datetime import timedelta
 

@@ -21,7 +21,7 @@ from tests.support.writing import writing
 
 
 async def register(ledger: Ledger, **ages_s: float) -> None:
-    """Register workers that were last heard of so many seconds ago."""
+    """Register workers whose last heartbeat was this many seconds ago."""
     async with writing(ledger.database) as connection:
         now = await ledger.database.now(connection)
         for name, age_s in ages_s.items():

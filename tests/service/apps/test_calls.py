@@ -1,4 +1,4 @@
-"""Calls of apps through a real worker: what the ledger says of them in the end, and what their lane does."""
+"""Calls of apps through a real worker: what the ledger finally says about them, and what their lane does."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What docs/from-background-tasks.md says of an app that was moved by its diff: that is applied to its own code.
+"""Checks what docs/from-background-tasks.md says about an app moved by its diff, by applying the diff to its own code.
 
 So is what the README says of its app.
 """

@@ -1,4 +1,4 @@
-"""Entries are chained in the order of their commits, each job's once, whoever writes at the same time."""
+"""Entries are chained in the order of their commits, one for each job, even with concurrent writers."""
 
 import asyncio
 

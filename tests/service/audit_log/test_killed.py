@@ -1,4 +1,4 @@
-"""Workers that are killed in the middle of their writes leave a whole chain, in which each job stands at most once."""
+"""Workers that are killed in the middle of their writes leave a whole chain with at most one entry for each job."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The page of the audit log: entries as they stand, and those that do not stand as they were written."""
+"""The page of the audit log: its entries, and the ones that were changed after they were written."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Whatever is done to the table by SQL is found, and said of the entries that it was done to."""
+"""Every change to the table by SQL is found, and reported for the right entries."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -132,7 +132,7 @@ async def test_entries_of_the_first_and_the_last_moment_of_the_calendar_are_whol
 
 
 async def rebuilt(ledger: Ledger, *, last: int) -> None:
-    """Make a log anew, with another actor and a right chain, as anybody can who has no key."""
+    """Rewrite a log with another actor and a valid chain, as anybody can if there is no key."""
     entries = [entry for entry in await kept(ledger) if entry.seq <= last]
     previous = entries[0].previous_hash
     for one in entries:

@@ -42,7 +42,7 @@ class Browser:
         return words(answer.text)
 
     async def send(self, path: str, fields: Mapping[str, str], **headers: str) -> httpx.Response:
-        """Send a form, with the token that every page has for those who send no key."""
+        """Send a form, with the token that every page has for callers without a key."""
         token = re.search(r"X-CSRF-Token&#34;: &#34;([^&]+)|X-CSRF-Token\": \"([^\"]+)", await self.page("/workers"))
         csrf = "" if token is None else token[1] or token[2]
         named = {name.replace("_", "-"): value for name, value in headers.items()}

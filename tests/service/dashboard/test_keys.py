@@ -1,4 +1,4 @@
-"""The pages of keys, users and the audit: a key is told once, and every action is noted with what it changed."""
+"""The pages of keys, users and the audit: a key is shown once, and every action is recorded with its changes."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The pulse: one look for all viewers, while there are any; what changed is told, and that the ledger is away."""
+"""The pulse: one look for all viewers, while there are any; it reports changes, and an absent ledger."""
 
 import asyncio
 import json

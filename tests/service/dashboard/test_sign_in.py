@@ -305,7 +305,7 @@ async def test_guesses_are_slowed_down_and_lock_out_neither_other_places_nor_key
         assert await guess(PASSWORD, "203.0.113.9") == 429  # not even the right one
         assert await guess(PASSWORD, "203.0.113.10") == 303
         assert await guess(PASSWORD, "203.0.113.9", "bert") == 303
-        # Many places guess: those who were here before go on.
+        # Many places guess, but users at a known place go on.
         for number in range(30):
             await guess("wrong", f"192.0.2.{number}")
         assert await guess(PASSWORD, "192.0.2.200") == 429

@@ -1,4 +1,4 @@
-"""What an action did is told on the page that one comes back to, once; nobody can have it say something else."""
+"""What an action did is shown once, on the page that the user returns to; nobody can make it say something else."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -45,7 +45,7 @@ def test_it_leads_nowhere_else() -> None:
     told = toasts.of(request(cookie=urlsafe_b64encode(json.dumps(parts).encode()).decode()))
     assert told == Toast("Look here")
     assert [is_ours(one) for one in ("/jobs", "//evil.example", "/\\evil.example", "jobs", "")] == [True] + [False] * 4
-    # Browsers leave these out, wherever they stand.
+    # Browsers drop these, wherever they are.
     assert not any(is_ours(f"/{one}/evil.example") for one in "\t\r\n")
 
 

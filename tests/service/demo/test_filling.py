@@ -76,7 +76,7 @@ async def states_of(ledger: Ledger) -> Counter[str]:
 
 
 async def touched(ledger: Ledger) -> list[str]:
-    """Return what a real worker has begun, but for ticks that have just come due: they only count."""
+    """Return what a real worker has begun, except ticks that have just come due, which only count."""
     real = ~jobs.c.worker.startswith(PREFIX) & (jobs.c.kind != "cleanup")
     async with ledger.read() as connection:
         return list((await connection.execute(select(jobs.c.id).where(real))).scalars())

@@ -1,4 +1,4 @@
-"""A file that a live job names is not deleted, and whoever names one that is being deleted names none."""
+"""A file that a live job names is not deleted, and a new job cannot name a file that is being deleted."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Rows go into a table: each once, with what is wrong in the others told."""
+"""Rows go into a table: each once; the errors of bad rows are reported."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is wrong is told in words, from facts: what, why, what still works, and what to do."""
+"""Troubles are put into words, from facts: what is wrong, why, what still works, and what to do."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

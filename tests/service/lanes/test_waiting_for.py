@@ -1,4 +1,4 @@
-"""A job that does not run says why, in one sentence, with the time; asked over HTTP, beside a worker that works."""
+"""A job that does not run says why, in one sentence with the time: over HTTP, with a running worker."""
 
 import asyncio
 import re
@@ -53,7 +53,7 @@ async def reason(api: httpx.AsyncClient, job: dict[str, Any]) -> str | None:
 
 
 async def says(api: httpx.AsyncClient, job: dict[str, Any], sentence: str) -> None:
-    """Wait until a job says what matches a sentence; TIME stands for a time."""
+    """Wait until a job's reason matches a sentence; TIME stands for a time."""
     wanted = re.compile(re.escape(sentence).replace("TIME", _TIME).replace("ANY", ".*"))
     seen: list[str | None] = []
 

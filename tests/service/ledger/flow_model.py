@@ -1,4 +1,4 @@
-"""What the ledger should say of flows, as a model in plain Python: each edge says what its parent is."""
+"""What the ledger should say about flows, as a model in plain Python: each edge says what became of its parent."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from service.ledger.states import LIVE, REPLAYABLE, TERMINAL, EdgeState, RunWhen
 
 @dataclass
 class Node:
-    """What the ledger should say of one job. It `fell` when a parent's end cancelled it."""
+    """What the ledger should say about one job. It `fell` if a parent's end cancelled it."""
 
     id: str
     run_when: RunWhen
@@ -61,7 +61,7 @@ class FlowModel:
         self._note_end(node)
 
     def replay(self, asked: Iterable[Node]) -> set[str]:
-        """Replay jobs together, but for those that need one which has failed and is not replayed; return their ids."""
+        """Replay jobs together, except jobs that need a failed one that is not replayed; return the ids of these."""
         again = {node.id: node for node in asked if node.state in REPLAYABLE}
         while fallen := [job_id for job_id, node in again.items() if node.broken - again.keys()]:
             again = {job_id: node for job_id, node in again.items() if job_id not in fallen}
@@ -89,7 +89,7 @@ class FlowModel:
         return State.SUCCEEDED if states == {State.SUCCEEDED} else State.FAILED
 
     def purge(self) -> set[str]:
-        """Forget what has ended and of whose edges nothing is to come; return the ids."""
+        """Forget ended jobs whose edges are settled; return their ids."""
         awaited = {parent for node in self.nodes.values() for parent, state in node.edges.items() if state == "open"}
         gone = {
             one.id for one in self.nodes.values() if one.state in TERMINAL and not one.open and one.id not in awaited

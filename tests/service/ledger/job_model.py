@@ -1,4 +1,4 @@
-"""What the ledger should say of jobs and their lanes, as a model in plain Python."""
+"""What the ledger should say about jobs and their lanes, as a model in plain Python."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ epochs = st.sampled_from([CURRENT, CURRENT, BEFORE, None])
 
 @dataclass
 class Model:
-    """What the ledger should say of one job; `seq` is its place in the order of its lanes."""
+    """What the ledger should say about one job; `seq` is its place in the order of its lanes."""
 
     new: NewJob
     run_at: datetime

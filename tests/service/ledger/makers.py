@@ -84,13 +84,13 @@ async def running(ledger: Ledger, **fields: Any) -> Started:
 
 
 async def build_lanes(ledger: Ledger, epoch: str = "epoch-1") -> Rebuild:
-    """Let lanes be those of `epoch`."""
+    """Make `epoch` the epoch of lanes."""
     return await ledger.database.run(partial(record_rebuild, epoch=epoch))
 
 
 async def start_in_lane(
     ledger: Ledger, *job_ids: str, strict: Sequence[str] = (), epoch: str = "epoch-1"
 ) -> dict[str, Started]:
-    """Start jobs that were claimed from lanes, those of `strict` in their order."""
+    """Start jobs that were claimed from lanes, keeping the order of lanes in `strict`."""
     order = tuple((job_id, lane) for job_id in job_ids for lane in strict)
     return await ledger.start(Start(job_ids, "w1", ("greet",), NOW, lanes_epoch=epoch, strict=order))

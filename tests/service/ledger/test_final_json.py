@@ -11,7 +11,7 @@ from service.web.jobs.job_out import JobOut
 from tests.service.ledger.makers import finish, job_row, running
 from tests.support.writing import writing
 
-# What is kept beside the job's row, says what it waits for, or is about whoever sent it or looks at it.
+# Fields kept beside the job's row, about what it waits for, or about its sender or reader.
 LEFT_OUT = {"attempts", "waiting_for", "steps", "checkpoint", "callbacks", "blocked_by", "after"}
 LEFT_OUT |= {"enqueued_by", "args_hidden"}
 

@@ -104,7 +104,7 @@ class FlowMachine(RuleBasedStateMachine):
         known = list(self.model.nodes)
         new, nodes = [], []
         for parents, when, of_job, expires in shape:
-            # In no order of their ids: whoever locks several must not rely on the order in which they came.
+            # Not in the order of their ids: locking several must not rely on the given order.
             job_id = str(uuid.uuid4())
             after = tuple(dict.fromkeys(known[-1 - number % min(len(known), 8)] for number in parents[1:] if known))
             expires_at = self.now + timedelta(seconds=3) if expires else None
@@ -150,7 +150,7 @@ class FlowMachine(RuleBasedStateMachine):
             parts[(number + seed) % PROCESSES].append(
                 Finish(node.id, "greet", node.attempt, "w1", OUTCOMES[state], state, self.now, run_at=run_at)
             )
-        # One that fell may be taken back at this moment: what comes after it then goes by which was first.
+        # A job that fell may be taken back at this moment: its children then depend on which came first.
         children = [one.id for one in self.model.nodes.values() if ended[0][0].id in one.edges and not one.fell]
         after = tuple(dict.fromkeys([*children, *(node.id for node, _ in ended)])) if joins else ()
         last = new_job(id=str(uuid.uuid4()), after=after, run_when="ended", run_at=self.now, created_at=self.now)
@@ -238,7 +238,7 @@ class FlowMachine(RuleBasedStateMachine):
         self.model.flows = {flow_id: flow for flow_id, flow in self.model.flows.items() if flow_id in kept}
 
     def settle(self, *followed: Followed, maybe_told: frozenset[str] | set[str] = frozenset()) -> None:
-        """Follow up to the end, and compare what was told to be released with what the model releases."""
+        """Follow up to the end, and compare the released jobs with the model's."""
         told = [one.id for some in followed for one in some.released] + self.run(self._follow_up_all())
         assert max(Counter(told).values(), default=1) == 1
         self.model.settle()

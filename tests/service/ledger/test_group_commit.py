@@ -20,7 +20,7 @@ BAD = -1
 
 
 class BadData(ValueError):
-    """What a database says of a row that it cannot take."""
+    """What a database says about a row that it cannot take."""
 
 
 @dataclass

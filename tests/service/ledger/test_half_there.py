@@ -205,7 +205,7 @@ async def test_a_damaged_file_is_an_outage_that_says_so(database_url: str, conte
 @on_sqlite
 async def test_a_file_that_may_not_be_written_is_an_outage_that_says_so(database: Database, database_url: str) -> None:
     def read_only(connection: Any, rows: Sequence[Any] = ()) -> Sequence[Any]:
-        connection.exec_driver_sql("PRAGMA query_only = on")  # what root, as whom tests run, is refused as well
+        connection.exec_driver_sql("PRAGMA query_only = on")  # which is refused even to root, the user of these tests
         return touch(connection, rows)
 
     with pytest.raises(LedgerUnavailable, match="cannot be written"):

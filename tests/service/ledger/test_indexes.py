@@ -1,4 +1,4 @@
-"""Indexes of large tables are built beside everybody's writes, and a build that was cut off is begun anew."""
+"""Indexes of large tables are built while others write, and an interrupted build is started again."""
 
 import asyncio
 from functools import partial

@@ -141,7 +141,7 @@ async def test_closing_does_not_wait_for_a_database_that_keeps_silent(
 
 @asynccontextmanager
 async def with_pages(path: Path, pages: int) -> AsyncIterator[Database]:
-    """Open a SQLite database that may grow by so many pages only, as if its disk were full then."""
+    """Open a SQLite database that may grow by only this many pages, as if its disk were then full."""
     plain = sqlite3.connect(path)
     (used,) = plain.execute("PRAGMA page_count").fetchone()
     plain.close()

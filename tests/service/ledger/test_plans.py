@@ -98,7 +98,7 @@ async def test_a_search_is_read_off_the_same_index_and_bounded(database_url: str
     database = Database.open(database_url)
     await fill(database, terminal=20_000, waiting=2_000)
     bad = []
-    # Of a history as short as this, Postgres sorts what is left of a range rather than to read it in its order.
+    # For such a short history, Postgres sorts the rest of a range instead of reading it in order.
     is_bad_list = sorts_or_walks if database.dialect == "sqlite" else walks
     for lists, is_bad in ((LISTS, is_bad_list), (MERGED, walks)):
         for name, wanted in lists.items():

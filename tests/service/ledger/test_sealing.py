@@ -1,4 +1,4 @@
-"""Secrets on their way through the ledger: sealed in every row, open in the attempt, and bound to where they stand."""
+"""Secrets on their way through the ledger: sealed in every row, open in the attempt, and bound to their place."""
 
 import base64
 from collections.abc import AsyncIterator

@@ -147,7 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(model.new.lanes for model in self.models))
     @rule(claimers=st.lists(picks, min_size=1, max_size=2), late=st.booleans())
     def start_all_in_lanes(self, claimers: list[int], late: bool) -> None:
-        """However many are claimed at once, and by whom: of a strict lane only the first job is started."""
+        """However many jobs are claimed at once, and by whom, only the first job of a strict lane is started."""
         self.now += timedelta(milliseconds=10)
         due_by = self.now + timedelta(seconds=60 * late)
         in_lanes = [model for model in self.models if model.new.lanes]

@@ -1,4 +1,4 @@
-"""Changes beside workers that claim at the same moment: one of them wins, whole, and limits hold."""
+"""Changes while workers claim: one of the two wins completely, and limits hold."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -89,7 +89,7 @@ async def test_an_attempt_is_given_all_of_a_change_or_none_of_it(desk: Desk, set
 async def test_the_limits_of_a_lane_hold_for_jobs_that_come_into_it_while_they_are_claimed(
     desk: Desk, settings: Settings
 ) -> None:
-    """Those that were changed run one at a time, those that were started before beside them."""
+    """Changed jobs run one at a time, beside the ones that had already started."""
     async with running_worker(settings, CATALOGUE), running_worker(settings, CATALOGUE):
         due = datetime.now(UTC) + timedelta(seconds=2)
         enqueues = [enqueue(desk, {"name": "free", "seconds": 0.01}, run_at=due) for _ in range(120)]

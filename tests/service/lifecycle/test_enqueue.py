@@ -1,4 +1,4 @@
-"""The hooks around enqueues stand around every way into the ledger, and may change or refuse what comes in."""
+"""The hooks around enqueues wrap every way into the ledger, and may change or refuse jobs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress

@@ -1,4 +1,4 @@
-"""Jobs are in the lanes that their request and their kind name, whoever enqueues them."""
+"""Jobs are in the lanes that their request and their kind name, however they are enqueued."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A purged job takes along what the mail server said of its recipients."""
+"""A purged job takes the mail server's answers about its recipients along."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What stands at an id's `arq:job` key."""
+"""The payload at an id's `arq:job` key."""
 
 import pickle
 from datetime import UTC, datetime

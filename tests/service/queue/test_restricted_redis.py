@@ -1,4 +1,4 @@
-"""A user of Redis who may not do everything: enough rights are enough, and missing ones are told and never silent."""
+"""A Redis user with limited rights: the documented rights are enough, and missing ones are always reported."""
 
 import itertools
 import re

@@ -27,7 +27,7 @@ KINDS = ("greet", "hold")
 
 @dataclass
 class Model:
-    """What must be true, from what the clients did and were told."""
+    """What must be true, given what the clients did and were answered."""
 
     lanes_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class Clients:
             await self.queue.lanes.release(releases)  # once more: it changes nothing
 
     async def take_off(self, ended: list[str]) -> None:
-        """As a start does, or as whoever does not know where the ids stand."""
+        """As a start does, or as a caller that does not know where the ids are."""
         if self.random.random() < 0.7:
             await self.queue.take_off_soon([self.model.places[one] for one in ended])
             return

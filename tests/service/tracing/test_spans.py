@@ -1,4 +1,4 @@
-"""What spans tell of errors."""
+"""What spans record about errors."""
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider

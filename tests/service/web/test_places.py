@@ -1,4 +1,4 @@
-"""Places for callers that stay: so many in all, and so many for each."""
+"""Places for connections that stay open: a limit in all, and a limit for each owner."""
 
 from contextlib import ExitStack
 

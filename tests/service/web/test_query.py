@@ -1,4 +1,4 @@
-"""What a query holds is known to the route, everywhere; names with a slip in them are told the right one."""
+"""Every route knows the parameters of its query; a misspelt name gets the right one suggested."""
 
 import re
 from typing import Any

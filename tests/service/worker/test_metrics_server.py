@@ -1,4 +1,4 @@
-"""A worker's own metrics: served beside it, in Prometheus' format, and by threads."""
+"""A worker's own metrics, in Prometheus' format, served from threads."""
 
 import re
 import socket

@@ -182,7 +182,7 @@ async def test_a_changed_job_is_found_by_what_it_has_now(api: httpx.AsyncClient)
 
 
 async def places(redis: Redis, job_id: str) -> dict[str, float]:
-    """Return in which sorted sets of Redis an id stands, with its score."""
+    """Return the sorted sets of Redis that hold an id, with its scores."""
     found = {}
     async for key in redis.scan_iter():
         if await redis.type(key) == b"zset" and (score := await redis.zscore(key, job_id)) is not None:

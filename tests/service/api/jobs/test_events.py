@@ -131,7 +131,7 @@ async def test_a_reader_that_was_cut_off_gets_what_it_missed_and_nothing_twice(
     async with watching(api, job, last=missed[0].id) as stream:
         assert await stream.rest() == missed[1:]
     assert [shown(event) for event in missed] == ["retrying", "running", "succeeded"]
-    async with watching(api, job) as stream:  # who comes new is told how it is
+    async with watching(api, job) as stream:  # a new reader gets the present state
         assert await stream.rest() == missed[-1:]
 
 

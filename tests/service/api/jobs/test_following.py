@@ -1,4 +1,4 @@
-"""What a job's request says of others: parents, flows and callbacks; what is refused, and where it is told."""
+"""What a job's request says about other jobs: parents, flows and callbacks; what is refused, and at which place."""
 
 from typing import Any
 

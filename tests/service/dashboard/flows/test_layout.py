@@ -1,4 +1,4 @@
-"""The drawing of a flow: nothing overlaps, every edge goes to the right, parents stand level with their children."""
+"""The drawing of a flow: nothing overlaps, every edge goes to the right, parents are level with their children."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The pages of flows: where each stands and what holds it up, and what can be done to one."""
+"""The pages of flows: the state of each, what holds it up, and what can be done to it."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Where a flow stands, in a sentence."""
+"""The state of a flow, in a sentence."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page of a job: its facts are the ledger's, and why it does not run is told with what leads out of it."""
+"""The page of a job: its facts come from the ledger, and it says why a job does not run, with a way out."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def checks(page: Html) -> list[str]:
 
 
 def facts(page: Html, *terms: str) -> list[str]:
-    """Return what the page says of these terms, as far as it does."""
+    """Return what the page says about these terms, if anything."""
     told = dict(zip((one.words for one in page.all("dt")), (one.words for one in page.all("dd")), strict=True))
     return [told[term] for term in terms if term in told]
 

@@ -1,4 +1,4 @@
-"""A job's states are told from its row and its attempts: what is not kept is not made up."""
+"""A job's states are derived from its row and its attempts; nothing is invented."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The page of jobs: which they are and how many, page by page, whatever is in them, for whoever may see them."""
+"""The page of jobs: which there are and how many, page by page, whatever is in them, for everybody who may see them."""
 
 from string import ascii_lowercase
 from typing import Any

@@ -27,7 +27,7 @@ MANY = kind_of(Many)
 
 
 class Mail(BaseModel):
-    """As `send_email` has them, but for this: a product may be without it."""
+    """Like `send_email`'s, but separate, because a product may be without that kind."""
 
     to: Annotated[list[str], Field(max_length=50)]
     subject: Annotated[str, Field(max_length=998)]

@@ -1,4 +1,4 @@
-"""The pages of kinds, and the form: what it enqueues is what was typed, and what is wrong stands beside its field."""
+"""The pages of kinds, and the form: it enqueues what was typed, and shows what is wrong beside each field."""
 
 import json
 import re

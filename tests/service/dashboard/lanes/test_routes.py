@@ -1,4 +1,4 @@
-"""The pages of lanes: what is held, full or paused is told as it is, and every button does what it says."""
+"""The pages of lanes: they show what is held, full or paused, and every button does what it says."""
 
 import re
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def enqueue(browser: Browser, count: int, lane: Any) -> None:
 
 
 async def hold(browser: Browser, key: str, step: int) -> None:
-    """Let the breaker of a lane be open for a minute more, for the `step`th time in a row."""
+    """Open the breaker of a lane for another minute, for the `step`th time in a row."""
     async with browser.ledger.read() as connection:
         now = await browser.ledger.database.now(connection)
     opened = Breaker(key, "open", now + timedelta(minutes=1), step, "connection refused")

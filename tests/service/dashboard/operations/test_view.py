@@ -1,4 +1,4 @@
-"""How an operation is told: whom it is for, how far and how fast it is. Pure."""
+"""How an operation is described: its jobs, its progress and its pace. Pure."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -33,7 +33,7 @@ async def put(browser: Browser, name: str, **fields: Any) -> None:
 async def tick(
     browser: Browser, name: str, ago: timedelta, outcome: str = "fired", reason: str | None = None, **job: Any
 ) -> None:
-    """Record a tick and, for a fired one, its job as it stands."""
+    """Record a tick and, for a fired one, its job in the given state."""
     due_at = datetime.now(UTC) - ago
     job_id = None
     if outcome == "fired":

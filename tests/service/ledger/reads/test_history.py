@@ -1,4 +1,4 @@
-"""A job's changes, told from its row and attempts."""
+"""A job's changes, derived from its row and attempts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ def attempt(number: int, outcome: Outcome | None, began: float, ended: float | N
 
 
 def told(job: dict[str, Any], *attempts: dict[str, Any]) -> list[str]:
-    """Return the states told; positions must grow, else a reader would miss one of them."""
+    """Return the reported states; positions must grow, or a reader would miss one of them."""
     found = changes(job, attempts, max_crashes=3)
     positions = [change.position for change in found]
     assert positions == sorted(set(positions))

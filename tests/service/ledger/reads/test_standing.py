@@ -1,4 +1,4 @@
-"""How things stand at a glance: exact where it is little, and never counted on and on where it is much."""
+"""The state of things at a glance: exact for small numbers, and never counted at length for large ones."""
 
 from datetime import timedelta
 

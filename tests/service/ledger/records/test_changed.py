@@ -323,7 +323,7 @@ async def _begin(ledger: Ledger, starting: Start) -> dict[str, Started]:
 
 
 async def _run(ledger: Ledger, wanted: Change) -> Changed:
-    """Change a job in a transaction of its own, beside those of the group."""
+    """Change a job in a transaction of its own, concurrently with the group's."""
     [changed] = await ledger.database.run(lambda connection: record_changed(connection, [wanted]))
     return changed
 

@@ -33,7 +33,7 @@ def sent(body: str = "a", job_id: str | None = None, **fields: Any) -> NewJob:
 
 
 async def count(ledger: Ledger) -> tuple[int, int]:
-    """Count the jobs, and those that are counted as enqueued."""
+    """Count the jobs, and the ones counted as enqueued."""
     async with ledger.read() as connection:
         rows = (await connection.execute(select(func.count()).select_from(jobs))).scalar_one()
         told = select(func.coalesce(func.sum(tallies.c.count), 0)).where(tallies.c.event == "enqueued")
@@ -213,7 +213,7 @@ async def test_the_latest_of_several_requests_counts_in_a_group_and_in_a_batch(l
 
 
 async def test_a_request_that_replaces_races_with_starts_and_is_never_lost_silently(ledger: Ledger) -> None:
-    """The attempt has what the request said, or the request is told that it came too late."""
+    """The attempt has what the request said, or the request was refused as too late."""
     await live_worker(ledger)
     ends = {"replaced": 0, "too late": 0}
     for turn in range(150):
@@ -286,7 +286,7 @@ async def test_a_live_holder_comes_before_one_that_has_ended(ledger: Ledger) -> 
 
 
 async def test_unique_for_races_with_the_end_of_the_holder(ledger: Ledger) -> None:
-    """Whoever is first: there is one job for the key, since the holder holds it before its end and after."""
+    """Whichever is first, there is one job for the key, because the holder holds it before its end and afterwards."""
     for turn in range(100):
         first = new_job(unique_key=f"k{turn}", unique_for=600.0)
         await enqueue(ledger, first)

@@ -1,4 +1,4 @@
-"""Starts of lanes count once however often they are told, and a lane's last hold is known when its breaker is not."""
+"""Starts in lanes count once however often they are written, and a lane's last hold outlives its breaker's row."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

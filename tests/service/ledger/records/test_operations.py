@@ -1,4 +1,4 @@
-"""Operations in the ledger: each page once, whoever writes it and however often; what stops and revives them."""
+"""Operations in the ledger: each page counts once, however often it is written; what stops and revives them."""
 
 from collections.abc import Mapping
 from datetime import timedelta

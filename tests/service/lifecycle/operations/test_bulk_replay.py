@@ -1,4 +1,4 @@
-"""`POST /v1/jobs/replay` as an operation: begun by the API, gone on with by whoever is there, should it die."""
+"""`POST /v1/jobs/replay` as an operation: begun by the API, and continued by others if it dies."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -32,14 +32,14 @@ async def _no_room(_left: Left) -> None:
 
 
 async def _waits(queue: Queue, stopping: asyncio.Event | None = None, *, others: int = 0) -> asyncio.Task[None]:
-    """Begin to wait, beside so many others, and return once a put would wake it."""
+    """Begin to wait, as one of this many, and return once a put would wake it."""
     waiting = asyncio.create_task(Waiting(queue, ["default"]).wait(stopping or asyncio.Event(), _no_room))
     await _blocked(queue, others + 1)
     return waiting
 
 
 async def _blocked(queue: Queue, clients: int) -> None:
-    """Wait until so many clients wait for Redis to wake them."""
+    """Wait until this many clients wait for Redis to wake them."""
 
     async def blocked() -> bool:
         return bool((await queue.redis.info("clients"))["blocked_clients"] == clients)

@@ -1,4 +1,4 @@
-"""What the log says of jobs that nobody answers for."""
+"""What the log says about jobs that nothing accounts for."""
 
 from sqlalchemy import insert, update
 from structlog.testing import capture_logs

@@ -92,7 +92,7 @@ async def begun(desk: Desk, clock: Clock) -> Cron:
 
 
 async def expect_caught_up(desk: Desk, first: int, last: int) -> None:
-    """Minutes after noon: the ticks that were missed, besides that of 12:01."""
+    """Minutes after noon: the missed ticks, besides the one at 12:01."""
     missed = [NOON + n * MINUTE for n in range(first, last + 1)]
     assert await ticked(desk, left_out) == [NOON + MINUTE]
     assert await ticked(desk, latest) == [NOON + MINUTE, missed[-1]]

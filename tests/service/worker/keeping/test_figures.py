@@ -1,4 +1,4 @@
-"""What workers do is told by figures: durations, lateness and failures by the place in the code, series and levels."""
+"""Figures of what workers do: durations, lateness, failures by their place in the code, series and levels."""
 
 import asyncio
 from datetime import datetime, timedelta

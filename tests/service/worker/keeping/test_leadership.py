@@ -1,4 +1,4 @@
-"""Who leads the sweep, and what the leader notes for those who judge it."""
+"""Who leads the sweep, and what the leader records for the audit."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

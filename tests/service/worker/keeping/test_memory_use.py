@@ -1,4 +1,4 @@
-"""What is resident is told where the system tells it, and costs no heartbeat where it does not."""
+"""The resident memory is reported if the system tells it; if not, the heartbeat goes on without."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What somebody wishes of a worker is done within a second: where attempts stand, and no new jobs."""
+"""Wishes about a worker are fulfilled within a second: stacks of attempts, and no new jobs."""
 
 import asyncio
 import threading
@@ -58,7 +58,7 @@ def wait_in_a_thread(_ctx: Context) -> None:
 
 
 def block_here(ledger: Engine, job_id: str) -> None:
-    """Ask where the attempt stands when only another thread can tell, and block the loop until one has told."""
+    """Ask for the attempt's stack while it blocks the loop, until another thread has answered."""
     with ledger.begin() as connection:
         record_stack_wish(connection, job_id, datetime.now(UTC))
     give_up_at = time.monotonic() + 20
@@ -185,7 +185,7 @@ async def test_draining_worker_ends_what_it_runs_takes_nothing_more_and_another_
         assert (await desk.ended(running))["state"] == "succeeded"
         await takes_nothing(desk, worker, rest)
 
-        # Its lease is lost and begun anew, under another id.
+        # Its lease is lost, and replaced under another id.
         before = workload.worker_id
         workload.lose_lease(before)
 

@@ -1,4 +1,4 @@
-"""What a process has counted is told whole, as often as it takes, and none of it twice."""
+"""A process writes whole counts, as often as necessary, and none of them counts twice."""
 
 from datetime import timedelta
 

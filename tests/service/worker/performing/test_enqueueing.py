@@ -42,7 +42,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 def recorded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[NewJob]:
-    """Catch what is to be recorded."""
+    """Catch the jobs to record."""
     caught: list[NewJob] = []
 
     async def enqueue(_self: Any, jobs: list[NewJob], *_rest: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Lanes are let go of once an attempt is over by the ledger, and told again where Redis was away."""
+"""A job leaves its lanes once its attempt's end is recorded; the release is repeated if Redis was away."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Starts in lanes are told whole, as often as it takes, and none of them twice."""
+"""Counts of starts in lanes are written whole, as often as necessary, and none of them counts twice."""
 
 from datetime import timedelta
 

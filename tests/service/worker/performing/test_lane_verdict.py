@@ -1,4 +1,4 @@
-"""What ends of attempts say of their destinations: only what is about the destination counts for the breaker."""
+"""What the ends of attempts say about destinations: only errors of the destination count for the breaker."""
 
 import errno
 import ssl

@@ -1,4 +1,4 @@
-"""The place of a failure is where its author can mend it, whoever raised the error."""
+"""The place of a failure is where its author can fix it, whatever code raised the error."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What an attempt leaves behind has none of its job's secrets, in whatever form, and nothing that is named as one."""
+"""What an attempt leaves behind has none of its job's secrets, in any form, and no value with a secret's name."""
 
 import base64
 import json

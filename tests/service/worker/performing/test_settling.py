@@ -1,4 +1,4 @@
-"""Redis is told of ends, and whoever waits for an attempt hears of its end."""
+"""Redis is told about ends, and every caller that waits for an attempt hears of its end."""
 
 import asyncio
 from collections.abc import Sequence

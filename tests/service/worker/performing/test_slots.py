@@ -135,13 +135,13 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 
 async def _enqueue_fast_then_slow(desk: Desk) -> list[str]:
-    """Enqueue so many fast jobs that the worker looks ahead, and behind them slow ones."""
+    """Enqueue enough fast jobs for the worker to prefetch, and slow ones behind them."""
     fast = [await desk.enqueue(measured) for _ in range(60)]
     return fast + [await desk.enqueue(measured, {"slow": True}) for _ in range(12)]
 
 
 async def _nothing_waits(worker: Worker) -> None:
-    """Wait until the slow ones have all slots, and whatever was started beside them is back on the queue."""
+    """Wait until the slow jobs have all slots, and everything prefetched is back on the queue."""
 
     async def only_the_slow_run() -> bool:
         return gauge.slow == 3 and len(performer_of(worker.ctx).workload.held_ids) == 3

@@ -1,4 +1,4 @@
-"""Webhooks through a real worker, against receivers that answer oddly: what the ledger says of them in the end."""
+"""Webhooks through a real worker, to receivers that answer oddly: what the ledger finally says about them."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Copies:
-    """Files that are copied here while they are lent, as those of a bucket are."""
+    """Files that are copied here while they are lent, like files of a bucket."""
 
     def __init__(self) -> None:
         self.here: set[str] = set()
