@@ -103,7 +103,7 @@ async def test_an_empty_ledger_gets_a_day_with_all_that_pages_show_and_is_empty_
         for _, event, count in await tally_totals(connection):
             tallied[event] += count
     assert {event: by_minute[event] for event in COUNTED} == {event: tallied[event] for event in COUNTED}
-    with pytest.raises(Conflict, match="has jobs already"):
+    with pytest.raises(Conflict, match="already has jobs"):
         await fill(settings)
 
     assert await remove(settings) == states.total()
