@@ -1,4 +1,4 @@
-"""The table of alerts: which troubles were reported, so that nobody is told of the same one twice."""
+"""The table of alerts: which troubles were reported, so that none is reported twice."""
 
 from sqlalchemy import Column, Index, Table, Text, text
 

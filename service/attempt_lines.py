@@ -49,7 +49,7 @@ class KeptLines(NamedTuple):
 
 
 class AttemptLines:
-    """What one attempt logged. `keeper` is whoever writes it down."""
+    """What one attempt logged. `keeper` is the object that writes it down."""
 
     __slots__ = ("_first", "_first_bytes", "_first_end", "_kept_from", "_kept_to", "_latest", "_latest_bytes", "keeper")
 

@@ -1,4 +1,4 @@
-"""A job's own retry policy, as it is stored: JSON with what its request said of it. Pure."""
+"""A job's own retry policy, as it is stored: JSON with the values in its request. Pure."""
 
 import json
 from datetime import datetime, timedelta

@@ -34,7 +34,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def _take_turns(opened: Arena, count: int) -> tuple[float, float]:
-    """Return how long so many plain jobs took, and a diamond of as many."""
+    """Return how long this many plain jobs took, and a diamond of as many."""
     plain_s = ends_within_s(opened, "/v1/jobs/batch", {"jobs": [_JOB] * count}, count)
     return plain_s, ends_within_s(opened, "/v1/flows", {"jobs": _diamond(count)}, count)
 

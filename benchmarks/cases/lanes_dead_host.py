@@ -17,7 +17,7 @@ _LIMIT_S = 60.0
 
 
 def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
-    # Two names of one machine, so that they are two hosts to whoever limits by host.
+    # Two names of one machine, so that they count as two hosts where limits go by host.
     dead = Calls("first", "localhost", "dead", DEAD)
     healthy = Calls("second", "127.0.0.1", "hook", 20 if quick else HEALTHY, at_once=False)
     with arena(contender, postgres) as opened, stamps_received(opened.stamps) as stamps:

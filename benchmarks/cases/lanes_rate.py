@@ -35,7 +35,7 @@ def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
 
 
 def measured(arrived_s: list[float], seconds: int) -> Values:
-    """Return the figures of calls that arrived, in order, within so many seconds."""
+    """Return the figures of calls that arrived, in order, within this many seconds."""
     per_s = len(arrived_s) / seconds
     ends = [sum(at < begin + 1 for at in arrived_s[place:]) for place, begin in enumerate(arrived_s)]
     return {

@@ -50,7 +50,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What the ledger says of a session."""
+    """What the ledger says about a session."""
 
     has_ended: bool
     user: User | None

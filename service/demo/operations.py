@@ -45,7 +45,7 @@ def _replay(connection: Connection, author: Author) -> list[Story]:
     page = Page(operation, None, _place(stories[-1]), True, ids, {})
     record_page(connection, page, lambda held: _replayed(held, ids, at), ended)
     for number, story in enumerate(stories):
-        story.attempts[-1].run_at = at  # due anew
+        story.attempts[-1].run_at = at  # due again
         author.succeed(story, at + timedelta(seconds=1 + number / 2), 0.7, {"pushed": True})
     record_attempts(connection, stories, first=len(stories[0].attempts) - 1)
     counts = {"state": "succeeded", "matched": len(ids), "done": len(ids), "failed": 0}

@@ -14,7 +14,7 @@ from service.imports.tables import import_errors, imports
 from service.ledger.rows import insert_for
 
 _TAKEN = "A later attempt has taken the import over, or this one has missed its progress."
-# Of a bad row that is kept until its file is written.
+# The most characters of a bad row that are kept until its file is written.
 _MOST_CHARACTERS = 64 * 1024
 # Made once: making them takes SQLAlchemy ten times as long as running them.
 _HOLDING = select(imports.c.job_id).where(IS_AT).with_for_update()

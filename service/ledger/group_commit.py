@@ -1,4 +1,4 @@
-"""Group commit: whoever needs a write awaits it, and all writes that wait at the same moment are committed together."""
+"""Group commit: callers await the writes that they need, and all writes that wait at once are committed together."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Operations as they stand in the ledger, as plain data."""
+"""Operations as the ledger has them, as plain data."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +81,7 @@ class NewOperation:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation as it stands; `skipped` counts its failed members by reason, `cursor` is the last one dealt with.
+    """An operation as it is now; `skipped` counts its failed members by reason, `cursor` is the last one dealt with.
 
     It has had its rate since `paced_at`, when `paced_from` members had been dealt with.
     """

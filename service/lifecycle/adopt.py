@@ -99,7 +99,7 @@ def _args_of(arq_job: ArqJob, kind: Kind[Any, Any]) -> Any:
 
 
 def _can_be_looked_up(arq_id: str) -> bool:
-    """Whether an id can stand in the path `/v1/jobs/{id}`, and be read there."""
+    """Whether an id can be part of the path `/v1/jobs/{id}`, and be read there."""
     return arq_id.isprintable() and "/" not in arq_id
 
 

@@ -30,7 +30,7 @@ BuildStep = Literal["clear", "run", "hold", "place", "started", "head", "hear", 
 
 
 class FromLanes(NamedTuple):
-    """What a claim says of lanes: their epoch; the names that it left; number of queue, lanes, strict ones, ids."""
+    """What a claim says about lanes: their epoch; the names that it left; number of queue, lanes, strict ones, ids."""
 
     epoch: bytes
     left: list[bytes]

@@ -1,1 +1,1 @@
-"""What every route and page stands on: the door, bounds, guards, problems, cursors."""
+"""The base of every route and page: the door, bounds, guards, problems, cursors."""

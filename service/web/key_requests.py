@@ -1,4 +1,4 @@
-"""What requests say of keys, and how keys are shown."""
+"""What requests say about keys, and how keys are shown."""
 
 from collections.abc import Sequence
 from datetime import timedelta

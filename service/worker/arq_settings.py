@@ -1,4 +1,4 @@
-"""All that arq's CLI is told of our worker."""
+"""The settings of our worker for arq's CLI."""
 
 import os
 

@@ -198,7 +198,7 @@ async def _read(
 
 
 async def _with_others(connection: AsyncConnection, page: JobPage) -> JobPage:
-    """Add what the page says of other jobs."""
+    """Add what the page says about other jobs."""
     job = page.job
     called = [job_id for one in page.relations.callbacks for job_id in one.job_ids[-CALLED_SHOWN:]]
     flow = await get_flow(connection, job["flow"]) if job["flow"] else None

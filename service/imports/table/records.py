@@ -68,7 +68,7 @@ class Statements:
             )
         self._key = tuple(key)
         self._places = [names.index(name) for name in key]
-        # Of a part in which no two rows share a key.
+        # For a part in which no two rows share a key.
         self.key_places = self._places if on_conflict == "update" else []
         self._table = table(settings.table, *map(column, names), schema=settings.in_schema)
 

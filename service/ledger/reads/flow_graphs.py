@@ -19,7 +19,7 @@ _COUNTED_AT_ONCE = 10
 
 
 class FlowJob(NamedTuple):
-    """A job of a flow as it stands. `name` is its name in the flow, None if it joined later."""
+    """A job of a flow as it is now. `name` is its name in the flow, None if it joined later."""
 
     id: str
     name: str | None

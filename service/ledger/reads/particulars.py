@@ -126,7 +126,7 @@ def _select_parents(dialect: str, asked: FromClause) -> Select[Any]:
 
 
 def select_few_parents(dialect: str, asked: FromClause) -> Select[Any]:
-    """Read the same, up to one more than the limit, which shows that there are too many; and the length of each result.
+    """Read the same, up to one more than the limit, which shows an excess; and the length of each result.
 
     `asked` has the ids of the children.
     """

@@ -24,7 +24,7 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class AuditEntry(Enqueued):
-    """What is said of an action. An entry that is kept `always` is written also if its request raises."""
+    """What is recorded about an action. An entry that is kept `always` is written even if its request raises."""
 
     def __init__(self, said: Mapping[str, Any], *, always: bool) -> None:
         """Raises `NotJson`, and `ValueError` for a name that the log does not take."""

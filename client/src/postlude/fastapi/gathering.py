@@ -1,7 +1,7 @@
 """Jobs of requests that are under way at the same moment go to the service together: one post costs as much as one job.
 
-The first go at once, each by itself. Those that come while so many posts are under way wait for the next. What must be
-taken as a whole, the several jobs of one request, goes alone.
+The first posts go at once, each by itself. Tasks that come while this many are under way wait for the next post. The
+several jobs of one request, which must be taken as a whole, go alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from postlude.new_job import NewJob
 from postlude.problems import Unavailable
 
 POSTS = 4
-"""So many are under way at once: one that hangs does not hold up the others."""
+"""This many posts are under way at once, so that one that hangs does not hold up the others."""
 MOST_JOBS = 50
 """How many go together: fewer bytes than the service takes, even if each is as large as may be."""
 
@@ -53,7 +53,7 @@ class Gathering:
             await self._post_some(some)
 
     def _take(self) -> list[_Waiting]:
-        """Take the next out of the line, but for those whose request was given up."""
+        """Take the next out of the line, except tasks whose request was given up."""
         some: list[_Waiting] = []
         while self._waiting and len(some) < MOST_JOBS:
             if some and max(len(some[0][0]), len(self._waiting[0][0])) > 1:
@@ -66,7 +66,7 @@ class Gathering:
     async def _post_some(self, some: Sequence[_Waiting]) -> None:
         try:
             ids = await self._post([jobs for jobs, _ in some])
-        except Exception as error:  # noqa: BLE001 - whoever waits is told of it
+        except Exception as error:  # noqa: BLE001 - raised in the callers that wait
             if len(some) > 1 and _is_of_one(error):
                 await asyncio.gather(*(self._post_some([one]) for one in some))
                 return
@@ -80,5 +80,5 @@ class Gathering:
 
 
 def _is_of_one(error: Exception) -> bool:
-    """Whether one job may be to blame, so that the others are to be posted without it."""
+    """Whether one job may be to blame, so that the others should be posted without it."""
     return isinstance(error, PostludeError) and not isinstance(error, Unreachable | Unavailable)

@@ -29,7 +29,7 @@ class Identity(NamedTuple):
     url: str | None
     """None until the first request says where this app is."""
     keys: tuple[bytes, ...]
-    """The app's secret; and those that it had before, which hold until they are taken out of the setting."""
+    """The app's secret, and its former ones, which stay valid until they are removed from the setting."""
 
     @property
     def key(self) -> bytes:
