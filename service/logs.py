@@ -87,7 +87,7 @@ class _WithoutSecrets(structlog.stdlib.ProcessorFormatter):
             return line
         try:
             return attempt.mask(line)
-        except Exception:  # noqa: BLE001 - an author's model says what is secret
+        except Exception:  # noqa: BLE001 - an author's model says what is secret; logging here would print the line
             return json.dumps({"event": "line_not_told", "level": record.levelname.lower(), **attempt.names})
 
 

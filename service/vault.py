@@ -63,7 +63,7 @@ class Vault:
         return _opened(cipher, kept, place)
 
     def is_current(self, kept: str) -> bool:
-        """Whether a stored secret is sealed with the present key."""
+        """Whether a stored secret has today's form: sealed with the first key or, without keys, in clear."""
         return sealing_key_of(kept) == self.key_id
 
 

@@ -44,7 +44,7 @@ def _load_decoders() -> None:
 
     assert TiffImagePlugin
     assert WebPImagePlugin
-    # There are as many child processes as CPUs, so one thread is enough for each.
+    # There are at least as many child processes as CPUs, so one thread is enough for each.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 

@@ -68,7 +68,7 @@ def _replayed(connection: Connection, ids: Sequence[str], at: datetime) -> dict[
 
 
 def _cancel(connection: Connection, author: Author) -> list[Story]:
-    """Make a cancelling of reminders that somebody stopped half-way."""
+    """Make an operation that cancels reminders, and that somebody stopped half-way."""
     at = author.staff.now - _CANCELLED
     stories = [_reminder(author, number, at - timedelta(minutes=50)) for number in range(_REMINDERS)]
     record_stories(connection, stories)

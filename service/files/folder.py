@@ -163,9 +163,12 @@ class _Subfolders:
         """Make all, once; and again when somebody has removed what is needed."""
         if self._are_safe and all(one.exists() for one in needed):
             return
+        is_new = not self._folder.exists()
         for name in (_INCOMING, *_SHARDS):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         _sync_folder(self._folder)
+        if is_new:
+            _sync_folder(self._folder.parent)
         self._are_safe = True
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -207,18 +207,23 @@ class Database:
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """Open a connection. One that did not answer in time is given up: a rollback over it would wait as long again.
 
-        SQLAlchemy closes a connection in a task of its own. That costs as much as a statement, and is needed only where
-        something is left to roll back.
+        SQLAlchemy closes a connection in a task of its own, which outlives a cancellation. That takes as long as a
+        statement, and is needed only where the database has something to roll back.
         """
-        async with engine.connect() as connection:
+        async with AsyncExitStack() as closing:
+            connection = await closing.enter_async_context(engine.connect())
             try:
                 yield connection
             except (TimeoutError, asyncio.CancelledError):
                 self._doubt.cast()
                 await connection.invalidate()
                 raise
-            if not connection.in_transaction():
+            if not connection.in_transaction() or self._is_autocommitting(engine):
                 await connection.close()
+                closing.pop_all()
+
+    def _is_autocommitting(self, engine: AsyncEngine) -> bool:
+        return engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
     def session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open a fresh session for a job; on SQLite its transaction holds the write lock from its first statement."""

@@ -95,10 +95,10 @@ class NewFlow:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request's own name, with the answer that a repetition gets until `expires_at`.
+    """An idempotency key, with the answer that a repeated request gets until `expires_at`.
 
-    Where other jobs stand for those of the request, `answer_for` writes the answer. Without it none is kept: the job is
-    looked up.
+    If other jobs stand for those of the request, or some come after others, `answer_for` writes the answer. Without it
+    no answer is kept for a job that stands for another: it is looked up.
     """
 
     key: str
@@ -184,10 +184,9 @@ NOTHING_FOLLOWED = Followed()
 class Enqueued:
     """The result of an `Enqueue`: its jobs, the ids that stand for them in the same order, and which are new.
 
-    Jobs that wait for others are `blocked` in it, and those whose parents have failed `cancelled`. Where `unknown`
-    names jobs or a flow that there are not, nothing was recorded; nor is anything with a `refusal`. Jobs that took over
-    what a new one says, by its `on_conflict`, are among `changed`. `standing` has, by id, the jobs that stand for
-    new ones.
+    Jobs that wait for others are `blocked`, and jobs whose parents have failed are `cancelled`. If `unknown` names jobs
+    or flows that do not exist, or there is a `refusal`, nothing was recorded. Waiting jobs that took over a new job's
+    fields, by its `on_conflict`, are in `changed`. `standing` has, by id, the jobs that stand for new ones.
     """
 
     jobs: tuple[NewJob, ...] = ()

@@ -155,12 +155,12 @@ def look_up(
 
 
 def is_one_of(dialect: str, asked: ColumnElement[str], name: str = _IDS) -> ColumnElement[bool]:
-    """Ask for rows whose column is one of the statement's ids (see `ids_parameter`): one statement for any number of
-    ids.
+    """Ask for rows whose column is one of the statement's ids: one statement for any number. See `ids_parameter`.
 
     For statements that are executed often, because SQLAlchemy compiles an `in_` again each time.
 
-    For a join with an unfolded table, Postgres may walk through a whole partial index, which it always takes for small.
+    Not as a join with an unfolded table: Postgres may then walk through a whole partial index, which it always takes
+    for small.
     """
     if dialect == "sqlite":
         return asked.in_(select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value))

@@ -16,7 +16,7 @@ async def cancel(ledger: Ledger, dispatcher: Dispatcher, following: Following, j
         raise await forbidden(ledger, job_id, "cancelled")
     following.carry_on(cancelled.followed)
     if cancelled.lanes:
-        # A claim removes its id some day, but until it was due, a strict lane would wait for it.
+        # A claim removes its id some day, but until it is due, a strict lane would wait for it.
         await dispatcher.release([Release(cancelled.member, cancelled.lanes, claim_ms=NO_CLAIM_MS)])
 
 

@@ -20,7 +20,7 @@ from service.lifecycle.kinds import known_kind
 from service.lifecycle.lanes import kind_lane
 from service.options import metadata_json
 
-# Somebody else may change the args meanwhile from which a lane was derived.
+# Somebody else may meanwhile change the args from which a lane was derived.
 _TRIES = 5
 
 

@@ -44,7 +44,7 @@ class Dispatcher:
             await self.put([entry_of_new(job) for job in jobs if job.state in WAITING])
 
     async def put_released(self, released: Iterable[Released]) -> None:
-        """Put jobs that may run from now on on the queue; see `put`."""
+        """Put released jobs on the queue; see `put`."""
         await self.put(
             [
                 Entry(one.id, one.kind, one.queue, one.run_at, one.priority, one.lanes, one.lane_limits)

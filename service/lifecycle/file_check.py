@@ -31,7 +31,7 @@ class FileCheck:
         await self._check(_named_by_all(jobs, place))
 
     async def check_flow(self, jobs: Sequence[NewJob], callbacks: Sequence[Callback]) -> None:
-        """Check a flow, and what is enqueued at its end."""
+        """Raise `ArgsInvalid` if a flow, or what is enqueued at its end, names a missing file."""
         later = [one for callback in callbacks for one in _named_later(callback, [])]
         await self._check([*_named_by_all(jobs, ["jobs"]), *later])
 
@@ -44,7 +44,7 @@ class FileCheck:
             raise _refusal(errors)
 
     async def check_args(self, kind: Kind[Any, Any], args: BaseModel) -> None:
-        """Check the new args of a job or a schedule."""
+        """Raise `ArgsInvalid` if new args of a job or a schedule name a missing file."""
         if (named := kind.files_of(args)) and (missing := await self._missing(set(named))):
             raise _refusal(list(_errors(args, missing, ["args"])))
 

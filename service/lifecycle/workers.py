@@ -26,7 +26,8 @@ async def forget(ledger: Ledger, worker_id: str) -> WorkerView:
     view = await read_worker(ledger, worker_id)
     if not forgotten:
         raise WorkerLives(
-            f"Worker {worker_id} was not declared dead. The leading worker does that within 30 s of its last heartbeat."
+            f"Worker {worker_id} was not declared dead."
+            " A silent worker is declared dead by the leading one, within 30 s of the silent worker's last heartbeat."
             if view.ended_at is None
             else f"Worker {worker_id} ended in order, and is shown for an hour."
         )

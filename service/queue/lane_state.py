@@ -84,6 +84,6 @@ class LaneState:
 
     @property
     def waits_for_rate(self) -> bool:
-        """Whether only its rate may keep it from starting something."""
+        """Whether only its rate keeps it from starting something."""
         is_open = not self.paused and self.breaker == "closed" and self.opens_at is not None
         return is_open and self.tokens is not None and self.tokens < 1

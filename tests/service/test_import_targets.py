@@ -22,8 +22,8 @@ def test_targets_are_tables_and_kinds() -> None:
     [
         ("{", "must be a JSON object such as"),
         ('{"a": 1}', "must be a JSON object such as"),
-        ('{"a": {}}', "the target 'a' has either a table or a kind"),
-        ('{"a": {"table": "t", "kind": "k"}}', "has either a table or a kind"),
+        ('{"a": {}}', "the target 'a' must have either a table or a kind"),
+        ('{"a": {"table": "t", "kind": "k"}}', "must have either a table or a kind"),
         ('{"a": {"table": "t", "tabel": 1}}', "the target 'a' cannot be used: tabel"),
         ('{"a": {"table": "t", "url": "mysql://u:secret@h/d"}}', "must begin with postgresql:// or sqlite:///"),
         ('{"a": {"kind": "k", "batch": 0}}', "batch"),

@@ -16,6 +16,7 @@ class PromptServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        assert config.timeout_graceful_shutdown is None, "the end is not bounded here"
         self._told = asyncio.Event()
 
     def stop(self) -> None:

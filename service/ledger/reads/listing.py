@@ -238,8 +238,8 @@ def _times(way: _Way, wanted: Filter) -> list[ColumnElement[bool]]:
 def _way(wanted: Filter) -> _Way:
     """Choose the index to read by.
 
-    A flow comes first. So does a state, unless most of the history is in that state and the filter also names kinds,
-    queues or a lane.
+    A flow leads, unless ids or the end do. So does a state, unless most of the history is in that state and the filter
+    also names kinds, queues or a lane.
     """
     narrower = bool(wanted.kinds or wanted.queues or wanted.lane)
     if wanted.ids:

@@ -59,7 +59,7 @@ def untold(connection: Connection, at: datetime, after: timedelta) -> list[Alert
 
 
 def untold_ends(connection: Connection) -> list[Alert]:
-    """Return the reported troubles that are over since then."""
+    """Return the reported troubles that are over, and whose end was not reported yet."""
     was_told = alerts.c.told_at.is_not(None) | alerts.c.direct_at.is_not(None)
     return _read(
         connection, select(alerts).where(was_told, alerts.c.over_at.is_not(None), alerts.c.told_over_at.is_(None))
@@ -67,7 +67,7 @@ def untold_ends(connection: Connection) -> list[Alert]:
 
 
 def told_by_jobs(connection: Connection, at: datetime, since: timedelta) -> list[Alert]:
-    """Return the lasting troubles whose report by jobs is overdue `since` then, and that were not reported directly."""
+    """Return lasting troubles that jobs were to report at least `since` ago, and that were not reported directly."""
     is_due = alerts.c.told_at <= at - since
     rows = select(alerts).where(is_due, alerts.c.over_at.is_(None), alerts.c.direct_at.is_(None))
     return _read(connection, rows.where(alerts.c.job_ids.is_not(None)))

@@ -59,7 +59,7 @@ def decide(connection: Connection, parents: Sequence[Parent], at: datetime, *, w
 
     Unless it `waits`, parents whose children are locked by another transaction are left for later.
     """
-    if all(parent.state is State.SUCCEEDED for parent in parents):
+    if waits and all(parent.state is State.SUCCEEDED for parent in parents):
         released = let_pass(connection, parents, at, MOST_EDGES)
         if released is not None:
             return Decided(released)

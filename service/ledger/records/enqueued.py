@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select, update
 
-from service.ledger.models import Enqueue, Enqueued, KeyHeld, Standing
+from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, KeyHeld, Standing
 from service.ledger.records.conflicts import NO_CONFLICTS, Conflicts, conflicts_of, may_conflict, settle
 from service.ledger.records.idempotency import read_keys, take_keys
 from service.ledger.records.inserted import insert_jobs
@@ -101,20 +101,35 @@ def _held(request: Enqueue, holders: Mapping[str, KeyHeld]) -> KeyHeld | None:
 
 
 def _tell_standing(connection: Connection, requests: Sequence[Enqueue], results: Sequence[Enqueued]) -> None:
-    """Where unique keys or ids led requests to other jobs, tell these and their repetitions what the jobs are."""
-    led = [
-        (request, result)
-        for request, result in zip(requests, results, strict=True)
-        if result.held is None and len(result.created) < len(request.jobs)
-    ]
+    """Where unique keys or ids led requests to other jobs, tell these and their repetitions what the jobs are.
+
+    What became of jobs that come after others is also told only now.
+    """
+    recorded = [(request, result) for request, result in zip(requests, results, strict=True) if result.held is None]
+    led = [(request, result) for request, result in recorded if len(result.created) < len(request.jobs)]
     standing = _standing(connection, [job_id for _, result in led for job_id in result.ids]) if led else {}
-    for request, result in led:
-        result.standing = {job_id: standing[job_id] for job_id in result.ids if job_id not in result.created}
-        if request.key is not None:
-            answer_for = request.key.answer_for
-            answer = None if answer_for is None else answer_for(result).decode()
+    for _, result in led:
+        others = [job_id for job_id in result.ids if job_id not in result.created]
+        # On Postgres, one that has ended may have been deleted meanwhile.
+        result.standing = {job_id: standing[job_id] for job_id in others if job_id in standing}
+    for request, result in recorded:
+        if request.key is not None and _differs(request, result):
             row = idempotency_keys.c.key == request.key.key
-            connection.execute(update(idempotency_keys).where(row).values(answer=answer, job_id=result.ids[0]))
+            connection.execute(update(idempotency_keys).where(row).values(_told(request.key, result)))
+
+
+def _differs(request: Enqueue, result: Enqueued) -> bool:
+    """Whether a request has another answer than its jobs had suggested."""
+    is_led = len(result.created) < len(request.jobs)
+    answers_itself = request.key is not None and request.key.answer_for is not None
+    return is_led or (answers_itself and any(job.after for job in request.jobs))
+
+
+def _told(key: IdempotencyKey, result: Enqueued) -> dict[str, str | None]:
+    """Return what to tell a repetition. A single job is answered as it is at that time."""
+    if key.answer_for is None:
+        return {"answer": None, "job_id": result.ids[0]}
+    return {"answer": key.answer_for(result).decode()}
 
 
 def _standing(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:

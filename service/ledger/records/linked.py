@@ -73,7 +73,7 @@ class Links:
         return replace(request, jobs=tuple(planned))
 
     def _let_wait(self, job: NewJob, parents: Mapping[str, Parent]) -> None:
-        """Plan the edges to a job; return the job with its fields about parents filled in."""
+        """Plan the edges to a job, and fill in its fields about parents."""
         if not job.after or job.id in self.recorded:
             return
         edges = self.edges[job.id] = _edges_of(job, parents)
@@ -89,7 +89,8 @@ class Links:
 def links_of(connection: Connection, requests: Sequence[Enqueue]) -> Links:
     """Read what requests refer to, and lock the parents until the transaction ends.
 
-    A parent from another request of the same group is not recorded yet: its caller must wait for the first answer.
+    A parent from another request of the same group is not recorded yet: a caller that enqueues both must wait for the
+    answer to the first.
     """
     asked = [job for request in requests for job in request.jobs]
     named = {parent for job in asked for parent in job.after}

@@ -77,9 +77,9 @@ def record_let_go(connection: Connection, operation_id: str, at: datetime) -> bo
 
 
 def record_begun(connection: Connection, operation_id: str, job_id: str) -> Operation | None:
-    """Return the live operation that an attempt of this job carries out; None if there is none.
+    """Return the operation of this job's attempt, set going again if it may go on; None if the job has none.
 
-    An interrupted operation goes on, because somebody has replayed its job. A dry run starts again.
+    An interrupted operation goes on if somebody has replayed its job. A dry run starts again.
     """
     operation = _locked(connection, operation_id)
     if operation is None or operation.job_id != job_id:

@@ -12,7 +12,7 @@ from service.tables import jobs
 
 
 def reopen(connection: Connection, children: Collection[str]) -> set[str]:
-    """Decide broken edges to jobs that are about to be replayed again, by what their parents are or are about to be.
+    """Decide again broken edges to jobs that are about to be replayed, by what their parents are or are about to be.
 
     Return the jobs that still need a failed job that is not replayed with them: their edges stay as they are.
     """

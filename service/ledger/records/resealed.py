@@ -1,4 +1,4 @@
-"""Secrets are sealed again, with the first key of today."""
+"""Secrets are sealed again, with the first key, which seals today."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple

@@ -51,7 +51,7 @@ class ReplayMembers:
 
     _MESSAGES: Mapping[str, str] = {
         "kind_unknown": "There is no kind {0.kind!r} any more.",
-        "queue_unknown": "Nobody works the queue {0.queue!r}.",
+        "queue_unknown": "No worker serves the queue {0.queue!r}.",
         "args_invalid": "The stored args no longer fit {0.kind}.",
         Replayed.UNIQUE_KEY_TAKEN: "Another job has its unique_key.",
         Replayed.STATE_FORBIDS: "It is neither failed nor cancelled any more.",

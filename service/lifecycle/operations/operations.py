@@ -150,8 +150,8 @@ class Operations:
     async def adopt_orphans(self) -> bool:
         """Take care of live operations that nobody carries out any more; return whether there may be more of them.
 
-        An operation that an API could not finish gets a job. An operation whose job has ended fails, until the job is
-        replayed.
+        An operation that an API could not finish gets a job. An operation whose job has ended is marked as failed or
+        stopped; a replay of the job lets it go on.
         """
         now = agreed_time.now()
         async with self.ledger.read() as connection:

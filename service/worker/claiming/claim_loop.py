@@ -43,7 +43,7 @@ class ClaimLoop:
 
         A burst waits for rates and for refusals that pass by themselves, but not for pauses, breakers or other workers.
         """
-        if not self._burst:  # a burst is done when the queue is empty and nothing runs
+        if not self._burst:  # a burst decides by the queue, and by what runs, whether it is done
             self._performer.take_released = self._handover.take
         try:
             await self._run()

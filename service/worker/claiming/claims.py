@@ -135,7 +135,7 @@ class Claims:
             job_id = ""
         if 0 < len(job_id) <= LONGEST_ID and "\0" not in job_id:
             return job_id
-        log.error("queue_member_removed", found=repr(claimed.member[:LONGEST_ID]), reason="it can be no job's id")
+        log.error("queue_member_removed", found=repr(claimed.member[:LONGEST_ID]), reason="it cannot be a job's id")
         self._resources.queue.remove_soon(claimed.queue, [claimed.member])
         return None
 

@@ -100,7 +100,7 @@ class LaneKeeping:
             try:
                 async with self._ledger.read() as connection:
                     some, last = await queries.bring_order(connection, after=after)
-            except LedgerUnavailable as error:  # not even time for a page: lanes must open all the same
+            except LedgerUnavailable as error:  # too slow even for one page: lanes must open all the same
                 log.warning("orders_not_looked_for", reason=error.detail)
                 break
             found += map(_runs, some)

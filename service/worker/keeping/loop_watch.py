@@ -32,7 +32,7 @@ class Running:
 
 
 class LoopWatch:
-    """Call `look()` now and then from another thread; create it on the loop.
+    """Watches whether the loop turns. Call `look()` now and then from another thread; create it on the loop.
 
     `lag_s` is how long the loop has been seen blocked, `turn_s` how long it took to turn when last asked.
     `on_blocked` gets the task that has not let the loop turn since the last look; `end` ends the process.

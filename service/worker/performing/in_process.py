@@ -209,11 +209,14 @@ class InProcessAttempt:
         return task.result()
 
     def _blocked(self) -> outcome.Blocked | None:
-        """Say whether the timeout came late because the loop was blocked."""
+        """Return how the loop was blocked if that made the timeout late, else None."""
         return outcome.Blocked(self._ran_for_s, by_itself=self.blocked_s > 0) if self._timed_out_late else None
 
     def _tell_if_late(self) -> None:
-        """Warn about a kind that returned too late, before a blocked loop noticed: it has succeeded all the same."""
+        """Warn about a kind that returned after its timeout, before the blocked loop could notice.
+
+        It has succeeded all the same.
+        """
         if self._ran_for_s > self.timeout_s + _LATE_S:
             took = {"ran_for_s": round(self._ran_for_s, 1), "timeout_s": self.timeout_s}
             reason = "the event loop was blocked, so its timeout could not end it"

@@ -67,7 +67,10 @@ class IsolatedAttempt:
             return self._finish(outcome.of_stop(self._stop_as or Outcome.INTERRUPTED))
 
     def stop(self, outcome: Outcome) -> None:
-        """Have the attempt cancelled; it ends as `outcome`. Only the first call counts."""
+        """Have the attempt cancelled; it ends as `outcome`.
+
+        Only the first call counts; later ones do not put off the kill.
+        """
         if self._stop_as is None:
             self._stop_as = outcome
             self._terminate()
@@ -127,7 +130,7 @@ class IsolatedAttempt:
     async def _exchange(self, process: asyncio.subprocess.Process, ours: socket.socket) -> bytes | None:
         """Hand the attempt over and wait for its finish; None if the process ends without one.
 
-        Our end of the socket stays open for as long as we live: that is how the process knows.
+        Our end of the socket stays open for as long as we live: that is how the child knows that we live.
         """
         reader, writer = await asyncio.open_connection(sock=ours)
         answer = asyncio.create_task(_answer_from(reader))

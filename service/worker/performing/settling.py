@@ -25,9 +25,9 @@ _MOST_UNTOLD = 1_000
 
 
 class Settling:
-    """Puts jobs that go on back on the queue, and keeps arq's protocol for adopted jobs, in rounds for all that wait.
+    """Puts back on the queue the jobs that go on, and keeps arq's protocol for adopted jobs.
 
-    `on_settled` is called after each round.
+    It does so in rounds, for all that wait. `on_settled` is called after each round.
     """
 
     def __init__(self, lifecycle: Lifecycle, on_settled: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ from tests.support.writing import writing
 # What the ledger does is tested on each database below: records/test_operations.py, operations/test_walk.py.
 pytestmark = pytest.mark.short("sqlite")
 
-# Nobody works it, so that what is put on it stays.
+# No worker serves it, so that what is put on it stays.
 ASIDE = "aside"
 
 
@@ -135,7 +135,7 @@ async def test_args_are_changed_where_the_filter_names_their_kind_and_are_checke
     refused = await api.post(
         "/v1/operations", json={"action": "change", "filter": {"queue": "default"}, "change": {"args": new}}
     )
-    assert "name the one kind" in assert_problem(refused, 422)["detail"]
+    assert "name their one kind" in assert_problem(refused, 422)["detail"]
     wrong = {"action": "change", "filter": {"kind": "update_stats"}, "change": {"args": {"subject": 7}}}
     problem = assert_problem(await api.post("/v1/operations", json=wrong), 422)
     assert problem["errors"][0]["loc"] == ["change", "args", "subject"]
@@ -178,7 +178,7 @@ async def test_members_of_unknown_kinds_and_queues_and_with_unfit_args_fail_with
     assert {one["message"] for one in operation["members_failed"]} == {
         "There is no kind 'gone' any more.",
         "The stored args no longer fit update_stats.",
-        "Nobody works the queue 'nowhere'.",
+        "No worker serves the queue 'nowhere'.",
     }
     assert await done_by(api, "delete", {"kind": "gone"}) == told(3)
     assert await states_of(ledger, gone) == {}

@@ -61,7 +61,10 @@ class FlowModel:
         self._note_end(node)
 
     def replay(self, asked: Iterable[Node]) -> set[str]:
-        """Replay jobs together, except jobs that need a failed one that is not replayed; return the ids of these."""
+        """Replay jobs together, except jobs that need a failed one that is not replayed.
+
+        Return the ids of the replayed jobs.
+        """
         again = {node.id: node for node in asked if node.state in REPLAYABLE}
         while fallen := [job_id for job_id, node in again.items() if node.broken - again.keys()]:
             again = {job_id: node for job_id, node in again.items() if job_id not in fallen}

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
@@ -96,6 +96,35 @@ async def test_starts_beside_other_writes_share_their_transaction(database_url: 
         trips.clear()
         await asyncio.gather(*(start(ledger, job.id) for job in jobs))
         assert sorted(trips) == ["BEGIN", "COMMIT", "WITH", "WITH", "WITH"]
+
+
+@on_postgres
+async def test_no_write_or_read_makes_tasks_to_give_its_connection_back(database_url: str) -> None:
+    database = Database.open(database_url)
+
+    def ask(connection: Connection) -> int:
+        one: int = connection.execute(text("SELECT 1")).scalar_one()
+        return one
+
+    async def use() -> None:
+        assert await database.run(ask) == 1
+        assert await database.run(ask, is_one_statement=True) == 1
+        assert await database.read(ask) == 1
+
+    await use()
+    made: list[str] = []
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        made.append(coroutine.__qualname__)
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    asyncio.get_running_loop().set_task_factory(make)
+    try:
+        await use()
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+        await database.close()
+    assert made == []
 
 
 @on_postgres

@@ -16,7 +16,7 @@ from jobs.kit.files import StoredFile
 from jobs.kit.outcomes import Seconds
 
 _BLOCK_BYTES = 1 << 20
-# A file from a bucket is a copy on disk. A larger one is given back at once, not with the next loan.
+# A file from a bucket is a copy on disk. A file larger than this is given back at once, not with the next loan.
 _SMALL_BYTES = 64 << 20
 
 
@@ -58,7 +58,7 @@ class FilesOverLink:
                 self._returned.append(number)
 
     def _take_returned(self) -> list[int]:
-        """Safe to call from several threads of a kind at once."""
+        """Take the numbers of returned files. Safe to call from several threads of a kind at once."""
         returned = []
         with suppress(IndexError):
             while True:

@@ -19,7 +19,7 @@ class LentFiles:
 
     @cached_property
     def _files(self) -> Files:
-        """The same object for all calls of the attempt, because it knows the last file."""
+        """The same object for all calls of the attempt, because it remembers the file that was asked for last."""
         return self._context.files
 
     async def get(self, file_id: str) -> StoredFile:

@@ -109,6 +109,13 @@ async def test_job_sent_before_is_told_as_it_is_now(api: httpx.AsyncClient) -> N
     assert [one["state"] for one in (await batch(api, body)).json()["jobs"]] == ["cancelled"]
 
 
+async def test_repeated_batch_tells_again_that_a_job_is_blocked(api: httpx.AsyncClient) -> None:
+    parent = await post(api, delay=3600)
+    first, again = [await batch(api, stat(after=[parent["id"]]), stat(), key="k") for _ in range(2)]
+    assert [one["state"] for one in first.json()["jobs"]] == ["blocked", "queued"]
+    assert again.json() == first.json()
+
+
 async def test_repeated_batch_names_the_holders_that_it_named_first(api: httpx.AsyncClient) -> None:
     await post(api, unique_key="u")
     for key, bodies in {"some held": [stat(unique_key="u"), stat()], "all held": [stat(unique_key="u")]}.items():
