@@ -1,6 +1,7 @@
 """A request becomes jobs: the moment from which Postlude owes them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from sqlalchemy import Connection, func, select, update
 
@@ -107,11 +108,11 @@ def _tell_standing(connection: Connection, requests: Sequence[Enqueue], results:
     """
     recorded = [(request, result) for request, result in zip(requests, results, strict=True) if result.held is None]
     led = [(request, result) for request, result in recorded if len(result.created) < len(request.jobs)]
-    standing = _standing(connection, [job_id for _, result in led for job_id in result.ids]) if led else {}
-    for _, result in led:
-        others = [job_id for job_id in result.ids if job_id not in result.created]
+    others = [[job_id for job_id in result.ids if job_id not in result.created] for _, result in led]
+    standing = _standing(connection, list(chain.from_iterable(others))) if led else {}
+    for (_, result), ids in zip(led, others, strict=True):
         # On Postgres, one that has ended may have been deleted meanwhile.
-        result.standing = {job_id: standing[job_id] for job_id in others if job_id in standing}
+        result.standing = {job_id: standing[job_id] for job_id in ids if job_id in standing}
     for request, result in recorded:
         if request.key is not None and _differs(request, result):
             row = idempotency_keys.c.key == request.key.key
