@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import RowMapping
@@ -23,6 +24,13 @@ log = structlog.get_logger(__name__)
 _PAGE = 50
 
 
+class ToStart(NamedTuple):
+    """The arq ids of adopted jobs to start and, where they have just been adopted, their entries, by the jobs' ids."""
+
+    members: dict[str, str]
+    entries: dict[str, Entry]
+
+
 class Adoption:
     """Turns ids of plain arq clients into jobs of the ledger, a page at a time."""
 
@@ -32,19 +40,21 @@ class Adoption:
         self._queue = lifecycle.queue
         self._unknown_kinds = unknown_kinds
 
-    async def adopt(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> Mapping[str, str]:
+    async def adopt(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> ToStart:
         """Adopt the arq jobs with these claimed ids, given with their queues.
 
-        Return the jobs to start, each with its arq id. With `into_lanes`, jobs whose kinds put them in lanes wait
+        Return the jobs to start. With `into_lanes`, jobs whose kinds put them in lanes wait
         there.
         """
         members = iter(queues.items())
-        startable: dict[str, str] = {}
+        to_start = ToStart({}, {})
         while page := dict(islice(members, _PAGE)):
-            startable |= await self._adopt_page(page, due_by, into_lanes=into_lanes)
-        return startable
+            more = await self._adopt_page(page, due_by, into_lanes=into_lanes)
+            to_start.members.update(more.members)
+            to_start.entries.update(more.entries)
+        return to_start
 
-    async def _adopt_page(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> dict[str, str]:
+    async def _adopt_page(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> ToStart:
         arq_jobs = await self._read(queues)
         known = await self._known(arq_jobs)
         results = await self._results_of_ended(arq_jobs, known)
@@ -63,7 +73,8 @@ class Adoption:
         if in_lanes:
             await self._queue.put(in_lanes)
         goes_on = {job_id: arq_id for arq_id, (job_id, state) in known.items() if state not in TERMINAL}
-        return goes_on | {one.job_id: one.arq_job.id for one in to_start}
+        members = goes_on | {one.job_id: one.arq_job.id for one in to_start}
+        return ToStart(members, {one.job_id: one.entry for one in to_start})
 
     async def _read(self, queues: Mapping[str, str]) -> list[ArqJob]:
         """Read the arq jobs with these ids; an id without one is removed."""

@@ -12,7 +12,7 @@ from service.ledger.states import WAITING
 from service.lifecycle.lifecycle import Lifecycle
 from service.queue import ASIDE_FOR, Claimed, Entry, Taken, is_own_payload
 from service.resources import Resources
-from service.worker.claiming.adoption import Adoption
+from service.worker.claiming.adoption import Adoption, ToStart
 from service.worker.claiming.lane_refusals import LaneRefusals, lanes_of
 from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.unknown_kinds import UnknownKinds
@@ -57,7 +57,7 @@ class Startable:
     slot.
 
     `wait`: further jobs wait for a child process where the next claim finds them. `come_again`: further jobs come due
-    after `NEXT_TRY`. A job of `at_once` whose start is refused again goes back by its entry in `entries`.
+    after `NEXT_TRY`. A job that has an entry in `entries` goes back by it if its start is refused again.
     """
 
     jobs: dict[str, Claimed]
@@ -107,11 +107,11 @@ class NotStarted:
         await self._take_off(places.off, places)
         await self._queue.put(places.moved)
         adopted = await self._adopt(places)
-        startable = places.startable | {job_id: refused[member] for job_id, member in adopted.items()}
+        startable = places.startable | {job_id: refused[member] for job_id, member in adopted.members.items()}
         return Startable(
             startable,
             {job_id: refused[held_up[job_id].id] for job_id in at_once},
-            {job_id: _later(held_up[job_id], taken) for job_id in at_once},
+            {job_id: _later(held_up[job_id], taken) for job_id in at_once} | adopted.entries,
             wait=not places.in_processes.keys() <= set(at_once),
             come_again=bool(places.later),
         )
@@ -180,13 +180,13 @@ class NotStarted:
     async def _let_go(self, claimed: Mapping[str, Claimed], places: _Sorted) -> None:
         await self._lane_refusals.let_go(claimed, places.standings, places.behind, places.taken.claim_ms)
 
-    async def _adopt(self, places: _Sorted) -> Mapping[str, str]:
+    async def _adopt(self, places: _Sorted) -> ToStart:
         members = places.maybe_arq_jobs
         own = await self._own([member for member in members if member in places.standings])
         await self._take_off({member: members[member] for member in own}, places)
         maybe_arq_jobs = {member: claimed.queue for member, claimed in members.items() if member not in own}
         adopted = await self._adoption.adopt(maybe_arq_jobs, places.taken.due_by, into_lanes=self._knows_lanes)
-        left = {member: members[member] for member in maybe_arq_jobs if member not in adopted.values()}
+        left = {member: members[member] for member in maybe_arq_jobs if member not in adopted.members.values()}
         await self._let_go(left, places)
         return adopted
 

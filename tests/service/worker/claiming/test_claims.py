@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
 
-from jobs import Context, Kind, job
+from jobs import Context, Kind, ThreadContext, job
 from service.ledger.models import Started
 from service.ledger.reads.counts import waiting_of_unknown_kinds
 from service.ledger.records.expired import record_expired
@@ -46,6 +46,10 @@ async def known(_ctx: Context, _args: Args) -> None: ...
 
 @job("newer")
 async def newer(_ctx: Context, _args: Args) -> None: ...
+
+
+@job("in_process", runs="process")
+def in_process(_ctx: ThreadContext, _args: Args) -> None: ...
 
 
 @pytest.fixture
@@ -406,6 +410,21 @@ async def test_the_wrong_clock_of_an_arq_client_does_not_delay_its_job(desk: Des
     await redis.set("arq:job:ahead", _call(et=_ms(datetime.now(UTC) + timedelta(days=365))))
     await redis.zadd(key_of("default"), {"ahead": 1})
     assert _ids(await (await _claims(desk)).take(Room(10))) == ["ahead"]
+
+
+async def test_arq_clients_jobs_for_which_no_child_is_free_go_back_at_once(settings: Settings, redis: Redis) -> None:
+    few = settings.model_copy(update={"processes": 2})
+    async with claimer(few, in_process) as claims:
+        ids = [f"theirs-{number}" for number in range(5)]
+        for number, arq_id in enumerate(ids):
+            await redis.set(f"arq:job:{arq_id}", _call(f="in_process", et=1_700_000_000_000 + number))
+            await redis.zadd(key_of("default"), {arq_id: number + 1})
+        started = await claims.take(Room(5))
+        soon = _ms(datetime.now(UTC)) + 2_000
+        assert len(started) <= 2
+        waiting = set(ids) - set(_ids(started))
+        assert all([(await _score(redis, arq_id) or soon) < soon for arq_id in waiting])
+        assert claims.next_try_in_s > 0
 
 
 async def test_an_arq_clients_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it(
