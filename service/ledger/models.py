@@ -214,7 +214,7 @@ class Start:
     claims may have been taken for lost by then. Without an epoch, a job in a lane is refused, unless `past_lanes` is
     set, for arq's own worker. A job that was moved since its claim is refused: `lanes` has (id, lanes) of each claim,
     and `queues` has the queues that the worker serves. Jobs that are `handed_over` were not claimed: each is started
-    only if nothing pauses it, and comes with its parents.
+    only if nothing pauses it, and comes with its parents. That happens in the transaction of a finish.
     """
 
     ids: tuple[str, ...]
@@ -289,12 +289,26 @@ class Started(NamedTuple):
 _CLAIMED_MS_AT = Started._fields.index("claimed_ms")
 
 
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A worker's wish to begin what its finishes release, as `start` says, if that is no more than `most` jobs.
+
+    Kinds `in_processes` begin only if there are no more of them than `children`.
+    """
+
+    start: Start
+    most: int
+    in_processes: frozenset[str]
+    children: int
+
+
 class Finish(NamedTuple):
     """An attempt's end: its outcome, and the job's next state. `kind` is the job's label, or else its kind.
 
     `answered` and `hold_lane` are not recorded. They are for the job's lane: whether the destination has answered, and
     for how long the kind wants the lane held. `exchange` is JSON: see `exchange.py`. `fingerprint` names the group of
-    its failure, `destination` is the kind's lane, and a `late` success has missed its kind's SLO.
+    its failure, `destination` is the kind's lane, and a `late` success has missed its kind's SLO. One finish of a group
+    carries the worker's wish to `hand_over`.
     """
 
     id: str
@@ -315,12 +329,14 @@ class Finish(NamedTuple):
     fingerprint: str | None = None
     destination: str | None = None
     late: bool = False
+    hand_over: HandOver | None = None
 
 
 class Finished(NamedTuple):
     """A recorded finish. Its state may be `cancelled` although the finish asked for another.
 
-    One finish of a group carries what followed from all of them.
+    One finish of a group carries what followed from all of them. The one that wished to hand over carries the attempts
+    that began by it; these jobs are no longer among the released ones.
     """
 
     state: State
@@ -328,3 +344,4 @@ class Finished(NamedTuple):
     queue: str
     priority: int = 0
     followed: Followed = NOTHING_FOLLOWED
+    handed_over: tuple[Started, ...] = ()

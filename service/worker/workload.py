@@ -46,7 +46,8 @@ class Workload:
     """Owns what a worker is working on. Only its own methods write its fields.
 
     `held_ids` are the jobs that the worker is starting, is performing, keeps waiting for a slot, or has ended without
-    a recorded outcome yet. `worker_id` names the lease. `changed` is set whenever something ends.
+    a recorded outcome yet. `worker_id` names the lease. `changed` is set whenever something ends. `handing_over` is
+    locked while a finish may start jobs whose ids are held only once it is recorded.
     """
 
     def __init__(self, worker_id: str) -> None:
@@ -57,6 +58,7 @@ class Workload:
         self._drains = False
         self.slots = Slots()
         self.changed = asyncio.Event()
+        self.handing_over = asyncio.Lock()
         self._held_ids: set[str] = set()
         self._begun: dict[str, Started] = {}
         self._in_lanes: dict[tuple[str, int], tuple[str, ...]] = {}

@@ -86,7 +86,7 @@ def between_a_followup_and_its_dispatch() -> None:
     async def put_what_came_with_the_end(dispatcher: Dispatcher, released: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if task.get_name() not in ("dispatch-released", "handover"):
+        if task.get_name() != "dispatch-released":
             _die()
         await put(dispatcher, released)
 

@@ -30,6 +30,7 @@ from service.ledger.guards import state_is
 from service.ledger.models import Ended, Finish, Finished
 from service.ledger.records.ended import record_ended
 from service.ledger.records.failed import record_failures
+from service.ledger.records.handed_over import record_handed_over
 from service.ledger.records.tallied import add_up, tally
 from service.ledger.rows import execute, found_by, insert_for, packed, unfold_lists
 from service.ledger.states import COUNTS_AS_FAILURE, TERMINAL, Outcome, State
@@ -76,6 +77,7 @@ def record_finished(connection: Connection, finishes: Sequence[Finish]) -> list[
     finished, traits = _end(connection, by_key, is_plain=is_plain)
     if traits:
         _follow(connection, by_key, finished, traits)
+        _hand_over(connection, by_key, finished)
     late = [finish for key, finish in by_key.items() if key not in finished]
     repeated = _finished_before(connection, late) if late else {}
     told = [(finish, finished.get(key)) for key, finish in by_key.items() if key not in repeated]
@@ -145,6 +147,18 @@ def _follow(
     followed = record_ended(connection, ended, any_one.at, any_one.worker)
     first = next(iter(traits))
     finished[first] = finished[first]._replace(followed=followed)
+
+
+def _hand_over(connection: Connection, by_key: Mapping[_Key, Finish], finished: dict[_Key, Finished]) -> None:
+    """Begin what was released, if the worker of one of the finishes wishes it; tell it with this finish."""
+    wishes = ((key, finish.hand_over) for key, finish in by_key.items() if finish.hand_over is not None)
+    wishing, wish = next(wishes, (None, None))
+    telling = next((key for key, of_it in finished.items() if of_it.followed.released), None)
+    if wish is None or wishing not in finished or telling is None:
+        return
+    followed, started = record_handed_over(connection, wish, finished[telling].followed)
+    finished[telling] = finished[telling]._replace(followed=followed)
+    finished[wishing] = finished[wishing]._replace(handed_over=started)
 
 
 def _events(told: Sequence[tuple[Finish, Finished | None]], *, but_successes: bool) -> Iterator[tuple[str, str, str]]:

@@ -242,11 +242,13 @@ def _start(dialect: str, way: _Way) -> Update:
 def _start_returning(way: _Way) -> Any:
     """Begin the attempts and count them in one statement: each is a trip to the server.
 
-    What no claim has chosen was released by its parents: these come with the first row.
+    What no claim has chosen was released by its parents: these come with the first row. It is counted apart: a finish
+    locks counters until its commit, and a claim's start must not wait for it.
     """
     read = [column.label(name) for name, column in zip(way.names, way.read, strict=True)]
     begun = _start("postgresql", way).returning(*read, COUNTED_AS.label("counted_as")).cte("begun")
-    kinds = select(_WORKER, begun.c.counted_as, literal_column(f"'{_STARTED}'", String), func.count(), _AT)
+    writer = _WORKER.concat(literal_column("'+'", String)) if way.handed_over else _WORKER
+    kinds = select(writer, begun.c.counted_as, literal_column(f"'{_STARTED}'", String), func.count(), _AT)
     counted = add_up("postgresql", kinds.group_by(begun.c.counted_as))
     told: list[ColumnElement[Any]] = [begun.c[name] for name in way.names]
     if way.handed_over:

@@ -44,11 +44,10 @@ class ClaimLoop:
         A burst waits for rates and for refusals that pass by themselves, but not for pauses, breakers or other workers.
         """
         if not self._burst:  # a burst decides by the queue, and by what runs, whether it is done
-            self._performer.take_released = self._handover.take
+            self._performer.finishing.finish_all = self._handover.finish_all
         try:
             await self._run()
         finally:
-            await self._handover.close()
             await self._claims.waiting.close()
 
     async def _run(self) -> None:

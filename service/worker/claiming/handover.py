@@ -1,30 +1,21 @@
-"""A job released by a finish that was recorded here begins here, if this worker is waiting for work anyway."""
+"""A job released by a finish that is recorded here begins with it, if this worker is waiting for work anyway."""
 
-import asyncio
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import structlog
-
-from service import agreed_time
-from service.errors import LedgerUnavailable
-from service.ledger.models import Released, Started
-from service.queue import Claimed, Taken
+from service.ledger.ledger import Ledger
+from service.ledger.models import Finish, Finished, HandOver, Started
 from service.worker.claiming.process_room import ProcessRoom
 from service.worker.claiming.shares import room_for
-from service.worker.claiming.starts import Claim, Starts
+from service.worker.claiming.starts import Starts
 from service.worker.claiming.waiting import Waiting
 from service.worker.performing.attempt import OnFinished, Performer
 
-log = structlog.get_logger(__name__)
-
 
 class Handover:
-    """Starts released jobs without sending their ids through Redis and back.
+    """Has released jobs started by the finish itself, without sending their ids through Redis and back.
 
-    This overtakes nothing: the last claim has left nothing, and a put meanwhile wakes the claim loop, which goes on
-    waiting. If the worker dies before the start is recorded, the sweep finds the job like any other that was not put.
-    If its id gets on the queue as well, the second start is refused.
+    This overtakes nothing: the last claim has left nothing, and a put meanwhile wakes the claim loop. If the finish
+    fails, no job was released. If its answer is lost, the attempts are handed back as any start's whose answer is lost.
     """
 
     def __init__(
@@ -35,28 +26,25 @@ class Handover:
         processes: ProcessRoom,
         on_finished: OnFinished,
     ) -> None:
-        self._processes = processes
         self._performer = performer
+        self._ledger: Ledger = performer.resources.ledger
         self._workload = performer.workload
         self._starts = starts
         self._waiting = waiting
+        self._processes = processes
         self._on_finished = on_finished
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, released: Sequence[Released]) -> Sequence[Released]:
-        """Begin the jobs that are in no lane, if there are slots for all of them; return the jobs to put on the queue.
-
-        A larger fan-out goes on the queue, where one claim takes many and other workers get their part.
-        """
-        laneless = [one for one in released if not one.lanes]
-        if not 0 < len(laneless) <= self._room():
-            return released
-        slots = self._workload.slots
-        taken = [one for one in laneless if slots.take()]
-        task = asyncio.create_task(self._begin(taken), name="handover")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return [one for one in released if one.lanes]
+    async def finish_all(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        """Record finishes as the ledger does, and begin the jobs that they have released if there are slots for all."""
+        room = self._room()
+        if not room:
+            return await self._ledger.finish_all(finishes)
+        async with self._workload.handing_over:
+            first, *others = finishes
+            finished = await self._ledger.finish_all([first._replace(hand_over=self._wish(room)), *others])
+            if finished[0] is not None:
+                self._begin(finished[0].handed_over)
+        return finished
 
     def _room(self) -> int:
         """Return how many jobs could begin at once. The start finds everything else that keeps a job from running."""
@@ -65,23 +53,17 @@ class Handover:
         room = room_for(self._workload, (), self._processes)
         return 0 if room is None or room.has_full_kind else int(min(room.laneless, self._workload.slots.unused))
 
-    async def _begin(self, taken: Sequence[Released]) -> None:
-        started: Mapping[str, Started] = {}
-        try:
-            claimed = {one.id: Claimed(one.id.encode(), one.queue) for one in taken}
-            claim = Claim(Taken([], agreed_time.now()), math.inf)
-            started = await self._starts.record(claimed, claim, handed_over=True)
-        except LedgerUnavailable as error:
-            log.warning("handover_failed", jobs=len(taken), error=str(error.__cause__), remedy="they go on the queue")
-        finally:
-            for one in taken:
-                if one.id in started:
-                    self._performer.begin(started[one.id], self._on_finished, has_slot=True)
-                else:
-                    self._workload.slots.give_back()
-        await self._performer.lifecycle.dispatcher.put_released([one for one in taken if one.id not in started])
+    def _wish(self, room: int) -> HandOver:
+        children = self._processes.left(self._workload)
+        return HandOver(self._starts.unclaimed(), room, self._processes.kinds, children)
 
-    async def close(self) -> None:
-        """Wait until all taken jobs have begun or are on the queue."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+    def _begin(self, started: Sequence[Started]) -> None:
+        """Begin attempts, but for jobs that this worker holds already: those are handed back when it no longer does.
+
+        No slot was kept for them, so that a slow database holds up no claim. If claims have taken the slots meanwhile,
+        they wait as prefetched attempts do.
+        """
+        new = set(self._workload.reserve(one.id for one in started))
+        for one in started:
+            if one.id in new:
+                self._performer.begin(one, self._on_finished, has_slot=self._workload.slots.take())

@@ -45,7 +45,6 @@ class Starts:
         *,
         prefetched: bool = False,
         at_once: bool = False,
-        handed_over: bool = False,
     ) -> dict[str, Started]:
         """Record the starts of the jobs that may start, given by their ids, and hold these ids.
 
@@ -69,12 +68,24 @@ class Starts:
                     prefetched,
                     past_lanes=self._past_lanes,
                     queues=self._queues,
-                    handed_over=handed_over,
                 )
                 started = await self._start(start, new, claimed, claim)
         finally:
             self._workload.release(set(new) - started.keys())
         return started
+
+    def unclaimed(self) -> Start:
+        """Return how jobs begin that nobody has claimed; their ids are not known yet."""
+        return Start(
+            (),
+            self._workload.worker_id,
+            self._kinds,
+            agreed_time.now(),
+            crashes_below=self._suspects.crashes_below(prefetched=False),
+            past_lanes=self._past_lanes,
+            queues=self._queues,
+            handed_over=True,
+        )
 
     async def _start(
         self, start: Start, ids: Sequence[str], claimed: Mapping[str, Claimed], claim: Claim

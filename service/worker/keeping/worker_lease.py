@@ -94,6 +94,8 @@ class WorkerLease:
             rows = await running_under(connection, self._workload.worker_id)
         # An attempt that ends while the ledger reads was held before; one that begins meanwhile is held afterwards.
         known = held_before | self._workload.held_ids
+        async with self._workload.handing_over:  # what a finish under way has started is held once that is over
+            known |= self._workload.held_ids
         unknown = [row for row in rows if row["id"] not in known]
         if unknown:
             ids = [row["id"] for row in unknown]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs import Kind
@@ -11,7 +11,7 @@ from jobs.kit.steps import NOTHING, Given
 from service import agreed_time
 from service.errors import LedgerUnavailable
 from service.job_resources import JobResources
-from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Released, Started
+from service.ledger.models import NOTHING_FOLLOWED, Finish, Finished, Started
 from service.ledger.sealed import JOB_ARGS
 from service.ledger.states import SUCCESS, Outcome
 from service.ledger.traits import PREPARED
@@ -44,8 +44,6 @@ CTX_KEY = "postlude"
 _logger = logging.getLogger(__name__)
 
 OnFinished = Callable[[Finished | None], None]
-# Begins some of the jobs that were released here, and returns the ones to put on the queue.
-TakeReleased = Callable[[Sequence[Released]], Sequence[Released]]
 
 
 class Performer:
@@ -73,11 +71,10 @@ class Performer:
         self._particulars = Particulars(resources.ledger)
         self.durations = Durations(resources.ledger, resources.process_id)
         self.lane_starts = LaneStarts(resources.ledger, resources.process_id)
-        self._finishing = Finishing(resources.ledger, resources.catalogue)
+        self.finishing = Finishing(resources.ledger, resources.catalogue)
         self.recorded_log = RecordedLog(resources.ledger, resources.catalogue)
         self.pauses = Pauses(resources.ledger)
         self._settling = Settling(self.lifecycle, self.workload.changed.set)
-        self.take_released: TakeReleased = tuple
 
     def begin(self, started: Started, on_finished: OnFinished, *, has_slot: bool = False) -> None:
         """Begin a started attempt as soon as there is a slot, in the order of these calls; at once if it `has_slot`.
@@ -109,7 +106,7 @@ class Performer:
                 self.workload.end(started, has_slot=has_slot, handed_back=handed_back)
             if finish.outcome is SUCCESS:
                 self.workload.leave_lanes(started)
-            finish, finished = await self._finishing.record(started, finish)
+            finish, finished = await self.finishing.record(started, finish)
         finally:
             # Before the job is on the queue again, where this very worker may claim it at once.
             self.workload.release((started.id,))
@@ -118,8 +115,7 @@ class Performer:
         if finished is not None and ran_s is not None:
             self.durations.note(started, finish, ran_s)
         if finished is not None and finished.followed is not NOTHING_FOLLOWED:
-            released = self.take_released(finished.followed.released)
-            self.lifecycle.following.carry_on(finished.followed._replace(released=tuple(released)))
+            self.lifecycle.following.carry_on(finished.followed)
         await self._settling.settle(started, finish, finished)
         self.workload.leave_lanes(started)
         on_finished(finished)
@@ -166,7 +162,7 @@ class Performer:
     @property
     def may_claim(self) -> bool:
         """Whether the worker may take on more work: it holds its lease, can write outcomes, and is not draining."""
-        return not (self.workload.lease_lost or self.workload.drains or self._finishing.unwritable)
+        return not (self.workload.lease_lost or self.workload.drains or self.finishing.unwritable)
 
     @property
     def busy(self) -> bool:

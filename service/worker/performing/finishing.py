@@ -1,7 +1,7 @@
 """Records how attempts ended, together with all others that ended meanwhile, for as long as it takes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -28,6 +28,10 @@ _QUIET_TURNS = 3
 _GATHER_WITHIN_S = 0.01
 
 
+# `Ledger.finish_all`, or what does the same and more.
+FinishAll = Callable[[Sequence[Finish]], Awaitable[Sequence[Finished | None]]]
+
+
 class OutcomeNotRecordable(Exception):
     """The ledger refuses an attempt's outcome because of its data."""
 
@@ -44,10 +48,11 @@ class _Ended:
 
 
 class Finishing:
-    """Records finishes in groups. One write is under way at a time."""
+    """Records finishes in groups by `finish_all`. One write is under way at a time."""
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue) -> None:
         self.unwritable = False
+        self.finish_all: FinishAll = ledger.finish_all
         self._ledger = ledger
         self._catalogue = catalogue
         self._waiting: list[_Ended] = []
@@ -83,18 +88,21 @@ class Finishing:
             self._recording = None
 
     async def _record(self, group: Sequence[_Ended]) -> None:
-        """Record finishes together or, if that fails, each on its own."""
+        """Record finishes together or, if that fails, each on its own and nothing else with it."""
         try:
-            finished = await self._record_in_the_end([one.finish for one in group])
-        except Exception as error:  # noqa: BLE001 - whatever happens, no job may stay `running` for ever
-            if len(group) == 1:
-                await self._record_all_the_same(group[0], error)
-                return
+            finished = await self._record_in_the_end(group, self.finish_all)
+        except Exception:  # noqa: BLE001 - whatever happens, no job may stay `running` for ever
             for one in group:
-                await self._record([one])
+                await self._record_alone(one)
         else:
             for one, of_one in zip(group, finished, strict=True):
                 one.tell(of_one)
+
+    async def _record_alone(self, one: _Ended) -> None:
+        try:
+            one.tell((await self._record_in_the_end([one], self._ledger.finish_all))[0])
+        except Exception as error:  # noqa: BLE001 - see `_record`
+            await self._record_all_the_same(one, error)
 
     async def _record_all_the_same(self, one: _Ended, error: Exception) -> None:
         """Record a failure in place of an outcome that was refused for its data; retry after any other error."""
@@ -102,7 +110,7 @@ class Finishing:
         if is_data_error(error):
             one.finish = self._unrecordable(one.started, error)
             try:
-                one.tell((await self._record_in_the_end([one.finish]))[0])
+                one.tell((await self._record_in_the_end([one], self._ledger.finish_all))[0])
             except Exception as again:  # noqa: BLE001 - see `_record`
                 problem = again
             else:
@@ -112,14 +120,14 @@ class Finishing:
         logs.surely(log.error, "outcome_not_recorded", exc_info=problem, remedy=remedy, **names)
         asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER_S, self._add, one)
 
-    async def _record_in_the_end(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+    async def _record_in_the_end(self, group: Sequence[_Ended], finish_all: FinishAll) -> Sequence[Finished | None]:
         """Record finishes as soon as the database is back."""
         for wait_s in outage_waits():
             try:
-                finished = await self._ledger.finish_all(finishes)
+                finished = await finish_all([one.finish for one in group])
             except LedgerUnavailable as error:
                 if not self.unwritable:
-                    names = {"outcomes": len(finishes), "error": str(error.__cause__)}
+                    names = {"outcomes": len(group), "error": str(error.__cause__)}
                     logs.surely(log.warning, "outcomes_not_recorded_yet", **names)
                 self.unwritable = True
                 await asyncio.sleep(wait_s)

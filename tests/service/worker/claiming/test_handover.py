@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,13 +13,15 @@ from pydantic import BaseModel
 from jobs import Context, job
 from service.errors import LedgerUnavailable
 from service.ledger.clock import now_by
-from service.ledger.models import NewJob
+from service.ledger.ledger import Ledger
+from service.ledger.models import Finish, Finished, NewJob
 from service.ledger.records.lanes import record_rule
 from service.lifecycle.new_job import new_job
 from service.options import Options
 from service.queue import Entry, Queue, key_of
+from service.queue.keys import wake_key_of
 from service.settings import Settings
-from service.worker.claiming.starts import Starts
+from service.worker.keeping.worker_lease import WorkerLease
 from service.worker.performing.attempt import performer_of
 from service.worker.worker import Worker
 from tests.service.worker.desk import Desk, open_desk
@@ -96,11 +98,15 @@ def made(name: str, *after: NewJob, held: bool = False, **fields: Any) -> NewJob
 
 
 async def idles(worker: Worker) -> None:
-    """Wait until a worker waits for work."""
+    """Wait until a worker waits for work, and no token is left or on its way to wake it."""
+    performer = performer_of(worker.ctx)
+    finish_all: Any = performer.finishing.finish_all
+    redis: Any = performer.resources.queue.redis
 
     async def is_idle() -> bool:
-        take: Any = performer_of(worker.ctx).take_released
-        return bool(take.__self__._waiting.is_idle)
+        no_token = await redis.llen(wake_key_of("default")) == 0
+        await redis.ping()
+        return no_token and bool(finish_all.__self__._waiting.is_idle)
 
     await eventually(is_idle)
 
@@ -207,24 +213,157 @@ async def test_a_job_in_a_lane_waits_for_it(desk: Desk, worker: Worker, put: lis
     assert child.id in put
 
 
-async def test_a_start_that_cannot_be_recorded_costs_nothing(
+async def test_a_child_that_came_while_its_parent_ran_begins_here_too(
+    desk: Desk, worker: Worker, put: list[str], notes: Notes
+) -> None:
+    first = made("1", held=True)
+    await begins(notes, desk, first)
+    child = made("child", first)
+    await desk.lifecycle.enqueue([child])
+    await idles(worker)
+    notes.gates["1"].set()
+    await desk.ended(child.id)
+    assert (notes.ran, child.id in put) == (["1", "child"], False)
+
+
+async def test_a_finish_during_an_outage_begins_nothing_twice(
+    desk: Desk, worker: Worker, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = []
+
+    async def fail_once(_ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        monkeypatch.undo()
+        wishes.append(finishes[0].hand_over)
+        raise LedgerUnavailable("away")
+
+    first = made("1", held=True)
+    child = made("child", first)
+    await begins(notes, desk, first, child)
+    await idles(worker)
+    monkeypatch.setattr(Ledger, "finish_all", fail_once)
+    notes.gates["1"].set()
+    assert (await desk.ended(child.id))["attempt"] == 1
+    assert (notes.ran, len(wishes), None in wishes) == (["1", "child"], 1, False)
+
+
+async def test_a_start_that_fails_does_not_cost_the_outcome_it_came_with(
     desk: Desk, worker: Worker, put: list[str], notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Starts.record
+    def fail(*_args: Any) -> Any:
+        raise ValueError("a fault of ours")
 
-    async def fail(starts: Starts, *args: Any, **options: Any) -> Any:
-        if options.get("handed_over"):
-            raise LedgerUnavailable("away")
-        return await record(starts, *args, **options)
-
-    monkeypatch.setattr(Starts, "record", fail)
+    monkeypatch.setattr("service.ledger.records.finished.record_handed_over", fail)
     first = made("1", held=True)
     child = made("child", first)
     await begins(notes, desk, first, child)
     await idles(worker)
     notes.gates["1"].set()
-    assert (await desk.ended(child.id))["attempt"] == 1
-    assert child.id in put
+    await desk.ended(child.id)
+    assert (notes.ran, child.id in put) == (["1", "child"], True)
+    assert [attempt["outcome"] for attempt in await desk.attempts(first.id)] == ["succeeded"]
+
+
+async def test_a_finish_that_takes_long_holds_up_no_claim(
+    desk: Desk, settings: Settings, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, recording, goes_on = Ledger.finish_all, asyncio.Event(), asyncio.Event()
+
+    async def record_late(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        monkeypatch.undo()
+        recording.set()
+        await goes_on.wait()
+        return await record(ledger, finishes)
+
+    two = settings.model_copy(update={"max_jobs": 2})
+    async with running_worker(two, catalogue_of(note, other)) as worker:
+        first = made("1", held=True)
+        fan = [made(f"fan {number}", first) for number in range(2)]
+        await begins(notes, desk, first, *fan)
+        await idles(worker)
+        monkeypatch.setattr(Ledger, "finish_all", record_late)
+        notes.gates["1"].set()
+        await recording.wait()
+        meanwhile = [made(f"meanwhile {number}", held=True) for number in range(2)]
+        await desk.lifecycle.enqueue(meanwhile)
+
+        async def both_run() -> bool:
+            return len(notes.ran) == 3
+
+        await eventually(both_run)
+        goes_on.set()
+        await desk.ended(first.id)
+        for number in range(2):
+            notes.gates[f"meanwhile {number}"].set()
+        for one in (*meanwhile, *fan):
+            await desk.ended(one.id)
+        assert performer_of(worker.ctx).workload.slots.unused == 2
+
+
+async def test_a_job_that_this_worker_holds_already_does_not_begin_beside_itself(
+    desk: Desk, worker: Worker, notes: Notes
+) -> None:
+    first = made("1", held=True)
+    child = made("child", first)
+    await begins(notes, desk, first, child)
+    await idles(worker)
+    workload = performer_of(worker.ctx).workload
+    workload.reserve([child.id])  # as a claim of its id does meanwhile
+    notes.gates["1"].set()
+    await desk.ended(first.id)
+    assert (notes.ran, (await desk.row(child.id))["state"]) == (["1"], "running")
+    workload.release([child.id])
+    assert (await desk.ended(child.id))["state"] == "succeeded"
+    assert [attempt["outcome"] for attempt in await desk.attempts(child.id)] == ["interrupted", "succeeded"]
+
+
+async def test_what_begins_by_a_finish_whose_answer_is_lost_is_handed_back(
+    desk: Desk, worker: Worker, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Ledger.finish_all
+
+    async def lose_the_answer(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        monkeypatch.undo()
+        await record(ledger, finishes)
+        raise LedgerUnavailable("away")
+
+    first = made("1", held=True)
+    child = made("child", first)
+    await begins(notes, desk, first, child)
+    await idles(worker)
+    monkeypatch.setattr(Ledger, "finish_all", lose_the_answer)
+    notes.gates["1"].set()
+    assert (await desk.ended(child.id))["state"] == "succeeded"
+    assert [attempt["outcome"] for attempt in await desk.attempts(child.id)] == ["interrupted", "succeeded"]
+    assert notes.ran == ["1", "child"]
+
+
+async def test_what_has_just_begun_by_a_finish_is_not_taken_for_unknown(
+    desk: Desk, worker: Worker, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, committed, told = Ledger.finish_all, asyncio.Event(), asyncio.Event()
+
+    async def tell_late(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+        monkeypatch.undo()
+        finished = await record(ledger, finishes)
+        committed.set()
+        await told.wait()
+        return finished
+
+    first = made("1", held=True)
+    child = made("child", first)
+    await begins(notes, desk, first, child)
+    await idles(worker)
+    monkeypatch.setattr(Ledger, "finish_all", tell_late)
+    notes.gates["1"].set()
+    await committed.wait()
+    performer = performer_of(worker.ctx)
+    lease = WorkerLease(performer.resources, performer.lifecycle, performer.workload)
+    looking = asyncio.create_task(lease.hand_back_unknown())
+    await asyncio.wait({looking}, timeout=0.1)
+    told.set()
+    await looking
+    await desk.ended(child.id)
+    assert [attempt["outcome"] for attempt in await desk.attempts(child.id)] == ["succeeded"]
 
 
 async def test_a_worker_that_stops_hands_nothing_over_to_itself(
