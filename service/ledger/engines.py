@@ -33,7 +33,10 @@ _SQLITE_RETRY_S = 0.0005
 # The share of that wait after which a writer asks SQLite without its turn. The lock may be free although a job on a
 # blocked loop has the turn, and the heartbeat must not wait for that loop.
 _WAIT_FOR_TURN = 0.5
-_TURN = "postlude_turn"
+# What connections to SQLite remember.
+_LEAVE_TURN = "postlude_leave_turn"
+_PATH = "postlude_path"
+_FILE = "postlude_file"
 # As long as callers of the API wait for an answer.
 _WAIT_FOR_CONNECTION_S = 5
 _POOL: Mapping[str, float] = {"pool_size": 10, "max_overflow": 10, "pool_timeout": _WAIT_FOR_CONNECTION_S}
@@ -224,12 +227,12 @@ def _configure_sqlite(engine: Engine, *, writes: bool, is_ours: bool = True) -> 
     @event.listens_for(engine, "checkout")
     def check_file(_connection: Any, record: Any, _proxy: object) -> None:
         """Let go of a file that was deleted or replaced: nobody would ever find what is written to it."""
-        if record.info["file"] != _identity(path):
+        if record.info[_FILE] != _identity(path):
             raise InvalidatePoolError
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
-        record.info["file"] = _identity(path)
+        record.info[_PATH], record.info[_FILE] = path, _identity(path)
         connection.isolation_level = None  # the driver's own BEGIN would be deferred; ours is below
         cursor = connection.cursor()
         cursor.execute("PRAGMA busy_timeout = 3000")
@@ -248,6 +251,12 @@ def _let_commits_wait_for_readers(engine: Engine) -> None:
     """
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 0"))
     event.listen(engine, "commit", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 3000"))
+
+
+def has_lost_its_file(connection: Connection) -> bool:
+    """Whether the file of an open connection was deleted or replaced since."""
+    opened: tuple[int, int] | None = connection.info[_FILE]
+    return opened != _identity(connection.info[_PATH])
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -271,8 +280,9 @@ def _begin_deferred(connection: Connection) -> None:
 def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], pause: Callable[[float], None]) -> None:
     """Let each transaction wait for its turn in this process, and begin with SQLite's write lock.
 
-    The turn ends when the connection returns to its pool: at the end of the transaction, however it ends. A session
-    that is dropped without being closed never returns it; then the turn ends when Python collects the session.
+    The turn ends when the connection returns to its pool: at the end of the transaction, however it ends. A connection
+    that is kept ends it itself (`end_turn`). A session that is dropped without being closed never returns its
+    connection; then the turn ends when Python collects the session.
     """
     turns = turns_at(str(Path(engine.url.database or "").resolve()))
 
@@ -281,22 +291,35 @@ def _take_turns(engine: Engine, *, wait: Callable[[Future[None], float], None], 
         deadline = time.monotonic() + _SQLITE_WRITE_WAIT_S
         info = connection.connection.record_info
         assert info is not None
-        if _TURN not in info:
-            info[_TURN] = turn = turns.ask()
+        if _LEAVE_TURN not in info:
+            turn = turns.ask()
+            info[_LEAVE_TURN] = partial(turns.leave, turn)
             with suppress(TimeoutError):
                 wait(turn, _WAIT_FOR_TURN * _SQLITE_WRITE_WAIT_S)
         _begin_immediate(connection, deadline, pause)
 
     @event.listens_for(engine, "checkin")
     def end(_connection: Any, record: Any) -> None:
-        if (turn := record.record_info.pop(_TURN, None)) is not None:
-            turns.leave(turn)
+        _end_turn(record.record_info)
 
     @event.listens_for(engine, "detach")
     def drop(_connection: Any, record: Any) -> None:
-        if (turn := record.record_info.pop(_TURN, None)) is not None:
+        if (leave := record.record_info.pop(_LEAVE_TURN, None)) is not None:
             # In a thread of its own: the garbage collector may interrupt code that holds the turns' lock.
-            threading.Thread(target=turns.leave, args=(turn,), name="dropped-turn", daemon=True).start()
+            threading.Thread(target=leave, name="dropped-turn", daemon=True).start()
+
+
+def end_turn(connection: Connection) -> None:
+    """End the turn at writing of a connection that does not return to its pool, if it has one."""
+    info = connection.connection.record_info
+    assert info is not None
+    _end_turn(info)
+
+
+def _end_turn(info: dict[str, Any]) -> None:
+    leave = info.pop(_LEAVE_TURN, None)
+    if leave is not None:
+        leave()
 
 
 def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[float], None]) -> None:

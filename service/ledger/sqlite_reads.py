@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from service.ledger.kept_connection import KeptConnection
+
 T = TypeVar("T")
 
 
@@ -19,6 +21,7 @@ class SqliteReads:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._connection = KeptConnection(engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reads")
 
     async def read(self, read: Callable[[Connection], T]) -> T:
@@ -27,9 +30,9 @@ class SqliteReads:
 
     async def close(self) -> None:
         """Close the connection after the waiting reads."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown(wait=False)
 
     def _read(self, read: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        with self._connection as connection:
             return read(connection)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from service.ledger.kept_connection import KeptConnection
 from service.ledger.outages import translate_db_errors
 
 T = TypeVar("T")
@@ -21,6 +22,7 @@ class SqliteWriter:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._connection = KeptConnection(engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
 
     async def transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
@@ -29,11 +31,11 @@ class SqliteWriter:
 
     async def close(self) -> None:
         """Close the connection after the waiting transactions."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown(wait=False)
 
     def _transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
-        with self.engine.connect() as connection, connection.begin() as transaction:
+        with self._connection as connection, connection.begin() as transaction:
             written = write(connection)
             outage.committing = True
             transaction.commit()
