@@ -4,13 +4,13 @@ Over an async connection, reading a row by id takes two hops, each through a gre
 everything else.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from service.ledger.call_thread import CallThread
 from service.ledger.kept_connection import KeptConnection
 
 T = TypeVar("T")
@@ -22,16 +22,16 @@ class SqliteReads:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._connection = KeptConnection(engine)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-reads")
+        self._thread = CallThread("sqlite-reads")
 
     async def read(self, read: Callable[[Connection], T]) -> T:
         """Run `read`, which sees one state of the database."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
+        return await self._thread.call(partial(self._read, read))
 
     async def close(self) -> None:
         """Close the connection after the waiting reads."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown(wait=False)
+        await self._thread.call(self._connection.close)
+        self._thread.end()
 
     def _read(self, read: Callable[[Connection], T]) -> T:
         with self._connection as connection:

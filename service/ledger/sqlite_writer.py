@@ -4,13 +4,13 @@ aiosqlite takes a hop for every call of the driver, some thirty for a group's tr
 thread wait for Python's lock.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from service.ledger.call_thread import CallThread
 from service.ledger.kept_connection import KeptConnection
 from service.ledger.outages import translate_db_errors
 
@@ -23,16 +23,16 @@ class SqliteWriter:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._connection = KeptConnection(engine)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._thread = CallThread("sqlite-writer")
 
     async def transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
         """Run `write` in a transaction, committed at the end even if the caller no longer waits."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, write, outage)
+        return await self._thread.call(partial(self._transact, write, outage))
 
     async def close(self) -> None:
         """Close the connection after the waiting transactions."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown(wait=False)
+        await self._thread.call(self._connection.close)
+        self._thread.end()
 
     def _transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
         with self._connection as connection, connection.begin() as transaction:
