@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
-from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
@@ -326,16 +326,18 @@ def _begin_immediate(connection: Connection, deadline: float, pause: Callable[[f
     """Take SQLite's write lock, asking every half millisecond while another process has it.
 
     SQLite's own busy handler backs off for so long that a second writer starves beside a busy one (19 commits in 5 s,
-    measured). Asking often costs little, since each group holds the lock for a few milliseconds.
+    measured). Asking often costs little, since each group holds the lock for a few milliseconds. The driver itself is
+    asked, because over SQLAlchemy a BEGIN costs many times as much; SQLAlchemy asks last and wraps the error.
     """
     while True:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.connection.cursor().execute("BEGIN IMMEDIATE")
             return
-        except OperationalError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > deadline:
-                raise
+        except sqlite3.Error as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                break
             pause(_SQLITE_RETRY_S)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _await_turn(turn: Future[None], within_s: float) -> None:
