@@ -1,6 +1,6 @@
 """A thread that makes the calls of event loops, one at a time.
 
-`run_in_executor` takes twice the CPU: it makes another future for each call, and chains the two.
+`run_in_executor` makes a second future for each call and chains the two, which short transactions feel.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from service.ledger.engines import sqlite_thread_engine, sqlite_thread_reader
 from service.ledger.kept_connection import KeptConnection
@@ -146,6 +147,19 @@ def test_a_file_that_took_the_place_of_another_is_found(path: Path, writer: Kept
     run(writer, insert)
     path.with_name("old.db").rename(path)
     assert run(writer, count) == 1
+
+
+def test_a_file_that_is_not_ours_is_not_made_again_once_it_was_deleted(path: Path) -> None:
+    guest = KeptConnection(sqlite_thread_engine(f"sqlite+aiosqlite:///{path}", is_ours=False))
+    run(guest, insert)
+    path.unlink()
+    with pytest.raises(OperationalError, match="unable to open"):
+        run(guest, insert)
+    assert not path.exists()
+    make(path)
+    run(guest, insert)
+    assert run(guest, count) == 1
+    guest.close()
 
 
 def test_options_do_not_outlive_their_transaction(kept: KeptConnection) -> None:
