@@ -44,18 +44,20 @@ class Fork:
 
 
 class ForkServer:
-    """The process that has imported our commands. It ends with this one, and its forks get SIGTERM then."""
+    """The process that has imported our commands from a checkout.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    It ends with this one, and its forks get SIGTERM then.
+    """
+
+    def __init__(self, environment: Mapping[str, str], checkout: Path = Path(__file__).parents[2]) -> None:
         self._statuses: dict[int, int] = {}
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             argv = (sys.executable, "-m", __name__, str(theirs.fileno()))
-            root = Path(__file__).parents[2]
             self._process = subprocess.Popen(
                 argv,
                 env=environment,
-                cwd=root,
+                cwd=checkout,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -73,6 +75,10 @@ class ForkServer:
         while (pid := self._hear(json.loads(self._socket.recv(_LONGEST_MESSAGE)))) is None:
             pass
         return Fork(self, pid)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
 
     def status_of(self, pid: int) -> int | None:
         """Return the exit status of a fork; None while it runs."""

@@ -17,7 +17,7 @@ from typing import Protocol
 import httpx
 
 from service.settings import Settings
-from tests.support.forking import Fork, can_fork, fork_server
+from tests.support.forking import Fork, ForkServer, can_fork, fork_server
 from tests.support.running import eventually
 from tests.support.servers import wait_for
 
@@ -100,12 +100,20 @@ class ForkedChild:
         return status
 
 
-def ran(argv: Sequence[str], variables: Mapping[str, str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def ran(
+    argv: Sequence[str],
+    variables: Mapping[str, str],
+    folder: Path = ROOT,
+    *,
+    server: ForkServer | None = None,
+    within_s: float = _ENDS_WITHIN_S,
+) -> subprocess.CompletedProcess[str]:
     """Run a command of ours until it ends by itself. It is forked, whatever the `variables`."""
+    forks = server or fork_server(os.getpid())
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        fork = fork_server(os.getpid()).start(argv, variables, folder, output.fileno(), errors.fileno())
+        fork = forks.start(argv, variables, folder, output.fileno(), errors.fileno())
         try:
-            wait_for(lambda: fork.poll() is not None, " ".join(argv), _ENDS_WITHIN_S)
+            wait_for(lambda: fork.poll() is not None, " ".join(argv), within_s)
         finally:
             fork.send_signal(Signals.SIGKILL)
         written = [(one.seek(0), one.read())[1] for one in (output, errors)]
