@@ -117,26 +117,16 @@ def project(tmp_path: Path, wheels: Path) -> Project:
     return made
 
 
-def test_neither_a_newer_release_nor_own_settings_change_which_packages_and_without_them_it_says_where_to_get_them(
-    project: Project, wheels: Path, tmp_path: Path
+@pytest.mark.short("no python")
+@pytest.mark.parametrize("left", ["no python", "no pip"])
+def test_half_an_environment_is_rebuilt_with_the_locked_packages_whatever_is_newer_or_set_and_refusals_say_what_to_do(
+    project: Project, wheels: Path, tmp_path: Path, left: str
 ) -> None:
-    (tmp_path / "pip.conf").write_text(
-        "[global]\nuser = true\nrequire-virtualenv = true\n[install]\ntarget = /nowhere\n"
-    )
-    (tmp_path / "constraints.txt").write_text("covers==2.0\n")
-    (tmp_path / "elsewhere").mkdir()
-    make_wheel(tmp_path / "elsewhere", "other", "1.0", requires="covers>=9")
-    with zipfile.ZipFile(tmp_path / "elsewhere" / "other-1.0-py3-none-any.whl") as other:
-        other.extractall(tmp_path / "elsewhere")
-    said = project.set_up(
-        PIP_CONFIG_FILE=str(tmp_path / "pip.conf"),
-        PIP_CONSTRAINT=str(tmp_path / "constraints.txt"),
-        PIP_USER="1",
-        PIP_TARGET=str(tmp_path / "target"),
-        PIP_DRY_RUN="1",
-        PIP_NO_BINARY=":all:",
-        PYTHONPATH=str(tmp_path / "elsewhere"),
-    )
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)
+    if left == "no python":
+        (project.venv / "bin" / "python").unlink()
+        (project.venv / "bin" / "python").symlink_to("/nowhere/python3")
+    said = project.set_up(**hostile_settings(tmp_path))
     assert project.versions("covers", "asks") == ["1.0", "1.0"], said
     stamp = project.venv / "bin" / ".installed-tiny"
     before = stamp.stat().st_mtime_ns
@@ -145,11 +135,40 @@ def test_neither_a_newer_release_nor_own_settings_change_which_packages_and_with
         assert project.set_up() == ""
     assert stamp.stat().st_mtime_ns == before
     project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
-    assert "PIP_INDEX_URL" in project.refused(PIP_FIND_LINKS="/nowhere")
     project.set_up()
     assert project.versions("covers") == ["2.0"]
+    lock_that_is_gone_or_inconsistent_or_without_packages_is_refused(project, wheels)
+
+
+def lock_that_is_gone_or_inconsistent_or_without_packages_is_refused(project: Project, wheels: Path) -> None:
     (project.folder / "requirements" / "tiny.lock").unlink()
     project.refused()
+    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
+    said = project.refused()
+    assert "absent" in said
+    assert "tiny.lock does not fit together" in said
+    assert "make lock" in said
+    # It begins anew, with what is there by now.
+    assert "PIP_INDEX_URL" in project.refused(PIP_FIND_LINKS="/nowhere")
+
+
+def hostile_settings(folder: Path) -> dict[str, str]:
+    """Return settings, meant for other projects, that would install other packages or install them elsewhere."""
+    (folder / "pip.conf").write_text("[global]\nuser = true\nrequire-virtualenv = true\n[install]\ntarget = /nowhere\n")
+    (folder / "constraints.txt").write_text("covers==2.0\n")
+    (folder / "elsewhere").mkdir()
+    make_wheel(folder / "elsewhere", "other", "1.0", requires="covers>=9")
+    with zipfile.ZipFile(folder / "elsewhere" / "other-1.0-py3-none-any.whl") as other:
+        other.extractall(folder / "elsewhere")
+    return {
+        "PIP_CONFIG_FILE": str(folder / "pip.conf"),
+        "PIP_CONSTRAINT": str(folder / "constraints.txt"),
+        "PIP_USER": "1",
+        "PIP_TARGET": str(folder / "target"),
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_BINARY": ":all:",
+        "PYTHONPATH": str(folder / "elsewhere"),
+    }
 
 
 def test_killed_setup_starts_over_and_two_at_once_take_turns_and_a_moved_environment_runs_what_is_in_its_new_folder(
@@ -172,27 +191,6 @@ def test_killed_setup_starts_over_and_two_at_once_take_turns_and_a_moved_environ
     assert "Setting up .venv" in project.set_up()
     ran = subprocess.check_output([project.venv / "bin" / "covers"], text=True)
     assert Path(ran.strip()).is_relative_to(project.folder)
-
-
-@pytest.mark.short("no python")
-@pytest.mark.parametrize("left", ["no python", "no pip"])
-def test_half_an_environment_is_rebuilt_and_takes_a_changed_lock_but_no_inconsistent_one(
-    project: Project, wheels: Path, left: str
-) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.venv], check=True)
-    if left == "no python":
-        (project.venv / "bin" / "python").unlink()
-        (project.venv / "bin" / "python").symlink_to("/nowhere/python3")
-    project.set_up()
-    assert project.versions("asks") == ["1.0"]
-    project.lock(wheels / "covers-2.0-py3-none-any.whl", wheels / "asks-1.0-py3-none-any.whl")
-    project.set_up()
-    assert project.versions("covers") == ["2.0"]
-    project.lock(wheels / "asks-1.0-py3-none-any.whl", make_wheel(wheels, "needs", "1.0", requires="absent>=3"))
-    said = project.refused()
-    assert "absent" in said
-    assert "tiny.lock does not fit together" in said
-    assert "make lock" in project.refused()
 
 
 def test_python_that_cannot_make_environments_is_refused_in_a_sentence(
