@@ -25,6 +25,7 @@ from service.ledger import migrate
 from service.ledger.ledger import Ledger
 from service.settings import Settings
 from tests.faults.form import apply_form
+from tests.support.forked_suspects import suspects_forked
 from tests.support.lane_kinds import gauge
 from tests.support.scratch import scratch
 from tests.support.servers import PostgresServer, RedisServer
@@ -198,6 +199,13 @@ def fresh_gauge() -> Iterator[None]:
     gauge.__init__()  # type: ignore[misc]
     yield
     gauge.go_on.set()
+
+
+@pytest.fixture
+def forked_suspects() -> Iterator[None]:
+    """Fork the processes of isolated attempts: to start one takes longer than most of them run."""
+    with suspects_forked():
+        yield
 
 
 @pytest.fixture

@@ -135,6 +135,7 @@ async def test_steps_outlive_a_deploy_which_costs_nothing(desk: Desk, settings: 
     assert loop.lines == ["from 1", f"from {reached + 1}"]
 
 
+@pytest.mark.usefixtures("forked_suspects")
 async def test_an_isolated_attempt_has_what_was_kept_and_keeps_what_it_does(
     desk: Desk, settings: Settings, tmp_path: Path
 ) -> None:

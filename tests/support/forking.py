@@ -23,7 +23,7 @@ from typing import Any
 _LONGEST_MESSAGE = 1_000_000
 _STARTS_WITHIN_S = 100
 _PR_SET_PDEATHSIG = 1
-_OUTPUTS = (1, 2)
+_OUTPUTS_AND_INPUT = (1, 2, 0)
 # The features tracing and sentry stand around nothing without these.
 _READ_AT_IMPORT = ("OTEL_", "SENTRY_")
 
@@ -66,12 +66,10 @@ class ForkServer:
         self._news = select.poll()
         self._news.register(self._socket, select.POLLIN)
 
-    def start(
-        self, argv: Sequence[str], environment: Mapping[str, str], folder: Path, output: int, errors: int
-    ) -> Fork:
-        """Run `argv`, which writes to the files that have these descriptors here."""
+    def start(self, argv: Sequence[str], environment: Mapping[str, str], folder: Path, *descriptors: int) -> Fork:
+        """Run `argv`, whose output, errors and, if it has any, input are the files that have these descriptors here."""
         wanted = {"argv": argv, "environment": environment, "folder": str(folder)}
-        socket.send_fds(self._socket, [json.dumps(wanted).encode()], [output, errors])
+        socket.send_fds(self._socket, [json.dumps(wanted).encode()], descriptors)
         while (pid := self._hear(json.loads(self._socket.recv(_LONGEST_MESSAGE)))) is None:
             pass
         return Fork(self, pid)
@@ -146,15 +144,15 @@ def _wanted(server: socket.socket) -> dict[str, Any]:
             os.read(rung, 1_000)
             _tell_ends(server)
         if server in ready:
-            request, outputs, _, _ = socket.recv_fds(server, _LONGEST_MESSAGE, len(_OUTPUTS))
+            request, descriptors, _, _ = socket.recv_fds(server, _LONGEST_MESSAGE, len(_OUTPUTS_AND_INPUT))
             if not request:
                 sys.exit()
             if not (pid := os.fork()):
                 _leave_the_server(rung, bell, server.detach())
-                _write_to(outputs)
+                _use(descriptors)
                 wanted: dict[str, Any] = json.loads(request)
                 return wanted
-            for one in outputs:
+            for one in descriptors:
                 os.close(one)
             server.send(json.dumps({"started": pid}).encode())
 
@@ -167,8 +165,8 @@ def _leave_the_server(*descriptors: int) -> None:
         os.close(one)
 
 
-def _write_to(outputs: Sequence[int]) -> None:
-    for standard, one in zip(_OUTPUTS, outputs, strict=True):
+def _use(descriptors: Sequence[int]) -> None:
+    for standard, one in zip(_OUTPUTS_AND_INPUT, descriptors, strict=False):
         os.dup2(one, standard)
         os.close(one)
 

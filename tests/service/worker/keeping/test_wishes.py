@@ -135,6 +135,7 @@ async def test_stack_of_an_attempt_that_blocks_the_loop_comes_from_another_threa
 
 
 @on_sqlite
+@pytest.mark.usefixtures("forked_suspects")
 async def test_stack_and_lines_come_from_child_processes_too(desk: Desk, settings: Settings) -> None:
     changed = settings.model_copy(update={"grace_s": 0, "processes": 2, "jobs": MODULES})
     async with running_worker(changed, jobs.load(MODULES)):

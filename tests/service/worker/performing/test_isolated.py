@@ -14,8 +14,8 @@ from tests.support.ends_kinds import deaf, exit_in_a_child, leave
 from tests.support.journey_kinds import held, poison
 from tests.support.running import eventually, running_worker
 
-# Each starts a process of its own; which database it talks to decides little.
-pytestmark = pytest.mark.short("sqlite")
+# Each has a process of its own; which database it talks to decides little.
+pytestmark = [pytest.mark.short("sqlite"), pytest.mark.usefixtures("forked_suspects")]
 MODULE, ENDS = "tests.support.journey_kinds", "tests.support.ends_kinds"
 
 

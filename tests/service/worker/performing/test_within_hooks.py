@@ -174,6 +174,7 @@ async def test_error_that_a_hook_swallows_counts_all_the_same(desk: Desk, settin
     assert "swallowed" in seen
 
 
+@pytest.mark.usefixtures("forked_suspects")
 async def test_hooks_stand_around_an_isolated_attempt_in_its_child(settings: Settings) -> None:
     module = hooked_kinds.__name__
     settings = settings.model_copy(update={"jobs": (module,)})

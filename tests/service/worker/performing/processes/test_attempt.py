@@ -296,6 +296,7 @@ async def test_what_only_the_worker_has_is_refused_with_what_to_do(desk: Desk) -
     assert 'ctx.http is not there in a kind with runs="process"' in row["error_message"]
 
 
+@pytest.mark.usefixtures("forked_suspects")
 async def test_suspect_of_such_a_kind_runs_isolated(own_desk: Desk, worker: Any) -> None:
     row = await own_desk.ended(await own_desk.record_suspect(kinds.count, {"number": 3}))
     assert row["state"] == "succeeded", row["error_message"]
