@@ -1,11 +1,12 @@
 """What Postlude's own code costs in µs of CPU: an enqueue in process, without sockets, and an attempt alone.
 
-Prints one line of JSON. The case `cpu` runs this file in the checkout that it measures, which may be an older one: so
-it imports nothing of `benchmarks`.
+Takes the number of rounds and prints one line of JSON. The case `cpu` runs this file in the checkout that it measures,
+which may be an older one: so it imports nothing of `benchmarks`.
 """
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -25,7 +26,6 @@ from service.resources import open_resources
 from service.settings import Settings
 from service.worker.performing.attempt import Performer
 
-_ROUNDS = 15
 _REQUESTS, _CALLERS = 1_000, 64
 _ATTEMPTS, _SLOTS = 2_000, 100
 _BODY = json.dumps({"kind": "bench_stamp", "args": {"index": 1}}).encode()
@@ -40,13 +40,13 @@ class _AtOnce(Ledger):
         return [Finished(State.SUCCEEDED, finish.at, "default", 0) for finish in finishes]
 
 
-async def main() -> None:
+async def main(rounds: int) -> None:
     settings = Settings()
-    costs = {"enqueue_us": await _enqueue_us(settings), "attempt_us": await _attempt_us(settings)}
+    costs = {"enqueue_us": await _enqueue_us(settings, rounds), "attempt_us": await _attempt_us(settings, rounds)}
     print(json.dumps(costs), flush=True)
 
 
-async def _enqueue_us(settings: Settings) -> float:
+async def _enqueue_us(settings: Settings, rounds: int) -> float:
     """Measure `POST /v1/jobs` from many callers at once, in the loop and in the threads that write."""
     app = create_app(settings)
     scope = _scope(settings)
@@ -59,7 +59,7 @@ async def _enqueue_us(settings: Settings) -> float:
         await asyncio.gather(*(call_again_and_again() for _ in range(_CALLERS)))
 
     async with app.router.lifespan_context(app):
-        return await _least_us(enqueue, _REQUESTS // _CALLERS * _CALLERS)
+        return await _least_us(enqueue, _REQUESTS // _CALLERS * _CALLERS, rounds)
 
 
 def _scope(settings: Settings) -> dict[str, Any]:
@@ -94,7 +94,7 @@ async def _send(message: Any) -> None:
         raise RuntimeError(f"the answer was {message['status']}")
 
 
-async def _attempt_us(settings: Settings) -> float:
+async def _attempt_us(settings: Settings, rounds: int) -> float:
     """Measure attempts of a kind that does nothing, over a ledger that answers at once."""
     async with (
         open_resources(settings, jobs.load(settings.jobs)) as resources,
@@ -113,7 +113,7 @@ async def _attempt_us(settings: Settings) -> float:
 
         try:
             with heap.gc_frozen():
-                return await _least_us(perform, _ATTEMPTS)
+                return await _least_us(perform, _ATTEMPTS, rounds)
         finally:
             performer.threads.shutdown()
 
@@ -140,10 +140,10 @@ def _started(worker: str) -> Started:
     return Started(*(fields[name] for name in Started._fields))  # older ones have fewer
 
 
-async def _least_us(work: Callable[[], Awaitable[None]], count: int) -> float:
+async def _least_us(work: Callable[[], Awaitable[None]], count: int, rounds: int) -> float:
     """Return the CPU time of the cheapest round: whatever else the machine does only adds to it."""
     times = []
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         began = time.process_time()
         await work()
         times.append(time.process_time() - began)
@@ -151,4 +151,4 @@ async def _least_us(work: Callable[[], Awaitable[None]], count: int) -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(int(sys.argv[1])))

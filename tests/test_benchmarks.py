@@ -1,4 +1,4 @@
-"""The benchmark's harness: its statistics, its report, and one tiny performance of Postlude by the real commands."""
+"""The benchmark's harness: its statistics, its report, and one tiny performance of Postlude by its commands, forked."""
 
 import platform
 import xml.etree.ElementTree as ET
@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks import charts, comparison, contenders, program, report, screen
 from benchmarks.__main__ import benchmarks
-from benchmarks.arena import arena, stamps_received, wait_until
+from benchmarks.arena import Arena, arena, stamps_received, wait_until
 from benchmarks.callers import FEW_FROM, many_per_s
 from benchmarks.cases import cpu, drain, growth, lanes_rate, lanes_strict
 from benchmarks.contenders import (
@@ -29,6 +29,7 @@ from benchmarks.load import request_bytes
 from benchmarks.measures import Spread, Values, percentile, steady_rate
 from benchmarks.receiver import SLOW_S
 from benchmarks.results import Results, changes_between
+from tests.support.forked_stage import started_as_fork
 from tests.support.servers import PostgresServer
 
 BASE = Path("/base")
@@ -40,6 +41,12 @@ ABOUT = {
     "load_before": 0.5,
     "versions": {"arq": "0.28"},
 }
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the modules that an arena runs: to start each takes longer than what it does here."""
+    monkeypatch.setattr(Arena, "start", started_as_fork(Arena.start))
 
 
 @pytest.fixture
@@ -296,7 +303,7 @@ def test_postlude_drains_a_few_jobs_on_the_stage(postgres: PostgresServer) -> No
 
 
 def test_an_enqueue_costs_more_cpu_than_an_attempt_and_both_cost_some(postgres: PostgresServer) -> None:
-    measured = cpu.CASE.play(POSTLUDE_SQLITE, postgres, True)
+    measured = cpu.measured(POSTLUDE_SQLITE, postgres, rounds=2)
     assert set(measured) == set(cpu.CASE.measures)
     assert measured["enqueue_us"] > measured["attempt_us"] > 1
 

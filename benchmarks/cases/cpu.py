@@ -10,13 +10,18 @@ from benchmarks.contenders import POSTLUDE_POSTGRES, POSTLUDE_SQLITE, Contender
 from benchmarks.measures import Measure, Values
 from tests.support.servers import PostgresServer
 
+_ROUNDS = 15
 # This checkout's file, run over the packages and the code of the contender's.
 _MEASURING = f"import runpy; runpy.run_path({str(Path(own_cpu.__file__))!r}, run_name='__main__')"
 
 
 def play(contender: Contender, postgres: PostgresServer, quick: bool) -> Values:
+    return measured(contender, postgres, _ROUNDS)
+
+
+def measured(contender: Contender, postgres: PostgresServer, rounds: int) -> Values:
     with arena(contender, postgres) as opened:
-        values: Values = opened.answer(opened.start([contender.python, "-c", _MEASURING], answers=True))
+        values: Values = opened.answer(opened.start([contender.python, "-c", _MEASURING, rounds], answers=True))
         return values
 
 
@@ -24,7 +29,8 @@ CASE = Case(
     name="cpu",
     title="CPU of Postlude's own code",
     explanation="`POST /v1/jobs` from 64 callers in the process of the API, without sockets, threads that write "
-    "included; and an attempt of a job that does nothing, over a ledger that answers at once. The least of 15 rounds.",
+    "included; and an attempt of a job that does nothing, over a ledger that answers at once. The least of "
+    f"{_ROUNDS} rounds.",
     contenders=[POSTLUDE_SQLITE, replace(POSTLUDE_POSTGRES, in_quick=False)],
     measures={
         "enqueue_us": Measure("µs for an enqueue", more_is_better=False, digits=1),
