@@ -94,9 +94,12 @@ def heap_is_frozen_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def work_is_shared() -> Iterator[None]:
-    """Let clients and engines share what each would make anew; see `tests/support/sharing.py`."""
-    with sharing():
+def work_is_shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let clients, engines and pages share what each would make anew; see `tests/support/sharing.py`."""
+    own = tmp_path_factory.getbasetemp()
+    templates = (own.parent if hasattr(pytestconfig, "workerinput") else own) / "templates"
+    templates.mkdir(exist_ok=True)
+    with sharing(templates):
         yield
 
 

@@ -1,16 +1,18 @@
-"""Objects that clients and engines would make again, identically, for each test: made once for the process."""
+"""What clients, engines and pages would make again, identically, in each test: made once for a process or a run."""
 
 import os
 import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jinja2 import Environment, FileSystemBytecodeCache
 from sqlalchemy import Engine
 
 _MOST_STATEMENTS = 3_000
@@ -29,9 +31,15 @@ class Compiled(dict[Any, Any]):
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
-    """Share compiled statements, and contexts for TLS, which read all authorities: 40 ms each."""
+def sharing(templates: Path) -> Iterator[None]:
+    """Share compiled statements, and contexts for TLS, which read all authorities: 40 ms each.
+
+    Templates that were compiled are kept in the folder `templates`, for all processes of the run: to compile them takes
+    a process a second.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        compiled = FileSystemBytecodeCache(str(templates))
+        patch.setattr("service.dashboard.rendering.Environment", partial(Environment, bytecode_cache=compiled))
         create_ssl_context = _once(httpx.create_ssl_context)
         patch.setattr(httpx, "create_ssl_context", create_ssl_context)
         patch.setattr("httpx._transports.default.create_ssl_context", create_ssl_context)
