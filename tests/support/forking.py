@@ -1,4 +1,4 @@
-"""Starts our commands as forks of a process that has imported them: the imports take most of the CPU of a start.
+"""Starts our commands, and apps, as forks of a process that has imported them: that takes most of the CPU of a start.
 
 A fork runs what the command's script runs, with its own arguments, settings and folder, and is a process like any
 other; only its parent is another one. Linux only.
@@ -102,7 +102,7 @@ def fork_server(_pid: int) -> ForkServer:
 
 def can_fork(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether `argv` is a command that can be forked here, and nothing that it imports reads this environment."""
-    is_ours = Path(argv[0]).name in ("postlude", "arq") or _module_of(argv).startswith("tests.")
+    is_ours = Path(argv[0]).name in ("postlude", "arq", "uvicorn") or _module_of(argv).startswith("tests.")
     return sys.platform == "linux" and is_ours and not any(name.startswith(_READ_AT_IMPORT) for name in environment)
 
 
@@ -115,7 +115,7 @@ def _import_commands() -> Mapping[str, Any]:
     gc.disable()
     import aiosqlite  # noqa: F401 - SQLAlchemy imports it as it opens a database
     import arq.cli
-    import uvicorn.protocols.http.httptools_impl  # noqa: F401 - `postlude api` imports it as it starts
+    import uvicorn.protocols.http.httptools_impl  # `postlude api` imports it as it starts
 
     import jobs
     import postlude_command
@@ -128,7 +128,7 @@ def _import_commands() -> Mapping[str, Any]:
     jobs.load(())
     gc.freeze()
     gc.enable()
-    return {"postlude": postlude_command.main, "arq": arq.cli.cli}
+    return {"postlude": postlude_command.main, "arq": arq.cli.cli, "uvicorn": uvicorn.main}
 
 
 def _wanted(server: socket.socket) -> dict[str, Any]:
