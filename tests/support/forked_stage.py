@@ -2,34 +2,12 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
-from subprocess import TimeoutExpired
 from typing import Any
 
 from benchmarks.arena import Arena
-from tests.support.forking import Fork, fork_server
-
-_LOOKS_EVERY_S = 0.02
-
-
-class ForkedProcess:
-    """A fork with the part of the interface of `subprocess.Popen` that an arena uses."""
-
-    def __init__(self, args: Sequence[str], fork: Fork, answers: int | None) -> None:
-        self.args = args
-        self.pid = fork.pid
-        self.poll = fork.poll
-        self.send_signal = fork.send_signal
-        self.stdout = None if answers is None else os.fdopen(answers)
-
-    def wait(self, timeout: float = 60) -> int:
-        deadline = time.monotonic() + timeout
-        while (status := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise TimeoutExpired(self.args, timeout)
-            time.sleep(_LOOKS_EVERY_S)
-        return status
+from tests.support.forked_process import ForkedProcess, forked
+from tests.support.forking import fork_server
 
 
 def started_as_fork(start: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,14 +17,15 @@ def started_as_fork(start: Callable[..., Any]) -> Callable[..., Any]:
         words = [str(part) for part in argv]
         if words[:2] != [sys.executable, "-m"]:
             return start(self, argv, answers=answers)
-        read, write = os.pipe() if answers else (None, None)
+        environment, root = self.environment(), self.contender.root
         with self._log(len(self.processes)).open("ab") as log:
-            output = log.fileno() if write is None else write
-            server = fork_server(os.getpid())
-            forked = server.start(words, self.environment(), self.contender.root, output, log.fileno())
-        if write is not None:
-            os.close(write)
-        self.processes.append(process := ForkedProcess(words, forked, read))  # type: ignore[arg-type]
+            output = log.fileno()
+            if answers:
+                process = forked(words, environment, root, output)
+            else:
+                server = fork_server(os.getpid())
+                process = ForkedProcess(words, server.start(words, environment, root, output, output), None)
+        self.processes.append(process)  # type: ignore[arg-type]
         return process
 
     return fork

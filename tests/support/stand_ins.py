@@ -1,7 +1,6 @@
 """Small programs that stand in for the children, and a supervisor over them in a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -9,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support.forked_process import forked
+from tests.support.processes import environment
 
 # Each stand-in notes its pid in `<name>.pid`, and in `ended` its name when SIGTERM ends it. It takes no second one:
 # Linux sends one for each thread of a parent that was killed.
@@ -30,28 +32,6 @@ print("the stand-in's reason", file=sys.stderr)
 sys.exit(7)
 """
 
-# Runs the supervisor as `postlude dev` does: a process of its own, with the lock, over programs given as JSON.
-DRIVER = """
-import asyncio, json, os, sys
-from service import cli
-from service import preflight
-from service.dev.child import Program
-from service.dev.supervisor import Supervisor
-from service.settings import Settings
-
-async def yes(): return True
-
-async def main():
-    with preflight.only_one(Settings()):
-        programs = [Program(**fields) for fields in stand_ins]
-        await Supervisor(programs, env=os.environ, is_ready=yes).run()
-
-stand_ins = json.loads(sys.argv.pop())
-sys.argv.append("dev")
-cli.dev.callback = lambda: asyncio.run(main())
-cli.main()
-"""
-
 
 def stand_in(name: str, script: str = OBEDIENT, **fields: object) -> dict[str, object]:
     return {"name": name, "argv": [sys.executable, "-c", script, name], **fields}
@@ -62,14 +42,8 @@ class Driver:
 
     def __init__(self, folder: Path, *stand_ins: dict[str, object]):
         self.folder = folder
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, json.dumps(stand_ins)],
-            cwd=folder,
-            env={**os.environ, "POSTLUDE_DATA_DIR": str(folder / "data")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        argv = (sys.executable, "-m", "tests.support.supervising", json.dumps(stand_ins))
+        self.process = forked(argv, environment(DATA_DIR=str(folder / "data")), folder)
 
     def pid_of(self, name: str, start: int = 1) -> int:
         """Wait until the program has been started `start` times; return its newest pid."""

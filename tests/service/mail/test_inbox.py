@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
@@ -20,6 +19,8 @@ from service.mail.mailbox import Mail, Mailbox
 from service.mail.smtp import SmtpMailer
 from service.settings import Settings
 from tests.support.fakes import fake_context
+from tests.support.forked_process import forked
+from tests.support.processes import BIN, ROOT, environment
 
 
 @pytest.fixture
@@ -121,19 +122,15 @@ async def test_a_mail_that_cannot_be_kept_is_deferred(settings: Settings) -> Non
 async def test_a_signal_ends_the_process_cleanly_though_a_client_is_connected(
     settings: Settings, number: signal.Signals
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "inbox"),
-        env={**os.environ, "POSTLUDE_DATA_DIR": str(settings.data_dir)},
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = forked((str(BIN / "postlude"), "inbox"), environment(DATA_DIR=str(settings.data_dir)), ROOT)
     await until_it_answers(settings)
     async with aiosmtplib.SMTP(socket_path=settings.socket_path("inbox.sock")) as client:
         await client.send_message(message())
         process.send_signal(number)
-        _, log = await asyncio.wait_for(process.communicate(), 20)
+        log, _ = await asyncio.to_thread(process.communicate, 20)
         client.close()
     assert process.returncode == 0
-    assert b"Traceback" not in log
+    assert "Traceback" not in log
     assert not settings.socket_path("inbox.sock").exists()
     assert only_mail(settings).subject == "Hello"
 
