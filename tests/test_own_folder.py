@@ -1,8 +1,7 @@
 """`postlude dev` in the user's own folder: it finds kinds there, refuses invalid ones, and restarts after an edit."""
 
-import asyncio
+import os
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,12 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.processes import BIN, environment, free_port
+from tests.support.forking import fork_server
+from tests.support.processes import BIN, ForkedChild, environment, free_port, ran
 from tests.support.running import eventually
 
 # Several processes are started one after another, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 120.0
+# What it starts are processes of their own, which import all anew.
+DEV = (str(BIN / "postlude"), "dev")
 KEY = "s3cret"
 GREETINGS = """
 import asyncio
@@ -43,7 +45,7 @@ async def greet_again(ctx: Context, args: GreetArgs) -> str:
 class Dev:
     """A running `postlude dev`, and what it has printed."""
 
-    def __init__(self, folder: Path, process: asyncio.subprocess.Process, http: httpx.AsyncClient) -> None:
+    def __init__(self, folder: Path, process: ForkedChild, http: httpx.AsyncClient) -> None:
         self.folder = folder
         self.process = process
         self.http = http
@@ -113,9 +115,8 @@ def given(**settings: str) -> dict[str, str]:
 async def dev(folder: Path, **settings: str) -> AsyncIterator[Dev]:
     env = given(**settings)
     with (folder / "printed").open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            str(BIN / "postlude"), "dev", cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True
-        )
+        printed = output.fileno()
+        process = ForkedChild(fork_server(os.getpid()).start(DEV, env, folder, printed, printed))
     try:
         url = f"http://127.0.0.1:{env['POSTLUDE_PORT']}"
         headers = {"Authorization": f"Bearer {KEY}"}
@@ -165,15 +166,7 @@ async def kind_is_edited_and_then_its_helper_while_a_job_runs(running: Dev) -> N
 
 def test_invalid_kind_is_refused_before_anything_starts(folder: Path) -> None:
     (folder / "greetings.py").write_text(GREETINGS.replace("max_attempts=1", "max_attempts=0"))
-    done = subprocess.run(
-        [BIN / "postlude", "dev"],
-        cwd=folder,
-        env=given(),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    done = ran(DEV, given(), folder, within_s=WITHIN_S)
     assert done.returncode == 1
     assert done.stderr.startswith("error: greetings.py: kind 'greet': "), done.stderr
     assert "Traceback" not in done.stderr
