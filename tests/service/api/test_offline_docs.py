@@ -10,9 +10,9 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from service.app import create_app
 from service.settings import Settings
 from tests.service.api.driving import assert_problem
+from tests.support.apps import made_app
 from tests.support.running import running_api
 
 PAGES = ["/docs", "/redoc"]
@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 async def test_everything_that_the_page_loads_is_served_here_below_the_root_path(
     tmp_path: Path, page: str, root: str
 ) -> None:
-    transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)), root_path=root)
+    transport = httpx.ASGITransport(made_app(Settings(data_dir=tmp_path)), root_path=root)
     async with httpx.AsyncClient(transport=transport, base_url="http://postlude") as browser:
         shown = await browser.get(f"{root}{page}")
         assert shown.status_code == 200
@@ -37,7 +37,7 @@ async def test_everything_that_the_page_loads_is_served_here_below_the_root_path
 
 @pytest.mark.parametrize("page", PAGES)
 async def test_browser_is_told_to_load_nothing_from_elsewhere(tmp_path: Path, page: str) -> None:
-    transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)))
+    transport = httpx.ASGITransport(made_app(Settings(data_dir=tmp_path)))
     async with httpx.AsyncClient(transport=transport, base_url="http://postlude") as browser:
         policy = (await browser.get(page)).headers["content-security-policy"]
     assert "default-src 'self'" in policy
@@ -46,7 +46,7 @@ async def test_browser_is_told_to_load_nothing_from_elsewhere(tmp_path: Path, pa
 
 @pytest.mark.parametrize("path", ["nothing.js", "", "%00", "..%2f__init__.py", "%2fetc%2fpasswd", "x" * 5_000])
 async def test_unknown_asset_is_404(tmp_path: Path, path: str) -> None:
-    transport = httpx.ASGITransport(create_app(Settings(data_dir=tmp_path)))
+    transport = httpx.ASGITransport(made_app(Settings(data_dir=tmp_path)))
     async with httpx.AsyncClient(transport=transport, base_url="http://postlude") as browser:
         assert_problem(await browser.get(f"/docs/assets/{path}"), 404)
 
