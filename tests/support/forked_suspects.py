@@ -1,6 +1,7 @@
 """Isolated attempts whose processes are forks of one that has imported the product; see `forking.py`.
 
-For tests of what becomes of such an attempt. A few others start its process as the product does.
+For tests of what becomes of such an attempt. A few others start its process as the product does, among them that of a
+function in `tests/test_function_kinds.py`.
 """
 
 import asyncio

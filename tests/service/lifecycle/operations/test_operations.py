@@ -21,6 +21,7 @@ from tests.support.running import eventually
 from tests.support.writing import writing
 
 
+@pytest.mark.usefixtures("forked_suspects")
 async def test_a_job_that_crashed_twice_carries_its_operation_out_in_a_process_of_its_own(
     api: httpx.AsyncClient, settings: Settings, ledger: Ledger
 ) -> None:
