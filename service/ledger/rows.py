@@ -164,7 +164,8 @@ def is_one_of(dialect: str, asked: ColumnElement[str], name: str = _IDS) -> Colu
     """
     if dialect == "sqlite":
         return asked.in_(select(func.json_each(bindparam(name, type_=Text)).table_valued("value").c.value))
-    return asked == any_(bindparam(name, type_=postgresql.ARRAY(String)))
+    # asyncpg knows TEXT[]. About VARCHAR[] it asks the database, once on each connection: longer than most statements.
+    return asked == any_(bindparam(name, type_=postgresql.ARRAY(Text)))
 
 
 def ids_parameter(dialect: str, ids: Iterable[str], name: str = _IDS) -> dict[str, Any]:

@@ -99,6 +99,22 @@ async def test_starts_beside_other_writes_share_their_transaction(database_url: 
 
 
 @on_postgres
+async def test_a_connection_asks_the_database_for_no_types(database_url: str) -> None:
+    async with Ledger.open(database_url, retention=timedelta(days=1)) as ledger:
+        sent: list[str] = []
+
+        @event.listens_for(engine_of(ledger.database).pool, "connect")
+        def listen(connection: Any, _record: object) -> None:
+            connection.driver_connection.add_query_logger(lambda told: sent.append(told.query))
+
+        await live_worker(ledger)
+        await enqueue(ledger, job := new_job())
+        assert await start(ledger, job.id) is not None
+        assert "COMMIT;" in sent
+        assert not [query for query in sent if "typeinfo" in query]
+
+
+@on_postgres
 async def test_no_write_or_read_makes_tasks_to_give_its_connection_back(database_url: str) -> None:
     database = Database.open(database_url)
 
