@@ -72,3 +72,8 @@ def reads_all_ticks(plan: str) -> bool:
     """Whether a plan walks through the ticks or the schedules, or sorts them."""
     walks = r"Seq Scan on (ticks|schedules)\b|^SCAN (ticks|schedules|earlier)\b|TEMP B-TREE"
     return re.search(walks, plan, re.M) is not None
+
+
+def reads_others_ticks(name: str, plan: str) -> bool:
+    """Whether a plan of a call for the last ticks of schedules may go past those of all others: some hardly tick."""
+    return name.split()[0] in ("latest", "last", "recent") and "ticks_by_due_at" in plan

@@ -6,11 +6,11 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import RowMapping, String, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, FromClause, RowMapping, String, case, func, literal, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.ledger.records.ticked import keys_of, recorded
-from service.ledger.rows import found_by, parameter, unfold
+from service.ledger.rows import parameter, unfold
 from service.schedule_tables import RUN_NOW
 from service.tables import Moment, moment_text, ticks
 
@@ -75,13 +75,18 @@ async def recorded_among(
 def _latest(dialect: str, *, in_turn: bool) -> Any:
     """Seek each schedule's own end of the index: its history may have millions of ticks."""
     wanted = unfold(dialect, "wanted", {"name": String(100), "at": Moment()})
+    if dialect == "postgresql":
+        return _own_ends(wanted, 1, *([_is_in_turn(ticks)] if in_turn else []))
     earlier = ticks.alias("earlier")
     latest = select(earlier.c.due_at).where(earlier.c.kind == wanted.c.name, earlier.c.due_at <= wanted.c.at)
     if in_turn:
-        latest = latest.where(or_(earlier.c.reason.is_(None), earlier.c.reason != RUN_NOW))
+        latest = latest.where(_is_in_turn(earlier))
     due_at = latest.order_by(earlier.c.due_at.desc()).limit(1).scalar_subquery()
-    is_it = found_by(dialect, ticks.c.kind, wanted.c.name, (ticks.c.due_at, due_at))
-    return select(ticks).select_from(wanted).join(ticks, is_it)
+    return select(ticks).select_from(wanted).join(ticks, (ticks.c.kind == wanted.c.name) & (ticks.c.due_at == due_at))
+
+
+def _is_in_turn(of: FromClause) -> ColumnElement[bool]:
+    return or_(of.c.reason.is_(None), of.c.reason != RUN_NOW)
 
 
 # Before any tick.
@@ -92,9 +97,23 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 def _recent(dialect: str, number: int) -> Any:
     """Seek each schedule's own end of the index, from its `number`th tick on."""
     wanted = unfold(dialect, "wanted", {"name": String(100), "at": Moment()})
+    if dialect == "postgresql":
+        return _own_ends(wanted, number)
     earlier = ticks.alias("earlier")
     of_name = select(earlier.c.due_at).where(earlier.c.kind == wanted.c.name, earlier.c.due_at <= wanted.c.at)
     first = of_name.order_by(earlier.c.due_at.desc()).offset(number - 1).limit(1).scalar_subquery()
     since = func.coalesce(first, literal(_FIRST, Moment))
-    among = found_by(dialect, ticks.c.kind, wanted.c.name) & ticks.c.due_at.between(since, wanted.c.at)
+    among = (ticks.c.kind == wanted.c.name) & ticks.c.due_at.between(since, wanted.c.at)
     return select(ticks).select_from(wanted).join(ticks, among)
+
+
+def _own_ends(wanted: FromClause, number: int, *conditions: ColumnElement[bool]) -> Any:
+    """Return the last ticks of each schedule in `wanted`, as Postgres reads them off the primary key.
+
+    Asked for `kind = name`, it may go through the index on `due_at` instead, past the ticks of all other schedules: it
+    expects one of this schedule soon, and one that has hardly ticked has none. That index has no order by both columns.
+    """
+    key, end = tuple_(ticks.c.kind, ticks.c.due_at), tuple_(wanted.c.name, wanted.c.at)
+    ends = select(ticks).where(key <= end, ticks.c.kind >= wanted.c.name, *conditions)
+    own = ends.order_by(ticks.c.kind.desc(), ticks.c.due_at.desc()).limit(number).lateral("own")
+    return select(own).select_from(wanted).join(own, true())
