@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -152,7 +154,8 @@ async def test_args_may_be_left_out_where_all_have_defaults(api: httpx.AsyncClie
 
 @on_sqlite
 async def test_two_hundred_parallel_jobs_are_all_dispatched_at_once(api: httpx.AsyncClient, redis: Redis) -> None:
-    limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(base_url=api.base_url, limits=limits, trust_env=False, timeout=30) as crowd:
-        jobs = await asyncio.gather(*(post(crowd) for _ in range(200)))
+    async with AsyncExitStack() as stack:  # a client with 200 connections looks at all of them again for each
+        client = partial(httpx.AsyncClient, base_url=api.base_url, trust_env=False, timeout=30)
+        crowd = [await stack.enter_async_context(client()) for _ in range(10)]
+        jobs = await asyncio.gather(*(post(one) for one in crowd for _ in range(20)))
     assert {member.decode() for member in await redis.zrange("arq:queue", 0, -1)} == {job["id"] for job in jobs}
