@@ -76,4 +76,5 @@ def reads_all_ticks(plan: str) -> bool:
 
 def reads_others_ticks(name: str, plan: str) -> bool:
     """Whether a plan of a call for the last ticks of schedules may go past those of all others: some hardly tick."""
-    return name.split()[0] in ("latest", "last", "recent") and "ticks_by_due_at" in plan
+    asks_for_the_last = name.endswith("history") or name.split()[0] in ("latest", "last", "recent")
+    return asks_for_the_last and "ticks_by_due_at" in plan

@@ -49,10 +49,11 @@ async def recent_ticks(
 
 async def history(connection: AsyncConnection, name: str, before: datetime | None, limit: int) -> Sequence[RowMapping]:
     """Return a schedule's ticks, latest first."""
-    found = select(ticks).where(ticks.c.kind == name)
-    if before is not None:
-        found = found.where(ticks.c.due_at < before)
-    return (await connection.execute(found.order_by(ticks.c.due_at.desc()).limit(limit))).mappings().all()
+    key = tuple_(ticks.c.kind, ticks.c.due_at)
+    is_earlier = ticks.c.kind <= name if before is None else key < tuple_(literal(name), literal(before, Moment))
+    # As in `_own_ends`: with `kind = name`, Postgres may go through the ticks of all other schedules.
+    own = select(ticks).where(is_earlier, ticks.c.kind >= name).order_by(ticks.c.kind.desc(), ticks.c.due_at.desc())
+    return (await connection.execute(own.limit(limit))).mappings().all()
 
 
 async def count_ticks(connection: AsyncConnection, name: str, since: datetime, until: datetime) -> Mapping[str, int]:
