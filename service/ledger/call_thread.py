@@ -30,7 +30,7 @@ class CallThread:
     def call(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """Call `function` after the calls that wait already, unless nobody waits for it by then.
 
-        A call that has begun goes on though its caller no longer waits.
+        A call that has begun goes on though its caller no longer waits, unless the process ends.
         """
         if self._has_ended:
             raise RuntimeError(f"the thread {self._thread.name} has ended")
@@ -58,6 +58,11 @@ def _make(function: Callable[[], Any], done: asyncio.Future[Any]) -> None:
     loop = done.get_loop()
     try:
         tell = partial(_tell, done, function())
+    except StopIteration as error:  # no future takes it
+        stopped = RuntimeError("the call raised StopIteration")
+        stopped.__cause__ = error
+        tell = partial(_fail, done, stopped)
+        del stopped
     except BaseException as error:  # noqa: BLE001 - raised in the caller that waits
         tell = partial(_fail, done, error)
     del done  # an error holds this frame

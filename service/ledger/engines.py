@@ -247,8 +247,10 @@ def _configure_sqlite(engine: Engine, *, writes: bool, is_ours: bool = True) -> 
 def _let_commits_wait_for_readers(engine: Engine) -> None:
     """Let commits wait for the lock, as they must in a file without a write-ahead log.
 
-    Begins still ask again and again.
+    Begins still ask again and again. A commit that waits in vain leaves the transaction and its lock, which SQLAlchemy
+    takes for over.
     """
+    event.listen(engine, "reset", lambda connection, *_: connection.rollback())
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 0"))
     event.listen(engine, "commit", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 3000"))
 

@@ -26,7 +26,10 @@ class SqliteWriter:
         self._thread = CallThread("sqlite-writer")
 
     async def transact(self, write: Callable[[Connection], T], outage: translate_db_errors) -> T:
-        """Run `write` in a transaction, committed at the end even if the caller no longer waits."""
+        """Run `write` in a transaction, committed at the end even if the caller no longer waits.
+
+        If the process ends before that, SQLite rolls it back.
+        """
         return await self._thread.call(partial(self._transact, write, outage))
 
     async def close(self) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,7 +37,13 @@ async def get_job(connection: AsyncConnection, job_id: str) -> RowMapping | None
 
 async def get_jobs(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[RowMapping]:
     """Return the jobs that exist, in no order."""
-    return (await connection.execute(select(*SHOWN).where(jobs.c.id.in_(ids)))).mappings().all()
+    dialect = connection.dialect.name
+    return (await connection.execute(_shown(dialect), ids_parameter(dialect, ids))).mappings().all()
+
+
+@cache
+def _shown(dialect: str) -> Any:
+    return select(*SHOWN).where(is_one_of(dialect, jobs.c.id))
 
 
 async def whose_jobs(connection: AsyncConnection, ids: Collection[str]) -> Sequence[RowMapping]:
@@ -47,15 +54,20 @@ async def whose_jobs(connection: AsyncConnection, ids: Collection[str]) -> Seque
 
 async def get_attempts(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, list[RowMapping]]:
     """Return the attempts of each job, first to last. A running attempt is only in its job's row."""
-    of_job = {"job_id": jobs.c.id, "number": jobs.c.attempt, "worker": jobs.c.worker, "started_at": jobs.c.started_at}
-    running = select(*(of_job.get(column.name, cast(null(), column.type)).label(column.name) for column in attempts.c))
-    ended = select(attempts).where(attempts.c.job_id.in_(ids))
-    both = union_all(ended, running.where(jobs.c.id.in_(ids), state_is(State.RUNNING)))
-    statement = both.order_by("job_id", "number")
+    dialect = connection.dialect.name
     by_job: dict[str, list[RowMapping]] = {job_id: [] for job_id in ids}
-    for row in (await connection.execute(statement)).mappings():
+    for row in (await connection.execute(_attempts(dialect), ids_parameter(dialect, ids))).mappings():
         by_job[row["job_id"]].append(row)
     return by_job
+
+
+@cache
+def _attempts(dialect: str) -> Any:
+    of_job = {"job_id": jobs.c.id, "number": jobs.c.attempt, "worker": jobs.c.worker, "started_at": jobs.c.started_at}
+    running = select(*(of_job.get(column.name, cast(null(), column.type)).label(column.name) for column in attempts.c))
+    ended = select(attempts).where(is_one_of(dialect, attempts.c.job_id))
+    both = union_all(ended, running.where(is_one_of(dialect, jobs.c.id), state_is(State.RUNNING)))
+    return both.order_by("job_id", "number")
 
 
 class StoredArgs(NamedTuple):
@@ -95,9 +107,15 @@ async def flow_of(connection: AsyncConnection, job_id: str) -> str | None:
 
 async def versions_of(connection: AsyncConnection, ids: Collection[str]) -> dict[str, JobVersion]:
     """Return the version of each job that exists."""
-    columns = [jobs.c[name] for name in JobVersion._fields]
-    rows = await connection.execute(select(jobs.c.id, *columns).where(jobs.c.id.in_(ids)))
+    dialect = connection.dialect.name
+    rows = await connection.execute(_versions(dialect), ids_parameter(dialect, ids))
     return {job_id: JobVersion(*rest) for job_id, *rest in rows}
+
+
+@cache
+def _versions(dialect: str) -> Any:
+    columns = [jobs.c[name] for name in JobVersion._fields]
+    return select(jobs.c.id, *columns).where(is_one_of(dialect, jobs.c.id))
 
 
 async def adopted_as(

@@ -55,6 +55,12 @@ async def test_calls_are_made_in_their_order_and_in_one_thread(thread: CallThrea
     assert [number for number, _ in made] == list(range(50))
 
 
+async def test_stop_iteration_is_an_error_as_well(thread: CallThread) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration") as raised:
+        await asyncio.wait_for(thread.call(lambda: next(iter(()))), 10)
+    assert isinstance(raised.value.__cause__, StopIteration)
+
+
 async def test_an_error_is_raised_where_the_call_is_awaited_and_the_thread_goes_on(thread: CallThread) -> None:
     with pytest.raises(ZeroDivisionError):
         await thread.call(lambda: 1 // 0)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,25 @@ def test_a_closed_one_lets_go_of_the_file(path: Path, writer: KeptConnection) ->
     assert log.exists()
     writer.close()
     assert not log.exists()
+
+
+def test_a_commit_that_waits_for_a_reader_in_vain_leaves_no_lock_on_a_guests_file(path: Path) -> None:
+    guest = KeptConnection(sqlite_thread_engine(f"sqlite+aiosqlite:///{path}", is_ours=False))
+
+    def write() -> None:
+        with guest as connection, connection.begin() as transaction:
+            insert(connection)
+            transaction.commit()
+
+    write()
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM notes").fetchall()
+        with pytest.raises(OperationalError, match="locked"):
+            write()
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    write()
+    assert run(guest, count) == 2
+    guest.close()

@@ -8,7 +8,6 @@ import pytest
 from pydantic import BaseModel
 
 from jobs import Context, job
-from service.ledger.ledger import Ledger
 from service.ledger.models import Finish, Finished
 from service.queue import open_redis
 from service.settings import Settings
@@ -32,12 +31,11 @@ async def test_outcome_is_recorded_however_often_arq_cancels_its_task(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording, may_go_on = asyncio.Event(), asyncio.Event()
-    finish_all = Ledger.finish_all
 
-    async def slow(ledger: Ledger, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
+    async def slow(finishes: Sequence[Finish]) -> Sequence[Finished | None]:
         recording.set()
         await may_go_on.wait()
-        return await finish_all(ledger, finishes)
+        return await finish_all(finishes)
 
     catalogue = catalogue_of(done_at_once)
     startup, redis = Startup(settings, catalogue), open_redis(settings.redis_dsn)
@@ -45,7 +43,9 @@ async def test_outcome_is_recorded_however_often_arq_cancels_its_task(
     await startup.start_up(ctx)
     async with open_desk(settings, done_at_once) as desk:
         job_id = await desk.enqueue(done_at_once)
-        monkeypatch.setattr(Ledger, "finish_all", slow)
+        finishing = performer_of(ctx).finishing
+        finish_all = finishing.finish_all
+        monkeypatch.setattr(finishing, "finish_all", slow)
         (function,) = kind_functions(catalogue)
         of_arq = asyncio.create_task(function.coroutine(ctx | {"job_id": job_id}))
         await recording.wait()
