@@ -83,6 +83,7 @@ def environment() -> Environment:
         ago=lambda moment: text.ago(_here.get().now, moment),
         until=lambda moment: text.until(_here.get().now, moment),
         exact=text.exact,
+        short=text.short_id,
         iso=_iso,
         age=lambda moment: (_here.get().now - moment).total_seconds(),
         code_json=code.json_markup,

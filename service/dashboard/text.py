@@ -1,5 +1,6 @@
 """The words behind the pages' figures: counts, spans, moments, rates and sizes, as a colleague would say them."""
 
+import re
 from datetime import UTC, datetime
 
 from service.words import counted as counted
@@ -8,6 +9,7 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 # How many digits of an estimate to show; more would look exact.
 _DIGITS_OF_AN_ESTIMATE = 2
 _UNKNOWN = "\N{EN DASH}"
+_IS_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def count_text(count: int | None, *, about: bool = False) -> str:
@@ -82,6 +84,13 @@ def exact(moment: datetime) -> str:
     """Return a moment with its day, milliseconds and zone: `Wed 25 Nov 2026, 02:14:02.000 UTC`."""
     at = moment.astimezone(UTC)
     return f"{at:%a} {at.day} {at:%b %Y, %H:%M:%S}.{at.microsecond // 1000:03} UTC"
+
+
+def short_id(job_id: str) -> str:
+    """Return what tells ids apart that were made at one moment: a flow's differ where they count, others at the end."""
+    if not _IS_UUID.fullmatch(job_id):
+        return job_id[-12:]
+    return f"{job_id[15:18]}{job_id[19]}\N{HORIZONTAL ELLIPSIS}{job_id[-8:]}"
 
 
 def rate_text(per_second: float | None) -> str:

@@ -12,6 +12,7 @@ from service.dashboard.job.edits import args_wanted, change_wanted
 from service.dashboard.page_route import page_router
 from service.dashboard.rendering import segment
 from service.dashboard.shell import Page, PageDep
+from service.dashboard.text import short_id
 from service.ledger.deadline import in_time
 from service.lifecycle.stacks import ask_for_stack
 from service.web.forms import read_fields
@@ -61,7 +62,7 @@ async def replay(page: PageDep, job_id: JobIdDep, request: Request) -> Response:
             await page.lifecycle.replay_edited(job_id, kind, wanted["args"], from_start=from_start)
 
     await in_time(act(), writes=True)
-    return page.toast(f"Job {job_id[-12:]} runs again.", back=_path(job_id))
+    return page.toast(f"Job {short_id(job_id)} runs again.", back=_path(job_id))
 
 
 @router.post("/jobs/{job_id}/change")

@@ -10,26 +10,34 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.flow_tables import job_edges
 from service.ledger.guards import COUNTED_AS, found_by_state, state_is
 from service.ledger.states import IN_TURN, WAITING, RunWhen, State
-from service.tables import attempts, jobs
+from service.tables import attempts, job_listing, jobs
 
+_FLOW_NAME = (
+    select(job_listing.c.flow_name)
+    .where(job_listing.c.created_at == jobs.c.created_at, job_listing.c.job_id == jobs.c.id)
+    .correlate(jobs)
+    .scalar_subquery()
+)
 # As much of an error's message as a line has room for.
 _LONGEST_LINE = 500
 
 
 class Related(NamedTuple):
-    """Another job, as a link to it shows it."""
+    """Another job, as a link to it shows it, with its name in its flow."""
 
     id: str
     kind: str
     state: State
+    flow_name: str | None
 
 
 class Child(NamedTuple):
-    """A job that comes after this one."""
+    """A job that comes after this one, with its name in its flow."""
 
     id: str
     kind: str
     state: State
+    flow_name: str | None
     run_when: RunWhen
 
 
@@ -68,20 +76,22 @@ async def related(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[st
     """Return the jobs with these ids that exist."""
     if not ids:
         return {}
-    found = select(jobs.c.id, COUNTED_AS, jobs.c.state).where(jobs.c.id.in_(ids))
-    return {row[0]: Related(row[0], row[1], State(row[2])) for row in await connection.execute(found)}
+    found = select(jobs.c.id, COUNTED_AS, jobs.c.state, _FLOW_NAME).where(jobs.c.id.in_(ids))
+    rows = await connection.execute(found)
+    return {job_id: Related(job_id, kind, State(state), name) for job_id, kind, state, name in rows}
 
 
 async def children_of(connection: AsyncConnection, job_id: str, limit: int) -> Sequence[Child]:
     """Return jobs that come after this one, ordered by id."""
     found = (
-        select(jobs.c.id, COUNTED_AS, jobs.c.state, job_edges.c.run_when)
+        select(jobs.c.id, COUNTED_AS, jobs.c.state, _FLOW_NAME, job_edges.c.run_when)
         .join_from(job_edges, jobs, jobs.c.id == job_edges.c.child)
         .where(job_edges.c.parent == job_id)
         .order_by(job_edges.c.child)
         .limit(limit)
     )
-    return [Child(child, kind, State(state), when) for child, kind, state, when in await connection.execute(found)]
+    rows = await connection.execute(found)
+    return [Child(child, kind, State(state), name, when) for child, kind, state, name, when in rows]
 
 
 async def count_alike(connection: AsyncConnection, fingerprint: str, limit: int) -> int:

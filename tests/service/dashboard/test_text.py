@@ -1,9 +1,11 @@
 """The words behind figures: units, thousands, and never more precision than is known."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 
+from service.api.flow_requests import job_ids
 from service.dashboard.text import (
     age_text,
     ago,
@@ -14,9 +16,11 @@ from service.dashboard.text import (
     rate_text,
     rough_text,
     share_text,
+    short_id,
     span_text,
     until,
 )
+from service.lifecycle.new_job import new_id
 
 UNKNOWN = "\N{EN DASH}"
 NOW = datetime(2026, 11, 25, 1, 14, 2, 500_000, tzinfo=UTC)
@@ -90,3 +94,11 @@ def test_rates_shares_and_sizes() -> None:
         "1.0 GB",
         "5,000 TB",
     ]
+
+
+def test_short_ids_differ_within_a_flow_and_among_jobs_of_one_moment() -> None:
+    of_a_flow = list(islice(job_ids(new_id()), 5_000))
+    at_once = [new_id() for _ in range(1_000)]
+    assert len({short_id(one) for one in of_a_flow}) == len(of_a_flow)
+    assert len({short_id(one) for one in at_once}) == len(at_once)
+    assert [short_id("order-7"), short_id("x" * 50)] == ["order-7", "x" * 12]

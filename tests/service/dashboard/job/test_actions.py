@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from service.dashboard.text import short_id
 from service.ledger.ledger import Ledger
 from service.ledger.reads.jobs import stored_args
 from service.ledger.states import Outcome, State
@@ -26,7 +27,7 @@ async def noted(browser: httpx.AsyncClient, job_id: str) -> list[tuple[str, str]
 
 async def test_each_action_is_done_and_noted(browser: httpx.AsyncClient, ledger: Ledger) -> None:
     job = (await job_in(browser, ledger, State.FAILED))["id"]
-    assert await act(browser, f"/jobs/{job}/replay") == f"Job {job[-12:]} runs again."
+    assert await act(browser, f"/jobs/{job}/replay") == f"Job {short_id(job)} runs again."
     assert (await get(browser, job))["state"] == "queued"
     refused = await act(browser, f"/jobs/{job}/replay", status=409)
     assert "The job is queued: it cannot be replayed." in refused

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
+from service.dashboard.text import short_id
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
 from service.tables import jobs
@@ -87,6 +88,17 @@ async def test_a_job_that_waits_says_why(browser: httpx.AsyncClient, ledger: Led
     assert "Its queue default is paused until" in held.one("h2", id="why").words
     assert "warning" in checks(held)
     assert held.all("form", action="/queues/default/resume")
+
+
+async def test_other_jobs_of_its_flow_are_named(browser: httpx.AsyncClient) -> None:
+    wanted: list[dict[str, Any]] = [{"name": "fetch"}, {"name": "send", "after": ["fetch"]}]
+    wanted.append({"name": "tidy", "after": ["send"]})
+    flow = (await browser.post("/v1/flows", json={"jobs": [webhook() | job for job in wanted]})).json()["jobs"]
+    page = await html(browser, f"/jobs/{flow['send']}")
+    named = {link["href"]: link.words for link in page.all("a") if link["href"].startswith("/jobs/")}
+    assert (named[f"/jobs/{flow['fetch']}"], named[f"/jobs/{flow['tidy']}"]) == ("fetch", "tidy")
+    assert short_id(flow["fetch"]) in page.main
+    assert short_id(flow["tidy"]) in page.main
 
 
 async def test_a_running_job_shows_how_far_it_is(browser: httpx.AsyncClient, ledger: Ledger) -> None:
