@@ -43,8 +43,7 @@ class Adoption:
     async def adopt(self, queues: Mapping[str, str], due_by: datetime, *, into_lanes: bool) -> ToStart:
         """Adopt the arq jobs with these claimed ids, given with their queues.
 
-        Return the jobs to start. With `into_lanes`, jobs whose kinds put them in lanes wait
-        there.
+        Return the jobs to start. With `into_lanes`, jobs whose kinds put them in lanes wait there.
         """
         members = iter(queues.items())
         to_start = ToStart({}, {})
