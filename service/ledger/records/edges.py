@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, select, true, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from service.flow_tables import job_edges
 from service.ledger.flow_guards import is_any
 from service.ledger.guards import COUNTED_AS
-from service.ledger.rows import execute, found_by, ids_parameter, insert_for, is_one_of, packed, unfold_lists
+from service.ledger.rows import execute, found_by, ids_parameter, is_one_of, packed, unfold_lists
 from service.ledger.states import EdgeState, Outcome, RunWhen, State
 from service.ledger.traits import Trait
 from service.tables import attempts, jobs
@@ -52,7 +52,10 @@ def mark_parents(connection: Connection, ids: Iterable[str]) -> None:
 
 
 def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
-    """Insert missing edges in the order of the indexes, which halves the time for 100,000."""
+    """Insert the edges of new jobs in the order of the indexes, which halves the time for 100,000.
+
+    None of them can be there, and Postgres takes half the time if it need not look for them.
+    """
     ordered = sorted(edges)
     for start in range(0, len(ordered), _ROWS_IN_A_STATEMENT):
         # Plain tuples are written faster than named ones.
@@ -100,8 +103,7 @@ _COLUMNS = {name: job_edges.c[name].type for name in Edge._fields}
 @cache
 def _insert(dialect: str) -> Any:
     new = unfold_lists(dialect, "new", _COLUMNS)
-    statement = insert_for(dialect)(job_edges).from_select(list(_COLUMNS), select(new).where(true()))
-    return statement.on_conflict_do_nothing()
+    return insert(job_edges).from_select(list(_COLUMNS), select(new))
 
 
 @cache

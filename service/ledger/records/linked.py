@@ -44,7 +44,7 @@ class Links:
 
     parents: Mapping[str, Parent]
     flows: Mapping[str, int]
-    recorded: frozenset[str]
+    recorded: set[str]
     edges: dict[str, list[Edge]] = field(default_factory=dict)
 
     def unknown_to(self, request: Enqueue) -> tuple[str, ...]:
@@ -94,18 +94,23 @@ def links_of(connection: Connection, requests: Sequence[Enqueue]) -> Links:
     """
     asked = [job for request in requests for job in request.jobs]
     named = {parent for job in asked for parent in job.after}
-    parents = lock_parents(connection, named) if named else {}
-    missing = named - parents.keys()
-    children = [job.id for job in asked if not missing.isdisjoint(job.after)]
-    recorded = _recorded(connection, children) if children else ()
+    own = {job.id for job in asked} & named
+    recorded = _recorded(connection, own.union(_children_of(own, asked))) if own else set()
+    there = named - (own - recorded)
+    parents = lock_parents(connection, there) if there else {}
+    if missing := there - parents.keys():
+        recorded |= _recorded(connection, _children_of(missing, asked))
     flows = {job.flow for job in asked if job.flow is not None}
-    return Links(parents, traits_of_flows(connection, flows) if flows else {}, frozenset(recorded))
+    return Links(parents, traits_of_flows(connection, flows) if flows else {}, recorded)
 
 
-def _recorded(connection: Connection, ids: Sequence[str]) -> Iterable[str]:
+def _children_of(parents: set[str], asked: Sequence[NewJob]) -> list[str]:
+    return [job.id for job in asked if not parents.isdisjoint(job.after)]
+
+
+def _recorded(connection: Connection, ids: Iterable[str]) -> set[str]:
     dialect = connection.dialect.name
-    found = select(jobs.c.id).where(is_one_of(dialect, jobs.c.id))
-    return connection.execute(found, ids_parameter(dialect, ids)).scalars()
+    return set(connection.execute(_found(dialect), ids_parameter(dialect, ids)).scalars())
 
 
 def record_links(
@@ -193,6 +198,11 @@ def _traits_of(job: NewJob, flows: Mapping[str, int]) -> int:
 
 def _count_open(edges: Iterable[Edge]) -> int:
     return sum(edge.state == "open" for edge in edges)
+
+
+@cache
+def _found(dialect: str) -> Any:
+    return select(jobs.c.id).where(is_one_of(dialect, jobs.c.id))
 
 
 @cache

@@ -35,7 +35,7 @@ class Handover:
         self._on_finished = on_finished
 
     async def finish_all(self, finishes: Sequence[Finish]) -> Sequence[Finished | None]:
-        """Record finishes as the ledger does, and begin the jobs that they have released if there are slots for all."""
+        """Record finishes as the ledger does, and begin as many of the jobs that they release as there are slots."""
         room = self._room()
         if not room:
             return await self._ledger.finish_all(finishes)

@@ -61,15 +61,17 @@ async def test_children_begin_with_the_end_of_their_parents_whose_results_come_a
     assert await states(ledger, after) == ["succeeded"]
 
 
-async def test_more_than_wished_are_released_as_ever(ledger: Ledger) -> None:
+async def test_of_more_than_wished_the_first_by_priority_begin_and_the_others_are_released_as_ever(
+    ledger: Ledger,
+) -> None:
     parent = new_job()
-    fan = [child(parent) for _ in range(3)]
+    fan = [child(parent, priority=priority) for priority in (0, 2, 1)]
     await enqueue_all(ledger, parent, *fan)
     [started] = await begun(ledger, parent)
     finished = await end(ledger, started, wish(2))
-    assert finished.handed_over == ()
-    assert {one.id for one in finished.followed.released} == {one.id for one in fan}
-    assert await states(ledger, *fan) == ["queued"] * 3
+    assert ids(finished.handed_over) == {one.id for one in fan[1:]}
+    assert [one.id for one in finished.followed.released] == [fan[0].id]
+    assert await states(ledger, *fan) == ["queued", "running", "running"]
 
 
 async def test_only_what_could_be_claimed_by_anybody_right_now_begins(ledger: Ledger) -> None:

@@ -171,6 +171,19 @@ async def test_an_enqueue_sent_again_makes_no_edge_twice(ledger: Ledger) -> None
     assert await edges(ledger) == {(one.id, last.id): "met"}
 
 
+async def test_sent_again_a_job_whose_key_is_free_by_now_finds_what_became_of_its_parent(ledger: Ledger) -> None:
+    holder, one = new_job(unique_key="k"), new_job()
+    second = child(one, unique_key="k")
+    await enqueue_all(ledger, holder)
+    assert (await enqueue(ledger, one, second)).ids == (one.id, holder.id)
+    await end(ledger, one)
+    await end(ledger, holder)
+    third = child(second)
+    assert (await enqueue(ledger, one, second, third)).ids == (one.id, second.id, third.id)
+    assert await states(ledger, second, third) == ["queued", "blocked"]
+    assert await edges(ledger) == {(one.id, second.id): "met", (second.id, third.id): "open"}
+
+
 async def test_a_flow_is_recorded_with_its_jobs_and_their_names(ledger: Ledger) -> None:
     flow = NewFlow("f", NOW, "nightly", (callback(), callback("success")))
     one = new_job(flow="f", flow_name="one")
