@@ -97,6 +97,6 @@ class AttemptLines:
         if not news.lines:
             return
         self._kept_to = news.lines[-1].number
-        self._first.clear()
+        self._first = [line for line in self._first if line.number > self._kept_to]  # more may have come meanwhile
         if not self._kept_from:
             self._kept_from = next((line.number for line in news.lines if line.number > self._first_end), 0)

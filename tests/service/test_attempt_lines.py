@@ -13,8 +13,9 @@ def add(lines: AttemptLines, count: int, size: int = 10) -> None:
         lines.add(NOW, "info", "x", False, {}, size)
 
 
-def write(lines: AttemptLines, kept: set[int]) -> None:
+def write(lines: AttemptLines, kept: set[int], *, meanwhile: int = 0) -> None:
     news = lines.news()
+    add(lines, meanwhile)
     kept |= {line.number for line in news.lines}
     if news.left_out is not None:
         kept -= set(range(news.left_out[0], news.left_out[1] + 1))
@@ -30,7 +31,8 @@ def test_whenever_lines_are_written_the_same_are_kept_in_the_end() -> None:
             add(lines, count)
             total += count
             if chance.random() < 0.6:
-                write(lines, kept)
+                write(lines, kept, meanwhile=(more := chance.choice([0, 0, 1, 50, 250])))
+                total += more
                 assert len(kept) <= MOST_FIRST + MOST_LATEST, seed
         write(lines, kept)
         assert kept == {*range(1, MOST_FIRST + 1), *range(total - MOST_LATEST + 1, total + 1)}, seed
