@@ -51,7 +51,7 @@ class Parent(NamedTuple):
 
 
 class FlowCounts(NamedTuple):
-    """How many jobs of a flow are in each state, and the latest end among them."""
+    """How many jobs of a flow are in each state, in the order of states, and the latest end among them."""
 
     states: Mapping[State, int]
     latest_end: datetime | None
@@ -163,11 +163,14 @@ async def counts_of(connection: AsyncConnection, flow_ids: Sequence[str]) -> Map
         .where(job_listing.c.flow.in_(flow_ids))
         .group_by(job_listing.c.flow, jobs.c.state)
     )
-    states: dict[str, dict[State, int]] = {flow_id: {} for flow_id in flow_ids}
+    unsorted: dict[str, dict[State, int]] = {flow_id: {} for flow_id in flow_ids}
     ends: dict[str, list[datetime]] = {flow_id: [] for flow_id in flow_ids}
     for flow_id, state, count, end in await connection.execute(statement):
-        states[flow_id][State(state)] = count
+        unsorted[flow_id][State(state)] = count
         ends[flow_id] += [] if end is None else [end]
+    states = {
+        flow_id: {state: counts[state] for state in State if state in counts} for flow_id, counts in unsorted.items()
+    }
     if without := [flow_id for flow_id in flow_ids if not states[flow_id]]:
         for flow_id, created_at in await connection.execute(_empty(without)):
             ends[flow_id] = [created_at]

@@ -74,3 +74,14 @@ async def test_reads_of_flows_find_what_there_is(database_url: str) -> None:
         opened = await flows.open_parents(connection, ["done-107", "done-101"])
         assert opened == {"done-107": ("done-7", "shop.f7", "ended")}
     await database.close()
+
+
+async def test_counts_of_a_flow_are_in_the_order_of_states_on_any_database(database_url: str) -> None:
+    database = await filled(database_url)
+    async with writing(database) as connection:
+        await connection.exec_driver_sql("UPDATE jobs SET state = 'failed' WHERE id IN ('done-101', 'done-201')")
+        await connection.exec_driver_sql("UPDATE jobs SET state = 'succeeded' WHERE id = 'done-301'")
+    async with database.connect() as connection:
+        counts = (await flows.counts_of(connection, ["flow-1"]))["flow-1"]
+    await database.close()
+    assert list(counts.states.items()) == [(State.SUCCEEDED, 1), (State.FAILED, 2), (State.CANCELLED, 97)]
