@@ -38,7 +38,6 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/step_tables.py",
         "service/trail/entries.py",
         "service/ledger/traits.py",
-        "service/words.py",
         "service/insight/trouble.py",
         "service/ledger/failure.py",
     ),

@@ -1,6 +1,7 @@
 """Troubles of workers: none is alive, none knows a queue or a kind, one is silent or blocked, jobs wait too long."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from service.insight.facts import Facts
@@ -8,12 +9,15 @@ from service.insight.levels import laneless_age, of_queue, unknown_kinds
 from service.insight.trouble import Action, Trouble, page_of
 from service.insight.words import Time, Words, jobs_text
 from service.ledger.leases import BLOCKED_AFTER_S
-from service.ledger.reads.troubled import MOST_COUNTED
-from service.words import counted
+from service.ledger.reads.troubled import MOST_COUNTED, MOST_LOST
+from service.words import counted, listed
 
 # A job that nothing holds back starts within milliseconds if there is a free slot.
 LONG_WAIT_S = 60.0
 _QUEUE = of_queue("waiting", "")
+# The prefix of the keys of lost and silent workers.
+_LOST = "worker:"
+_SHOW_WORKERS = Action("Show the workers", page_of("workers"))
 _ACCEPTED = "They are in the ledger; nothing is lost."
 
 
@@ -48,7 +52,7 @@ def _nobody(facts: Facts) -> Trouble:
             ("Start a worker: `arq worker_settings.WorkerSettings`.",),
             ("Look at the logs of the workers that ended: their last lines say why.",),
         ],
-        actions=[Action("Show the workers", page_of("workers"))],
+        actions=[_SHOW_WORKERS],
         since=last,
         name="no worker",
     )
@@ -64,7 +68,7 @@ def _all_drain(facts: Facts) -> Trouble:
         headline="Every living worker is draining, so no new job starts.",
         text=(text,),
         steps=[("Start a worker, or restart a draining one: it takes jobs again.",)],
-        actions=[Action("Show the workers", page_of("workers"))],
+        actions=[_SHOW_WORKERS],
         since=min((at for worker in facts.workers if isinstance(at := worker["drain_at"], datetime)), default=None),
         name="all workers are draining",
     )
@@ -85,7 +89,7 @@ def _unworked_queues(facts: Facts) -> Iterator[Trouble]:
             steps=[(f"Start a worker with {queue} in POSTLUDE_QUEUES.",)],
             actions=[
                 Action("Show the waiting jobs", page_of("jobs", query={"queue": queue, "state": "queued"})),
-                Action("Show the workers", page_of("workers")),
+                _SHOW_WORKERS,
             ],
             name=f"{queue} has no worker",
         )
@@ -135,7 +139,7 @@ def _long_waits(facts: Facts) -> Iterator[Trouble]:
             ],
             actions=[
                 Action("Show the waiting jobs", page_of("jobs", query={"queue": queue, "state": "queued"})),
-                Action("Show the workers", page_of("workers")),
+                _SHOW_WORKERS,
             ],
             since=since,
             name=f"{queue} waits",
@@ -146,7 +150,7 @@ def _lost(facts: Facts) -> Iterator[Trouble]:
     for worker in facts.lost_workers:
         rescued = "What it ran was rescued and runs elsewhere: nothing is lost."
         yield Trouble(
-            key=f"worker:{worker.worker_id}",
+            key=f"{_LOST}{worker.worker_id}",
             severity="note" if worker.is_declared else "warning",
             section="workers",
             headline=f"The worker {worker.worker_id} was lost."
@@ -158,8 +162,40 @@ def _lost(facts: Facts) -> Iterator[Trouble]:
                 f". {rescued if worker.is_declared else 'What it runs is rescued 30 s after that: nothing is lost.'}",
             ),
             steps=[("Look at its log and at the machine: was it out of memory?",)],
-            actions=[Action("Show the workers", page_of("workers"))],
+            actions=[_SHOW_WORKERS],
+            since=worker.heard_at,
         )
+
+
+def lost_together(troubles: Sequence[Trouble]) -> list[Trouble]:
+    """Merge the troubles of lost workers into one, and those of silent workers, each at the place of the first.
+
+    For a page: an alert is about one worker, whose key stays the same whatever becomes of others.
+    """
+    merged: list[Trouble] = []
+    for trouble in troubles:
+        alike = [one for one in troubles if one.key.startswith(_LOST) and one.severity == trouble.severity]
+        if trouble not in alike or len(alike) == 1:
+            merged.append(trouble)
+        elif trouble is alike[0]:
+            merged.append(_several_lost(alike))
+    return merged
+
+
+def _several_lost(alike: Sequence[Trouble]) -> Trouble:
+    are_declared = alike[0].severity == "note"
+    names = listed([one.key.removeprefix(_LOST) for one in alike], len(alike))
+    at_least = "At least " if len(alike) == MOST_LOST else ""
+    fate = "ran was rescued and runs elsewhere" if are_declared else "run is rescued 30 s after that"
+    last = max(one.since for one in alike if one.since is not None)
+    return replace(
+        alike[0],
+        key=f"{_LOST}*",
+        headline=f"{at_least}{len(alike)} workers {'were lost' if are_declared else 'are silent'}: {names}.",
+        text=("The last was heard from ", Time(last), f". What they {fate}: nothing is lost."),
+        steps=[("Look at their logs and at the machines: were they out of memory?",)],
+        since=last,
+    )
 
 
 def _blocked(facts: Facts) -> Iterator[Trouble]:

@@ -16,7 +16,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads.flow_graphs import Edge, FlowJob, edges_to, jobs_of_graph
 from service.ledger.reads.flows import FlowCounts, counts_of, get_flow
 from service.ledger.states import LIVE, REPLAYABLE, State
-from service.words import counted
+from service.words import counted, listed
 
 _ROWS = layout.MOST_JOBS
 # The jobs that hold up a flow that is too large to be read whole.
@@ -157,7 +157,7 @@ def _page(
 def _step(job: FlowJob, parents: Sequence[Edge], names: Mapping[str, str], now: datetime) -> Step:
     waits_for = None
     if parents:
-        waits_for = words.listed([names.get(edge.parent, edge.parent) for edge in parents], len(parents), _MOST_AWAITED)
+        waits_for = listed([names.get(edge.parent, edge.parent) for edge in parents], len(parents), _MOST_AWAITED)
         when = _WHEN.get(parents[0].run_when)
         waits_for = f"{waits_for}; {when}" if when else waits_for
     waited_s = ran_s = None

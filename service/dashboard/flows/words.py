@@ -8,11 +8,10 @@ from service.insight.words import Time, Words
 from service.ledger.reads.flow_graphs import Edge, FlowJob
 from service.ledger.reads.flows import FlowCounts
 from service.ledger.states import PARENT_FAILED, State
-from service.words import counted
+from service.words import counted, listed
 
 # The states worth a clause, in this order.
 _TOLD = (State.FAILED, State.RETRYING, State.RUNNING, State.QUEUED, State.SCHEDULED, State.BLOCKED)
-MOST_NAMED = 3
 _MOST_BLOCKED = 2
 _LONGEST_REASON = 100
 _TIMES = {1: "once", 2: "twice"}
@@ -104,11 +103,3 @@ def _blocked(blocked: Sequence[FlowJob], count: int, jobs: Sequence[FlowJob], ed
         told.append(f"{name_of(job)}{'' if told else ' is waiting'} {waits}")
     left = count - len(told)
     return ", ".join(told) + (f", and {left:,} more" if left > 0 else "")
-
-
-def listed(names: Sequence[str], count: int, most: int = MOST_NAMED) -> str:
-    """List names as they are spoken, the first of `count`: `publish and notify`, `a, b, c and 4 more`."""
-    shown = list(names[:most])
-    if count > len(shown):
-        shown.append(f"{count - len(shown):,} more")
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -15,6 +15,7 @@ from service.dashboard.page_route import page_router
 from service.dashboard.shell import Page, PageDep
 from service.dashboard.state import dashboard_state_of
 from service.errors import LedgerUnavailable
+from service.insight.of_workers import lost_together
 from service.insight.troubles import Trouble
 
 router = page_router()
@@ -25,7 +26,7 @@ _FAILURE = "failure:"
 @router.get("/")
 async def overview(page: PageDep) -> HTMLResponse:
     state = dashboard_state_of(page.request)
-    troubles = seen(await state.troubles.now(), page.principal)
+    troubles = lost_together(seen(await state.troubles.now(), page.principal))
     try:
         standing = (await state.standing.of([""]))[""]
         ticks = [] if page.principal.is_limited else (await state.ticks.of([""]))[""]

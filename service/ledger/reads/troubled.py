@@ -23,7 +23,7 @@ _LONGEST_QUIET = timedelta(minutes=15)
 # A group is growing if it fails at least this often, and this many times as often as before.
 _LEAST_GROWTH, _GROWS_TIMES = 10, 3
 _MOST_TICKS = 100
-_MOST_WORKERS = 20
+MOST_LOST = 20
 
 
 class Backlog(NamedTuple):
@@ -148,6 +148,6 @@ async def lost_workers(connection: AsyncConnection, now: datetime) -> Sequence[L
         select(workers.c.id, workers.c.heartbeat_at, workers.c.declared_dead)
         .where(declared | is_silent(now))
         .order_by(workers.c.heartbeat_at.desc())
-        .limit(_MOST_WORKERS)
+        .limit(MOST_LOST)
     )
     return [LostWorker(one, heard_at, bool(dead)) for one, heard_at, dead in await connection.execute(found)]

@@ -10,13 +10,14 @@ from service.errors import LedgerUnavailable
 from service.insight.facts import Facts, Growing, HeldLane
 from service.insight.levels import laneless_age, of_queue, unknown_kind
 from service.insight.of_servers import of_away_ledger
+from service.insight.of_workers import lost_together
 from service.insight.slo import HOUR, HOURS, SOON, SloState
 from service.insight.trouble import Trouble
 from service.insight.troubles import sorted_by_severity, words
 from service.insight.words import plain
 from service.lane_rules import Rule
 from service.ledger.reads.failures import FailureGroup
-from service.ledger.reads.troubled import Backlog, Failing, LostWorker, OddTick
+from service.ledger.reads.troubled import MOST_LOST, Backlog, Failing, LostWorker, OddTick
 
 NOW = datetime(2026, 11, 25, 1, 23, 23, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -180,6 +181,25 @@ def test_a_worker_that_is_silent_lost_or_blocked_is_named() -> None:
     assert "rescued and runs elsewhere: nothing is lost" in text(lost)
     blocked = only(workers=[WORKER | {"loop_lag_s": 7.0}])
     assert blocked.headline == "The event loop of the worker worker-fra-1 is blocked."
+
+
+def test_many_lost_workers_are_one_thing_to_look_at_on_a_page() -> None:
+    def lost(number: int, *, is_declared: bool) -> LostWorker:
+        return LostWorker(f"worker-fra-{number}", NOW - number * MINUTE, is_declared)
+
+    gone = [lost(number, is_declared=True) for number in range(10)]
+    silent, dead = lost_together(told(lost_workers=[*gone, *(lost(number, is_declared=False) for number in (10, 11))]))
+    assert text(dead) == (
+        "10 workers were lost: worker-fra-0, worker-fra-1, worker-fra-2 and 7 more.\n"
+        "The last was heard from at 2026-11-25 01:23:23 UTC. What they ran was rescued and runs elsewhere: nothing is"
+        " lost.\n1. Look at their logs and at the machines: were they out of memory?"
+    )
+    assert silent.headline == "2 workers are silent: worker-fra-10 and worker-fra-11."
+    assert (silent.severity, dead.severity) == ("warning", "note")
+    [most] = lost_together(told(lost_workers=[lost(number, is_declared=True) for number in range(MOST_LOST)]))
+    assert most.headline.startswith(f"At least {MOST_LOST} workers were lost")
+    alone = told(lost_workers=gone[:1], redis="Connection refused")
+    assert lost_together(alone) == alone
 
 
 def test_pauses_are_notes_with_their_end() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.dashboard.flows.words import headline, listed, reasons
+from service.dashboard.flows.words import headline, reasons
 from service.insight.words import Time
 from service.ledger.reads.flow_graphs import Edge, FlowJob
 from service.ledger.reads.flows import FlowCounts
@@ -73,9 +73,3 @@ def test_every_state_has_its_words(jobs: list[FlowJob], expected: tuple[str, str
 def test_a_flow_that_is_over_says_how_long_it_took() -> None:
     done = [job("a", "succeeded"), job("b", "succeeded")]
     assert said(done, finished_at=NOW + timedelta(seconds=92)) == ("All 2 jobs have succeeded.", " It took 1 min 32 s.")
-
-
-def test_names_are_listed_as_one_says_them() -> None:
-    assert listed(["a"], 1) == "a"
-    assert listed(["a", "b"], 2) == "a and b"
-    assert listed(["a", "b", "c", "d"], 12) == "a, b, c and 9 more"

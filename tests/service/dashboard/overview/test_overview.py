@@ -105,6 +105,23 @@ async def test_the_worst_is_told_in_full_and_the_rest_in_a_line(
     assert {one.words for one in page.all("span", class_="count")} == {"1 wrong", "1 to look at"}
 
 
+async def test_many_lost_workers_are_told_in_one_line(
+    browser: httpx.AsyncClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    lost = [Trouble(f"worker:w{number}", "note", "workers", f"w{number}", since=now) for number in range(10)]
+
+    async def troubled(_: object) -> list[Trouble]:
+        return lost
+
+    monkeypatch.setattr("service.insight.troubles.Troubles.now", troubled)
+    await enqueue(ledger, new_job())
+    page = await look(browser)
+    [told] = [one.words for one in page.all("section", aria_label="Note") if "lost" in one.words]
+    assert told.startswith("10 workers were lost: w0, w1, w2 and 7 more. The last was heard from just now.")
+    assert "more things to look at" not in page.main
+
+
 async def test_without_the_ledger_it_says_so_and_nothing_that_cannot_be_known(settings: Settings) -> None:
     nowhere = f"sqlite+aiosqlite:///{settings.data_dir / 'nowhere' / 'postlude.db'}"
     async with browsing(settings.model_copy(update={"database_url": nowhere})) as browser:
