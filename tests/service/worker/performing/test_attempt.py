@@ -119,7 +119,7 @@ async def not_as_declared(_ctx: Context, _args: Args) -> Greeting:
     return "text"  # type: ignore[return-value]  # what mypy cannot see in an untyped kind
 
 
-@job("too_large", max_attempts=1)
+@job("too_large", max_attempts=3, retry=AT_ONCE)
 async def too_large(_ctx: Context, _args: Args) -> str:
     return "x" * 300_000
 
@@ -274,6 +274,14 @@ async def test_odd_ends_are_clear_failures_and_the_worker_goes_on(
     row = await desk.ended(await desk.enqueue(kind))
     assert (row["state"], row["error_type"]) == ("failed", error_type)
     assert (await desk.ended(await desk.enqueue(greet)))["state"] == "succeeded"
+
+
+async def test_job_whose_result_is_too_large_is_not_tried_again(desk: Desk) -> None:
+    job_id = await desk.enqueue(too_large)
+    row = await desk.ended(job_id)
+    assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "ResultTooLarge", 1)
+    assert "may have at most 262144. Keep it elsewhere, such as in a file, and return its id." in row["error_message"]
+    assert await desk.outcomes(job_id) == ["discarded"]
 
 
 async def test_nul_in_a_result_is_replaced(desk: Desk) -> None:
