@@ -285,15 +285,16 @@ class LedgerUnavailable(PostludeError):
 
 
 class FateUnknown(LedgerUnavailable):
-    """The database did not confirm a write, which may or may not be recorded. `reason` starts the sentence."""
+    """The database did not confirm a write, which may or may not be recorded. `reason` starts the sentence.
+
+    `advice` fits any write; a request that may carry an Idempotency-Key has better advice.
+    """
 
     title = "Ledger unavailable, fate unknown"
 
-    def __init__(self, reason: str):
-        super().__init__(
-            f"{reason}: it may be recorded, or not. Send the request again; with an Idempotency-Key, and the same each"
-            " time, that makes one job."
-        )
+    def __init__(self, reason: str, advice: str = "Look whether it is before you send the request again."):
+        super().__init__(f"{reason}: it may be recorded, or not. {advice}")
+        self.reason = reason
 
 
 class LedgerFull(LedgerUnavailable):

@@ -281,10 +281,16 @@ def _reason(answer: httpx.Response) -> str:
     mistakes = [one for one in problem.get("errors") or [] if one.get("msg") not in said]
     places = [".".join(map(str, one.get("loc", []))) for one in mistakes]
     told = [f"{where}: {one['msg']}" if where else one["msg"] for where, one in zip(places, mistakes, strict=True)]
-    said.append("; ".join(told))
+    said.append("; ".join(one for one in told if one not in (said[0] or "")))
     if answer.status_code == 401:
         said.append("From here: --key or POSTLUDE_API_KEY.")
-    return one_line(" ".join(filter(None, said)))
+    return one_line(_for_commands(" ".join(filter(None, said))))
+
+
+def _for_commands(advice: str) -> str:
+    """Return advice about a request as advice to somebody who has typed a command."""
+    told = advice.replace("send the request again", "run the command again")
+    return told.replace("Send the request again", "Run the command again")
 
 
 def _path_of(members: str, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request
 
 from service.access.principal import ANYBODY, BOOTSTRAP, Principal
-from service.errors import IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
+from service.errors import FateUnknown, IdempotencyKeyInFlight, IdempotencyKeyReused, Refused
 from service.ledger.models import Enqueued, IdempotencyKey, KeyHeld
 from service.settings import Settings
 from service.web.guards import principal_of
@@ -20,6 +20,7 @@ from service.web.headers import header_of
 from service.web.paths import path_of
 
 _LONGEST = 255
+_SEND_AGAIN = "Send the request again; with an Idempotency-Key, and the same each time, that makes one job."
 
 
 @dataclass(slots=True)  # not frozen: that takes twice as long, and each enqueue makes an instance
@@ -45,9 +46,12 @@ class Idempotency:
             raise IdempotencyKeyInFlight("A request with this Idempotency-Key is under way. Send it again in a second.")
         self.keys_under_way.add(self.key)
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        """Let go of the key. What may or may not be recorded can be sent again under a key: the refusal says so."""
         if self.key is not None:
             self.keys_under_way.discard(self.key)
+        if isinstance(error, FateUnknown):
+            raise FateUnknown(error.reason, _SEND_AGAIN) from error.__cause__
 
     def row(
         self,

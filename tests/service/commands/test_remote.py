@@ -1,9 +1,11 @@
 """Whatever answers at the URL, a command ends with a sentence and never with a traceback."""
 
+import json
 import socket
 
 import pytest
 
+from service.errors import FateUnknown
 from service.settings import Settings
 from tests.faults.form import WHOLE
 from tests.service.commands.commanding import run
@@ -62,6 +64,19 @@ async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
             answered = await run(other.url, *arguments)
             assert answered.code == 1, arguments
             assert "is not Postlude's API" in answered.err, answered.err
+
+
+async def test_advice_fits_a_command_and_not_the_request_that_it_sends() -> None:
+    unsure = FateUnknown("The database did not confirm the write")
+    content = json.dumps({"title": unsure.title, "status": 503, "detail": unsure.detail})
+    head = f"HTTP/1.1 503 X\r\nContent-Type: application/problem+json\r\nContent-Length: {len(content)}\r\n"
+    async with raw_receiver(always(f"{head}Connection: close\r\n\r\n{content}".encode())) as api:
+        for group in ("flows", "jobs"):
+            answered = await run(api.url, "replay", "a", group=group)
+            assert answered.err == (
+                "error: a: The database did not confirm the write: it may be recorded, or not. Look whether it is"
+                " before you run the command again.\n"
+            )
 
 
 async def test_an_environment_that_cannot_be_used_is_a_sentence_that_shows_no_key() -> None:

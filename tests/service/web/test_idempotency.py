@@ -6,12 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
+from fastapi import Request
 from sqlalchemy import select, update
 
+from service.errors import FateUnknown
 from service.ledger.ledger import Ledger
 from service.ledger.states import Outcome, State
 from service.settings import Settings
 from service.tables import idempotency_keys
+from service.web.idempotency import Idempotency
 from tests.service.api.driving import assert_problem, begin, but_for_waiting, count, end, get, on_sqlite, post, stat
 from tests.support.running import running_api
 from tests.support.writing import writing
@@ -163,3 +167,17 @@ async def test_key_in_any_script_is_one_key(api: httpx.AsyncClient) -> None:
         ]
         assert [answer.status_code for answer in answers] == [202, 202]
         assert answers[0].json() == answers[1].json()
+
+
+def test_only_what_may_carry_a_key_is_refused_with_the_advice_to_use_one() -> None:
+    unsure = FateUnknown("The database went away")
+    assert unsure.detail == (
+        "The database went away: it may be recorded, or not. Look whether it is before you send the request again."
+    )
+    under_way: set[str] = set()
+    idempotency = Idempotency("k", Request({"type": "http"}), b"", under_way)
+    with pytest.raises(FateUnknown) as refused, idempotency:
+        raise unsure from OSError("gone")
+    assert refused.value.detail.endswith(" with an Idempotency-Key, and the same each time, that makes one job.")
+    assert isinstance(refused.value.__cause__, OSError)  # the log names it
+    assert not under_way
