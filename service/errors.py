@@ -5,7 +5,7 @@ PostludeError
 │                              ScheduleNotFound, AppNotFound, WorkerNotFound, StackNotFound
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
 │                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor,
-│                              SecretUnreadable
+│                              SecretUnreadable; of ArgsInvalid: CronExpressionInvalid, TimeZoneInvalid, FilterInvalid
 ├── Conflict (409)             StateForbids, UniqueKeyTaken, UniqueKeyRunning, IdTaken, ParentFailed,
 │                              IdempotencyKeyInFlight, PausedByPattern, ScheduleOfCode, ScheduleChanging,
 │                              StockWorkerRuns, OperationEnded, AppSecretDiffers, UserExists, WorkerEnded, WorkerLives
@@ -129,6 +129,18 @@ class ScheduleInvalid(Refused):
 
 class ArgsInvalid(Refused):
     title = "Args invalid"
+
+
+class CronExpressionInvalid(ArgsInvalid):
+    title = "Cron expression invalid"
+
+
+class TimeZoneInvalid(ArgsInvalid):
+    title = "Time zone invalid"
+
+
+class FilterInvalid(ArgsInvalid):
+    title = "Filter invalid"
 
 
 class SecretUnreadable(Refused):

@@ -11,6 +11,7 @@ import uuid_utils
 from arq.connections import ArqRedis
 
 from jobs import Catalogue
+from jobs.kit.names import did_you_mean
 from service.data_dir import make_data_dir
 from service.errors import QueueUnknown
 from service.feature import Feature, belongings_of
@@ -46,7 +47,8 @@ class Resources:
     def check_queue(self, queue: str | None) -> None:
         """Raise `QueueUnknown` for a queue that no worker would serve; None stands for the kind's own."""
         if queue is not None and queue not in self.known_queues:
-            raise QueueUnknown(f"The queue is unknown. Known queues: {', '.join(sorted(self.known_queues))}.")
+            known = sorted(self.known_queues)
+            raise QueueUnknown(f"The queue is unknown.{did_you_mean(queue, known)} Known queues: {', '.join(known)}.")
 
 
 def new_process_id() -> str:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import takewhile
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from cronsim.cronsim import FIELD_NAMES
+from cronsim.cronsim import FIELD_NAMES, Field
+
+from jobs.kit.names import nearest
 
 LONGEST_EXPRESSION = 200
 LONGEST_ZONE = 100
@@ -27,6 +29,17 @@ NAMED = {
 # Files beside the zones, which differ from machine to machine.
 _OF_A_MACHINE = ("localtime", "posixrules", "Factory")
 _OTHER_CLOCKS = ("right/", "posix/")
+# What each field takes, for whoever wrote something else.
+_TAKES = {
+    "second": "0 to 59",
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, L or LW",
+    "month": "1 to 12, or JAN to DEC",
+    "day-of-week": "0 to 7, or SUN to SAT",
+}
+# As the end of a range Sunday is the 7th day, as in other crons: MON-SUN. CronSim knows it only as the first one.
+_TO_SUNDAY = re.compile(r"\b([1-6]|MON|TUE|WED|THU|FRI|SAT)-SUN\b", re.ASCII | re.IGNORECASE)
 # `3-3/2` is 3. CronSim reads each single value before a step as the start of a range: 3, 5, 7, and so on.
 _RANGE_OF_ONE = re.compile(r"0*(\d+|[A-Z]{3})-0*\1/(?=\d*[1-9])\d+", re.ASCII | re.IGNORECASE)
 _DAY = timedelta(days=1)
@@ -119,7 +132,7 @@ class _Fields:
         written = NAMED.get(text.strip().lower(), text)
         fields = written.split()
         try:
-            self._parsed = CronSim(" ".join(map(_without_ranges_of_one, fields)), _SOME_TIME)
+            self._parsed = CronSim(_for_cronsim(fields), _SOME_TIME)
         except CronSimError as error:
             raise CronInvalid(_told(error, fields)) from error
         self._seconds = sorted(self._parsed.seconds)
@@ -160,17 +173,31 @@ class _Fields:
                         yield moment_of_day
 
 
+def _for_cronsim(fields: list[str]) -> str:
+    *others, weekday = map(_without_ranges_of_one, fields or [""])
+    return " ".join([*others, _TO_SUNDAY.sub(r"\1-7", weekday)])
+
+
 def _without_ranges_of_one(field: str) -> str:
     return ",".join(match[1] if (match := _RANGE_OF_ONE.fullmatch(one)) else one for one in field.split(","))
 
 
 def _told(error: CronSimError, fields: list[str]) -> str:
-    """Say which field is wrong, or how many there must be."""
+    """Say which field is wrong, and what it takes, or how many there must be."""
     if not 5 <= len(fields) <= 6:
         return f"it has {len(fields)} fields: write five, six that start with the second, or a name such as @daily"
     names = dict(zip(reversed(FIELD_NAMES), reversed(fields), strict=False))
-    wrong = [f"{error}: {field[:50]!r}" for name, field in names.items() if str(error) == f"Bad {name}"]
-    return wrong[0] if wrong else str(error)
+    wrong = next((name for name in names if str(error) == f"Bad {name}"), None)
+    return str(error) if wrong is None else f"{error}: {names[wrong][:50]!r}; {_taken(wrong, names[wrong])}"
+
+
+def _taken(name: str, field: str) -> str:
+    """Say what a field takes; about ranges and steps only if it has one."""
+    with suppress(CronSimError):
+        if name == "day-of-month" and Field.DAY.parse(field.upper()):
+            return "none of its months has that day"
+    up = ", and a range goes up" if "-" in field else ""
+    return f"it takes {_TAKES[name]}{up}{', by steps of 1 or more' if '/' in field else ''}"
 
 
 @lru_cache(maxsize=1024)
@@ -182,13 +209,24 @@ def _fields(text: str) -> _Fields:
 
 def zone_named(name: str) -> ZoneInfo:
     """Return a time zone of the IANA database. Raises `CronInvalid`."""
-    refusal = CronInvalid(f"there is no time zone {name[:LONGEST_ZONE]!r}: write it as Europe/Berlin")
     if name in _OF_A_MACHINE or name.startswith(_OTHER_CLOCKS):
-        raise refusal
+        raise _no_zone(name)
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise refusal from error
+        raise _no_zone(name) from error
+
+
+def _no_zone(name: str) -> CronInvalid:
+    near = nearest(name, _zones())
+    remedy = f", but there is {near}" if near else ": write it as Europe/Berlin"
+    return CronInvalid(f"there is no time zone {name[:LONGEST_ZONE]!r}{remedy}")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Return the names of all zones. It reads hundreds of files, but only after a wrong name, and once."""
+    return frozenset(available_timezones())
 
 
 def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:

@@ -56,6 +56,12 @@ def names_of(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(model.model_json_schema().get("properties", {}))
 
 
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return the end of a refusal of an unknown name: ` Did you mean 'default'?`, or nothing if no name is near."""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
 def nearest(name: object, known: Iterable[str]) -> str | None:
     """Return the known name that a misspelt one probably stands for."""
     if not isinstance(name, str) or len(name) > _LONGEST_GUESSED:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from jobs import Kind
+from jobs.kit.names import did_you_mean
 from service import agreed_time
 from service.access.principal import Scope, is_listed
 from service.api import pauses
@@ -129,8 +130,8 @@ async def _named(name: Text, resources: ResourcesDep, lanes: LanesDep) -> "Kind[
         label = Label(name, None, {})  # the pause outlives the jobs
     if label is None:
         raise KindNotFound(
-            f"There is no kind {name!r}, and no job with that label. Known kinds:"
-            f" {', '.join(sorted(resources.catalogue))}."
+            f"There is no kind {name!r}, and no job with that label.{did_you_mean(name, resources.catalogue)}"
+            f" Known kinds: {', '.join(sorted(resources.catalogue))}."
         )
     return label
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from service.access.limits import check_queue, restricted_filter
 from service.access.principal import Principal, Scope
-from service.errors import OperationNotFound
+from service.errors import FilterInvalid, OperationNotFound
 from service.ledger.deadline import in_time
 from service.ledger.operations import NewOperation, Operation, Place
 from service.lifecycle.lifecycle import Lifecycle
@@ -58,7 +58,7 @@ async def _read_operation(request: Request) -> NewOperation:
     state = state_of(request)
     with state.room.stay() as stay:
         body = await read_body(request, MIB, stay)
-    wanted = parse(OPERATION, body, {})
+    wanted = parse(OPERATION, body, {}, refusals={"filter": FilterInvalid})
     if wanted.sets_lane:
         await state.lanes.refuse_beside_stock_worker()
     principal = principal_of(request)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
+from jobs.kit.names import did_you_mean
 from service.access.principal import Scope, is_listed
 from service.api import pauses
 from service.api.pauses import PAUSE_ERRORS, RESUME_ERRORS, later
@@ -53,7 +54,8 @@ async def _known_queue(name: Text, resources: ResourcesDep, lanes: LanesDep) -> 
     """Return the name of a queue. Raises `QueueNotFound`."""
     known = (await in_time(_read(resources, lanes))).keys()
     if name not in known:
-        raise QueueNotFound(f"There is no queue {name!r}. Known queues: {', '.join(known)}.")
+        meant = did_you_mean(name, known)
+        raise QueueNotFound(f"There is no queue {name!r}.{meant} Known queues: {', '.join(known)}.")
     return name
 
 

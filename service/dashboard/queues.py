@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from fastapi import Response
 from fastapi.responses import HTMLResponse
 
+from jobs.kit.names import did_you_mean
 from service.access.principal import Scope
 from service.dashboard import pausing
 from service.dashboard.page_route import page_router
@@ -127,4 +128,5 @@ async def _check(page: Page, name: str) -> None:
     """Raise `QueueNotFound` for a queue that does not exist."""
     known = [row.name for row in (await in_time(read_queues(page.resources, page.lanes))).rows]
     if name not in known:
-        raise QueueNotFound(f"There is no queue {name!r}. Known queues: {', '.join(known)}.")
+        meant = did_you_mean(name, known)
+        raise QueueNotFound(f"There is no queue {name!r}.{meant} Known queues: {', '.join(known)}.")

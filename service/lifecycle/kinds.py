@@ -3,6 +3,7 @@
 from typing import Any
 
 from jobs import Catalogue, Kind
+from jobs.kit.names import did_you_mean
 from service.errors import KindUnknown
 
 
@@ -10,5 +11,6 @@ def known_kind(catalogue: Catalogue, name: str) -> Kind[Any, Any]:
     """Return the kind of this name. Raises `KindUnknown`."""
     kind = catalogue.get(name)
     if kind is None:
-        raise KindUnknown(f"There is no kind {name!r}. Known kinds: {', '.join(sorted(catalogue))}.")
+        meant = did_you_mean(name, catalogue)
+        raise KindUnknown(f"There is no kind {name!r}.{meant} Known kinds: {', '.join(sorted(catalogue))}.")
     return kind

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from jobs import Kind
-from jobs.kit.round_trip import ArgsChanged
+from jobs.kit.names import nearest
+from jobs.kit.round_trip import ArgsChanged, listed
 from service.errors import MOST_ERRORS, ArgsInvalid, BodyMalformed, KindUnknown
 from service.lifecycle.args import MAX_ARGS_BYTES, describe, with_nearest_names
 from service.misfits import shown
@@ -20,6 +21,12 @@ T = TypeVar("T")
 Kinds = Mapping[str, Kind[Any, Any]]
 # As many as fit into args of 256 KiB if each is `{},`, and some more for the job's options.
 MOST_VALUES = MAX_ARGS_BYTES * 2 // 3 + 1_000
+# No field has a refusal of its own.
+_NO_OWN: Mapping[str, type[ArgsInvalid]] = {}
+_UNKNOWN_TAG = "union_tag_invalid"
+_UNKNOWN_KIND = "The kind is unknown"
+# Pydantic's one message that repeats the input, which may be a secret.
+_TAG_SENT = re.compile("^Input tag '.*' found", re.DOTALL)
 _MISFIT = "The body is not valid; `errors` says where."
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME = 100
@@ -34,10 +41,18 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|([,\[{])', re.DOTALL)
 
 
-def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds, *, kind: Kind[Any, Any] | None = None) -> T:
+def parse(
+    adapter: TypeAdapter[T],
+    body: bytes,
+    kinds: Kinds,
+    *,
+    kind: Kind[Any, Any] | None = None,
+    refusals: Mapping[str, type[ArgsInvalid]] = _NO_OWN,
+) -> T:
     """Validate JSON into the adapter's type. Raises `BodyMalformed`, `KindUnknown` and `ArgsInvalid`.
 
-    The args are of the `kind`, or of the one among `kinds` that the body names.
+    The args are of the `kind`, or of the one among `kinds` that the body names. A field may have a refusal of its own
+    among `refusals`, for a body that is wrong nowhere else.
     """
     refuse_nul(body)
     refuse_values_beyond(MOST_VALUES, body)
@@ -45,7 +60,7 @@ def parse(adapter: TypeAdapter[T], body: bytes, kinds: Kinds, *, kind: Kind[Any,
         parsed = adapter.validate_json(body)
         _check_keys(kind or kinds.get(getattr(parsed, "kind", "")), body)
     except ValidationError as error:
-        raise refusal([_shown(one, kinds) for one in _first_errors(error)], kinds) from None
+        raise refusal(_errors_in(error, kinds), kinds, refusals) from None
     except ArgsChanged as error:
         errors = [_shown(one | {"loc": ["args", *one["loc"]]}, {}) for one in error.errors]
         raise ArgsInvalid(_MISFIT, errors=errors) from error
@@ -80,14 +95,33 @@ def refuse_values_beyond(most: int, body: bytes) -> None:
             raise ArgsInvalid(f"The JSON holds more than {most:,} values, which is the most for this request.")
 
 
-def refusal(errors: list[dict[str, Any]], kinds: Kinds) -> Exception:
+def refusal(
+    errors: list[dict[str, Any]], kinds: Kinds, refusals: Mapping[str, type[ArgsInvalid]] = _NO_OWN
+) -> Exception:
     """Make the refusal of a body that has these errors."""
     sorts = {one["type"] for one in errors}
     if "json_invalid" in sorts:
         return BodyMalformed(f"The body is not valid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}.")
-    if "union_tag_invalid" in sorts:
-        return KindUnknown(f"The kind is unknown. Known kinds: {', '.join(kinds)}.", errors=errors)
+    if told := next((one["msg"] for one in errors if _is_of_kind(one)), None):
+        end = "" if told.endswith("?") else "."
+        return KindUnknown(f"{told}{end} Known kinds: {', '.join(kinds)}.", errors=errors)
+    own = {refusals.get(str(one["loc"][0])) if one["loc"] else None for one in errors}
+    if len(own) == 1 and (of_field := own.pop()) is not None:
+        return of_field(f"The body is not valid: {listed(errors)}.", errors=errors)
     return ArgsInvalid(_MISFIT, errors=errors)
+
+
+def _is_of_kind(error: dict[str, Any]) -> bool:
+    return error["type"] == _UNKNOWN_TAG and error["msg"].startswith(_UNKNOWN_KIND)
+
+
+def _errors_in(error: ValidationError, kinds: Kinds) -> list[dict[str, Any]]:
+    errors = _first_errors(error)
+    first = errors[0]
+    if first["type"] == _UNKNOWN_TAG and not first["loc"]:  # of the union of all kinds, so it is the only error
+        near = nearest(error.errors(include_url=False, include_input=False)[0]["ctx"]["tag"], kinds)
+        return [first | {"msg": f"{_UNKNOWN_KIND}; did you mean {near!r}?" if near else _UNKNOWN_KIND}]
+    return [_shown(one, kinds) for one in errors]
 
 
 def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
@@ -99,10 +133,10 @@ def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _shown(error: dict[str, Any], kinds: Kinds) -> dict[str, Any]:
-    """Leave out the union's own step and Pydantic's one message that repeats the input, and cut what is too long."""
-    message = "The kind is unknown" if error["type"] == "union_tag_invalid" else error["msg"][:_LONGEST_MESSAGE]
+    """Leave out the union's own step and what repeats the input, and cut what is too long."""
+    message = _TAG_SENT.sub("The tag found", error["msg"]) if error["type"] == _UNKNOWN_TAG else error["msg"]
     loc = [step[:_LONGEST_NAME] if isinstance(step, str) else step for step in error["loc"][:_DEEPEST]]
-    error = error | {"loc": loc, "msg": message}
+    error = error | {"loc": loc, "msg": message[:_LONGEST_MESSAGE]}
     if not loc or loc[0] not in kinds:
         return error
     kind, inside = kinds[loc[0]], loc[1:]

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from jobs import Kind
 from jobs.kit.cron import LONGEST_EXPRESSION, LONGEST_ZONE, check_expression, zone_named
 from service import agreed_time
-from service.errors import ScheduleInvalid, located
+from service.errors import ArgsInvalid, CronExpressionInvalid, ScheduleInvalid, TimeZoneInvalid, located
 from service.ledger.records.schedules import CatchUp, NewSchedule
 from service.ledger.records.ticked import Overlap
 from service.lifecycle.new_job import new_job
@@ -22,6 +22,7 @@ from service.resources import Resources
 LONGEST_NAME = 100
 MOST_JITTER_S = 3600
 LONGEST_REASON = 500
+_REFUSALS: Mapping[str, type[ArgsInvalid]] = {"cron": CronExpressionInvalid, "time_zone": TimeZoneInvalid}
 # A tick has its own time, and `overlap` says what to do with jobs that must not overlap.
 _OPTIONS = ("queue", "priority", "max_attempts", "timeout", "expires_in", "tags", "metadata", "lane")
 
@@ -125,7 +126,7 @@ def _request_model(kind: Kind[Any, Any]) -> type[BaseModel]:
 
 def parse_schedule(requests: ScheduleRequests, resources: Resources, name: str, body: bytes) -> NewSchedule:
     """Read a schedule. Raises the errors of enqueueing its job, and `BodyMalformed`."""
-    wanted = parse(requests.one, body, requests.kinds)
+    wanted = parse(requests.one, body, requests.kinds, refusals=_REFUSALS)
     options: Options = EnqueueOptions(**wanted.options.model_dump(exclude_unset=True, exclude={"lane"})).options()
     if wanted.options.lane is not None:
         options = options._replace(lane=wanted.options.lane.lane())

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.kit.cron import CronInvalid, zone_named
-from service.errors import Refused
+from service.errors import Refused, TimeZoneInvalid
 from service.moments import Moment
 from service.stats.buckets import MOST_BUCKETS, QUARTER, Size, TooManyBuckets, bounds, first_instant, start_of
 
@@ -48,7 +48,7 @@ def span_of(since: str | None, until: str | None, zone_name: str, now: datetime)
     try:
         zone = zone_named(zone_name)
     except CronInvalid as error:
-        raise refused("tz", f"{error}.") from error
+        raise refused("tz", f"{error}.", as_=TimeZoneInvalid) from error
     end = now if until is None else _read("to", until, zone)
     start = end - BY_DEFAULT if since is None else _read("from", since, zone)
     if start >= end:
@@ -56,8 +56,8 @@ def span_of(since: str | None, until: str | None, zone_name: str, now: datetime)
     return Span(start, end, zone)
 
 
-def refused(name: str, text: str) -> Refused:
-    return Refused(text, errors=[{"loc": ["query", name], "msg": text, "type": "value_error"}])
+def refused(name: str, text: str, *, as_: type[Refused] = Refused) -> Refused:
+    return as_(text, errors=[{"loc": ["query", name], "msg": text, "type": "value_error"}])
 
 
 def _read(name: str, text: str, zone: ZoneInfo) -> datetime:

@@ -1,6 +1,6 @@
 """Kinds whose args do not all survive JSON, loaded through `POSTLUDE_JOBS`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
 
@@ -38,6 +38,18 @@ class RaisingArgs(BaseModel):
         return {"known": token}[token.get_secret_value()]
 
 
+class Round(BaseModel):
+    form: Literal["round"]
+
+
+class Square(BaseModel):
+    form: Literal["square"]
+
+
+class TaggedArgs(BaseModel):
+    shape: Annotated[Round | Square, Field(discriminator="form")]
+
+
 @job("odd_raising")
 async def odd_raising(ctx: Context, args: RaisingArgs) -> None: ...
 
@@ -64,3 +76,7 @@ async def odd_secret(ctx: Context, args: SecretLevelArgs) -> None: ...
 @job("odd_numbered")
 async def odd_numbered(ctx: Context, args: NumberedArgs) -> dict[int, str]:
     return args.lines
+
+
+@job("odd_tagged")
+async def odd_tagged(ctx: Context, args: TaggedArgs) -> None: ...

@@ -20,7 +20,8 @@ Problem
 ├── HostRefused (421)
 ├── Refused (422)              KindUnknown, ArgsInvalid, QueueUnknown, LaneInvalid, FlowInvalid, ParentUnknown,
 │                              FlowUnknown, ScheduleInvalid, IdempotencyKeyReused, BadCursor,
-│                              SecretUnreadable, UploadRefused
+│                              SecretUnreadable, UploadRefused;
+│                              of ArgsInvalid: CronExpressionInvalid, TimeZoneInvalid, FilterInvalid
 ├── InternalError (500)
 └── Unavailable (503, 507)     TooManyBodies, TooManyWatchers, LedgerUnavailable: FateUnknown, LedgerFull;
                                FilesUnavailable, FilesFull
@@ -66,7 +67,8 @@ class Problem(PostludeError):
     def __str__(self) -> str:
         mistakes = [one for one in self.errors if one.get("msg") != self.detail]
         told = [f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg')}" for one in mistakes]
-        return " ".join(filter(None, (self.detail or self.title, "; ".join(told))))
+        more = [one for one in told if one not in self.detail]
+        return " ".join(filter(None, (self.detail or self.title, "; ".join(more))))
 
 
 class BodyMalformed(Problem): ...
@@ -222,6 +224,15 @@ class KindUnknown(Refused): ...
 
 
 class ArgsInvalid(Refused): ...
+
+
+class CronExpressionInvalid(ArgsInvalid): ...
+
+
+class TimeZoneInvalid(ArgsInvalid): ...
+
+
+class FilterInvalid(ArgsInvalid): ...
 
 
 class QueueUnknown(Refused): ...

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from service import agreed_time
 from service.access.limits import restricted_filter
 from service.access.principal import Scope
+from service.errors import FilterInvalid
 from service.ledger.deadline import in_time
 from service.ledger.operations import NewOperation, Place
 from service.lifecycle.new_job import new_id
@@ -75,7 +76,7 @@ async def replay_jobs(
     """
     with state_of(request).room.stay() as stay:
         body = await read_body(request, MIB, stay)
-    wanted = parse(_adapter, body, {})
+    wanted = parse(_adapter, body, {}, refusals={"filter": FilterInvalid})
     new = NewOperation(
         id=new_id(),
         action="replay",

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobs import Kind
+from jobs.kit.names import did_you_mean
 from service.access.principal import Principal, is_listed
 from service.dashboard.kinds.days import Day, read_days
 from service.dashboard.kinds.hours import HOUR, Hour, read_hours
@@ -164,4 +165,5 @@ def _is_seen(principal: Principal, name: str, label: Label | None) -> bool:
 
 def _unknown(name: str, resources: Resources) -> KindNotFound:
     known = ", ".join(sorted(resources.catalogue))
-    return KindNotFound(f"There is no kind {name!r}, and no job with that label. Known kinds: {known}.")
+    meant = did_you_mean(name, resources.catalogue)
+    return KindNotFound(f"There is no kind {name!r}, and no job with that label.{meant} Known kinds: {known}.")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from jobs.kit.names import nearest
+from jobs.kit.names import did_you_mean, nearest
 from tests.jobs.kit.declaring import kind_of
 
 
@@ -123,3 +123,8 @@ def test_args_get_their_own_class_in_the_function() -> None:
 )
 def test_nearest_name_is_found_where_one_is_near(name: object, near: str | None) -> None:
     assert nearest(name, ("amount", "sender")) == near
+
+
+def test_a_refusal_ends_with_the_name_that_was_meant() -> None:
+    assert did_you_mean("amuont", ("amount", "sender")) == " Did you mean 'amount'?"
+    assert did_you_mean("zzz", ("amount", "sender")) == ""

@@ -417,3 +417,5 @@ async def test_a_refusal_says_where_the_request_does_not_fit(api: httpx.AsyncCli
     ):
         problem = assert_problem(await api.post("/v1/operations", json=body), 422)
         assert [error["loc"] for error in problem["errors"]] == [loc]
+    assert (problem["type"], problem["title"]) == ("urn:postlude:problem:filter-invalid", "Filter invalid")
+    assert problem["detail"] == "The body is not valid: filter.tag: String should have at least 1 character."

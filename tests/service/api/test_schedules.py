@@ -89,19 +89,25 @@ async def test_kinds_own_schedules_are_listed_and_paused_but_not_changed(api: ht
 
 
 async def test_what_does_not_fit_is_refused_in_its_place(api: httpx.AsyncClient) -> None:
-    for fields, place in (
-        ({"cron": "61 * * * *"}, ["cron"]),
-        ({"cron": "0 0 31 2 *"}, ["cron"]),
-        ({"time_zone": "Europe/Nowhere"}, ["time_zone"]),
-        ({"jitter": 3601}, ["jitter"]),
-        ({"overlap": "queue"}, ["overlap"]),
-        ({"options": {"delay": 5}}, ["options", "delay"]),
-        ({"args": {"subject": 1}}, ["args", "subject"]),
-        ({"start": "2026-02-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, []),
+    for fields, place, problem in (
+        ({"cron": "61 * * * *"}, ["cron"], "cron-expression-invalid"),
+        ({"cron": "0 0 31 2 *"}, ["cron"], "cron-expression-invalid"),
+        ({"time_zone": "Europe/Nowhere"}, ["time_zone"], "time-zone-invalid"),
+        ({"time_zone": "Europe/Nowhere", "jitter": 3601}, ["time_zone"], "args-invalid"),
+        ({"jitter": 3601}, ["jitter"], "args-invalid"),
+        ({"overlap": "queue"}, ["overlap"], "args-invalid"),
+        ({"options": {"delay": 5}}, ["options", "delay"], "args-invalid"),
+        ({"args": {"subject": 1}}, ["args", "subject"], "args-invalid"),
+        ({"start": "2026-02-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, [], "args-invalid"),
     ):
         refused = await api.put("/v1/schedules/s", json=wanted(**fields))
-        assert_problem(refused, 422, "args-invalid")
+        assert_problem(refused, 422, problem)
         assert refused.json()["errors"][0]["loc"] == place, refused.text
+    cron = (await api.put("/v1/schedules/s", json=wanted(cron="61 * * * *"))).json()
+    assert (cron["title"], cron["detail"]) == (
+        "Cron expression invalid",
+        "The body is not valid: cron: Bad minute: '61'; it takes 0 to 59.",
+    )
     assert_problem(await api.put("/v1/schedules/s", json=wanted(kind="nobody")), 422, "kind-unknown")
     assert_problem(await api.put("/v1/schedules/s", json=wanted(options={"queue": "none"})), 422, "queue-unknown")
     assert_problem(await api.put(f"/v1/schedules/{'n' * 101}", json=wanted()), 422, "schedule-invalid")

@@ -158,3 +158,4 @@ async def test_what_cannot_be_asked_is_refused(api: httpx.AsyncClient) -> None:
         problem = assert_problem(await api.get("/v1/stats/series", params=wrong), 422)
         if wrong.get("bucket") == "15m":
             assert "10,000 buckets" in problem["detail"]
+        assert (problem["title"] == "Time zone invalid") == ("tz" in wrong), wrong

@@ -88,6 +88,18 @@ async def test_replay_whose_args_make_a_validator_raise_is_refused(api: httpx.As
     assert "KeyError" in problem["detail"]
 
 
+async def test_tag_that_no_member_of_a_union_has_is_no_unknown_kind(api: httpx.AsyncClient) -> None:
+    body = odd("tagged", shape={"form": SECRET})
+    single = await api.post("/v1/jobs", json=body)
+    batch = await api.post("/v1/jobs/batch", json={"jobs": [body]})
+    for answer in (single, batch):
+        problem = assert_problem(answer, 422)
+        assert problem["type"] == "urn:postlude:problem:args-invalid"
+        told = "The tag found using 'form' does not match any of the expected tags: 'round', 'square'"
+        assert problem["errors"][0]["msg"] == told
+        assert SECRET not in answer.text
+
+
 async def test_nearest_known_name_is_suggested(api: httpx.AsyncClient) -> None:
     answer = await api.post("/v1/jobs", json=odd("level", levle=1))
     assert "did you mean 'level'?" in assert_problem(answer, 422)["errors"][0]["msg"]

@@ -168,6 +168,7 @@ async def test_a_replay_must_say_what_to_replay(api: httpx.AsyncClient, ledger: 
         assert_problem(await api.post("/v1/jobs/replay", json=body), 422)
     refused = assert_problem(await api.post("/v1/jobs/replay", json={"filter": {}}), 422)
     assert "name at least one of state, kind" in refused["errors"][0]["msg"]
+    assert refused["type"] == "urn:postlude:problem:filter-invalid"
     assert_problem(await api.post("/v1/jobs/replay", content=b"{"), 400)
     assert await get(api, job["id"]) == job
 

@@ -127,6 +127,17 @@ async def test_refusal_says_where_the_body_does_not_fit(api: httpx.AsyncClient) 
     problem = assert_problem(await api.post("/v1/jobs", json={"kind": "nope"}), 422)
     assert problem["type"] == "urn:postlude:problem:kind-unknown"
     assert "send_webhook" in problem["detail"]
+    near = {"kind": "update_stat"}
+    for path, body in (("/v1/jobs", near), ("/v1/jobs/batch", {"jobs": [{"kind": "cleanup"}, near]})):
+        problem = assert_problem(await api.post(path, json=body), 422)
+        meant = "The kind is unknown; did you mean 'update_stats'?"
+        assert problem["detail"].startswith(f"{meant} Known kinds: ")
+        assert [error["msg"] for error in problem["errors"]] == [meant]
+    problem = assert_problem(await api.post("/v1/jobs", json=stat(queue="defualt")), 422)
+    assert problem["detail"].startswith("The queue is unknown. Did you mean 'default'? Known queues: ")
+    for path, name in (("/v1/kinds/update_stat", "update_stats"), ("/v1/queues/defualt", "default")):
+        problem = assert_problem(await api.post(f"{path}/pause"), 404)
+        assert f" Did you mean '{name}'? Known " in problem["detail"]
     of_two = {"kind": "make_thumbnail", "args": {"file": "f", "sizes": [64, 0]}}
     problem = assert_problem(await api.post("/v1/jobs", json=of_two), 422)
     assert {tuple(error["loc"]) for error in problem["errors"]} == {("args", "sizes", 1)}
