@@ -53,8 +53,10 @@ def aligned(
 
 
 def moment(value: object) -> str:
-    """Write a time of the API to the second."""
-    return one_line(value or "").partition(".")[0].removesuffix("Z").replace("T", " ")
+    """Write a time of the API to the second, with its zone in one word: columns are counted by programs, too."""
+    text = one_line(value or "")
+    seconds = text.partition(".")[0].removesuffix("Z").replace("T", " ")
+    return f"{seconds}Z" if text.endswith("Z") else seconds
 
 
 def _row(job: Job) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def refusal(
 
 
 def _is_of_kind(error: dict[str, Any]) -> bool:
-    return error["type"] == _UNKNOWN_TAG and error["msg"].startswith(_UNKNOWN_KIND)
+    return error["type"] == _UNKNOWN_TAG and str(error["msg"]).startswith(_UNKNOWN_KIND)
 
 
 def _errors_in(error: ValidationError, kinds: Kinds) -> list[dict[str, Any]]:

@@ -44,13 +44,19 @@ def in_words(expression: str) -> str | None:
 
 
 def in_zone(moments: Sequence[datetime], time_zone: str) -> list[tuple[datetime, str]]:
-    """Return moments with the local time of a zone: `Fri 27 Nov 2026, 04:30`, with seconds if any."""
+    """Return moments with the local time of a zone: `Fri 27 Nov 2026, 04:30 CET`, with seconds if any."""
     shown = [moment.astimezone(ZoneInfo(time_zone)) for moment in moments]
     seconds = any(moment.second for moment in shown)
     return [
-        (moment, f"{at:%a} {at.day} {at:%b %Y, %H:%M}{f':{at:%S}' if seconds else ''}")
+        (moment, f"{at:%a} {at.day} {at:%b %Y, %H:%M}{f':{at:%S}' if seconds else ''} {_zone_of(at)}")
         for moment, at in zip(moments, shown, strict=True)
     ]
+
+
+def _zone_of(at: datetime) -> str:
+    """Return the name of a moment's zone: `CET`, or `UTC+03` if it has only digits."""
+    name = f"{at:%Z}"
+    return name if name.isalpha() else f"UTC{name}"
 
 
 def _own(fields: list[str]) -> str | None:

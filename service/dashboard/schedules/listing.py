@@ -91,8 +91,8 @@ async def _counts(connection: AsyncConnection, now: datetime) -> Mapping[str, in
 
 def _row(view: View, marks: Sequence[Mark], people: Mapping[str, str], now: datetime) -> ScheduleRow:
     row = view.row
-    last, said = latest(marks, now)
     cron, zone, kind = when_of(view)
+    last, said = latest(marks, zone, now)
     return ScheduleRow(
         name=view.name,
         label=next((mark.job.label for mark in reversed(marks) if mark.job is not None), kind),

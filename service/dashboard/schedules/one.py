@@ -103,7 +103,7 @@ async def _coming(schedules: Schedules, name: str) -> Sequence[datetime]:
 def _answer(view: View, marks: Sequence[Mark], now: datetime) -> Words:
     """Say when it is next due, and what became of the latest tick."""
     coming: Words = (" Next ", Time(view.next, "in"), ".") if view.next is not None else ()
-    mark, said = latest(marks[::-1], now)
+    mark, said = latest(marks[::-1], when_of(view)[1], now)
     if mark is None or mark.job is None:
         return coming
     return (*coming, f" Its latest job {_became(mark)} ", *said, ".")

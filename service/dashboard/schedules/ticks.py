@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping
 
+from service.dashboard.schedules.cron_words import in_zone
 from service.dashboard.text import span_text
 from service.insight.words import Time, Words
 from service.ledger.reads.tick_jobs import TickJob
@@ -67,18 +68,18 @@ def spoken(marks: Sequence[Mark]) -> str:
     return f"Last {len(marks)} ticks: {told}" if len(marks) != 1 else f"Last tick: {marks[0].became}"
 
 
-def latest(marks: Sequence[Mark], now: datetime) -> tuple[Mark | None, Words]:
+def latest(marks: Sequence[Mark], time_zone: str, now: datetime) -> tuple[Mark | None, Words]:
     """Return the latest mark with a job, and what to say about it and about a tick that was not fired within a day.
 
-    `marks` are oldest first.
+    `marks` are oldest first, of a schedule in `time_zone`.
     """
     fired = [mark for mark in marks if mark.became not in (SKIPPED, MISSED)]
     if not fired:
-        return None, _not_fired(marks[-1]) if marks else ()
+        return None, _not_fired(marks[-1], time_zone) if marks else ()
     mark = fired[-1]
     words = _outcome(mark)
     passed = [one for one in marks if one.became in (SKIPPED, MISSED) and one.due_at > now - _DAY]
-    return mark, (*words, "; ", *_not_fired(passed[-1])) if passed else words
+    return mark, (*words, "; ", *_not_fired(passed[-1], time_zone)) if passed else words
 
 
 def day_words(counts: Mapping[str, int]) -> Words:
@@ -112,8 +113,9 @@ def _outcome(mark: Mark) -> Words:
     return "due ", Time(mark.due_at)
 
 
-def _not_fired(mark: Mark) -> Words:
-    return f"{mark.became} ", Time(mark.due_at, "at"), f", as {mark.reason}"
+def _not_fired(mark: Mark, time_zone: str) -> Words:
+    [(_, due)] = in_zone([mark.due_at], time_zone)
+    return (f"{mark.became} {due}, as {mark.reason}",)
 
 
 def _error(job: TickJob) -> str:

@@ -49,7 +49,7 @@ async def test_schedules_are_paused_resumed_and_run_and_tell_their_ticks(api: ht
     assert heading.split() == ["DUE", "OUTCOME", "JOB", "REASON"]
     assert [tick.split()[2], *tick.split()[-2:]] == ["fired", "run", "now"]
     coming = (await run(api.base_url, "next", "cleanup", "--count", "3")).out.splitlines()
-    assert [line[11:] for line in coming] == ["03:17:00"] * 3
+    assert [line[11:] for line in coming] == ["03:17:00Z"] * 3
 
 
 async def test_a_history_that_is_cut_says_so_and_all_shows_it_whole(api: httpx.AsyncClient) -> None:

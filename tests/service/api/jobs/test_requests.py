@@ -127,9 +127,9 @@ async def test_refusal_says_where_the_body_does_not_fit(api: httpx.AsyncClient) 
     problem = assert_problem(await api.post("/v1/jobs", json={"kind": "nope"}), 422)
     assert problem["type"] == "urn:postlude:problem:kind-unknown"
     assert "send_webhook" in problem["detail"]
-    near = {"kind": "update_stat"}
-    for path, body in (("/v1/jobs", near), ("/v1/jobs/batch", {"jobs": [{"kind": "cleanup"}, near]})):
-        problem = assert_problem(await api.post(path, json=body), 422)
+    near: dict[str, Any] = {"kind": "update_stat"}
+    for path, sent in (("/v1/jobs", near), ("/v1/jobs/batch", {"jobs": [{"kind": "cleanup"}, near]})):
+        problem = assert_problem(await api.post(path, json=sent), 422)
         meant = "The kind is unknown; did you mean 'update_stats'?"
         assert problem["detail"].startswith(f"{meant} Known kinds: ")
         assert [error["msg"] for error in problem["errors"]] == [meant]

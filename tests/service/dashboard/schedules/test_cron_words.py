@@ -1,9 +1,11 @@
 """Cron expressions in words: what people write, and everything else that is allowed."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from jobs.kit.cron import check_expression
-from service.dashboard.schedules.cron_words import in_words
+from service.dashboard.schedules.cron_words import in_words, in_zone
 
 WORDS = {
     "* * * * *": "Every minute",
@@ -66,3 +68,10 @@ def test_an_expression_reads_as_one_says_it(expression: str) -> None:
 
 def test_what_nobody_can_read_has_no_words() -> None:
     assert in_words("every day") is None
+
+
+def test_a_local_time_says_its_zone() -> None:
+    winter, summer = datetime(2026, 11, 27, 3, 30, tzinfo=UTC), datetime(2026, 7, 27, 3, 30, 5, tzinfo=UTC)
+    assert in_zone([winter], "Europe/Berlin") == [(winter, "Fri 27 Nov 2026, 04:30 CET")]
+    assert in_zone([summer], "America/Sao_Paulo") == [(summer, "Mon 27 Jul 2026, 00:30:05 UTC-03")]
+    assert in_zone([winter], "UTC") == [(winter, "Fri 27 Nov 2026, 03:30 UTC")]

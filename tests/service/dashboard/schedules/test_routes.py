@@ -67,9 +67,10 @@ async def test_schedules_are_told_in_words_with_their_ticks_and_why_one_was_skip
     assert "cleanup cleanup · set in code Every day at 03:17" in said
     assert 'aria-label="Last 3 ticks: 1 succeeded, 1 skipped, 1 failed"' in await browser.page("/schedules")
     one = await browser.words("/schedules/often")
-    assert "Every 5 minutes. Next in" in one
+    assert "Every 5 minutes (UTC). Next in" in one
     assert "In the last 24 hours 2 ticks became jobs, 1 was skipped, none were missed." in one
-    assert re.search(r"Its latest job failed (just now|\d+ s ago): row 12 is odd; skipped", one)
+    skipped = r"skipped \w{3} \d+ \w{3} \d{4}, \d\d:\d\d:\d\d UTC, as the job of an earlier tick still ran"
+    assert re.search(rf"Its latest job failed (just now|\d+ s ago): row 12 is odd; {skipped}", one)
     assert "succeeded" in one
     assert "8 s" in one
     assert "the job of an earlier tick still ran" in one
@@ -135,7 +136,10 @@ async def test_an_expression_is_explained_while_it_is_written(browser: Browser) 
     said = await browser.page("/schedule-form/when?cron=30+4+*+*+MON-FRI&time_zone=Europe/Berlin")
     assert "Monday to Friday at 04:30" in said
     assert said.count("<li>") == 5
-    assert ", 04:30 " in said
+    assert len(re.findall(r", 04:30 CES?T <", said)) == 5
+    assert "Monday to Friday at 04:30</b> (Europe/Berlin)" in said
+    assert "Every day at 03:17 (UTC)." in await browser.words("/schedules/cleanup")
+    assert len(re.findall(r", 03:17 UTC in ", await browser.words("/schedules/cleanup"))) == 5
     assert "Bad hour" in await browser.page("/schedule-form/when?cron=0+25+*+*+*")
     assert "no time zone" in await browser.page("/schedule-form/when?cron=@daily&time_zone=Mars")
 
