@@ -16,6 +16,7 @@ from markupsafe import Markup
 from service.dashboard import code, sparks, text
 from service.dashboard.assets import DIGEST
 from service.features import FEATURES
+from service.own_command import own_command
 
 _COMPONENTS = ("basics", "actions", "tables", "parts")
 
@@ -75,6 +76,7 @@ def environment() -> Environment:
         asset=lambda name: url(f"/assets/{DIGEST}/{name}"),
         csrf_token=lambda: _here.get().csrf,
         now=lambda: _here.get().now,
+        own_command=own_command,
         segment=segment,
         text=text,
         url=url,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.own_command import own_command
 from service.settings import Settings
 
 if TYPE_CHECKING:  # the supervisor needs nothing that features import
@@ -36,7 +37,7 @@ def banner(settings: Settings, servers: Iterable["DevServer"]) -> str:
             f"  Docs   {url}/docs",
             *(server.banner(settings, url) for server in servers),
             f"  Data   {settings.data_dir}",
-            "  Look   postlude demo fills an empty ledger with a believable day, from another terminal",
+            f"  Look   {own_command()} demo fills an empty ledger with a believable day, from another terminal",
             f"  Try    curl {url}/v1/jobs -H 'content-type: application/json'{key} -d '{_EXAMPLE}'",
             "  Stop   Ctrl-C",
             "",

@@ -41,3 +41,8 @@ def test_the_banner_says_where_things_are(tmp_path: Path) -> None:
     for part in ("http://127.0.0.1:8123/docs", "http://127.0.0.1:8123/inbox", str(tmp_path), "curl http://"):
         assert part in text
     assert "http://[::1]:8123/docs" in banner(Settings(host="::", port=8123), [])
+
+
+def test_a_command_in_the_banner_can_be_typed_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.dev.screen.own_command", lambda: ".venv/bin/postlude")
+    assert "  Look   .venv/bin/postlude demo fills" in banner(Settings(data_dir=tmp_path), [])
