@@ -61,6 +61,9 @@ class FlowJobOut(BaseModel):
 
 
 class FlowOut(FlowSummary):
+    replayed_at: ShownMoment | None = Field(
+        description="When somebody last replayed it as a whole; null: never, or too long ago for the trail."
+    )
     callbacks: list[CallbackOut] = Field(description="Enqueued when it ends.")
     jobs: list[FlowJobOut] = Field(description="Each job after the jobs that it comes after.")
     next_cursor: str | None = Field(description=NEXT_CURSOR)

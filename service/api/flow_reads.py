@@ -9,6 +9,7 @@ from service.errors import FlowNotFound
 from service.ledger.ledger import Ledger
 from service.ledger.reads import flows as queries
 from service.ledger.reads.flow_graphs import page_of_flows
+from service.trail.reads import last_change
 from service.web.cursor import Text, decode, encode
 from service.web.jobs.callback_out import CallbackOut
 from service.web.moments import Moment
@@ -30,8 +31,10 @@ async def read_flow(ledger: Ledger, flow_id: str, cursor: str | None = None, lim
         rows = await queries.jobs_of_flow(connection, flow_id, after, limit + 1)
         page = rows[:limit]
         parents = await queries.parents_in_flow(connection, flow_id, [row["id"] for row in page])
+        replay = await last_change(connection, "replay", "flow", flow_id)
     return FlowOut(
         **summary(flow, counts),
+        replayed_at=None if replay is None else replay.at,
         callbacks=[CallbackOut.of(callback) for callback in callbacks],
         jobs=[FlowJobOut.of(row, parents[row["id"]]) for row in page],
         next_cursor=_cursor(page[-1]["listed_at"], page[-1]["id"]) if len(rows) > limit else None,

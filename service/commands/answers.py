@@ -121,6 +121,7 @@ class _Flow(BaseModel):
 
 
 class Flow(_Flow):
+    replayed_at: str | None = None
     callbacks: list[_Callback]
     jobs: list[_FlowJob]
     next_cursor: str | None

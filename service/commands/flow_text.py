@@ -20,8 +20,8 @@ def table(flows: Sequence[Flow], *, heading: bool, width: int | None) -> Iterato
 def details(flow: Flow, width: int | None) -> Iterator[str]:
     """Write everything known about a flow, with a line for each of its jobs."""
     yield f"id           {one_line(flow['id'])}"
-    for name in ("name", "state", "created_at", "finished_at"):
-        if flow[name] is not None:
+    for name in ("name", "state", "created_at", "replayed_at", "finished_at"):
+        if flow.get(name) is not None:  # an older service does not say when it was replayed
             yield f"{name:<12} {one_line(flow[name])}"
     yield f"jobs         {_counts(flow['counts'])}"
     for callback in flow["callbacks"]:

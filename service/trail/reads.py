@@ -2,14 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access_tables import trail
+from service.ledger.guards import unindexed
 from service.tables import Moment
 from service.trail.entries import Ending, Noted, TrailFilter
+
+# What an action has as `after` if nothing differs from `before`.
+_NO_DIFFERENCE = "{}"
 
 
 async def list_actions(connection: AsyncConnection, wanted: TrailFilter, limit: int) -> Sequence[Noted]:
@@ -25,6 +30,27 @@ async def who_last(connection: AsyncConnection, action: str, target_type: str, t
     """Return the name of the principal who last took this action on a target, if the trail still knows."""
     newest = await list_actions(connection, TrailFilter(action=action, target_type=target_type, target=target), 1)
     return next((one.principal_name for one in newest if one.ending is not Ending.REFUSED), None)
+
+
+class LastChange(NamedTuple):
+    """When something was last changed, and by whom."""
+
+    at: datetime
+    by: str
+
+
+async def last_change(connection: AsyncConnection, action: str, target_type: str, target: str) -> LastChange | None:
+    """Return the last time that this action changed a target, if the trail still knows."""
+    is_so = (unindexed(trail.c.action) == action, unindexed(trail.c.target_type) == target_type)
+    changed_something = func.coalesce(trail.c.after, "") != _NO_DIFFERENCE
+    found = (
+        select(trail.c.at, trail.c.principal_name)
+        .where(trail.c.target == target, *is_so, trail.c.ending != Ending.REFUSED, changed_something)
+        .order_by(trail.c.at.desc(), trail.c.id.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(found)).first()
+    return None if row is None else LastChange(*row)
 
 
 def actions(wanted: TrailFilter, limit: int) -> Select[Any]:

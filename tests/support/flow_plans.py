@@ -21,6 +21,7 @@ from service.ledger.records.reopened import reopen
 from service.ledger.records.replayed import Replay, record_replayed
 from service.ledger.states import Outcome, State
 from service.ledger.traits import Trait
+from service.trail.reads import last_change
 from tests.support.plans import Call
 from tests.support.writing import writing
 
@@ -163,6 +164,7 @@ FLOW_READS: Mapping[str, Call] = {
     "a flow": lambda c, _: flows.get_flow(c, "flow-1"),
     "flows": lambda c, _: flows.list_flows(c, None, 51),
     "the next page of flows": lambda c, now: flows.list_flows(c, (now - timedelta(days=1), "flow-1"), 51),
+    "last replay": lambda c, _: last_change(c, "replay", "flow", "flow-1"),
     "counts of flows (10)": lambda c, _: flows.counts_of(c, [f"flow-{n}" for n in range(10)]),
     "jobs of a flow": lambda c, _: flows.jobs_of_flow(c, "flow-1", None, 101),
     "the next page of its jobs": lambda c, now: flows.jobs_of_flow(c, "flow-1", (now - timedelta(days=1), "x"), 101),

@@ -16,6 +16,7 @@ from service.ledger.ledger import Ledger
 from service.ledger.reads.flow_graphs import Edge, FlowJob, edges_to, jobs_of_graph
 from service.ledger.reads.flows import FlowCounts, counts_of, get_flow
 from service.ledger.states import LIVE, REPLAYABLE, State
+from service.trail.reads import LastChange, last_change
 from service.words import counted, listed
 
 _ROWS = layout.MOST_JOBS
@@ -84,6 +85,7 @@ class FlowPage:
     created_at: datetime
     finished_at: datetime | None
     by: str | None
+    replay: LastChange | None
     jobs: int
     live: int
     replayable: int
@@ -106,6 +108,7 @@ async def read_flow(ledger: Ledger, flow_id: str, cursor: str | None, now: datet
         holding = jobs if is_whole else await jobs_of_graph(connection, flow_id, None, _MOST_HOLDING, _HOLDS_UP)
         by = jobs[0].enqueued_by if jobs else None
         names = await names_of(connection, [by])
+        replay = await last_change(connection, "replay", "flow", flow_id)
     last = jobs[-1] if len(found) > _ROWS else None
     return _page(
         flow,
@@ -114,6 +117,7 @@ async def read_flow(ledger: Ledger, flow_id: str, cursor: str | None, now: datet
         edges,
         reasons=words.reasons(holding, edges, counts, flow["created_at"]),
         by=names.get(by or ""),
+        replay=replay,
         sketch=_sketch(jobs, edges, now) if is_whole and layout.is_drawable(len(jobs), len(edges)) else None,
         older=None if last is None else cursor_of(last.listed_at, last.id),
         now=now,
@@ -128,6 +132,7 @@ def _page(
     *,
     reasons: Words,
     by: str | None,
+    replay: LastChange | None,
     sketch: Sketch | None,
     older: str | None,
     now: datetime,
@@ -145,6 +150,7 @@ def _page(
         created_at=flow["created_at"],
         finished_at=counts.finished_at,
         by=by,
+        replay=replay,
         jobs=sum(counts.states.values()),
         live=sum(counts.states.get(state, 0) for state in LIVE),
         replayable=sum(counts.states.get(state, 0) for state in REPLAYABLE),

@@ -252,6 +252,8 @@ async def test_a_flow_is_cancelled_and_replayed_as_a_whole(idle: Driver, wanted:
     replayed = await idle.api.post(f"/v1/flows/{flow['id']}/replay")
     assert replayed.status_code == 200, replayed.text
     assert replayed.json()["state"] == "running"
+    assert answer.json()["replayed_at"] is None
+    assert replayed.json()["replayed_at"] > answer.json()["finished_at"]
     assert idle.notes.ran == []
     async with running_worker(wanted, jobs.load(MODULES)):
         done = await idle.ended(flow["id"])
@@ -264,9 +266,11 @@ async def test_a_replay_of_a_flow_runs_only_what_has_not_succeeded(driver: Drive
     flow = await driver.enqueue(driver.job("a"), driver.job("b", "a"), driver.job("c", "b"))
     assert (await driver.ended(flow["id"]))["counts"] == {"succeeded": 1, "failed": 1, "cancelled": 1}
     driver.notes.failing.clear()
-    await driver.api.post(f"/v1/flows/{flow['id']}/replay")
+    at = (await driver.api.post(f"/v1/flows/{flow['id']}/replay")).json()["replayed_at"]
     done = await eventually(lambda: _all_succeeded(driver, flow["id"]))
     assert done["counts"] == {"succeeded": 3}
+    again = await driver.api.post(f"/v1/flows/{flow['id']}/replay")
+    assert again.json()["replayed_at"] == at, "the second one found nothing to replay"
     assert driver.notes.ran == ["a", "b", "c"]
 
 

@@ -68,6 +68,7 @@ async def test_flows_are_cancelled_and_replayed(api: httpx.AsyncClient) -> None:
     again = await run(api.base_url, "replay", flow["id"], "nowhere")
     assert again.code == 1
     assert again.out.startswith(f"{flow['id']}  running  ")
+    assert "\nreplayed_at  20" in (await run(api.base_url, "show", flow["id"])).out
     assert again.err.startswith("error: nowhere: There is no flow")
 
 

@@ -1,5 +1,6 @@
 """The pages of flows: the state of each, what holds it up, and what can be done to it."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -80,7 +81,9 @@ async def test_a_flow_is_cancelled_and_what_was_cancelled_is_replayed_and_both_a
     assert "The flow is cancelled." in await browser.act(f"{path}/cancel")
     assert await states(browser, flow) == ["cancelled", "cancelled"]
     assert "All its jobs have ended" in await browser.page(path)
+    assert ", replayed " not in await browser.words(path)
     assert "Its failed jobs run again." in await browser.act(f"{path}/replay")
+    assert re.search(r"started (just now|\d+ s ago), replayed (just now|\d+ s ago) by ", await browser.words(path))
     assert await states(browser, flow) == ["queued", "blocked"]
     async with browser.ledger.read() as connection:
         rows = (await connection.execute(select(trail).order_by(trail.c.id))).mappings().all()
