@@ -1,4 +1,7 @@
-"""Real servers for the tests: started on sockets in temporary folders, stopped by the process that was started."""
+"""Real servers for the tests: started on sockets in temporary folders, stopped by the process that was started.
+
+If that is killed, they end, too: see `reaper.py`.
+"""
 
 import importlib.util
 import os
@@ -17,6 +20,7 @@ from urllib.parse import quote
 from redis import Redis
 
 from service.dev.redis_server import find_binary
+from tests.support.reaper import end_with_us
 
 START_TIMEOUT_S = 30
 _DONE = "statement done"
@@ -61,6 +65,7 @@ class PostgresServer:
                 user=_postgres_user(),
                 start_new_session=True,
             )
+        end_with_us(self.process.pid, signal.SIGQUIT)
         wait_for(self._answers, f"Postgres (see {self.folder}/postgres.log)")
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
@@ -180,6 +185,7 @@ class RedisServer:
             self.process = subprocess.Popen(
                 [str(part) for part in argv], stdout=log, stderr=log, start_new_session=True
             )
+        end_with_us(self.process.pid, signal.SIGKILL)
         wait_for(self._answers, f"Redis (see {self.folder}/redis.log)")
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
