@@ -9,7 +9,7 @@ from service.access.limits import restricted
 from service.access.principal import Scope
 from service.dashboard.jobs import query as queries
 from service.dashboard.jobs.bulk import ACTIONS
-from service.dashboard.jobs.reading import read_jobs_page
+from service.dashboard.jobs.reading import counts_all, read_jobs_page
 from service.dashboard.jobs.rows import IN_SHORT
 from service.dashboard.page_route import page_router
 from service.dashboard.shell import PageDep
@@ -32,7 +32,7 @@ async def jobs(
     all_: Annotated[bool, Query(alias="all", description="All jobs that match are selected")] = False,
 ) -> HTMLResponse:
     wanted = restricted(page.principal, wanted)
-    states = (await dashboard_state_of(page.request).states.of([""]))[""]
+    states = (await dashboard_state_of(page.request).states.of([""]))[""] if counts_all(wanted) else None
     it = await in_time(
         read_jobs_page(
             page.resources.ledger, page.lanes, wanted, states, newer=newer, sees_args=page.principal.sees_args

@@ -62,6 +62,35 @@ async def _count_state(connection: AsyncConnection, state: State) -> int:
     return int((await connection.execute(select(func.count()).select_from(some))).scalar_one())
 
 
+async def count_states_matching(connection: AsyncConnection, wanted: Filter) -> Mapping[State, int | None]:
+    """Count the jobs that match a filter by state, whatever states it names; None where that would take long.
+
+    Where there is much of a kind, of a state and of everything else, a sample tells next to nothing about a state of
+    that kind.
+    """
+    wanted = replace(wanted, states=())
+    if await far_end(connection, wanted, _MOST_READ) is None:
+        counted = await _group_by_state(connection, wanted)
+        return {state: counted.get(state, 0) for state in State}
+    return {state: await _count_few(connection, replace(wanted, states=[state])) for state in State}
+
+
+async def _group_by_state(connection: AsyncConnection, wanted: Filter) -> Mapping[State, int]:
+    """Count few jobs, each of which is read."""
+    page = listing.page_of([jobs.c.state], wanted, MOST_COUNTED)
+    if page is None:
+        return {}
+    found = page.subquery()
+    counted = select(found.c.state, func.count()).group_by(found.c.state)
+    return {State(state): count for state, count in await connection.execute(counted)}
+
+
+async def _count_few(connection: AsyncConnection, wanted: Filter) -> int | None:
+    if await far_end(connection, wanted, _MOST_READ) is not None:
+        return None
+    return await count_members(connection, wanted, MOST_COUNTED)
+
+
 async def count_matching(connection: AsyncConnection, wanted: Filter) -> Count:
     """Count the jobs that match a filter on indexes and columns; not for a filter that has to search inside jobs.
 

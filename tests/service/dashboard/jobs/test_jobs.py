@@ -8,6 +8,7 @@ import httpx
 
 from service.dashboard.jobs import reading
 from service.ledger.ledger import Ledger
+from service.ledger.reads import estimates
 from service.ledger.states import State
 from service.settings import Settings
 from tests.service.api.driving import job_in, post
@@ -48,6 +49,32 @@ async def test_it_lists_counts_and_filters_jobs(browser: httpx.AsyncClient, ledg
     none = await html(browser, "/jobs", kind="nobody's")
     assert "No jobs match" in none.main
     assert (await browser.get("/jobs?stat=failed", headers={"accept": "text/html"})).status_code == 422
+
+
+async def test_counters_follow_the_filter_and_say_so_if_they_cannot(
+    browser: httpx.AsyncClient, ledger: Ledger, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(reading, "ROWS", 3)
+    for state in (State.FAILED, State.FAILED, State.SUCCEEDED, State.CANCELLED):
+        await job_in(browser, ledger, state, tags=["t"])
+    for _ in range(4):
+        await post(browser, subject="another")
+    mine = {state.value: "0" for state in State} | {"failed": "2", "succeeded": "1", "cancelled": "1"}
+    for path in ("/jobs?tag=t", "/jobs?tag=t&state=failed", "/jobs?tag=t&state=running"):
+        page = await html(browser, path)
+        assert states(page) == mine, path
+        assert page.one("nav", class_="states").words.startswith("any state4")
+    assert "4 jobs match" in (await html(browser, "/jobs", tag="t")).main
+    searched = await html(browser, "/jobs", tag="t", q="no luck", state="failed")
+    assert states(searched) == mine
+    assert "The counters do not search inside jobs: they follow the other filters." in searched.main
+    few = await html(browser, "/jobs", tag="t", q="no luck")  # all that match are on the page, and counted there
+    assert states(few) == {state.value: "2" if state is State.FAILED else "0" for state in State}
+    assert "do not search inside" not in few.main
+    monkeypatch.setattr(estimates, "_MOST_READ", 3)
+    many = await html(browser, "/jobs", kind="update_stats")
+    assert states(many) == mine | dict.fromkeys(("queued", "succeeded"), "\N{EN DASH}")
+    assert "A dash is for more jobs than are counted under a filter." in many.main
 
 
 async def test_it_goes_from_page_to_page_and_back(browser: httpx.AsyncClient, monkeypatch: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from service.ledger.database import Database
 from service.ledger.reads import estimates
-from service.ledger.reads.estimates import Count, count_by_state, count_matching
+from service.ledger.reads.estimates import Count, count_by_state, count_matching, count_states_matching
 from service.ledger.reads.listing import Filter
 from service.ledger.states import State
 from tests.support.plans import Call, fill, plans_of, sent_by, walks
@@ -28,6 +28,13 @@ async def test_many_are_estimated_and_few_are_counted(database_url: str, monkeyp
         assert await count_matching(connection, Filter(kinds=["nobody's"])) == Count(0)
         few = await count_matching(connection, Filter(lane="tenant:1", states=["queued", "scheduled"]))
         assert not few.about
+        of_lane = await count_states_matching(connection, Filter(lane="tenant:1"))
+        queued = await count_matching(connection, Filter(lane="tenant:1", states=["queued"]))
+        assert Count(of_lane[State.QUEUED] or 0) == queued
+        assert None not in of_lane.values()
+        by_state = await count_states_matching(connection, Filter(kinds=["k1"], states=["failed"]))
+        assert (by_state[State.BLOCKED], by_state[State.QUEUED]) == (0, 100)
+        assert by_state[State.SUCCEEDED] is None, "there are too many jobs of that kind, and in that state"
         both = await count_matching(connection, Filter(states=["succeeded", "failed"], queues=["default"]))
         assert both.about
         assert both.number == pytest.approx(18_000, rel=0.1)
@@ -38,11 +45,16 @@ def counted(wanted: Filter) -> Call:
     return lambda connection, _now: count_matching(connection, wanted)
 
 
+def counted_by_state(wanted: Filter) -> Call:
+    return lambda connection, _now: count_states_matching(connection, wanted)
+
+
 async def test_no_count_walks_through_the_history(database_url: str) -> None:
     database = Database.open(database_url)
     await fill(database, terminal=20_000, waiting=1_000)
     filters = Filter(), Filter(kinds=["k3"]), Filter(states=["failed"], tag="x"), Filter(lane="tenant:1")
     calls: list[Call] = [*map(counted, filters), lambda connection, _now: count_by_state(connection)]
+    calls += map(counted_by_state, (*filters, Filter(error_types=["KeyError"]), Filter(queues=["default"], flow="f")))
     asked = [one for call in calls for one in await sent_by(database, call) if not one.sql.startswith("EXPLAIN")]
     plans = [(one.sql, plan) for one in asked for plan in await plans_of(database, one, avoid_walks=True)]
     await database.close()
