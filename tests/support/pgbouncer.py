@@ -3,10 +3,12 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.reaper import end_with_us
 from tests.support.servers import PostgresServer, wait_for
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
@@ -37,6 +39,7 @@ class PgBouncer:
         with (self.folder / "output").open("ab") as output:
             command = [PGBOUNCER, "-q", str(settings)]
             self.process = subprocess.Popen(command, user=user, stdout=output, stderr=output, start_new_session=True)
+        end_with_us(self.process.pid, signal.SIGTERM)
         wait_for((self.folder / f".s.PGSQL.{_PORT}").exists, f"PgBouncer (see {self.folder}/output)")
 
     def stop(self) -> None:
