@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, async_playwright
 
-HOW = "no Chromium is here: install it (Debian: apt-get install chromium), or name one in CHROMIUM"
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOW = "no Chromium is here: install it (Debian: apt-get install chromium-headless-shell), or name one in CHROMIUM"
+# The shell comes first: the others start a whole browser, whose own windows nobody sees.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def find_chromium() -> str | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import urljoin
@@ -11,12 +10,13 @@ import httpx
 import pytest
 
 from service.settings import Settings
+from tests.browser.chromium import HOW, find_chromium
 from tests.service.api.driving import assert_problem
 from tests.support.apps import made_app
 from tests.support.running import running_api
 
 PAGES = ["/docs", "/redoc"]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = find_chromium()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -51,7 +51,7 @@ async def test_unknown_asset_is_404(tmp_path: Path, path: str) -> None:
         assert_problem(await browser.get(f"/docs/assets/{path}"), 404)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=HOW)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("page", PAGES)
 async def test_page_shows_the_calls_in_a_browser_that_reaches_this_machine_alone(
