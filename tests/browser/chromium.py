@@ -10,6 +10,13 @@ from playwright.async_api import Browser, async_playwright
 HOW = "no Chromium is here: install it (Debian: apt-get install chromium-headless-shell), or name one in CHROMIUM"
 # The shell comes first: the others start a whole browser, whose own windows nobody sees.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_SWITCHES = (
+    "--no-sandbox",  # it needs privileges that containers lack, and these pages are our own
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--renderer-process-limit=1",  # else each page of a window gets a process, in which its scripts are compiled anew
+    "--js-flags=--no-opt,--no-maglev",  # no page lives long enough to pay for optimized code
+)
 
 
 def find_chromium() -> str | None:
@@ -20,8 +27,6 @@ def find_chromium() -> str | None:
 @asynccontextmanager
 async def browsing(path: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        # The sandbox needs privileges that containers lack, and these pages are our own.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = await playwright.chromium.launch(executable_path=path, args=_SWITCHES)
         yield browser
         await browser.close()
