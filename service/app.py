@@ -53,7 +53,7 @@ before it is looked at, with 400, 408, 414, 431 or 503.
 _JOBS = (enqueue, listing, lookup, actions, changing, events, facts, tickets, bulk_replay)
 _OPERATORS = (audit, failures, keys, operations, workers)
 _OTHERS = (flows, kinds, queues, lanes, schedules, health, metrics, offline_docs)
-_ROUTED = (*_JOBS, *_OPERATORS, *_OTHERS, dashboard)
+_ROUTED = (*_JOBS, *_OPERATORS, *_OTHERS)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for feature in FEATURES:
         if feature.router is not None:
             app.include_router(feature.router())
+    app.include_router(dashboard.router)  # last: what is behind it is looked for among all pages first
     app.state.page_of = page_of
     return app
 
