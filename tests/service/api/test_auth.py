@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, count, on_sqlite, stat
+from tests.support.browser import browsing
 from tests.support.running import running_api
 
 WRONG: tuple[dict[str, str], ...] = (
@@ -40,7 +41,7 @@ def as_bytes(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 @on_sqlite
 async def test_every_call_below_v1_asks_for_a_key(settings: Settings) -> None:
     keys = (SecretStr("key-one"), SecretStr("key-two"))
-    async with running_api(settings.model_copy(update={"api_keys": keys})) as api:
+    async with browsing(settings.model_copy(update={"api_keys": keys})) as api:
         known = calls((await api.get("/openapi.json")).json())
         assert len(known) >= 8
         for method, path in known:
