@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event
@@ -97,11 +98,15 @@ _IN_LANES = (
 )
 
 
+def ago_on(dialect: str, seconds: str) -> str:
+    """Return the moment that was this many seconds ago, in SQL."""
+    if dialect == "sqlite":
+        return f"strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', printf('%+f seconds', -({seconds})))"
+    return f"now() - ({seconds}) * interval '1 second'"
+
+
 def _filling(dialect: str, terminal: int, waiting: int) -> list[str]:
-    def ago(seconds: str) -> str:
-        if dialect == "sqlite":
-            return f"strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', printf('%+f seconds', -({seconds})))"
-        return f"now() - ({seconds}) * interval '1 second'"
+    ago = partial(ago_on, dialect)
 
     def numbers(last: int, first: int = 1) -> str:
         if dialect == "sqlite":

@@ -10,7 +10,7 @@ from service.ledger.reads import particulars
 from service.ledger.reads.kept import kept_by
 from service.ledger.records.kept import Checkpoint, Step, forget_kept, record_checkpoints, record_steps
 from service.ledger.records.own_retries import renew_retries
-from tests.support.plans import Call, bad_ways_in, fill, plans_of, sent_by
+from tests.support.plans import Call, bad_ways_in, plans_of, sent_by
 from tests.support.writing import writing
 
 _RUN = [f"runs-{n}" for n in range(1, 101)]
@@ -59,19 +59,16 @@ def walks(plan: str) -> list[str]:
     ]
 
 
-async def test_no_statement_about_steps_walks_through_the_history(database_url: str) -> None:
-    database = Database.open(database_url)
-    await fill(database, terminal=20_000, waiting=1_000)
-    for statement in (*_FILL, *(["ANALYZE"] if database.dialect == "postgresql" else [])):
-        async with writing(database) as connection:
+async def test_no_statement_about_steps_walks_through_the_history(history: Database) -> None:
+    for statement in (*_FILL, *(["ANALYZE"] if history.dialect == "postgresql" else [])):
+        async with writing(history) as connection:
             await connection.exec_driver_sql(statement)
     bad = {}
     for name, call in CALLS.items():
-        sent = await sent_by(database, call)
+        sent = await sent_by(history, call)
         assert sent, name
         for one in sent:
-            for plan in await plans_of(database, one, avoid_walks=True):
+            for plan in await plans_of(history, one, avoid_walks=True):
                 if walks(plan) or bad_ways_in(plan):
                     bad[name] = f"{one.sql}\n{plan}"
-    await database.close()
     assert not bad, "\n\n".join(f"{name}: {plan}" for name, plan in bad.items())

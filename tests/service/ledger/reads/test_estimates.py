@@ -7,14 +7,12 @@ from service.ledger.reads import estimates
 from service.ledger.reads.estimates import Count, count_by_state, count_matching, count_states_matching
 from service.ledger.reads.listing import Filter
 from service.ledger.states import State
-from tests.support.plans import Call, fill, plans_of, sent_by, walks
+from tests.support.plans import Call, plans_of, sent_by, walks
 
 
-async def test_many_are_estimated_and_few_are_counted(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database.open(database_url)
-    await fill(database, terminal=20_000, waiting=1_000)
+async def test_many_are_estimated_and_few_are_counted(history: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "MOST_COUNTED", 900)
-    async with database.connect() as connection:
+    async with history.connect() as connection:
         states = await count_by_state(connection)
         assert states[State.QUEUED] == Count(600)
         assert states[State.BLOCKED] == Count(0)
@@ -38,7 +36,6 @@ async def test_many_are_estimated_and_few_are_counted(database_url: str, monkeyp
         both = await count_matching(connection, Filter(states=["succeeded", "failed"], queues=["default"]))
         assert both.about
         assert both.number == pytest.approx(18_000, rel=0.1)
-    await database.close()
 
 
 def counted(wanted: Filter) -> Call:
@@ -49,14 +46,11 @@ def counted_by_state(wanted: Filter) -> Call:
     return lambda connection, _now: count_states_matching(connection, wanted)
 
 
-async def test_no_count_walks_through_the_history(database_url: str) -> None:
-    database = Database.open(database_url)
-    await fill(database, terminal=20_000, waiting=1_000)
+async def test_no_count_walks_through_the_history(history: Database) -> None:
     filters = Filter(), Filter(kinds=["k3"]), Filter(states=["failed"], tag="x"), Filter(lane="tenant:1")
     calls: list[Call] = [*map(counted, filters), lambda connection, _now: count_by_state(connection)]
     calls += map(counted_by_state, (*filters, Filter(error_types=["KeyError"]), Filter(queues=["default"], flow="f")))
-    asked = [one for call in calls for one in await sent_by(database, call) if not one.sql.startswith("EXPLAIN")]
-    plans = [(one.sql, plan) for one in asked for plan in await plans_of(database, one, avoid_walks=True)]
-    await database.close()
+    asked = [one for call in calls for one in await sent_by(history, call) if not one.sql.startswith("EXPLAIN")]
+    plans = [(one.sql, plan) for one in asked for plan in await plans_of(history, one, avoid_walks=True)]
     assert plans
     assert [f"{sql}\n{plan}" for sql, plan in plans if walks(plan)] == []

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 
+import pytest
+
 from service.ledger.database import Database
 from service.ledger.reads import flows
 from service.ledger.states import State
 from tests.support.flow_plans import FLOW_READS
-from tests.support.plans import fill, plans_of, sent_by
+from tests.support.plans import plans_of, sent_by
 from tests.support.writing import writing
 
 # A hundred flows of a hundred jobs among twenty thousand jobs, each job after the one before it.
@@ -29,16 +31,12 @@ _FILL = (
 )
 
 
-async def filled(database_url: str) -> Database:
-    database = Database.open(database_url)
-    await fill(database, terminal=20_000, waiting=2_000)
-    for statement in _FILL:
-        async with writing(database) as connection:
+@pytest.fixture
+async def with_flows(history: Database) -> Database:
+    for statement in (*_FILL, *(["ANALYZE"] if history.dialect == "postgresql" else [])):
+        async with writing(history) as connection:
             await connection.exec_driver_sql(statement)
-    if database.dialect == "postgresql":
-        async with writing(database) as connection:
-            await connection.exec_driver_sql("ANALYZE")
-    return database
+    return history
 
 
 def walks(plan: str) -> Sequence[str]:
@@ -47,22 +45,19 @@ def walks(plan: str) -> Sequence[str]:
     return re.findall(rf"^.*Seq Scan on .*$|^SCAN (?!{fine}).*$|.*jobs_by_state.*|.*job_edges_open.*", plan, re.M)
 
 
-async def test_no_read_of_flows_walks_through_the_ledger(database_url: str) -> None:
-    database = await filled(database_url)
+async def test_no_read_of_flows_walks_through_the_ledger(with_flows: Database) -> None:
     bad = []
     for name, call in FLOW_READS.items():
-        sent = await sent_by(database, call)
+        sent = await sent_by(with_flows, call)
         assert sent, name
         for one in sent:
-            plans = await plans_of(database, one, avoid_walks=True)
+            plans = await plans_of(with_flows, one, avoid_walks=True)
             bad += [f"{name}: {line[:200]}" for plan in plans for line in walks(plan)]
-    await database.close()
     assert not bad, "\n".join(bad)
 
 
-async def test_reads_of_flows_find_what_there_is(database_url: str) -> None:
-    database = await filled(database_url)
-    async with database.connect() as connection:
+async def test_reads_of_flows_find_what_there_is(with_flows: Database) -> None:
+    async with with_flows.connect() as connection:
         counts = (await flows.counts_of(connection, ["flow-1", "none"]))["flow-1"]
         assert (counts.states, counts.state) == ({State.CANCELLED: 100}, "cancelled")
         assert counts.finished_at is not None
@@ -73,15 +68,12 @@ async def test_reads_of_flows_find_what_there_is(database_url: str) -> None:
         assert parents == {"done-101": ["done-1"], "done-1": [], "none": []}
         opened = await flows.open_parents(connection, ["done-107", "done-101"])
         assert opened == {"done-107": ("done-7", "shop.f7", "ended")}
-    await database.close()
 
 
-async def test_counts_of_a_flow_are_in_the_order_of_states_on_any_database(database_url: str) -> None:
-    database = await filled(database_url)
-    async with writing(database) as connection:
+async def test_counts_of_a_flow_are_in_the_order_of_states_on_any_database(with_flows: Database) -> None:
+    async with writing(with_flows) as connection:
         await connection.exec_driver_sql("UPDATE jobs SET state = 'failed' WHERE id IN ('done-101', 'done-201')")
         await connection.exec_driver_sql("UPDATE jobs SET state = 'succeeded' WHERE id = 'done-301'")
-    async with database.connect() as connection:
+    async with with_flows.connect() as connection:
         counts = (await flows.counts_of(connection, ["flow-1"]))["flow-1"]
-    await database.close()
     assert list(counts.states.items()) == [(State.SUCCEEDED, 1), (State.FAILED, 2), (State.CANCELLED, 97)]

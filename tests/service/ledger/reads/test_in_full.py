@@ -9,7 +9,7 @@ from service.ledger.reads import in_full
 from service.ledger.states import Outcome, State
 from tests.service.ledger.makers import NOW, enqueue, finish, job_row, new_job, start
 from tests.service.ledger.makers import running as begun
-from tests.support.plans import Call, bad_ways_in, fill, plans_of, sent_by, walks
+from tests.support.plans import Call, bad_ways_in, plans_of, sent_by, walks
 
 FAILURE = Failure("ValueError", "m" * 900, "Traceback: no")
 
@@ -58,16 +58,13 @@ def calls() -> dict[str, Call]:
     }
 
 
-async def test_no_read_walks_through_the_history(database_url: str) -> None:
-    database = Database.open(database_url)
-    await fill(database, terminal=20_000, waiting=1_000)
+async def test_no_read_walks_through_the_history(history: Database) -> None:
     plans = [
         (name, one.sql, plan)
         for name, call in calls().items()
-        for one in await sent_by(database, call)
-        for plan in await plans_of(database, one, avoid_walks=True)
+        for one in await sent_by(history, call)
+        for plan in await plans_of(history, one, avoid_walks=True)
     ]
-    await database.close()
     assert {name for name, _, _ in plans} == calls().keys()
     assert [one for one in plans if is_bad(*one)] == []
 

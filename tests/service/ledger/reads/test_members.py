@@ -49,15 +49,12 @@ async def test_pages_and_counts_of_any_filter_stay_between_two_places(database_u
     assert not bad, "\n\n".join(bad)
 
 
-async def test_named_jobs_are_found_by_their_ids(database_url: str) -> None:
-    database = Database.open(database_url)
-    await fill(database, terminal=20_000, waiting=2_000)
+async def test_named_jobs_are_found_by_their_ids(history: Database) -> None:
     ids = [f"done-{number}" for number in range(1, 1_000)]
-    [sent] = await sent_by(database, lambda c, now: members_of(c, Filter(ids=ids, created_before=now), 500))
-    for plan in await plans_of(database, sent, avoid_walks=True):
+    [sent] = await sent_by(history, lambda c, now: members_of(c, Filter(ids=ids, created_before=now), 500))
+    for plan in await plans_of(history, sent, avoid_walks=True):
         assert re.search("jobs_pkey|sqlite_autoindex_jobs_1", plan), plan
         assert not walks(plan), plan
-    await database.close()
 
 
 async def test_the_far_end_is_the_place_of_the_last_job_to_look_at(database_url: str) -> None:
