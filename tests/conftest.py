@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import itertools
 import os
@@ -93,11 +94,17 @@ def heap_is_frozen_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def work_is_shared(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let clients, engines and pages share what each would make anew; see `tests/support/sharing.py`."""
+@pytest.fixture(scope="session")
+def shared_dir(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run have in common."""
     own = tmp_path_factory.getbasetemp()
-    templates = (own.parent if hasattr(pytestconfig, "workerinput") else own) / "templates"
+    return own.parent if hasattr(pytestconfig, "workerinput") else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def work_is_shared(shared_dir: Path) -> Iterator[None]:
+    """Let clients, engines and pages share what each would make anew; see `tests/support/sharing.py`."""
+    templates = shared_dir / "templates"
     templates.mkdir(exist_ok=True)
     with sharing(templates):
         yield
@@ -130,14 +137,26 @@ def short_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(short_dir: Path) -> Iterator[PostgresServer]:
-    """The run's Postgres, with the migrated database `template_postlude` to copy from."""
+def postgres(pytestconfig: pytest.Config, short_dir: Path, shared_dir: Path) -> Iterator[PostgresServer]:
+    """This process's Postgres, with the migrated database `template_postlude` to copy from.
+
+    The first process that needs one makes it, and leaves a copy for the others.
+    """
     # Databases are made by the hundred here, and none has to outlive a power cut. Those whose plans are looked at are
     # analysed by their tests, and by nobody in between.
     server = PostgresServer(short_dir / "pg", options=("-c", "fsync=off", "-c", "autovacuum=off"))
-    server.start()
-    url = server.create_database("template_postlude")
-    _migrate(Settings(database_url=url, data_dir=short_dir))
+    cluster = shared_dir / "cluster"
+    with (shared_dir / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if cluster.exists():
+            server.begin_with(cluster)
+            server.start()
+        else:
+            server.start()
+            url = server.create_database("template_postlude")
+            _migrate(Settings(database_url=url, data_dir=short_dir))
+            if hasattr(pytestconfig, "workerinput"):
+                server.leave(cluster)
     yield server
     server.stop()
 

@@ -78,6 +78,20 @@ class PostgresServer:
             self.process.wait(START_TIMEOUT_S)
             self.process = None
 
+    def begin_with(self, cluster: Path) -> None:
+        """Begin with a copy of the cluster that another server has left; to be called before `start`."""
+        self.folder.mkdir(exist_ok=True)
+        _hand_over(self.folder)
+        _copy_cluster(cluster, self.data)
+
+    def leave(self, cluster: Path) -> None:
+        """Leave a copy of this server's cluster for others; the server is stopped in order meanwhile."""
+        self.stop(signal.SIGINT)
+        unfinished = cluster.with_name(f"{cluster.name}.{os.getpid()}")
+        _copy_cluster(self.data, unfinished)
+        unfinished.rename(cluster)
+        self.start()
+
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database; return its SQLAlchemy URL."""
         # By default, each page of the template would be written to the log as well.
@@ -161,6 +175,10 @@ def _copied(package: Path, folder: Path) -> Path:
         relative = part.relative_to(package.parent)
         shutil.copytree(part, folder / "server" / relative, symlinks=True, dirs_exist_ok=True)
     return folder / "server" / package.name
+
+
+def _copy_cluster(cluster: Path, to: Path) -> None:
+    subprocess.run(["cp", "-a", str(cluster), str(to)], check=True)  # with its owner, whom Postgres asks for
 
 
 def _run(argv: list[object]) -> None:
