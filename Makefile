@@ -33,10 +33,10 @@ dev: $(VENV)-for-dev
 	@$(BIN)/postlude dev
 
 test: $(VENV)
-	@$(BIN)/pytest --numprocesses 6 --dist worksteal $(ARGS)
+	@$(BIN)/pytest --numprocesses 5 --dist worksteal $(ARGS)
 
 coverage: $(VENV)
-	@$(BIN)/pytest --numprocesses 6 --dist worksteal --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest --numprocesses 5 --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(VENV)
 	@FAULTS_WHOLE=1 $(BIN)/pytest --numprocesses 2 -v $(ARGS)
