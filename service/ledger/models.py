@@ -291,9 +291,9 @@ _CLAIMED_MS_AT = Started._fields.index("claimed_ms")
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """A worker's wish to begin what its finishes release, as `start` says, if that is no more than `most` jobs.
+    """A worker's wish to begin what its finishes release, as `start` says: at most `most` jobs.
 
-    Kinds `in_processes` begin only if there are no more of them than `children`.
+    Of kinds `in_processes`, at most `children` begin.
     """
 
     start: Start

@@ -54,7 +54,7 @@ def mark_parents(connection: Connection, ids: Iterable[str]) -> None:
 def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
     """Insert the edges of new jobs in the order of the indexes, which halves the time for 100,000.
 
-    None of them can be there, and Postgres takes half the time if it need not look for them.
+    They cannot exist yet, and Postgres takes half the time if it need not look for them.
     """
     ordered = sorted(edges)
     for start in range(0, len(ordered), _ROWS_IN_A_STATEMENT):

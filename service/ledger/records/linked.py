@@ -37,15 +37,16 @@ def are_linked(requests: Sequence[Enqueue]) -> bool:
 
 @dataclass(slots=True)
 class Links:
-    """The present state of what requests refer to, and the edges that they plan, by child.
+    """The present state of what requests refer to, and the edges that they plan.
 
-    The parents are locked. `recorded` are jobs that were recorded before, because the request was sent again.
+    The edges go by the object of their child: another request may have a job of the same id. The parents are locked.
+    `recorded` are jobs that were recorded before, because the request was sent again.
     """
 
     parents: Mapping[str, Parent]
     flows: Mapping[str, int]
     recorded: set[str]
-    edges: dict[str, list[Edge]] = field(default_factory=dict)
+    edges: dict[int, list[Edge]] = field(default_factory=dict)
 
     def unknown_to(self, request: Enqueue) -> tuple[str, ...]:
         """Return the parents and flows that a request names but that do not exist."""
@@ -76,7 +77,7 @@ class Links:
         """Plan the edges to a job, and fill in its fields about parents."""
         if not job.after or job.id in self.recorded:
             return
-        edges = self.edges[job.id] = _edges_of(job, parents)
+        edges = self.edges[id(job)] = _edges_of(job, parents)
         states = [edge.state for edge in edges]
         job.blocked_by = states.count("open")
         if "broken" in states:
@@ -142,7 +143,7 @@ def record_links(
 def _record_edges(connection: Connection, links: Links, ids: Mapping[str, str], created: Sequence[NewJob]) -> set[str]:
     """Insert the edges to new jobs. Return the parents that stand for other jobs, which may have ended since."""
     stand_ins = {job_id: standing for job_id, standing in ids.items() if standing != job_id}
-    edges = [edge for job in created for edge in links.edges.get(job.id, ())]
+    edges = [edge for job in created for edge in links.edges.get(id(job), ())]
     holders: set[str] = set()
     if stand_ins:
         edges, holders = _turn_to_holders(connection, edges, stand_ins, created)

@@ -10,9 +10,10 @@ from sqlalchemy.util import await_only
 
 from service.flow_tables import callbacks, flows, job_edges
 from service.ledger.ledger import Ledger
-from service.ledger.models import IdempotencyKey, NewFlow, NewJob
+from service.ledger.models import Enqueue, IdempotencyKey, NewFlow, NewJob
 from service.ledger.records import decided, enqueued, followups
 from service.ledger.records.decided import decide
+from service.ledger.records.enqueued import record_enqueued
 from service.ledger.records.followups import record_followups
 from service.ledger.records.linked import record_links
 from service.ledger.states import Outcome, RunWhen, State
@@ -182,6 +183,16 @@ async def test_sent_again_a_job_whose_key_is_free_by_now_finds_what_became_of_it
     assert (await enqueue(ledger, one, second, third)).ids == (one.id, second.id, third.id)
     assert await states(ledger, second, third) == ["queued", "blocked"]
     assert await edges(ledger) == {(one.id, second.id): "met", (second.id, third.id): "open"}
+
+
+async def test_of_two_jobs_with_one_id_that_come_at_once_the_first_waits_for_its_own_parent(ledger: Ledger) -> None:
+    one, other = new_job(), new_job()
+    await enqueue_all(ledger, one, other)
+    first, second = child(one, id="own", request_hash="a"), child(other, id="own", request_hash="b")
+    requests = [Enqueue(jobs=(job,), writer="test") for job in (first, second)]
+    enqueued = await ledger.database.run(partial(record_enqueued, requests=requests))
+    assert [result.refusal is None for result in enqueued] == [True, False]
+    assert await edges(ledger) == {(one.id, "own"): "open"}
 
 
 async def test_a_flow_is_recorded_with_its_jobs_and_their_names(ledger: Ledger) -> None:
