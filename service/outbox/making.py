@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from jobs import Catalogue
 from service import agreed_time
-from service.errors import ArgsInvalid, BodyMalformed, IdTaken, PostludeError
+from service.errors import ArgsInvalid, BodyMalformed, IdTaken, PostludeError, Refused
 from service.ledger.models import NewJob
 from service.ledger.states import State
 from service.lifecycle.args import MAX_ARGS_BYTES
@@ -51,21 +51,25 @@ class Maker:
 
     def make(self, rows: Sequence[Row]) -> list[Made]:
         """Make a job from each row."""
-        now = agreed_time.now()
-        return [self._make(row, now) for row in rows]
-
-    def _make(self, row: Row, now: datetime) -> Made:
-        try:
-            return Made(row, self._job_of(row, min(row.created_at or now, now)))
-        except PostludeError as refusal:
-            return self.refused(row, refusal)
-
-    def _job_of(self, row: Row, at: datetime) -> NewJob:
-        """Make the job; `at` is when its row was written, from which its delay and its expiry count."""
         if self._requests is None:
             self._requests = Requests(self._known.catalogue)
+        now = agreed_time.now()
+        return [self._make(self._requests, row, now) for row in rows]
+
+    def _make(self, requests: Requests, row: Row, now: datetime) -> Made:
+        try:
+            return Made(row, self._job_of(requests, row, min(row.created_at or now, now)))
+        except PostludeError as refusal:
+            return self.refused(row, refusal)
+        except Exception as error:  # a row that raised each time would hold up all rows behind it
+            log.error("outbox_row_failed", row_id=_text(row.id), kind=_plain(row.kind), exc_info=error)
+            told = f"The row could not be made into a job ({type(error).__name__}); the log of the worker says why."
+            return self.refused(row, Refused(told))
+
+    def _job_of(self, requests: Requests, row: Row, at: datetime) -> NewJob:
+        """Make the job; `at` is when its row was written, from which its delay and its expiry count."""
         body = _body_of(row)
-        wanted = parse(self._requests.one, body, self._requests.kinds)
+        wanted = parse(requests.one, body, requests.kinds)
         job = job_of(self._known, at, wanted, body)
         check_parents([job])
         _refuse_secrets(job)

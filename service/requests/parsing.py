@@ -34,6 +34,8 @@ _DEEPEST = 20
 # Beyond this number, errors are not made into Python objects (4 us each): only the text of the first is read.
 _DESCRIBED = 1_000
 _FIRST_ERRORS_CHARACTERS = 100_000
+# Stands in for what is missing of a first error that is longer.
+_CUT = {"loc": [], "msg": "It is not valid, and its name or its message is too long to show"}
 _ESCAPED_NUL = b"\\u0000"
 # An escape for NUL: an odd number of backslashes before u0000. No database text may hold one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
@@ -128,8 +130,10 @@ def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
     if error.error_count() <= _DESCRIBED:
         return describe(error)[:MOST_ERRORS]
     text = error.json(include_url=False, include_context=False, include_input=False)
-    first: list[dict[str, Any]] = from_json(text[:_FIRST_ERRORS_CHARACTERS].encode(), allow_partial=True)
-    return shown(first[:-1][:MOST_ERRORS])  # the last may be half an error
+    begin = text[:_FIRST_ERRORS_CHARACTERS].encode()
+    first: list[dict[str, Any]] = from_json(begin, allow_partial="trailing-strings")
+    whole = first[:-1]  # the last may be half an error
+    return shown(whole[:MOST_ERRORS] or [_CUT | first[0]])
 
 
 def _shown(error: dict[str, Any], kinds: Kinds) -> dict[str, Any]:

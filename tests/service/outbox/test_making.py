@@ -1,9 +1,14 @@
 """A row that cannot become a job becomes a failed one, which shows the reason; whatever lies in its columns."""
 
+import json
+
 import pytest
 from postlude.ids import new_id
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from service.ledger.models import NewJob
+from service.outbox import making
 from service.settings import Settings
 from tests.service.api.driving import on_sqlite
 from tests.service.outbox.writing_rows import committed, inserted, left, post, relayed, transaction
@@ -13,6 +18,8 @@ from tests.service.worker.desk import Desk, open_desk
 pytestmark = pytest.mark.short("sqlite")
 
 GOOD = '{"text":"good"}'
+# The first is longer than what is read of so many.
+VERY_MANY_MISTAKES = json.dumps({"x" * 150_000: 1} | {f"k{number}": 1 for number in range(1_200)})
 
 
 @pytest.mark.parametrize(
@@ -35,6 +42,7 @@ GOOD = '{"text":"good"}'
         ({"options": '{"on_end": {"kind": "nobody_knows"}}'}, "KindUnknown", "on_end"),
         ({"kind": "post", "args": '{"url": "u", "secret": "s3cr3t"}'}, "ArgsInvalid", "over HTTP"),
         ({"options": '{"on_end": {"kind": "post", "args": {"url": "u", "secret": "s"}}}'}, "ArgsInvalid", "over HTTP"),
+        ({"args": VERY_MANY_MISTAKES}, "ArgsInvalid", "too long to show"),
         ({"kind": ""}, "KindUnknown", "The kind is unknown"),
         ({"kind": "k" * 300}, "KindUnknown", "The kind is unknown"),
         ({"options": '{"after": ["ID"]}'}, "FlowInvalid", "a job cannot come after itself"),
@@ -73,6 +81,28 @@ async def test_an_id_that_no_job_can_have_is_told(desk: Desk, database_url: str,
     assert "UUIDv7" in failed["error_message"]
     assert row_id in failed["id"] or failed["tags"] == f'["outbox:{row_id}"]'
     assert await left(database_url) == 0
+
+
+async def test_a_row_on_which_the_relay_fails_holds_up_nobody(
+    desk: Desk, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = await committed(database_url, "note", {"text": "bad"})
+    good = await committed(database_url, "note", {"text": "good"})
+
+    def fail(jobs: list[NewJob]) -> None:
+        if jobs[0].id == bad:
+            raise IndexError("s3cr3t")
+
+    monkeypatch.setattr(making, "check_parents", fail)
+    with capture_logs() as logs:
+        await relayed(desk)
+    row = await desk.row(bad)
+    assert (row["state"], row["error_type"]) == ("failed", "Refused")
+    assert row["error_message"] == "The row could not be made into a job (IndexError); the log of the worker says why."
+    assert (await desk.row(good))["state"] == "queued"
+    assert await left(database_url) == 0
+    [told] = [one for one in logs if one["event"] == "outbox_row_failed"]
+    assert (told["row_id"], type(told["exc_info"])) == (bad, IndexError)
 
 
 async def test_an_id_in_capitals_is_the_same_id(desk: Desk, database_url: str) -> None:

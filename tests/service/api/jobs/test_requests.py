@@ -202,6 +202,22 @@ async def test_refusals_speak_the_words_of_the_api_and_not_of_its_code(api: http
             assert word not in answer.text, answer.text
 
 
+async def test_of_very_many_mistakes_the_first_may_be_longer_than_what_is_read_of_them(
+    api: httpx.AsyncClient,
+) -> None:
+    args = {"x" * 150_000: 1} | {f"k{number}": 1 for number in range(1_200)}
+    job = {"kind": "update_stats", "args": args}
+    for path, body, place in (
+        ("/v1/jobs", job, ["args"]),
+        ("/v1/jobs/batch", {"jobs": [job]}, ["jobs", 0, "args"]),
+        ("/v1/flows", {"jobs": [job | {"name": "a"}]}, ["jobs", 0, "args"]),
+    ):
+        [error] = assert_problem(await api.post(path, json=body), 422)["errors"]
+        assert error["loc"] == [*place, "x" * 100]
+        assert "too long to show" in error["msg"]
+        assert error["type"] == "extra_forbidden"
+
+
 def test_members_of_an_enumeration_are_shown_by_their_values() -> None:
     class Allowed(BaseModel):
         state: Literal[State.FAILED, State.CANCELLED]
