@@ -36,12 +36,16 @@ _TAKES = {
     "hour": "0 to 23",
     "day-of-month": "1 to 31, L or LW",
     "month": "1 to 12, or JAN to DEC",
-    "day-of-week": "0 to 7, or SUN to SAT",
+    "day-of-week": "0 to 7, SUN to SAT, MON#1 or 5L",
 }
 # As the end of a range Sunday is the 7th day, as in other crons: MON-SUN. CronSim knows it only as the first one.
-_TO_SUNDAY = re.compile(r"\b([1-6]|MON|TUE|WED|THU|FRI|SAT)-SUN\b", re.ASCII | re.IGNORECASE)
+_TO_SUNDAY = re.compile(r"\b0*([1-6]|MON|TUE|WED|THU|FRI|SAT)-SUN\b", re.ASCII | re.IGNORECASE)
 # `3-3/2` is 3. CronSim reads each single value before a step as the start of a range: 3, 5, 7, and so on.
 _RANGE_OF_ONE = re.compile(r"0*(\d+|[A-Z]{3})-0*\1/(?=\d*[1-9])\d+", re.ASCII | re.IGNORECASE)
+# Values or not, with or without a step.
+_RANGE = re.compile(r"(\w+)-(\w+)(/.*)?")
+# Zones resemble one another, so only a name that differs by little is taken for another.
+_NEAR_ENOUGH = 0.8
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
@@ -195,9 +199,19 @@ def _taken(name: str, field: str) -> str:
     """Say what a field takes; about ranges and steps only if it has one."""
     with suppress(CronSimError):
         if name == "day-of-month" and Field.DAY.parse(field.upper()):
-            return "none of its months has that day"
-    up = ", and a range goes up" if "-" in field else ""
-    return f"it takes {_TAKES[name]}{up}{', by steps of 1 or more' if '/' in field else ''}"
+            return "no month it names has that day"
+    kind = Field(FIELD_NAMES.index(name))
+    is_down = any(_descends(kind, one) for one in _for_cronsim([field]).upper().split(","))
+    ascend = ", and a range must ascend" if is_down else ""
+    return f"it takes {_TAKES[name]}{ascend}{', by steps of 1 or more' if '/' in field else ''}"
+
+
+def _descends(field: Field, term: str) -> bool:
+    """Whether a term is a range of values that the field takes, but from the higher to the lower."""
+    ends = _RANGE.fullmatch(term)
+    with suppress(CronSimError):
+        return ends is not None and field.int(ends[1]) > field.int(ends[2])
+    return False
 
 
 @lru_cache(maxsize=1024)
@@ -218,15 +232,21 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 def _no_zone(name: str) -> CronInvalid:
-    near = nearest(name, _zones())
-    remedy = f", but there is {near}" if near else ": write it as Europe/Berlin"
+    near = _nearest_zone(name) if "/" in name and len(name) <= LONGEST_ZONE else None
+    remedy = f" (did you mean {near}?)" if near else ": write it as Europe/Berlin"
     return CronInvalid(f"there is no time zone {name[:LONGEST_ZONE]!r}{remedy}")
+
+
+@lru_cache(maxsize=256)
+def _nearest_zone(name: str) -> str | None:
+    """Return the zone that a misspelt name probably stands for. Kept, because to look takes milliseconds."""
+    return nearest(name, _zones(), _NEAR_ENOUGH)
 
 
 @cache
 def _zones() -> frozenset[str]:
-    """Return the names of all zones. It reads hundreds of files, but only after a wrong name, and once."""
-    return frozenset(available_timezones())
+    """Return the names of the zones of places. It reads hundreds of files, but only after a wrong name, and once."""
+    return frozenset(zone for zone in available_timezones() if "/" in zone)
 
 
 def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 A = TypeVar("A", bound=BaseModel)
 _LONGEST_GUESSED = 100
+# As difflib has it.
+_ALIKE = 0.6
 
 
 @cache
@@ -62,8 +64,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f" Did you mean {near!r}?" if near else ""
 
 
-def nearest(name: object, known: Iterable[str]) -> str | None:
-    """Return the known name that a misspelt one probably stands for."""
+def nearest(name: object, known: Iterable[str], alike: float = _ALIKE) -> str | None:
+    """Return the known name that a misspelt one probably stands for: at least `alike`, of which 1 is the same."""
     if not isinstance(name, str) or len(name) > _LONGEST_GUESSED:
         return None
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=alike)), None)

@@ -214,16 +214,17 @@ def spent_on(text: str, zone: str) -> Iterator[float]:
     ("text", "reason"),
     [
         ("* * */20 * 1L", "it never comes due"),
-        ("0 0 31 2 *", "Bad day-of-month: '31'; none of its months has that day"),
+        ("0 0 31 2 *", "Bad day-of-month: '31'; no month it names has that day"),
         ("0 0 */31 2 2#2", "it never comes due"),
         ("* * * *", "it has 4 fields: write five"),
         ("", "it has 0 fields"),
         ("@reboot", "or a name such as @daily"),
         ("61 0 * * *", "Bad minute: '61'; it takes 0 to 59"),
-        ("0 22-4 * * *", "Bad hour: '22-4'; it takes 0 to 23, and a range goes up"),
+        ("0 22-4 * * *", "Bad hour: '22-4'; it takes 0 to 23, and a range must ascend"),
         ("*/0 * * * *", "Bad minute: '*/0'; it takes 0 to 59, by steps of 1 or more"),
         ("0 0 * FEBRUARY *", "Bad month: 'FEBRUARY'; it takes 1 to 12, or JAN to DEC"),
-        ("0 0 * * FRI-MON", "Bad day-of-week: 'FRI-MON'; it takes 0 to 7, or SUN to SAT, and a range goes up"),
+        ("0 0 * * FRI-MON", "Bad day-of-week: 'FRI-MON'; it takes 0 to 7, SUN to SAT, MON#1 or 5L, and a range must"),
+        ("0 0 * * 1,fri-mon/2", "MON#1 or 5L, and a range must ascend, by steps of 1 or more"),
         ("0 0 L-L/2 * *", "Bad day-of-month: 'L-L/2'"),
         ("3-3/0 0 * * *", "Bad minute: '3-3/0'"),
         ("61 0 0 * * *", "Bad second: '61'"),
@@ -238,7 +239,14 @@ def test_what_never_comes_due_or_cannot_be_read_is_refused_with_the_reason(text:
 
 @pytest.mark.parametrize(
     ("written", "days"),
-    [("MON-SUN", "1-7"), ("sat-sun", "6,0"), ("5-SUN/2", "5,7"), ("MON,SAT-SUN", "0,1,6"), ("SUN-SUN", "0")],
+    [
+        ("MON-SUN", "1-7"),
+        ("sat-sun", "6,0"),
+        ("5-SUN/2", "5,7"),
+        ("MON,SAT-SUN", "0,1,6"),
+        ("SUN-SUN", "0"),
+        ("01-SUN", "1-7"),
+    ],
 )
 def test_a_range_may_end_on_sunday(written: str, days: str) -> None:
     def week(weekday: str) -> list[datetime]:
@@ -247,9 +255,22 @@ def test_a_range_may_end_on_sunday(written: str, days: str) -> None:
     assert week(written) == week(days)
 
 
+@pytest.mark.parametrize("weekday", ["a-b", "MON-SUN#2", "FRI-SUN/0", "1-5,8", "MON-FOO", "9-1"])
+def test_only_a_range_that_descends_is_told_to_ascend(weekday: str) -> None:
+    with pytest.raises(CronInvalid, match="it takes 0 to 7") as refused:
+        expression(f"0 0 * * {weekday}")
+    assert "ascend" not in str(refused.value)
+
+
 def test_a_time_zone_that_is_nearly_right_is_named() -> None:
-    with pytest.raises(CronInvalid, match="there is no time zone 'Europe/Berln', but there is Europe/Berlin"):
+    with pytest.raises(CronInvalid, match=r"there is no time zone 'Europe/Berln' \(did you mean Europe/Berlin\?\)$"):
         expression("@daily", "Europe/Berln")
+
+
+@pytest.mark.parametrize("zone", ["Factry", "localtme", "CEST", "UTC+1", "Berlin", "Mars/Phobos", "right/Europe"])
+def test_no_time_zone_is_guessed_that_may_be_wrong(zone: str) -> None:
+    with pytest.raises(CronInvalid, match=r": write it as Europe/Berlin$"):
+        expression("@daily", zone)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ async def test_what_does_not_fit_is_refused_in_its_place(api: httpx.AsyncClient)
         "Cron expression invalid",
         "The body is not valid: cron: Bad minute: '61'; it takes 0 to 59.",
     )
+    zone = (await api.put("/v1/schedules/s", json=wanted(time_zone="Europe/Berln"))).json()
+    assert zone["detail"].endswith("time_zone: there is no time zone 'Europe/Berln' (did you mean Europe/Berlin?).")
     assert_problem(await api.put("/v1/schedules/s", json=wanted(kind="nobody")), 422, "kind-unknown")
     assert_problem(await api.put("/v1/schedules/s", json=wanted(options={"queue": "none"})), 422, "queue-unknown")
     assert_problem(await api.put(f"/v1/schedules/{'n' * 101}", json=wanted()), 422, "schedule-invalid")

@@ -134,6 +134,7 @@ async def test_jobs_of_a_kind_have_series_of_how_they_ended_and_how_long_they_to
 WRONG: list[dict[str, str]] = [
     {},
     {"event": "e", "tz": "Mars/Olympus"},
+    {"event": "e", "tz": "Europe/Berln"},
     {"event": "e", "tz": "../etc/passwd"},
     {"event": "e", "bucket": "year"},
     {"event": "e", "bucket": "15m", "from": "2025-01-01", "to": "2026-01-01"},
@@ -158,4 +159,6 @@ async def test_what_cannot_be_asked_is_refused(api: httpx.AsyncClient) -> None:
         problem = assert_problem(await api.get("/v1/stats/series", params=wrong), 422)
         if wrong.get("bucket") == "15m":
             assert "10,000 buckets" in problem["detail"]
+        if wrong.get("tz") == "Europe/Berln":
+            assert problem["detail"].endswith("(did you mean Europe/Berlin?).")
         assert (problem["title"] == "Time zone invalid") == ("tz" in wrong), wrong
