@@ -304,7 +304,7 @@ class FateUnknown(LedgerUnavailable):
 
     title = "Ledger unavailable, fate unknown"
 
-    def __init__(self, reason: str, advice: str = "Look whether it is before you send the request again."):
+    def __init__(self, reason: str, advice: str = "Check whether it was recorded before you send it again."):
         super().__init__(f"{reason}: it may be recorded, or not. {advice}")
         self.reason = reason
 

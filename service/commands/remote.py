@@ -23,6 +23,12 @@ from service.commands.worker_text import Worker
 
 _ANSWERS_WITHIN_S = 30.0
 _PAGE = 200
+# What the API advises about requests, and what that means to somebody who has typed a command.
+_OF_COMMANDS = (
+    ("send the request again", "run the command again"),
+    ("Send the request again", "Run the command again"),
+    ("before you send it again", "before you run the command again"),
+)
 
 
 class Refusal(Exception):
@@ -289,8 +295,9 @@ def _reason(answer: httpx.Response) -> str:
 
 def _for_commands(advice: str) -> str:
     """Return advice about a request as advice to somebody who has typed a command."""
-    told = advice.replace("send the request again", "run the command again")
-    return told.replace("Send the request again", "Run the command again")
+    for of_a_request, of_a_command in _OF_COMMANDS:
+        advice = advice.replace(of_a_request, of_a_command)
+    return advice
 
 
 def _path_of(members: str, name: str) -> str:

@@ -20,7 +20,7 @@ from service.web.headers import header_of
 from service.web.paths import path_of
 
 _LONGEST = 255
-_SEND_AGAIN = "Send the request again; with an Idempotency-Key, and the same each time, that makes one job."
+_SEND_AGAIN = "Send the request again; with an Idempotency-Key, and the same each time, it is carried out once."
 
 
 @dataclass(slots=True)  # not frozen: that takes twice as long, and each enqueue makes an instance

@@ -74,8 +74,8 @@ async def test_advice_fits_a_command_and_not_the_request_that_it_sends() -> None
         for group in ("flows", "jobs"):
             answered = await run(api.url, "replay", "a", group=group)
             assert answered.err == (
-                "error: a: The database did not confirm the write: it may be recorded, or not. Look whether it is"
-                " before you run the command again.\n"
+                "error: a: The database did not confirm the write: it may be recorded, or not. Check whether it was"
+                " recorded before you run the command again.\n"
             )
 
 

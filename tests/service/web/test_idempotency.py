@@ -172,12 +172,12 @@ async def test_key_in_any_script_is_one_key(api: httpx.AsyncClient) -> None:
 def test_only_what_may_carry_a_key_is_refused_with_the_advice_to_use_one() -> None:
     unsure = FateUnknown("The database went away")
     assert unsure.detail == (
-        "The database went away: it may be recorded, or not. Look whether it is before you send the request again."
+        "The database went away: it may be recorded, or not. Check whether it was recorded before you send it again."
     )
     under_way: set[str] = set()
     idempotency = Idempotency("k", Request({"type": "http"}), b"", under_way)
     with pytest.raises(FateUnknown) as refused, idempotency:
         raise unsure from OSError("gone")
-    assert refused.value.detail.endswith(" with an Idempotency-Key, and the same each time, that makes one job.")
+    assert refused.value.detail.endswith(" with an Idempotency-Key, and the same each time, it is carried out once.")
     assert isinstance(refused.value.__cause__, OSError)  # the log names it
     assert not under_way
