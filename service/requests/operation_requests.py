@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator, model_validator
 from pydantic_core import from_json, to_json
 
 from jobs import Kind
@@ -41,10 +41,15 @@ class OperationRequest(BaseModel):
     name: str | None = Field(None, min_length=1, max_length=100, description="A name to recognise it by.")
     dry_run: bool = Field(False, description="Change nothing, only count what would change.")
 
+    @field_validator("filter")
+    @classmethod
+    def _filter_fits_action(cls, wanted: JobFilter, info: ValidationInfo) -> JobFilter:
+        if info.data.get("action") == "replay" and set(wanted.state or ()) - set(REPLAYABLE):
+            raise ValueError("`state` may only be failed or cancelled, because no other job can be replayed")
+        return wanted
+
     @model_validator(mode="after")
     def _fit_together(self) -> "OperationRequest":
-        if self.action == "replay" and set(self.filter.state or ()) - set(REPLAYABLE):
-            raise ValueError("filter.state: only failed and cancelled jobs can be replayed")
         if (self.action == "change") != (self.change is not None):
             raise ValueError("the action `change` and the field `change` go together")
         return self

@@ -410,12 +410,14 @@ async def test_requests_that_make_no_sense_are_refused(api: httpx.AsyncClient) -
 
 @on_sqlite
 async def test_a_refusal_says_where_the_request_does_not_fit(api: httpx.AsyncClient) -> None:
-    for body, loc in (
-        ({"action": "replay", "filter": {"kind": "gone"}}, ["filter", "kind"]),
-        ({"action": "change", "filter": {"tag": "t"}, "change": {"args": {}}}, ["change", "args"]),
-        ({"action": "delete", "filter": {"state": "failed", "tag": ""}}, ["filter", "tag"]),
+    for body, loc, sort in (
+        ({"action": "replay", "filter": {"kind": "gone"}}, ["filter", "kind"], "kind-unknown"),
+        ({"action": "change", "filter": {"tag": "t"}, "change": {"args": {}}}, ["change", "args"], "args-invalid"),
+        ({"action": "replay", "filter": {"state": ["failed", "queued"]}}, ["filter"], "filter-invalid"),
+        ({"action": "delete", "filter": {"state": "failed", "tag": ""}}, ["filter", "tag"], "filter-invalid"),
     ):
         problem = assert_problem(await api.post("/v1/operations", json=body), 422)
         assert [error["loc"] for error in problem["errors"]] == [loc]
-    assert (problem["type"], problem["title"]) == ("urn:postlude:problem:filter-invalid", "Filter invalid")
+        assert problem["type"] == f"urn:postlude:problem:{sort}"
+    assert problem["title"] == "Filter invalid"
     assert problem["detail"] == "The body is not valid: filter.tag: String should have at least 1 character."
