@@ -71,13 +71,14 @@ async def count_states_matching(connection: AsyncConnection, wanted: Filter) -> 
     wanted = replace(wanted, states=())
     if await far_end(connection, wanted, _MOST_READ) is None:
         counted = await _group_by_state(connection, wanted)
-        return {state: counted.get(state, 0) for state in State}
+        if sum(counted.values()) <= MOST_COUNTED:
+            return {state: counted.get(state, 0) for state in State}
     return {state: await _count_few(connection, replace(wanted, states=[state])) for state in State}
 
 
 async def _group_by_state(connection: AsyncConnection, wanted: Filter) -> Mapping[State, int]:
-    """Count few jobs, each of which is read."""
-    page = listing.page_of([jobs.c.state], wanted, MOST_COUNTED)
+    """Count few jobs, each of which is read: up to one more than may be counted."""
+    page = listing.page_of([jobs.c.state], wanted, MOST_COUNTED + 1)
     if page is None:
         return {}
     found = page.subquery()
@@ -86,9 +87,11 @@ async def _group_by_state(connection: AsyncConnection, wanted: Filter) -> Mappin
 
 
 async def _count_few(connection: AsyncConnection, wanted: Filter) -> int | None:
-    if await far_end(connection, wanted, _MOST_READ) is not None:
+    """Count the jobs in a state, if there are few. Without an index of the state, all others would be read again."""
+    if not listing.is_led_by_state(wanted) or await far_end(connection, wanted, _MOST_READ) is not None:
         return None
-    return await count_members(connection, wanted, MOST_COUNTED)
+    counted = await count_members(connection, wanted, MOST_COUNTED + 1)
+    return counted if counted <= MOST_COUNTED else None
 
 
 async def count_matching(connection: AsyncConnection, wanted: Filter) -> Count:

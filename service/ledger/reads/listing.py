@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.ledger.guards import CREATED_AT, found_by_state, state_is, unindexed
 from service.ledger.reads.jobs import SHOWN
 from service.ledger.reads.matching import PathIs
-from service.ledger.states import REPLAYABLE, TERMINAL, State
+from service.ledger.states import TERMINAL, State
 from service.tables import job_listing, job_tags, jobs
 
 
@@ -121,6 +121,11 @@ def page_of(columns: Sequence[ColumnElement[Any]], wanted: Filter, limit: int) -
 def is_narrowed(wanted: Filter) -> bool:
     """Whether a page has to read jobs from its index that the filter may exclude."""
     return bool(_others(_way(wanted), wanted))
+
+
+def is_led_by_state(wanted: Filter) -> bool:
+    """Whether a page is read from an index of the states that the filter names, and of no others."""
+    return _way(wanted).leads == "state"
 
 
 def places_of(wanted: Filter, number: int) -> Any:
@@ -246,7 +251,7 @@ def _way(wanted: Filter) -> _Way:
         return _Way(jobs, CREATED_AT, jobs.c.id, "ids", [jobs.c.id.in_(wanted.ids)])
     listed = (job_listing, job_listing.c.created_at, job_listing.c.job_id)
     if wanted.by_end:
-        return _Way(jobs, jobs.c.finished_at, jobs.c.id, "state", _ends(wanted.states))
+        return _way_by_end(wanted)
     if wanted.flow is not None:
         return _Way(*listed, "flow", [job_listing.c.flow == wanted.flow])
     if wanted.tag is not None:
@@ -272,15 +277,12 @@ def _way_of_errors(wanted: Filter) -> _Way:
     return _Way(*columns, "fingerprint", [(jobs.c.fingerprint == wanted.fingerprint) & jobs.c.fingerprint.is_not(None)])
 
 
-def _ends(states: Sequence[str]) -> list[ColumnElement[bool]]:
-    """Match ended jobs, in the words of the partial indexes: in these `states`, or in any if there are none."""
-    if not states:
-        return [found_by_state(*TERMINAL)]
-    return [
-        found_by_state(state) if state in REPLAYABLE else found_by_state(*TERMINAL) & state_is(state)
-        for state in TERMINAL
-        if state in states
-    ]
+def _way_by_end(wanted: Filter) -> _Way:
+    """Read ended jobs, in the words of the partial indexes. The ones that succeeded have no index of their own."""
+    columns = (jobs, jobs.c.finished_at, jobs.c.id)
+    if not wanted.states or State.SUCCEEDED in wanted.states:
+        return _Way(*columns, "", [found_by_state(*TERMINAL)])
+    return _Way(*columns, "state", [found_by_state(state) for state in TERMINAL if state in wanted.states])
 
 
 def _error_is(error_type: str) -> ColumnElement[bool]:

@@ -67,14 +67,14 @@ async def test_counters_follow_the_filter_and_say_so_if_they_cannot(
     assert "4 jobs match" in (await html(browser, "/jobs", tag="t")).main
     searched = await html(browser, "/jobs", tag="t", q="no luck", state="failed")
     assert states(searched) == mine
-    assert "The counters do not search inside jobs: they follow the other filters." in searched.main
+    assert "The counters ignore searches inside jobs." in searched.main
     few = await html(browser, "/jobs", tag="t", q="no luck")  # all that match are on the page, and counted there
     assert states(few) == {state.value: "2" if state is State.FAILED else "0" for state in State}
-    assert "do not search inside" not in few.main
+    assert "The counters ignore" not in few.main
     monkeypatch.setattr(estimates, "_MOST_READ", 3)
     many = await html(browser, "/jobs", kind="update_stats")
     assert states(many) == mine | dict.fromkeys(("queued", "succeeded"), "\N{EN DASH}")
-    assert "A dash is for more jobs than are counted under a filter." in many.main
+    assert "A dash means there are too many to count with this filter." in many.main
 
 
 async def test_it_goes_from_page_to_page_and_back(browser: httpx.AsyncClient, monkeypatch: Any) -> None:
