@@ -92,7 +92,7 @@ async def _counts(connection: AsyncConnection, now: datetime) -> Mapping[str, in
 def _row(view: View, marks: Sequence[Mark], people: Mapping[str, str], now: datetime) -> ScheduleRow:
     row = view.row
     cron, zone, kind = when_of(view)
-    last, said = latest(marks, zone, now)
+    last, said = latest(marks, zone_of_ticks(view), now)
     return ScheduleRow(
         name=view.name,
         label=next((mark.job.label for mark in reversed(marks) if mark.job is not None), kind),
@@ -111,8 +111,13 @@ def _row(view: View, marks: Sequence[Mark], people: Mapping[str, str], now: date
     )
 
 
+def zone_of_ticks(view: View) -> str:
+    """Return the time zone to write ticks in: without a plan, the schedule's own may not exist."""
+    return "UTC" if view.plan is None else view.plan.expression.zone.key
+
+
 def when_of(view: View) -> tuple[str, str, str]:
-    """Return the expression, the time zone and the kind of a schedule, even one without a plan."""
+    """Return the expression, the time zone and the kind of a schedule as said, even one without a plan."""
     if view.plan is not None:
         return view.plan.cron, view.plan.expression.zone.key, view.plan.kind
     assert view.row is not None

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from service.dashboard.people import names_of
 from service.dashboard.schedules.cron_words import in_words, in_zone
-from service.dashboard.schedules.listing import is_of_code, pause_words, when_of
+from service.dashboard.schedules.listing import is_of_code, pause_words, when_of, zone_of_ticks
 from service.dashboard.schedules.ticks import Mark, day_words, latest, mark_of
 from service.dashboard.text import span_text
 from service.errors import ScheduleInvalid
@@ -103,7 +103,7 @@ async def _coming(schedules: Schedules, name: str) -> Sequence[datetime]:
 def _answer(view: View, marks: Sequence[Mark], now: datetime) -> Words:
     """Say when it is next due, and what became of the latest tick."""
     coming: Words = (" Next ", Time(view.next, "in"), ".") if view.next is not None else ()
-    mark, said = latest(marks[::-1], when_of(view)[1], now)
+    mark, said = latest(marks[::-1], zone_of_ticks(view), now)
     if mark is None or mark.job is None:
         return coming
     return (*coming, f" Its latest job {_became(mark)} ", *said, ".")

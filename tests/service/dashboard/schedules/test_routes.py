@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from service.access_tables import trail
+from service.schedule_tables import schedules
 from service.settings import Settings
 from service.tables import jobs, ticks
 from tests.service.dashboard.places import Browser, looking
@@ -74,6 +75,18 @@ async def test_schedules_are_told_in_words_with_their_ticks_and_why_one_was_skip
     assert "succeeded" in one
     assert "8 s" in one
     assert "the job of an earlier tick still ran" in one
+
+
+async def test_a_schedule_in_a_zone_that_does_not_exist_hides_no_other(browser: Browser) -> None:
+    await put(browser, "lost")
+    await put(browser, "fine", cron="*/5 * * * *")
+    async with writing(browser.ledger.database) as connection:
+        await connection.execute(update(schedules).where(schedules.c.name == "lost").values(time_zone="Mars/Olympus"))
+    await tick(browser, "lost", timedelta(minutes=5), "missed", "no worker ran")
+    said = await browser.words("/schedules")
+    assert "fine update_stats Every 5 minutes" in said
+    assert "1 cannot run" in said
+    assert "Mars/Olympus" in await browser.words("/schedules/lost")
 
 
 async def test_a_schedule_is_paused_with_a_reason_resumed_and_run_and_the_trail_tells_it(browser: Browser) -> None:
