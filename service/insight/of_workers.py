@@ -173,19 +173,20 @@ def lost_together(troubles: Sequence[Trouble]) -> list[Trouble]:
     For a page: an alert is about one worker, whose key stays the same whatever becomes of others.
     """
     merged: list[Trouble] = []
+    lost = [one for one in troubles if one.key.startswith(_LOST)]
     for trouble in troubles:
-        alike = [one for one in troubles if one.key.startswith(_LOST) and one.severity == trouble.severity]
+        alike = [one for one in lost if one.severity == trouble.severity]
         if trouble not in alike or len(alike) == 1:
             merged.append(trouble)
         elif trouble is alike[0]:
-            merged.append(_several_lost(alike))
+            merged.append(_several_lost(alike, may_be_more=len(lost) == MOST_LOST))
     return merged
 
 
-def _several_lost(alike: Sequence[Trouble]) -> Trouble:
+def _several_lost(alike: Sequence[Trouble], *, may_be_more: bool) -> Trouble:
     are_declared = alike[0].severity == "note"
     names = listed([one.key.removeprefix(_LOST) for one in alike], len(alike))
-    at_least = "At least " if len(alike) == MOST_LOST else ""
+    at_least = "At least " if may_be_more else ""
     fate = "ran was rescued and runs elsewhere" if are_declared else "run is rescued 30 s after that"
     last = max(one.since for one in alike if one.since is not None)
     return replace(

@@ -198,6 +198,8 @@ def test_many_lost_workers_are_one_thing_to_look_at_on_a_page() -> None:
     assert (silent.severity, dead.severity) == ("warning", "note")
     [most] = lost_together(told(lost_workers=[lost(number, is_declared=True) for number in range(MOST_LOST)]))
     assert most.headline.startswith(f"At least {MOST_LOST} workers were lost")
+    others = [lost(number, is_declared=False) for number in range(10, MOST_LOST)]  # the ledger told of no more of both
+    assert [one.headline[:11] for one in lost_together(told(lost_workers=[*gone, *others]))] == ["At least 10"] * 2
     alone = told(lost_workers=gone[:1], redis="Connection refused")
     assert lost_together(alone) == alone
 
