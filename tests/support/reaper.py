@@ -44,10 +44,18 @@ def _pipe() -> int:
                 start_new_session=True,
             )
             assert _reaper.stdin is not None
-            os.register_at_fork(after_in_child=_reaper.stdin.close)  # a copy would keep the pipe open
+            os.register_at_fork(after_in_child=_let_go)
             atexit.register(_close, _reaper)
         assert _reaper.stdin is not None
         return _reaper.stdin.fileno()
+
+
+def _let_go() -> None:
+    """Close a fork's copy of the pipe, which would keep it open. A fork that starts servers has a reaper of its own."""
+    global _reaper
+    if _reaper is not None and _reaper.stdin is not None:
+        _reaper.stdin.close()
+    _reaper = None
 
 
 def _close(reaper: "subprocess.Popen[bytes]") -> None:
