@@ -62,7 +62,8 @@ class FlowJobOut(BaseModel):
 
 class FlowOut(FlowSummary):
     replayed_at: ShownMoment | None = Field(
-        description="When somebody last replayed it as a whole; null: never, or too long ago for the trail."
+        description="When it was last replayed as a whole. A replay that changed no job, or was cut off by an "
+        "error, does not count. null: never, or too long ago for the trail."
     )
     callbacks: list[CallbackOut] = Field(description="Enqueued when it ends.")
     jobs: list[FlowJobOut] = Field(description="Each job after the jobs that it comes after.")

@@ -22,8 +22,10 @@ from service.ledger.deadline import ANSWER_WITHIN_S, in_time
 from service.ledger.ledger import Ledger
 from service.ledger.models import Enqueued, IdempotencyKey, NewJob
 from service.lifecycle.file_check import may_name_files
+from service.lifecycle.flow import Acted
 from service.requests.making import job_of
 from service.trail import Operator
+from service.trail.entries import with_changed
 from service.web.body import read_body
 from service.web.deps import LifecycleDep, OperatorDep, PrincipalDep, ResourcesDep, Text
 from service.web.etags import UNCHANGED
@@ -173,19 +175,20 @@ async def _act(
     ledger: Ledger,
     flow_id: str,
     response: Response,
-    act: Callable[..., Awaitable[bool]],
+    act: Callable[..., Awaitable[Acted]],
 ) -> FlowOut:
     """Act on a flow for as long as an answer may take. The status says whether the whole flow was done."""
 
-    async def acted() -> bool:
+    async def act_on_trail() -> bool:
         before = await read_counts(ledger, flow_id)
         async with operator.action(action, "flow", flow_id, before=before) as entry:
-            is_all = await act(flow_id, within_s=_ACTS_FOR_S)
-            entry.after = await read_counts(ledger, flow_id)
-        return is_all
+            acted = await act(flow_id, within_s=_ACTS_FOR_S)
+            after = await read_counts(ledger, flow_id)
+            entry.after = with_changed(after.model_dump(mode="json"), acted.changed)
+        return acted.is_all
 
     began = time.monotonic()
-    if not await in_time(acted(), writes=True):
+    if not await in_time(act_on_trail(), writes=True):
         response.status_code = HTTPStatus.ACCEPTED
     left_s = began + ANSWER_WITHIN_S - time.monotonic()
     return await in_time(read_flow(ledger, flow_id), within_s=max(_READ_WITHIN_S, left_s))

@@ -127,14 +127,14 @@ class Lifecycle:
             edited=edited,
         )
 
-    async def cancel_flow(self, flow_id: str, *, within_s: float) -> bool:
-        """Cancel the live jobs of a flow; return False if time ran out with jobs left."""
+    async def cancel_flow(self, flow_id: str, *, within_s: float) -> flows.Acted:
+        """Cancel the live jobs of a flow, until time runs out."""
         return await flows.cancel_flow(
             self.ledger, self.dispatcher, self.following, flow_id, writer=self._writer, within_s=within_s
         )
 
-    async def replay_flow(self, flow_id: str, *, within_s: float) -> bool:
-        """Replay the jobs of a flow that failed or that a user cancelled; return False if time ran out."""
+    async def replay_flow(self, flow_id: str, *, within_s: float) -> flows.Acted:
+        """Replay the jobs of a flow that failed or that a user cancelled, until time runs out."""
         return await flows.replay_flow(
             self.ledger, self.dispatcher, self.following, self._runnable, flow_id, within_s=within_s
         )

@@ -1,5 +1,6 @@
 """An action on the trail, as written and as read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +13,15 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"  # it is still under way, or its process has died
     DONE = "done"
     REFUSED = "refused"
+
+
+# In `after`: how many things the action changed.
+CHANGED = "changed"
+
+
+def with_changed(after: Mapping[str, object], number: int) -> Mapping[str, object]:
+    """Note how many things an action changed, if any (see `last_change`)."""
+    return {**after, CHANGED: number} if number else after
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.access_tables import trail
 from service.ledger.guards import unindexed
 from service.tables import Moment
-from service.trail.entries import Ending, Noted, TrailFilter
+from service.trail.entries import CHANGED, Ending, Noted, TrailFilter
 
-# What an action has as `after` if nothing differs from `before`.
-_NO_DIFFERENCE = "{}"
+# How `after` begins the note of a number. Within a text, its quotes would be escaped.
+_CHANGED = f'"{CHANGED}":'
 
 
 async def list_actions(connection: AsyncConnection, wanted: TrailFilter, limit: int) -> Sequence[Noted]:
@@ -40,12 +40,16 @@ class LastChange(NamedTuple):
 
 
 async def last_change(connection: AsyncConnection, action: str, target_type: str, target: str) -> LastChange | None:
-    """Return the last time that this action changed a target, if the trail still knows."""
+    """Return the last time that this action changed a target, if the trail still knows.
+
+    An action counts if it has noted how many things it changed (see `with_changed`): counts before and after tell of
+    whatever else went on meanwhile, too. One that was cut off has noted nothing, whatever it did.
+    """
     is_so = (unindexed(trail.c.action) == action, unindexed(trail.c.target_type) == target_type)
-    changed_something = func.coalesce(trail.c.after, "") != _NO_DIFFERENCE
+    is_done = (trail.c.ending == Ending.DONE, trail.c.after.contains(_CHANGED))
     found = (
         select(trail.c.at, trail.c.principal_name)
-        .where(trail.c.target == target, *is_so, trail.c.ending != Ending.REFUSED, changed_something)
+        .where(trail.c.target == target, *is_so, *is_done)
         .order_by(trail.c.at.desc(), trail.c.id.desc())
         .limit(1)
     )

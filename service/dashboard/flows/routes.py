@@ -16,6 +16,8 @@ from service.dashboard.rendering import segment
 from service.dashboard.shell import Page, PageDep
 from service.ledger.deadline import in_time
 from service.ledger.reads.flows import counts_of
+from service.lifecycle.flow import Acted
+from service.trail.entries import with_changed
 from service.web.deps import Text
 from service.words import counted
 
@@ -61,17 +63,18 @@ async def replay_flow(page: PageDep, flow_id: Text) -> Response:
 
 
 async def _act(
-    page: Page, flow_id: str, name: str, act: Callable[..., Coroutine[Any, Any, bool]], done: str
+    page: Page, flow_id: str, name: str, act: Callable[..., Coroutine[Any, Any, Acted]], done: str
 ) -> Response:
     ledger = page.resources.ledger
     before = await in_time(read_flow(ledger, flow_id, None, page.now))
     async with page.operator.action(name, "flow", flow_id) as entry:
-        is_all = await in_time(act(flow_id, within_s=_ACTS_FOR_S), writes=True)
+        acted = await in_time(act(flow_id, within_s=_ACTS_FOR_S), writes=True)
         async with ledger.read() as connection:
             after = (await counts_of(connection, [flow_id]))[flow_id]
-        entry.before, entry.after = {"live": before.live, "failed": before.replayable}, dict(after.states)
+        entry.before = {"live": before.live, "failed": before.replayable}
+        entry.after = with_changed({state.value: count for state, count in after.states.items()}, acted.changed)
     path = f"/flows/{segment(flow_id)}"
-    if is_all:
+    if acted.is_all:
         return page.toast(done, back=path)
     return page.toast("Part of it is done.", detail="The flow is large. Press the same button again.", back=path)
 

@@ -10,8 +10,8 @@ from service.errors import LedgerUnavailable, StateForbids
 from service.ledger.database import Database
 from service.ledger.ledger import Ledger
 from service.trail import Operator, Trail
-from service.trail.entries import Ending, Noted, TrailFilter
-from service.trail.reads import list_actions
+from service.trail.entries import Ending, Noted, TrailFilter, with_changed
+from service.trail.reads import LastChange, last_change, list_actions
 from tests.support.plans import plans_of, sent_by, sorts_or_walks
 
 
@@ -46,6 +46,29 @@ async def test_an_action_is_on_the_trail_before_it_is_done_and_says_how_it_ended
     assert (refused.ending, refused.refused) == (Ending.REFUSED, "The job's state forbids this: It has ended.")
     assert (cut_off.ending, cut_off.target, cut_off.refused) == (Ending.UNKNOWN, "8", None)
     assert (started.ending, started.target) == (Ending.DONE, "made within")
+
+
+async def test_the_last_change_is_one_that_changed_something_whatever_else_went_on_meanwhile(ledger: Ledger) -> None:
+    operator = Operator(Trail(ledger.database), Someone())
+
+    async def last() -> LastChange | None:
+        async with ledger.read() as connection:
+            return await last_change(connection, "replay", "flow", "f")
+
+    async with operator.action("replay", "flow", "f", before={"name": '"changed":', "running": 2}) as entry:
+        entry.after = with_changed({"name": '"changed": 1', "running": 1, "succeeded": 1}, 0)
+    with pytest.raises(LedgerUnavailable):
+        async with operator.action("replay", "flow", "f", before={"failed": 1}):
+            raise LedgerUnavailable("The database went away.")
+    assert await last() is None
+    async with operator.action("replay", "flow", "f", before={"failed": 1}) as entry:
+        entry.after = with_changed({"queued": 1}, 1)
+    found = await last()
+    assert found is not None
+    assert found.by == "Ann"
+    async with operator.action("replay", "flow", "f") as entry:
+        entry.after = with_changed({}, 0)
+    assert await last() == found
 
 
 async def test_what_cannot_be_noted_is_not_done() -> None:

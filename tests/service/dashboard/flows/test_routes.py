@@ -1,5 +1,6 @@
 """The pages of flows: the state of each, what holds it up, and what can be done to it."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -90,6 +91,7 @@ async def test_a_flow_is_cancelled_and_what_was_cancelled_is_replayed_and_both_a
     assert [(row["action"], row["target_type"], row["target"], row["ending"]) for row in rows] == [
         (action, "flow", flow["id"], "done") for action in ("cancel", "replay")
     ]
+    assert [json.loads(row["after"])["changed"] for row in rows] == [2, 2]
     assert (await browser.send("/flows/none/cancel", {}, HX_Request="true")).status_code == 404
 
 
