@@ -54,7 +54,7 @@ def mark_parents(connection: Connection, ids: Iterable[str]) -> None:
 def insert_edges(connection: Connection, edges: Sequence[Edge]) -> None:
     """Insert the edges of new jobs in the order of the indexes, which halves the time for 100,000.
 
-    They cannot exist yet, and Postgres takes half the time if it need not look for them.
+    They cannot exist yet, so Postgres is not asked to look for them, which takes it long.
     """
     ordered = sorted(edges)
     for start in range(0, len(ordered), _ROWS_IN_A_STATEMENT):
