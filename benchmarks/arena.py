@@ -194,21 +194,25 @@ class Arena:
 
 
 @contextmanager
-def arena(contender: Contender, postgres: PostgresServer) -> Iterator[Arena]:
-    """Start fresh servers for one contender; stop them, and its processes, at the end."""
+def arena(contender: Contender, postgres: PostgresServer, template: str | None = None) -> Iterator[Arena]:
+    """Start fresh servers for one contender; stop them, and its processes, at the end.
+
+    With a `template`, its database is a copy of that one, which has no tables yet.
+    """
     folder = Path(tempfile.mkdtemp(prefix="plb-"))
     redis_server = RedisServer(folder / "redis")
     redis_server.start()
     database = f"bench_{next(_numbers)}"
     opened = Arena(contender, folder, redis_server, postgres, database, free_port())
     kept = postgres.folder / opened.empty_ledger
-    known = contender.is_postlude and kept.exists()
-    postgres.create_database(database, opened.empty_ledger if known and opened.on_postgres else "template1")
+    known = contender.is_postlude and kept.exists() and template is None
+    own = opened.empty_ledger if known and opened.on_postgres else "template1"
+    postgres.create_database(database, template or own)
     try:
         if known:
             shutil.copytree(kept, folder / "data")
         elif contender.is_postlude:
-            _migrate(opened, kept)
+            _migrate(opened, None if template else kept)
         yield opened
     finally:
         opened.end()
@@ -217,11 +221,13 @@ def arena(contender: Contender, postgres: PostgresServer) -> Iterator[Arena]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _migrate(opened: Arena, kept: Path) -> None:
-    """Make an empty ledger, and keep a copy for later performances: a migration takes seconds."""
+def _migrate(opened: Arena, kept: Path | None) -> None:
+    """Make an empty ledger, and keep a copy for later performances unless it is special: a migration takes seconds."""
     migrating = opened.start([opened.contender.python, "-m", "service.cli", "migrate"])
     if migrating.wait() != 0:
         raise PerformanceFailed(opened.last_words(migrating))
+    if kept is None:
+        return
     shutil.copytree(opened.folder / "data", kept)
     if opened.on_postgres:
         opened.postgres.create_database(opened.empty_ledger, opened.database)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, inspect, text
 
 from service.data_dir import make_data_dir
 from service.ledger.all_tables import tables_of
+from service.ledger.collation import warn_of_slow_collation
 from service.ledger.database import Database
 from service.ledger.indexes import build_missing
 from service.ledger.pooler import refuse_changing_sessions
@@ -35,6 +36,7 @@ async def upgrade(settings: Settings, schemas: Sequence[Schema] = ()) -> None:
 def _upgrade(connection: Connection, schemas: Iterable[Schema]) -> None:
     if connection.dialect.name == "postgresql":  # simultaneous migrations take turns, as they do on SQLite
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('postlude migrations'))"))
+    warn_of_slow_collation(connection)
     _run(command.upgrade, connection, VERSION_TABLE, VERSIONS)
     for schema in schemas:
         _upgrade_schema(connection, schema)
