@@ -197,7 +197,7 @@ class Arena:
 def arena(contender: Contender, postgres: PostgresServer, template: str | None = None) -> Iterator[Arena]:
     """Start fresh servers for one contender; stop them, and its processes, at the end.
 
-    With a `template`, its database is a copy of that one, which has no tables yet.
+    With a `template`, an empty database, its own is a copy of that.
     """
     folder = Path(tempfile.mkdtemp(prefix="plb-"))
     redis_server = RedisServer(folder / "redis")
@@ -222,7 +222,7 @@ def arena(contender: Contender, postgres: PostgresServer, template: str | None =
 
 
 def _migrate(opened: Arena, kept: Path | None) -> None:
-    """Make an empty ledger, and keep a copy for later performances unless it is special: a migration takes seconds."""
+    """Make an empty ledger, and keep a copy for later performances, if asked: a migration takes seconds."""
     migrating = opened.start([opened.contender.python, "-m", "service.cli", "migrate"])
     if migrating.wait() != 0:
         raise PerformanceFailed(opened.last_words(migrating))
@@ -235,7 +235,7 @@ def _migrate(opened: Arena, kept: Path | None) -> None:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """Start the Postgres of a whole run, with its default settings: every commit is durable."""
+    """Start the Postgres of a whole run, with its default settings but for the collation: every commit is durable."""
     folder = Path(tempfile.mkdtemp(prefix="plb-pg-"))
     server = PostgresServer(folder / "pg")
     server.start()

@@ -132,6 +132,10 @@ def test_secrets_have_no_default(services: dict[str, Any]) -> None:
     assert services["postgres"]["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
 
 
+def test_new_databases_compare_text_byte_by_byte_as_the_guide_says(services: dict[str, Any]) -> None:
+    assert services["postgres"]["environment"]["POSTGRES_INITDB_ARGS"] == "--lc-collate=C"
+
+
 def test_workers_are_killed_only_after_their_grace(services: dict[str, Any]) -> None:
     grace_s = float(services["worker"]["environment"]["POSTLUDE_GRACE_S"])
     assert seconds(services["worker"]["stop_grace_period"]) > grace_s + _EXIT_MARGIN_S
