@@ -1,4 +1,4 @@
-"""Failures by their fingerprint: failed attempts of the same kind, error type and place are one group."""
+"""Failures by their fingerprint: attempts that failed alike, and jobs that were refused alike, are one group."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ class FailureGroup:
 
     `kind` is the label of its jobs, or else their kind. `message` comes from its first failure, `place` is file:line or
     None. `destination` is the lane of the jobs' kind, such as `host:example.com`: None without one, `SEVERAL` for more.
-    `failures` counts attempts, `jobs_failed` the jobs that used up all attempts with one of them.
+    `failures` counts attempts, `jobs_failed` the jobs that ended with one of them. A job that was recorded as failed,
+    such as one of a bad row in an outbox, counts once in both.
     """
 
     fingerprint: str

@@ -1,16 +1,17 @@
 """A request becomes jobs: the moment from which Postlude owes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from sqlalchemy import Connection, func, select, update
 
-from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, KeyHeld, Standing
+from service.ledger.models import Enqueue, Enqueued, IdempotencyKey, KeyHeld, NewJob, Standing
 from service.ledger.records.conflicts import NO_CONFLICTS, Conflicts, conflicts_of, may_conflict, settle
+from service.ledger.records.failed import record_refused_jobs
 from service.ledger.records.idempotency import read_keys, take_keys
 from service.ledger.records.inserted import insert_jobs
 from service.ledger.records.linked import Links, are_linked, links_of, record_links
-from service.ledger.records.tallied import tally
+from service.ledger.records.tallied import Event, tally
 from service.ledger.rows import ids_parameter, is_one_of
 from service.ledger.states import State
 from service.tables import idempotency_keys, jobs
@@ -61,11 +62,7 @@ def _record(
     open_requests = [request for request, holder in zip(requests, held, strict=True) if holder is None]
     ids, created = insert_jobs(connection, [job for request in open_requests for job in found.to_insert(request)])
     ids |= found.standing
-    tally(
-        connection,
-        ((requests[0].writer, job.counted_as, "enqueued") for job in created),
-        requests[0].jobs[0].created_at,
-    )
+    tally(connection, _events(requests[0].writer, created), requests[0].jobs[0].created_at)
     results = [
         Enqueued(held=holder)
         if holder
@@ -76,8 +73,17 @@ def _record(
         results[held.index(None)].changed = settle(connection, open_requests, found, ids)
     if links is not None and open_requests:
         results[held.index(None)].followed = record_links(connection, open_requests, links, ids, created)
+    record_refused_jobs(connection, requests[0].writer, created)
     _tell_standing(connection, requests, results)
     return results
+
+
+def _events(writer: str, created: Sequence[NewJob]) -> Iterator[Event]:
+    """Name what is counted. Jobs that are cancelled because a parent has failed are counted with their links."""
+    for job in created:
+        yield writer, job.counted_as, "enqueued"
+        if job.state is State.FAILED:
+            yield writer, job.counted_as, State.FAILED
 
 
 def _refused(request: Enqueue, refusal: Enqueued, holders: Mapping[str, KeyHeld]) -> Enqueued:

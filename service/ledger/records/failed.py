@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, case, literal_column, select, true
 
 from service.figure_tables import failure_counts, failure_groups
-from service.ledger.models import Finish
+from service.ledger.failure import Failure
+from service.ledger.fingerprint import fingerprint_of
+from service.ledger.models import Finish, NewJob
 from service.ledger.rows import execute, insert_for, packed, unfold_lists
-from service.ledger.states import State
+from service.ledger.states import Outcome, State
 from service.tables import moment_text
 
 SEVERAL = "*"
@@ -32,8 +34,37 @@ def record_failures(connection: Connection, failed: Sequence[tuple[Finish, State
     execute(connection, _count(dialect), packed(_counts(counted).values()))
 
 
+def record_refused_jobs(connection: Connection, writer: str, created: Sequence[NewJob]) -> None:
+    """Count new jobs that are recorded as failed because what was asked for is refused: no attempt will count them."""
+    record_failures(connection, [(_end_of(job, writer), State.FAILED) for job in created if job.state is State.FAILED])
+
+
+def group_of(job: NewJob) -> str | None:
+    """Name the group of a new job that is recorded as failed; None for all others."""
+    return fingerprint_of(job.counted_as, _failure_of(job)) if job.state is State.FAILED else None
+
+
 def minute_of(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
+
+
+def _end_of(job: NewJob, writer: str) -> Finish:
+    return Finish(
+        id=job.id,
+        kind=job.counted_as,
+        attempt=0,
+        worker=writer,
+        outcome=Outcome.FAILED,
+        state=State.FAILED,
+        at=job.finished_at or job.created_at,
+        failure=_failure_of(job),
+        fingerprint=group_of(job),
+        destination=job.kind_lane,
+    )
+
+
+def _failure_of(job: NewJob) -> Failure:
+    return Failure(job.error_type or "", job.error_message or "")
 
 
 def _groups(finishes: Iterable[Finish]) -> Mapping[str, Sequence[Any]]:

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, Connection, FromClause, String, case, insert, or_, select, text, true
 
 from service.ledger.models import NewJob
+from service.ledger.records.failed import group_of
 from service.ledger.records.file_uses import record_uses
 from service.ledger.records.lane_seqs import take_lane_seqs
 from service.ledger.rows import execute, insert_for, packed, parameter, unfold, unfold_lists
@@ -39,6 +40,8 @@ _LANE: tuple[str, ...] = ("lane_seq", "lane")
 _LANES: tuple[str, ...] = (*_LANE, "kind_lane", "lane_limits", "label")
 _lanes_of = attrgetter(*_LANES[1:])
 _NO_LANES = (None,) * len(_LANES[1:])
+# Known from the rare columns, so written with them.
+_GROUP = ("fingerprint",)
 _rare_of = attrgetter(*_RARE)
 _NONE_RARE = ((), *[None] * (len(_RARE) - 1))
 
@@ -113,7 +116,7 @@ def _uncommon_values(connection: Connection, some: Sequence[NewJob]) -> tuple[tu
     columns, values = _COMMON, [_common(job) for job in some]
     if any(_rare_of(job) != _NONE_RARE for job in some):
         vault = vault_of(connection)
-        columns, values = _COMMON + _RARE, [_row(job, vault) for job in some]
+        columns, values = _COMMON + _RARE + _GROUP, [_row(job, vault) for job in some]
     lanes = [_lanes_of(job) for job in some]
     if any(of_one != _NO_LANES for of_one in lanes):
         own = _LANE if all(of_one[1:] == _NO_LANES[1:] for of_one in lanes) else _LANES
@@ -165,7 +168,7 @@ def _common(job: NewJob) -> tuple[Any, ...]:
 
 
 def _row(job: NewJob, vault: Vault) -> tuple[Any, ...]:
-    """Return the values of `_COMMON` and `_RARE`."""
+    """Return the values of `_COMMON`, `_RARE` and `_GROUP`."""
     return (
         *_common(job),
         to_json(job.tags).decode(),
@@ -179,6 +182,7 @@ def _row(job: NewJob, vault: Vault) -> tuple[Any, ...]:
         job.error_type,
         job.error_message,
         moment_text(job.finished_at) if job.finished_at else None,
+        group_of(job),
     )
 
 

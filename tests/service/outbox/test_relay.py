@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from postlude import outbox as client
 from postlude.ids import new_id
@@ -11,11 +12,14 @@ from sqlalchemy import delete, text
 from structlog.testing import capture_logs
 
 from service.ledger.database import Database
+from service.ledger.reads.figures import counts_since
 from service.ledger.states import State
 from service.outbox import relay as relays
 from service.outbox.reads import next_rows
 from service.outbox.tables import outbox
+from service.settings import Settings
 from service.tables import jobs
+from service.worker.keeping.figures import Figures
 from tests.service.outbox.writing_rows import (
     committed,
     filled,
@@ -27,6 +31,7 @@ from tests.service.outbox.writing_rows import (
     transaction,
 )
 from tests.service.worker.desk import Desk
+from tests.support.running import running_api
 from tests.support.writing import writing
 
 
@@ -243,6 +248,44 @@ async def test_what_is_refused_is_told_once_in_the_log(desk: Desk, database_url:
         await relayed(desk)
     [told] = [one for one in logs if one["event"] == "outbox_rows_refused"]
     assert (told["rows"], told["job_ids"]) == (3, ["bad-0", "bad-1", "bad-2"])
+
+
+async def test_rows_that_are_refused_are_counted_as_failures_wherever_failures_are_told(
+    desk: Desk, database_url: str, settings: Settings
+) -> None:
+    good = await committed(database_url, "note")
+    mistyped, bad_args, bad_priority, bad_json = (new_id() for _ in range(4))
+    await inserted(database_url, mistyped, kind="noet")
+    await inserted(database_url, bad_args, args='{"number":"many"}')
+    await inserted(database_url, bad_priority, options='{"priority":5000}')
+    await inserted(database_url, bad_json, args="{")
+    with relay_at(desk) as relay:  # it dies before it deletes
+        await relay._record(await relay._made_of((await relay._next_rows())[0]))
+    await relayed(desk)
+    await Figures(desk.ledger).note_totals()
+    async with running_api(settings) as api:
+        metrics = (await api.get("/metrics")).text
+        told = (await api.get("/v1/failures")).json()["failures"]
+        of_groups = {one["fingerprint"]: await failed_jobs(api, one["fingerprint"]) for one in told}
+    assert 'postlude_jobs_failed_total{kind="noet"} 1.0' in metrics
+    assert 'postlude_jobs_failed_total{kind="note"} 3.0' in metrics
+    assert 'postlude_jobs_enqueued_total{kind="note"} 4.0' in metrics
+    counted = [(one["kind"], one["error_type"], one["count"], one["jobs_failed"]) for one in told]
+    assert sorted(counted) == [
+        ("noet", "KindUnknown", 1, 1), ("note", "ArgsInvalid", 2, 2), ("note", "BodyMalformed", 1, 1)
+    ]  # fmt: skip
+    assert sorted(of_groups.values()) == sorted([[bad_args, bad_priority], [bad_json], [mistyped]])
+    async with desk.ledger.read() as connection:
+        now = await desk.ledger.database.now(connection)
+        assert await counts_since(connection, ["", "note"], ["failed"], now - timedelta(hours=1)) == {
+            ("", "failed"): 4, ("note", "failed"): 3
+        }  # fmt: skip
+    assert (await desk.row(good))["fingerprint"] is None
+
+
+async def failed_jobs(api: httpx.AsyncClient, fingerprint: str) -> list[str]:
+    found = (await api.get("/v1/jobs", params={"state": "failed", "fingerprint": fingerprint})).json()
+    return sorted(one["id"] for one in found["jobs"])
 
 
 async def test_an_outbox_that_is_away_is_told_apart_from_a_ledger_that_is(desk: Desk, short_dir: Any) -> None:

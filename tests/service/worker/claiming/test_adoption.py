@@ -16,6 +16,8 @@ from pydantic import BaseModel, SecretStr
 from redis.asyncio import Redis
 
 from jobs import Context, Retry, RetryPolicy, job
+from service.ledger.reads.counts import tally_totals
+from service.ledger.reads.failures import groups
 from service.ledger.reads.standings import standings_of
 from service.queue import deserialize, key_of, serialize
 from service.settings import Settings
@@ -125,6 +127,11 @@ async def test_args_that_do_not_fit_end_as_a_failed_row(
         await arq_job.result(timeout=10, poll_delay=0.02)
     row = await desk.row(arq_job.job_id)
     assert (row["state"], row["error_type"], row["attempt"]) == ("failed", "ArgsInvalid", 0)
+    async with desk.ledger.read() as connection:
+        [group] = await groups(connection, since=datetime.now(UTC) - timedelta(hours=1))
+        totals = {(kind, event): count for kind, event, count in await tally_totals(connection)}
+    assert (group.fingerprint, group.kind, group.jobs_failed) == (row["fingerprint"], row["kind"], 1)
+    assert totals[row["kind"], "failed"] == 1
 
 
 async def test_id_whose_row_is_terminal_becomes_a_new_tagged_job(
