@@ -49,7 +49,7 @@ class FailureOut(BaseModel):
     destination: str | None = Field(description="The lane of the jobs' kind, such as `host:example.com`; `*`: several.")
     first_seen: ShownMoment
     last_seen: ShownMoment
-    count: int = Field(description="Failed attempts since `since`, and jobs that were recorded as failed.")
+    count: int = Field(description="Failed attempts since `since`, and jobs refused before any attempt.")
     jobs_failed: int = Field(description="Jobs that ended with one of these failures.")
     series: list[FailureBucket]
 

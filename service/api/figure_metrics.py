@@ -107,7 +107,7 @@ def _slos(slos: Mapping[str, SloState]) -> Iterator[Metric]:
 
 def _failing(failing: Sequence[FailureGroup], grown: Mapping[str, int]) -> Iterator[Metric]:
     """Name the groups that fail most: a series for every group that ever was would be too many."""
-    text = "Attempts that failed within the last ten minutes, of the 50 groups that failed most"
+    text = "Failures of attempts, and refused jobs, within the last ten minutes, of the 50 groups that failed most"
     labels = ["fingerprint", "kind", "error_type"]
     all_of_them = GaugeMetricFamily("postlude_failing_attempts", text, labels=labels)
     text = "The same, for those groups that fail at least three times as often as in the hour before"

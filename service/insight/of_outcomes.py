@@ -31,16 +31,16 @@ def of_outcomes(facts: Facts) -> Iterator[Trouble]:
 
 def _growing(growing: Growing) -> Trouble:
     group = growing.group
-    failed: Words = ("No job has used up its attempts.",)
+    failed: Words = ("No job has failed for good.",)
     if group.jobs_failed:
         path = page_of("jobs", query={"fingerprint": group.fingerprint, "state": "failed"})
-        failed = (Link(jobs_text(group.jobs_failed), path), " used up all attempts and can be replayed.")
+        failed = (Link(jobs_text(group.jobs_failed), path), " failed for good and can be replayed.")
     return Trouble(
         key=f"failure:{group.fingerprint}",
         severity="wrong" if group.jobs_failed else "warning",
         section="failures",
         headline=f"{group.kind} fails more and more: {_first_line(group)}",
-        text=(f"{counted(growing.lately, 'attempt')} failed in the last 10 min. ", *failed),
+        text=(f"{counted(growing.lately, 'failure')} in the last 10 min. ", *failed),
         facts=[
             ("Error", (f"{group.error_type} at {group.place}" if group.place else group.error_type,)),
             ("First seen", (Time(group.first_at),)),

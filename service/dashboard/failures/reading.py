@@ -173,5 +173,5 @@ def _growth(row: GroupRow) -> str:
 
 def _cost(row: GroupRow, asked: Asked) -> Words:
     failures = f" {counted(row.group.failures, 'failure')} in the last {asked.words}, first seen "
-    cost = f" {counted(row.group.jobs_failed, 'job')} used up all attempts with it." if row.group.jobs_failed else ""
+    cost = f" {counted(row.group.jobs_failed, 'job')} failed for good with it." if row.group.jobs_failed else ""
     return failures, Time(row.group.first_at), ", last seen ", Time(row.group.latest_at), f".{cost}"

@@ -58,7 +58,7 @@ async def test_facts_are_read_of_everything_that_is_wrong(settings: Settings) ->
         assert lane.since is not None
         assert now - lane.since < timedelta(minutes=6)
         assert [action.label for action in lane.actions][-1] == "Replay 5 failed jobs…"
-        assert found["failure:" + "b" * 16].text[0] == "20 attempts failed in the last 10 min. "
+        assert found["failure:" + "b" * 16].text[0] == "20 failures in the last 10 min. "
         troubles = Troubles(desk.resources)
         counts = await troubles.counts()
         await troubles.close()

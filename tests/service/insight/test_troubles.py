@@ -215,7 +215,7 @@ def test_a_growing_group_is_told_unless_its_lane_tells_it() -> None:
     trouble = only(growing=[Growing(GROUP, 61, 3)])
     assert text(trouble) == (
         "shop.send_receipt fails more and more: 'currency'\n"
-        "61 attempts failed in the last 10 min. 12 jobs used up all attempts and can be replayed.\n"
+        "61 failures in the last 10 min. 12 jobs failed for good and can be replayed.\n"
         "Error: KeyError at shop/receipts.py:41\n"
         "First seen: at 2026-11-24 21:23:23 UTC\n"
         "Hour before: 3 failures\n"

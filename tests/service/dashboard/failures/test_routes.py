@@ -92,7 +92,7 @@ async def test_a_group_shows_its_jobs_and_what_they_have_in_common(browser: Brow
     await some_groups(browser)
     said = await browser.words(f"/failures/{RECEIPTS}")
     assert "It is not growing. 900 failures in the last 24 hours, first seen 3 h ago, last seen 3 h ago." in said
-    assert "120 jobs used up all attempts with it." in said
+    assert "120 jobs failed for good with it." in said
     assert "Replay 120 failed…" in said
     assert "Its failed jobs 120 now" in said
     hooks = await browser.words(f"/failures/{HOOKS}?since=1h")
