@@ -18,7 +18,7 @@ SETTINGS = {f"POSTLUDE_{name.upper()}": field for name, field in Settings.model_
 # What an application that calls Postlude may call its own settings.
 CALLERS_OWN = {f"POSTLUDE_{name}" for name in ("URL", "API_KEY", "APP_NAME", "APP_URL", "APP_SECRET", "REQUIRED")}
 # Files that a reader saves.
-EXAMPLES = ("greetings.py", "receipts.py", "searching.py", "shop.py")
+EXAMPLES = ("crm.py", "greetings.py", "receipts.py", "searching.py", "shop.py", "sign_up.py", "welcomes.py")
 
 
 def blocks(path: Path, language: str) -> list[str]:

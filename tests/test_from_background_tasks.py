@@ -122,8 +122,8 @@ def code_block(first_line: str) -> str:
 @pytest.fixture
 def documents_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the modules that the document shows importable, as if for the first time."""
-    monkeypatch.delitem(sys.modules, "sign_up", raising=False)
-    for name in ("sign_up_before", "crm", "sign_up"):
+    for name in ("sign_up", "crm", "sign_up_with_client"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
         (tmp_path / f"{name}.py").write_text(code_block(f"# {name}.py"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -133,7 +133,7 @@ def documents_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_background_task_of_the_document_calls_the_crm(monkeypatch: pytest.MonkeyPatch) -> None:
     async with receiving() as crm:
         monkeypatch.setenv("CRM_URL", crm.url)
-        with serving(importlib.import_module("sign_up_before").app) as url:
+        with serving(importlib.import_module("sign_up").app) as url:
             async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 assert (await client.post("/users", json={"email": "ann@example.com"})).status_code == 201
             await eventually(lambda: asyncio.sleep(0, crm.requests))
@@ -150,7 +150,7 @@ async def test_endpoint_of_the_document_calls_the_crm_once_however_often_the_req
         api = await stack.enter_async_context(running_api(with_kinds(settings, "crm")))
         await stack.enter_async_context(running_worker(settings, catalogue_of(tell_crm)))
         monkeypatch.setenv("POSTLUDE_URL", str(api.base_url))
-        url = stack.enter_context(serving(importlib.import_module("sign_up").app))
+        url = stack.enter_context(serving(importlib.import_module("sign_up_with_client").app))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
         answers = [await client.post("/users", json={"email": "ann@example.com"}) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [201] * 3
@@ -166,7 +166,7 @@ async def test_endpoint_of_the_document_takes_any_address(settings: Settings, mo
         importlib.import_module("crm")
         api = await stack.enter_async_context(running_api(with_kinds(settings, "crm")))
         monkeypatch.setenv("POSTLUDE_URL", str(api.base_url))
-        url = stack.enter_context(serving(importlib.import_module("sign_up").app))
+        url = stack.enter_context(serving(importlib.import_module("sign_up_with_client").app))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))
         addresses = [
             "zoë@example.com",
@@ -190,7 +190,7 @@ async def test_endpoint_of_the_document_asks_callers_to_send_again_when_no_job_w
     for status in (409, 422, 503, None):
         with serving(_refusing(status)) as refusing:
             monkeypatch.setenv("POSTLUDE_URL", refusing if status else "http://127.0.0.1:9")
-            with serving(importlib.import_module("sign_up").app) as url:
+            with serving(importlib.import_module("sign_up_with_client").app) as url:
                 async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
                     answer = await client.post("/users", json={"email": "ann@example.com"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,23 @@ LABEL = f"shop.{MOVED}.tell_crm"
 ANN = {"email": "ann@example.com"}
 
 
+def the_diff() -> str:
+    [diff] = re.findall(r"```diff\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    return str(diff)
+
+
 def moved(source: str) -> str:
     """Apply the diff of the document."""
-    [diff] = re.findall(r"```diff\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    lines = diff.splitlines()
+    lines = the_diff().splitlines()[3:]  # without its header
     old, new = ("\n".join(line[1:] for line in lines if line[:1] != other) for other in "+-")
     assert old in source
     return source.replace(old, new)
+
+
+def test_diff_of_the_document_is_one_that_patch_takes() -> None:
+    source = code_block("# sign_up.py")
+    old, new = source.splitlines(keepends=True), moved(source).splitlines(keepends=True)
+    assert the_diff() == "".join(unified_diff(old, new, "sign_up.py", "sign_up.py"))
 
 
 @dataclass
@@ -68,7 +79,7 @@ async def job_in(api: httpx.AsyncClient, state: str, label: str) -> dict[str, An
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Make the moved app importable; return its name."""
-    (tmp_path / f"{MOVED}.py").write_text(moved(code_block("# sign_up_before.py")))
+    (tmp_path / f"{MOVED}.py").write_text(moved(code_block("# sign_up.py")))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
