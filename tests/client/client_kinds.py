@@ -54,14 +54,3 @@ async def types(_ctx: Context, args: TypesArgs) -> dict[str, Any]:
     """Return what arrived."""
     shown: dict[str, Any] = args.model_dump(mode="json")
     return shown | {"secret": args.secret.get_secret_value().upper()}  # as it is, it would be masked
-
-
-class WelcomeArgs(BaseModel):
-    email: str
-    name: str = "you"
-
-
-@job("send_welcome")
-async def send_welcome(_ctx: Context, args: WelcomeArgs) -> str:
-    """Welcome somebody, as the documents do."""
-    return f"Welcome, {args.name}!"

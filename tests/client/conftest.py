@@ -50,7 +50,7 @@ def url(api: httpx.AsyncClient) -> str:
 
 @pytest.fixture
 async def working(settings: Settings, api: httpx.AsyncClient) -> AsyncIterator[None]:
-    async with running_worker(settings, jobs.load((MODULE,))):
+    async with running_worker(settings, jobs.load(settings.jobs)):
         yield
 
 

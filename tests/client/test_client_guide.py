@@ -2,12 +2,28 @@
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[2]
+KINDS = "welcomes"
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with the kind that the guide defines."""
+    [code] = re.findall(
+        rf"^```python\n(# {KINDS}\.py\n.*?)^```", (ROOT / "docs" / "client.md").read_text(), re.M | re.S
+    )
+    (tmp_path / f"{KINDS}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, KINDS, raising=False)
+    return settings.model_copy(update={"jobs": (KINDS,)})
 
 
 def run(document: Path, url: str, shown: dict[str, Any]) -> None:
@@ -28,7 +44,7 @@ async def test_the_guide_works_from_top_to_bottom(
     told = capsys.readouterr().out
     assert told.startswith("succeeded Welcome, Ann!\n")
     assert "state='succeeded'" in told
-    assert "args.email: Field required; args.mail: Extra inputs are not permitted" in told
+    assert "args.email: Field required; args.mail: Extra inputs are not permitted; did you mean 'email'?\n" in told
     assert len(shown["ids"]) == 2
 
 
