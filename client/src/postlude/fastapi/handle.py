@@ -11,7 +11,10 @@ from postlude.ids import new_id
 
 
 class Handle:
-    """What `add_task` returns. `id` is the job's, and None where there is no job: without a service."""
+    """What `add_task` returns. `id` is the job's, and None where there is no job: without a service.
+
+    If another job holds the task's unique key, `id` becomes that job's once the tasks are recorded.
+    """
 
     def __init__(self, id: str | None) -> None:  # noqa: A002 - named as everywhere
         self.id = id
