@@ -12,19 +12,21 @@ from standardwebhooks import Webhook
 
 import jobs
 from service.settings import Settings
+from service.web.jobs.job_out import JobOut
 from tests.service.commands.commanding import run
 from tests.support.receiver import receiving
 from tests.support.running import eventually, running_api, running_worker
 from tests.test_lanes_guide import curl, on_sqlite
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "flows.md").read_text()
+SET = re.compile(r"^([A-Z]+)=", re.M)
 
 
 def commands_of(section: str, names: Mapping[str, str]) -> list[list[str]]:
     text = GUIDE.partition(f"## {section}\n")[2].partition("\n## ")[0]
     assert text, section
     lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
-    return [shlex.split(_expanded(line, names)) for line in lines]
+    return [shlex.split(_expanded(line, names)) for line in lines if not SET.match(line)]
 
 
 def _expanded(line: str, names: Mapping[str, str]) -> str:
@@ -103,6 +105,15 @@ async def test_the_callbacks_of_the_guide_come_with_a_signature(settings: Settin
         [request] = receiver.requests
         told = Webhook(secret[0]).verify(request.body.decode(), request.headers)
         assert (told["type"], told["data"]["state"]) == ("job.succeeded", "succeeded")
+        [left_out] = re.findall(r"shows them; not ([^.]+)\.", GUIDE)
+        assert JobOut.model_fields.keys() - told["data"].keys() == set(re.findall(r"`(\w+)`", left_out))
+
+
+def test_the_guide_sets_every_variable_before_it_uses_it() -> None:
+    used = {name: GUIDE.index(f"${name}") for name in re.findall(r"\$(\w+)", GUIDE)}
+    found = {line[1]: line.start() for line in SET.finditer(GUIDE)}
+    assert found.keys() == used.keys()
+    assert all(found[name] < at for name, at in used.items())
 
 
 def test_the_kind_that_the_guide_shows_can_be_declared() -> None:
