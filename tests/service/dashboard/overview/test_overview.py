@@ -1,6 +1,8 @@
 """The overview: how to begin, that all is well, or what is wrong; every number is the ledger's."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,6 +42,13 @@ async def test_what_it_tells_to_do_enqueues_a_first_job(browser: httpx.AsyncClie
     answer = await browser.post("/v1/jobs", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 202
     assert "Waiting" in (await look(browser)).main
+
+
+async def test_it_shows_the_kind_of_the_readme(browser: httpx.AsyncClient) -> None:
+    readme = (Path(__file__).parents[4] / "README.md").read_text()
+    _shop, greetings = re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
+    shown = (await look(browser)).one("pre", aria_label="A kind in Python").words
+    assert shown.split() == greetings.split()
 
 
 async def test_its_numbers_are_the_ledgers(browser: httpx.AsyncClient, ledger: Ledger) -> None:
