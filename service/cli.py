@@ -116,6 +116,8 @@ def migrate() -> None:
 def audit(as_json: bool) -> None:
     """Look for accepted jobs that nothing accounts for.
 
+    What operators did is on the page "Audit" (GET /v1/audit); what applications recorded, in `postlude audit-log`.
+
     Reads the whole ledger and changes nothing; the service may keep running. Exit code 0: every job is accounted for.
     1: some are not; they are printed with the reason. 2: the database does not answer.
     """

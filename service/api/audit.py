@@ -82,7 +82,10 @@ async def list_audit(
     wanted: Annotated[TrailFilter, Depends(_filter)],
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> ActionList:
-    """List what operators did, newest first: over the API, on the dashboard, with `postlude` on the command line."""
+    """List what operators did, newest first: over the API, on the dashboard, with `postlude` on the command line.
+
+    What applications recorded with `write_audit` is at `/v1/audit-log`.
+    """
     found = await in_time(_read(resources, wanted, limit + 1))
     more = len(found) > limit
     return ActionList(

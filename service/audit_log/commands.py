@@ -23,6 +23,8 @@ from service.words import counted
 def commands() -> None:
     """The audit log: the entries written by jobs of the kind write_audit.
 
+    What operators did is not in it, but on the page "Audit" (GET /v1/audit). `postlude audit` looks for lost jobs.
+
     Works on the ledger's database (POSTLUDE_DATABASE_URL), whether or not the service runs.
     """
 

@@ -54,6 +54,13 @@ def test_each_command_has_a_help_of_its_own(command: str) -> None:
     assert done.stdout.startswith(f"Usage: postlude {command} ")
 
 
+@pytest.mark.parametrize(("command", "others"), [("audit", "postlude audit-log"), ("audit-log", "postlude audit`")])
+def test_help_of_an_audit_names_the_others(command: str, others: str) -> None:
+    told = " ".join(started(command, "--help").stdout.split())
+    assert others in told
+    assert 'the page "Audit"' in told
+
+
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys, service.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
