@@ -20,7 +20,7 @@ def of_lanes(facts: Facts) -> Iterator[Trouble]:
             key="lanes",
             severity="wrong",
             section="lanes",
-            headline=f"{counted(more, 'more lane')} {'is' if more == 1 else 'are'} held by a breaker.",
+            headline=f"{counted(more, 'more lane')} {'is' if more == 1 else 'are'} held.",
             actions=[Action("Show the lanes", page_of("lanes"))],
         )
     for rule in facts.paused:
@@ -34,7 +34,7 @@ def _held(lane: HeldLane, facts: Facts) -> Trouble:
         key=f"lane:{rule.key}",
         severity="wrong" if waiting else "warning",
         section="lanes",
-        headline=_headline(lane) if waiting else f"{name} failed lately; its lane tries it with one job at a time.",
+        headline=_headline(lane) if waiting else _idle_headline(rule, name),
         text=(*_waits(lane), *_others(facts)),
         facts=_facts(lane),
         steps=_steps(lane),
@@ -55,6 +55,13 @@ def _headline(lane: HeldLane) -> str:
             return f"The app {name} is not being called."
         case _:
             return f"Jobs in the lane {lane.rule.key} are not going out."
+
+
+def _idle_headline(rule: Rule, name: str) -> str:
+    """Say what the breaker of a lane without waiting jobs does."""
+    if rule.breaker_forced is not None:
+        return f"The lane {rule.key} is held by hand, so none of its jobs starts."
+    return f"{name} failed lately; its lane tries it with one job at a time."
 
 
 def _waits(lane: HeldLane) -> Words:

@@ -148,7 +148,7 @@ def _long_waits(facts: Facts) -> Iterator[Trouble]:
 
 def _lost(facts: Facts) -> Iterator[Trouble]:
     for worker in facts.lost_workers:
-        rescued = "What it ran was rescued and runs elsewhere: nothing is lost."
+        rescued = "Any jobs that it ran were rescued: nothing is lost."
         yield Trouble(
             key=f"{_LOST}{worker.worker_id}",
             severity="note" if worker.is_declared else "warning",
@@ -187,13 +187,13 @@ def _several_lost(alike: Sequence[Trouble], *, may_be_more: bool) -> Trouble:
     are_declared = alike[0].severity == "note"
     names = listed([one.key.removeprefix(_LOST) for one in alike], len(alike))
     at_least = "At least " if may_be_more else ""
-    fate = "ran was rescued and runs elsewhere" if are_declared else "run is rescued 30 s after that"
+    fate = "Any jobs that they ran were rescued" if are_declared else "What they run is rescued 30 s after that"
     last = max(one.since for one in alike if one.since is not None)
     return replace(
         alike[0],
         key=f"{_LOST}*",
         headline=f"{at_least}{len(alike)} workers {'were lost' if are_declared else 'are silent'}: {names}.",
-        text=("The last was heard from ", Time(last), f". What they {fate}: nothing is lost."),
+        text=("The last was heard from ", Time(last), f". {fate}: nothing is lost."),
         steps=[("Look at their logs and at the machines: were they out of memory?",)],
         since=last,
     )

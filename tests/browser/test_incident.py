@@ -55,7 +55,7 @@ async def resumes(page: Page, lane: str) -> None:
     await page.get_by_role("button", name="Resume…").click()
     await page.get_by_role("button", name="Resume the lane").click()
     await expect(page.locator("#toasts")).to_contain_text(f"{lane} goes on.")
-    await expect(page.locator(".answer")).to_contain_text("It is open. 0 jobs run, 0 wait.", timeout=PATIENCE_MS)
+    await expect(page.locator(".answer")).to_contain_text("It is ready. 0 jobs run, 0 wait.", timeout=PATIENCE_MS)
 
 
 async def replays(page: Page) -> None:

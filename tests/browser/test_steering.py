@@ -67,7 +67,7 @@ async def test_a_lane_is_limited_paused_forced_and_let_go(site: Site, page: Page
     await presses(page, "Force it open")
     await expect(page.locator(".answer")).to_contain_text("It is held by hand")
     await presses(page, "Let it decide")
-    await expect(page.locator(".answer")).to_contain_text("It is open.")
+    await expect(page.locator(".answer")).to_contain_text("It is ready.")
     await presses(page, "Delete its settings")
     await says(page, "The settings of tenant:7 are deleted.")
 

@@ -156,7 +156,7 @@ def _workers(job: Row, facts: Facts) -> list[Check]:
 def _lane(key: str, reasons: Sequence[Reason], facts: Facts) -> Check:
     reason = next((one for one in reasons if one.name == key and one.why in OF_LANES), None)
     if reason is None:
-        return Check("fine", "Its lane is open.", [key, *_runs(facts.lanes.get(key))])
+        return Check("fine", "Its lane is ready.", [key, *_runs(facts.lanes.get(key))])
     text = OF_LANES[reason.why]
     if reason.why in (Why.LANE_PAUSED, Why.BREAKER_OPEN):
         when = _paused(reason) if reason.why is Why.LANE_PAUSED else _probe(reason)

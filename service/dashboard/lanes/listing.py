@@ -19,12 +19,16 @@ _MOST_RULES = 100
 
 @dataclass(frozen=True, slots=True)
 class LanesPage:
-    """`is_cut` if there are more lanes than are counted. `held` are the first lanes that breakers hold."""
+    """`is_cut` if there are more lanes than are counted.
+
+    `held` are the first lanes that breakers hold, `forced` counts the lanes that somebody holds by hand.
+    """
 
     pattern: str
     with_idle: bool
     number: int
     counts: Mapping[Stands, int]
+    forced: int
     total: int
     rows: Sequence[LaneRow]
     held: Sequence[Held]
@@ -64,6 +68,7 @@ async def read_lanes(
             with_idle=with_idle,
             number=number,
             counts=Counter(row.stands for row in alone),
+            forced=sum(row.stands == "held" and row.view.breaker.forced is not None for row in alone),
             total=len(shown),
             rows=await rows_of(connection, chosen, now),
             held=[await held_of(connection, row, now) for row in await rows_of(connection, stopped, now)],

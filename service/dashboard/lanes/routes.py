@@ -73,7 +73,7 @@ async def resume_lane(page: PageDep, key: LaneKey) -> Response:
             change = await in_time(page.lanes.close_breaker(key), writes=True)
             entry.after = _breaker(change.lane)
     if change is None:
-        return page.toast(f"{key} is open: there was nothing to resume.", back=_path(key))
+        return page.toast(f"{key} is ready: there was nothing to resume.", back=_path(key))
     return _told(page, change, f"{key} goes on.")
 
 

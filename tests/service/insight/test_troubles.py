@@ -101,7 +101,9 @@ def test_a_breaker_that_holds_nobody_back_or_is_forced_says_so() -> None:
     forced = only(held=[replace(HELD, rule=Rule(LANE, breaker_forced="open"))], held_count=1)
     assert "which somebody forced open" in text(forced)
     assert "Next try" not in text(forced)
-    assert told(held=[HELD], held_count=21)[1].headline == "20 more lanes are held by a breaker."
+    rested = only(held=[HeldLane(Rule("nope", breaker_forced="open"), Backlog(0, None), Failing())], held_count=1)
+    assert rested.headline == "The lane nope is held by hand, so none of its jobs starts."
+    assert told(held=[HELD], held_count=21)[1].headline == "20 more lanes are held."
 
 
 def test_servers_that_are_away_come_with_what_still_holds() -> None:
@@ -178,7 +180,7 @@ def test_a_worker_that_is_silent_lost_or_blocked_is_named() -> None:
     assert (silent.severity, silent.headline) == ("warning", "The worker worker-fra-6 is silent.")
     lost = only(lost_workers=[LostWorker("worker-fra-6", NOW - MINUTE, True)])
     assert lost.severity == "note"
-    assert "rescued and runs elsewhere: nothing is lost" in text(lost)
+    assert "Any jobs that it ran were rescued: nothing is lost." in text(lost)
     blocked = only(workers=[WORKER | {"loop_lag_s": 7.0}])
     assert blocked.headline == "The event loop of the worker worker-fra-1 is blocked."
 
@@ -191,7 +193,7 @@ def test_many_lost_workers_are_one_thing_to_look_at_on_a_page() -> None:
     silent, dead = lost_together(told(lost_workers=[*gone, *(lost(number, is_declared=False) for number in (10, 11))]))
     assert text(dead) == (
         "10 workers were lost: worker-fra-0, worker-fra-1, worker-fra-2 and 7 more.\n"
-        "The last was heard from at 2026-11-25 01:23:23 UTC. What they ran was rescued and runs elsewhere: nothing is"
+        "The last was heard from at 2026-11-25 01:23:23 UTC. Any jobs that they ran were rescued: nothing is"
         " lost.\n1. Look at their logs and at the machines: were they out of memory?"
     )
     assert silent.headline == "2 workers are silent: worker-fra-10 and worker-fra-11."

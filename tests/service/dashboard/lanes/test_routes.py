@@ -12,7 +12,7 @@ from service.ledger.records.lane_figures import Starts, record_lane_starts
 from service.ledger.records.lanes import Breaker, record_breakers
 from service.settings import Settings
 from tests.service.api.driving import on_sqlite
-from tests.service.dashboard.places import Browser, looking
+from tests.service.dashboard.places import Browser, looking, words
 from tests.support.writing import writing
 
 pytestmark = on_sqlite
@@ -51,15 +51,15 @@ async def test_the_list_tells_what_is_held_paused_and_open_and_who_limits_it(bro
         now = await browser.ledger.database.now(connection)
         await connection.run_sync(record_lane_starts, [Starts("tenant:7", bucket_of(now), "w", 1_234)])
     page = await browser.words("/lanes")
-    assert "1 lane is held by its breaker, 1 is paused by hand. The other 1 is open." in page
+    assert "1 lane is held by its breaker, 1 is paused by hand. The other 1 is ready." in page
     assert f"{HOST} held by its breaker Connection refused. Its breaker lets one probe through at" in page
     assert "Waiting 12 jobs" in page
-    assert "Once open 50/s" in page
+    assert "Once resumed 50/s" in page
     assert "Probes 3, all failed If the next one fails held 2 min 40 s more" in page
     assert f"{HOST} limits of host:* held until" in page
     assert "0 of 10 50 per 1 s 12" in page
     assert re.search(r"tenant:7 paused by anybody paused 0 of 8 no limit 3 \S+ \S+ 1,234 Resume", page)
-    assert "tenant:<b> no limits open" in page
+    assert "tenant:<b> no limits ready" in page
     assert "Limits by pattern" in page
     narrow = await browser.words("/lanes?key=*hooks*")
     assert HOST in narrow
@@ -75,7 +75,7 @@ async def test_a_held_lane_goes_on_when_it_is_resumed_and_the_trail_says_who_did
     lane = await browser.call("GET", f"/v1{PATH}")
     assert (lane["breaker"]["state"], lane["breaker"]["forced"]) == ("closed", None)
     page = await browser.words(PATH)
-    assert "It is open. 0 jobs run, 2 wait." in page
+    assert "It is ready. 0 jobs run, 2 wait." in page
     assert "Last held until" in page
     assert ": connection refused" in page
     assert "anybody close breaker done" in page
@@ -91,8 +91,14 @@ async def test_a_lane_is_paused_for_a_while_or_for_good_and_its_breaker_forced(b
     assert "goes on" in await browser.act(f"{PATH}/resume")
     assert "is forced open" in await browser.act(f"{PATH}/breaker", state="open")
     assert "It is held by hand, and 1 job waits. Somebody forced its breaker open" in await browser.words(PATH)
+    assert "Resume" not in await browser.page(PATH)
+    page = await browser.page("/lanes")
+    assert "1 lane is held by hand." in words(page)
+    assert f"{HOST} held by hand" in words(page)
+    assert "Resume" not in page
+    assert page.count("Let its breaker decide") == 2
     assert "decides by itself again" in await browser.act(f"{PATH}/breaker", state="auto")
-    assert "It is open." in await browser.words(PATH)
+    assert "It is ready." in await browser.words(PATH)
 
 
 async def test_limits_are_set_changed_and_forgotten_and_mistakes_stand_at_their_fields(browser: Browser) -> None:
