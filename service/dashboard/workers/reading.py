@@ -50,10 +50,6 @@ class WorkersPage:
     def living(self) -> Sequence[WorkerView]:
         return [one for one in self.workers if one.state in (WorkerState.ALIVE, WorkerState.DRAINING)]
 
-    @property
-    def names(self) -> dict[str, str]:
-        return {one.id: one.hostname for one in self.workers}
-
     def in_state(self, state: str) -> Sequence[WorkerView]:
         return [one for one in self.workers if one.state == state]
 

@@ -30,14 +30,14 @@ async def drain_worker(page: PageDep, worker_id: Text) -> Response:
         worker = await in_time(lifecycle.drain(page.resources.ledger, worker_id), writes=True)
         entry.after = {"drain_at": worker.drain_at}
     detail = f"It finishes the {counted(worker.running, 'job')} that it has." if worker.running else None
-    return page.toast(f"{worker.hostname} takes no new jobs.", detail=detail, back="/workers")
+    return page.toast(f"{worker.id} takes no new jobs.", detail=detail, back="/workers")
 
 
 @actions.post("/workers/{worker_id}/forget")
 async def forget_worker(page: PageDep, worker_id: Text) -> Response:
     async with page.operator.action("forget", "worker", worker_id):
         worker = await in_time(lifecycle.forget(page.resources.ledger, worker_id), writes=True)
-    return page.toast(f"{worker.hostname} is off the list.", back="/workers")
+    return page.toast(f"{worker.id} is off the list.", back="/workers")
 
 
 @router.get("/workers/{worker_id}")
@@ -46,7 +46,7 @@ async def show_worker(page: PageDep, worker_id: Text) -> HTMLResponse:
     shown = await in_time(read_worker(resources.ledger, resources.catalogue, page.principal, worker_id))
     return await page.render(
         "workers/worker.html",
-        title=f"{shown.worker.hostname} · Workers",
+        title=f"{shown.worker.id} · Workers",
         section="workers",
         shown=shown,
         may=page.principal.may(Scope.OPERATE),

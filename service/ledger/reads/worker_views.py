@@ -82,7 +82,7 @@ class RunningJob(NamedTuple):
 
 
 async def list_workers(connection: AsyncConnection, now: datetime) -> list[WorkerView]:
-    """Return the workers to show: silent ones first, then living ones, then recently ended ones, each by name."""
+    """Return the workers to show: silent ones first, then living ones, each by id; then ended ones, latest first."""
     shown = or_(
         workers.c.ended_at.is_(None),
         workers.c.ended_at >= now - _ENDED_SHOWN_FOR,
@@ -92,7 +92,7 @@ async def list_workers(connection: AsyncConnection, now: datetime) -> list[Worke
     rows = (await connection.execute(chosen.limit(MOST_WORKERS))).mappings().all()
     running = await _running_by_worker(connection) if rows else {}
     views = [_view(row, running.get(row["id"], Lately()), now) for row in rows]
-    return sorted(views, key=lambda one: (_ORDER.index(one.state), one.id))
+    return sorted(views, key=_place)
 
 
 async def find_worker(connection: AsyncConnection, worker_id: str, now: datetime) -> WorkerView | None:
@@ -129,6 +129,11 @@ async def running_jobs(
 
 
 _ORDER = (WorkerState.SILENT, WorkerState.DRAINING, WorkerState.ALIVE, WorkerState.ENDED)
+
+
+def _place(one: WorkerView) -> tuple[int, float, str]:
+    ended_ago = -one.ended_at.timestamp() if one.state is WorkerState.ENDED and one.ended_at is not None else 0.0
+    return _ORDER.index(one.state), ended_ago, one.id
 
 
 async def _running_by_worker(connection: AsyncConnection) -> dict[str, Lately]:

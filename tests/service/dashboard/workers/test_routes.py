@@ -1,6 +1,7 @@
 """The pages of workers and queues: who is alive, what each runs, who works a queue, and what nobody works."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -56,21 +57,34 @@ async def test_workers_are_told_by_how_they_stand_and_what_they_run(browser: Bro
     assert "2 workers are alive, and 1 has been silent for 31 s." in page
     assert "Its 12 jobs were rescued and run elsewhere." in page
     assert "A deploy is under way: 1 of 2 workers run 2.1." in page
-    assert "fra-3 12 jobs rescued at" in page
-    assert "fra-2 pid 7 alive 1 of 50 default, mail 2.0 4 ms 94 MB 10 min" in page
-    assert f"update_stats {job['id']} fra-2 20 of 50 1 min 30 s Show the stack" in page
+    assert "fra-3-7-0 12 jobs rescued at" in page
+    assert "fra-2-7-0 up for 10 min alive 1 of 50 default, mail 2.0 4 ms 94 MB 10 min" in page
+    assert f"update_stats {job['id']} fra-2-7-0 20 of 50 1 min 30 s Show the stack" in page
     one = await browser.words("/workers/fra-2-7-0")
     assert "It is alive and runs 1 job in 50 slots." in one
     assert job["id"] in one
-    assert "fra-2 takes no new jobs. It finishes the 1 job that it has." in await browser.act(
+    assert "fra-2-7-0 takes no new jobs. It finishes the 1 job that it has." in await browser.act(
         "/workers/fra-2-7-0/drain"
     )
-    assert "fra-2 1 job left, the oldest running for 1 min" in await browser.words("/workers")
-    assert "fra-3 is off the list." in await browser.act("/workers/fra-3-7-0/forget")
+    assert "fra-2-7-0 1 job left, the oldest running for 1 min" in await browser.words("/workers")
+    assert "fra-3-7-0 is off the list." in await browser.act("/workers/fra-3-7-0/forget")
     assert "fra-3" not in await browser.words("/workers")
     living = await browser.send("/workers/fra-1-7-0/forget", {}, HX_Request="true")
     assert living.status_code == 409
     assert "There is no worker 'nobody'" in await browser.words("/workers/nobody", status=404)
+
+
+async def test_lost_and_ended_workers_are_told_apart(browser: Browser) -> None:
+    async with browser.ledger.read() as connection:
+        now = await browser.ledger.database.now(connection)
+    for number in range(4):
+        await worker(browser, "vm", started_ago_s=600, silent_s=31, dead=True, id=f"vm-{number}-a", rescued=0)
+    for number, minutes in enumerate((9, 3, 6)):
+        ended_at = now - timedelta(minutes=minutes)
+        await worker(browser, "vm", started_ago_s=900, id=f"vm-{number}-b", ended_at=ended_at)
+    page = await browser.page("/workers")
+    assert page.count('class="wrong"') == 4
+    assert re.findall(r">(vm-\d-b)</a>", page) == ["vm-1-b", "vm-2-b", "vm-0-b"]
 
 
 async def test_queues_tell_what_waits_who_works_it_and_are_paused(browser: Browser) -> None:
