@@ -146,6 +146,8 @@ def where_of(group: FailureGroup) -> str:
 
 def _verdict(rows: Sequence[GroupRow], live: Sequence[OperationView], asked: Asked) -> tuple[str, Words]:
     growing = [row for row in rows if row.lately is not None]
+    if not rows and (asked.kind or asked.text):
+        return f"No failures in the last {asked.words} match.", ()
     if not rows:
         return f"Nothing failed in the last {asked.words}.", ()
     failed = sum(row.group.jobs_failed for row in rows)

@@ -66,6 +66,9 @@ async def some_groups(browser: Browser) -> None:
 async def test_groups_are_told_with_their_growth_and_what_they_cost(browser: Browser) -> None:
     assert "Nothing failed in the last 24 hours." in await browser.words("/failures")
     await some_groups(browser)
+    unmatched = await browser.words("/failures?q=zzz")
+    assert "No failures in the last 24 hours match." in unmatched
+    assert "Nothing failed" not in unmatched
     said = await browser.words("/failures")
     assert (
         "One group is growing: HTTP 500: <b>no</b>. 2 groups failed in the last 24 hours; 120 jobs ended by them,"
