@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.access.principal import ANYBODY, BOOTSTRAP
 from service.access_tables import api_keys
 
-_FIXED = {BOOTSTRAP.id: BOOTSTRAP.name, ANYBODY.id: "somebody"}
+_FIXED = {BOOTSTRAP.id: BOOTSTRAP.name, ANYBODY.id: ANYBODY.name}
 
 
 async def names_of(connection: AsyncConnection, principals: Iterable[str | None]) -> Mapping[str, str]:

@@ -90,9 +90,7 @@ def _verdict(live: Sequence[OperationView], rows: Sequence[OperationView]) -> tu
 
 
 def _ended(operation: Operation) -> str:
-    return {OperationState.SUCCEEDED: "was through", OperationState.STOPPED: "was stopped"}.get(
-        operation.state, "failed"
-    )
+    return {OperationState.SUCCEEDED: "finished", OperationState.STOPPED: "was stopped"}.get(operation.state, "failed")
 
 
 async def read_operation(ledger: Ledger, operation_id: str, now: datetime, *, sees_args: bool = True) -> OperationPage:

@@ -110,9 +110,10 @@ def view_of(
     operation: Operation, which: str, by: str | None, aftermath: Aftermath | None, now: datetime
 ) -> OperationView:
     pace = pace_of(operation, now)
+    title = operation.name or f"{_VERBS[operation.action]} {which}"
     return OperationView(
         operation,
-        title=operation.name or f"{_VERBS[operation.action]} {which}",
+        title=f"{title} (dry run)" if operation.dry_run else title,
         which=which,
         by=by,
         pace=pace,

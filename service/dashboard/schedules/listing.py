@@ -148,7 +148,9 @@ def _headline(rows: Sequence[ScheduleRow], *, is_all: bool) -> str:
         told.append(f"{broken} cannot run")
     ticking = len(rows) - sum(row.paused or row.error is not None for row in rows)
     of = counted(len(rows), "schedule")
-    begin = f"All {of} tick" if ticking == len(rows) > 1 else f"{ticking} of {of} {'ticks' if ticking == 1 else 'tick'}"
+    begin = f"{ticking} of {of} {'ticks' if ticking == 1 else 'tick'}"
+    if ticking == len(rows):
+        begin = f"All {of} tick" if ticking > 1 else "The schedule ticks"
     return f"{'; '.join([begin, *told])}{'' if is_all else ' on this page'}."
 
 

@@ -52,7 +52,7 @@ async def test_an_operation_tells_how_far_it_is_and_what_became_of_its_members(b
     said = await browser.words("/operations")
     assert "1 operation is under way." in said
     assert "after <the> fix running replay · failed, update_stats · started" in said
-    assert "by somebody" in said
+    assert "by anybody" in said
     assert "Done 5 of 8, 62 %" in said
     assert "/s of 50/s" in said
     assert "Succeeded since 1 Not yet ended 2 Failed again 1 job Could not be done 1 job" in said
@@ -99,8 +99,22 @@ async def test_its_pace_is_changed_and_it_is_stopped_and_both_are_on_the_trail(b
     ]
 
 
+async def test_a_dry_run_is_called_one(browser: Browser) -> None:
+    async with browser.ledger.read() as connection:
+        now = await browser.ledger.database.now(connection)
+    row = {"id": "op", "action": "cancel", "filter": '{"state":"succeeded"}', "state": OperationState.SUCCEEDED}
+    row |= {"matched": 3, "done": 3, "created_at": now, "finished_at": now, "dry_run": True, "principal": "anybody"}
+    async with writing(browser.ledger.database) as connection:
+        await connection.execute(insert(operations), [row])
+    page = await browser.words("/operations")
+    assert "Nothing is under way. The latest, Cancel succeeded (dry run), finished just now." in page
+    assert page.endswith("anybody Newest first Newer Older")
+
+
 async def test_ended_operations_are_listed_page_by_page_newest_first(browser: Browser) -> None:
-    assert "There are no operations." in await browser.words("/operations")
+    empty = await browser.words("/operations")
+    assert "There are no operations." in empty
+    assert "Ended" not in empty
     async with browser.ledger.read() as connection:
         now = await browser.ledger.database.now(connection)
     rows = [

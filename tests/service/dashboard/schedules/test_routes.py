@@ -96,7 +96,7 @@ async def test_a_schedule_is_paused_with_a_reason_resumed_and_run_and_the_trail_
     assert "“the source is moving”" in await browser.words("/schedules")
     assert "2 of 2 schedules" not in await browser.words("/schedules")
     assert "1 of 2 schedules ticks; 1 is paused." in await browser.words("/schedules")
-    paused = r"It is paused by somebody, (just now|\d+ s ago): “the source is moving”\."
+    paused = r"It is paused by anybody, (just now|\d+ s ago): “the source is moving”\."
     assert re.search(paused, await browser.words("/schedules/a%2Fb"))
     assert "a/b runs now, out of turn." in await browser.act("/schedules/a%2Fb/run")
     assert "run now" in await browser.words("/schedules/a%2Fb")
