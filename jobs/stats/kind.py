@@ -76,7 +76,9 @@ def _check_one_or_many(args: "UpdateStatsArgs") -> None:
 class UpdateStatsArgs(BaseModel):
     """One event, or up to 1,000 in `events`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"anyOf": [{"required": ["subject", "event"]}, {"required": ["events"]}]}
+    )
 
     subject: Subject | None = Field(None, description=_SUBJECT)
     event: Name | None = Field(None, description=_EVENT)

@@ -30,7 +30,7 @@ class Field:
     """One field: its name, what edits it, and what is known about its value.
 
     A `list` has an `item`, a `group` has `parts`. `type` is the type of an `<input>`, `has_secrets` says that a `json`
-    field may contain secrets.
+    field may contain secrets. `unless` names the fields that may be given instead of this one.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Field:
     item: "Field | None" = None
     parts: tuple["Field", ...] = ()
     has_secrets: bool = False
+    unless: tuple[str, ...] = ()
 
 
 def fields_of(schema: Schema) -> tuple[Field, ...]:
@@ -54,7 +55,15 @@ def fields_of(schema: Schema) -> tuple[Field, ...]:
 def _parts(schema: Schema, root: Schema, depth: int) -> Iterator[Field]:
     required = schema.get("required", ())
     for name, inner in schema.get("properties", {}).items():
-        yield _field(name, inner, root, depth, required=name in required)
+        yield replace(_field(name, inner, root, depth, required=name in required), unless=_unless(name, schema))
+
+
+def _unless(name: str, schema: Schema) -> tuple[str, ...]:
+    """Return which fields may be given instead, where `anyOf` requires some fields or others."""
+    choices = [branch.get("required", ()) for branch in schema.get("anyOf", ())]
+    if not any(name in choice for choice in choices):
+        return ()
+    return tuple(other for choice in choices if name not in choice for other in choice)
 
 
 def _field(name: str, schema: Schema, root: Schema, depth: int, *, required: bool) -> Field:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, EmailStr, SecretStr
 from pydantic import Field as Described
 
+from jobs.stats import UpdateStatsArgs
 from service.dashboard.kinds.fields import NOTHING, Field, fields_of
 
 
@@ -92,6 +93,15 @@ def test_every_sort_of_value_has_its_control() -> None:
     assert fields["day"].default is NOTHING
     assert controls(*fields["perhaps"].parts) == {"street": "text", "doors": "list"}
     assert [name for name, field in fields.items() if field.has_secrets] == ["secret", "token", "headers"]
+
+
+def test_a_field_says_which_others_may_be_given_instead() -> None:
+    fields = {field.name: field for field in fields_of(UpdateStatsArgs.model_json_schema())}
+    assert {name: field.unless for name, field in fields.items() if field.unless} == {
+        "subject": ("events",),
+        "event": ("events",),
+        "events": ("subject", "event"),
+    }
 
 
 def test_args_that_hold_themselves_end_as_json() -> None:
