@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service.dashboard.page_route import PageRoute
+from service.dashboard.sections import section_at
 from service.dashboard.shell import Page, page_of
 from service.errors import PostludeError, SignInNeeded
 from service.web.guards import recognise
@@ -68,6 +69,8 @@ def _as_whole_page(page: Page, told: dict[str, Any], status: int) -> Awaitable[R
         title=told["title"],
         section="",
         status=status,
+        list_of=section_at(path_of(page.request.scope), page.principal),
+        sign_in_for=_asked(page.request) if page.is_strangers else None,
         status_code=status,
         detail=told["detail"],
         errors=told.get("errors", []),

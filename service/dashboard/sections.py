@@ -71,6 +71,13 @@ def entries(sections: Sequence[Section], counts: Mapping[str, Count], principal:
     return [Entry(one, counts.get(one.key)) for one in sections if principal.may(one.scope)]
 
 
+def section_at(path: str, principal: Principal) -> Section | None:
+    """Return the section that a path lies in, if the caller may see it."""
+    within = f"{path}/"
+    found = (one for one in (*SECTIONS, *MORE) if one.path != "/" and within.startswith(f"{one.path}/"))
+    return next((one for one in found if principal.may(one.scope)), None)
+
+
 def counted(troubles: Mapping[Any, tuple[str, int]]) -> dict[str, Count]:
     """Return the troubles of each section; notes appear on their pages, and do not ask for attention."""
     return {

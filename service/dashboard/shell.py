@@ -63,6 +63,11 @@ class Page:
         return "hx-request" in self.request.headers
 
     @property
+    def is_strangers(self) -> bool:
+        """Whether the caller has to sign in first."""
+        return self.principal == _STRANGER
+
+    @property
     def operator(self) -> Operator:
         """The caller as an operator: `async with page.operator.action("cancel", "job", job_id, before=...)`."""
         return operator_of(self.request)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +24,8 @@ pages, actions = page_router(), page_router(Scope.OPERATE)
 
 @pages.get("/thing")
 async def thing(page: PageDep) -> HTMLResponse:
-    return await page.render("shell/error.html", title="Thing", section="jobs", status_code=200, detail="x", errors=[])
+    values: dict[str, Any] = {"status_code": 200, "detail": "x", "errors": [], "list_of": None, "sign_in_for": None}
+    return await page.render("shell/error.html", title="Thing", section="jobs", **values)
 
 
 @pages.get("/bug")
@@ -143,11 +145,14 @@ async def test_who_is_not_signed_in_is_asked_to_and_learns_nothing(settings: Set
         assert (script.status_code, script.headers["hx-redirect"]) == (204, "/sign-in?next=%2F")
         for path in ("/", "/stream", "/find?q=x"):
             assert (await client.get(path)).headers["location"].startswith("/sign-in"), path
-        page = Html((await client.get("/nothing")).text)
+        missing = (await client.get("/nothing")).text
+        page = Html(missing)
         assert "There is nothing at" in page.main
         assert "Jobs" not in page.one("nav", id="sections").words
         assert page.one("span", class_="name").words == "not signed in"
         assert not page.all("span", class_="count")
+        assert [one.words for one in page.all("a", class_="button")] == ["Sign in"]
+        assert 'href="/sign-in?next=%2Fnothing"' in missing
 
 
 async def test_errors_of_pages_are_pages_and_those_of_calls_stay_problems(browser: httpx.AsyncClient) -> None:
@@ -159,6 +164,11 @@ async def test_errors_of_pages_are_pages_and_those_of_calls_stay_problems(browse
         answer = await browser.get(path)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
         assert told in Html(answer.text).main
+    offered = {
+        path: Html((await browser.get(path)).text).all("a", class_="button") for path in ("/lanes/none", "/nothing")
+    }
+    assert [one.words for one in offered["/lanes/none"]] == ["Lanes", "Overview", "Jobs"]
+    assert [one.words for one in offered["/nothing"]] == ["Overview", "Jobs"]
     for path in ("/v1/nothing", "/v1/jobs/nothing"):
         assert (await browser.get(path)).headers["content-type"] == "application/problem+json"
     program = await browser.get("/nothing", headers={"accept": "*/*"})
