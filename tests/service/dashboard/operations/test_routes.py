@@ -102,7 +102,12 @@ async def test_its_pace_is_changed_and_it_is_stopped_and_both_are_on_the_trail(b
 async def test_a_dry_run_is_called_one(browser: Browser) -> None:
     async with browser.ledger.read() as connection:
         now = await browser.ledger.database.now(connection)
-    row = {"id": "op", "action": "cancel", "filter": '{"state":"succeeded"}', "state": OperationState.SUCCEEDED}
+    row: dict[str, object] = {
+        "id": "op",
+        "action": "cancel",
+        "filter": '{"state":"succeeded"}',
+        "state": OperationState.SUCCEEDED,
+    }
     row |= {"matched": 3, "done": 3, "created_at": now, "finished_at": now, "dry_run": True, "principal": "anybody"}
     async with writing(browser.ledger.database) as connection:
         await connection.execute(insert(operations), [row])

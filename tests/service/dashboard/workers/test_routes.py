@@ -58,7 +58,7 @@ async def test_workers_are_told_by_how_they_stand_and_what_they_run(browser: Bro
     assert "Its 12 jobs were rescued and run elsewhere." in page
     assert "A deploy is under way: 1 of 2 workers run 2.1." in page
     assert "fra-3-7-0 12 jobs rescued at" in page
-    assert "fra-2-7-0 up for 10 min alive 1 of 50 default, mail 2.0 4 ms 94 MB 10 min" in page
+    assert "fra-2-7-0 pid 7 alive 1 of 50 default, mail 2.0 4 ms 94 MB 10 min" in page
     assert f"update_stats {job['id']} fra-2-7-0 20 of 50 1 min 30 s Show the stack" in page
     one = await browser.words("/workers/fra-2-7-0")
     assert "It is alive and runs 1 job in 50 slots." in one
