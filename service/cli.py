@@ -22,7 +22,7 @@ from service.commands.secrets import secrets
 from service.commands.users import users
 from service.commands.workers import workers
 from service.demo.command import demo
-from service.errors import LedgerUnavailable, PostludeError
+from service.errors import LedgerUnavailable, PostludeError, StartRefused
 from service.heap import gc_put_off
 
 if TYPE_CHECKING:
@@ -104,11 +104,13 @@ def migrate() -> None:
     with gc_put_off():
         from service.features import FEATURES
         from service.ledger.migrate import upgrade
+        from service.ledger_place import ledger_place
         from service.preflight import check_ledger_file
 
     settings = _settings()
     check_ledger_file(settings)
     asyncio.run(upgrade(settings, [feature.schema for feature in FEATURES]))
+    click.echo(f"{ledger_place(settings)}: the schema is up to date")
 
 
 @postlude.command()
@@ -119,13 +121,13 @@ def audit(as_json: bool) -> None:
     What operators did is on the page "Audit" (GET /v1/audit); what applications recorded, in `postlude audit-log`.
 
     Reads the whole ledger and changes nothing; the service may keep running. Exit code 0: every job is accounted for.
-    1: some are not; they are printed with the reason. 2: the database does not answer.
+    1: some are not; they are printed with the reason. 2: there is no ledger, or its database does not answer.
     """
     import json
 
     try:
         report = asyncio.run(_audited(_settings()))
-    except LedgerUnavailable as error:
+    except (LedgerUnavailable, StartRefused) as error:
         click.echo(f"error: {_sentence(error)}", err=True)
         sys.exit(2)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else "\n".join(report.lines()))
@@ -193,7 +195,9 @@ def main() -> None:
 async def _audited(settings: "Settings") -> "Report":
     from service.audit_report import make_report
     from service.ledger.ledger import Ledger
+    from service.ledger_place import refuse_missing_ledger
 
+    refuse_missing_ledger(settings)
     async with Ledger.open(settings.sqlalchemy_url, retention=settings.retention) as ledger:
         return await make_report(ledger)
 

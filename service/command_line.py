@@ -37,6 +37,7 @@ def on_the_ledger(do: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     """Do something with the ledger's database."""
     from service import logs
     from service.ledger.database import Database
+    from service.ledger_place import refuse_missing_ledger
     from service.settings import Settings, describe_unknown
 
     async def done() -> T:
@@ -50,4 +51,5 @@ def on_the_ledger(do: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     settings = Settings()
     for sentence in describe_unknown(os.environ):
         click.echo(f"warning: {sentence}", err=True)
+    refuse_missing_ledger(settings)
     return asyncio.run(done())

@@ -23,6 +23,8 @@ import structlog
 
 from service.data_dir import make_data_dir
 from service.errors import LedgerUnavailable, StartRefused
+from service.ledger_place import sqlite_path
+from service.own_command import FIRST_KEY, own_command
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def check_ledger_file(settings: Settings) -> None:
     """Check that SQLite's file for the ledger can be written and is in a safe place. Makes the data dir."""
     check_filesystem(settings)
     make_data_dir(settings.data_dir)
-    path = _sqlite_path(settings)
+    path = sqlite_path(settings)
     # Nothing is written: a full disk is no reason to refuse, because what is there can still be read.
     if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):
         raise StartRefused(
@@ -75,7 +77,7 @@ def check_filesystem(settings: Settings, mounts: Path = _MOUNTS) -> None:
 
     SQLite's write-ahead log needs memory that all its users share: https://sqlite.org/wal.html.
     """
-    path = _sqlite_path(settings)
+    path = sqlite_path(settings)
     filesystem = _filesystem_of(path, mounts.read_text()) if path is not None and mounts.exists() else ""
     if filesystem in _NETWORK_FILESYSTEMS:
         raise StartRefused(
@@ -103,7 +105,7 @@ async def knows_somebody(settings: Settings) -> bool:
     from service.ledger.database import Database
     from service.ledger.outages import NO_TABLES, known_reason_of
 
-    path = _sqlite_path(settings)
+    path = sqlite_path(settings)
     if settings.api_keys or (path is not None and not path.exists()):
         return bool(settings.api_keys)
     database = Database.open(settings.sqlalchemy_url)
@@ -123,8 +125,8 @@ def check_address(settings: Settings, *, patience_s: float = 0.0, knows_somebody
     if not is_asked and _are_reached(addresses):
         raise StartRefused(
             f"POSTLUDE_HOST {settings.host} can be reached from other machines, so callers need a key: "
-            "set POSTLUDE_API_KEYS (comma-separated), make a key by `postlude keys create` or a user by `postlude users"
-            " add`, or use POSTLUDE_HOST=127.0.0.1."
+            f"set POSTLUDE_API_KEYS (comma-separated), make a key by `{own_command()} {FIRST_KEY}` or a user by"
+            f" `{own_command()} users add NAME --role admin`, or use POSTLUDE_HOST=127.0.0.1."
         )
     deadline = time.monotonic() + patience_s
     while reason := _why_not_bound(addresses):
@@ -172,16 +174,6 @@ def only_one(settings: Settings) -> Iterator[float]:
             yield _ORPHANS_END_S if holder else 0.0
         finally:
             _write(lock.fileno(), "")
-
-
-def _sqlite_path(settings: Settings) -> Path | None:
-    """Return the ledger's file; None if the ledger is another database."""
-    from sqlalchemy import make_url
-
-    url = make_url(settings.sqlalchemy_url)
-    if url.get_backend_name() != "sqlite" or not url.database:
-        return None
-    return Path(url.database).resolve()
 
 
 def _filesystem_of(path: Path, mountinfo: str) -> str:

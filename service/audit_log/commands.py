@@ -13,7 +13,7 @@ from service.audit_log.pruning import prune_before
 from service.audit_log.reads import Ends, pages, read_ends
 from service.audit_log.verifying import Verifier
 from service.command_line import on_the_ledger, operator_on
-from service.errors import LedgerUnavailable
+from service.errors import LedgerUnavailable, StartRefused
 from service.ledger.database import Database
 from service.settings import Settings
 from service.words import counted
@@ -56,7 +56,7 @@ def verify(noted: dict[int, str]) -> None:
     """Check that no entry was changed, moved, added or removed.
 
     Reads the whole log and changes nothing; the service may keep running. Exit code 0: it is whole. 1: it is not, and
-    what is wrong is printed. 2: the database does not answer.
+    what is wrong is printed. 2: there is no ledger, or its database does not answer.
 
     Anyone who can write to the database can cut off the end of the log and, if POSTLUDE_AUDIT_LOG_KEYS is not set,
     forge the whole log. A --head that was noted elsewhere reveals both.
@@ -64,7 +64,7 @@ def verify(noted: dict[int, str]) -> None:
     keys = Keys(Settings().audit_log_keys)
     try:
         verifier, ends = on_the_ledger(lambda database: check_all(database, keys, noted))
-    except LedgerUnavailable as error:
+    except (LedgerUnavailable, StartRefused) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     for finding in verifier.findings:

@@ -70,10 +70,12 @@ async def _open() -> AsyncIterator[tuple["Database", Sequence["SealedColumn"]]]:
     from service.features import FEATURES
     from service.ledger.database import Database
     from service.ledger.sealed import OF_THE_LEDGER
+    from service.ledger_place import refuse_missing_ledger
     from service.settings import Settings
     from service.vault import Vault
 
     settings = Settings()
+    refuse_missing_ledger(settings)
     logs.configure("WARNING", "console")
     database = Database.open(settings.sqlalchemy_url, vault=Vault(settings.secret_keys))
     try:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from service.dashboard import code, sparks, text
 from service.dashboard.assets import DIGEST
 from service.features import FEATURES
-from service.own_command import own_command
+from service.own_command import FIRST_KEY, own_command
 
 _COMPONENTS = ("basics", "actions", "tables", "parts")
 
@@ -77,6 +77,7 @@ def environment() -> Environment:
         csrf_token=lambda: _here.get().csrf,
         now=lambda: _here.get().now,
         own_command=own_command,
+        first_key=FIRST_KEY,
         segment=segment,
         text=text,
         url=url,

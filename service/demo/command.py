@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.own_command import own_command
+
 if TYPE_CHECKING:
     from service.settings import Settings
 
@@ -33,6 +35,7 @@ async def _fill(settings: "Settings") -> None:
     from service.errors import StartRefused
     from service.features import FEATURES
     from service.ledger.migrate import upgrade
+    from service.ledger_place import ledger_place
     from service.resources import open_resources
 
     if settings.alert_to:
@@ -46,7 +49,8 @@ async def _fill(settings: "Settings") -> None:
         filling = Filling(resources.ledger, resources.queue, catalogue, click.echo)
         count = await filling.fill()
     click.echo(
-        f"{count:,} jobs in {time.monotonic() - began:.0f} s. `postlude dev` shows them; --remove takes them away."
+        f"{count:,} jobs in {time.monotonic() - began:.0f} s, in {ledger_place(settings)}."
+        f" `{own_command()} dev` shows them; `{own_command()} demo --remove` takes them away."
     )
 
 
@@ -54,9 +58,11 @@ async def _remove(settings: "Settings") -> None:
     from jobs import Catalogue
     from service.demo.removing import Removing
     from service.features import FEATURES
+    from service.ledger_place import refuse_missing_ledger
     from service.resources import open_resources
 
     _be_quiet()
+    refuse_missing_ledger(settings)
     async with open_resources(settings, Catalogue(), features=FEATURES) as resources:
         count = await Removing(resources.ledger, resources.queue).remove()
     click.echo(f"{count:,} jobs of the demo were deleted, and all that was recorded with them.")

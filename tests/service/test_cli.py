@@ -127,6 +127,30 @@ def test_a_database_that_is_away_is_a_sentence(tmp_path: Path) -> None:
     assert "s3cret" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("audit", 2),
+        ("audit-log verify", 2),
+        ("keys list", 1),
+        ("users list", 1),
+        ("secrets status", 1),
+        ("demo --remove", 1),
+    ],
+)
+def test_in_a_wrong_folder_commands_name_the_ledger_that_they_looked_for_and_make_none(
+    command: str, code: int, tmp_path: Path
+) -> None:
+    done = postlude(*command.split(), POSTLUDE_DATA_DIR=str(tmp_path))
+    assert (done.returncode, list(tmp_path.iterdir())) == (code, []), done
+    assert done.stderr.startswith(f"error: there is no ledger at {tmp_path.resolve()}/postlude.db. "), done
+
+
+def test_migrate_says_which_database_it_has_brought_up_to_date(tmp_path: Path) -> None:
+    done = postlude("migrate", POSTLUDE_DATA_DIR=str(tmp_path))
+    assert done.stdout == f"{tmp_path.resolve()}/postlude.db: the schema is up to date\n", done
+
+
 async def test_audit_says_how_every_job_is_accounted_for_and_tells_by_its_exit_code(
     ledger: Ledger, database_url: str
 ) -> None:

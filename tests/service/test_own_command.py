@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from service.own_command import own_command
+from service.own_command import _found, own_command
 
 
 @pytest.fixture(autouse=True)
-def anew() -> Iterator[None]:
+def anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let each test find the command anew, and leave nothing found to others."""
-    own_command.cache_clear()
+    monkeypatch.delenv("POSTLUDE_DATA_DIR", raising=False)
+    _found.cache_clear()
     yield
-    own_command.cache_clear()
+    _found.cache_clear()
 
 
 def found_now() -> str:
-    own_command.cache_clear()
+    _found.cache_clear()
     return own_command()
 
 
@@ -50,3 +51,20 @@ def test_a_command_is_its_name_in_a_folder_that_is_gone_and_is_looked_for_once(
     assert own_command() == "postlude"
     monkeypatch.chdir(tmp_path)
     assert own_command() == "postlude", "each page that names it would search the PATH"
+
+
+def test_a_command_names_the_data_dir_unless_it_is_the_one_it_would_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    for given, shown in (
+        ("", ""),
+        ("var", ""),
+        (str(tmp_path / "var"), ""),
+        ("./my demo", "POSTLUDE_DATA_DIR='my demo' "),
+        ("/srv/postlude", "POSTLUDE_DATA_DIR=/srv/postlude "),
+    ):
+        monkeypatch.setenv("POSTLUDE_DATA_DIR", given)
+        assert own_command() == f"{shown}postlude"

@@ -46,7 +46,7 @@ def test_a_port_that_a_killed_predecessor_frees_in_time_is_not_refused() -> None
 
 
 def test_an_open_address_without_keys_is_refused() -> None:
-    with pytest.raises(StartRefused, match="POSTLUDE_API_KEYS"):
+    with pytest.raises(StartRefused, match=r"POSTLUDE_API_KEYS.*postlude keys create admin --scope admin`"):
         preflight.check_address(Settings(host="0.0.0.0", port=free_port()))
     preflight.check_address(Settings(host="0.0.0.0", port=free_port(), api_keys=("k",)))
 

@@ -19,6 +19,7 @@ def test_it_fills_a_new_data_dir_without_redis_and_takes_all_of_it_away(
     filled = CliRunner().invoke(demo)
     assert filled.exit_code == 0, filled.output
     assert "figures" in filled.output
+    assert f" s, in {tmp_path.resolve() / 'postlude.db'}. `POSTLUDE_DATA_DIR={tmp_path} " in filled.output
     removed = CliRunner().invoke(demo, ["--remove"])
     count = removed.output.rpartition(" jobs of the demo")[0].rpartition("\n")[2]
     assert f"\n{count} jobs in" in filled.output

@@ -33,6 +33,7 @@ async def test_before_the_first_job_it_says_how_to_begin(browser: httpx.AsyncCli
     assert "/v1/jobs -H 'content-type: application/json'" in page.main
     assert {"/kinds/update_stats", "/kinds/send_webhook"} <= {one.attributes.get("href") for one in page.all("a")}
     assert "open, to this machine only" in page.main
+    assert "postlude keys create admin --scope admin" in page.main
 
 
 async def test_what_it_tells_to_do_enqueues_a_first_job(browser: httpx.AsyncClient) -> None:
