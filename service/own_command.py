@@ -7,7 +7,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-
 FIRST_KEY = "keys create admin --scope admin"
 """Arguments of the command that makes a key which can make the others."""
 

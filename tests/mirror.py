@@ -71,7 +71,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/access/users.py",
         "service/web/session.py",
     ),
-    "tests/service/commands/test_keys.py": ("service/commands/users.py",),
+    "tests/service/commands/test_keys.py": ("service/commands/key_notes.py", "service/commands/users.py"),
     "tests/jobs/kit/test_declaration.py": ("jobs/kit/job_options.py",),
     "tests/service/ledger/test_rotation.py": (
         "service/ledger/reads/sealed_rows.py",

@@ -115,6 +115,14 @@ async def is_anybody_known(connection: AsyncConnection) -> bool:
     return bool((await connection.execute(known)).scalar_one())
 
 
+async def is_admin_known(connection: AsyncConnection, now: datetime) -> bool:
+    """Whether any valid key or enabled user may make others."""
+    is_live = api_keys.c.revoked_at.is_(None) & (api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > now))
+    keys = select(api_keys.c.id).where(is_live, api_keys.c.scopes.contains(f'"{Scope.ADMIN}"'))
+    people = select(users.c.name).where(users.c.disabled_at.is_(None), users.c.role == Role.ADMIN)
+    return bool((await connection.execute(select(exists(keys) | exists(people)))).scalar_one())
+
+
 async def has_ended(connection: AsyncConnection, session_id: str) -> bool:
     """Whether somebody has signed out of a session."""
     return bool((await connection.execute(select(exists().where(ended_sessions.c.id == session_id)))).scalar_one())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from service.command_line import on_the_ledger, operator_on
+from service.commands import text
+from service.commands.key_notes import Doors, notes_on_made, notes_on_none, notes_on_revoked, read_doors
 
 if TYPE_CHECKING:
     from service.access.keys import Keys, Made
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from service.ledger.database import Database
 
 _SCOPES = ("enqueue", "read", "operate", "admin")
+_COLUMNS = ("ID", "NAME", "SCOPES", "LIMITS", "STATE", "LAST USED")
 _ID = click.argument("key_id", metavar="ID")
 
 
@@ -51,7 +55,8 @@ def create(
     if "admin" in scopes and (kinds or queues):
         raise click.UsageError("A key with the scope admin cannot be limited: it can make other keys.")
 
-    async def make(database: Database) -> Made:
+    async def make(database: Database) -> tuple[Made, list[str]]:
+        before = await read_doors(database)
         async with operator_on(database).action("create", "key", name=name) as entry:
             made = await _keys(database).create(
                 name,
@@ -62,9 +67,11 @@ def create(
                 expires_in=None if expires_in_days is None else timedelta(days=expires_in_days),
             )
             entry.target, entry.after = made.key.id, {"name": name, "scopes": scopes}
-        return made
+        return made, [*notes_on_made(before, await read_doors(database), made.key.principal)]
 
-    _tell(on_the_ledger(make))
+    made, notes = on_the_ledger(make)
+    _tell(made)
+    _note(notes)
 
 
 @keys.command("list")
@@ -73,18 +80,21 @@ def list_keys(revoked: bool) -> None:
     """List keys, newest first."""
     from service import agreed_time
 
-    async def read(database: Database) -> list[Key]:
+    async def read(database: Database) -> tuple[list[Key], Doors]:
         found: list[Key] = []
         after = None
         while page := await _keys(database).list(500, after):
             found += page
             after = (page[-1].created_at, page[-1].id)
-        return found
+        return found, await read_doors(database)
 
     now = agreed_time.now()
-    for key in on_the_ledger(read):
-        if revoked or key.is_live(now):
-            click.echo("  ".join(_columns(key, now)))
+    found, doors = on_the_ledger(read)
+    shown = [_row(key, now) for key in found if revoked or key.is_live(now)]
+    if not shown:
+        _note(notes_on_none(doors, are_some_ended=bool(found)))
+    for line in text.aligned(_COLUMNS, shown, heading=bool(shown), width=None):
+        click.echo(line)
 
 
 @keys.command()
@@ -106,12 +116,16 @@ def rotate(key_id: str, grace_s: int) -> None:
 def revoke(key_id: str) -> None:
     """Revoke a key: within two seconds it opens nothing."""
 
-    async def end(database: Database) -> Any:
+    async def end(database: Database) -> tuple[Key, list[str]]:
         await _keys(database).find(key_id)
+        before = await read_doors(database)
         async with operator_on(database).action("revoke", "key", key_id):
-            return await _keys(database).revoke(key_id)
+            key = await _keys(database).revoke(key_id)
+        return key, [*notes_on_revoked(before, await read_doors(database))]
 
-    click.echo(f"{on_the_ledger(end).principal.name}: revoked")
+    key, notes = on_the_ledger(end)
+    click.echo(f"{text.one_line(key.name)}: revoked")
+    _note(notes)
 
 
 def _keys(database: Database) -> Keys:
@@ -125,14 +139,20 @@ def _tell(made: Made) -> None:
     click.echo(f"{made.key.id} ({made.key.principal.name}): save the key now, it is shown only once", err=True)
 
 
-def _columns(key: Key, now: datetime) -> list[str]:
+def _note(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(note, err=True)
+
+
+def _row(key: Key, now: datetime) -> tuple[str, ...]:
     who = key.principal
     if key.revoked_at is not None:
-        holds = "revoked"
+        state = "revoked"
     elif not key.is_live(now):
-        holds = "expired"
+        state = "expired"
     else:
-        holds = f"until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "holds"
-    used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+        state = f"valid until {key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "valid"
+    used = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
     limits = ",".join([*(who.kinds or ()), *(f"queue:{one}" for one in who.queues or ())])
-    return [key.id, f"{key.name:<20}", ",".join(sorted(who.scopes)), limits or "all kinds", holds, used]
+    cells = (key.id, key.name, ",".join(sorted(who.scopes)), limits or "none", state, used)
+    return tuple(map(text.one_line, cells))

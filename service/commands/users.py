@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service.command_line import on_the_ledger, operator_on
+from service.commands import text
 
 if TYPE_CHECKING:
     from service.access.reads import User
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from service.ledger.database import Database
 
 _ROLES = click.Choice(("viewer", "operator", "admin"))
+_COLUMNS = ("NAME", "ROLE", "STATE", "ARGS", "SEEN")
 _NAME = click.argument("name")
 
 
@@ -48,14 +50,18 @@ def list_users() -> None:
     async def read(database: Database) -> Any:
         return await _users(database).list()
 
-    for user in on_the_ledger(read):
-        click.echo("  ".join(_columns(user)))
+    shown = [tuple(map(text.one_line, _columns(user))) for user in on_the_ledger(read)]
+    if not shown:
+        click.echo("no users", err=True)
+    for line in text.aligned(_COLUMNS, shown, heading=bool(shown), width=None):
+        click.echo(line)
 
 
 @users.command()
 @_NAME
 def password(name: str) -> None:
     """Change a password; prompts for it, or reads it as a line from stdin. Ends all sessions of the user."""
+    on_the_ledger(lambda database: _users(database).find(name))  # before anybody types a password
     new = _password()
     _do("set_password", name, lambda users: users.set_password(name, new))
 
@@ -111,4 +117,4 @@ def _password() -> str:
 def _columns(user: User) -> list[str]:
     state = "disabled" if user.disabled_at else "without a password" if user.password_hash is None else "enabled"
     seen = f"seen {user.last_seen_at:%Y-%m-%d %H:%M}" if user.last_seen_at else "never signed in"
-    return [f"{user.name:<30}", f"{user.role:<8}", state, "sees args" if user.sees_args else "args hidden", seen]
+    return [user.name, user.role, state, "sees args" if user.sees_args else "args hidden", seen]

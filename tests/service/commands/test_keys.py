@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import postlude
+from service.own_command import own_command
 from service.settings import Settings
 from tests.service.api.driving import assert_problem, on_sqlite
 from tests.support.keyed import bearer
@@ -50,6 +51,8 @@ async def test_the_first_key_is_made_without_the_api_and_opens_it(settings: Sett
 @on_sqlite
 async def test_users_are_added_changed_and_disabled_and_their_passwords_are_not_shown(settings: Settings) -> None:
     secret = "correct horse battery"
+    none = await run("users", "list")
+    assert (none.stdout, none.stderr) == ("", "no users\n")
     added = await run("users", "add", "anna", "--role", "operator", said=f"{secret}\n")
     assert (added.exit_code, added.stdout.split()[:3]) == (0, ["anna", "operator", "enabled"])
     await run("users", "add", "bert@example.com", "--without-password", "--hide-args")
@@ -58,7 +61,7 @@ async def test_users_are_added_changed_and_disabled_and_their_passwords_are_not_
     assert (await run("users", "disable", "anna")).stdout.split()[2] == "disabled"
     assert (await run("users", "enable", "anna")).stdout.split()[2] == "enabled"
     listed = (await run("users", "list")).stdout
-    assert [line.split()[0] for line in listed.splitlines()] == ["anna", "bert@example.com"]
+    assert [line.split()[0] for line in listed.splitlines()] == ["NAME", "anna", "bert@example.com"]
     assert ("args hidden" in listed, "without a password" in listed, secret in listed) == (True, True, False)
     for arguments, said in (
         (("add", "anna"), f"{secret}\n"),
@@ -67,3 +70,36 @@ async def test_users_are_added_changed_and_disabled_and_their_passwords_are_not_
         (("disable", "nobody"), None),
     ):
         assert (await run("users", *arguments, said=said)).exit_code != 0, arguments
+    unknown = await run("users", "password", "nobody", said="short\n")
+    assert str(unknown.exception) == "There is no user 'nobody'."
+
+
+@on_sqlite
+async def test_the_first_key_and_the_last_admin_are_told_with_what_they_mean_for_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def id_and_notes(made: Result) -> tuple[str, list[str]]:
+        told, *notes = made.stderr.splitlines()
+        return told.split()[0], notes
+
+    makes_one = f"`{own_command()} keys create admin --scope admin` makes one"
+    closes = "From now on, every caller needs a key, and the pages ask people to sign in."
+    assert (await run("keys", "list")).stderr == "no keys\n"
+    first, notes = id_and_notes(await run("keys", "create", "shop", "--scope", "enqueue", "--kind", "a"))
+    assert notes == [closes, f"This key opens no page and cannot make other keys: {makes_one} that can."]
+    second, notes = id_and_notes(await run("keys", "create", "board", "--scope", "read"))
+    assert notes == [f"This key cannot make other keys: {makes_one} that can."]
+    admin, notes = id_and_notes(await run("keys", "create", "admin", "--scope", "admin"))
+    assert notes == []
+    assert (await run("keys", "list")).stdout.splitlines()[0].split()[:3] == ["ID", "NAME", "SCOPES"]
+    assert (await run("keys", "revoke", first)).stderr == ""
+    gone = await run("keys", "revoke", admin)
+    assert gone.stderr == f"That was the last admin, and callers still need a key: {makes_one} that can make others.\n"
+    await run("keys", "revoke", second)
+    none = await run("keys", "list")
+    assert none.stderr.splitlines() == [
+        "no valid keys: --revoked shows the revoked and expired ones",
+        f"Callers still need a key: {makes_one}.",
+    ]
+    monkeypatch.setenv("POSTLUDE_API_KEYS", "a" * 24)
+    assert id_and_notes(await run("keys", "create", "shop", "--scope", "enqueue"))[1] == []

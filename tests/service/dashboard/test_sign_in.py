@@ -96,6 +96,7 @@ async def test_whoever_is_not_signed_in_is_asked_and_goes_on_to_what_was_asked_f
             assert page.headers[name] == value
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
         assert 'name="next" value="/?since=1h"' in page.text
+        assert "postlude keys create NAME --scope operate" in page.text
         gone_on = await sign_in(api, key=BOOTSTRAP, next="/?since=1h")
         assert (gone_on.status_code, gone_on.headers["location"]) == (303, "/?since=1h")
         assert set(cookie_of(gone_on).split("; ")[1:]) == {"Path=/", "Max-Age=43200", "HttpOnly", "SameSite=Strict"}
