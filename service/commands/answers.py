@@ -201,6 +201,15 @@ class Workers(BaseModel):
     workers: list[Worker]
 
 
+class _Named(BaseModel):
+    name: str
+
+
+class Kinds(BaseModel):
+    kinds: list[_Named]
+    labels: list[_Named] = []
+
+
 class _Mistake(BaseModel):
     loc: list[str | int] = []
     msg: str | None = None

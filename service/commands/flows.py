@@ -49,8 +49,19 @@ def show(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 @click.pass_obj
 def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
     """Cancel all jobs of flows that have not ended. Running jobs are interrupted."""
+    ended = set[str]()
     with reached(to) as remote:
-        each("flow", ids, remote.cancel_flow, lambda flow: _line(flow, as_json))
+
+        def cancelled(flow_id: str) -> flow_text.Flow:
+            if remote.state_of_flow(flow_id) != "running":
+                ended.add(flow_id)
+            return remote.cancel_flow(flow_id)
+
+        def tell(flow: flow_text.Flow) -> str:
+            had_ended = flow["id"] in ended and not as_json
+            return _line(flow, as_json) + "  (it had ended: nothing was cancelled)" * had_ended
+
+        each("flow", ids, cancelled, tell)
 
 
 @flows.command()

@@ -67,7 +67,10 @@ def list_jobs(
     """List jobs, newest first by default."""
     wanted = given(chosen) | _paths("args", args) | _paths("metadata", metadata)
     with reached(to) as remote:
-        show_list("jobs", _asked_for(remote.pages(wanted, limit), limit), text.table, limit, as_json=as_json)
+        pages = _asked_for(remote.pages(wanted, limit), limit)
+        if not show_list("jobs", pages, text.table, limit, as_json=as_json):
+            for kind in remote.unknown_of(wanted.get("kind", ())):
+                click.echo(f"there is no kind {text.one_line(kind)!r}", err=True)
 
 
 @jobs.command()
@@ -103,8 +106,10 @@ def cancel(to: Service, /, ids: tuple[str, ...], as_json: bool) -> None:
 def replay(to: Service, /, ids: tuple[str, ...], dry_run: bool, as_json: bool, **chosen: Any) -> None:
     """Run failed or cancelled jobs again: the jobs with the given ids, or all that match the options."""
     filters = given(chosen)
-    if bool(ids) == bool(filters):
-        raise click.UsageError("Name jobs by id or by options such as --kind and --state, not both.")
+    if not ids and not filters:
+        raise click.UsageError("Name jobs by id, or select them by options such as --kind and --state.")
+    if ids and filters:
+        raise click.UsageError("Name jobs by id or select them by options such as --kind and --state, not both.")
     if ids and dry_run:
         raise click.UsageError("--dry-run works only with jobs selected by options.")
     with reached(to) as remote:

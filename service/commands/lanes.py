@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 
 from service.commands import lane_text, text
 from service.commands.reaching import AS_JSON, Service, each, given, paged, reached, reaching, show_list
+from service.own_command import own_command
 
 if TYPE_CHECKING:
     from service.commands.remote import Remote
@@ -118,9 +120,16 @@ def pause(to: Service, /, keys: tuple[str, ...], for_s: float | None, as_json: b
 @AS_JSON
 @click.pass_obj
 def resume(to: Service, /, keys: tuple[str, ...], as_json: bool) -> None:
-    """End the pause of lanes."""
+    """End the pause of lanes. A breaker that was forced open stays so: `breaker KEY auto` lets it decide again."""
+
+    def tell(lane: lane_text.Lane) -> str:
+        if (lane.get("breaker") or {}).get("forced") == "open":
+            key = text.one_line(shlex.quote(lane["key"]))
+            click.echo(f"its breaker still holds it: `{own_command()} lanes breaker {key} auto` lets it go", err=True)
+        return _line(lane, as_json)
+
     with _changing(to) as remote:
-        each("lane", keys, remote.resume, lambda lane: _line(lane, as_json))
+        each("lane", keys, remote.resume, tell)
 
 
 @lanes.command()

@@ -55,6 +55,10 @@ def start(
     wanted = given(chosen)
     if not wanted:
         raise click.UsageError("Select jobs by options such as --kind and --state.")
+    if action == "change" and change is None:
+        raise click.UsageError("Say with --change what `change` sets, e.g. --change '{\"priority\": 5}'.")
+    if action != "change" and change is not None:
+        raise click.UsageError("--change goes with the action `change` only.")
     body = {"action": action, "filter": wanted, "dry_run": dry_run}
     body |= given({"change": change, "rate": rate, "name": name})
     with reached(to) as remote:

@@ -117,22 +117,23 @@ def paged(command: Callable[..., None]) -> Callable[..., None]:
 def show_list(
     members: str, pages: Iterable[dict[str, Any]], table: Callable[..., Iterable[str]], limit: int | None, *,
     as_json: bool,
-) -> None:  # fmt: skip
-    """Print pages as they arrive; say so if they end before the list does."""
+) -> bool:  # fmt: skip
+    """Print pages as they arrive; say so if they end before the list does. Return whether it holds anything."""
     if as_json:
         read = list(pages)
         found = [one for page in read for one in page[members]]
         click.echo(text.as_json({members: found, "next_cursor": read[-1]["next_cursor"]}, indent=2))
-        return
+        return True
     for number, page in enumerate(pages):
         if not number and not page[members] and not page["next_cursor"]:
             click.echo(f"no {members}", err=True)
-            return
+            return False
         for line in table(page[members], heading=not number, width=width()):
             click.echo(line)
     if page["next_cursor"]:
         looked = f"searched {page['searched']:,} {members}: --all searches all of them" if "searched" in page else ""
         click.echo(looked or f"there are more than {limit}: --limit or --all shows them", err=True)
+    return True
 
 
 def checked_name(sort: str, name: str) -> str:

@@ -1,7 +1,8 @@
 """The service, as the commands call it. Every refusal raises `Refusal` with a sentence."""
 
 import json
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ from service.commands.worker_text import Worker
 
 _ANSWERS_WITHIN_S = 30.0
 _PAGE = 200
+_MOST_LABELS = 500  # the API lists no more; each has a dot
 # What the API advises about requests, and what that means to somebody who has typed a command.
 _OF_COMMANDS = (
     ("send the request again", "run the command again"),
@@ -92,6 +94,16 @@ class Remote:
         """Yield the list page by page, up to `limit` jobs; None for all."""
         return self._pages("jobs", answers.Page, chosen, limit)
 
+    def unknown_of(self, kinds: Iterable[str]) -> list[str]:
+        """Return the names that are neither a kind nor a label."""
+        if not kinds:
+            return []
+        known = self._ask(answers.Kinds, "GET", "/v1/kinds")
+        labels = known.get("labels", ())
+        names = {one["name"] for one in (*known["kinds"], *labels)}
+        is_whole = len(labels) < _MOST_LABELS
+        return [kind for kind in kinds if kind not in names and (is_whole or "." not in kind)]
+
     def lanes(self, chosen: Mapping[str, Any], limit: int | None) -> Iterator[Lane]:
         """Yield the list of lanes page by page, up to `limit`; None for all."""
         return self._pages("lanes", answers.LanePage, chosen, limit)
@@ -147,6 +159,9 @@ class Remote:
             following = self._ask(answers.Flow, "GET", _path_of("flows", flow_id), params={"cursor": cursor})
             flow = following | {"jobs": flow["jobs"] + following["jobs"]}
         return flow
+
+    def state_of_flow(self, flow_id: str) -> str:
+        return str(self._ask(answers.Flow, "GET", _path_of("flows", flow_id), params={"limit": 1})["state"])
 
     def cancel_flow(self, flow_id: str) -> Flow:
         return self._act_on_flow(flow_id, "cancel")
@@ -264,7 +279,7 @@ class Remote:
         except httpx.TransportError as error:
             reason = one_line(error) or type(error).__name__
             raise Unreachable(
-                f"nobody answers at {address(self._url)} ({reason}). Is Postlude running there? "
+                f"nobody answers at {address(self._url)} ({reason}). {_advice(self._url, error)} "
                 "Name another address with --url or POSTLUDE_URL."
             ) from error
 
@@ -288,9 +303,25 @@ def _reason(answer: httpx.Response) -> str:
     places = [".".join(map(str, one.get("loc", []))) for one in mistakes]
     told = [f"{where}: {one['msg']}" if where else one["msg"] for where, one in zip(places, mistakes, strict=True)]
     said.append("; ".join(one for one in told if one not in (said[0] or "")))
+    if b"/v1/v1/" in answer.request.url.raw_path:
+        said.append("Leave /v1 out of --url or POSTLUDE_URL.")
     if answer.status_code == 401:
         said.append("From here: --key or POSTLUDE_API_KEY.")
     return one_line(_for_commands(" ".join(filter(None, said))))
+
+
+def _advice(url: str, error: httpx.TransportError) -> str:
+    """Say what to look at when nobody answers."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "Its certificate is not trusted here: name the authority's file in SSL_CERT_FILE."
+    if cause is not None:
+        return "If there is no TLS there, write http:// in place of https://."
+    if isinstance(error, httpx.RemoteProtocolError) and url.startswith("http:"):
+        return "If it speaks TLS, write https:// in place of http://."
+    return "Is Postlude running there?"
 
 
 def _for_commands(advice: str) -> str:

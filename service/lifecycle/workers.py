@@ -3,7 +3,7 @@
 from service.errors import WorkerEnded, WorkerLives, WorkerNotFound
 from service.ledger.clock import now_by
 from service.ledger.ledger import Ledger
-from service.ledger.reads.worker_views import WorkerView, find_worker
+from service.ledger.reads.worker_views import WorkerState, WorkerView, find_worker
 from service.ledger.records.workers import record_drain, record_worker_forgotten
 
 
@@ -14,7 +14,7 @@ async def drain(ledger: Ledger, worker_id: str) -> WorkerView:
     )
     view = await read_worker(ledger, worker_id)
     if not drained:
-        raise WorkerEnded(f"Worker {worker_id} has ended, and takes no jobs.")
+        raise WorkerEnded("The worker has ended, and takes no jobs.")
     return view
 
 
@@ -25,13 +25,19 @@ async def forget(ledger: Ledger, worker_id: str) -> WorkerView:
     )
     view = await read_worker(ledger, worker_id)
     if not forgotten:
-        raise WorkerLives(
-            f"Worker {worker_id} was not declared dead."
-            " A silent worker is declared dead by the leading one, within 30 s of the silent worker's last heartbeat."
-            if view.ended_at is None
-            else f"Worker {worker_id} ended in order, and is shown for an hour."
-        )
+        raise WorkerLives(_why_not_forgotten(view))
     return view
+
+
+def _why_not_forgotten(view: WorkerView) -> str:
+    if view.state == WorkerState.SILENT:
+        return (
+            "The worker is silent, but was not yet declared dead: the leading worker does that within 30 s of its last"
+            " heartbeat. Try again then."
+        )
+    if view.state == WorkerState.ENDED:
+        return "The worker ended in order, and leaves the list an hour after its end."
+    return "The worker is alive. Only dead workers can be forgotten; stop this one, and it leaves the list by itself."
 
 
 async def read_worker(ledger: Ledger, worker_id: str) -> WorkerView:

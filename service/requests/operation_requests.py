@@ -50,8 +50,10 @@ class OperationRequest(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "OperationRequest":
-        if (self.action == "change") != (self.change is not None):
-            raise ValueError("the action `change` and the field `change` go together")
+        if self.action == "change" and self.change is None:
+            raise ValueError("the action `change` needs the field `change`, with the new values")
+        if self.action != "change" and self.change is not None:
+            raise ValueError("the field `change` goes with the action `change` only")
         return self
 
     @property

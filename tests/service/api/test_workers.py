@@ -76,7 +76,8 @@ async def test_workers_are_listed_with_what_they_run_drained_and_forgotten(
     assert assert_problem(await api.post("/v1/workers/ended/drain"), 409)["type"].endswith("worker-ended")
     assert assert_problem(await api.post("/v1/workers/nobody/drain"), 404)["type"].endswith("worker-not-found")
 
-    assert assert_problem(await api.post("/v1/workers/quiet/forget"), 409)["type"].endswith("worker-lives")
+    refused = assert_problem(await api.post("/v1/workers/quiet/forget"), 409)
+    assert (refused["type"].rpartition(":")[2], "not yet declared dead" in refused["detail"]) == ("worker-lives", True)
     assert assert_problem(await api.post("/v1/workers/ended/forget"), 409)["type"].endswith("worker-lives")
     async with writing(ledger.database) as connection:
         since = update(workers).where(workers.c.id == "alive")

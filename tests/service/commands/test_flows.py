@@ -65,6 +65,8 @@ async def test_flows_are_cancelled_and_replayed(api: httpx.AsyncClient) -> None:
     flow = await enqueue(api)
     done = await run(api.base_url, "cancel", flow["id"])
     assert (done.code, done.out) == (0, f"{flow['id']}  cancelled  3 cancelled\n"), done.err
+    once_more = await run(api.base_url, "cancel", flow["id"])
+    assert once_more.out == f"{flow['id']}  cancelled  3 cancelled  (it had ended: nothing was cancelled)\n"
     again = await run(api.base_url, "replay", flow["id"], "nowhere")
     assert again.code == 1
     assert again.out.startswith(f"{flow['id']}  running  ")

@@ -22,6 +22,8 @@ async def test_list_shows_a_table_and_json_is_what_the_api_answers(api: httpx.As
     assert [job["id"] for job in listed["jobs"]] == [first]
     assert listed["next_cursor"] is None
     assert (await run(api.base_url, "list", "--state", "failed")).err == "no jobs\n"
+    none = await run(api.base_url, "list", "--kind", "nope", "--kind", "cleanup")
+    assert (none.code, none.err) == (0, "no jobs\nthere is no kind 'nope'\n")
 
 
 async def test_list_reads_as_many_pages_as_it_takes(api: httpx.AsyncClient) -> None:
@@ -89,6 +91,8 @@ async def test_wrong_usage_exits_with_code_2(api: httpx.AsyncClient) -> None:
         ["--url", "localhost:8000", "list"],
     ):
         assert (await run(api.base_url, *arguments)).code == 2, arguments
+    assert "not both" not in (await run(api.base_url, "replay")).err
+    assert "not both" in (await run(api.base_url, "replay", "id", "--kind", "x")).err
     refused = await run(api.base_url, "list", "--created-after", "yesterday")
     assert refused.code == 1
     assert "created_after" in refused.err

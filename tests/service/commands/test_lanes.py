@@ -74,6 +74,9 @@ async def test_a_refusal_says_what_does_not_fit(api: httpx.AsyncClient) -> None:
 
 async def test_a_breaker_is_forced_and_let_go(api: httpx.AsyncClient) -> None:
     assert (await run(api.base_url, "breaker", "host:a", "open")).out == "host:a  no limits  breaker forced open\n"
+    resumed = await run(api.base_url, "resume", "host:a")
+    assert resumed.out == "host:a  no limits  breaker forced open\n"
+    assert "lanes breaker host:a auto` lets it go" in resumed.err
     assert (await run(api.base_url, "breaker", "host:a", "auto")).out == "host:a  no limits  ready\n"
 
 

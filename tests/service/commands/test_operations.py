@@ -70,6 +70,10 @@ async def test_an_operation_is_paced_and_stopped(api: httpx.AsyncClient) -> None
 async def test_what_makes_no_sense_is_told_in_a_sentence(api: httpx.AsyncClient) -> None:
     nothing = await run(api.base_url, "start", "cancel")
     assert (nothing.code, "Select jobs by options" in nothing.err) == (2, True)
+    unsaid = await run(api.base_url, "start", "change", "--tag", "t")
+    assert (unsaid.code, "--change '{\"priority\": 5}'" in unsaid.err) == (2, True)
+    idle = await run(api.base_url, "start", "cancel", "--tag", "t", "--change", "{}")
+    assert (idle.code, "--change goes with the action `change` only" in idle.err) == (2, True)
     garbled = await run(api.base_url, "start", "change", "--tag", "t", "--change", "{")
     assert (garbled.code, "is not JSON" in garbled.err) == (2, True)
     deep = await run(api.base_url, "start", "change", "--tag", "t", "--change", "[" * 100_000)

@@ -66,6 +66,14 @@ async def test_whatever_answers_otherwise_than_the_api_is_named_in_a_sentence(
             assert "is not Postlude's API" in answered.err, answered.err
 
 
+async def test_an_address_that_is_nearly_right_is_answered_with_what_to_write(settings: Settings) -> None:
+    async with running_api(settings) as api:
+        by_tls = await run(str(api.base_url).replace("http:", "https:"), "list")
+        assert "write http:// in place of https://" in by_tls.err
+        too_long = await run(f"{api.base_url}/v1", "list")
+        assert (too_long.code, too_long.err.endswith(" Leave /v1 out of --url or POSTLUDE_URL.\n")) == (1, True)
+
+
 async def test_advice_fits_a_command_and_not_the_request_that_it_sends() -> None:
     unsure = FateUnknown("The database did not confirm the write")
     content = json.dumps({"title": unsure.title, "status": 503, "detail": unsure.detail})
