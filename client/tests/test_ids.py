@@ -7,7 +7,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from postlude.ids import IdMaker, new_id
+from postlude.ids import IdMaker, id_of, new_id
 
 
 def test_an_id_is_a_uuid7_of_now() -> None:
@@ -42,3 +42,11 @@ def test_a_forked_process_makes_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) 
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 36).decode() != new_id()
+
+
+def test_what_has_no_id_is_refused_with_what_to_pass() -> None:
+    assert id_of("a") == "a"
+    with pytest.raises(TypeError, match="'NoneType' is no job: pass the job, or its id as a text"):
+        id_of(None)
+    with pytest.raises(ValueError, match="The id of the file is empty"):
+        id_of("", "file")

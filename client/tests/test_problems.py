@@ -28,3 +28,14 @@ def test_a_problem_goes_from_process_to_process() -> None:
     error = problem_of({"type": "urn:postlude:problem:id-taken", "status": 409, "detail": "Taken."})
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.problem) == (type(error), "Taken.", error.problem)
+
+
+def test_what_is_wrong_is_told_once() -> None:
+    unknown = {"loc": ["kind"], "msg": "The kind is unknown"}
+    assert str(problem_of({"detail": "The kind is unknown. Known kinds: a.", "errors": [unknown]})) == (
+        "The kind is unknown. Known kinds: a."
+    )
+    without_a_place = problem_of({"detail": "It is not valid.", "errors": [{"loc": [], "msg": "give a or b"}]})
+    assert str(without_a_place) == "It is not valid. give a or b"
+    in_a_list = problem_of({"detail": "No such kind.", "errors": [{"loc": ["jobs", 1], "msg": "No such kind"}]})
+    assert str(in_a_list) == "No such kind. jobs.1: No such kind"

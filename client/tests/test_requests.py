@@ -40,6 +40,18 @@ def test_a_job_comes_after_jobs_and_ids() -> None:
     assert body_of(requests.enqueue("note", after="job"))["after"] == ["job"]
 
 
+def test_what_is_no_job_is_refused_with_what_to_pass() -> None:
+    for send in (lambda: list(requests.enqueue_many([{"kind": "note"}])), lambda: requests.flow({"a": "note"})):  # type: ignore[list-item, dict-item]
+        with pytest.raises(TypeError, match=r"is no new job: pass NewJob\(kind, args\)"):
+            send()
+    with pytest.raises(TypeError, match="'NoneType' is no job"):
+        requests.get(None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="The id of the job is empty"):
+        requests.get("")
+    with pytest.raises(TypeError, match="'NoneType' is no job"):
+        requests.enqueue("note", after=[None])  # type: ignore[list-item]
+
+
 def test_many_jobs_are_split_by_their_number() -> None:
     sizes = [
         len(json.loads(request.content or b"")["jobs"])

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Union
 from urllib.parse import quote
 
 from postlude.errors import FileDamaged
-from postlude.ids import new_id
+from postlude.ids import id_of, new_id
 from postlude.requests import Request
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Download:
     """A download into an open file."""
 
     def __init__(self, file: str | File, out: IO[bytes]) -> None:
-        self._path = f"/v1/files/{quote(file if isinstance(file, str) else file.id, safe='')}"
+        self._path = f"/v1/files/{quote(id_of(file, 'file'), safe='')}"
         self._out = out
         self._written = 0
         self._hash = hashlib.sha256()

@@ -36,6 +36,16 @@ def _as_uuid(number: int) -> str:
     return str(UUID(int=time_ms << 80 | 0x7 << 76 | upper << 64 | 0b10 << 62 | lower))
 
 
+def id_of(sent: object, noun: str = "job") -> str:
+    """Return the id of what stands for a job or a file, which may be its id. Raises `TypeError` and `ValueError`."""
+    found = sent if isinstance(sent, str) else getattr(sent, "id", None)
+    if not isinstance(found, str):
+        raise TypeError(f"{type(sent).__name__!r} is no {noun}: pass the {noun}, or its id as a text.")
+    if not found:
+        raise ValueError(f"The id of the {noun} is empty: pass the {noun}, or its id.")
+    return found
+
+
 _ids = IdMaker()
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_ids.start_anew)

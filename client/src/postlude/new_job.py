@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from postlude.ids import new_id
+from postlude.ids import id_of, new_id
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,5 +43,5 @@ def _ids(jobs: str | Job | Iterable[str | Job]) -> list[str]:
     if isinstance(jobs, str):
         return [jobs]
     if not isinstance(jobs, Iterable) or hasattr(jobs, "id"):  # a model can be iterated over, too
-        return [jobs.id]
+        return [id_of(jobs)]
     return [one for job in jobs for one in _ids(job)]

@@ -65,10 +65,16 @@ class Problem(PostludeError):
         return list(self.problem.get("errors") or ())
 
     def __str__(self) -> str:
-        mistakes = [one for one in self.errors if one.get("msg") != self.detail]
-        told = [f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg')}" for one in mistakes]
-        more = [one for one in told if one not in self.detail]
+        more = [told for one in self.errors if (told := _told(one, self.detail)) not in self.detail]
         return " ".join(filter(None, (self.detail or self.title, "; ".join(more))))
+
+
+def _told(error: Mapping[str, Any], detail: str) -> str:
+    """Say where and why. Only why, if there is one place that it can be, and `detail` says it."""
+    place, msg = error.get("loc") or (), str(error.get("msg"))
+    if not place or msg == detail or (len(place) == 1 and msg in detail):
+        return msg
+    return f"{'.'.join(map(str, place))}: {msg}"
 
 
 class BodyMalformed(Problem): ...

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
-from postlude.ids import new_id
+from postlude.ids import id_of, new_id
 from postlude.new_job import NewJob
 from postlude.options import seconds
 from postlude.writing import written
@@ -61,7 +61,7 @@ def enqueue_many(jobs: Iterable[NewJob]) -> Iterator[Request]:
     parts: list[bytes] = []
     size = 0
     for job in jobs:
-        part = written(job.fields())
+        part = written(_new(job).fields())
         if parts and (len(parts) == MOST_JOBS or size + len(part) > MOST_BYTES):
             yield _batch(parts)
             parts, size = [], 0
@@ -71,6 +71,13 @@ def enqueue_many(jobs: Iterable[NewJob]) -> Iterator[Request]:
         yield _batch(parts)
 
 
+def _new(job: NewJob) -> NewJob:
+    """Return the job. Raises `TypeError` for anything else, such as the dict of a request."""
+    if not isinstance(job, NewJob):
+        raise TypeError(f"{type(job).__name__!r} is no new job: pass NewJob(kind, args), with its options by name.")
+    return job
+
+
 def _batch(parts: Sequence[bytes]) -> Request:
     content = b'{"jobs":[%b]}' % b",".join(parts)
     return Request("POST", "/v1/jobs/batch", headers=_JSON, content=content, takes_s=len(parts) / _JOBS_PER_S)
@@ -78,7 +85,7 @@ def _batch(parts: Sequence[bytes]) -> Request:
 
 def flow(jobs: Mapping[str, NewJob], **options: Unpack[FlowOptions]) -> Request:
     """Enqueue jobs that wait for one another: each names in `after` what it comes after."""
-    named = [{"name": name, **job.fields()} for name, job in jobs.items()]
+    named = [{"name": name, **_new(job).fields()} for name, job in jobs.items()]
     told = {name: value for name, value in options.items() if value is not None}
     told.setdefault("id", new_id())
     return _post("/v1/flows", {**told, "jobs": named}, takes_s=len(named) / _JOBS_PER_S)
@@ -158,5 +165,4 @@ def _post(path: str, body: Any, headers: Mapping[str, str] = {}, takes_s: float 
 
 
 def _path(job: str | Job, *action: str) -> str:
-    job_id = job if isinstance(job, str) else job.id
-    return "/".join(["/v1/jobs", quote(job_id, safe=""), *action])
+    return "/".join(["/v1/jobs", quote(id_of(job), safe=""), *action])

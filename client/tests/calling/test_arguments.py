@@ -137,7 +137,9 @@ def test_wrong_call_is_told_at_once(args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def test_what_cannot_travel_is_told_with_function_and_parameter() -> None:
-    with pytest.raises(CannotTravel, match=r"a_user\(\), argument 'user': a Plain cannot travel: pass what finds"):
+    with pytest.raises(
+        CannotTravel, match=r"a_user\(\), argument 'user': a value of type Plain cannot travel: pass what finds"
+    ):
         pack(shapes.a_user, (shapes.Plain(),), {})
     endless: list[Any] = []
     endless.append(endless)

@@ -179,5 +179,5 @@ def test_class_that_is_not_found_again_is_refused() -> None:
 def test_a_mock_that_says_it_is_of_a_class_does_not_travel(pretended: Any) -> None:
     mock = Mock(spec=pretended)
     assert isinstance(mock, pretended)
-    with pytest.raises(CannotTravel, match="a Mock cannot travel"):
+    with pytest.raises(CannotTravel, match="a value of type Mock cannot travel"):
         pack(mock)

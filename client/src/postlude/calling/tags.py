@@ -92,7 +92,7 @@ def _pack_object(value: Any) -> Any:
         return _tagged("model", _pack_model(value), kind)
     if is_dataclass(kind) and not is_of_a_database(value):
         return _tagged("dataclass", {field.name: pack(getattr(value, field.name)) for field in fields(value)}, kind)
-    raise CannotTravel(f"a {kind.__qualname__} cannot travel: {instead_of(value)}")
+    raise CannotTravel(f"a value of type {kind.__qualname__} cannot travel: {instead_of(value)}")
 
 
 def _pack_model(value: BaseModel) -> list[Any]:
@@ -104,7 +104,9 @@ def _pack_model(value: BaseModel) -> list[Any]:
 def _name_of(kind: type) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if find_class(name) is not kind:
-        raise CannotTravel(f"a {name} cannot travel, because its class is not found under that name: pass its fields")
+        raise CannotTravel(
+            f"a value of type {name} cannot travel, because its class is not found under that name: pass its fields"
+        )
     return name
 
 
