@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StrictInt, model_validator
 
 from jobs.kit.proof import Check
-from jobs.webhook.headers import NAME, Value, check_names_differ
+from jobs.webhook.headers import NAME, Value, check_characters, check_names_differ
 from jobs.webhook.signature import COMPACT
 from jobs.webhook.url import Url
 
@@ -18,6 +18,7 @@ _RANGE = re.compile(r"([1-5]\d\d)-([1-5]\d\d)")
 
 
 def _check_name(name: str) -> None:
+    check_characters(name)
     if name.lower() in DENIED or name.lower().startswith("proxy-"):
         raise ValueError("this header is set by the connection, not by the job")
 
@@ -31,7 +32,7 @@ def statuses_of(text: str) -> range:
     raise ValueError("a status is a number, 2xx or a range such as 200-299")
 
 
-Name = Annotated[str, Field(pattern=NAME, max_length=200), AfterValidator(Check(_check_name))]
+Name = Annotated[str, Field(max_length=200, json_schema_extra={"pattern": NAME}), AfterValidator(Check(_check_name))]
 Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Check(check_names_differ))]
 Status = Annotated[StrictInt, Field(ge=100, le=599)] | Annotated[str, AfterValidator(Check(statuses_of))]
 Path = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=255)]

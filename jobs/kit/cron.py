@@ -189,7 +189,8 @@ def _without_ranges_of_one(field: str) -> str:
 def _told(error: CronSimError, fields: list[str]) -> str:
     """Say which field is wrong, and what it takes, or how many there must be."""
     if not 5 <= len(fields) <= 6:
-        return f"it has {len(fields)} fields: write five, six that start with the second, or a name such as @daily"
+        count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+        return f"it has {count}: write five, six that start with the second, or a name such as @daily"
     names = dict(zip(reversed(FIELD_NAMES), reversed(fields), strict=False))
     wrong = next((name for name in names if str(error) == f"Bad {name}"), None)
     return str(error) if wrong is None else f"{error}: {names[wrong][:50]!r}; {_taken(wrong, names[wrong])}"

@@ -36,7 +36,14 @@ DENIED = {
 DENIED_PREFIXES = ("content-", "proxy-", "webhook-", "x-amz-", "x-azure-", "x-goog")
 
 
+def check_characters(name: str) -> None:
+    """Raise `ValueError` for what no header can be named."""
+    if not re.fullmatch(NAME, name):
+        raise ValueError("a header's name has only letters, digits and !#$%&'*+.^_`|~-")
+
+
 def _check_name(name: str) -> None:
+    check_characters(name)
     if name.lower() in DENIED or name.lower().startswith(DENIED_PREFIXES):
         raise ValueError("this header is set by the sender, the connection or a cloud, not by the job")
 
@@ -57,7 +64,7 @@ def check_names_differ(headers: dict[str, SecretStr]) -> None:
         raise ValueError("a header is named twice")
 
 
-Name = Annotated[str, Field(pattern=NAME, max_length=200), AfterValidator(Check(_check_name))]
+Name = Annotated[str, Field(max_length=200, json_schema_extra={"pattern": NAME}), AfterValidator(Check(_check_name))]
 Value = Annotated[SecretStr, AfterValidator(Check(_check_value))]
 Headers = Annotated[dict[Name, Value], Field(max_length=64), AfterValidator(Check(check_names_differ))]
 

@@ -1,5 +1,6 @@
 """The kind `send_webhook`: an event, posted to a URL by Standard Webhooks 1.0.0."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from jobs.webhook.url import Url, lane_of, parsed
 
 __all__ = ["EXCERPT_BYTES", "RESPONSE_CAP_BYTES", "SendWebhookArgs", "SendWebhookResult", "send_webhook"]
 
+_EVENT = r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$"
 # Svix's schedule, as Standard Webhooks 1.0.0 recommends it: three days and a quarter.
 HOUR = 3600
 SCHEDULE = RetryPolicy(
@@ -39,6 +41,14 @@ def _check_secret(secret: SecretStr) -> None:
     secret_key(secret.get_secret_value())
 
 
+def _check_event(name: str) -> None:
+    if not re.fullmatch(_EVENT, name):
+        raise ValueError("an event is named in letters, digits and _, with single dots between, such as user.created")
+
+
+Event = Annotated[
+    str, Field(max_length=255, json_schema_extra={"pattern": _EVENT}), AfterValidator(Check(_check_event))
+]
 Secret = Annotated[SecretStr, AfterValidator(Check(_check_secret))]
 Status = Annotated[StrictInt, Field(ge=300, le=599)]
 
@@ -47,7 +57,7 @@ class SendWebhookArgs(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     url: Url
-    event: str = Field(pattern=r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$", max_length=255)
+    event: Event
     data: Annotated[JsonValue, AfterValidator(Check(_check_data))]
     headers: Headers = {}
     secret: Secret | None = None

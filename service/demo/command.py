@@ -60,12 +60,16 @@ async def _remove(settings: "Settings") -> None:
     from service.features import FEATURES
     from service.ledger_place import refuse_missing_ledger
     from service.resources import open_resources
+    from service.words import counted
 
     _be_quiet()
     refuse_missing_ledger(settings)
     async with open_resources(settings, Catalogue(), features=FEATURES) as resources:
         count = await Removing(resources.ledger, resources.queue).remove()
-    click.echo(f"{count:,} jobs of the demo were deleted, and all that was recorded with them.")
+    if not count:
+        click.echo("There are no jobs of the demo.")
+        return
+    click.echo(f"{counted(count, 'job')} of the demo deleted, with all that was recorded about them.")
 
 
 def _be_quiet() -> None:

@@ -218,6 +218,7 @@ def spent_on(text: str, zone: str) -> Iterator[float]:
         ("0 0 */31 2 2#2", "it never comes due"),
         ("* * * *", "it has 4 fields: write five"),
         ("", "it has 0 fields"),
+        ("nightly", "it has 1 field: "),
         ("@reboot", "or a name such as @daily"),
         ("61 0 * * *", "Bad minute: '61'; it takes 0 to 59"),
         ("0 22-4 * * *", "Bad hour: '22-4'; it takes 0 to 23, and a range must ascend"),
