@@ -68,7 +68,10 @@ class WaitingFor:
         return await self._lanes.of(keys) if keys else {}
 
     def of_new(self, job: NewJob) -> str | None:
-        """Return the sentence for a job that was just accepted; None unless it is known without a read."""
+        """Return the sentence for a job that was just accepted; None if nothing is known to hold it back.
+
+        That takes no read, so it is not known here whether a slot is free.
+        """
         if job.state is State.SCHEDULED:
             return due_later(job.run_at).sentence
         overview = self._outlook.glance()
@@ -76,9 +79,8 @@ class WaitingFor:
             return None
         if not overview.runs(job.kind, job.queue):
             nothing = next(nothing_runs(job.kind, job.label, job.queue, overview, job.run_at), None)
-            if nothing is not None:
-                return nothing.sentence
-        return None if job.lanes else A_FREE_SLOT.sentence
+            return nothing.sentence if nothing is not None else None
+        return None
 
     def forget(self) -> None:
         """Ask again for the next caller, because lanes have changed."""

@@ -85,8 +85,8 @@ class JobOut(BaseModel):
     lanes: list[str] = Field([], description="whose limits apply: its request's lane and its kind's")
     waiting_for: str | None = Field(
         None,
-        description="Why it is not running, in one sentence. null if it runs or has ended, or if the enqueue could not"
-        " tell at once.",
+        description="Why it is not running, in one sentence. null if it runs or has ended and, in the answer to an"
+        " enqueue, if nothing is known to hold it back.",
     )
     run_at: ShownMoment
     created_at: ShownMoment

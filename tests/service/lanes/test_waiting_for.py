@@ -5,13 +5,18 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 import jobs
+from service import agreed_time
 from service.lanes.outlook import Outlook, Overview
+from service.lanes.waiting_for import WaitingFor
+from service.ledger.models import NewJob
+from service.ledger.states import State
 from service.settings import Settings
 from tests.service.api.driving import with_redis_away
 from tests.support.raw_receiver import raw_receiver
@@ -205,3 +210,13 @@ async def test_many_who_look_at_jobs_without_lanes_cost_one_read_a_second_and_no
             seen = await asyncio.gather(*(reason(api, job) for _ in range(20)))
             assert set(seen) == {"no worker is alive"}
         assert len(reads) <= 2 + (time.monotonic() - began)
+
+
+def test_a_new_job_that_may_run_is_not_said_to_wait_for_a_slot() -> None:
+    outlook: Any = SimpleNamespace(glance=lambda: SimpleNamespace(runs=lambda _kind, _queue: True))
+    unread: Any = None
+    now = agreed_time.now()
+    job = NewJob(
+        id="a", kind="note", state=State.QUEUED, queue="default", args="{}", run_at=now, created_at=now, max_attempts=1
+    )
+    assert WaitingFor(unread, unread, outlook).of_new(job) is None
