@@ -69,7 +69,10 @@ def refuse_reserved(key: str) -> None:
     """Raise `LaneInvalid` for the key of a kind or a queue."""
     if key.startswith(RESERVED_PREFIXES):
         sort, _, name = key.partition(":")
-        raise LaneInvalid(f"{key!r} names a {sort}, not a lane. Pause it with POST /v1/{sort}s/{name}/pause.")
+        raise LaneInvalid(
+            f"{key!r} names a {sort}, not a lane. A {sort} takes no limits: put its jobs into a lane, and limit the"
+            f" lane. To pause it, send POST /v1/{sort}s/{name}/pause."
+        )
 
 
 RuleKey = Annotated[str, Depends(_rule_key)]
