@@ -273,6 +273,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
     "tests/service/api/jobs/test_requests.py": (
         "service/requests/parsing.py",
         "service/requests/requests.py",
+        "service/requests/option_names.py",
     ),
     "tests/service/web/test_bounds.py": (
         "service/web/body.py",

@@ -37,10 +37,16 @@ class ArgsChanged(ValueError):
         self.errors = list(errors)
 
 
-def listed(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return the first few errors in one line: where and why."""
-    shown = [f"{'.'.join(map(str, one['loc'])) or 'args'}: {one['msg']}" for one in errors[:_MOST_LISTED]]
+def listed(errors: Sequence[Mapping[str, Any]], at_top: str = "args") -> str:
+    """Return the first few errors in one line: where and why. `at_top` names the place of an error without one."""
+    told = [(".".join(map(str, one["loc"])) or at_top, one["msg"]) for one in errors[:_MOST_LISTED]]
+    shown = [f"{place}: {msg}" if place else msg for place, msg in told]
     return "; ".join([*shown, "…"] if len(errors) > _MOST_LISTED else shown)
+
+
+def ended(told: str) -> str:
+    """Return a sentence with its end, unless it has one."""
+    return told if told.endswith(("?", "…", ".")) else f"{told}."
 
 
 class Written(NamedTuple):

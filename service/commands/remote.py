@@ -30,6 +30,9 @@ _OF_COMMANDS = (
     ("send the request again", "run the command again"),
     ("Send the request again", "Run the command again"),
     ("before you send it again", "before you run the command again"),
+    ("The body is not valid: ", ""),
+    ("The request is not valid: query.", ""),
+    ("The request is not valid: ", ""),
 )
 
 
@@ -299,7 +302,7 @@ def _reason(answer: httpx.Response) -> str:
         return f"{address(answer.request.url)} answered {answer.status_code}{leads}. Check --url or POSTLUDE_URL."
     problem = checked(answers.Problem, answer.json())
     said = [problem.get("detail") or problem.get("title")]
-    mistakes = [one for one in problem.get("errors") or [] if one.get("msg") not in said]
+    mistakes = [one for one in problem.get("errors") or [] if not _is_said(one, said[0] or "")]
     places = [".".join(map(str, one.get("loc", []))) for one in mistakes]
     told = [f"{where}: {one['msg']}" if where else one["msg"] for where, one in zip(places, mistakes, strict=True)]
     said.append("; ".join(one for one in told if one not in (said[0] or "")))
@@ -322,6 +325,12 @@ def _advice(url: str, error: httpx.TransportError) -> str:
     if isinstance(error, httpx.RemoteProtocolError) and url.startswith("http:"):
         return "If it speaks TLS, write https:// in place of http://."
     return "Is Postlude running there?"
+
+
+def _is_said(mistake: dict[str, Any], detail: str) -> bool:
+    """Return whether the detail says what is wrong; inside a list, that does not say where."""
+    msg = mistake.get("msg") or ""
+    return msg == detail or (len(mistake.get("loc", [])) <= 1 and msg in detail)
 
 
 def _for_commands(advice: str) -> str:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from service.dashboard.page_route import PageRoute
 from service.dashboard.sections import section_at
 from service.dashboard.shell import Page, page_of
-from service.errors import PostludeError, SignInNeeded
+from service.errors import BadCursor, PostludeError, SignInNeeded
 from service.web.guards import recognise
 from service.web.paths import path_of
 from service.web.session import principal_of_session
@@ -54,13 +54,28 @@ async def _as_page(request: Request, error: Exception, problem: Response) -> Res
     page = page_of(request)
     if isinstance(error, SignInNeeded):
         return page.redirect("/sign-in", next=_asked(request))
-    told = json.loads(bytes(problem.body))
+    told = _for_readers(json.loads(bytes(problem.body)), error)
     if page.is_enhanced or request.method != "GET":
         answer: Response = page.toast(told["title"], detail=_detail(told), tone="wrong", status=problem.status_code)
     else:
         answer = await _as_whole_page(page, told, problem.status_code)
     answer.headers.update({name: problem.headers[name] for name in _KEPT if name in problem.headers})
     return answer
+
+
+def _for_readers(told: dict[str, Any], error: Exception) -> dict[str, Any]:
+    """Return the problem in words for a reader of a page, who sees an address and no request."""
+    if isinstance(error, BadCursor):
+        return told | {"detail": "The address leads to no page of this list. Open the list from its beginning."}
+    if isinstance(error, RequestValidationError):
+        errors = [one | {"loc": _name_of(one["loc"])} for one in told["errors"]]
+        return told | {"detail": "The address has a value that does not fit.", "errors": errors}
+    return told
+
+
+def _name_of(place: list[Any]) -> list[Any]:
+    """Return the name in the address, without the part of the request and the index of the value."""
+    return place[1:2] if place[:1] in (["query"], ["path"]) else place
 
 
 def _as_whole_page(page: Page, told: dict[str, Any], status: int) -> Awaitable[Response]:

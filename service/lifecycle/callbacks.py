@@ -94,4 +94,4 @@ def _args_of_json(kind: Kind[Any, Any], args: Mapping[str, Any] | None) -> BaseM
 
 
 def _unfit(kind: Kind[Any, Any], errors: list[dict[str, Any]]) -> ArgsInvalid:
-    return ArgsInvalid(f"The args do not fit {kind.name}; `errors` says where.", errors=errors)
+    return ArgsInvalid(f"The args do not fit {kind.name}.", errors=errors)

@@ -94,4 +94,4 @@ def _errors(args: BaseModel, missing: set[str], place: Sequence[str | int]) -> I
 
 
 def _refusal(errors: list[dict[str, Any]]) -> ArgsInvalid:
-    return ArgsInvalid("The args name files that are not there; `errors` says where.", errors=errors[:MOST_ERRORS])
+    return ArgsInvalid("The args name files that are not there.", errors=errors[:MOST_ERRORS])

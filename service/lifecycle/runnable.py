@@ -43,7 +43,7 @@ class Runnable:
             kind.load_args(args)
         except ValidationError as error:
             raise ArgsInvalid(
-                f"The stored args no longer fit {kind.name}, so the job cannot be replayed; `errors` says where. Give"
+                f"The stored args no longer fit {kind.name}, so the job cannot be replayed. Give"
                 " what is new in the kind's args a default, or enqueue a new job.",
                 errors=[one | {"loc": ["args", *one["loc"]]} for one in describe(error)],
             ) from error

@@ -165,8 +165,15 @@ def _shown_args(row: Row, catalogue: Catalogue) -> str:
 def _reason(refusal: Exception) -> str:
     detail = refusal.detail if isinstance(refusal, PostludeError) else str(refusal)
     errors = (refusal.errors if isinstance(refusal, PostludeError) else None) or []
-    told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors[:_MOST_TOLD]]
-    return _plain("; ".join([detail, *told]))[:_LONGEST_REASON]
+    told = [_told(one) for one in errors[:_MOST_TOLD]]
+    more = "; ".join(one for one in told if one not in detail)
+    return _plain(" ".join(filter(None, (detail, more))))[:_LONGEST_REASON]
+
+
+def _told(error: dict[str, Any]) -> str:
+    """Say where and why; about the kind only why, as the refusal does."""
+    place = "" if error["loc"] == ["kind"] else ".".join(map(str, error["loc"]))
+    return f"{place}: {error['msg']}" if place else str(error["msg"])
 
 
 def _text(row_id: RowId) -> str:

@@ -10,10 +10,11 @@ from pydantic_core import from_json
 
 from jobs import Kind
 from jobs.kit.names import nearest
-from jobs.kit.round_trip import ArgsChanged, listed
+from jobs.kit.round_trip import ArgsChanged, ended, listed
 from service.errors import MOST_ERRORS, ArgsInvalid, BodyMalformed, KindUnknown
 from service.lifecycle.args import MAX_ARGS_BYTES, describe, with_nearest_names
 from service.misfits import shown
+from service.requests.option_names import with_nearest_option
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,9 @@ _UNKNOWN_TAG = "union_tag_invalid"
 _UNKNOWN_KIND = "The kind is unknown"
 # Pydantic's one message that repeats the input, which may be a secret.
 _TAG_SENT = re.compile("^Input tag '.*' found", re.DOTALL)
-_MISFIT = "The body is not valid; `errors` says where."
+# Of a union, whose members are told apart by a field that is not there.
+_NO_TAG = "union_tag_not_found"
+_TAG_FIELD = re.compile(r"discriminator '(\w+)'")
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME = 100
 _DEEPEST = 20
@@ -62,15 +65,15 @@ def parse(
         parsed = adapter.validate_json(body)
         _check_keys(kind or kinds.get(getattr(parsed, "kind", "")), body)
     except ValidationError as error:
-        raise refusal(_errors_in(error, kinds), kinds, refusals) from None
+        raise refusal(_errors_in(error, adapter, kinds), kinds, refusals) from None
     except ArgsChanged as error:
         errors = [_shown(one | {"loc": ["args", *one["loc"]]}, {}) for one in error.errors]
-        raise ArgsInvalid(_MISFIT, errors=errors) from error
+        raise _misfit(errors) from error
     except Exception as error:
         log.error("validator_failed", exc_info=error)
         msg = f"a validator of the kind's args failed on them ({type(error).__name__}); the log has its traceback"
         errors = [{"loc": ["args"], "msg": msg, "type": "validator_failed"}]
-        raise ArgsInvalid(_MISFIT, errors=errors) from error
+        raise _misfit(errors) from error
     return parsed
 
 
@@ -105,25 +108,29 @@ def refusal(
     if "json_invalid" in sorts:
         return BodyMalformed(f"The body is not valid JSON: {errors[0]['msg'].removeprefix('Invalid JSON: ')}.")
     if told := next((one["msg"] for one in errors if _is_of_kind(one)), None):
-        end = "" if told.endswith("?") else "."
-        return KindUnknown(f"{told}{end} Known kinds: {', '.join(kinds)}.", errors=errors)
+        return KindUnknown(f"{ended(told)} Known kinds: {', '.join(kinds)}.", errors=errors)
     own = {refusals.get(str(one["loc"][0])) if one["loc"] else None for one in errors}
     if len(own) == 1 and (of_field := own.pop()) is not None:
-        return of_field(f"The body is not valid: {listed(errors)}.", errors=errors)
-    return ArgsInvalid(_MISFIT, errors=errors)
+        return _misfit(errors, of_field)
+    return _misfit(errors)
+
+
+def _misfit(errors: list[dict[str, Any]], refusal_of: type[ArgsInvalid] = ArgsInvalid) -> ArgsInvalid:
+    return refusal_of(f"The body is not valid: {ended(listed(errors, at_top=''))}", errors=errors)
 
 
 def _is_of_kind(error: dict[str, Any]) -> bool:
     return error["type"] == _UNKNOWN_TAG and str(error["msg"]).startswith(_UNKNOWN_KIND)
 
 
-def _errors_in(error: ValidationError, kinds: Kinds) -> list[dict[str, Any]]:
+def _errors_in(error: ValidationError, adapter: TypeAdapter[Any], kinds: Kinds) -> list[dict[str, Any]]:
     errors = _first_errors(error)
     first = errors[0]
     if first["type"] == _UNKNOWN_TAG and not first["loc"]:  # of the union of all kinds, so it is the only error
         near = nearest(error.errors(include_url=False, include_input=False)[0]["ctx"]["tag"], kinds)
-        return [first | {"msg": f"{_UNKNOWN_KIND}; did you mean {near!r}?" if near else _UNKNOWN_KIND}]
-    return [_shown(one, kinds) for one in errors]
+        msg = f"{_UNKNOWN_KIND}; did you mean {near!r}?" if near else _UNKNOWN_KIND
+        return [first | {"loc": ["kind"], "msg": msg}]
+    return [with_nearest_option(_shown(one, kinds), adapter) for one in errors]
 
 
 def _first_errors(error: ValidationError) -> list[dict[str, Any]]:
@@ -141,6 +148,9 @@ def _shown(error: dict[str, Any], kinds: Kinds) -> dict[str, Any]:
     message = _TAG_SENT.sub("The tag found", error["msg"]) if error["type"] == _UNKNOWN_TAG else error["msg"]
     loc = [step[:_LONGEST_NAME] if isinstance(step, str) else step for step in error["loc"][:_DEEPEST]]
     error = error | {"loc": loc, "msg": message[:_LONGEST_MESSAGE]}
+    if error["type"] == _NO_TAG and (field := _TAG_FIELD.search(message)):
+        loc = [*loc, field[1]]
+        error = {"loc": loc, "msg": "Field required", "type": "missing"}
     if not loc or loc[0] not in kinds:
         return error
     kind, inside = kinds[loc[0]], loc[1:]

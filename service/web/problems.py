@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from jobs.kit.round_trip import ended, listed
 from service.errors import MOST_ERRORS, LedgerUnavailable, PostludeError, Refused, type_of
 from service.misfits import shown
 from service.web import methods
@@ -111,8 +112,9 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    refused = Refused("The request is not valid; `errors` says where.", errors=shown(error.errors()[:MOST_ERRORS]))
-    return answer(_problem(refused))
+    errors = shown(error.errors()[:MOST_ERRORS])
+    told = ended(listed(errors, at_top=""))
+    return answer(_problem(Refused(f"The request is not valid: {told}", errors=errors)))
 
 
 async def answer_bug(request: Request, error: Exception) -> JSONResponse:

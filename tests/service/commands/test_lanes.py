@@ -69,7 +69,10 @@ async def test_lanes_kinds_and_queues_are_paused_and_resumed(api: httpx.AsyncCli
 async def test_a_refusal_says_what_does_not_fit(api: httpx.AsyncClient) -> None:
     refused = await run(api.base_url, "set", "a", "--strict", "--concurrency", "2")
     assert refused.code == 1
-    assert refused.err.endswith(" says where. a lane in strict order runs one job at a time: leave out concurrency\n")
+    told = "a lane in strict order runs one job at a time: leave out concurrency"
+    assert refused.err == f"error: a: {told}.\n"
+    kind = await run(api.base_url, "set", "kind:send_email", "--concurrency", "2")
+    assert "A kind takes no limits: put its jobs into a lane" in kind.err
 
 
 async def test_a_breaker_is_forced_and_let_go(api: httpx.AsyncClient) -> None:

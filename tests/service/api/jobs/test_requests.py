@@ -138,6 +138,13 @@ async def test_refusal_says_where_the_body_does_not_fit(api: httpx.AsyncClient) 
     for path, name in (("/v1/kinds/update_stat", "update_stats"), ("/v1/queues/defualt", "default")):
         problem = assert_problem(await api.post(f"{path}/pause"), 404)
         assert f" Did you mean '{name}'? Known " in problem["detail"]
+    nameless = {"loc": ["kind"], "msg": "Field required", "type": "missing"}
+    for method, path in (("POST", "/v1/jobs"), ("PUT", "/v1/schedules/a")):
+        problem = assert_problem(await api.request(method, path, json={}), 422)
+        assert (problem["errors"], problem["detail"]) == ([nameless], "The body is not valid: kind: Field required.")
+    for path in ("/v1/jobs/batch", "/v1/flows"):
+        [error] = assert_problem(await api.post(path, json={"jobs": [{}]}), 422)["errors"]
+        assert error == nameless | {"loc": ["jobs", 0, "kind"]}
     of_two = {"kind": "make_thumbnail", "args": {"file": "f", "sizes": [64, 0]}}
     problem = assert_problem(await api.post("/v1/jobs", json=of_two), 422)
     assert {tuple(error["loc"]) for error in problem["errors"]} == {("args", "sizes", 1)}
@@ -200,6 +207,20 @@ async def test_refusals_speak_the_words_of_the_api_and_not_of_its_code(api: http
         assert problem["type"].startswith("urn:postlude:problem:")
         for word in ("State.", "<", "pydantic", "Value error", "instance of", "Enqueue_"):
             assert word not in answer.text, answer.text
+
+
+async def test_a_mistyped_option_is_told_what_was_meant(api: httpx.AsyncClient) -> None:
+    lane = {"key": "a", "concurency": 1}
+    for body, place, meant in (
+        (stat(prority=5), ["prority"], "priority"),
+        (stat(lane=lane), ["lane", "concurency"], "concurrency"),
+        (stat(on_end={"kind": "update_stats", "prioriti": 1}), ["on_end", "prioriti"], "priority"),
+    ):
+        [error] = assert_problem(await api.post("/v1/jobs", json=body), 422)["errors"]
+        assert (error["loc"], error["msg"]) == (place, f"Extra inputs are not permitted; did you mean {meant!r}?")
+    change = {"action": "change", "filter": {"kind": ["update_stats"]}, "change": {"priorty": 5}}
+    [error] = assert_problem(await api.post("/v1/operations", json=change), 422)["errors"]
+    assert (error["loc"], error["msg"][-24:]) == (["change", "priorty"], "did you mean 'priority'?")
 
 
 async def test_of_very_many_mistakes_the_first_may_be_longer_than_what_is_read_of_them(

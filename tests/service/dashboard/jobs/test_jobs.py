@@ -48,7 +48,15 @@ async def test_it_lists_counts_and_filters_jobs(browser: httpx.AsyncClient, ledg
     assert rows(await html(browser, f"/jobs?{urlencode({'args.subject': HOSTILE})}")) == [hostile]
     none = await html(browser, "/jobs", kind="nobody's")
     assert "No jobs match" in none.main
-    assert (await browser.get("/jobs?stat=failed", headers={"accept": "text/html"})).status_code == 422
+    for address, told in (
+        ("/jobs?state=sucess", "state Input should be "),
+        ("/jobs?cursor=x", "Open the list from its beginning"),
+    ):
+        refused = await browser.get(address, headers={"accept": "text/html"})
+        shown = Html(refused.text).main
+        assert refused.status_code == 422
+        assert told in shown
+        assert not [one for one in ("`", "query", "next_cursor") if one in shown]
 
 
 async def test_counters_follow_the_filter_and_say_so_if_they_cannot(
