@@ -149,6 +149,7 @@ TESTED_BY: dict[str, tuple[str, ...]] = {
         "service/commands/reaching.py",
     ),
     "tests/service/commands/test_lanes.py": ("service/commands/lane_text.py",),
+    "tests/service/commands/test_remote.py": ("service/commands/refusals.py",),
     "tests/service/commands/test_schedules.py": ("service/commands/schedule_text.py",),
     "tests/service/dashboard/kinds/test_routes.py": (
         "service/dashboard/kinds/enqueue.py",

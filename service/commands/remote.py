@@ -1,7 +1,6 @@
 """The service, as the commands call it. Every refusal raises `Refusal` with a sentence."""
 
 import json
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from service.commands.answers import checked
 from service.commands.flow_text import Flow
 from service.commands.lane_text import Lane
 from service.commands.operation_text import Operation
+from service.commands.refusals import advice_on, reason_of
 from service.commands.schedule_text import Schedule
 from service.commands.text import Job, address, one_line
 from service.commands.worker_text import Worker
@@ -25,15 +25,6 @@ from service.commands.worker_text import Worker
 _ANSWERS_WITHIN_S = 30.0
 _PAGE = 200
 _MOST_LABELS = 500  # the API lists no more; each has a dot
-# What the API advises about requests, and what that means to somebody who has typed a command.
-_OF_COMMANDS = (
-    ("send the request again", "run the command again"),
-    ("Send the request again", "Run the command again"),
-    ("before you send it again", "before you run the command again"),
-    ("The body is not valid: ", ""),
-    ("The request is not valid: query.", ""),
-    ("The request is not valid: ", ""),
-)
 
 
 class Refusal(Exception):
@@ -225,7 +216,7 @@ class Remote:
         with self._refusals():
             answer = self._http.delete(f"{self._url}{_path_of(members, name)}")
             if answer.status_code != 204:
-                raise Refusal(_reason(answer))
+                raise Refusal(reason_of(answer))
 
     def _pages(
         self,
@@ -258,7 +249,7 @@ class Remote:
                 return
             if source.response.is_error:
                 source.response.read()
-                raise Refusal(_reason(source.response))
+                raise Refusal(reason_of(source.response))
             for event in source.iter_sse():
                 yield event, checked(answers.Event, event.json())
 
@@ -268,7 +259,7 @@ class Remote:
         with self._refusals():
             answer = self._http.request(method, f"{self._url}{path}", **content)
             if not answer.is_success:
-                raise Refusal(_reason(answer))
+                raise Refusal(reason_of(answer))
             self.holds_later |= answer.status_code == HTTPStatus.ACCEPTED
             return checked(shape, answer.json())
 
@@ -282,7 +273,7 @@ class Remote:
         except httpx.TransportError as error:
             reason = one_line(error) or type(error).__name__
             raise Unreachable(
-                f"nobody answers at {address(self._url)} ({reason}). {_advice(self._url, error)} "
+                f"nobody answers at {address(self._url)} ({reason}). {advice_on(self._url, error)} "
                 "Name another address with --url or POSTLUDE_URL."
             ) from error
 
@@ -292,52 +283,6 @@ def _written(wanted: Mapping[str, Any]) -> bytes:
         return json.dumps(wanted, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise Refusal(f"the request cannot be written as JSON: {one_line(error)}.") from error
-
-
-def _reason(answer: httpx.Response) -> str:
-    """Return the text of a problem document or, without one, of the status."""
-    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
-        where = answer.headers.get("location")
-        leads = f", and leads to {address(where)}" if where else ""
-        return f"{address(answer.request.url)} answered {answer.status_code}{leads}. Check --url or POSTLUDE_URL."
-    problem = checked(answers.Problem, answer.json())
-    said = [problem.get("detail") or problem.get("title")]
-    mistakes = [one for one in problem.get("errors") or [] if not _is_said(one, said[0] or "")]
-    places = [".".join(map(str, one.get("loc", []))) for one in mistakes]
-    told = [f"{where}: {one['msg']}" if where else one["msg"] for where, one in zip(places, mistakes, strict=True)]
-    said.append("; ".join(one for one in told if one not in (said[0] or "")))
-    if b"/v1/v1/" in answer.request.url.raw_path:
-        said.append("Leave /v1 out of --url or POSTLUDE_URL.")
-    if answer.status_code == 401:
-        said.append("From here: --key or POSTLUDE_API_KEY.")
-    return one_line(_for_commands(" ".join(filter(None, said))))
-
-
-def _advice(url: str, error: httpx.TransportError) -> str:
-    """Say what to look at when nobody answers."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return "Its certificate is not trusted here: name the authority's file in SSL_CERT_FILE."
-    if cause is not None:
-        return "If there is no TLS there, write http:// in place of https://."
-    if isinstance(error, httpx.RemoteProtocolError) and url.startswith("http:"):
-        return "If it speaks TLS, write https:// in place of http://."
-    return "Is Postlude running there?"
-
-
-def _is_said(mistake: dict[str, Any], detail: str) -> bool:
-    """Return whether the detail says what is wrong; inside a list, that does not say where."""
-    msg = mistake.get("msg") or ""
-    return msg == detail or (len(mistake.get("loc", [])) <= 1 and msg in detail)
-
-
-def _for_commands(advice: str) -> str:
-    """Return advice about a request as advice to somebody who has typed a command."""
-    for of_a_request, of_a_command in _OF_COMMANDS:
-        advice = advice.replace(of_a_request, of_a_command)
-    return advice
 
 
 def _path_of(members: str, name: str) -> str:
