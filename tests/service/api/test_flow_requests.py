@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[Any, Loc | None]] = {
     "a job's name a number": (flow_of(named(7)), ["jobs", 0, "name"]),
     "a job's field unknown": (flow_of(ONE, named("b", nope=1)), ["jobs", 1, "nope"]),
     "a job that names a flow": (flow_of(named("a", flow="x")), ["jobs", 0, "flow"]),
-    "a kind unknown in the middle": (flow_of(ONE, named("b") | {"kind": "nope"}, named("c")), ["jobs", 1]),
+    "a kind unknown in the middle": (flow_of(ONE, named("b") | {"kind": "nope"}, named("c")), ["jobs", 1, "kind"]),
     "args that do not fit": (flow_of(ONE, named("b") | {"args": {"subject": 1}}), ["jobs", 1, "args", "subject"]),
     "after a name that there is not": (flow_of(ONE, named("b", ("a", "x"))), ["jobs", 1, "after", 1]),
     "after itself": (flow_of(named("a", ("a",))), ["jobs", 0, "after", 0]),
